@@ -1,0 +1,39 @@
+/** @file Dataset: labelled or unlabelled batches shaped for one model's inputs. */
+import type { Tensor } from "../ir/tensor.ts";
+
+/** Inputs by name with a leading batch axis; label likewise (class index [N], or a target tensor). */
+export interface Batch {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly label: Tensor | null;
+  readonly size: number;
+}
+
+/** Random access, so that splits, shuffles and several epochs need no copy. */
+export interface Dataset {
+  /** As the user named it, e.g. "mnist:test". */
+  readonly name: string;
+  readonly length: number;
+  /** Class names in index order, when the source has them. */
+  readonly classes: readonly string[] | null;
+  readonly labelled: boolean;
+  /** Reads the given records, in that order, as one batch. */
+  read(indices: readonly number[]): Promise<Batch>;
+}
+
+/** Batches of at most `size` in order; the last may be smaller. */
+export async function* batches(dataset: Dataset, size: number): AsyncGenerator<Batch> {
+  for (let start = 0; start < dataset.length; start += size) {
+    const count = Math.min(size, dataset.length - start);
+    yield await dataset.read(Array.from({ length: count }, (_, i) => start + i));
+  }
+}
+
+/** The records named by `indices`, as a dataset of its own. */
+export function subset(dataset: Dataset, indices: readonly number[], name = dataset.name): Dataset {
+  return {
+    ...dataset,
+    name,
+    length: indices.length,
+    read: (wanted) => dataset.read(wanted.map((i) => indices[i])),
+  };
+}
