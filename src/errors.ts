@@ -42,6 +42,13 @@ export const errors = {
     where,
     remedy: "Give the .onnx file itself, complete",
   }),
+  // numeric/
+  badNumber: (where: string, why: string, remedy: string) => ({
+    code: "bad-number",
+    what: why,
+    where,
+    remedy,
+  }),
   // methods/, recipe/
   unknownMethod: (where: string, name: string, near: string | undefined) => ({
     code: "unknown-method",
