@@ -49,6 +49,74 @@ export const errors = {
     where,
     remedy,
   }),
+  badTensor: (where: string, why: string) => ({
+    code: "bad-tensor",
+    what: why,
+    where,
+    remedy: "The file is damaged or was written wrongly: export it again",
+  }),
+  unsupportedOpset: (where: string, why: string) => ({
+    code: "unsupported-opset",
+    what: why,
+    where,
+    remedy: "Export the model for an ai.onnx operator set from 7 to 25",
+  }),
+  missingExternal: (where: string, path: string) => ({
+    code: "missing-external",
+    what: `its data should be in "${path}", which is not there`,
+    where,
+    remedy: "Put the data file beside the model under that name",
+  }),
+  externalOutside: (where: string, path: string) => ({
+    code: "external-outside",
+    what: `its data path "${path}" leaves the model's folder`,
+    where,
+    remedy: "Do not open this file unless you trust it: save the model again with data beside it",
+  }),
+  // runtime/
+  noRuntime: (where: string, why: string) => ({
+    code: "no-runtime",
+    what: `cannot be loaded (${why})`,
+    where,
+    remedy: "Run: npm install onnxruntime-node; or use --runtime web",
+  }),
+  cannotOpen: (where: string, words: string) => ({
+    code: "cannot-open",
+    what: `refuses the model (${words})`,
+    where,
+    remedy: "Check the file with: tersor inspect",
+  }),
+  runFailed: (where: string, words: string, remedy = "Compare the data with: tersor inspect") => ({
+    code: "run-failed",
+    what: words,
+    where,
+    remedy,
+  }),
+  // measure/
+  labelOutOfRange: (where: string, label: number, classes: number) => ({
+    code: "label-out-of-range",
+    what: `label ${label} is not one of the model's ${classes} classes (0 to ${classes - 1})`,
+    where,
+    remedy: "Shift the labels with --label-offset, or use the model's own class order",
+  }),
+  labelMismatch: (where: string, label: string, outputs: string) => ({
+    code: "label-mismatch",
+    what: `a label of shape [${label}] fits none of the outputs ${outputs}`,
+    where,
+    remedy: "Give a class index per record, a token per position, or a target of an output's shape",
+  }),
+  recordsMixed: (where: string, shape: string, batch: number) => ({
+    code: "records-mixed",
+    what: `a batch of ${batch} gives shape [${shape}], which is not one row per record`,
+    where,
+    remedy: "Use --batch 1",
+  }),
+  implausibleBaseline: (where: string, value: string, chance: string) => ({
+    code: "implausible-baseline",
+    what: `the original scores ${value}, which is no better than chance (${chance})`,
+    where,
+    remedy: "Check the preprocessing: --mean, --std, --scale, --layout, --label-offset",
+  }),
   // methods/, recipe/
   unknownMethod: (where: string, name: string, near: string | undefined) => ({
     code: "unknown-method",

@@ -1,0 +1,88 @@
+/** @file Model: a graph with its operator sets and metadata, and its cheap clone. */
+import type { Attribute, Attributes } from "./attribute.ts";
+import { Graph, type Value } from "./graph.ts";
+
+export interface Model {
+  readonly graph: Graph;
+  /** Version of the ai.onnx operator set; readers bring every model to `OPSET` or newer. */
+  opset: number;
+  /** Versions of the other operator sets, by domain. */
+  readonly domains: Map<string, number>;
+  irVersion: number;
+  /** Name and version of the tool that made the original. */
+  producer: string;
+  readonly metadata: Map<string, string>;
+}
+
+export function createModel(graph: Graph, opset: number): Model {
+  return {
+    graph,
+    opset,
+    domains: new Map(),
+    irVersion: 10,
+    producer: "tersor",
+    metadata: new Map(),
+  };
+}
+
+/** A private copy to edit: nodes and values are new, tensors (immutable) are shared. */
+export function cloneModel(model: Model): Model {
+  return {
+    ...model,
+    graph: cloneGraph(model.graph, new Map()),
+    domains: new Map(model.domains),
+    metadata: new Map(model.metadata),
+  };
+}
+
+/** `values` maps what is already copied, so that bodies find the outer values they capture. */
+export function cloneGraph(graph: Graph, values: Map<Value, Value>): Graph {
+  const copy = new Graph(graph.name);
+  const copyOf = (value: Value): Value => {
+    let twin = values.get(value);
+    // A capture from outside of what is being cloned stays the very same value.
+    if (!twin && value.graph !== graph) return value;
+    if (!twin) {
+      twin = copy.addValue(value.name);
+      twin.dtype = value.dtype;
+      twin.shape = value.shape;
+      twin.opaqueType = value.opaqueType;
+      values.set(value, twin);
+    }
+    return twin;
+  };
+  for (const input of graph.inputs) copy.inputs.push(copyOf(input));
+  for (const constant of graph.constants) {
+    if (constant.tensor) copy.setConstant(copyOf(constant), constant.tensor);
+  }
+  // Outputs first: bodies may capture values that later nodes of an unsorted graph produce.
+  for (const node of graph.nodes) for (const output of node.outputs) copyOf(output);
+  for (const node of graph.nodes) {
+    copy.add(
+      node.op,
+      node.inputs.map((input) => input && copyOf(input)),
+      {
+        name: node.name,
+        domain: node.domain,
+        attributes: cloneAttributes(node.attributes, values),
+        outputs: node.outputs.map(copyOf),
+      },
+    );
+  }
+  copy.setOutputs(graph.outputs.map(copyOf));
+  return copy;
+}
+
+function cloneAttributes(attributes: Attributes, values: Map<Value, Value>): Attributes {
+  const copies: Record<string, Attribute> = {};
+  for (const [name, attribute] of Object.entries(attributes)) {
+    if (attribute.type === "graph") {
+      copies[name] = { type: "graph", value: cloneGraph(attribute.value, values) };
+    } else if (attribute.type === "graphs") {
+      copies[name] = { type: "graphs", value: attribute.value.map((g) => cloneGraph(g, values)) };
+    } else {
+      copies[name] = attribute;
+    }
+  }
+  return copies;
+}

@@ -1,0 +1,106 @@
+/** @file AttributeProto -> Attribute, and what a Constant node's attributes say. */
+import { type AttributeProto, AttributeProto_AttributeType as Type } from "onnx-buf";
+import type { Attribute, Attributes } from "../ir/attribute.ts";
+import type { Graph } from "../ir/graph.ts";
+import { Tensor, tensor } from "../ir/tensor.ts";
+import { densify } from "./sparse.ts";
+import { readTensor, type TensorContext } from "./tensor-proto.ts";
+
+type ReadBody = (proto: NonNullable<AttributeProto["g"]>) => Graph;
+
+/** `bound` are the attributes of the function call that a ref_attr_name refers to. */
+export function readAttributes(
+  protos: readonly AttributeProto[],
+  bound: Attributes,
+  tensors: TensorContext,
+  readBody: ReadBody,
+): Attributes {
+  const attributes: Record<string, Attribute> = {};
+  for (const proto of protos) {
+    const attribute = proto.refAttrName
+      ? bound[proto.refAttrName]
+      : readAttribute(proto, tensors, readBody);
+    if (attribute) attributes[proto.name] = attribute;
+  }
+  return attributes;
+}
+
+function readAttribute(
+  proto: AttributeProto,
+  tensors: TensorContext,
+  readBody: ReadBody,
+): Attribute {
+  switch (proto.type || guessType(proto)) {
+    case Type.FLOAT:
+      return { type: "float", value: proto.f };
+    case Type.INT:
+      return { type: "int", value: Number(proto.i) };
+    case Type.STRING:
+      return { type: "string", value: text(proto.s) };
+    case Type.FLOATS:
+      return { type: "floats", value: proto.floats };
+    case Type.INTS:
+      return { type: "ints", value: proto.ints.map(Number) };
+    case Type.STRINGS:
+      return { type: "strings", value: proto.strings.map(text) };
+    case Type.TENSOR:
+      if (proto.t) return { type: "tensor", value: readTensor(proto.t, tensors) };
+      break;
+    case Type.TENSORS:
+      return { type: "tensors", value: proto.tensors.map((t) => readTensor(t, tensors)) };
+    case Type.GRAPH:
+      if (proto.g) return { type: "graph", value: readBody(proto.g) };
+      break;
+    case Type.GRAPHS:
+      return { type: "graphs", value: proto.graphs.map(readBody) };
+    case Type.SPARSE_TENSOR:
+      if (proto.sparseTensor)
+        return { type: "tensor", value: densify(proto.sparseTensor, tensors) };
+      break;
+  }
+  return { type: "opaque", value: proto };
+}
+
+/** Files older than IR version 3 leave the type out. */
+function guessType(proto: AttributeProto): Type {
+  if (proto.floats.length > 0) return Type.FLOATS;
+  if (proto.ints.length > 0) return Type.INTS;
+  if (proto.strings.length > 0) return Type.STRINGS;
+  if (proto.t) return Type.TENSOR;
+  if (proto.g) return Type.GRAPH;
+  if (proto.s.length > 0) return Type.STRING;
+  return proto.f !== 0 ? Type.FLOAT : Type.INT;
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** The tensor a Constant node stands for; null for forms that stay nodes. */
+export function constantOf(attributes: Attributes): Tensor | null {
+  const [name] = Object.keys(attributes);
+  const attribute = attributes[name];
+  switch (attribute?.type) {
+    case "tensor":
+      return attribute.value;
+    case "float":
+      return tensor("float32", [], attribute.value);
+    case "int":
+      return tensor("int64", [], attribute.value);
+    case "floats":
+      return tensor("float32", [attribute.value.length], attribute.value);
+    case "ints":
+      return tensor("int64", [attribute.value.length], attribute.value);
+    case "string":
+      return new Tensor("string", [], () => new Uint8Array(0), [attribute.value]);
+    case "strings":
+      return new Tensor(
+        "string",
+        [attribute.value.length],
+        () => new Uint8Array(0),
+        attribute.value,
+      );
+    default:
+      return null;
+  }
+}

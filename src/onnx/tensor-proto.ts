@@ -1,0 +1,121 @@
+/** @file TensorProto -> Tensor: raw bytes viewed in place, typed fields packed, external data lazy. */
+import { TensorProto_DataLocation as Location, type TensorProto } from "onnx-buf";
+import { errors, fail } from "../errors.ts";
+import { byteLengthOf, type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
+import { type ByteSource, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
+
+/** Opens an external-data file by the relative path written in the model. */
+export type OpenExternal = (path: string) => ByteSource;
+
+export interface TensorContext {
+  /** Model's name, for errors. */
+  readonly where: string;
+  readonly external: OpenExternal | null;
+}
+
+/** Throws TersorError "bad-tensor", "external-outside" or "missing-external". */
+export function readTensor(proto: TensorProto, context: TensorContext): Tensor {
+  const bad = (why: string): Error =>
+    fail(errors.badTensor(`${context.where}: tensor "${proto.name}"`, why));
+  const dtype = dtypeOfCode(proto.dataType);
+  if (!dtype) throw bad(`has the unknown element type ${proto.dataType}`);
+  const shape = proto.dims.map(Number);
+  const size = shape.reduce((product, dim) => product * dim, 1);
+  if (shape.some((dim) => dim < 0) || !Number.isSafeInteger(size)) {
+    throw bad(`has the impossible shape [${shape.join(", ")}]`);
+  }
+  if (dtype === "string") return readStrings(proto, shape, size, bad);
+  const expected = byteLengthOf(dtype, size);
+  if (proto.dataLocation === Location.EXTERNAL) {
+    return readExternal(proto, dtype, shape, expected, context, bad);
+  }
+  if (proto.rawData.byteLength > 0 || size === 0) {
+    const bytes = proto.rawData;
+    if (bytes.byteLength !== expected) {
+      throw bad(`holds ${bytes.byteLength} bytes where its shape needs ${expected}`);
+    }
+    return rawTensor(dtype, shape, bytes);
+  }
+  return readFields(proto, dtype, shape, size, bad);
+}
+
+function readStrings(
+  proto: TensorProto,
+  shape: number[],
+  size: number,
+  bad: (why: string) => Error,
+): Tensor {
+  if (proto.stringData.length !== size) {
+    throw bad(`holds ${proto.stringData.length} strings where its shape needs ${size}`);
+  }
+  const decoder = new TextDecoder();
+  const strings = proto.stringData.map((bytes) => decoder.decode(bytes));
+  return new Tensor("string", shape, () => new Uint8Array(0), strings);
+}
+
+/** float_data, int32_data and the like: one protobuf number per element (or per packed byte). */
+function readFields(
+  proto: TensorProto,
+  dtype: DType,
+  shape: number[],
+  size: number,
+  bad: (why: string) => Error,
+): Tensor {
+  const fields: readonly (number | bigint)[] =
+    [proto.floatData, proto.doubleData, proto.int64Data, proto.uint64Data, proto.int32Data].find(
+      (field) => field.length > 0,
+    ) ?? [];
+  const { bits, kind } = dtypes[dtype];
+  const perElement = dtype.startsWith("complex") ? 2 : bits < 8 ? bits / 8 : 1;
+  const expected = Math.ceil(size * perElement);
+  if (fields.length !== expected) {
+    throw bad(`holds ${fields.length} values where its shape needs ${expected}`);
+  }
+  // int32_data carries halves and opaque types as bit patterns, packed types as whole bytes.
+  if (bits < 8) return rawTensor(dtype, shape, Uint8Array.from(fields as number[]));
+  if (dtype === "float16" || dtype === "bfloat16") {
+    return rawTensor(dtype, shape, new Uint8Array(Uint16Array.from(fields as number[]).buffer));
+  }
+  if (dtype === "complex64" || dtype === "complex128") {
+    const Parts = dtype === "complex64" ? Float32Array : Float64Array;
+    return rawTensor(dtype, shape, new Uint8Array(Parts.from(fields as number[]).buffer));
+  }
+  if (kind === "opaque") return rawTensor(dtype, shape, Uint8Array.from(fields as number[]));
+  return tensor(dtype, shape, fields as number[]);
+}
+
+function readExternal(
+  proto: TensorProto,
+  dtype: DType,
+  shape: number[],
+  expected: number,
+  context: TensorContext,
+  bad: (why: string) => Error,
+): Tensor {
+  const entries = new Map(proto.externalData.map(({ key, value }) => [key, value]));
+  const path = entries.get("location") ?? "";
+  const where = `${context.where}: tensor "${proto.name}"`;
+  if (!isInside(path)) throw fail(errors.externalOutside(where, path));
+  if (!context.external) throw fail(errors.missingExternal(where, path));
+  const source = context.external(path);
+  const offset = Number(entries.get("offset") ?? 0);
+  const length = Number(entries.get("length") ?? expected);
+  if (length !== expected)
+    throw bad(`names ${length} external bytes where its shape needs ${expected}`);
+  if (!(offset >= 0) || offset + length > source.byteLength) {
+    throw bad(`lies beyond the end of ${path} (${source.byteLength} bytes)`);
+  }
+  return new Tensor(dtype, shape, () => source.read(offset, length));
+}
+
+/** External data may only sit in the model's folder or below it. */
+export function isInside(path: string): boolean {
+  if (path === "" || /^([/\\]|[a-zA-Z]:)/.test(path) || path.includes("\0")) return false;
+  let depth = 0;
+  for (const part of path.split(/[/\\]/)) {
+    if (part === "..") depth--;
+    else if (part !== "." && part !== "") depth++;
+    if (depth < 0) return false;
+  }
+  return depth > 0;
+}

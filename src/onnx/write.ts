@@ -1,0 +1,251 @@
+/** @file Model -> ONNX bytes as a list of chunks: weights are never copied into one buffer. */
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProtoSchema,
+  AttributeProto_AttributeType as Type,
+  type TypeProto,
+  TypeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from "onnx-buf";
+import type { Attribute } from "../ir/attribute.ts";
+import { dtypes } from "../ir/dtype.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { assignNames, type Names } from "./names.ts";
+
+/** Bytes in pieces; concatenated they are the file. */
+export interface Chunks {
+  readonly chunks: readonly Uint8Array[];
+  readonly byteLength: number;
+}
+
+export interface WriteOptions {
+  /** Puts weights of `threshold` bytes or more into a second file, by its name beside the model. */
+  readonly external?: { readonly path: string; readonly threshold?: number };
+  /** Whether to write inferred types of inner values (default false: smaller files). */
+  readonly valueInfo?: boolean;
+}
+
+export interface Written extends Chunks {
+  /** The external-data file, when one was asked for and used. */
+  readonly external: (Chunks & { readonly path: string }) | null;
+}
+
+/** protobuf messages end at 2 GiB: beyond, pass `external`. Throws RangeError past the limit. */
+export function writeModel(model: Model, options: WriteOptions = {}): Written {
+  const external = options.external ? createExternal(options.external) : null;
+  const writer = createWriter(assignNames(model.graph), external, options.valueInfo ?? false);
+  const graph = writer.graph(model.graph);
+  if (graph.byteLength > 2 ** 31 - 1024) {
+    throw new RangeError("the model is past protobuf's 2 GiB: write it with external data");
+  }
+  const opsetImport = [["", model.opset] as const, ...model.domains].map(([domain, version]) => ({
+    domain,
+    version: BigInt(version),
+  }));
+  const head = toBinary(
+    ModelProtoSchema,
+    create(ModelProtoSchema, {
+      irVersion: BigInt(model.irVersion),
+      producerName: model.producer,
+      opsetImport,
+      metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
+    }),
+  );
+  const all = join([head], field(7, graph));
+  return { ...all, external: external?.finish() ?? null };
+}
+
+/** One buffer; only where something must have one (the engine, a test). */
+export function concat({ chunks, byteLength }: Chunks): Uint8Array {
+  const bytes = new Uint8Array(byteLength);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
+}
+
+interface External {
+  /** Reserves room for a tensor; null when it is small enough to stay in the model. */
+  place(tensor: Tensor): { key: string; value: string }[] | null;
+  finish(): (Chunks & { path: string }) | null;
+}
+
+/** Tensors start on 64-byte boundaries, so that they can be mapped and viewed as typed arrays. */
+function createExternal(options: NonNullable<WriteOptions["external"]>): External {
+  const { path, threshold = 1024 } = options;
+  const chunks: Uint8Array[] = [];
+  let offset = 0;
+  const push = (bytes: Uint8Array): void => {
+    chunks.push(bytes);
+    offset += bytes.byteLength;
+  };
+  return {
+    place(tensor) {
+      if (tensor.strings || tensor.byteLength < threshold) return null;
+      push(new Uint8Array((64 - (offset % 64)) % 64));
+      const start = offset;
+      push(tensor.bytes());
+      return [
+        { key: "location", value: path },
+        { key: "offset", value: String(start) },
+        { key: "length", value: String(tensor.byteLength) },
+      ];
+    },
+    finish: () => (offset === 0 ? null : { path, chunks, byteLength: offset }),
+  };
+}
+
+function createWriter(names: Names, external: External | null, valueInfo: boolean) {
+  const valueName = (value: Value | null): string => (value ? (names.get(value) ?? "") : "");
+
+  function graph(graph: Graph): Chunks {
+    const describe = (value: Value): ValueInfoProto =>
+      create(ValueInfoProtoSchema, { name: valueName(value), ...typeOf(value) });
+    const inner = valueInfo
+      ? [...graph.nodes].flatMap((node) =>
+          node.outputs.filter((o) => o.dtype && o.shape && !o.isOutput),
+        )
+      : [];
+    const head = create(GraphProtoSchema, {
+      name: graph.name,
+      input: graph.inputs.map(describe),
+      output: graph.outputs.map(describe),
+      valueInfo: inner.map(describe),
+    });
+    const parts = [join([toBinary(GraphProtoSchema, head)])];
+    for (const node of graph.sorted()) parts.push(field(1, nodeChunks(node)));
+    for (const value of graph.constants) {
+      if (value.uses.size === 0 || !value.tensor) continue;
+      parts.push(field(5, tensorChunks(value.tensor, valueName(value))));
+    }
+    return join(...parts);
+  }
+
+  function nodeChunks(node: Node): Chunks {
+    const head = create(NodeProtoSchema, {
+      name: node.name,
+      opType: node.op,
+      domain: node.domain,
+      input: node.inputs.map(valueName),
+      output: node.outputs.map(valueName),
+    });
+    const attributes = Object.entries(node.attributes).map(([name, attribute]) =>
+      field(5, attributeChunks(name, attribute)),
+    );
+    return join([toBinary(NodeProtoSchema, head)], ...attributes);
+  }
+
+  function attributeChunks(name: string, attribute: Attribute): Chunks {
+    const head = toBinary(
+      AttributeProtoSchema,
+      create(AttributeProtoSchema, { name, ...attributeFields(attribute) }),
+    );
+    switch (attribute.type) {
+      case "tensor":
+        return join([head], field(5, tensorChunks(attribute.value, "", false)));
+      case "tensors":
+        return join([head], ...attribute.value.map((t) => field(10, tensorChunks(t, "", false))));
+      case "graph":
+        return join([head], field(6, graph(attribute.value)));
+      case "graphs":
+        return join([head], ...attribute.value.map((g) => field(11, graph(g))));
+      default:
+        return join([head]);
+    }
+  }
+
+  function tensorChunks(tensor: Tensor, name: string, mayMove = true): Chunks {
+    const externalData = mayMove ? external?.place(tensor) : null;
+    const head = toBinary(
+      TensorProtoSchema,
+      create(TensorProtoSchema, {
+        name,
+        dims: tensor.shape.map(BigInt),
+        dataType: dtypes[tensor.dtype].code,
+        ...(externalData ? { externalData, dataLocation: 1 } : {}),
+        ...(tensor.strings ? { stringData: tensor.strings.map(encodeText) } : {}),
+      }),
+    );
+    if (externalData || tensor.strings) return join([head]);
+    return join([head], field(9, join([tensor.bytes()])));
+  }
+
+  return { graph };
+}
+
+function attributeFields(attribute: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
+  switch (attribute.type) {
+    case "float":
+      return { type: Type.FLOAT, f: attribute.value };
+    case "int":
+      return { type: Type.INT, i: int64(attribute.value) };
+    case "string":
+      return { type: Type.STRING, s: encodeText(attribute.value) };
+    case "floats":
+      return { type: Type.FLOATS, floats: [...attribute.value] };
+    case "ints":
+      return { type: Type.INTS, ints: attribute.value.map(int64) };
+    case "strings":
+      return { type: Type.STRINGS, strings: attribute.value.map(encodeText) };
+    case "tensor":
+      return { type: Type.TENSOR };
+    case "tensors":
+      return { type: Type.TENSORS };
+    case "graph":
+      return { type: Type.GRAPH };
+    case "graphs":
+      return { type: Type.GRAPHS };
+    case "opaque": {
+      const { $typeName: _, name: __, ...fields } = attribute.value as AttributeProto;
+      return fields;
+    }
+  }
+}
+
+/** Markers such as INT64_MAX ("to the end") come as 2^63 and saturate. */
+function int64(x: number): bigint {
+  if (x >= 2 ** 63) return 2n ** 63n - 1n;
+  return x <= -(2 ** 63) ? -(2n ** 63n) : BigInt(Math.trunc(x));
+}
+
+function encodeText(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+function typeOf(value: Value): { type?: TypeProto } {
+  if (value.opaqueType) return { type: value.opaqueType as TypeProto };
+  if (!value.dtype) return {};
+  const shape = value.shape && {
+    dim: value.shape.map((dim) => ({
+      value:
+        typeof dim === "number"
+          ? ({ case: "dimValue", value: BigInt(dim) } as const)
+          : dim !== null
+            ? ({ case: "dimParam", value: dim } as const)
+            : ({ case: undefined } as const),
+    })),
+  };
+  const tensorType = { elemType: dtypes[value.dtype].code, ...(shape ? { shape } : {}) };
+  return { type: create(TypeProtoSchema, { value: { case: "tensorType", value: tensorType } }) };
+}
+
+function field(number: number, content: Chunks): Chunks {
+  const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(content.byteLength);
+  return join([head.finish()], content);
+}
+
+function join(...parts: readonly (Chunks | readonly Uint8Array[])[]): Chunks {
+  const chunks = parts.flatMap((part) => ("chunks" in part ? part.chunks : part));
+  return { chunks, byteLength: chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0) };
+}
