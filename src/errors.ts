@@ -117,6 +117,98 @@ export const errors = {
     where,
     remedy: "Check the preprocessing: --mean, --std, --scale, --layout, --label-offset",
   }),
+  // data/
+  unknownData: (where: string, what: string, remedy: string) => ({
+    code: "unknown-data",
+    what,
+    where,
+    remedy,
+  }),
+  badData: (
+    where: string,
+    why: string,
+    remedy = "The file is damaged: fetch or write it again",
+  ) => ({
+    code: "bad-data",
+    what: why,
+    where,
+    remedy,
+  }),
+  noRecords: (where: string, what: string, remedy: string) => ({
+    code: "no-records",
+    what,
+    where,
+    remedy,
+  }),
+  mixedSizes: (where: string, size: string, others: string) => ({
+    code: "mixed-sizes",
+    what: `is ${size} pixels, the images before it ${others}`,
+    where,
+    remedy: "Bring all to one size with --size HxW",
+  }),
+  wrongChannels: (where: string, got: number, wanted: number) => ({
+    code: "wrong-channels",
+    what: `has ${got} channels, the model's input ${wanted}`,
+    where,
+    remedy:
+      "Convert the images (which way loses what is your choice), or prepare the input as npz:",
+  }),
+  wrongInput: (where: string, why: string, inputs: string, remedy: string) => ({
+    code: "wrong-input",
+    what: `${why} (the model's inputs: ${inputs})`,
+    where,
+    remedy,
+  }),
+  wrongShape: (where: string, got: string, input: string, remedy: string) => ({
+    code: "wrong-shape",
+    what: `${got}, the model takes ${input}`,
+    where,
+    remedy,
+  }),
+  labelCount: (where: string, labels: number, records: number) => ({
+    code: "label-count",
+    what: `has ${labels} labels for ${records} records`,
+    where,
+    remedy: "Give one label per record",
+  }),
+  badLabel: (where: string, label: string) => ({
+    code: "bad-label",
+    what: `label ${label} is not a whole number`,
+    where,
+    remedy:
+      "Number the classes from 0; regression targets go in npz: as an array of 2 or more axes",
+  }),
+  // node/
+  noSuchFile: (where: string) => ({
+    code: "no-such-file",
+    what: "does not exist",
+    where,
+    remedy: "Check the path",
+  }),
+  cannotRead: (where: string, why: string) => ({
+    code: "cannot-read",
+    what: `cannot be read (${why})`,
+    where,
+    remedy: "Check what it is and its permissions",
+  }),
+  packageMissing: (where: string, name: string) => ({
+    code: "package-missing",
+    what: `needs the package ${name}, which is not installed`,
+    where,
+    remedy: `Run: npm install ${name}`,
+  }),
+  badImage: (where: string, why: string) => ({
+    code: "bad-image",
+    what: `cannot be decoded (${why})`,
+    where,
+    remedy: "Give complete JPEG, PNG or WebP files",
+  }),
+  badModule: (where: string, why: string, remedy: string) => ({
+    code: "bad-module",
+    what: why,
+    where,
+    remedy,
+  }),
   // methods/, recipe/
   unknownMethod: (where: string, name: string, near: string | undefined) => ({
     code: "unknown-method",

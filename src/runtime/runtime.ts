@@ -16,6 +16,8 @@ export interface SessionOptions {
   readonly threads?: number;
   /** ONNX Runtime's graph optimization level (default "all"; decoders need constant folding). */
   readonly optimize?: "disabled" | "basic" | "extended" | "all";
+  /** Plan activation memory ahead (default true); false halves the peak of a large training graph. */
+  readonly memoryPattern?: boolean;
   /** Engine keys such as `session.disable_quant_qdq`; see docs/engine.md. */
   readonly extra?: Readonly<Record<string, string>>;
 }

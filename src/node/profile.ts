@@ -1,0 +1,17 @@
+/** @file Where ONNX Runtime may write its trace in Node: a temporary folder, removed after reading. */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TraceFile } from "../runtime/ort-node.ts";
+
+/** The engine adds a timestamp to the prefix, so the one file of the folder is the trace. */
+export const profileFiles: TraceFile = async (record) => {
+  const folder = await mkdtemp(join(tmpdir(), "tersor-trace-"));
+  try {
+    await record(join(folder, "trace"));
+    const [name] = await readdir(folder);
+    return await readFile(join(folder, name), "utf8");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+};

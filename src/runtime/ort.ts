@@ -1,0 +1,112 @@
+/** @file What the node and web builds of ONNX Runtime have in common: a model's bytes to a Session. */
+import type { InferenceSession, OnnxValue } from "onnxruntime-web/wasm";
+import { errors, fail, TersorError } from "../errors.ts";
+import type { DType } from "../ir/dtype.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { checkFeeds } from "./check-feeds.ts";
+import { fromOrt, type OrtTensorConstructor, toOrt } from "./convert.ts";
+import type { Feeds, Port, Session, SessionOptions, Source } from "./runtime.ts";
+
+type Ort = typeof import("onnxruntime-web/wasm");
+
+/** One loaded build of ONNX Runtime. */
+export interface Engine {
+  readonly ort: Ort;
+  /** For messages: "onnxruntime-node 1.30.0". */
+  readonly label: string;
+  readonly provider: "cpu" | "wasm";
+}
+
+/** A session that can also close the engine's trace file (`InferenceSession.SessionOptions.enableProfiling`). */
+export interface OrtSession extends Session {
+  endProfiling(): void;
+}
+
+/** `trace` is the prefix of the engine's trace file. */
+export async function openSession(
+  { ort, label, provider }: Engine,
+  source: Source,
+  options: SessionOptions = {},
+  trace?: string,
+): Promise<OrtSession> {
+  const bytes = ownMemory(source.bytes);
+  let native: InferenceSession | null;
+  try {
+    native = await ort.InferenceSession.create(bytes, {
+      executionProviders: [provider],
+      executionMode: "sequential", // "parallel" is slower in every case measured (ENGINE B3)
+      intraOpNumThreads: options.threads ?? 1,
+      graphOptimizationLevel: options.optimize ?? "all",
+      enableCpuMemArena: true,
+      enableMemPattern: options.memoryPattern ?? true,
+      logSeverityLevel: 4, // failures reach us as exceptions: nothing belongs on stderr
+      // An idle pool that spins steals the core of the next session in this process (ENGINE B3).
+      extra: { "session.intra_op.allow_spinning": "0", ...options.extra },
+      ...(source.external && { externalData: source.external.map((file) => ({ ...file })) }),
+      ...(trace !== undefined && { enableProfiling: true, profileFilePrefix: trace }),
+    });
+  } catch (cause) {
+    throw fail(errors.cannotOpen(label, wordsOf(cause)), cause);
+  }
+  const inputs = native.inputMetadata.map(portOf);
+  const outputs = native.outputMetadata.map(portOf);
+  const packed = outputs.find(({ dtype }) => dtype === "int4" || dtype === "uint4");
+  if (packed) {
+    // Fetching one aborts the Node process inside the binding (1.30) and is unsupported on the web.
+    await native.release();
+    throw fail(errors.cannotOpen(label, `output "${packed.name}" is ${packed.dtype}; cast it`));
+  }
+  return {
+    inputs,
+    outputs,
+    async run(feeds, fetch) {
+      if (!native) throw fail(errors.runFailed(label, "the session is closed", "Open it again"));
+      checkFeeds(inputs, feeds);
+      try {
+        const results = await native.run(ortFeeds(feeds, ort.Tensor), fetch ?? outputs.map(nameOf));
+        return tensorsOf(results);
+      } catch (cause) {
+        throw cause instanceof TersorError
+          ? cause
+          : fail(errors.runFailed(label, wordsOf(cause)), cause);
+      }
+    },
+    async close() {
+      const open = native;
+      native = null;
+      await open?.release();
+    },
+    endProfiling: () => native?.endProfiling(),
+  };
+}
+
+function ortFeeds(feeds: Feeds, Ort: OrtTensorConstructor): Record<string, OnnxValue> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, x]) => [name, toOrt(x, Ort)]));
+}
+
+function tensorsOf(results: InferenceSession.OnnxValueMapType): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(results).map(([name, y]) => [name, fromOrt(y)]));
+}
+
+function portOf(value: InferenceSession.ValueMetadata): Port {
+  return value.isTensor
+    ? { name: value.name, dtype: value.type as DType, dims: value.shape }
+    : { name: value.name, dtype: null, dims: [] };
+}
+
+const nameOf = (port: Port) => port.name;
+
+/** Shared memory is rejected by the native binding. */
+function ownMemory(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
+}
+
+/** The engine's first line, without the codes and build paths in front of it. */
+function wordsOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message
+    .split("\n")[0]
+    .replace(/^.*ERROR_MESSAGE: /, "")
+    .replace(/\/\S+\/(\w+\.(cc|h):\d+)/, "$1")
+    .trim();
+}
