@@ -1,0 +1,247 @@
+/** @file What each table shows, declared once; terminal, markdown and html print these columns. */
+import type { Marks, Result } from "../measure/measurement.ts";
+import * as format from "./format.ts";
+import {
+  type BenchRun,
+  familyTitle,
+  type Layer,
+  type MarkName,
+  markNames,
+  type Report,
+} from "./report.ts";
+import { type Line, line, plainText, type Span, span, type Tone } from "./span.ts";
+
+export interface Column<Row> {
+  readonly id: string;
+  readonly title: string;
+  readonly align: "left" | "right";
+  /** One sentence, shown where there is room. */
+  readonly hint: string;
+  cell(row: Row): Line;
+  /** What sorting compares; null sorts last. */
+  key(row: Row): number | string | null;
+}
+
+const tones: Readonly<Record<string, Tone>> = { o: "good", "△": "fair", x: "bad", "?": "dim" };
+
+function text<Row>(
+  id: string,
+  title: string,
+  hint: string,
+  key: (row: Row) => string,
+  tone: Tone = "plain",
+): Column<Row> {
+  return {
+    id,
+    title,
+    hint,
+    align: "left",
+    key,
+    cell: (row) => line(span(key(row), tone)),
+  };
+}
+
+function number<Row>(
+  id: string,
+  title: string,
+  hint: string,
+  key: (row: Row) => number | null | undefined,
+  show: (n: number | null) => string,
+  tone: (row: Row) => Tone = () => "plain",
+): Column<Row> {
+  const finite = (row: Row) => {
+    const n = key(row) ?? null;
+    return n !== null && Number.isFinite(n) ? n : null;
+  };
+  return {
+    id,
+    title,
+    hint,
+    align: "right",
+    key: finite,
+    cell: (row) => {
+      const n = finite(row);
+      return line(span(show(n), n === null ? "dim" : tone(row)));
+    },
+  };
+}
+
+/** Rows that measured nothing in a column do not need it. */
+function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
+  return columns.filter(
+    (column) => column.align === "left" || rows.some((row) => column.key(row) !== null),
+  );
+}
+
+/** The survey's opinion on a family; null where it has none (controls, storage). */
+export function opinionOf(report: Report, result: Result): Marks | null {
+  return report.opinions[result.family] ?? null;
+}
+
+/** True where a measured mark contradicts the survey's opinion. */
+export function disagrees(report: Report, result: Result, name: MarkName): boolean {
+  const opinion = opinionOf(report, result)?.[name] ?? "?";
+  return opinion !== "?" && result.marks[name] !== "?" && result.marks[name] !== opinion;
+}
+
+/** `x (o)!`: measured, the survey's opinion, "!" where they differ. */
+function markLine(report: Report, result: Result, name: MarkName): Line {
+  if (result === report.baseline) return line(span("-", "dim"));
+  const mark = result.marks[name];
+  const opinion = opinionOf(report, result)?.[name];
+  const parts: Span[] = [span(mark, tones[mark] ?? "plain")];
+  if (opinion) parts.push(span(` (${opinion})`, "dim"));
+  if (disagrees(report, result, name)) parts.push(span("!", "alert"));
+  return parts;
+}
+
+/** All four marks in one narrow column, and the survey's where it differs: `o△xo (·x··)`. */
+function compactMarks(report: Report, result: Result): Line {
+  if (result === report.baseline) return line(span("-", "dim"));
+  const opinion = opinionOf(report, result);
+  const differs = markNames.map((name) => disagrees(report, result, name));
+  return line(
+    ...markNames.map((name) => span(result.marks[name], tones[result.marks[name]] ?? "plain")),
+    ...(opinion && differs.includes(true)
+      ? [
+          span(" (", "dim"),
+          ...markNames.map((name, i) =>
+            differs[i] ? span(opinion[name], "alert") : span("·", "dim"),
+          ),
+          span(")", "dim"),
+        ]
+      : []),
+  );
+}
+
+export const starHint = "★ nothing else is better in every respect (Pareto front)";
+
+const markRank: Readonly<Record<string, number>> = { o: 0, "△": 1, x: 2 };
+
+/** Columns of the survey table, without those that nothing was measured for. */
+export function surveyColumns(report: Report, rows: readonly Result[]): Column<Result>[] {
+  const { baseline, pareto, thresholds } = report;
+  const metric = (baseline.metric ?? rows.find((r) => r.metric)?.metric)?.name ?? "metric";
+  const unit = format.metricUnit(metric);
+  const isBase = (r: Result) => r === baseline;
+  const dropTone = (r: Result): Tone => {
+    const drop = r.metric?.drop ?? 0;
+    if (drop > thresholds.performance.fair) return "bad";
+    return drop > thresholds.performance.good ? "fair" : "plain";
+  };
+  const columns: Column<Result>[] = [
+    {
+      id: "star",
+      title: " ",
+      align: "left",
+      hint: starHint,
+      key: (r) => (pareto.includes(r.recipe) ? 0 : 1),
+      cell: (r) => line(pareto.includes(r.recipe) ? span("★", "fair") : " "),
+    },
+    text("recipe", "recipe", "The steps that made the model", (r) => r.recipe),
+    text("family", "family", "Family in the survey", (r) => familyTitle(r.family)),
+    number("file", "file", "Bytes of the ONNX file", (r) => r.bytes.raw, format.bytes),
+    number("alpha", "alpha", "Original file / this file", (r) => r.alpha.bytes, format.ratio),
+    number("brotli", "brotli", "Download, brotli -11", (r) => r.bytes.brotli, format.bytes),
+    number("packed", "packed", "Bytes of the .tersor file", (r) => r.bytes.packed, format.bytes),
+    number("params", "params", "Stored parameters", (r) => r.params, format.count),
+    number("nonzeros", "nonzeros", "Parameters not zero", (r) => r.nonzeros, format.count),
+    number("ms", "ms", "Median per run", (r) => r.latency?.median, format.milliseconds),
+    number(
+      "speedup",
+      "speed-up",
+      "Original's median / this median",
+      (r) => (isBase(r) && r.latency ? 1 : r.delta.infer),
+      format.ratio,
+    ),
+    number(
+      "metric",
+      `${metric}${unit.value ? ` ${unit.value}` : ""}`,
+      "On the evaluation data",
+      (r) => r.metric?.value,
+      (n) => format.fixed(n),
+    ),
+    number(
+      "drop",
+      "drop",
+      `Loss against the original${unit.drop ? `, ${unit.drop}` : ""}; negative is a gain`,
+      (r) => (isBase(r) ? null : r.metric?.drop),
+      (n) => format.points(n),
+      dropTone,
+    ),
+    number(
+      "flips",
+      "flips %",
+      "Predictions that differ from the original's",
+      (r) => (isBase(r) ? null : r.metric?.flips),
+      (n) => format.fixed(n),
+    ),
+    ...markNames.map(
+      (name): Column<Result> => ({
+        id: name,
+        title: name === "performance" ? "perf" : name,
+        align: "left",
+        hint: `${name}: measured, in brackets the survey's opinion, ! where they differ`,
+        key: (r) => (isBase(r) ? null : (markRank[r.marks[name]] ?? null)),
+        cell: (r) => markLine(report, r, name),
+      }),
+    ),
+    {
+      id: "marks",
+      title: "marks",
+      align: "left",
+      hint: "size, speed, ease, performance: measured (the survey's opinion)",
+      key: (r) => markNames.map((name) => markRank[r.marks[name]] ?? 3).join(""),
+      cell: (r) => compactMarks(report, r),
+    },
+  ];
+  return measured(columns, rows).filter(({ id }) => id !== "star" || pareto.length > 0);
+}
+
+/** Columns of `tersor inspect`: where bytes, arithmetic and time sit. */
+export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
+  return measured<Layer>(
+    [
+      text("name", "layer", "Node of the graph", (l) => l.name),
+      text("op", "op", "ONNX operator", (l) => l.op),
+      text("shape", "weight", "Shape of its weight", (l) => format.shape(l.shape)),
+      number("params", "params", "Parameters", (l) => l.params, format.count),
+      number("bytes", "bytes", "Bytes of its weights", (l) => l.bytes, format.bytes),
+      number("bytesShare", "% bytes", "Share of the bytes", (l) => l.share.bytes, share),
+      number("macs", "MACs", "Multiply-accumulates per run", (l) => l.macs, format.quantity),
+      number("macsShare", "% MACs", "Share of the arithmetic", (l) => l.share.macs, share),
+      number("ms", "ms", "Measured time per run", (l) => l.ms, format.milliseconds),
+      number("msShare", "% time", "Share of the measured time", (l) => l.share.ms, share),
+    ],
+    layers,
+  );
+}
+
+const share = (n: number | null) => format.fixed(n === null ? null : n * 100, 1);
+
+/** Columns of `tersor bench`. */
+export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
+  const interval = (run: BenchRun) =>
+    run.ci95 ? `${format.fixed(run.ci95[0])}-${format.fixed(run.ci95[1])}` : "-";
+  return measured<BenchRun>(
+    [
+      text("file", "file", "The model", (r) => r.file),
+      number("bytes", "bytes", "Bytes of the file", (r) => r.bytes, format.bytes),
+      number("median", "median ms", "Median", (r) => r.latency.median, format.milliseconds),
+      number("p90", "p90 ms", "90th percentile", (r) => r.latency.p90, format.milliseconds),
+      number("cpu", "cpu ms", "Processor time", (r) => r.latency.cpu, format.milliseconds),
+      number("ratio", "speed-up", "First median / this median", (r) => r.ratio, format.ratio),
+      { ...text<BenchRun>("ci95", "95 %", "Interval of the speed-up", interval), align: "right" },
+      number("n", "runs", "Timed runs", (r) => r.latency.n, format.count),
+      text("runtime", "runtime", "Execution provider", (r) => r.latency.runtime),
+      number("threads", "threads", "Threads", (r) => r.latency.threads, format.count),
+      number("batch", "batch", "Records per run", (r) => r.latency.batch, format.count),
+    ],
+    runs,
+  );
+}
+
+/** The text of a column's cell. */
+export function cellText<Row>(column: Column<Row>, row: Row): string {
+  return plainText(column.cell(row));
+}

@@ -1,0 +1,82 @@
+/** @file What went with a survey: skipped parts and warnings, grouped and counted; the legend. */
+import type { Result } from "../measure/measurement.ts";
+import * as format from "./format.ts";
+import { type Report, rowsOf } from "./report.ts";
+import { type Line, line, span } from "./span.ts";
+
+export interface SkipGroup {
+  readonly method: string;
+  /** The first reason; others of the group differ only in their figures. */
+  readonly reason: string;
+  readonly nodes: readonly string[];
+  readonly recipes: readonly string[];
+}
+
+/** Reasons that differ only in numbers are one reason. */
+const kind = (reason: string) => reason.replace(/\d+([.,]\d+)*/g, "#");
+
+/** Skips by method and kind of reason, most nodes first. */
+export function skipGroups(results: readonly Result[]): SkipGroup[] {
+  const groups = new Map<
+    string,
+    { method: string; reason: string; nodes: Set<string>; recipes: Set<string> }
+  >();
+  for (const { recipe, skipped } of results)
+    for (const { method, reason, node } of skipped) {
+      const key = `${method}\n${kind(reason)}`;
+      const group = groups.get(key) ?? { method, reason, nodes: new Set(), recipes: new Set() };
+      group.nodes.add(node);
+      group.recipes.add(recipe);
+      groups.set(key, group);
+    }
+  return [...groups.values()]
+    .map((group) => ({ ...group, nodes: [...group.nodes], recipes: [...group.recipes] }))
+    .sort((a, b) => b.nodes.length - a.nodes.length);
+}
+
+/** `factor-svd skipped 4 nodes (conv1, conv2, +2): the rank is above the break-even`. */
+export function skippedLines(results: readonly Result[]): Line[] {
+  return skipGroups(results).map(({ method, reason, nodes }) => {
+    const named = nodes.slice(0, nodes.length > 3 ? 2 : 3).join(", ");
+    const more = nodes.length > 3 ? `, +${nodes.length - 2}` : "";
+    const count = format.plural(nodes.length, "node");
+    return line(span(method, "code"), ` skipped ${count} (${named}${more}): ${reason}`);
+  });
+}
+
+/** `prune-magnitude > train and 2 others: the warning`, each kind of warning once. */
+export function warningLines(results: readonly Result[]): Line[] {
+  const names = format.shortNames(results.map((row) => row.recipe));
+  const groups = new Map<string, { warning: string; recipes: Set<string> }>();
+  for (const { recipe, warnings } of results)
+    for (const warning of warnings) {
+      const group = groups.get(kind(warning)) ?? { warning, recipes: new Set() };
+      group.recipes.add(recipe);
+      groups.set(kind(warning), group);
+    }
+  return [...groups.values()].map(({ warning, recipes }) => {
+    const [first] = recipes;
+    const more = recipes.size > 1 ? ` and ${format.plural(recipes.size - 1, "other")}` : "";
+    return line(span(names.get(first) ?? first, "code"), `${more}: ${warning}`);
+  });
+}
+
+/** The thresholds behind the marks, one line a mark. */
+export function thresholdLines(report: Report): { name: string; rule: string }[] {
+  const { size, speed, performance } = report.thresholds;
+  const metric = rowsOf(report).find((row) => row.metric)?.metric?.name ?? "accuracy";
+  const unit = format.metricUnit(metric).drop;
+  const drop = (n: number) => `${n}${unit ? ` ${unit}` : ""}`;
+  return [
+    { name: "size", rule: `o at least ${size.good}x smaller, △ at least ${size.fair}x, x below` },
+    {
+      name: "speed",
+      rule: `o at least ${speed.good}x the original's speed, △ at least ${speed.fair}x, x slower`,
+    },
+    { name: "ease", rule: "from the data, training, time and layers the run really needed" },
+    {
+      name: "performance",
+      rule: `o drops at most ${drop(performance.good)}, △ at most ${drop(performance.fair)}, x more`,
+    },
+  ];
+}

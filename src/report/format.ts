@@ -1,0 +1,142 @@
+/** @file Numbers and names as people read them; what was not measured is "-". */
+
+type Maybe = number | null | undefined;
+
+const known = (n: Maybe): n is number => typeof n === "number" && Number.isFinite(n);
+
+/** Three significant digits with an SI prefix: 1.72 M, 431 k. */
+function si(n: number, units: readonly string[]): string {
+  let [value, power] = [n, 0];
+  // 999.5 rounds to 1000, which the next unit writes as 1.00.
+  while (Math.abs(value) >= 999.5 && power < units.length - 1) {
+    value /= 1000;
+    power += 1;
+  }
+  const digits = power === 0 ? String(Math.round(value)) : significant(value);
+  return `${digits} ${units[power]}`.trimEnd();
+}
+
+/** 3 digits, never an exponent: 0.183, 12.3, 1,234. */
+function significant(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 999.5) return count(value);
+  return size === 0 ? "0" : Number(value.toPrecision(3)).toFixed(decimals(size));
+}
+
+/** Decimals that leave 3 significant digits, at most 6. */
+function decimals(size: number): number {
+  const exponent = Math.floor(Math.log10(Number(size.toPrecision(3))));
+  return Math.min(6, Math.max(0, 2 - exponent));
+}
+
+/** 1.72 MB, 431 kB, 512 B (SI: 1 kB = 1000 bytes). */
+export function bytes(n: Maybe): string {
+  return known(n) ? si(n, ["B", "kB", "MB", "GB", "TB"]) : "-";
+}
+
+/** 1.81 G, 416 k, 12. */
+export function quantity(n: Maybe): string {
+  return known(n) ? si(n, ["", "k", "M", "G", "T"]) : "-";
+}
+
+/** 431,080. */
+export function count(n: Maybe): string {
+  return known(n)
+    ? Math.round(n)
+        .toString()
+        .replace(/\B(?=(\d{3})+$)/g, ",")
+    : "-";
+}
+
+/** Milliseconds without the unit: 0.071, 12.3, 1,234; a microsecond is the finest worth printing. */
+export function milliseconds(n: Maybe): string {
+  if (!known(n)) return "-";
+  if (n >= 1) return significant(n);
+  return n > 0 && n < 0.0005 ? "<0.001" : n.toFixed(3);
+}
+
+/** Three significant digits: 0.000275, 12.3. */
+export function precise(n: Maybe): string {
+  return known(n) ? significant(n) : "-";
+}
+
+/** A plain number with the given decimals; never "-0.00". */
+export function fixed(n: Maybe, digits = 2): string {
+  return known(n) ? n.toFixed(digits).replace(/^-(?=[0.]*$)/, "") : "-";
+}
+
+/** A difference with its sign, such as percent points: +0.52, -0.10, 0.00. */
+export function points(n: Maybe, digits = 2): string {
+  const text = fixed(n, digits);
+  return /^\d/.test(text) && Number(text) !== 0 ? `+${text}` : text;
+}
+
+/** A share 0..1 as a percentage: 4.2 %. */
+export function percent(share: Maybe, digits = 1): string {
+  return known(share) ? `${fixed(share * 100, digits)} %` : "-";
+}
+
+/** 0.97x, 3.9x, 124x. */
+export function ratio(n: Maybe): string {
+  if (!known(n)) return "-";
+  const digits = n < 1.995 ? 2 : n < 99.95 ? 1 : 0;
+  return `${digits ? n.toFixed(digits) : count(n)}x`;
+}
+
+/** 0.8 s, 42 s, 3 min 5 s, 1 h 12 min. */
+export function duration(seconds: Maybe): string {
+  if (!known(seconds)) return "-";
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** 3x32x32; an unknown dimension is "?". */
+export function shape(dims: readonly (number | string | null)[]): string {
+  return dims.length ? dims.map((d) => printable(String(d ?? "?"))).join("x") : "scalar";
+}
+
+/** Units of the metrics tersor knows; a drop of an accuracy is in points. */
+const units: Readonly<Record<string, { value: string; drop: string }>> = {
+  accuracy: { value: "%", drop: "points" },
+  psnr: { value: "dB", drop: "dB" },
+  fidelity: { value: "dB", drop: "dB" },
+};
+
+export function metricUnit(name: string): { value: string; drop: string } {
+  return units[name] ?? { value: "", drop: "" };
+}
+
+/** A name for each recipe without its options, where that still tells them apart. */
+export function shortNames(recipes: readonly string[]): Map<string, string> {
+  const bare = (recipe: string) => recipe.replace(/:[^>]*?(?=\s*(>|$))/g, "");
+  const seen = new Map<string, number>();
+  for (const recipe of new Set(recipes)) seen.set(bare(recipe), (seen.get(bare(recipe)) ?? 0) + 1);
+  return new Map(recipes.map((r) => [r, seen.get(bare(r)) === 1 ? bare(r) : r]));
+}
+
+/** "1 recipe", "3 recipes". */
+export function plural(n: number, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** Names come from hostile files: control, bidi and zero-width characters cannot reach a terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, "\uFFFD");
+}
+
+/** Columns a terminal gives to the text: combining marks take none, CJK and emoji two. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const char of text) {
+    if (/\p{Mn}|\p{Me}/u.test(char)) continue;
+    width += wide.test(char) ? 2 : 1;
+  }
+  return width;
+}
+
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;

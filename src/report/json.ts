@@ -1,0 +1,149 @@
+/** @file The JSON every command prints: one object, keys in a fixed order, null for the unmeasured. */
+import type { Latency, Metric, Result } from "../measure/measurement.ts";
+import type { BenchRun, Inspection, Layer, ModelInfo, Port, Report } from "./report.ts";
+
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/** JSON has no NaN and no infinity: what is not a finite number was not measured. */
+function num(n: number | null | undefined): number | null {
+  return typeof n === "number" && Number.isFinite(n) ? n : null;
+}
+
+function latencyJson(latency: Latency): Json {
+  const { median, p90, runtime, threads, n, cpu, batch } = latency;
+  return { median: num(median), p90: num(p90), runtime, threads, n, cpu: num(cpu), batch };
+}
+
+function metricJson(metric: Metric): Json {
+  const { name, value, baseline, drop, ci95, flips, kl, sqnr, n } = metric;
+  return {
+    name,
+    value: num(value),
+    baseline: num(baseline),
+    drop: num(drop),
+    ci95: ci95 && [num(ci95[0]), num(ci95[1])],
+    flips: num(flips),
+    kl: num(kl),
+    sqnr: num(sqnr),
+    n,
+  };
+}
+
+/** A row (DESIGN 4). */
+export function resultJson(result: Result): { readonly [key: string]: Json } {
+  const { bytes, alpha, beta, delta, ease, marks } = result;
+  return {
+    recipe: result.recipe,
+    family: result.family,
+    file: result.file,
+    bytes: {
+      raw: num(bytes.raw),
+      gzip: num(bytes.gzip),
+      brotli: num(bytes.brotli),
+      packed: num(bytes.packed),
+    },
+    params: num(result.params),
+    nonzeros: num(result.nonzeros),
+    macs: num(result.macs),
+    latency: result.latency && latencyJson(result.latency),
+    metric: result.metric && metricJson(result.metric),
+    alpha: { params: num(alpha.params), bytes: num(alpha.bytes), brotli: num(alpha.brotli) },
+    beta: { survey: num(beta.survey), saved: num(beta.saved) },
+    delta: { infer: num(delta.infer), train: num(delta.train) },
+    ease: {
+      data: ease.data,
+      training: ease.training,
+      seconds: num(ease.seconds),
+      covered: num(ease.covered),
+    },
+    marks: {
+      size: marks.size,
+      speed: marks.speed,
+      ease: marks.ease,
+      performance: marks.performance,
+    },
+    skipped: result.skipped.map(({ node, method, reason }) => ({ node, method, reason })),
+    warnings: [...result.warnings],
+    seed: result.seed,
+    versions: Object.fromEntries(
+      Object.entries(result.versions).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+    ),
+  };
+}
+
+export function modelJson(model: ModelInfo): { readonly [key: string]: Json } {
+  const port = ({ name, dtype, shape }: Port) => ({ name, dtype, shape: [...shape] });
+  return {
+    name: model.name,
+    bytes: num(model.bytes),
+    params: num(model.params),
+    macs: num(model.macs),
+    opset: model.opset,
+    inputs: model.inputs.map(port),
+    outputs: model.outputs.map(port),
+    hash: model.hash,
+  };
+}
+
+function layerJson({ name, op, shape, params, bytes, macs, ms, share }: Layer): Json {
+  return {
+    name,
+    op,
+    shape: [...shape],
+    params: num(params),
+    bytes: num(bytes),
+    macs: num(macs),
+    ms: num(ms),
+    share: { bytes: num(share.bytes), macs: num(share.macs), ms: num(share.ms) },
+  };
+}
+
+/** `compress`, `eval`, `train`, `pack`: {command, model, result}. */
+export function resultReportJson(command: string, model: ModelInfo, result: Result) {
+  return { command, model: modelJson(model), result: resultJson(result) };
+}
+
+/** `survey`, `search`: {command, model, results, pareto}; the original is the first of the results. */
+export function surveyJson({ command, model, baseline, results, pareto }: Report) {
+  const others = results.filter((row) => row !== baseline && row.recipe !== baseline.recipe);
+  return {
+    command,
+    model: modelJson(model),
+    results: [baseline, ...others].map(resultJson),
+    pareto: [...pareto],
+  };
+}
+
+/** `inspect`: {model, totals, layers}. */
+export function inspectJson({ model, totals, layers }: Inspection) {
+  const { layers: count, params, bytes, macs, ms } = totals;
+  return {
+    model: modelJson(model),
+    totals: { layers: count, params: num(params), bytes: num(bytes), macs: num(macs), ms: num(ms) },
+    layers: layers.map(layerJson),
+  };
+}
+
+/** `bench`: {runs}. */
+export function benchJson(runs: readonly BenchRun[]) {
+  return {
+    runs: runs.map(({ file, bytes, latency, ratio, ci95 }) => ({
+      file,
+      bytes: num(bytes),
+      latency: latencyJson(latency),
+      ratio: num(ratio),
+      ci95: ci95 && [num(ci95[0]), num(ci95[1])],
+    })),
+  };
+}
+
+/** The text for stdout: one object, indented, a final newline. */
+export function jsonText(object: object): string {
+  return `${JSON.stringify(object, null, 2)}\n`;
+}

@@ -1,0 +1,128 @@
+/** @file The tables in Markdown, for pull requests and READMEs. */
+import type { Result } from "../measure/measurement.ts";
+import { benchColumns, type Column, cellText, layerColumns, surveyColumns } from "./columns.ts";
+import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
+import * as format from "./format.ts";
+import { type BenchRun, type Inspection, type Layer, type Report, rowsOf } from "./report.ts";
+import type { Line } from "./span.ts";
+import { evalRows } from "./table.ts";
+import { verdict } from "./verdict.ts";
+
+/** Names come from hostile files: they become text, never markup or a table cell of their own. */
+export function escapeMarkdown(text: string): string {
+  return format
+    .printable(text)
+    .replace(/[\\`*_{}[\]#|~!]/g, "\\$&")
+    .replace(/&/g, "&amp;")
+    .replace(/</g, "&lt;")
+    .replace(/>/g, "&gt;");
+}
+
+/** Code keeps its characters; a longer fence holds what backticks it contains. */
+function code(text: string): string {
+  const fence = "`".repeat(Math.max(0, ...[...text.matchAll(/`+/g)].map((m) => m[0].length)) + 1);
+  const pad = text.startsWith("`") || text.endsWith("`") ? " " : "";
+  return `${fence}${pad}${text.replaceAll("|", "\\|")}${pad}${fence}`;
+}
+
+function prose(parts: Line): string {
+  return parts
+    .map(({ text, tone }) => {
+      if (tone === "code") return code(text);
+      return tone === "bold" ? `**${escapeMarkdown(text)}**` : escapeMarkdown(text);
+    })
+    .join("");
+}
+
+function table(
+  header: readonly string[],
+  align: readonly ("left" | "right")[],
+  rows: readonly (readonly string[])[],
+): string {
+  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    row(header),
+    row(align.map((side) => (side === "right" ? "---:" : "---"))),
+    ...rows.map(row),
+  ].join("\n");
+}
+
+function columnTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  names: readonly string[],
+): string {
+  return table(
+    columns.map((column) => escapeMarkdown(column.title.trim())),
+    columns.map((column) => column.align),
+    rows.map((row) =>
+      columns.map((column) => {
+        const text = cellText(column, row);
+        return names.includes(column.id) ? code(text) : escapeMarkdown(text.trim());
+      }),
+    ),
+  );
+}
+
+/** The whole survey: verdict, table, layers, what was skipped, thresholds, how to reproduce. */
+export function surveyMarkdown(report: Report): string {
+  const rows = rowsOf(report);
+  const columns = surveyColumns(report, rows).filter((column) => column.id !== "marks");
+  const { picks, notes } = verdict(report);
+  const bullets = (lines: readonly Line[]) => lines.map((text) => `- ${prose(text)}`).join("\n");
+  const section = (title: string, body: string) => (body ? `## ${title}\n\n${body}` : "");
+  return `${[
+    `# ${escapeMarkdown(report.model.name)}: ${escapeMarkdown(report.command)}`,
+    picks.map(prose).join(" "),
+    bullets(notes),
+    section("Results", columnTable(columns, rows, ["recipe"])),
+    "Marks: measured (the survey's opinion), ! where they differ; ★ is on the Pareto front.",
+    section("Layers", layerMarkdown(report.layers)),
+    section("Skipped", bullets(skippedLines(rows))),
+    section("Warnings", bullets(warningLines(rows))),
+    section(
+      "Thresholds",
+      thresholdLines(report)
+        .map(({ name, rule }) => `- **${name}** ${escapeMarkdown(rule)}`)
+        .join("\n"),
+    ),
+    section("Reproduce", reproduce(report)),
+  ]
+    .filter(Boolean)
+    .join("\n\n")}\n`;
+}
+
+function reproduce({ baseline, commandLine, platform, model, date, seconds }: Report): string {
+  const versions = Object.entries(baseline.versions).map(([name, v]) => `${name} ${v}`);
+  return [
+    code(format.printable(commandLine)),
+    "",
+    escapeMarkdown(
+      [
+        platform,
+        ...versions,
+        `seed ${baseline.seed}`,
+        model.hash,
+        date,
+        format.duration(seconds),
+      ].join(", "),
+    ),
+  ].join("\n");
+}
+
+export function layerMarkdown(layers: readonly Layer[]): string {
+  return layers.length ? columnTable(layerColumns(layers), layers, ["name"]) : "";
+}
+
+export function inspectMarkdown({ model, layers }: Inspection): string {
+  return `# ${escapeMarkdown(model.name)}\n\n${layerMarkdown(layers)}\n`;
+}
+
+export function benchMarkdown(runs: readonly BenchRun[]): string {
+  return `${columnTable(benchColumns(runs), runs, ["file"])}\n`;
+}
+
+export function evalMarkdown(result: Result): string {
+  const rows = evalRows(result).map((row) => row.map(escapeMarkdown));
+  return `${table([code(format.printable(result.recipe)), ""], ["left", "right"], rows)}\n`;
+}

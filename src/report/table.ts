@@ -1,0 +1,226 @@
+/** @file Terminal tables: survey, layers, benches, one evaluated model, and one line per result. */
+import type { Result } from "../measure/measurement.ts";
+import { benchColumns, type Column, layerColumns, starHint, surveyColumns } from "./columns.ts";
+import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
+import * as format from "./format.ts";
+import { type GridRow, grid, gridWidth } from "./grid.ts";
+import { type BenchRun, familyTitle, type Inspection, type Report, rowsOf } from "./report.ts";
+import { joined, type Line, line, paint, span, wrap } from "./span.ts";
+import { verdict } from "./verdict.ts";
+
+export interface TableOptions {
+  /** Columns of the terminal. */
+  readonly width: number;
+  readonly color: boolean;
+}
+
+/** What a narrow terminal gives up, in this order; four marks become one column of four letters. */
+const surveyNarrowing = [
+  { drop: ["params"] },
+  { drop: ["nonzeros"] },
+  { drop: ["size", "speed", "ease", "performance"], add: ["marks"] },
+  { drop: ["flips"] },
+  { drop: ["brotli"] },
+  { drop: ["packed"] },
+  { drop: ["metric"] },
+  { drop: ["ms"] },
+  { drop: ["marks"] },
+  { drop: ["alpha"] },
+  { drop: ["speedup"] },
+] as const;
+const layerNarrowing = [
+  { drop: ["params"] },
+  { drop: ["macs"] },
+  { drop: ["shape"] },
+  { drop: ["op"] },
+  { drop: ["ms"] },
+  { drop: ["bytes"] },
+];
+const benchNarrowing = [
+  { drop: ["batch"] },
+  { drop: ["threads"] },
+  { drop: ["runtime"] },
+  { drop: ["n"] },
+  { drop: ["bytes"] },
+  { drop: ["cpu"] },
+  { drop: ["p90"] },
+];
+
+interface Narrowing {
+  readonly drop: readonly string[];
+  readonly add?: readonly string[];
+}
+
+/** The first columns that fit; `flexible` names the column that wraps. */
+function narrowed<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  flexible: string,
+  narrowing: readonly Narrowing[],
+  width: number,
+): Column<Row>[] {
+  const later = narrowing.flatMap((step) => step.add ?? []);
+  let shown = columns.filter((column) => !later.includes(column.id));
+  const comfortable = Math.max(24, Math.floor(width * 0.3));
+  for (const step of narrowing) {
+    const cells = rows.map((row) => shown.map((column) => column.cell(row)));
+    if (gridWidth(asGrid(shown, flexible), cells, comfortable) <= width) break;
+    const kept = new Set(shown.map((column) => column.id).filter((id) => !step.drop.includes(id)));
+    for (const id of step.add ?? []) kept.add(id);
+    shown = columns.filter((column) => kept.has(column.id));
+  }
+  return shown;
+}
+
+function asGrid<Row>(columns: readonly Column<Row>[], flexible: string) {
+  return columns.map((column) => ({ ...column, flexible: column.id === flexible }));
+}
+
+function paragraph(parts: Line, { width, color }: TableOptions, indent = ""): string[] {
+  return wrap(parts, width, indent).map((text) => paint(text, color));
+}
+
+/** The survey's table with what was skipped, warnings, legend and verdict below it. */
+export function surveyTable(report: Report, options: TableOptions): string {
+  const rows = rowsOf(report);
+  const all = surveyColumns(report, rows).filter((column) => column.id !== "family");
+  const columns = narrowed(all, rows, "recipe", surveyNarrowing, options.width);
+  const body: GridRow[] = rows.flatMap((row, i) => {
+    const cells = columns.map((column) => column.cell(row));
+    const first = i === 0 || rows[i - 1].family !== row.family;
+    return first ? [{ heading: familyTitle(row.family) }, cells] : [cells];
+  });
+  const { picks, notes } = verdict(report);
+  const bullets = (lines: readonly Line[]) =>
+    lines.flatMap((text) => paragraph(line("- ", ...text), options, "  "));
+  const section = (title: string, lines: readonly string[]) =>
+    lines.length ? ["", paint(line(span(title, "bold")), options.color), ...lines] : [];
+  return [
+    ...grid(asGrid(columns, "recipe"), body, options),
+    ...section("Skipped", bullets(capped(skippedLines(rows)))),
+    ...section("Warnings", bullets(capped(warningLines(rows)))),
+    ...section(
+      "Marks",
+      legend(
+        report,
+        options,
+        columns.map((column) => column.id),
+      ),
+    ),
+    ...section("Verdict", [...paragraph(joined(picks), options), ...bullets(notes)]),
+  ].join("\n");
+}
+
+/** A wall of notes helps nobody: the first eight, and how many more. */
+function capped(lines: readonly Line[], most = 8): Line[] {
+  const rest = lines.length - most;
+  return rest > 1 ? [...lines.slice(0, most), line(`${rest} more, all in --json`)] : [...lines];
+}
+
+function legend(report: Report, options: TableOptions, shown: readonly string[]): string[] {
+  return [
+    ...(shown.includes("star") ? [line(starHint)] : []),
+    line(
+      shown.includes("marks")
+        ? "four letters: size, speed, ease, performance; in brackets the survey's opinion where it differs"
+        : "measured (the survey's opinion), ! where they differ",
+    ),
+    ...thresholdLines(report).map(({ name, rule }) => line(span(name, "bold"), ` ${rule}`)),
+  ].flatMap((text) => paragraph(text, options, "  "));
+}
+
+/** Where bytes, arithmetic and time sit, one row a layer, totals below. */
+export function layerTable({ model, totals, layers }: Inspection, options: TableOptions): string {
+  const all = layerColumns(layers);
+  const columns = narrowed(all, layers, "name", layerNarrowing, options.width);
+  const ports = (list: Inspection["model"]["inputs"]) =>
+    list
+      .map((port) => `${port.name} ${port.dtype}[${port.shape.map((d) => d ?? "?").join(",")}]`)
+      .join(", ");
+  const facts = line(
+    span(model.name, "bold"),
+    `: ${format.bytes(model.bytes)}, ${format.count(model.params)} parameters, ${format.quantity(totals.macs)} MACs, opset ${model.opset}; ${ports(model.inputs)} -> ${ports(model.outputs)}`,
+  );
+  const sum = [
+    format.plural(totals.layers, "layer"),
+    `${format.count(totals.params)} parameters`,
+    format.bytes(totals.bytes),
+    ...(totals.macs === null ? [] : [`${format.quantity(totals.macs)} MACs`]),
+    ...(totals.ms === null ? [] : [`${format.milliseconds(totals.ms)} ms`]),
+  ];
+  return [
+    ...paragraph(facts, options, "  "),
+    "",
+    ...grid(
+      asGrid(columns, "name"),
+      layers.map((row) => columns.map((column) => column.cell(row))),
+      options,
+    ),
+    "",
+    ...paragraph(line(span("total ", "bold"), sum.join(", ")), options, "  "),
+  ].join("\n");
+}
+
+/** Interleaved latencies; the first file is what the others are compared with. */
+export function benchTable(runs: readonly BenchRun[], options: TableOptions): string {
+  const columns = narrowed(benchColumns(runs), runs, "file", benchNarrowing, options.width);
+  const rows = runs.map((run) => columns.map((column) => column.cell(run)));
+  return grid(asGrid(columns, "file"), rows, options).join("\n");
+}
+
+/** `tersor eval`: one model's figures, one a line. */
+export function evalTable(result: Result, options: TableOptions): string {
+  const rows = evalRows(result).map(([name, value]) => [line(name), line(span(value, "bold"))]);
+  const columns = [
+    { title: result.recipe, align: "left" },
+    { title: "", align: "left", flexible: true },
+  ] as const;
+  return grid(columns, rows, options).join("\n");
+}
+
+/** Name and value of everything an evaluation measured. */
+export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): [string, string][] {
+  const unit = format.metricUnit(metric?.name ?? "");
+  const rows: [string, string | null][] = [
+    ["file", format.bytes(bytes.raw)],
+    ["parameters", `${format.count(params)} (${format.count(nonzeros)} not zero)`],
+    [metric?.name ?? "metric", metric && `${format.fixed(metric.value)} ${unit.value}`],
+    ["95 % interval", metric?.ci95 ? metric.ci95.map((n) => format.fixed(n)).join(" to ") : null],
+    [
+      "original",
+      metric?.baseline == null ? null : `${format.fixed(metric.baseline)} ${unit.value}`,
+    ],
+    ["drop", metric?.drop == null ? null : `${format.points(metric.drop)} ${unit.drop}`],
+    ["flips", metric?.flips == null ? null : `${format.fixed(metric.flips)} %`],
+    ["KL", metric?.kl == null ? null : `${format.precise(metric.kl)} nats`],
+    ["SQNR", metric?.sqnr == null ? null : `${format.fixed(metric.sqnr, 1)} dB`],
+    ["records", metric && format.count(metric.n)],
+    [
+      "latency",
+      latency &&
+        `${format.milliseconds(latency.median)} ms (p90 ${format.milliseconds(latency.p90)})`,
+    ],
+  ];
+  return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value.trimEnd()]]));
+}
+
+/** One line for `compress`: `1.72 MB -> 441 kB (3.9x), 0.420 -> 0.183 ms (2.3x), accuracy ...`. */
+export function resultLine(result: Result, baseline: Result | null = null): string {
+  const { bytes, alpha, latency, delta, metric } = result;
+  const before = baseline?.bytes.raw ?? bytes.raw * alpha.bytes;
+  const parts = [
+    `${format.bytes(before)} -> ${format.bytes(bytes.raw)} (${format.ratio(alpha.bytes)})`,
+  ];
+  if (latency) {
+    const from = baseline?.latency ? `${format.milliseconds(baseline.latency.median)} -> ` : "";
+    const times = delta.infer === null ? "" : ` (${format.ratio(delta.infer)})`;
+    parts.push(`${from}${format.milliseconds(latency.median)} ms${times}`);
+  }
+  if (metric) {
+    const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;
+    const unit = format.metricUnit(metric.name).value;
+    const flips = metric.flips === null ? "" : `, ${format.fixed(metric.flips)} % flips`;
+    parts.push(`${metric.name} ${from}${format.fixed(metric.value)} ${unit}`.trimEnd() + flips);
+  }
+  return parts.join(", ");
+}

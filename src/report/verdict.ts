@@ -1,0 +1,195 @@
+/** @file The verdict in plain words: what to take, what disappoints, where the survey was wrong. */
+import type { Result } from "../measure/measurement.ts";
+import { disagrees, opinionOf } from "./columns.ts";
+import * as format from "./format.ts";
+import { type MarkName, markNames, type Report, rowsOf } from "./report.ts";
+import { joined, type Line, line, type Span, span } from "./span.ts";
+
+export interface Picks {
+  /** Rows that keep quality (performance mark "o"); every row where quality was not measured. */
+  readonly keepers: readonly Result[];
+  /** True where quality was measured. */
+  readonly judged: boolean;
+  readonly fastest: Result | null;
+  /** By bytes of the ONNX file. */
+  readonly smallest: Result | null;
+  /** By bytes to send. */
+  readonly lightest: Result | null;
+}
+
+type Naming = (row: Result) => Span;
+
+/** Rows other than the original. */
+function changedRows(report: Report): Result[] {
+  return rowsOf(report).filter((row) => row !== report.baseline);
+}
+
+/** Bytes to send: the smallest form that was measured. */
+export function downloadBytes({ bytes }: Result): number {
+  return Math.min(
+    bytes.raw,
+    bytes.gzip ?? Infinity,
+    bytes.brotli ?? Infinity,
+    bytes.packed ?? Infinity,
+  );
+}
+
+function least(rows: readonly Result[], key: (row: Result) => number): Result | null {
+  const known = rows.filter((row) => Number.isFinite(key(row)));
+  return known.length ? known.reduce((a, b) => (key(b) < key(a) ? b : a)) : null;
+}
+
+/** The rows a reader wants first. */
+export function picksOf(report: Report): Picks {
+  const rows = changedRows(report);
+  const judged = rows.some((row) => row.marks.performance !== "?");
+  const keepers = judged ? rows.filter((row) => row.marks.performance === "o") : rows;
+  return {
+    keepers,
+    judged,
+    fastest: least(keepers, (row) => -(row.delta.infer ?? Number.NaN)),
+    smallest: least(keepers, (row) => row.bytes.raw),
+    lightest: least(keepers, downloadBytes),
+  };
+}
+
+/** The verdict, sentence by sentence: the picks first, then what disappoints. */
+export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
+  const rows = changedRows(report);
+  if (!rows.length) return { picks: [line("Nothing was compressed.")], notes: [] };
+  const names = format.shortNames(rows.map((row) => row.recipe));
+  const short = (row: Result) => span(names.get(row.recipe) ?? row.recipe, "code");
+  const present = (lines: (Line | null)[]) => lines.filter((sentence) => sentence !== null);
+  return {
+    picks: present([keeping(report, rows.length), ...pickLines(report), downloadLine(report)]),
+    notes: present([
+      notFasterLine(rows, short),
+      downloadOnlyLine(report, rows, short),
+      opinionLine(report, rows),
+    ]),
+  };
+}
+
+function keeping(report: Report, total: number): Line {
+  const { keepers, judged } = picksOf(report);
+  const { metric } = report.baseline;
+  const tried = format.plural(total, "recipe");
+  if (!judged)
+    return line(`Quality was not measured, so no figure here says which of ${tried} can be used.`);
+  const limit = withUnit(report.thresholds.performance.good, metric?.name);
+  return line(
+    keepers.length === 0
+      ? `None of ${tried} keeps quality (a drop of at most ${limit}).`
+      : `${keepers.length} of ${tried} ${keepers.length === 1 ? "keeps" : "keep"} quality (a drop of at most ${limit}).`,
+  );
+}
+
+function pickLines(report: Report): (Line | null)[] {
+  const { fastest, smallest } = picksOf(report);
+  const smaller = smallest && smallest.alpha.bytes > 1 ? smallest : null;
+  if (fastest && fastest === smaller && fastest.marks.speed === "o")
+    return [pickLine(report, line("Fastest and smallest: "), fastest)];
+  const lead =
+    fastest?.marks.speed === "o" ? "Fastest: " : "None of them is clearly faster; the fastest is ";
+  return [
+    fastest && pickLine(report, line(lead), fastest),
+    smaller && pickLine(report, line("Smallest: "), smaller),
+  ];
+}
+
+/** `recipe, 0.183 ms instead of 0.420 ms (2.3x), 441 kB instead of 1.72 MB (3.9x), 0.04 points worse.` */
+function pickLine(report: Report, lead: Line, row: Result): Line {
+  const { baseline } = report;
+  const time =
+    row.latency && baseline.latency
+      ? `${format.milliseconds(row.latency.median)} ms instead of ${format.milliseconds(baseline.latency.median)} ms (${format.ratio(row.delta.infer)})`
+      : "not timed";
+  const size = `${format.bytes(row.bytes.raw)} instead of ${format.bytes(baseline.bytes.raw)} (${format.ratio(row.alpha.bytes)})`;
+  return line(...lead, name(row), `, ${time}, ${size}${dropText(row)}.`);
+}
+
+function dropText({ metric }: Result): string {
+  if (!metric || metric.drop === null) return "";
+  const drop = metric.drop;
+  const noise = metric.ci95 ? (metric.ci95[1] - metric.ci95[0]) / 2 : 0;
+  const size = withUnit(format.fixed(Math.abs(drop)), metric.name);
+  const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
+  return `, ${words}${drop !== 0 && Math.abs(drop) < noise ? " (within the 95 % interval)" : ""}`;
+}
+
+/** The best download, where it is another recipe or another form than the smallest file. */
+function downloadLine(report: Report): Line | null {
+  const { lightest } = picksOf(report);
+  if (!lightest || downloadBytes(lightest) >= lightest.bytes.raw) return null;
+  const bytes = downloadBytes(lightest);
+  const form = bytes === lightest.bytes.packed ? "packed" : "with brotli";
+  return line(
+    "Smallest download: ",
+    name(lightest),
+    `, ${format.bytes(bytes)} ${form} (${format.ratio(report.baseline.bytes.raw / bytes)}).`,
+  );
+}
+
+/** "Smaller means faster" is a claim the survey makes; here are the rows that refute it. */
+function notFasterLine(rows: readonly Result[], short: Naming): Line | null {
+  const found = rows.filter(
+    ({ marks }) => (marks.size === "o" || marks.size === "△") && /[x△]/.test(marks.speed),
+  );
+  if (!found.length) return null;
+  return line(
+    "Smaller, not faster: ",
+    ...list(found.map((row) => line(short(row), ` (${format.ratio(row.delta.infer)})`))),
+    ".",
+  );
+}
+
+/** Zeros in a dense file save nothing until the file is coded. */
+function downloadOnlyLine(report: Report, rows: readonly Result[], short: Naming): Line | null {
+  const { fair } = report.thresholds.size;
+  const found = rows.filter(
+    (row) => row.alpha.bytes < fair && report.baseline.bytes.raw / downloadBytes(row) >= 2 * fair,
+  );
+  if (!found.length) return null;
+  return line(
+    "Smaller as a download only, the file stays as large: ",
+    ...list(found.map((row) => line(short(row)))),
+    ".",
+  );
+}
+
+function opinionLine(report: Report, rows: readonly Result[]): Line | null {
+  const held = (row: Result, mark: MarkName) =>
+    row.marks[mark] !== "?" && row.marks[mark] === opinionOf(report, row)?.[mark];
+  const against = new Map<string, Set<MarkName>>();
+  let [right, wrong] = [0, 0];
+  for (const row of rows)
+    for (const mark of markNames) {
+      if (held(row, mark)) right += 1;
+      if (!disagrees(report, row, mark)) continue;
+      wrong += 1;
+      against.set(row.family, (against.get(row.family) ?? new Set()).add(mark));
+    }
+  if (right + wrong === 0) return null;
+  const parts = [...against].map(([family, marks]) => line(`${family} (${[...marks].join(", ")})`));
+  return line(
+    `The survey's opinions hold for ${right} of ${format.plural(right + wrong, "mark")}`,
+    ...(parts.length ? [span("; they fail for "), ...list(parts)] : []),
+    ".",
+  );
+}
+
+function name(row: Result): Span {
+  return span(row.recipe, "code");
+}
+
+/** "0.5 points"; metrics without a unit stand bare. */
+function withUnit(figure: number | string, metric = ""): string {
+  return `${figure} ${format.metricUnit(metric).drop}`.trimEnd();
+}
+
+/** a, b and c; long lists end with a count. */
+function list(items: readonly Line[], most = 6): Line {
+  const shown = items.length > most ? items.slice(0, most) : items.slice(0, -1);
+  const last = items.length > most ? line(`${items.length - most} more`) : items[items.length - 1];
+  return shown.length ? [...joined(shown, ", "), span(" and "), ...last] : last;
+}
