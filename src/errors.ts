@@ -216,6 +216,29 @@ export const errors = {
     where,
     remedy: near ? `Did you mean "${near}"? See: tersor methods` : "See: tersor methods",
   }),
+  unknownOption: (
+    where: string,
+    name: string,
+    near: string | undefined,
+    known: readonly string[],
+  ) => ({
+    code: "unknown-option",
+    what: `there is no option "${name}"`,
+    where,
+    remedy: near ? `Did you mean "${near}"?` : `Options: ${known.join(", ") || "none"}`,
+  }),
+  badRecipe: (where: string, why: string) => ({
+    code: "bad-recipe",
+    what: why,
+    where,
+    remedy: "Write steps as: method:option=value,option=value > method",
+  }),
+  noMatch: (where: string, glob: string, near: string | undefined) => ({
+    code: "no-match",
+    what: `"${glob}" matches no layer`,
+    where,
+    remedy: near ? `Did you mean "${near}"?` : "See the layer names: tersor inspect",
+  }),
   badOption: (where: string, why: string, remedy = "See: tersor methods") => ({
     code: "bad-option",
     what: why,

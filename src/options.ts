@@ -1,0 +1,110 @@
+/** @file One option schema gives types, checks, help, text form and search space. */
+import { z } from "zod";
+import { errors, fail } from "./errors.ts";
+import { nearest } from "./util/nearest.ts";
+
+/** What help, forms and searches need to know of one option. */
+export interface OptionInfo {
+  readonly name: string;
+  readonly type: "number" | "boolean" | "string" | "choice" | "list";
+  readonly default: unknown;
+  readonly choices: readonly string[] | null;
+  readonly minimum: number | null;
+  readonly maximum: number | null;
+  readonly description: string;
+  /** Values worth trying in a survey or search. */
+  readonly search: readonly unknown[];
+}
+
+interface JsonProperty {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly default?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly description?: string;
+  readonly search?: readonly unknown[];
+}
+
+/** The declared options, in order. */
+export function describeOptions(schema: z.ZodObject): OptionInfo[] {
+  const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  const properties = (json.properties ?? {}) as Record<string, JsonProperty>;
+  return Object.entries(properties).map(([name, property]) => ({
+    name,
+    type: property.enum
+      ? "choice"
+      : property.type === "array"
+        ? "list"
+        : property.type === "integer"
+          ? "number"
+          : ((property.type ?? "string") as OptionInfo["type"]),
+    default: property.default ?? null,
+    choices: property.enum ?? null,
+    minimum: bound(property.minimum),
+    maximum: bound(property.maximum),
+    description: property.description ?? "",
+    search: property.search ?? [],
+  }));
+}
+
+/** zod marks plain integers with the safe-integer limits, which tell nobody anything. */
+function bound(limit: number | undefined): number | null {
+  return limit === undefined || Math.abs(limit) >= Number.MAX_SAFE_INTEGER ? null : limit;
+}
+
+/**
+ * Options written as text ("sparsity=0.9", "only=conv*|fc*") or as plain values -> checked options
+ * with defaults. Throws TersorError "unknown-option" or "bad-option", naming `where`.
+ */
+export function parseOptions<S extends z.ZodObject>(
+  schema: S,
+  given: Readonly<Record<string, unknown>>,
+  where: string,
+): z.output<S> {
+  const infos = new Map(describeOptions(schema).map((info) => [info.name, info]));
+  const values: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given)) {
+    const info = infos.get(name);
+    if (!info)
+      throw fail(errors.unknownOption(where, name, nearest(name, infos.keys()), [...infos.keys()]));
+    values[name] = typeof value === "string" ? fromText(value, info) : value;
+  }
+  const parsed = schema.safeParse(values);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const name = String(issue.path[0] ?? "");
+  const shown = JSON.stringify(given[name]);
+  throw fail(
+    errors.badOption(
+      where,
+      `${name}=${shown} is refused: ${issue.message}`,
+      remedyOf(infos.get(name)),
+    ),
+  );
+}
+
+function fromText(text: string, info: OptionInfo): unknown {
+  switch (info.type) {
+    case "number":
+      return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
+    case "boolean":
+      return text === "true" || text === "" ? true : text === "false" ? false : text;
+    case "list":
+      return text.split("|").map((part) => part.trim());
+    default:
+      return text;
+  }
+}
+
+function remedyOf(info: OptionInfo | undefined): string {
+  if (!info) return "See: tersor methods";
+  if (info.choices) return `Give one of: ${info.choices.join(", ")}`;
+  const range = [
+    info.minimum === null ? "" : `from ${info.minimum}`,
+    info.maximum === null ? "" : `to ${info.maximum}`,
+  ].filter(Boolean);
+  return `Give a ${info.type}${range.length > 0 ? ` ${range.join(" ")}` : ""}`;
+}

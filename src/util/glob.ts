@@ -1,0 +1,13 @@
+/** @file Globs over node names: `*` any run of characters, `?` one, everything else itself. */
+
+export function globToRegExp(glob: string): RegExp {
+  const pattern = glob
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replace(/\*/g, ".*")
+    .replace(/\?/g, ".");
+  return new RegExp(`^${pattern}$`);
+}
+
+export function matchesAny(text: string, globs: readonly string[]): boolean {
+  return globs.some((glob) => globToRegExp(glob).test(text));
+}

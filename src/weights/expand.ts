@@ -1,0 +1,109 @@
+/** @file Form -> nodes: the expression that rebuilds a weight, for float or for int8 kernels. */
+import type { Value } from "../ir/graph.ts";
+import { tensor } from "../ir/tensor.ts";
+import { quantizeChannels } from "../numeric/quantize.ts";
+import type { Builder } from "../ops/builder.ts";
+import { type Element, floatElement, integerElement } from "./element.ts";
+import type { Form, Grid } from "./form.ts";
+import { buildSmallest, smallest } from "./layout.ts";
+
+/** A float32 value of `shape`, folded to a plain weight when the engine loads the model. */
+export function expandFloat(g: Builder, form: Form, shape: readonly number[]): Value {
+  switch (form.kind) {
+    case "float": {
+      const element = floatElement(form.dtype);
+      if (form.dtype === "float32" && smallest(form.values, element).name === "dense") {
+        return g.constant(tensor("float32", shape, form.values), { name: "weight" });
+      }
+      return reshape(g, buildSmallest(g, form.values, element), shape);
+    }
+    case "codebook":
+      return g.Gather(
+        g.constant(form.codebook, { name: "codebook" }),
+        reshape(g, buildSmallest(g, form.index, indexElement(form.codebook)), shape),
+        { axis: 0 },
+      );
+    case "grid":
+      return expandGrid(g, form, shape);
+  }
+}
+
+/** int8 levels and their scales: what DequantizeLinear before an integer kernel takes. */
+export interface Int8Weight {
+  readonly levels: Value;
+  /** One scale (axis null) or one per channel of `axis`. */
+  readonly scale: Float32Array;
+  readonly axis: number | null;
+}
+
+/**
+ * The same stored form feeding int8 kernels (ENGINE 1.5: storage is independent of compute).
+ * Floats are rounded per channel of `axis`; a codebook has its entries rounded, indices stay; a grid
+ * keeps its integers. A block-wise grid has no int8 kernel: its values are rounded like floats.
+ */
+export function expandInt8(
+  g: Builder,
+  form: Form,
+  shape: readonly number[],
+  axis: number,
+  values: Float32Array,
+): Int8Weight {
+  if (form.kind === "codebook") {
+    const { q, scales } = quantizeChannels(form.codebook, [form.codebook.length], null, {
+      bits: 8,
+      symmetric: true,
+    });
+    const index = buildSmallest(g, form.index, indexElement(form.codebook));
+    const codebook = g.constant(q, { dtype: "int8", name: "codebook" });
+    const levels = g.Gather(codebook, reshape(g, index, shape), { axis: 0 });
+    return { levels, scale: scales, axis: null };
+  }
+  if (form.kind === "grid" && form.block === null && (form.axis === null || form.axis === axis)) {
+    return { levels: expandLevels(g, form, shape, "int8"), scale: form.scale, axis: form.axis };
+  }
+  const { q, scales } = quantizeChannels(values, shape, axis, { bits: 8, symmetric: true });
+  const rounded: Grid = { kind: "grid", bits: 8, q, scale: scales, axis, block: null };
+  return { levels: expandLevels(g, rounded, shape, "int8"), scale: scales, axis };
+}
+
+function indexElement(codebook: Float32Array): Element {
+  const bits = Math.max(1, Math.ceil(Math.log2(codebook.length)));
+  return integerElement(bits, false, "int32");
+}
+
+function expandLevels(
+  g: Builder,
+  grid: Grid,
+  shape: readonly number[],
+  dtype: "int8" | "float32",
+): Value {
+  const element = integerElement(grid.bits, true, dtype);
+  const dense = smallest(grid.q, element).name === "dense";
+  if (dense && dtype === "int8" && grid.bits === 8) {
+    return g.constant(tensor("int8", shape, grid.q), { name: "levels" });
+  }
+  return reshape(g, buildSmallest(g, grid.q, element), shape);
+}
+
+function expandGrid(g: Builder, grid: Grid, shape: readonly number[]): Value {
+  const { axis, block, scale } = grid;
+  const constant = (dims: readonly number[]): Value =>
+    g.constant(scale, { shape: dims, name: "scale" });
+  if (axis === null) return g.Mul(expandLevels(g, grid, shape, "float32"), constant([]));
+  if (block === null) {
+    const dims = shape.map((dim, i) => (i === axis ? dim : 1));
+    return g.Mul(expandLevels(g, grid, shape, "float32"), constant(dims));
+  }
+  const split = (second: number): number[] => [
+    ...shape.slice(0, axis),
+    shape[axis] / block,
+    second,
+    ...shape.slice(axis + 1),
+  ];
+  const scaled = g.Mul(expandLevels(g, grid, split(block), "float32"), constant(split(1)));
+  return reshape(g, scaled, shape);
+}
+
+function reshape(g: Builder, flat: Value, shape: readonly number[]): Value {
+  return g.Reshape(flat, g.ints(shape, "shape"));
+}

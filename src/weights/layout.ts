@@ -1,0 +1,103 @@
+/** @file Layouts: every element, or only the non-zero ones with their positions; the smaller wins. */
+import type { Value } from "../ir/graph.ts";
+import { tensor } from "../ir/tensor.ts";
+import type { Builder } from "../ops/builder.ts";
+import { type Element, integerElement, type Numbers } from "./element.ts";
+
+/** A way to write one flat array. */
+interface Layout {
+  readonly name: "dense" | "gaps8" | "gaps4" | "mask";
+  /** Estimated file bytes, nodes included. */
+  readonly bytes: number;
+  build(g: Builder): Value;
+}
+
+/** What a node with its names and an initializer's header cost in the file, roughly. */
+const NODE_BYTES = 80;
+
+/** The smallest layout of `values`, whose zeros may be left out. A 1-D value of the element's type. */
+export function buildSmallest(g: Builder, values: Numbers, element: Element): Value {
+  return smallest(values, element).build(g);
+}
+
+export function smallest(values: Numbers, element: Element): Layout {
+  const candidates = [dense(values, element)];
+  const positions = nonzeros(values);
+  if (positions.length < 0.9 * values.length) {
+    candidates.push(gaps(values, positions, element, 8), gaps(values, positions, element, 4));
+    candidates.push(mask(values, positions, element));
+  }
+  return candidates.reduce((best, next) => (next.bytes < best.bytes ? next : best));
+}
+
+function nonzeros(values: Numbers): Uint32Array {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count++;
+  const positions = new Uint32Array(count);
+  for (let i = 0, n = 0; i < values.length; i++) if (values[i] !== 0) positions[n++] = i;
+  return positions;
+}
+
+function dense(values: Numbers, element: Element): Layout {
+  return {
+    name: "dense",
+    bytes: element.bytes(values.length) + NODE_BYTES * element.nodes,
+    build: (g) => element.build(g, values),
+  };
+}
+
+/**
+ * Relative positions (Han et al. 2016, arXiv 1510.00149, section 2): each kept element stores the
+ * distance from the one before; a distance past 2^bits - 1 is bridged by zero-valued fillers.
+ * CumSum turns gaps into positions, ScatterElements writes into zeros.
+ */
+function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4 | 8): Layout {
+  const reach = 2 ** bits - 1;
+  let count = positions.length;
+  for (let i = 0, at = 0; i < positions.length; i++) {
+    count += Math.max(0, Math.ceil((positions[i] - at) / reach) - 1);
+    at = positions[i];
+  }
+  const gapElement = integerElement(bits, false, "int32");
+  return {
+    name: bits === 8 ? "gaps8" : "gaps4",
+    bytes: gapElement.bytes(count) + element.bytes(count) + NODE_BYTES * (element.nodes + 6),
+    build(g) {
+      const distance = new Uint8Array(count);
+      const kept = new Float64Array(count);
+      let n = 0;
+      let at = 0;
+      for (const position of positions) {
+        for (; position - at > reach; at += reach) distance[n++] = reach;
+        distance[n] = position - at;
+        kept[n++] = values[position];
+        at = position;
+      }
+      const zero = tensor(element.dtype, [1], [0]);
+      const zeros = g.ConstantOfShape(g.ints([values.length]), { value: zero });
+      const where = g.CumSum(gapElement.build(g, distance), g.constant(0, { dtype: "int32" }));
+      return g.ScatterElements(zeros, where, element.build(g, kept), { axis: 0 });
+    },
+  };
+}
+
+/** One bit per element says whether it is kept; the running count of ones finds its value. */
+function mask(values: Numbers, positions: Uint32Array, element: Element): Layout {
+  const bit = integerElement(1, false, "int32");
+  return {
+    name: "mask",
+    bytes:
+      bit.bytes(values.length) +
+      element.bytes(positions.length + 1) +
+      NODE_BYTES * (bit.nodes + element.nodes + 4),
+    build(g) {
+      const flags = new Uint8Array(values.length);
+      for (const position of positions) flags[position] = 1;
+      const kept = new Float64Array(positions.length + 1);
+      for (let i = 0; i < positions.length; i++) kept[i + 1] = values[positions[i]];
+      const ones = bit.build(g, flags);
+      const rank = g.CumSum(ones, g.constant(0, { dtype: "int32" }));
+      return g.Gather(element.build(g, kept), g.Mul(rank, ones), { axis: 0 });
+    },
+  };
+}
