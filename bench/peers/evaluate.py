@@ -1,0 +1,98 @@
+"""Accuracy and flips of models on one .npz, by ONNX Runtime; latency when asked.
+
+    python evaluate.py original.onnx test.npz [model.onnx ...] [--samples N] [--latency RUNS]
+
+The .npz holds one array per model input, already preprocessed, and `label` (class indices). The
+prediction is the argmax of the first output. Percentages; flips are predictions that differ from
+the original's. Latency: batch 1, one thread, the models interleaved. Prints one JSON object.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+
+def open_session(file, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def feed(session, data, start, end):
+    return {i.name: data[i.name][start:end] for i in session.get_inputs()}
+
+
+def predict(session, data, count):
+    """Class indices; models of fixed batch size 1 are fed one by one."""
+    size = 1 if isinstance(session.get_inputs()[0].shape[0], int) else 50
+    parts = []
+    for start in range(0, count, size):
+        output = session.run(None, feed(session, data, start, min(start + size, count)))[0]
+        parts.append(output.reshape(len(output), -1).argmax(1))
+    return np.concatenate(parts)
+
+
+def latencies(files, data, runs):
+    """Milliseconds by file: median and p90 wall, median process CPU."""
+    sessions = {file: open_session(file, 1) for file in files}
+    wall = {file: [] for file in files}
+    cpu = {file: [] for file in files}
+    for run in range(-3, runs):  # three rounds to warm up
+        for file, session in sessions.items():
+            feeds = feed(session, data, 0, 1)
+            begin, begin_cpu = time.perf_counter(), time.process_time()
+            session.run(None, feeds)
+            if run >= 0:
+                cpu[file].append(1000 * (time.process_time() - begin_cpu))
+                wall[file].append(1000 * (time.perf_counter() - begin))
+    return {
+        file: {
+            "median": round(float(np.median(wall[file])), 4),
+            "p90": round(float(np.percentile(wall[file], 90)), 4),
+            "cpu": round(float(np.median(cpu[file])), 4),
+            "n": runs,
+        }
+        for file in files
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("original")
+    parser.add_argument("data")
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--samples", type=int, help="use the first N records (default: all)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--latency", type=int, default=0, metavar="RUNS")
+    options = parser.parse_args()
+
+    with np.load(options.data) as archive:
+        data = {name: archive[name] for name in archive.files}
+    label = data["label"].reshape(-1)[: options.samples]
+    files = [options.original, *options.models]
+    speed = latencies(files, data, options.latency) if options.latency else {}
+    original, rows = None, []
+    for file in files:
+        predicted = predict(open_session(file, options.threads), data, len(label))
+        original = predicted if original is None else original
+        rows.append(
+            {
+                "file": file,
+                "bytes": Path(file).stat().st_size,
+                "accuracy": round(100 * float((predicted == label).mean()), 4),
+                "flips": round(100 * float((predicted != original).mean()), 4),
+                "latency": speed.get(file),
+            }
+        )
+    versions = {"onnxruntime": onnxruntime.__version__, "python": sys.version.split()[0]}
+    print(json.dumps({"data": options.data, "n": len(label), "models": rows, "versions": versions}))
+
+
+if __name__ == "__main__":
+    main()
