@@ -73,6 +73,19 @@ export const errors = {
     where,
     remedy: "Do not open this file unless you trust it: save the model again with data beside it",
   }),
+  // ops/
+  badOperands: (where: string, why: string) => ({
+    code: "bad-operands",
+    what: why,
+    where,
+    remedy: "The model is inconsistent here: check it with tersor inspect, or export it again",
+  }),
+  noRule: (where: string, op: string, question: string) => ({
+    code: "no-rule",
+    what: `operator ${op} has no rule for ${question}`,
+    where,
+    remedy: "Use a runtime that has this operator",
+  }),
   // runtime/
   noRuntime: (where: string, why: string) => ({
     code: "no-runtime",

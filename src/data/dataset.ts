@@ -16,6 +16,8 @@ export interface Dataset {
   /** Class names in index order, when the source has them. */
   readonly classes: readonly string[] | null;
   readonly labelled: boolean;
+  /** Class index of every record where that is known without reading inputs: balanced splits. */
+  readonly labels?: Int32Array | null;
   /** Reads the given records, in that order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
 }
@@ -30,10 +32,12 @@ export async function* batches(dataset: Dataset, size: number): AsyncGenerator<B
 
 /** The records named by `indices`, as a dataset of its own. */
 export function subset(dataset: Dataset, indices: readonly number[], name = dataset.name): Dataset {
+  const { labels } = dataset;
   return {
     ...dataset,
     name,
     length: indices.length,
+    labels: labels ? Int32Array.from(indices, (i) => labels[i]) : null,
     read: (wanted) => dataset.read(wanted.map((i) => indices[i])),
   };
 }

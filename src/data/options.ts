@@ -1,0 +1,84 @@
+/** @file How records become the model's inputs: one schema for flags, help, metadata and code. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+
+/** Command lines give text, programs and metadata give values: both reach the same checks. */
+function orText<T extends z.ZodType>(parse: (text: string) => unknown, schema: T) {
+  return z.preprocess((value) => (typeof value === "string" ? parse(value) : value), schema);
+}
+
+const toNumber = (text: string) => (text.trim() ? Number(text) : Number.NaN);
+const toNumbers = (separator: string | RegExp) => (text: string) =>
+  text.split(separator).map(toNumber);
+
+/** All optional, so that what the user gave can win over what the model's metadata says. */
+export const DataOptions = z.strictObject({
+  scale: orText(toNumber, z.number().positive())
+    .optional()
+    .meta({ description: "Pixels are divided by this (default 255; 1 for integer inputs)." }),
+  mean: orText(toNumbers(","), z.array(z.number()).min(1))
+    .optional()
+    .meta({ description: "Then subtracted, one value or one per channel: .485,.456,.406." }),
+  std: orText(toNumbers(","), z.array(z.number().positive()).min(1))
+    .optional()
+    .meta({ description: "Then divided by, one value or one per channel: .229,.224,.225." }),
+  size: orText(toNumbers("x"), z.array(z.int().positive()).min(1).max(2)).optional().meta({
+    description:
+      "Images are resized to cover N or HxW, then cropped at the centre to the model's input (default: that input's size).",
+  }),
+  layout: z
+    .enum(["nchw", "nhwc"])
+    .optional()
+    .meta({ description: "Order of the image axes (default: told from the model's input)." }),
+  labelOffset: orText(toNumber, z.int())
+    .optional()
+    .meta({ description: "Added to every class label: 1 where class 0 is the background." }),
+  limit: orText(toNumber, z.int().positive())
+    .optional()
+    .meta({ description: "Use this many records, evenly spaced (a module's first ones)." }),
+  input: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "The model input to fill, where it has several." }),
+});
+
+export type DataOptions = z.output<typeof DataOptions>;
+
+/** What a model may say about its own inputs, under this metadata key. */
+export const preprocessKey = "tersor.preprocess";
+export const Preprocess = DataOptions.omit({ limit: true });
+export type Preprocess = z.output<typeof Preprocess>;
+
+/** Options that only mean something for images. */
+export const imageOptions = ["scale", "mean", "std", "size", "layout"] as const;
+
+/** Checks options from a command line or a program; `where` names their origin in the error. */
+export function parseDataOptions(given: unknown, where = "data options"): DataOptions {
+  return checked(DataOptions, given, where);
+}
+
+/** Parses the model's own preprocessing record (JSON text under `preprocessKey`). */
+export function parsePreprocess(json: string, where = preprocessKey): Preprocess {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw fail(errors.badOption(where, "is not JSON", "Correct the model's metadata"), cause);
+  }
+  return checked(Preprocess, value, where);
+}
+
+/** The user's word, else the model's. */
+export function mergeOptions(options: DataOptions, preprocess: Preprocess = {}): DataOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...preprocess, ...Object.fromEntries(given) };
+}
+
+function checked<T extends z.ZodType>(schema: T, given: unknown, where: string): z.output<T> {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const { path, message } = result.error.issues[0];
+  const why = path.length ? `${path.join(".")}: ${message}` : message;
+  throw fail(errors.badOption(where, why, "See: tersor eval --help"));
+}

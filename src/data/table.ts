@@ -1,0 +1,80 @@
+/** @file Columns of numbers as arrays by input name: `input.0`, `input.1` ..., or all of them. */
+import { errors, fail } from "../errors.ts";
+import { tensor } from "../ir/tensor.ts";
+import type { Port } from "../runtime/runtime.ts";
+import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
+import type { Dataset } from "./dataset.ts";
+import { known } from "./image-geometry.ts";
+import { describePort, describePorts, type ReadContext } from "./reader.ts";
+
+export interface Table {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly number[])[];
+}
+
+/** Records of a table: the columns named after an input fill it; a single input takes them all. */
+export function tableDataset({ columns, rows }: Table, context: ReadContext): Dataset {
+  const { spec } = context;
+  if (rows.length === 0) throw fail(errors.noRecords(spec, "holds no records", "Add some"));
+  const ports = wantedPorts(context);
+  const features = columns.flatMap((name, i) => (isLabel(name) ? [] : [i]));
+  const arrays = ports.map((port): [string, StoredArray] => {
+    const picked = columnsOf(port, columns) ?? (ports.length === 1 ? features : []);
+    const shape = [rows.length, ...recordShape(port, picked.length, context)];
+    return [port.name, valuesOf(rows, picked, shape)];
+  });
+  const labels = columns.flatMap((name, i) => (isLabel(name) ? [i] : []));
+  const perRecord = columns.includes("label") ? [] : [labels.length];
+  const label = valuesOf(rows, labels, [rows.length, ...perRecord]);
+  if (labels.length) arrays.push(["label", label]);
+  return arrayDataset(new Map(arrays), { ...context, ports }, true);
+}
+
+/** `label`, or `label.0`, `label.1` ... for targets of several values. */
+function isLabel(name: string): boolean {
+  return /^label(\.\d+)?$/.test(name);
+}
+
+/** Positions of `name`, or of `name.0`, `name.1` ... in their order; null where there are none. */
+function columnsOf({ name }: Port, columns: readonly string[]): number[] | null {
+  const position = new Map(columns.map((column, i) => [column, i]));
+  const alone = position.get(name);
+  if (alone !== undefined) return [alone];
+  const found: number[] = [];
+  let at: number | undefined;
+  while ((at = position.get(`${name}.${found.length}`)) !== undefined) found.push(at);
+  return found.length ? found : null;
+}
+
+/** The port's axes after the batch; one symbolic axis takes what the column count leaves. */
+export function recordShape(port: Port, count: number, { spec, ports }: ReadContext): number[] {
+  if (count === 0) {
+    const remedy = `Name the columns ${port.name}.0, ${port.name}.1 ...`;
+    throw fail(
+      errors.wrongInput(spec, `has no column for "${port.name}"`, describePorts(ports), remedy),
+    );
+  }
+  const dims = port.dims.slice(1).map(known);
+  const fixed = dims.reduce<number>((product, dim) => product * (dim ?? 1), 1);
+  const open = dims.filter((dim) => dim === undefined).length;
+  const left = count / fixed;
+  if (open > 1 || !Number.isInteger(left) || (open === 0 && left !== 1)) {
+    const got = `has ${count} columns for "${port.name}"`;
+    throw fail(errors.wrongShape(spec, got, describePort(port), "Give one column per element"));
+  }
+  return dims.map((dim) => dim ?? left);
+}
+
+function valuesOf(
+  rows: readonly (readonly number[])[],
+  picked: readonly number[],
+  shape: readonly number[],
+): StoredArray {
+  const values = new Float64Array(rows.length * picked.length);
+  rows.forEach((row, r) => {
+    picked.forEach((column, i) => {
+      values[r * picked.length + i] = row[column];
+    });
+  });
+  return stored(tensor("float64", shape, values));
+}

@@ -1,0 +1,172 @@
+/** @file Zip archives without unpacking them: the directory is read, entries when asked for. */
+import { inflateSync } from "fflate";
+import { errors, fail } from "../errors.ts";
+import type { ByteSource } from "../ir/tensor.ts";
+
+export interface ZipEntry {
+  readonly name: string;
+  readonly byteLength: number;
+  /** The entry's bytes, inflated and checked. */
+  read(): Uint8Array;
+  /** The same as random-access bytes: a stored entry stays in the file. */
+  source(): ByteSource;
+}
+
+const endSignature = 0x06054b50;
+const endBytes = 22;
+const longest = 0xffff; // of the archive's comment, after which the end record is looked for
+const unknown32 = 0xffffffff; // "see the zip64 record"
+/** Deflate cannot shrink by more (RFC 1951: 258 bytes for 2 bits): more is a lie, or a bomb. */
+const maxRatio = 1032;
+
+/** Files in the archive by name (APPNOTE.TXT 6.3, zip64 included). `where` is for errors. */
+export function openZip(archive: ByteSource, where: string): Map<string, ZipEntry> {
+  const bad = (why: string) => fail(errors.badData(where, why));
+  const { offset, size, count } = findDirectory(archive, bad);
+  if (offset + size > archive.byteLength) throw bad("is not a complete zip archive");
+  const directory = archive.read(offset, size);
+  const view = viewOf(directory);
+  const entries = new Map<string, ZipEntry>();
+  for (let at = 0, i = 0; i < count; i++) {
+    if (at + 46 > size || view.getUint32(at, true) !== 0x02014b50) {
+      throw bad(`has a damaged directory at entry ${i}`);
+    }
+    const lengths = [28, 30, 32].map((field) => view.getUint16(at + field, true));
+    const end = at + 46 + lengths[0] + lengths[1] + lengths[2];
+    if (end > size) throw bad(`has a damaged directory at entry ${i}`);
+    const name = new TextDecoder().decode(directory.subarray(at + 46, at + 46 + lengths[0]));
+    const extra = new DataView(view.buffer, view.byteOffset + at + 46 + lengths[0], lengths[1]);
+    const [inflated, packed, header] = zip64(
+      extra,
+      [24, 20, 42].map((f) => view.getUint32(at + f, true)),
+    );
+    const flags = view.getUint16(at + 8, true);
+    const record = {
+      name,
+      flags,
+      method: view.getUint16(at + 10, true),
+      crc: view.getUint32(at + 16, true),
+      packed,
+      inflated,
+      header,
+    };
+    if (!name.endsWith("/")) entries.set(name, entryOf(archive, record, `${where}/${name}`));
+    at = end;
+  }
+  return entries;
+}
+
+/** A part of a source, as a source. */
+export function window(source: ByteSource, start: number, byteLength: number): ByteSource {
+  return { byteLength, read: (offset, length) => source.read(start + offset, length) };
+}
+
+export function memorySource(bytes: Uint8Array): ByteSource {
+  return {
+    byteLength: bytes.length,
+    read: (offset, length) => bytes.subarray(offset, offset + length),
+  };
+}
+
+interface EntryRecord {
+  readonly name: string;
+  readonly flags: number;
+  readonly method: number;
+  readonly crc: number;
+  readonly packed: number;
+  readonly inflated: number;
+  readonly header: number;
+}
+
+function entryOf(archive: ByteSource, record: EntryRecord, where: string): ZipEntry {
+  const { name, flags, method, crc, packed, inflated, header } = record;
+  const content = (): ByteSource => {
+    if (flags & 1) throw fail(errors.badData(where, "is encrypted", "Write it without a password"));
+    if (method !== 0 && method !== 8) {
+      throw fail(errors.badData(where, `uses zip method ${method}`, "Use store or deflate"));
+    }
+    if (method === 0 ? packed !== inflated : inflated > packed * maxRatio) {
+      throw fail(errors.badData(where, `claims ${inflated} bytes in ${packed}`));
+    }
+    if (header + 30 > archive.byteLength) throw fail(errors.badData(where, "is cut short"));
+    const local = viewOf(archive.read(header, 30));
+    const start = header + 30 + local.getUint16(26, true) + local.getUint16(28, true);
+    if (local.getUint32(0, true) !== 0x04034b50 || start + packed > archive.byteLength) {
+      throw fail(errors.badData(where, "is cut short"));
+    }
+    return window(archive, start, packed);
+  };
+  const read = (): Uint8Array => {
+    const source = content();
+    const bytes = source.read(0, packed);
+    const out = method === 0 ? bytes : inflate(bytes, inflated, where);
+    if (crc32(out) !== crc) throw fail(errors.badData(where, "fails its checksum"));
+    return out;
+  };
+  const source = () => (method === 0 ? content() : memorySource(read()));
+  return { name, byteLength: inflated, read, source };
+}
+
+function inflate(bytes: Uint8Array, length: number, where: string): Uint8Array {
+  try {
+    return inflateSync(bytes, { out: new Uint8Array(length) });
+  } catch (cause) {
+    throw fail(errors.badData(where, "does not inflate"), cause);
+  }
+}
+
+function findDirectory(archive: ByteSource, bad: (why: string) => Error) {
+  const length = Math.min(archive.byteLength, endBytes + longest);
+  const start = archive.byteLength - length;
+  const view = viewOf(archive.read(start, length));
+  let end = length - endBytes;
+  while (end >= 0 && view.getUint32(end, true) !== endSignature) end--;
+  if (end < 0) throw bad("is not a complete zip archive");
+  const found = {
+    count: view.getUint16(end + 10, true),
+    size: view.getUint32(end + 12, true),
+    offset: view.getUint32(end + 16, true),
+  };
+  if (found.count !== 0xffff && found.size !== unknown32 && found.offset !== unknown32)
+    return found;
+  if (end < 20 || view.getUint32(end - 20, true) !== 0x07064b50) return found;
+  const at = Number(view.getBigUint64(end - 12, true));
+  if (at + 56 > archive.byteLength) throw bad("is not a complete zip archive");
+  const wide = viewOf(archive.read(at, 56));
+  if (wide.getUint32(0, true) !== 0x06064b50) throw bad("has a damaged zip64 record");
+  const [count, size, offset] = [32, 40, 48].map((field) => Number(wide.getBigUint64(field, true)));
+  return { count, size, offset };
+}
+
+/** Replaces the 32-bit fields that say "see extra" by the 64-bit ones there, in their fixed order. */
+function zip64(extra: DataView, fields: number[]): number[] {
+  for (let at = 0; at + 4 <= extra.byteLength; ) {
+    const end = at + 4 + extra.getUint16(at + 2, true);
+    if (extra.getUint16(at, true) === 1) {
+      let next = at + 4;
+      return fields.map((value) => {
+        if (value !== unknown32 || next + 8 > Math.min(end, extra.byteLength)) return value;
+        next += 8;
+        return Number(extra.getBigUint64(next - 8, true));
+      });
+    }
+    at = end;
+  }
+  return fields;
+}
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let rest = byte;
+  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0xedb88320 : rest >>> 1;
+  return rest;
+});
+
+function crc32(bytes: Uint8Array): number {
+  let rest = 0xffffffff;
+  for (let i = 0; i < bytes.length; i++) rest = (rest >>> 8) ^ crcTable[(rest ^ bytes[i]) & 255];
+  return ~rest >>> 0;
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}

@@ -1,0 +1,136 @@
+/** @file Node's Platform: files, sharp, zlib on the thread pool, clocks, user modules, runtimes. */
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { arch, availableParallelism, platform as system } from "node:os";
+import { join } from "node:path";
+import {
+  type BrotliCompress,
+  constants,
+  createBrotliCompress,
+  createGzip,
+  type Gzip,
+} from "node:zlib";
+import { type ErrorInfo, errors, fail, TersorError } from "../errors.ts";
+import type { ByteSource } from "../ir/tensor.ts";
+import type { Platform } from "../platform.ts";
+import { decodeImage } from "./decode-image.ts";
+import { importModule } from "./import-module.ts";
+import { profileFiles } from "./profile.ts";
+
+export const nodePlatform: Platform = {
+  name: `node ${process.versions.node} ${system()} ${arch()}`,
+  cores: availableParallelism(),
+  files: { read, source, list, exists: existsSync, packaged },
+  decodeImage,
+  gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),
+  brotliSize: (chunks) => compressedSize(createBrotliCompress({ params: brotliParams }), chunks),
+  wallMs: () => performance.now(),
+  cpuMs() {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+  module: importModule,
+  async runtime(name) {
+    const node = async () => (await import("../runtime/ort-node.ts")).openNodeRuntime(profileFiles);
+    const web = async () => (await import("../runtime/ort-web.ts")).openWebRuntime();
+    if (name === "web") return { runtime: await web(), warning: null };
+    try {
+      return { runtime: await node(), warning: null };
+    } catch (error) {
+      if (name === "node" || !(error instanceof TersorError)) throw error;
+      const warning = `${error.message} Using onnxruntime-web, which is slower.`;
+      return { runtime: await web(), warning };
+    }
+  },
+};
+
+const brotliParams = {
+  [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
+  [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+};
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    const { buffer, byteOffset, byteLength } = await readFile(path);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  } catch (error) {
+    throw fail(fileError(path, error), error);
+  }
+}
+
+/** Sources have no end of their own: the file is closed when nobody can read it any more. */
+const abandoned = new FinalizationRegistry<number>(closeSync);
+
+function source(path: string): ByteSource {
+  const { file, byteLength } = open(path);
+  const opened: ByteSource = {
+    byteLength,
+    read(offset, length) {
+      const bytes = new Uint8Array(length);
+      for (let done = 0; done < length; ) {
+        const count = readSync(file, bytes, done, length - done, offset + done);
+        if (count === 0) throw fail(errors.cannotRead(path, "it became shorter"));
+        done += count;
+      }
+      return bytes;
+    },
+  };
+  abandoned.register(opened, file);
+  return opened;
+}
+
+function open(path: string): { file: number; byteLength: number } {
+  try {
+    const file = openSync(path, "r");
+    const found = fstatSync(file);
+    if (found.isFile()) return { file, byteLength: found.size };
+    closeSync(file);
+  } catch (error) {
+    throw fail(fileError(path, error), error);
+  }
+  throw fail(errors.cannotRead(path, "it is not a file"));
+}
+
+async function list(path: string): Promise<string[] | null> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    const names = entries.map(async (entry) => {
+      const isLink = entry.isSymbolicLink();
+      const target = isLink ? await stat(join(path, entry.name)).catch(() => entry) : entry;
+      return target.isDirectory() ? `${entry.name}/` : entry.name;
+    });
+    return (await Promise.all(names)).sort();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw fail(fileError(path, error), error);
+  }
+}
+
+function packaged(specifier: string): string | null {
+  const bases = [join(process.cwd(), "tersor.js"), import.meta.url];
+  const folders = bases.flatMap((base) => createRequire(base).resolve.paths(specifier) ?? []);
+  return folders.map((folder) => join(folder, specifier)).find((path) => existsSync(path)) ?? null;
+}
+
+function fileError(path: string, error: unknown): ErrorInfo {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ENOTDIR") return errors.noSuchFile(path);
+  return errors.cannotRead(path, code || message);
+}
+
+/** Bytes that come out of `coder`; waits when it is full, so memory stays at one chunk. */
+async function compressedSize(coder: Gzip | BrotliCompress, chunks: Iterable<Uint8Array>) {
+  let size = 0;
+  coder.on("data", (chunk: Uint8Array) => {
+    size += chunk.length;
+  });
+  for (const chunk of chunks) {
+    await new Promise<void>((resolve, reject) => {
+      coder.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+  await new Promise((resolve, reject) => coder.on("end", resolve).on("error", reject).end());
+  return size;
+}
