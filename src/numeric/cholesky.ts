@@ -1,0 +1,47 @@
+/** @file Cholesky factor of a symmetric positive definite matrix, and linear systems through it. */
+import { errors, fail } from "../errors.ts";
+import { dot } from "./matrix.ts";
+
+/** Lower triangular l of a = l l^T, [n, n]; reads the lower triangle of a. Fails if not definite. */
+export function cholesky(a: Float32Array | Float64Array, n: number): Float64Array<ArrayBuffer> {
+  const l = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) {
+      l[i * n + j] = (a[i * n + j] - dot(l, i * n, l, j * n, j)) / l[j * n + j];
+    }
+    const pivot = a[i * n + i] - dot(l, i * n, l, i * n, i);
+    if (!(pivot > 0)) {
+      const why = `the ${n} x ${n} matrix is not positive definite (row ${i})`;
+      throw fail(errors.badNumber("cholesky", why, "Add damping to its diagonal"));
+    }
+    l[i * n + i] = Math.sqrt(pivot);
+  }
+  return l;
+}
+
+/** x of a x = b, a symmetric positive definite [n, n], b and x [n, columns]. */
+export function solveSpd(
+  a: Float32Array | Float64Array,
+  n: number,
+  b: ArrayLike<number>,
+  columns = 1,
+): Float64Array<ArrayBuffer> {
+  const l = cholesky(a, n);
+  const x = Float64Array.from(b);
+  // l y = b downwards, then l^T x = y upwards, on all columns at once.
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) subtractRow(x, i, j, l[i * n + j], columns);
+    for (let k = i * columns; k < (i + 1) * columns; k++) x[k] /= l[i * n + i];
+  }
+  for (let i = n - 1; i >= 0; i--) {
+    for (let j = i + 1; j < n; j++) subtractRow(x, i, j, l[j * n + i], columns);
+    for (let k = i * columns; k < (i + 1) * columns; k++) x[k] /= l[i * n + i];
+  }
+  return x;
+}
+
+function subtractRow(x: Float64Array, to: number, from: number, factor: number, columns: number) {
+  if (factor === 0) return;
+  const shift = (from - to) * columns;
+  for (let k = to * columns; k < (to + 1) * columns; k++) x[k] -= factor * x[k + shift];
+}
