@@ -107,6 +107,7 @@ def main():
     failures = 0
     for setting in chosen:
         file = Path(options.out) / f"{Path(options.model).stem}.{setting}.onnx"
+        file.unlink(missing_ok=True)
         limit = ["--samples", str(options.samples)] if options.samples else []
         status, seconds = timed([options.model, options.data, str(file), "--one", setting, *limit])
         failures += status != 0
