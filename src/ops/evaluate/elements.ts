@@ -1,0 +1,179 @@
+/** @file What evaluation rules share: exact elements, strided views, broadcasting, attributes. */
+import { errors, fail } from "../../errors.ts";
+import { type DType, dtypes } from "../../ir/dtype.ts";
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import { Tensor, tensor } from "../../ir/tensor.ts";
+import type { OpName } from "../schema.ts";
+
+export type Shape = readonly number[];
+
+/** What a rule may ask for besides its inputs; only If, Loop and Scan do. */
+export interface EvaluateContext {
+  /** Runs a body on values for its inputs; outer values it captures are found by the driver. */
+  run(body: Graph, inputs: readonly Tensor[]): Tensor[];
+  /** A captured value, or null where it is not known. */
+  lookup(value: Value): Tensor | null;
+}
+
+/**
+ * Inputs of required ports are there (the driver checked); ask `optional` for the others.
+ * Null: this form of the operator has no rule.
+ */
+export type EvaluateRule = (
+  inputs: readonly Tensor[],
+  node: Node,
+  context: EvaluateContext,
+) => Tensor | readonly Tensor[] | null;
+
+export type EvaluateRules = { readonly [K in OpName]?: EvaluateRule };
+
+export function optional(inputs: readonly Tensor[], index: number): Tensor | null {
+  return inputs[index] ?? null;
+}
+
+export const isFloat = (dtype: DType): boolean => dtypes[dtype].kind === "float";
+export const isBig = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
+
+export const product = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  for (let axis = shape.length - 1, step = 1; axis >= 0; step *= shape[axis--]) {
+    strides[axis] = step;
+  }
+  return strides;
+}
+
+/** An axis given as -rank..rank-1. */
+export function axisOf(axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** Flat positions offset + sum(coordinate * stride) of all coordinates of `shape`, row-major. */
+export function positions(shape: Shape, strides: readonly number[], offset = 0): Int32Array {
+  const result = new Int32Array(product(shape));
+  const at = new Array<number>(shape.length).fill(0);
+  let position = offset;
+  for (let i = 0; i < result.length; i++) {
+    result[i] = position;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      position += strides[axis];
+      if (++at[axis] < shape[axis]) break;
+      position -= strides[axis] * shape[axis];
+      at[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/** Calls `visit` with the coordinates of every element, row-major; the array is reused. */
+export function eachCoordinate(
+  shape: Shape,
+  visit: (at: readonly number[], flat: number) => void,
+): void {
+  const at = new Array<number>(shape.length).fill(0);
+  const size = product(shape);
+  for (let flat = 0; flat < size; flat++) {
+    visit(at, flat);
+    for (let axis = shape.length - 1; axis >= 0 && ++at[axis] === shape[axis]; axis--) at[axis] = 0;
+  }
+}
+
+/** NumPy's rule. */
+export function broadcastShape(where: string, ...shapes: readonly Shape[]): number[] {
+  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    let dim = 1;
+    for (const shape of shapes) {
+      const size = shape[axis - rank + shape.length] ?? 1;
+      if (size === 1) continue;
+      if (dim !== 1 && dim !== size) {
+        const text = shapes.map((s) => `[${s}]`).join(" and ");
+        throw fail(errors.badOperands(where, `shapes ${text} do not broadcast`));
+      }
+      dim = size;
+    }
+    return dim;
+  });
+}
+
+/** For each element of `to`, the position of the element of `from` that is broadcast there. */
+export function broadcastPositions(from: Shape, to: Shape): Int32Array {
+  const strides = stridesOf(from);
+  const lead = to.length - from.length;
+  return positions(
+    to,
+    to.map((_, axis) => (axis < lead || from[axis - lead] === 1 ? 0 : strides[axis - lead])),
+  );
+}
+
+/** Elements that survive a move unchanged: words of halves, bigints, unpacked small integers. */
+export type Elements = ArrayLike<number | bigint | string>;
+
+export function elements(x: Tensor): Elements {
+  if (x.strings) return x.strings;
+  return dtypes[x.dtype].bits < 8 ? x.numbers() : x.data();
+}
+
+/** The other way round: words stay words. */
+export function fromElements(dtype: DType, shape: Shape, values: Elements): Tensor {
+  if (dtype === "string") {
+    return new Tensor(dtype, shape, () => new Uint8Array(0), values as readonly string[]);
+  }
+  return tensor(dtype, shape, values as readonly number[]);
+}
+
+/** An empty array to fill with elements of this type. */
+export function store(dtype: DType, size: number): (number | bigint | string)[] {
+  if (dtype === "string") return new Array<string>(size).fill("");
+  const { bits } = dtypes[dtype];
+  const words = dtype === "float16" || dtype === "bfloat16";
+  const array = isBig(dtype)
+    ? new BigInt64Array(size)
+    : words
+      ? new Uint16Array(size)
+      : bits < 8
+        ? new Int8Array(size)
+        : new Float64Array(size);
+  return array as unknown as number[];
+}
+
+/** Output element i is element index[i] of x, or `filler`'s only element where the index is negative. */
+export function pick(
+  x: Tensor,
+  shape: Shape,
+  index: ArrayLike<number>,
+  filler: Tensor | null = null,
+): Tensor {
+  const from = elements(x);
+  const fill = filler ? elements(filler)[0] : isBig(x.dtype) ? 0n : x.strings ? "" : 0;
+  const to = store(x.dtype, index.length);
+  for (let i = 0; i < index.length; i++) to[i] = index[i] < 0 ? fill : from[index[i]];
+  return asTensor(x.dtype, shape, to);
+}
+
+/** What `store` gave, filled. */
+export function asTensor(dtype: DType, shape: Shape, values: Elements): Tensor {
+  if (dtype !== "uint64") return fromElements(dtype, shape, values);
+  return fromElements(
+    dtype,
+    shape,
+    new BigUint64Array((values as unknown as BigInt64Array).buffer),
+  );
+}
+
+/** Whole elements as bigints, for arithmetic that must be exact. */
+export function bigints(x: Tensor): ArrayLike<bigint> {
+  return isBig(x.dtype) ? (x.data() as BigInt64Array) : Array.from(x.numbers(), BigInt);
+}
+
+/** A shape, axes, pads ...: int64 read as numbers. */
+export function list(x: Tensor): number[] {
+  return Array.from(x.numbers());
+}
+
+/** Float64 elements to compute with. */
+export function doubles(x: Tensor): Float64Array {
+  return Float64Array.from(x.numbers());
+}

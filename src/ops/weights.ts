@@ -1,0 +1,143 @@
+/** @file Which inputs of which operators are weights, and how their axes are meant. */
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { constantExpressions, constantValue } from "./constant.ts";
+
+export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
+
+export interface WeightRole {
+  readonly kind: "conv" | "convtranspose" | "linear" | "embedding" | "recurrent";
+  /** The axis that counts what the layer produces: filters, neurons, features of a token. */
+  readonly outputAxis: number;
+  /** The axis that is summed over (per group), or picked from (an embedding's vocabulary). */
+  readonly inputAxis: number;
+  readonly groups: number;
+}
+
+export interface WeightUse {
+  readonly value: Value;
+  readonly node: Node;
+  /** Which input of the node it is. */
+  readonly index: number;
+  readonly role: WeightRole;
+}
+
+type RoleRule = (node: Node, index: number) => WeightRole | null;
+
+/** [outputAxis, inputAxis] of the inputs that hold weights. */
+const at =
+  (kind: WeightRole["kind"], axes: Readonly<Record<number, readonly [number, number]>>): RoleRule =>
+  (node, index) => {
+    if (!axes[index]) return null;
+    const [outputAxis, inputAxis] = axes[index];
+    return { kind, outputAxis, inputAxis, groups: node.int("group", 1) };
+  };
+
+/** Either operand of a product may be the weight: [..., rows, inner] x [..., inner, columns]. */
+const product =
+  (left: number, right: number): RoleRule =>
+  (node, index) => {
+    if (index !== left && index !== right) return null;
+    const rank = rankOf(node.inputs[index]);
+    if (rank === null || rank < 2) return null;
+    const [first, last] = [rank - 2, rank - 1];
+    const [outputAxis, inputAxis] = index === right ? [last, first] : [first, last];
+    return { kind: "linear", outputAxis, inputAxis, groups: 1 };
+  };
+
+const gemm: RoleRule = (node, index) => {
+  if (index > 1) return null;
+  const isTransposed = node.int(index === 1 ? "transB" : "transA", 0) === 1;
+  const outputAxis = (index === 1) === isTransposed ? 0 : 1;
+  return { kind: "linear", outputAxis, inputAxis: 1 - outputAxis, groups: 1 };
+};
+
+const embedding: RoleRule = (node, index) => {
+  const table = node.inputs[0];
+  if (index !== 0 || rankOf(table) !== 2 || !isFloat(table)) return null;
+  const inputAxis = node.int("axis", 0) === 0 ? 0 : 1;
+  return { kind: "embedding", outputAxis: 1 - inputAxis, inputAxis, groups: 1 };
+};
+
+const recurrent = at("recurrent", { 1: [1, 2], 2: [1, 2] });
+
+const roles: Readonly<Record<string, RoleRule>> = {
+  Conv: at("conv", { 1: [0, 1] }),
+  ConvInteger: at("conv", { 1: [0, 1] }),
+  DeformConv: at("conv", { 1: [0, 1] }),
+  QLinearConv: at("conv", { 3: [0, 1] }),
+  ConvTranspose: at("convtranspose", { 1: [1, 0] }),
+  Gemm: gemm,
+  MatMul: product(0, 1),
+  MatMulInteger: product(0, 1),
+  QLinearMatMul: product(0, 3),
+  Gather: embedding,
+  GRU: recurrent,
+  LSTM: recurrent,
+  RNN: recurrent,
+  "com.microsoft:MatMulNBits": at("linear", { 1: [0, 1] }),
+};
+
+/** What input `index` is if a weight is fed there, constant or not; null: no place for a weight. */
+export function weightRole(node: Node, index: number): WeightRole | null {
+  const key = node.domain ? `${node.domain}:${node.op}` : node.op;
+  return (Object.hasOwn(roles, key) && node.inputs[index] && roles[key](node, index)) || null;
+}
+
+/**
+ * Every constant weight and the node that reads it, in execution order, bodies included. The value
+ * is what the node reads: a constant, or the end of a decode chain (Cast, Mul, Gather(codebook) ...)
+ * that depends on constants only. Nodes inside such chains are not layers.
+ */
+export function weightsOf(model: Model): WeightUse[] {
+  return [...model.graph.walk()].flatMap(weightsIn);
+}
+
+function weightsIn(graph: Graph): WeightUse[] {
+  const constants = constantExpressions(graph);
+  const isConstant = (value: Value): boolean => value.tensor !== null || constants.has(value);
+  const found: WeightUse[] = [];
+  for (const node of graph.sorted()) {
+    if (constants.has(node.output)) continue;
+    for (const [index, value] of node.inputs.entries()) {
+      const role = value && isConstant(value) ? weightRole(node, index) : null;
+      if (value && role) found.push({ value, node, index, role });
+    }
+  }
+  return found;
+}
+
+const biasIndex: Readonly<Record<string, number>> = {
+  Conv: 2,
+  ConvTranspose: 2,
+  DeformConv: 4,
+  Gemm: 2,
+  QLinearConv: 8,
+  GRU: 3,
+  LSTM: 3,
+  RNN: 3,
+};
+
+/** A layer's bias: its own input, or the constant vector that the only reader of a MatMul adds. */
+export function biasOf(node: Node): Value | null {
+  if (node.domain !== "") return null;
+  if (node.op !== "MatMul") return node.inputs[biasIndex[node.op] ?? -1] ?? null;
+  const [add, ...others] = node.output.consumers;
+  if (add?.op !== "Add" || others.length > 0 || node.output.isOutput) return null;
+  const other = add.inputs.find((value) => value !== node.output) ?? null;
+  return other?.tensor?.shape.length === 1 ? other : null;
+}
+
+/** Shapes may not have been inferred yet inside decode chains. */
+function rankOf(value: Value | null): number | null {
+  return (value?.shape ?? typed(value)?.shape)?.length ?? null;
+}
+
+function isFloat(value: Value | null): boolean {
+  return /^b?float(16|32|64)$/.test(value?.dtype ?? typed(value)?.dtype ?? "");
+}
+
+function typed(value: Value | null): Tensor | null {
+  return value && constantValue(value);
+}
