@@ -4,7 +4,7 @@ import { tensor } from "../ir/tensor.ts";
 import { quantizeChannels } from "../numeric/quantize.ts";
 import type { Builder } from "../ops/builder.ts";
 import { type Element, floatElement, integerElement } from "./element.ts";
-import type { Form, Grid } from "./form.ts";
+import type { Form, Grid, Weight } from "./form.ts";
 import { buildSmallest, smallest } from "./layout.ts";
 
 /** A float32 value of `shape`, folded to a plain weight when the engine loads the model. */
@@ -39,31 +39,30 @@ export interface Int8Weight {
 /**
  * The same stored form feeding int8 kernels (ENGINE 1.5: storage is independent of compute).
  * Floats are rounded per channel of `axis`; a codebook has its entries rounded, indices stay; a grid
- * keeps its integers. A block-wise grid has no int8 kernel: its values are rounded like floats.
+ * keeps its integers. A grid over blocks or other channels has no int8 kernel: its values are
+ * rounded like floats.
  */
 export function expandInt8(
   g: Builder,
-  form: Form,
-  shape: readonly number[],
+  { form, shape, values }: Weight,
   axis: number,
-  values: Float32Array,
+  options: { readonly bits: number; readonly search: "minmax" | "mse" },
 ): Int8Weight {
-  if (form.kind === "codebook") {
-    const { q, scales } = quantizeChannels(form.codebook, [form.codebook.length], null, {
-      bits: 8,
-      symmetric: true,
-    });
+  const rounding = { ...options, symmetric: true };
+  if (form.kind === "codebook" && form.codebook.length <= 256) {
+    const { q, scales } = quantizeChannels(form.codebook, [form.codebook.length], null, rounding);
     const index = buildSmallest(g, form.index, indexElement(form.codebook));
     const codebook = g.constant(q, { dtype: "int8", name: "codebook" });
     const levels = g.Gather(codebook, reshape(g, index, shape), { axis: 0 });
     return { levels, scale: scales, axis: null };
   }
-  if (form.kind === "grid" && form.block === null && (form.axis === null || form.axis === axis)) {
+  const fits = form.kind === "grid" && form.block === null && form.bits <= options.bits;
+  if (fits && (form.axis === null || form.axis === axis)) {
     return { levels: expandLevels(g, form, shape, "int8"), scale: form.scale, axis: form.axis };
   }
-  const { q, scales } = quantizeChannels(values, shape, axis, { bits: 8, symmetric: true });
-  const rounded: Grid = { kind: "grid", bits: 8, q, scale: scales, axis, block: null };
-  return { levels: expandLevels(g, rounded, shape, "int8"), scale: scales, axis };
+  const { q, scales } = quantizeChannels(values, shape, axis, rounding);
+  const grid: Grid = { kind: "grid", bits: 8, q, scale: scales, axis, block: null };
+  return { levels: expandLevels(g, grid, shape, "int8"), scale: scales, axis };
 }
 
 function indexElement(codebook: Float32Array): Element {

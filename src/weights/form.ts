@@ -26,6 +26,13 @@ export interface Grid {
   readonly block: number | null;
 }
 
+/** A weight as it is stored, and what it stands for. */
+export interface Weight {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+  readonly form: Form;
+}
+
 /** Multiplies each element of a row-major array of `shape` by its scale. */
 export function scaleOf(grid: Grid, shape: readonly number[]): (element: number) => number {
   const { axis, block, scale } = grid;

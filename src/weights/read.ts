@@ -1,14 +1,8 @@
 /** @file Nodes -> Form: reads a weight back, whatever expression stores it. */
 import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { constantValue } from "../ops/weights.ts";
-import type { Form } from "./form.ts";
-
-export interface Weight {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-  readonly form: Form;
-}
+import { constantValue } from "../ops/constant.ts";
+import type { Form, Weight } from "./form.ts";
 
 /**
  * Null when `value` is not a constant expression of floats. Expressions that `expandFloat` wrote

@@ -1,0 +1,29 @@
+/** @file THE table of methods: a new method is one new file and one line here. */
+
+import { factorSvd } from "./factor-svd.ts";
+import type { Method } from "./method.ts";
+import { pruneMagnitude } from "./prune-magnitude.ts";
+import { pruneRandom } from "./prune-random.ts";
+import { quantizeDynamic } from "./quantize-dynamic.ts";
+import { quantizeInt8 } from "./quantize-int8.ts";
+import { quantizeWeights } from "./quantize-weights.ts";
+import { shareWeights } from "./share-weights.ts";
+import { storeFloat16 } from "./store-float16.ts";
+
+export const methods = {
+  "quantize-int8": quantizeInt8,
+  "quantize-dynamic": quantizeDynamic,
+  "quantize-weights": quantizeWeights,
+  "store-float16": storeFloat16,
+  "share-weights": shareWeights,
+  "prune-magnitude": pruneMagnitude,
+  "prune-random": pruneRandom,
+  "factor-svd": factorSvd,
+} as const;
+
+export type MethodId = keyof typeof methods;
+
+/** Undefined for names that are not in the table. */
+export function methodOf(id: string): Method | undefined {
+  return Object.hasOwn(methods, id) ? (methods[id as MethodId] as unknown as Method) : undefined;
+}

@@ -1,0 +1,64 @@
+/** @file Method: what a compression method declares, and what it may ask while it works. */
+import type { z } from "zod";
+import type { Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import type { Random } from "../numeric/random.ts";
+
+/** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); "control" for yardsticks. */
+export type Family =
+  | "quantization"
+  | "pruning"
+  | "structured"
+  | "low-rank"
+  | "filters"
+  | "distillation"
+  | "control";
+
+/** calibration: inputs without labels; labels: labelled data; training: gradient steps. */
+export type Need = "calibration" | "labels" | "training";
+
+export interface Context {
+  readonly random: Random;
+  readonly signal: AbortSignal | null;
+  /** The engine the result should run well on (ENGINE section 2). */
+  readonly target: "node" | "web";
+  /** Says why a layer was left alone. */
+  skip(node: string, reason: string): void;
+  warn(text: string): void;
+  /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
+  progress(done: number, total: number): Promise<void>;
+  /**
+   * Runs the calibration records through `model` and hands over each wanted value, batch by batch
+   * (nothing is kept). Null without calibration data.
+   */
+  readonly observe: Observe | null;
+}
+
+export type Observe = (
+  model: Model,
+  values: readonly Value[],
+  collect: (value: Value, batch: Tensor) => void,
+) => Promise<void>;
+
+export interface Method<S extends z.ZodObject = z.ZodObject> {
+  readonly title: string;
+  readonly family: Family;
+  /** Where it comes from: authors, year, arXiv number, section. */
+  readonly cite: string;
+  /** One line for help and reports. */
+  readonly summary: string;
+  readonly needs: readonly Need[];
+  readonly options: S;
+  /** Settings that a survey tries, each over the defaults. */
+  readonly survey: readonly Partial<z.input<S>>[];
+  /** Settings under which the model must stay the same; null when there are none. */
+  readonly neutral: Partial<z.input<S>> | null;
+  /** Edits `model`, a private clone whose tensors are shared and immutable. */
+  apply(model: Model, options: z.output<S>, context: Context): Promise<void> | void;
+}
+
+/** Keeps the option types: `apply` sees exactly what its schema gives. */
+export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S> {
+  return method;
+}

@@ -1,0 +1,16 @@
+/** @file Magnitude pruning: the weights nearest to zero go. */
+import { defineMethod } from "./method.ts";
+import { pruneByScore, pruneOptions } from "./prune.ts";
+
+export const pruneMagnitude = defineMethod({
+  title: "magnitude pruning",
+  family: "pruning",
+  cite: "Han et al. 2015, arXiv 1506.02626",
+  summary: "Sets the smallest weights to zero: a smaller download, never a faster model.",
+  needs: [],
+  options: pruneOptions,
+  survey: [{ sparsity: 0.5 }, { sparsity: 0.8 }, { sparsity: 0.9, scope: "global" }],
+  neutral: { sparsity: 0 },
+  apply: (model, options, context) =>
+    pruneByScore(model, options, context, ({ weight }) => weight.values.map(Math.abs)),
+});

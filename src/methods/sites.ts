@@ -1,0 +1,90 @@
+/** @file Sites: the weights of a model that a method may work on, chosen by globs and size. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { build } from "../ops/builder.ts";
+import { type WeightRole, weightsOf } from "../ops/weights.ts";
+import { globToRegExp } from "../util/glob.ts";
+import { nearest } from "../util/nearest.ts";
+import { expandFloat } from "../weights/expand.ts";
+import type { Form, Weight } from "../weights/form.ts";
+import { readWeight } from "../weights/read.ts";
+import type { Context } from "./method.ts";
+
+/** Options every weight method has; spread them into its schema. */
+export const siteOptions = {
+  only: z.array(z.string()).default([]).meta({
+    description: "Only these layers: globs over node names and operator types, split by |.",
+  }),
+  except: z.array(z.string()).default([]).meta({
+    description: "Not these layers: globs over node names and operator types, split by |.",
+  }),
+};
+
+interface Selection {
+  readonly only: readonly string[];
+  readonly except: readonly string[];
+}
+
+/** A weight read by one node, or by several that share it. */
+export interface Site {
+  /** The first node that reads the weight; its name stands for the layer in reports. */
+  readonly node: Node;
+  readonly role: WeightRole;
+  readonly value: Value;
+  readonly weight: Weight;
+}
+
+/**
+ * The chosen float weights, each once. Smaller ones than `minSize` elements are skipped with a
+ * reason. Throws TersorError "no-match" for a glob that matches no layer.
+ */
+export function sitesOf(
+  model: Model,
+  selection: Selection,
+  context: Context,
+  minSize = 64,
+): Site[] {
+  const found = weightsOf(model);
+  const chosen = select(
+    found.map(({ node }) => node),
+    selection,
+  );
+  const sites = new Map<Value, Site>();
+  for (const { node, role, value } of found) {
+    if (!chosen.has(node) || sites.has(value)) continue;
+    const weight = readWeight(value);
+    if (!weight) context.skip(node.name, "its weight is not made of constant floats");
+    else if (weight.values.length < minSize) {
+      context.skip(node.name, `has only ${weight.values.length} weights`);
+    } else sites.set(value, { node, role, value, weight });
+  }
+  return [...sites.values()];
+}
+
+/** The nodes that pass `only` and `except`. */
+export function select(nodes: readonly Node[], { only, except }: Selection): Set<Node> {
+  const match = (glob: string): Set<Node> => {
+    const pattern = globToRegExp(glob);
+    const hits = nodes.filter((node) => pattern.test(node.name) || pattern.test(node.op));
+    if (hits.length > 0) return new Set(hits);
+    const known = new Set(nodes.flatMap((node) => [node.name, node.op]));
+    throw fail(errors.noMatch("only/except", glob, nearest(glob, known)));
+  };
+  const chosen = new Set(only.length > 0 ? only.flatMap((glob) => [...match(glob)]) : nodes);
+  for (const glob of except) for (const node of match(glob)) chosen.delete(node);
+  return chosen;
+}
+
+/** Puts a new stored form in the weight's place, for every reader. */
+export function storeWeight(site: Site, form: Form): void {
+  const { value, weight, node } = site;
+  const { graph } = value;
+  const stored = expandFloat(build(graph, value.name || node.name), form, weight.shape);
+  graph.replace(value, stored);
+  if (value.tensor) {
+    graph.removeConstant(value);
+    stored.name = value.name;
+  }
+}
