@@ -35,6 +35,8 @@ export interface Metric {
   readonly kl: number | null;
   /** Signal to quantization noise of the outputs against the original's, dB. */
   readonly sqnr: number | null;
+  /** Next-token accuracy beside a perplexity. */
+  readonly accuracy?: number;
   /** Records evaluated. */
   readonly n: number;
 }
