@@ -173,8 +173,8 @@ function quantizeGroups(
 }
 
 /**
- * Shrinks the range step by step to a sixteenth, keeps the best, then alternates between levels and
- * their least-squares scale sum x q / sum q^2 while that helps. Float32 scales throughout.
+ * Shrinks the range step by step to a sixteenth, tries the best's neighbourhood in steps of 1 %, then
+ * alternates between levels and their least-squares scale sum x q / sum q^2 while that helps.
  */
 function leastSquares(
   values: Float32Array,
@@ -188,10 +188,11 @@ function leastSquares(
   const levels = new Int8Array(values.length);
   let best = cover;
   let bestError = errorOf(cover);
+  let bestShare = 1;
   // 0.92^33 = 1/16; a power would not be the same in every engine.
-  for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) {
-    consider(quantParams(min * share, max * share, { bits, signed: true, symmetric }));
-  }
+  for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) considerShare(share);
+  const middle = bestShare;
+  for (let i = -8; i <= 8; i++) considerShare(Math.min(1, middle * (1 + i / 100)));
   for (let i = 0; i < 8; i++) {
     quantizeInto(levels, values, best.scale, best.zeroPoint, least, greatest);
     let along = 0;
@@ -204,6 +205,11 @@ function leastSquares(
     if (!(along > 0 && consider({ ...best, scale: Math.fround(along / square) }))) break;
   }
   return best;
+
+  function considerShare(share: number): void {
+    const options = { bits, signed: true, symmetric };
+    if (consider(quantParams(min * share, max * share, options))) bestShare = share;
+  }
 
   function consider(params: QuantParams): boolean {
     const error = errorOf(params);
@@ -236,7 +242,7 @@ function quantizeInto(
   const high = greatest - zeroPoint;
   for (let i = 0; i < values.length; i++) {
     const x = Math.fround(values[i] / scale);
-    const clamped = x > low ? (x < high ? x : high) : low;
+    const clamped = x > low ? Math.min(x, high) : low;
     q[i] = clamped + ROUND - ROUND + zeroPoint;
   }
 }

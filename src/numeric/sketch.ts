@@ -1,0 +1,163 @@
+/** @file Streaming statistics of activations in bounded memory: one histogram, or one range per channel. */
+
+/**
+ * Counts over bins of equal width, a power of two: bin i holds [(first + i) width, (first + i + 1)
+ * width). 0 is always a bin edge inside the window; exact zeros are counted apart, because every
+ * affine quantizer represents them exactly and after a ReLU they outnumber the rest.
+ */
+export interface Histogram {
+  /** Counts a batch. NaN and infinities only raise `nonFinite`. */
+  add(values: Float32Array): void;
+  readonly counts: Float64Array;
+  readonly width: number;
+  /** Index of the first bin, <= 0. */
+  readonly first: number;
+  /** Finite values seen, zeros included. */
+  readonly count: number;
+  readonly zeros: number;
+  readonly nonFinite: number;
+  /** Exact extremes; 0 when nothing was seen. */
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  /** Mean of the squares. */
+  readonly power: number;
+}
+
+/**
+ * An empty histogram. Its window starts as the first batch needs it; a value outside doubles the
+ * bin width, pairs of bins merge, and the counts stay exact whatever the order of the batches.
+ */
+export function createHistogram(bins = 4096): Histogram {
+  let counts = new Float64Array(bins);
+  let width = 0;
+  let first = 0;
+  let count = 0;
+  let zeros = 0;
+  let nonFinite = 0;
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  let sum = 0;
+  let squares = 0;
+
+  function add(values: Float32Array): void {
+    let finite = 0;
+    for (let i = 0; i < values.length; i++) {
+      const x = values[i];
+      // x - x is NaN for NaN and for infinities.
+      if (x - x !== 0) continue;
+      finite++;
+      if (x < min) min = x;
+      if (x > max) max = x;
+      sum += x;
+      squares += x * x;
+    }
+    count += finite;
+    nonFinite += values.length - finite;
+    if (finite === 0) return;
+    cover(Math.min(min, 0), Math.max(max, 0));
+    const perUnit = width > 0 ? 1 / width : 0;
+    for (let i = 0; i < values.length; i++) {
+      const x = values[i];
+      if (x === 0) zeros++;
+      else if (x - x === 0) counts[Math.floor(x * perUnit) - first]++;
+    }
+  }
+
+  /** Widens the window to hold low <= 0 <= high. */
+  function cover(low: number, high: number): void {
+    if (low === high) return;
+    let wider = width;
+    if (wider === 0) {
+      wider = 1;
+      while (wider * bins > high - low) wider /= 2;
+    }
+    while (Math.floor(high / wider) - Math.floor(low / wider) >= bins) wider *= 2;
+    const start = Math.floor(low / wider);
+    if (wider === width && start >= first && Math.floor(high / wider) < first + bins) return;
+    const moved = new Float64Array(bins);
+    for (let i = 0; i < bins; i++) {
+      // Exact: a power of two times an integer.
+      if (counts[i] > 0) moved[Math.floor(((first + i) * width) / wider) - start] += counts[i];
+    }
+    counts = moved;
+    width = wider;
+    first = start;
+  }
+
+  return {
+    add,
+    get counts() {
+      return counts;
+    },
+    get width() {
+      return width;
+    },
+    get first() {
+      return first;
+    },
+    get count() {
+      return count;
+    },
+    get zeros() {
+      return zeros;
+    },
+    get nonFinite() {
+      return nonFinite;
+    },
+    get min() {
+      return count > 0 ? min + 0 : 0; // + 0: never -0
+    },
+    get max() {
+      return count > 0 ? max + 0 : 0;
+    },
+    get mean() {
+      return count > 0 ? sum / count : 0;
+    },
+    get power() {
+      return count > 0 ? squares / count : 0;
+    },
+  };
+}
+
+/** Extremes and means of every channel along one axis. */
+export interface ChannelRanges {
+  /** Counts a batch of that shape; non-finite values are left out. */
+  add(values: Float32Array, shape: readonly number[]): void;
+  readonly min: Float32Array;
+  readonly max: Float32Array;
+  /** Finite values seen per channel. */
+  readonly counts: Float64Array;
+  readonly mean: Float64Array;
+}
+
+/** Empty ranges: +Infinity to -Infinity until a channel is seen. A negative axis counts from the end. */
+export function createChannelRanges(channels: number, axis: number): ChannelRanges {
+  const min = new Float32Array(channels).fill(Number.POSITIVE_INFINITY);
+  const max = new Float32Array(channels).fill(Number.NEGATIVE_INFINITY);
+  const counts = new Float64Array(channels);
+  const sums = new Float64Array(channels);
+  return {
+    min,
+    max,
+    counts,
+    get mean() {
+      return sums.map((sum, c) => (counts[c] > 0 ? sum / counts[c] : 0));
+    },
+    add(values, shape) {
+      const inner = shape.slice(axis < 0 ? shape.length + axis + 1 : axis + 1);
+      const run = inner.reduce((a, b) => a * b, 1);
+      for (let start = 0, channel = 0; start < values.length; start += run) {
+        for (let i = start; i < start + run; i++) {
+          const x = values[i];
+          if (x - x !== 0) continue;
+          if (x < min[channel]) min[channel] = x;
+          if (x > max[channel]) max[channel] = x;
+          sums[channel] += x;
+          counts[channel]++;
+        }
+        channel = channel + 1 === channels ? 0 : channel + 1;
+      }
+    },
+  };
+}
