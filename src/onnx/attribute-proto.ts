@@ -4,7 +4,7 @@ import type { Attribute, Attributes } from "../ir/attribute.ts";
 import type { Graph } from "../ir/graph.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import { densify } from "./sparse.ts";
-import { readTensor, type TensorContext } from "./tensor-proto.ts";
+import { decodeText, readTensor, type TensorContext } from "./tensor-proto.ts";
 
 type ReadBody = (proto: NonNullable<AttributeProto["g"]>) => Graph;
 
@@ -18,7 +18,7 @@ export function readAttributes(
   const attributes: Record<string, Attribute> = {};
   for (const proto of protos) {
     const attribute = proto.refAttrName
-      ? bound[proto.refAttrName]
+      ? Object.hasOwn(bound, proto.refAttrName) && bound[proto.refAttrName]
       : readAttribute(proto, tensors, readBody);
     if (attribute) attributes[proto.name] = attribute;
   }
@@ -35,14 +35,21 @@ function readAttribute(
       return { type: "float", value: proto.f };
     case Type.INT:
       return { type: "int", value: Number(proto.i) };
-    case Type.STRING:
-      return { type: "string", value: text(proto.s) };
+    case Type.STRING: {
+      // Some operators keep bytes in a string: those stay as they are.
+      const value = decodeText(proto.s);
+      if (value !== null) return { type: "string", value };
+      break;
+    }
     case Type.FLOATS:
       return { type: "floats", value: proto.floats };
     case Type.INTS:
       return { type: "ints", value: proto.ints.map(Number) };
-    case Type.STRINGS:
-      return { type: "strings", value: proto.strings.map(text) };
+    case Type.STRINGS: {
+      const value = proto.strings.map(decodeText);
+      if (!value.includes(null)) return { type: "strings", value: value as string[] };
+      break;
+    }
     case Type.TENSOR:
       if (proto.t) return { type: "tensor", value: readTensor(proto.t, tensors) };
       break;
@@ -70,10 +77,6 @@ function guessType(proto: AttributeProto): Type {
   if (proto.g) return Type.GRAPH;
   if (proto.s.length > 0) return Type.STRING;
   return proto.f !== 0 ? Type.FLOAT : Type.INT;
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
 }
 
 /** The tensor a Constant node stands for; null for forms that stay nodes. */

@@ -3,18 +3,28 @@ import type { Graph, Value } from "../ir/graph.ts";
 
 export type Names = ReadonlyMap<Value, string>;
 
+/** Gives each wanted name, with a number after it where it is taken; linear however many clash. */
+export function uniqueNames(): (wanted: string) => string {
+  const taken = new Set<string>();
+  const next = new Map<string, number>();
+  return (wanted) => {
+    let name = wanted;
+    let i = next.get(wanted) ?? 1;
+    while (taken.has(name)) name = `${wanted}_${i++}`;
+    next.set(wanted, i);
+    taken.add(name);
+    return name;
+  };
+}
+
 /** Values nothing reads and nobody named stay nameless (an absent optional output). */
 export function assignNames(root: Graph): Names {
   const names = new Map<Value, string>();
-  const taken = new Set<string>();
+  const unique = uniqueNames();
   const assign = (value: Value): void => {
     if (names.has(value)) return;
     if (value.name === "" && value.uses.size === 0) return;
-    const base = value.name || value.producer?.name || "value";
-    let name = base;
-    for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
-    taken.add(name);
-    names.set(value, name);
+    names.set(value, unique(value.name || value.producer?.name || "value"));
   };
   for (const value of [...root.inputs, ...root.outputs]) assign(value);
   for (const graph of root.walk()) {

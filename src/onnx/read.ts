@@ -14,9 +14,10 @@ import { dtypeOfCode } from "../ir/dtype.ts";
 import { type Dim, Graph, type Node, type Value } from "../ir/graph.ts";
 import { createModel, type Model } from "../ir/model.ts";
 import { constantOf, readAttributes } from "./attribute-proto.ts";
+import { uniqueNames } from "./names.ts";
 import { densify } from "./sparse.ts";
 import { type OpenExternal, readTensor } from "./tensor-proto.ts";
-import { upgrade } from "./upgrade.ts";
+import { OPSET, upgrade } from "./upgrade.ts";
 
 export interface ReadOptions {
   /** What errors call the model; usually its path. */
@@ -35,13 +36,11 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
   const proto = parse(bytes, where);
   const reader = createReader(proto, where, options.external ?? null);
   const model = createModel(new Graph(proto.graph?.name || "graph"), reader.opset);
-  for (const { domain, version } of proto.opsetImport) {
-    if (!isStandard(domain)) model.domains.set(domain, Number(version));
-  }
   model.irVersion = Number(proto.irVersion);
   model.producer = [proto.producerName, proto.producerVersion].filter(Boolean).join(" ");
   for (const { key, value } of proto.metadataProps) model.metadata.set(key, value);
   reader.readGraph(model.graph, proto.graph as GraphProto, null);
+  for (const [domain, version] of reader.domains) model.domains.set(domain, version);
   nameNodes(model.graph);
   try {
     for (const graph of model.graph.walk()) graph.sorted();
@@ -49,6 +48,7 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
     throw fail(errors.notAModel(where, (cause as Error).message), cause);
   }
   upgrade(model, { where, versions: reader.versions });
+  nameNodes(model.graph);
   return model;
 }
 
@@ -75,12 +75,17 @@ function parse(bytes: Uint8Array, where: string): ModelProto {
 /** Names visible at one place: this graph's, then those of the graphs around it. */
 interface Scope {
   readonly graph: Graph;
-  readonly values: Map<string, Value>;
+  /** Null: an input that a function's call leaves out. */
+  readonly values: Map<string, Value | null>;
   readonly outer: Scope | null;
+  /** Attributes of the function call whose body this is. */
+  readonly bound: Attributes;
 }
 
 interface Reader {
   readonly opset: number;
+  /** Other domains, of the model and of the functions inlined into it; not those of functions only. */
+  readonly domains: ReadonlyMap<string, number>;
   /** Operator-set version of nodes that came from functions with another one than the model's. */
   readonly versions: Map<Node, number>;
   readGraph(graph: Graph, proto: GraphProto, outer: Scope | null): void;
@@ -92,14 +97,21 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   const functions = new Map(
     proto.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]),
   );
-  const imports = new Map(proto.opsetImport.map((o) => [o.domain, Number(o.version)]));
-  const opset = imports.get("") ?? imports.get("ai.onnx") ?? 1;
+  const imports = importsOf(proto.opsetImport);
+  const opset = imports.get("") ?? OPSET;
+  const domains = new Map([...imports].filter(([domain]) => domain !== ""));
   const reject = (why: string): Error => fail(errors.notAModel(where, why));
   const active: string[] = [];
+  /** Imports of the functions being inlined, innermost last. */
+  const calls: Map<string, number>[] = [];
+  let inlined = 0;
 
   function readGraph(graph: Graph, proto: GraphProto, outer: Scope | null): void {
-    const scope: Scope = { graph, values: new Map(), outer };
-    const initialized = new Set(proto.initializer.map(({ name }) => name));
+    const scope: Scope = { graph, values: new Map(), outer, bound: outer?.bound ?? {} };
+    const initialized = new Set([
+      ...proto.initializer.map(({ name }) => name),
+      ...proto.sparseInitializer.map(({ values }) => values?.name),
+    ]);
     for (const input of proto.input) {
       // Before IR version 4 every initializer was also listed as an input.
       if (initialized.has(input.name)) continue;
@@ -115,9 +127,11 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
       const name = sparse.values?.name ?? "";
       define(scope, name, graph.addConstant(name, densify(sparse, tensors)));
     }
-    readNodes(proto.node, scope, graph.name);
+    readNodes(proto.node, scope);
     const outputs = proto.output.map((output) => {
-      const value = resolve(scope, output.name, `graph ${graph.name || "body"} returns`);
+      const who = `graph ${graph.name || "body"} returns`;
+      const value = resolve(scope, output.name, who);
+      if (!value) throw reject(`${who} "${output.name}", which the call leaves out`);
       readType(value, output.type);
       return value;
     });
@@ -129,14 +143,18 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   }
 
   /** Two passes, because nodes may come in any order. */
-  function readNodes(nodes: readonly NodeProto[], scope: Scope, owner: string): void {
+  function readNodes(nodes: readonly NodeProto[], scope: Scope): void {
     for (const node of nodes) {
       for (const name of node.output) if (name) define(scope, name, scope.graph.addValue(name));
     }
-    for (const node of nodes) readNode(node, scope, owner, {});
+    for (const node of nodes) readNode(node, scope);
   }
 
-  function readNode(node: NodeProto, scope: Scope, owner: string, bound: Attributes): void {
+  function readNode(node: NodeProto, scope: Scope): void {
+    // Functions that call functions grow exponentially: a small file must not become a huge graph.
+    if (calls.length > 0 && ++inlined > maxInlined) {
+      throw reject(`its functions unfold to over ${maxInlined} nodes`);
+    }
     const inputs = node.input.map((name) =>
       name === "" ? null : resolve(scope, name, `node ${node.name || node.opType} reads`),
     );
@@ -145,7 +163,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     );
     const domain = isStandard(node.domain) ? "" : node.domain;
     const called = functions.get(functionKey(node.domain, node.opType, node.overload));
-    const attributes = readAttributes(node.attribute, bound, tensors, (body) => {
+    const attributes = readAttributes(node.attribute, scope.bound, tensors, (body) => {
       const graph = new Graph(body.name);
       readGraph(graph, body, scope);
       return graph;
@@ -154,13 +172,15 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
       inline(called, inputs, outputs, attributes, scope);
       return;
     }
-    if (domain !== "" && !imports.has(domain) && owner !== "function") {
+    const version = calls.at(-1)?.get(domain) ?? imports.get(domain);
+    if (version === undefined) {
       throw reject(
         `node ${node.name || node.opType} is of domain "${domain}", which is not imported`,
       );
     }
+    if (domain !== "" && !domains.has(domain)) domains.set(domain, version);
     const constant = domain === "" && node.opType === "Constant" && constantOf(attributes);
-    if (constant) {
+    if (constant && outputs.length > 0) {
       scope.graph.setConstant(outputs[0], constant);
       return;
     }
@@ -170,14 +190,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
       attributes,
       outputs: outputs.length > 0 ? outputs : [node.name],
     });
-    const version = functionVersion();
-    if (version !== undefined && version !== opset) versions.set(added, version);
-  }
-
-  const calls: FunctionProto[] = [];
-  function functionVersion(): number | undefined {
-    const imported = calls.at(-1)?.opsetImport.find(({ domain }) => isStandard(domain));
-    return imported && Number(imported.version);
+    if (domain === "" && version !== opset) versions.set(added, version);
   }
 
   /** The body's nodes take the call's place; its outputs are the call's outputs. */
@@ -191,37 +204,34 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     const key = functionKey(called.domain, called.name, called.overload);
     if (active.includes(key)) throw reject(`function ${called.name} calls itself`);
     active.push(key);
-    calls.push(called);
+    calls.push(importsOf(called.opsetImport));
     const { graph } = outer;
-    const scope: Scope = { graph, values: new Map(), outer: null };
-    const absent = new Set<string>();
-    for (const [i, name] of called.input.entries()) {
-      const value = inputs[i];
-      if (value) scope.values.set(name, value);
-      else absent.add(name);
-    }
-    const body = called.node.map((node) =>
-      absent.size === 0
-        ? node
-        : { ...node, input: node.input.map((name) => (absent.has(name) ? "" : name)) },
-    );
-    for (const [i, name] of called.output.entries()) {
-      if (outputs[i] && !scope.values.has(name)) scope.values.set(name, outputs[i]);
-    }
-    for (const node of body) {
-      for (const name of node.output) {
-        if (name && !scope.values.has(name)) scope.values.set(name, graph.addValue(name));
-      }
-    }
     const defaults = readAttributes(called.attributeProto, {}, tensors, () => {
       throw reject(`function ${called.name} has a graph as a default`);
     });
     const bound = { ...defaults, ...attributes };
-    for (const node of body) readNode(node, scope, "function", bound);
-    // A function may return one of its inputs unchanged.
+    const scope: Scope = { graph, values: new Map(), outer: null, bound };
+    for (const [i, name] of called.input.entries()) scope.values.set(name, inputs[i] ?? null);
     for (const [i, name] of called.output.entries()) {
-      const inner = scope.values.get(name);
-      if (outputs[i] && inner && inner !== outputs[i]) {
+      if (outputs[i] && !scope.values.has(name)) scope.values.set(name, outputs[i]);
+    }
+    const produced = new Set(called.input);
+    for (const node of called.node) {
+      for (const name of node.output) {
+        if (name === "") continue;
+        if (produced.has(name)) throw reject(`"${name}" is produced twice`);
+        produced.add(name);
+        if (!scope.values.has(name)) scope.values.set(name, graph.addValue(name));
+      }
+    }
+    for (const node of called.node) readNode(node, scope);
+    for (const [i, name] of called.output.entries()) {
+      const inner = produced.has(name) ? scope.values.get(name) : null;
+      if (!inner) {
+        throw reject(`function ${called.name} returns "${name}", which nothing produces`);
+      }
+      // A function may return one of its inputs unchanged, or the same value twice.
+      if (outputs[i] && inner !== outputs[i]) {
         graph.add("Identity", [inner], { name: outputs[i].name, outputs: [outputs[i]] });
       }
     }
@@ -234,15 +244,24 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     scope.values.set(name, value);
   }
 
-  function resolve(scope: Scope, name: string, who: string): Value {
+  function resolve(scope: Scope, name: string, who: string): Value | null {
     for (let s: Scope | null = scope; s; s = s.outer) {
       const value = s.values.get(name);
-      if (value) return value;
+      if (value !== undefined) return value;
     }
     throw reject(`${who} "${name}", which nothing produces`);
   }
 
-  return { opset, versions, readGraph };
+  return { opset, domains, versions, readGraph };
+}
+
+/** The most nodes that functions may unfold to. */
+const maxInlined = 1_000_000;
+
+function importsOf(imports: ModelProto["opsetImport"]): Map<string, number> {
+  return new Map(
+    imports.map(({ domain, version }) => [isStandard(domain) ? "" : domain, Number(version)]),
+  );
 }
 
 const functionKey = (domain: string, name: string, overload: string): string =>
@@ -254,9 +273,10 @@ function readType(value: Value, type: TypeProto | undefined): void {
     if (type.value.case) value.opaqueType = type;
     return;
   }
-  value.dtype = dtypeOfCode(type.value.value.elemType) ?? null;
+  // A body's output may restate, with less, what is known of a value around it.
+  value.dtype = dtypeOfCode(type.value.value.elemType) ?? value.dtype;
   const dims = type.value.value.shape?.dim;
-  value.shape = dims ? dims.map(({ value: dim }): Dim => readDim(dim)) : null;
+  if (dims) value.shape = dims.map(({ value: dim }): Dim => readDim(dim));
 }
 
 function readDim(dim: { case: string | undefined; value?: bigint | string | undefined }): Dim {
@@ -267,14 +287,10 @@ function readDim(dim: { case: string | undefined; value?: bigint | string | unde
 
 /** Unique, non-empty node names: profiles and reports are keyed by them. */
 function nameNodes(root: Graph): void {
-  const taken = new Set<string>();
+  const unique = uniqueNames();
   for (const graph of root.walk()) {
     for (const node of graph.nodes) {
-      const base = node.name || node.outputs[0]?.name || node.op;
-      let name = base;
-      for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
-      taken.add(name);
-      node.name = name;
+      node.name = unique(node.name || node.outputs[0]?.name || node.op);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** @file TensorProto -> Tensor: raw bytes viewed in place, typed fields packed, external data lazy. */
 import { TensorProto_DataLocation as Location, type TensorProto } from "onnx-buf";
-import { errors, fail } from "../errors.ts";
+import { errors, fail, TersorError } from "../errors.ts";
 import { byteLengthOf, type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
 
@@ -48,10 +48,30 @@ function readStrings(
   if (proto.stringData.length !== size) {
     throw bad(`holds ${proto.stringData.length} strings where its shape needs ${size}`);
   }
-  const decoder = new TextDecoder();
-  const strings = proto.stringData.map((bytes) => decoder.decode(bytes));
-  return new Tensor("string", shape, () => new Uint8Array(0), strings);
+  const strings = proto.stringData.map(decodeText);
+  if (strings.includes(null)) throw bad("holds text that is not UTF-8");
+  return new Tensor("string", shape, () => new Uint8Array(0), strings as string[]);
 }
+
+/** Null where the bytes are not UTF-8; nothing is replaced or left out. */
+export function decodeText(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+type Field = "floatData" | "doubleData" | "int64Data" | "uint64Data" | "int32Data";
+const fieldOf: { readonly [K in DType]?: Field } = {
+  float32: "floatData",
+  complex64: "floatData",
+  float64: "doubleData",
+  complex128: "doubleData",
+  int64: "int64Data",
+  uint32: "uint64Data",
+  uint64: "uint64Data",
+};
 
 /** float_data, int32_data and the like: one protobuf number per element (or per packed byte). */
 function readFields(
@@ -61,10 +81,7 @@ function readFields(
   size: number,
   bad: (why: string) => Error,
 ): Tensor {
-  const fields: readonly (number | bigint)[] =
-    [proto.floatData, proto.doubleData, proto.int64Data, proto.uint64Data, proto.int32Data].find(
-      (field) => field.length > 0,
-    ) ?? [];
+  const fields: readonly (number | bigint)[] = proto[fieldOf[dtype] ?? "int32Data"];
   const { bits, kind } = dtypes[dtype];
   const perElement = dtype.startsWith("complex") ? 2 : bits < 8 ? bits / 8 : 1;
   const expected = Math.ceil(size * perElement);
@@ -97,15 +114,24 @@ function readExternal(
   const where = `${context.where}: tensor "${proto.name}"`;
   if (!isInside(path)) throw fail(errors.externalOutside(where, path));
   if (!context.external) throw fail(errors.missingExternal(where, path));
-  const source = context.external(path);
+  const source = open(context.external, path, where);
   const offset = Number(entries.get("offset") ?? 0);
   const length = Number(entries.get("length") ?? expected);
   if (length !== expected)
     throw bad(`names ${length} external bytes where its shape needs ${expected}`);
-  if (!(offset >= 0) || offset + length > source.byteLength) {
+  if (!(Number.isSafeInteger(offset) && offset >= 0) || offset + length > source.byteLength) {
     throw bad(`lies beyond the end of ${path} (${source.byteLength} bytes)`);
   }
   return new Tensor(dtype, shape, () => source.read(offset, length));
+}
+
+function open(external: OpenExternal, path: string, where: string): ByteSource {
+  try {
+    return external(path);
+  } catch (cause) {
+    if (cause instanceof TersorError && cause.code !== "no-such-file") throw cause;
+    throw fail(errors.missingExternal(where, path), cause);
+  }
 }
 
 /** External data may only sit in the model's folder or below it. */
