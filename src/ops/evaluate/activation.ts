@@ -51,7 +51,7 @@ export const activations = {
   }),
   Mish: activation(() => (x) => x * Math.tanh(softplus(x))),
   PRelu: prelu,
-  Relu: activation(() => (x) => (x < 0 ? 0 : x)),
+  Relu: activation(() => (x) => Math.max(x, 0)),
   Selu: activation((node) => {
     const [a, g] = [node.float("alpha", 1.6732632), node.float("gamma", 1.050701)];
     return (x) => g * (x < 0 ? a * Math.expm1(x) : x);

@@ -1,0 +1,292 @@
+/** @file Shapes of layers: convolutions, pools, products, recurrent networks, losses. */
+import type { Dim, Node } from "../../ir/graph.ts";
+import { transposedAxis, type Window, windowCount, windowOf } from "../window.ts";
+import {
+  axisOf,
+  broadcastDims,
+  type InferRule,
+  type InferRules,
+  isStatic,
+  mapDim,
+  ofInput,
+  type Shape,
+  shapeOf,
+  unknown,
+} from "./dims.ts";
+import { numbersOf } from "./known.ts";
+
+/** A window that neither shrinks nor shifts keeps even a symbolic size. */
+function windowDim(window: Window, axis: number, dim: Dim): Dim {
+  if (typeof dim === "number") return windowCount(window, axis, dim);
+  if (window.strides[axis] !== 1) return null;
+  // Where the count is the size for two sizes it is so for all: it is linear at stride 1.
+  const keeps = [1000, 1001].every((size) => windowCount(window, axis, size) === size);
+  return keeps ? dim : null;
+}
+
+function kernelOf(node: Node, weight: Shape | null): readonly number[] | null {
+  const given = node.ints("kernel_shape");
+  if (given) return given;
+  const sides = weight?.slice(2);
+  return isStatic(sides) ? sides : null;
+}
+
+const conv = (weightIndex: number): InferRule =>
+  ofInput(([batch, , ...sides], node) => {
+    const weight = shapeOf(node, weightIndex);
+    const kernel = kernelOf(node, weight);
+    const channels = weight?.[0] ?? null;
+    if (!kernel) return [batch, channels, ...unknown(sides.length)];
+    const window = windowOf(node, kernel);
+    return [batch, channels, ...sides.map((dim, axis) => windowDim(window, axis, dim))];
+  });
+
+const convTranspose = ofInput(([batch, , ...sides], node) => {
+  const weight = shapeOf(node, 1);
+  const kernel = kernelOf(node, weight);
+  const channels = mapDim(weight?.[1], (size) => size * node.int("group", 1));
+  if (!kernel) return [batch, channels, ...unknown(sides.length)];
+  const window = windowOf(node, kernel);
+  return [
+    batch,
+    channels,
+    ...sides.map((dim, axis) =>
+      mapDim(dim, (size) => transposedAxis(node, window, axis, size).size),
+    ),
+  ];
+});
+
+const pool: InferRule = (node) => {
+  const shape = shapeOf(node, 0);
+  const kernel = node.ints("kernel_shape");
+  if (!shape || !kernel) return node.outputs.map(() => null);
+  const window = windowOf(node, kernel);
+  const [batch, channels, ...sides] = shape;
+  const result = [batch, channels, ...sides.map((dim, axis) => windowDim(window, axis, dim))];
+  return node.outputs.map(() => result);
+};
+
+const globalPool = ofInput(([batch, channels, ...sides]) => [
+  batch,
+  channels,
+  ...sides.map(() => 1),
+]);
+
+const matMul =
+  (left: number, right: number): InferRule =>
+  (node) => [matMulShape(shapeOf(node, left), shapeOf(node, right))];
+
+/** NumPy's matmul: vectors gain an axis of 1 that is dropped again. */
+export function matMulShape(a: Shape | null, b: Shape | null): Shape | null {
+  if (!a || !b || a.length === 0 || b.length === 0) return null;
+  const batch = broadcastDims([a.slice(0, -2), b.slice(0, -2)]) as Shape;
+  const rows = a.length > 1 ? [a.at(-2) as Dim] : [];
+  const columns = b.length > 1 ? [b.at(-1) as Dim] : [];
+  return [...batch, ...rows, ...columns];
+}
+
+const gemm: InferRule = (node) => {
+  const [a, b] = [shapeOf(node, 0), shapeOf(node, 1)];
+  const rows = a?.[node.int("transA", 0) ? 1 : 0] ?? null;
+  return [[rows, b?.[node.int("transB", 0) ? 0 : 1] ?? null]];
+};
+
+/** Sequence [T, N, X] (layout 1: [N, T, X]) -> Y, Y_h and, for LSTM, Y_c. */
+const recurrent: InferRule = (node) => {
+  const x = shapeOf(node, 0);
+  const hidden = node.int("hidden_size") ?? shapeOf(node, 2)?.[2] ?? null;
+  const directions = node.text("direction", "forward") === "bidirectional" ? 2 : 1;
+  const isBatchFirst = node.int("layout", 0) === 1;
+  const [time, batch] = isBatchFirst ? [x?.[1], x?.[0]] : [x?.[0], x?.[1]];
+  const state: Shape = isBatchFirst
+    ? [batch ?? null, directions, hidden]
+    : [directions, batch ?? null, hidden];
+  const all: Shape = isBatchFirst
+    ? [batch ?? null, time ?? null, directions, hidden]
+    : [time ?? null, directions, batch ?? null, hidden];
+  return [all, state, state];
+};
+
+const layerNorm: InferRule = (node) => {
+  const shape = shapeOf(node, 0);
+  if (!shape) return node.outputs.map(() => null);
+  const axis = axisOf(node.int("axis", -1), shape.length);
+  const statistic = shape.map((dim, i) => (i < axis ? dim : 1));
+  return [shape, statistic, statistic];
+};
+
+/** Subscripts of an Einsum equation, "..." expanded to numbered axes. */
+export function parseEinsum(
+  equation: string,
+  ranks: readonly number[],
+): { inputs: string[][]; output: string[] } {
+  const [left, right] = equation.replaceAll(" ", "").split("->");
+  const terms = left.split(",");
+  const extra = Math.max(
+    0,
+    ...terms.map((term, i) => (term.includes("...") ? ranks[i] - term.length + 3 : 0)),
+  );
+  const axes = (term: string, count: number): string[] => {
+    const at = term.indexOf("...");
+    if (at < 0) return [...term];
+    const dots = Array.from({ length: count }, (_, i) => `.${extra - count + i}`);
+    return [...term.slice(0, at), ...dots, ...term.slice(at + 3)];
+  };
+  const inputs = terms.map((term, i) => axes(term, ranks[i] - term.length + 3));
+  if (right !== undefined) return { inputs, output: axes(right, extra) };
+  const all = inputs.flat();
+  const once = [...new Set(all)].filter((axis) => all.indexOf(axis) === all.lastIndexOf(axis));
+  const dots = [...new Set(all.filter((axis) => axis[0] === "."))].sort();
+  return { inputs, output: [...dots, ...once.filter((axis) => axis[0] !== ".").sort()] };
+}
+
+const einsum: InferRule = (node) => {
+  const shapes = node.inputs.map((_, i) => shapeOf(node, i));
+  const ranks = shapes.map((shape) => shape?.length ?? -1);
+  if (ranks.includes(-1)) return [null];
+  const { inputs, output } = parseEinsum(node.text("equation", ""), ranks);
+  const dims = new Map<string, Dim>();
+  for (const [i, axes] of inputs.entries()) {
+    for (const [k, axis] of axes.entries()) {
+      const dim = shapes[i]?.[k] ?? null;
+      const [merged] = broadcastDims([[dims.get(axis) ?? 1], [dim]]) ?? [null];
+      dims.set(axis, merged);
+    }
+  }
+  return [output.map((axis) => dims.get(axis) ?? null)];
+};
+
+/** 4-D [B, heads, S, E], or 3-D [B, S, heads * E] with the head counts as attributes. */
+const attention: InferRule = (node) => {
+  const [q, k, v] = [0, 1, 2].map((i) => shapeOf(node, i));
+  if (!q || !k || !v) return node.outputs.map(() => null);
+  const [queryHeads, heads] = [node.int("q_num_heads", 1), node.int("kv_num_heads", 1)];
+  const past = shapeOf(node, 4);
+  const grown = (length: Dim): Dim =>
+    node.inputs[4]
+      ? mapDim(past?.[2], (p) => (typeof length === "number" ? p + length : NaN))
+      : length;
+  const total = grown(k.length === 4 ? k[2] : k[1]);
+  const length = Number.isNaN(total) ? null : total;
+  const split = (dim: Dim, by: number): Dim => mapDim(dim, (size) => size / by);
+  if (q.length === 4) {
+    const cache = (x: Shape): Shape => [x[0], x[1], length, x[3]];
+    return [[...q.slice(0, 3), v[3]], cache(k), cache(v), [q[0], q[1], q[2], length]];
+  }
+  const width = mapDim(v[2], (size) => (size / heads) * queryHeads);
+  const cache = (x: Shape): Shape => [x[0], heads, length, split(x[2], heads)];
+  return [[q[0], q[1], width], cache(k), cache(v), [q[0], queryHeads, q[1], length]];
+};
+
+const gridSample: InferRule = (node) => {
+  const [x, grid] = [shapeOf(node, 0), shapeOf(node, 1)];
+  return [x && grid ? [x[0], x[1], ...grid.slice(1, -1)] : null];
+};
+
+const affineGrid: InferRule = (_, { known }) => {
+  const size = known(1)?.elements;
+  return [size ? [size[0], ...size.slice(2), size.length - 2] : null];
+};
+
+const roi = (height: string, width: string, roisIndex: number): InferRule =>
+  ofInput((x, node) => [
+    shapeOf(node, roisIndex)?.[0] ?? null,
+    x[1],
+    node.int(height, 1),
+    node.int(width, 1),
+  ]);
+
+const maxRoiPool: InferRule = ofInput((x, node) => [
+  shapeOf(node, 1)?.[0] ?? null,
+  x[1],
+  ...(node.ints("pooled_shape") ?? [null, null]),
+]);
+
+const maxUnpool: InferRule = ofInput((x, node, { known }) => {
+  if (node.inputs[2]) return known(2)?.elements ?? null;
+  const kernel = node.ints("kernel_shape");
+  if (!kernel) return null;
+  const window = windowOf(node, kernel);
+  const sides = x
+    .slice(2)
+    .map((dim, axis) => mapDim(dim, (size) => transposedAxis(node, window, axis, size).size));
+  return [x[0], x[1], ...sides];
+});
+
+/** reduction "none": the target's shape. */
+const loss: InferRule = (node) => {
+  const value = node.text("reduction", "mean") === "none" ? shapeOf(node, 1) : [];
+  return [value, shapeOf(node, 0)];
+};
+
+const col2Im: InferRule = (node, { known }) => {
+  const [x, image, block] = [shapeOf(node, 0), known(1)?.elements, numbersOf(known(2))];
+  if (!x || !image || !block) return [null];
+  return [[x[0], mapDim(x[1], (dim) => dim / block.reduce((a, b) => a * b, 1)), ...image]];
+};
+
+const dft: InferRule = ofInput((shape, node, { known }) => {
+  const given = node.inputs[2] ? numbersOf(known(2))?.[0] : -2;
+  const last = node.int("inverse", 0) && node.int("onesided", 0) ? 1 : 2;
+  if (given === undefined) return [...unknown(shape.length - 1), last];
+  const axis = axisOf(given, shape.length);
+  const length = node.inputs[1] ? (known(1)?.elements[0] ?? null) : shape[axis];
+  const isHalf = node.int("onesided", 0) === 1 && node.int("inverse", 0) === 0;
+  const dim = isHalf ? mapDim(length, (size) => Math.floor(size / 2) + 1) : length;
+  return shape.with(axis, dim).with(-1, last);
+});
+
+const stft: InferRule = ofInput((signal, node, { known }) => {
+  const step = numbersOf(known(1))?.[0];
+  const window = shapeOf(node, 2)?.[0];
+  const frame = node.inputs[3] ? numbersOf(known(3))?.[0] : window;
+  if (typeof step !== "number" || typeof frame !== "number") return [signal[0], null, null, 2];
+  const frames = mapDim(signal[1], (length) => Math.floor((length - frame) / step) + 1);
+  return [signal[0], frames, node.int("onesided", 1) ? Math.floor(frame / 2) + 1 : frame, 2];
+});
+
+const windowFunction: InferRule = (_, { known }) => [[known(0)?.elements[0] ?? null]];
+
+export const inferNn: InferRules = {
+  AffineGrid: affineGrid,
+  Attention: attention,
+  AveragePool: pool,
+  BlackmanWindow: windowFunction,
+  Col2Im: col2Im,
+  Conv: conv(1),
+  ConvInteger: conv(1),
+  ConvTranspose: convTranspose,
+  DFT: dft,
+  DeformConv: conv(1),
+  Det: ofInput((shape) => shape.slice(0, -2)),
+  DynamicQuantizeLinear: (node) => [shapeOf(node, 0), [], []],
+  Einsum: einsum,
+  GRU: recurrent,
+  Gemm: gemm,
+  GlobalAveragePool: globalPool,
+  GlobalLpPool: globalPool,
+  GlobalMaxPool: globalPool,
+  GridSample: gridSample,
+  HammingWindow: windowFunction,
+  HannWindow: windowFunction,
+  LSTM: recurrent,
+  LayerNormalization: layerNorm,
+  LpPool: pool,
+  MatMul: matMul(0, 1),
+  MatMulInteger: matMul(0, 1),
+  MaxPool: pool,
+  MaxRoiPool: maxRoiPool,
+  MaxUnpool: maxUnpool,
+  MelWeightMatrix: (_, { known }) => [
+    [mapDim(known(1)?.elements[0], (n) => Math.floor(n / 2) + 1), known(0)?.elements[0] ?? null],
+  ],
+  Multinomial: ofInput((shape, node) => [shape[0], node.int("sample_size", 1)]),
+  NegativeLogLikelihoodLoss: loss,
+  NonMaxSuppression: () => [[null, 3]],
+  QLinearConv: conv(3),
+  QLinearMatMul: matMul(0, 3),
+  RNN: recurrent,
+  RoiAlign: roi("output_height", "output_width", 1),
+  STFT: stft,
+  SoftmaxCrossEntropyLoss: loss,
+};

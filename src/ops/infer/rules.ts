@@ -1,0 +1,28 @@
+/** @file The shape table, keyed by operator. */
+
+import type { Node } from "../../ir/graph.ts";
+import { inferContrib } from "./contrib.ts";
+import { inferControl } from "./control.ts";
+import type { InferRule, InferRules } from "./dims.ts";
+import { inferElementwise } from "./elementwise.ts";
+import { inferMovement } from "./movement.ts";
+import { inferNn } from "./nn.ts";
+import { inferReduce } from "./reduce.ts";
+
+export const inferRules: InferRules = {
+  ...inferElementwise,
+  ...inferMovement,
+  ...inferNn,
+  ...inferReduce,
+  ...inferControl,
+};
+
+const tables: Readonly<Record<string, Readonly<Record<string, InferRule | undefined>>>> = {
+  "": inferRules,
+  "com.microsoft": inferContrib,
+};
+
+export function inferRuleOf(node: Node): InferRule | null {
+  const table = Object.hasOwn(tables, node.domain) ? tables[node.domain] : {};
+  return Object.hasOwn(table, node.op) ? (table[node.op] ?? null) : null;
+}
