@@ -246,6 +246,12 @@ export const errors = {
     where,
     remedy: "Write steps as: method:option=value,option=value > method",
   }),
+  needsData: (method: string) => ({
+    code: "needs-data",
+    what: "needs data to calibrate on",
+    where: method,
+    remedy: "Give --data or --calib (a few hundred unlabelled inputs are enough)",
+  }),
   noMatch: (where: string, glob: string, near: string | undefined) => ({
     code: "no-match",
     what: `"${glob}" matches no layer`,

@@ -6,20 +6,16 @@ import { reads } from "./sort.ts";
 /** What is wrong, in words that name the node; empty when the model is sound. */
 export function verify(model: Model): string[] {
   const problems: string[] = [];
-  const names = new Set<string>();
-  for (const graph of model.graph.walk()) problems.push(...verifyGraph(graph, names));
-  return problems;
+  return [...model.graph.walk()].flatMap(verifyGraph);
 }
 
-function verifyGraph(graph: Graph, names: Set<string>): string[] {
+function verifyGraph(graph: Graph): string[] {
   const problems: string[] = [];
   const isDefined = (value: Value): boolean =>
     value.tensor !== null ||
     value.graph.inputs.includes(value) ||
     (value.producer !== null && value.graph.nodes.has(value.producer));
   for (const node of graph.nodes) {
-    if (names.has(node.name)) problems.push(`two nodes are called ${node.name}`);
-    names.add(node.name);
     for (const value of reads(node)) {
       if (!isDefined(value))
         problems.push(`${node.name} reads ${value.name}, which nothing produces`);

@@ -1,7 +1,10 @@
 /** @file Unique value names for writing: the interface keeps its names, the rest yields. */
-import type { Graph, Value } from "../ir/graph.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
 
-export type Names = ReadonlyMap<Value, string>;
+export interface Names {
+  readonly values: ReadonlyMap<Value, string>;
+  readonly nodes: ReadonlyMap<Node, string>;
+}
 
 /** Gives each wanted name, with a number after it where it is taken; linear however many clash. */
 export function uniqueNames(): (wanted: string) => string {
@@ -31,6 +34,16 @@ export function assignNames(root: Graph): Names {
     for (const value of graph.inputs) assign(value);
     for (const value of graph.constants) if (value.uses.size > 0) assign(value);
     for (const node of graph.nodes) for (const output of node.outputs) assign(output);
+  }
+  return { values: names, nodes: nameNodes(root) };
+}
+
+/** The engine refuses two nodes of one name. */
+function nameNodes(root: Graph): Map<Node, string> {
+  const unique = uniqueNames();
+  const names = new Map<Node, string>();
+  for (const graph of root.walk()) {
+    for (const node of graph.nodes) names.set(node, unique(node.name || node.op));
   }
   return names;
 }

@@ -107,7 +107,7 @@ function createExternal(options: NonNullable<WriteOptions["external"]>): Externa
 }
 
 function createWriter(names: Names, external: External | null, valueInfo: boolean) {
-  const valueName = (value: Value | null): string => (value ? (names.get(value) ?? "") : "");
+  const valueName = (value: Value | null): string => (value ? (names.values.get(value) ?? "") : "");
 
   function graph(graph: Graph): Chunks {
     const describe = (value: Value): ValueInfoProto =>
@@ -134,7 +134,7 @@ function createWriter(names: Names, external: External | null, valueInfo: boolea
 
   function nodeChunks(node: Node): Chunks {
     const head = create(NodeProtoSchema, {
-      name: node.name,
+      name: names.nodes.get(node) ?? node.name,
       opType: node.op,
       domain: node.domain,
       input: node.inputs.map(valueName),

@@ -1,0 +1,124 @@
+/** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
+import { errors, fail, TersorError } from "../errors.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { verify } from "../ir/verify.ts";
+import type { Skip } from "../measure/measurement.ts";
+import { methodOf } from "../methods/index.ts";
+import type { Context, Method } from "../methods/method.ts";
+import { createRandom } from "../numeric/random.ts";
+import { concat, writeModel } from "../onnx/write.ts";
+import { inferModel } from "../ops/infer.ts";
+import { rewrite } from "../rewrite/index.ts";
+import { checkpoint, type Environment } from "./environment.ts";
+import { createObserve } from "./observe.ts";
+import { formatRecipe, type Step } from "./steps.ts";
+
+/** A recipe's product. */
+export interface Outcome {
+  readonly model: Model;
+  /** The file's bytes. */
+  readonly bytes: Uint8Array;
+  /** False for a step that was rolled back; the warnings say why. */
+  readonly kept: readonly boolean[];
+  readonly skipped: readonly Skip[];
+  readonly warnings: readonly string[];
+  /** Whether calibration records were looked at. */
+  readonly usedData: boolean;
+  readonly usedTraining: boolean;
+  readonly seconds: number;
+}
+
+/**
+ * `start` is left as it is. Throws TersorError "needs-data" when a method needs calibration records
+ * and there are none, "aborted", and whatever the options raise.
+ */
+export async function applyRecipe(
+  start: Model,
+  steps: readonly Step[],
+  env: Environment,
+): Promise<Outcome> {
+  const began = env.platform.wallMs();
+  const skipped: Skip[] = [];
+  const warnings: string[] = [];
+  const kept: boolean[] = [];
+  let usedData = false;
+  let usedTraining = false;
+  let model = start;
+  let bytes = concat(writeModel(model));
+  for (const [i, step] of steps.entries()) {
+    await checkpoint(env, step.method);
+    const method = methodOf(step.method) as Method;
+    if (method.needs.includes("calibration") && !env.calibration) {
+      throw fail(errors.needsData(step.method));
+    }
+    const candidate = cloneModel(model);
+    inferModel(candidate);
+    const context = createContext(step, i, env, skipped, warnings, () => {
+      usedData = true;
+    });
+    await method.apply(candidate, step.options, context);
+    rewrite(candidate, { rules: ["drop-dead"] });
+    const written = concat(writeModel(candidate));
+    const why = refusal(candidate, written, bytes) ?? (await failure(written, env));
+    kept.push(why === null);
+    if (why === null) {
+      model = candidate;
+      bytes = written;
+      usedTraining ||= method.needs.includes("training");
+    } else warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
+  }
+  const seconds = (env.platform.wallMs() - began) / 1000;
+  return { model, bytes, kept, skipped, warnings, usedData, usedTraining, seconds };
+}
+
+function createContext(
+  step: Step,
+  index: number,
+  env: Environment,
+  skipped: Skip[],
+  warnings: string[],
+  onUse: () => void,
+): Context {
+  return {
+    random: createRandom(env.seed).fork(`${index}/${step.method}`),
+    signal: env.signal,
+    target: env.runtime.name === "web" ? "web" : "node",
+    skip: (node, reason) => skipped.push({ node, method: step.method, reason }),
+    warn: (text) => warnings.push(`${step.method}: ${text}`),
+    async progress(done, total) {
+      env.onEvent({ type: "progress", what: step.method, done, total });
+      await checkpoint(env, step.method);
+    },
+    observe: createObserve(env, onUse),
+  };
+}
+
+function refusal(model: Model, written: Uint8Array, before: Uint8Array): string | null {
+  const [problem] = verify(model);
+  if (problem) return problem;
+  if (written.byteLength <= before.byteLength) return null;
+  return `it made the file larger (${before.byteLength} -> ${written.byteLength} bytes)`;
+}
+
+/** Opens and runs the file; null when it gives finite numbers of the right shape. */
+async function failure(written: Uint8Array, env: Environment): Promise<string | null> {
+  try {
+    const session = await env.runtime.open({ bytes: written }, { threads: env.threads });
+    try {
+      const outputs = await session.run(env.feeds);
+      const bad = Object.entries(outputs).find(([, value]) => !hasOnlyFinite(value));
+      return bad ? `its output ${bad[0]} is not finite` : null;
+    } finally {
+      await session.close();
+    }
+  } catch (cause) {
+    if (cause instanceof TersorError) return cause.what;
+    throw cause;
+  }
+}
+
+function hasOnlyFinite(value: Tensor): boolean {
+  if (!value.dtype.includes("float")) return true;
+  return value.floats().every((x) => Number.isFinite(x));
+}

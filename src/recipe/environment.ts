@@ -1,0 +1,37 @@
+/** @file Environment: everything around a trial that is not the model or the recipe. */
+import type { Dataset } from "../data/dataset.ts";
+import { errors, fail } from "../errors.ts";
+import type { Platform } from "../platform.ts";
+import type { Feeds, Runtime } from "../runtime/runtime.ts";
+
+/** What long work tells about itself; nothing is printed by the library. */
+export type Event =
+  | {
+      readonly type: "progress";
+      readonly what: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly type: "note"; readonly text: string };
+
+export interface Environment {
+  readonly platform: Platform;
+  readonly runtime: Runtime;
+  /** Engine threads. */
+  readonly threads: number;
+  readonly seed: number;
+  readonly signal: AbortSignal | null;
+  /** Records the metric is measured on; null without data. */
+  readonly data: Dataset | null;
+  /** Records methods may look at; never among those of `data`. */
+  readonly calibration: Dataset | null;
+  /** Feeds every version of the model is timed and compared on. */
+  readonly feeds: Feeds;
+  readonly onEvent: (event: Event) => void;
+}
+
+/** Throws TersorError "aborted" once the signal says so; lets the event loop breathe. */
+export async function checkpoint(env: Pick<Environment, "signal">, where: string): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  if (env.signal?.aborted) throw fail(errors.aborted(where));
+}

@@ -1,0 +1,67 @@
+/** @file Recipes as text or data: `prune-magnitude:sparsity=0.9 > share-weights:bits=5`. */
+import { errors, fail } from "../errors.ts";
+import { type MethodId, methodOf, methods } from "../methods/index.ts";
+import { parseOptions } from "../options.ts";
+import { nearest } from "../util/nearest.ts";
+
+/** One method with all its options, checked. */
+export interface Step {
+  readonly method: MethodId;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** A step as a program or a JSON file writes it: options left out take their defaults. */
+export type StepInput = {
+  [K in MethodId]: { readonly method: K } & Partial<InputOf<K>>;
+}[MethodId];
+type InputOf<K extends MethodId> = Exclude<(typeof methods)[K]["survey"][number], undefined>;
+
+export type RecipeInput = string | readonly StepInput[];
+
+/** Throws TersorError "bad-recipe", "unknown-method", "unknown-option" or "bad-option". */
+export function parseRecipe(recipe: RecipeInput): Step[] {
+  const steps = typeof recipe === "string" ? splitText(recipe) : recipe;
+  return steps.map((step, i) => {
+    const { method: name, ...given } = step as { method: unknown } & Record<string, unknown>;
+    const where = `recipe step ${i + 1}`;
+    if (typeof name !== "string") throw fail(errors.badRecipe(where, "has no method"));
+    const method = methodOf(name);
+    if (!method) {
+      throw fail(errors.unknownMethod(where, name, nearest(name, Object.keys(methods))));
+    }
+    const options = parseOptions(method.options, given, `${where} (${name})`);
+    return { method: name as MethodId, options };
+  });
+}
+
+function splitText(text: string): Record<string, unknown>[] {
+  const trimmed = text.trim();
+  if (trimmed === "") return [];
+  return trimmed.split(">").map((part, i) => {
+    const [name, ...rest] = part.trim().split(":");
+    if (name === "") throw fail(errors.badRecipe("recipe", `step ${i + 1} is empty`));
+    const step: Record<string, unknown> = { method: name.trim() };
+    for (const pair of rest
+      .join(":")
+      .split(",")
+      .filter((p) => p.trim() !== "")) {
+      const equals = pair.indexOf("=");
+      if (equals < 0) throw fail(errors.badRecipe("recipe", `"${pair.trim()}" has no value`));
+      step[pair.slice(0, equals).trim()] = pair.slice(equals + 1).trim();
+    }
+    return step;
+  });
+}
+
+/** The shortest text that parses to the same steps: options at their defaults are left out. */
+export function formatRecipe(steps: readonly Step[]): string {
+  return steps
+    .map(({ method, options }) => {
+      const defaults = methods[method].options.parse({}) as Record<string, unknown>;
+      const changed = Object.entries(options)
+        .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(defaults[name]))
+        .map(([name, value]) => `${name}=${Array.isArray(value) ? value.join("|") : value}`);
+      return changed.length > 0 ? `${method}:${changed.join(",")}` : method;
+    })
+    .join(" > ");
+}
