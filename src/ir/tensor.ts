@@ -46,7 +46,7 @@ export class Tensor {
   data(): TypedArray {
     const Type = arrayOf(this.dtype);
     const raw = this.bytes();
-    const aligned = raw.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? raw : raw.slice();
+    const aligned = raw.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw); // a Node Buffer's slice() would not copy
     return new Type(aligned.buffer, aligned.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
   }
 
