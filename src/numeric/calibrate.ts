@@ -1,5 +1,6 @@
 /** @file The range that an activation is quantized over, chosen from its histogram alone. */
 import { log } from "./log.ts";
+import { quantParams } from "./quantize.ts";
 import type { Histogram } from "./sketch.ts";
 
 /** Contains 0; min is exactly 0 where no value was negative, max where none was positive. */
@@ -27,7 +28,7 @@ export function calibrate(histogram: Histogram, calibrator: Calibrator, bits = 8
     case "entropy":
       return entropyRange(histogram, whole, 2 ** bits);
     case "mse":
-      return mseRange(histogram, whole, 2 ** bits);
+      return mseRange(histogram, whole, bits);
   }
 }
 
@@ -56,63 +57,88 @@ function percentileRange(histogram: Histogram, whole: Range, percentile: number)
   }
 }
 
+/** Edges tried per search, then around the best at an eighth of the spacing, and once more. */
+const EDGES = 64;
+
 /**
- * Least expected squared error: step^2 / 12 for every nonzero value inside, the squared distance to
- * the edge for every value outside. Prefix sums make a candidate cost O(1), so the two edges try
- * every bin edge in turn until neither moves.
+ * Least squared error of quantizing the histogram: both edges shrink together, then each alone in
+ * turn until neither moves, on finer and finer grids.
  */
-function mseRange(histogram: Histogram, whole: Range, levels: number): Range {
-  const { counts, width, first } = histogram;
-  const bins = counts.length;
-  // Mass, first and second moment of the bins before each edge; values fill their bin evenly.
-  const mass = new Float64Array(bins + 1);
-  const moment = new Float64Array(bins + 1);
-  const square = new Float64Array(bins + 1);
-  for (let i = 0; i < bins; i++) {
-    const center = (first + i + 0.5) * width;
-    mass[i + 1] = mass[i] + counts[i];
-    moment[i + 1] = moment[i] + counts[i] * center;
-    square[i + 1] = square[i] + counts[i] * (center * center + (width * width) / 12);
-  }
-  const clamp = (edge: number) => Math.min(whole.max, Math.max(whole.min, (first + edge) * width));
-  const lowEdges = Math.max(0, Math.floor(whole.min / width) - first);
-  const highEdge = Math.min(bins, Math.ceil(whole.max / width) - first);
-  const zero = -first;
-  let low = lowEdges;
-  let high = highEdge;
-  for (;;) {
-    const before = [low, high];
-    low = bestEdge(lowEdges, zero, (edge) => errorOf(edge, high));
-    high = bestEdge(zero, highEdge, (edge) => errorOf(low, edge));
-    if (low === before[0] && high === before[1]) return { min: clamp(low), max: clamp(high) };
-  }
-
-  function errorOf(from: number, to: number): number {
-    const min = clamp(from);
-    const max = clamp(to);
-    const step = (max - min) / (levels - 1);
-    return (
-      ((step * step) / 12) * (mass[to] - mass[from]) +
-      (square[from] - 2 * min * moment[from] + min * min * mass[from]) +
-      (square[bins] - square[to]) -
-      2 * max * (moment[bins] - moment[to]) +
-      max * max * (mass[bins] - mass[to])
-    );
-  }
-}
-
-/** The edge of least error in [from, to]. */
-function bestEdge(from: number, to: number, errorOf: (edge: number) => number): number {
-  let best = from;
-  let least = Number.POSITIVE_INFINITY;
-  for (let edge = from; edge <= to; edge++) {
-    const error = errorOf(edge);
-    if (error < least) {
-      least = error;
-      best = edge;
+function mseRange(histogram: Histogram, whole: Range, bits: number): Range {
+  const errorOf = squaredError(histogram, bits);
+  let best = whole;
+  let least = errorOf(whole);
+  const consider = (min: number, max: number): boolean => {
+    const range = { min: clamp(min, whole.min, 0), max: clamp(max, 0, whole.max) };
+    const error = errorOf(range);
+    if (!(error < least)) return false;
+    best = range;
+    least = error;
+    return true;
+  };
+  for (let i = 1; i < EDGES; i++) consider((whole.min * i) / EDGES, (whole.max * i) / EDGES);
+  for (let spacing = 1 / EDGES, reach = EDGES; spacing > 1e-4; spacing /= 8, reach = 8) {
+    for (let moved = true; moved; ) {
+      moved = false;
+      const { min, max } = best;
+      for (let i = -reach; i <= reach; i++) {
+        if (whole.max > 0 && consider(best.min, max + i * spacing * whole.max)) moved = true;
+      }
+      for (let i = -reach; i <= reach; i++) {
+        if (whole.min < 0 && consider(min + i * spacing * whole.min, best.max)) moved = true;
+      }
     }
   }
   return best;
+}
+
+/**
+ * The squared error of a range, as a function: sum over levels c of the integral of (x - c)^2 over the
+ * values that round to c. Values fill their bin evenly, so prefix sums of mass, first and second
+ * moment give each integral at once; zeros cost nothing.
+ */
+function squaredError({ counts, width, first }: Histogram, bits: number): (range: Range) => number {
+  const bins = counts.length;
+  const sums = new Float64Array(3 * (bins + 1));
+  const before = new Float64Array(3);
+  const until = new Float64Array(3);
+  for (let i = 0; i < bins; i++) sumsBefore(sums.subarray(3 * i + 3), i, counts[i], 1);
+
+  /** Sums of 1, x and x^2 before bin i, plus `share` of the bin's n values. */
+  function sumsBefore(out: Float64Array, i: number, n: number, share: number): void {
+    const low = (first + i) * width;
+    const length = share * width;
+    out[0] = sums[3 * i] + n * share;
+    out[1] = sums[3 * i + 1] + n * share * (low + length / 2);
+    out[2] = sums[3 * i + 2] + n * share * (low * low + low * length + (length * length) / 3);
+  }
+
+  return ({ min, max }) => {
+    if (min === max) return sums[3 * bins + 2];
+    const { scale, zeroPoint } = quantParams(min, max, { bits });
+    let error = 0;
+    until.fill(0);
+    for (let level = 0; level < 2 ** bits; level++) {
+      const center = (level - zeroPoint) * scale;
+      before.set(until);
+      const edge = (center + scale / 2) / width - first;
+      if (level + 1 === 2 ** bits || edge >= bins) until.set(sums.subarray(3 * bins));
+      else if (edge > 0) {
+        const bin = Math.floor(edge);
+        sumsBefore(until, bin, counts[bin], edge - bin);
+      }
+      error +=
+        until[2] -
+        before[2] -
+        2 * center * (until[1] - before[1]) +
+        center * center * (until[0] - before[0]);
+    }
+    return error;
+  };
+}
+
+function clamp(x: number, low: number, high: number): number {
+  return Math.min(high, Math.max(low, x));
 }
 
 /** Ranges tried: magnitudes up to i / CANDIDATES of the largest. */

@@ -1,0 +1,103 @@
+/**
+ * @file Quantiles and intervals against scipy 1.17.1 and numpy 2.4.6:
+ *   st.binomtest(k, n).proportion_ci(method="wilson"); st.quantile_test(x, p=0.5).confidence_interval(0.95);
+ *   np.median(x), np.quantile(x, 0.9); st.norm.interval(0.95, m.mean(), st.sem(m)).
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { createRandom } from "../../src/numeric/random.ts";
+import {
+  median,
+  medianInterval,
+  quantile,
+  ratioOfSums,
+  wilson,
+} from "../../src/numeric/statistics.ts";
+
+const sample = (n: number) => Array.from({ length: n }, (_, i) => ((i * 7919) % 101) / 10);
+
+test.each([
+  [901, 1000, 0.8809263810632502, 0.9180045586313346],
+  [8047, 10000, 0.7968136925497121, 0.8123522988431976],
+  [0, 10, 0, 0.27753279986288926],
+  [10, 10, 0.7224672001371109, 1],
+  [1, 3, 0.06149194472039626, 0.7923403991979523],
+])("wilson(%d, %d)", (hits, n, low, high) => {
+  const interval = wilson(hits, n);
+  expect(interval[0]).toBeCloseTo(low, 12);
+  expect(interval[1]).toBeCloseTo(high, 12);
+});
+
+test.each([
+  [6, 0, 8.2, 3.15, 7.25],
+  [10, 0.3, 8.2, 4.25, 8.23],
+  [17, 2.2, 6.6, 4.4, 8.32],
+  [40, 3.4, 6.6, 4.85, 8.83],
+])("median, 0.9 quantile and sign-test interval of %d values", (n, low, high, middle, p90) => {
+  expect(medianInterval(sample(n))).toEqual([low, high]);
+  expect(median(sample(n))).toBeCloseTo(middle, 12);
+  expect(quantile(sample(n), 0.9)).toBeCloseTo(p90, 12);
+});
+
+test("five values are too few for a 95 % interval of the median", () => {
+  expect(medianInterval(sample(5))).toBeNull();
+  expect(medianInterval([])).toBeNull();
+});
+
+test("the sign-test interval covers the true median at least 95 % of the time, also for skewed data", () => {
+  const random = createRandom(7);
+  let covered = 0;
+  const trials = 4000;
+  for (let trial = 0; trial < trials; trial++) {
+    const values = Array.from({ length: 25 }, () => Math.exp(random.normal())); // median 1
+    const [low, high] = medianInterval(values)!;
+    if (low <= 1 && 1 <= high) covered++;
+  }
+  // Exact coverage at n = 25 is 0.9567; three standard errors are 0.01.
+  expect(covered / trials).toBeGreaterThan(0.945);
+  expect(covered / trials).toBeLessThan(0.97);
+});
+
+test("2000 values do not underflow", () => {
+  const [low, high] = medianInterval(Float64Array.from({ length: 2000 }, (_, i) => i))!;
+  // st.binom.ppf(0.025, 2000, 0.5) = 956
+  expect([low, high]).toEqual([955, 1044]);
+});
+
+describe("ratioOfSums", () => {
+  test("of equal weights is the mean with its standard error", () => {
+    const y = Array.from({ length: 50 }, (_, i) => sample(50)[i] + 1);
+    const { value, ci95 } = ratioOfSums(y, new Float64Array(50).fill(1));
+    expect(value).toBeCloseTo(5.904, 12);
+    expect(ci95![0]).toBeCloseTo(5.076370824622972, 12);
+    expect(ci95![1]).toBeCloseTo(6.731629175377026, 12);
+  });
+
+  test("of sequences of unequal length: numpy's linearized interval, near 20,000 bootstrap resamples", () => {
+    const y = Array.from({ length: 50 }, (_, i) => sample(50)[i] + 1);
+    const x = Array.from({ length: 50 }, (_, i) => 3 + ((i * 31) % 17));
+    const { value, ci95 } = ratioOfSums(y, x);
+    expect(value).toBeCloseTo(0.5318918918918918, 12);
+    expect(ci95![0]).toBeCloseTo(0.42937637773059445, 12);
+    expect(ci95![1]).toBeCloseTo(0.6344074060531891, 12);
+    expect(Math.abs(ci95![0] - 0.4377986)).toBeLessThan(0.01);
+    expect(Math.abs(ci95![1] - 0.64396139)).toBeLessThan(0.01);
+  });
+
+  test("gives no interval to one cluster or to infinities", () => {
+    expect(ratioOfSums([3], [2])).toEqual({ value: 1.5, ci95: null });
+    expect(ratioOfSums([Infinity, 1], [1, 1])).toEqual({ value: Infinity, ci95: null });
+  });
+});
+
+test("quantiles lie between neighbours and rise with q", () => {
+  const values = fc.array(fc.integer(), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(values, fc.double({ min: 0, max: 1, noNaN: true }), (x, q) => {
+      const value = quantile(x, q);
+      expect(value).toBeGreaterThanOrEqual(Math.min(...x));
+      expect(value).toBeLessThanOrEqual(Math.max(...x));
+      expect(quantile(x, 1)).toBeGreaterThanOrEqual(value);
+    }),
+  );
+});
