@@ -252,6 +252,12 @@ export const errors = {
     where: method,
     remedy: "Give --data or --calib (a few hundred unlabelled inputs are enough)",
   }),
+  nothingKept: (recipe: string, why: string) => ({
+    code: "nothing-kept",
+    what: `changed nothing: ${why}`,
+    where: recipe,
+    remedy: "Try another method or gentler options",
+  }),
   noMatch: (where: string, glob: string, near: string | undefined) => ({
     code: "no-match",
     what: `"${glob}" matches no layer`,

@@ -1,0 +1,228 @@
+/** @file Measures one version of a model beside the original: a row of every report. */
+import type { Dataset } from "../data/dataset.ts";
+import type { Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { measureLatency, type Timing } from "../measure/latency.ts";
+import { marksOf } from "../measure/marks.ts";
+import type { Latency, Metric, Result } from "../measure/measurement.ts";
+import { implausible, measureMetric, type Reference } from "../measure/metric.ts";
+import { measureBytes } from "../measure/size.ts";
+import { costModel } from "../ops/cost.ts";
+import { weightsOf } from "../ops/weights.ts";
+import type { Feeds, Session, Source } from "../runtime/runtime.ts";
+import { readWeight } from "../weights/read.ts";
+import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+import { randomFeeds } from "./sample.ts";
+
+/** The original, open and measured: what every other version is held against. */
+export interface Baseline {
+  readonly loaded: Loaded;
+  readonly session: Session;
+  readonly reference: Reference | null;
+  readonly result: Result;
+  readonly env: Environment;
+}
+
+/** Outputs of the original up to this size are kept, to count flips against. */
+const KEEP_BYTES = 2 ** 29;
+
+/**
+ * Throws TersorError "implausible-baseline" when the original scores no better than chance: then
+ * the preprocessing is wrong, and every figure after it would be.
+ */
+export async function assessBaseline(loaded: Loaded, env: Environment): Promise<Baseline> {
+  const session = await env.runtime.open(loaded.source, { threads: env.threads });
+  const data = judged(session, env);
+  env.onEvent({ type: "note", text: `measuring the original ${loaded.name}` });
+  const evaluation = await measureMetric({
+    session,
+    dataset: data,
+    keepBytes: KEEP_BYTES,
+    signal: env.signal ?? undefined,
+    onProgress: (done, total) => env.onEvent({ type: "progress", what: "original", done, total }),
+  });
+  const { metric } = evaluation;
+  const wrong = metric && env.data ? implausible(metric, evaluation.classes, env.data.name) : null;
+  if (wrong) throw wrong;
+  const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
+    platform: env.platform,
+    signal: env.signal ?? undefined,
+    budgetMs: 1000,
+  });
+  const chunks = [loaded.source.bytes, ...(loaded.source.external ?? []).map(({ data }) => data)];
+  const bytes = await measureBytes(chunks, env.platform);
+  const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
+  const draft = {
+    recipe: "original",
+    family: "control",
+    file: loaded.name,
+    bytes,
+    params: cost.params,
+    nonzeros: nonzerosOf(loaded.model, cost.params),
+    macs: cost.macs,
+    latency: latencyOf(timing, env),
+    metric: metric && {
+      ...metric,
+      baseline: metric.value,
+      drop: env.data ? 0 : null,
+      flips: 0,
+      kl: 0,
+    },
+    alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
+    beta: { survey: 0, saved: 0 },
+    delta: { infer: 1, train: null },
+    ease: { data: "none", training: false, seconds: 0, covered: 0 },
+    skipped: [],
+    warnings: evaluation.warnings,
+    seed: env.seed,
+    versions: versionsOf(env),
+  } as const;
+  const result: Result = { ...draft, marks: marksOf(draft) };
+  return { loaded, session, reference: evaluation.reference, result, env };
+}
+
+/** A version of the model, and how it came about. */
+export interface Candidate {
+  readonly recipe: string;
+  readonly family: string;
+  readonly file: string | null;
+  readonly source: Source;
+  readonly model: Model;
+  readonly ease: Result["ease"];
+  readonly skipped: Result["skipped"];
+  readonly warnings: readonly string[];
+}
+
+export async function assess(baseline: Baseline, candidate: Candidate): Promise<Result> {
+  const { env, session: original, reference } = baseline;
+  const session = await env.runtime.open(candidate.source, { threads: env.threads });
+  try {
+    const evaluation = await measureMetric({
+      session,
+      dataset: judged(original, env),
+      reference,
+      signal: env.signal ?? undefined,
+      onProgress: (done, total) =>
+        env.onEvent({ type: "progress", what: candidate.recipe, done, total }),
+    });
+    const [, timing] = await measureLatency(
+      [
+        { name: "original", run: () => original.run(env.feeds) },
+        { name: candidate.recipe, run: () => session.run(env.feeds) },
+      ],
+      { platform: env.platform, signal: env.signal ?? undefined, budgetMs: 2000 },
+    );
+    const bytes = await measureBytes([candidate.source.bytes], env.platform);
+    return row(
+      baseline.result,
+      candidate,
+      env,
+      bytes,
+      evaluation.metric,
+      timing,
+      evaluation.warnings,
+    );
+  } finally {
+    await session.close();
+  }
+}
+
+function row(
+  original: Result,
+  candidate: Candidate,
+  env: Environment,
+  bytes: Result["bytes"],
+  metric: Metric | null,
+  timing: Timing,
+  warnings: readonly string[],
+): Result {
+  const cost = costModel(candidate.model, { dims: dimsOf(env.feeds) });
+  const nonzeros = nonzerosOf(candidate.model, cost.params);
+  const alphaBytes = original.bytes.raw / bytes.raw;
+  const draft = {
+    recipe: candidate.recipe,
+    family: candidate.family,
+    file: candidate.file,
+    bytes,
+    params: cost.params,
+    nonzeros,
+    macs: cost.macs,
+    latency: latencyOf(timing, env),
+    metric,
+    alpha: {
+      params: original.nonzeros / nonzeros,
+      bytes: alphaBytes,
+      brotli:
+        bytes.brotli === null || original.bytes.brotli === null
+          ? null
+          : original.bytes.brotli / bytes.brotli,
+    },
+    beta: { survey: alphaBytes - 1, saved: 1 - 1 / alphaBytes },
+    // Process-CPU time is what a busy machine disturbs least; with several threads it is not the speed.
+    delta: {
+      infer: env.threads === 1 ? (timing.cpuRatio ?? timing.ratio).value : timing.ratio.value,
+      train: null,
+    },
+    ease: candidate.ease,
+    skipped: candidate.skipped,
+    warnings: [...candidate.warnings, ...warnings],
+    seed: env.seed,
+    versions: original.versions,
+  };
+  return { ...draft, marks: marksOf(draft) };
+}
+
+/** The data, or without any a seeded set of random inputs: then only fidelity can be told. */
+function judged(session: Session, env: Environment): Dataset {
+  if (env.data) return env.data;
+  const length = 16;
+  const dims = dimsOf(env.feeds);
+  return {
+    name: "random inputs",
+    length,
+    classes: null,
+    labels: null,
+    labelled: false,
+    async read(indices) {
+      // One record at a time keeps models of any batch size content.
+      const inputs = randomFeeds(session.inputs, env.seed + 1 + (indices[0] ?? 0), 1, dims);
+      return { inputs, label: null, size: 1 };
+    },
+  } as Dataset;
+}
+
+/** Sizes of every input axis of the feeds, by "name.axis". */
+export function dimsOf(feeds: Feeds): Record<string, number> {
+  const dims: Record<string, number> = {};
+  for (const [name, { shape }] of Object.entries(feeds)) {
+    for (const [axis, size] of shape.entries()) dims[`${name}.${axis}`] = size;
+  }
+  return dims;
+}
+
+function latencyOf({ latency }: Timing, env: Environment): Latency {
+  const [first] = Object.values(env.feeds);
+  return {
+    ...latency,
+    runtime: env.runtime.name,
+    threads: env.threads,
+    batch: first?.shape[0] ?? 1,
+  };
+}
+
+/** Parameters that are not zero: weights counted as what their stored form stands for. */
+function nonzerosOf(model: Model, params: number): number {
+  const seen = new Set<Value>();
+  let zeros = 0;
+  for (const { value } of weightsOf(model)) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    for (const w of readWeight(value)?.values ?? []) if (w === 0) zeros++;
+  }
+  return params - zeros;
+}
+
+function versionsOf({ platform, runtime }: Environment): Record<string, string> {
+  return { platform: platform.name, runtime: `onnxruntime-${runtime.name} ${runtime.version}` };
+}

@@ -1,0 +1,99 @@
+/** @file Survey: every method at its telling settings on one model; anytime and resumable. */
+import { TersorError } from "../errors.ts";
+import type { Result } from "../measure/measurement.ts";
+import { methods } from "../methods/index.ts";
+import { assessBaseline, type Baseline } from "./assess.ts";
+import { checkpoint, type Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+import { paretoOf } from "./pareto.ts";
+import { formatRecipe, parseRecipe, type Step } from "./steps.ts";
+import { runTrial, simplify } from "./trial.ts";
+
+/** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
+const combinations = [
+  "prune-magnitude:sparsity=0.8 > share-weights:bits=4",
+  "factor-svd:energy=0.9 > quantize-int8",
+  "share-weights:bits=4 > quantize-int8",
+];
+
+/** The simplified original, then each method's own settings, then combinations. */
+export function surveyRecipes(): Step[][] {
+  const single = Object.entries(methods).flatMap(([method, { survey }]) =>
+    survey.map((options) => parseRecipe([{ method, ...options } as never])),
+  );
+  return [[], ...single, ...combinations.map((text) => parseRecipe(text))];
+}
+
+export interface SurveyOptions {
+  readonly recipes?: readonly (readonly Step[])[];
+  /** No new trial starts after this long. */
+  readonly budgetSeconds?: number;
+  /** Rows of an earlier, interrupted run: their recipes are not run again. */
+  readonly done?: readonly Result[];
+  /** Where a trial's model goes; null keeps none. */
+  readonly fileOf?: (recipe: string) => string;
+  /** Called as soon as a trial is measured, so that an interrupted survey loses at most one. */
+  readonly onTrial?: (result: Result, bytes: Uint8Array) => Promise<void> | void;
+}
+
+export interface Survey {
+  readonly baseline: Result;
+  /** The original's row first. */
+  readonly results: readonly Result[];
+  readonly pareto: readonly string[];
+  /** Recipes that were not measured, and why. */
+  readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  readonly seconds: number;
+}
+
+export async function survey(
+  loaded: Loaded,
+  env: Environment,
+  options: SurveyOptions = {},
+): Promise<Survey> {
+  const began = env.platform.wallMs();
+  const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
+  const baseline = await assessBaseline(loaded, env);
+  const results: Result[] = [baseline.result];
+  const left: { recipe: string; reason: string }[] = [];
+  try {
+    const start = simplify(loaded.model);
+    const recipes = options.recipes ?? surveyRecipes();
+    for (const [i, steps] of recipes.entries()) {
+      await checkpoint(env, "survey");
+      const recipe = formatRecipe(steps) || "simplify";
+      env.onEvent({ type: "progress", what: "survey", done: i, total: recipes.length });
+      const earlier = options.done?.find((row) => row.recipe === recipe);
+      if (earlier) results.push(earlier);
+      else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
+        left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
+      } else {
+        const row = await attempt(baseline, start, steps, recipe, options);
+        if (typeof row === "string") left.push({ recipe, reason: row });
+        else results.push(row);
+      }
+    }
+  } finally {
+    await baseline.session.close();
+  }
+  const pareto = paretoOf(results);
+  return { baseline: baseline.result, results, pareto, left, seconds: elapsed() };
+}
+
+/** The row, or why there is none: one method's trouble is no reason to lose the others. */
+async function attempt(
+  baseline: Baseline,
+  start: Loaded["model"],
+  steps: readonly Step[],
+  recipe: string,
+  { fileOf, onTrial }: SurveyOptions,
+): Promise<Result | string> {
+  try {
+    const { outcome, result } = await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null);
+    await onTrial?.(result, outcome.bytes);
+    return result;
+  } catch (cause) {
+    if (cause instanceof TersorError && cause.code !== "aborted") return cause.what;
+    throw cause;
+  }
+}

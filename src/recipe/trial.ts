@@ -1,0 +1,93 @@
+/** @file Trial: a recipe applied to a loaded model and measured beside the original. */
+import { errors, fail } from "../errors.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import type { Result } from "../measure/measurement.ts";
+import { methodOf } from "../methods/index.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { rewrite } from "../rewrite/index.ts";
+import { applyRecipe, type Outcome } from "./apply.ts";
+import { assess, type Baseline } from "./assess.ts";
+import type { Environment } from "./environment.ts";
+import { formatRecipe, type Step } from "./steps.ts";
+
+/** The losslessly simplified original every recipe starts from. */
+export function simplify(model: Model): Model {
+  const clone = cloneModel(model);
+  rewrite(clone);
+  return clone;
+}
+
+export interface Trial {
+  readonly outcome: Outcome;
+  readonly result: Result;
+}
+
+/** The recipe's name in reports; no steps is the simplified original alone. */
+export function nameOf(steps: readonly Step[]): string {
+  return steps.length === 0 ? "simplify" : formatRecipe(steps);
+}
+
+/** Throws TersorError "nothing-kept" when every step was rolled back. */
+export async function runTrial(
+  baseline: Baseline,
+  start: Model,
+  steps: readonly Step[],
+  file: string | null,
+): Promise<Trial> {
+  const { env } = baseline;
+  const outcome = await applyRecipe(start, steps, env);
+  if (steps.length > 0 && outcome.kept.every((kept) => !kept)) {
+    throw fail(
+      errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
+    );
+  }
+  const result = await assess(baseline, {
+    recipe: nameOf(steps),
+    family: familyOf(steps),
+    file,
+    source: { bytes: outcome.bytes },
+    model: outcome.model,
+    ease: easeOf(start, steps, outcome, env),
+    skipped: outcome.skipped,
+    warnings: outcome.warnings,
+  });
+  return { outcome, result };
+}
+
+/** That of the last method that is no control. */
+function familyOf(steps: readonly Step[]): string {
+  const families = steps.map(({ method }) => methodOf(method)?.family ?? "control");
+  return families.findLast((family) => family !== "control") ?? "control";
+}
+
+function easeOf(
+  start: Model,
+  steps: readonly Step[],
+  outcome: Outcome,
+  _env: Environment,
+): Result["ease"] {
+  const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
+  return {
+    data: labelled ? "labelled" : outcome.usedData ? "unlabelled" : "none",
+    training: outcome.usedTraining,
+    seconds: outcome.seconds,
+    covered: coveredShare(start, outcome.model),
+  };
+}
+
+/** Share of weight bytes that are no longer the very same tensors (tensors are immutable). */
+function coveredShare(start: Model, end: Model): number {
+  const left = new Set<Tensor>();
+  for (const graph of end.graph.walk()) {
+    for (const { tensor } of graph.constants) if (tensor) left.add(tensor);
+  }
+  let total = 0;
+  let changed = 0;
+  for (const tensor of new Set(weightsOf(start).map(({ value }) => value.tensor))) {
+    if (!tensor) continue;
+    total += tensor.byteLength;
+    if (!left.has(tensor)) changed += tensor.byteLength;
+  }
+  return total === 0 ? 0 : changed / total;
+}
