@@ -42,6 +42,13 @@ export const errors = {
     where,
     remedy: "Give the .onnx file itself, complete",
   }),
+  // ir/
+  badText: (where: string, why: string) => ({
+    code: "bad-text",
+    what: why,
+    where,
+    remedy: "Correct the model's text there",
+  }),
   // numeric/
   badNumber: (where: string, why: string, remedy: string) => ({
     code: "bad-number",

@@ -32,6 +32,7 @@ export interface InferOptions {
 export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   const { session, dataset, signal, accept, warn } = options;
   const fixed = fixedBatch(session, Object.keys((await dataset.read([0])).inputs));
+  let trouble: unknown = null;
   let size = fixed ?? Math.max(1, Math.min(options.batchSize, dataset.length));
   for (let first = 0; first < dataset.length; ) {
     if (signal?.aborted) throw fail(errors.aborted(dataset.name));
@@ -49,10 +50,15 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
       accept(inference);
       yield inference;
     } catch (error) {
-      if (first > 0 || fixed !== null || size === 1 || !isBatchTrouble(error)) throw error;
+      if (first > 0 || fixed !== null || size === 1 || !isBatchTrouble(error)) {
+        throw first > 0 ? error : (trouble ?? error);
+      }
+      trouble = error;
       size = 1;
-      warn("the model takes one record at a time, though its batch axis is free");
       continue;
+    }
+    if (first === 0 && trouble) {
+      warn("the model takes one record at a time, though its batch axis is free");
     }
     first += records;
   }
