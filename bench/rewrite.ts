@@ -1,0 +1,91 @@
+/** @file What lossless rewriting gives: nodes, bytes, speed and error of every real model. Writes results/rewrite.json. */
+import { readFileSync, writeFileSync } from "node:fs";
+import type { Model } from "../src/ir/model.ts";
+import { measureLatency } from "../src/measure/latency.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { readModel } from "../src/onnx/read.ts";
+import { concat, writeModel } from "../src/onnx/write.ts";
+import { rewrite } from "../src/rewrite/index.ts";
+import { openNodeRuntime } from "../src/runtime/ort-node.ts";
+import { relativeError } from "../test/support/error.ts";
+import { feedsOf, realModels } from "../test/support/real-models.ts";
+
+const only = process.argv.slice(2);
+const budgetMs = 4000;
+
+const runtime = await openNodeRuntime();
+const rows = [];
+for (const { name, path, shapes } of realModels) {
+  if (!path || (only.length > 0 && !only.some((part) => name.includes(part)))) continue;
+  const original = new Uint8Array(readFileSync(path));
+  const model = readModel(original, { name });
+  // What reading does alone: the upgrade to the operator set tersor works in.
+  const upgraded = concat(writeModel(model));
+  const nodes = countNodes(model);
+  const started = performance.now();
+  const report = rewrite(model);
+  const rewriteMs = performance.now() - started;
+  const rewritten = concat(writeModel(model));
+  const feeds = feedsOf(shapes[0]);
+  const sessions = await Promise.all(
+    [original, upgraded, rewritten].map((bytes) => runtime.open({ bytes }, { threads: 1 })),
+  );
+  const error = relativeError(await sessions[0].run(feeds), await sessions[2].run(feeds));
+  const timings = await measureLatency(
+    ["original", "upgraded", "rewritten"].map((label, i) => ({
+      name: label,
+      run: () => sessions[i].run(feeds),
+    })),
+    { platform: nodePlatform, budgetMs, maxRuns: 400 },
+  );
+  for (const session of sessions) await session.close();
+  const rules: Record<string, number> = {};
+  for (const { rule } of report.applied) rules[rule] = (rules[rule] ?? 0) + 1;
+  const row = {
+    model: name,
+    shape: Object.values(shapes[0])[0].join("x"),
+    nodes: [nodes, countNodes(model)],
+    bytes: [original.byteLength, upgraded.byteLength, rewritten.byteLength],
+    cpuMs: timings.map(({ latency }) => round(latency.cpu ?? Number.NaN, 4)),
+    upgradedSpeedup: round(timings[1].cpuRatio?.value ?? Number.NaN, 3),
+    speedup: round(timings[2].cpuRatio?.value ?? Number.NaN, 3),
+    ci95: timings[2].cpuRatio?.ci95 ?? null,
+    error,
+    rewriteMs: Math.round(rewriteMs),
+    rounds: report.rounds,
+    rules,
+    refused: [...new Set(report.refused.map(({ rule, reason }) => `${rule}: ${reason}`))],
+  };
+  rows.push(row);
+  console.log(
+    [
+      name.padEnd(40),
+      row.nodes.join(" -> ").padStart(12),
+      row.bytes.slice(1).join(" -> ").padStart(20),
+      `${row.cpuMs[0]} -> ${row.cpuMs[2]} ms`.padStart(20),
+      `x${row.speedup.toFixed(2)} [${row.ci95?.map((x) => x.toFixed(2)).join(", ")}]`.padStart(20),
+      `upgrade x${row.upgradedSpeedup.toFixed(2)}`,
+      `error ${error.toExponential(1)}`,
+    ].join("  "),
+  );
+}
+if (only.length === 0) {
+  const result = {
+    what: "lossless rewriting, process-CPU time, 1 thread, interleaved, median of paired ratios",
+    platform: nodePlatform.name,
+    runtime: `onnxruntime-node ${runtime.version}`,
+    rows,
+  };
+  writeFileSync(
+    new URL("results/rewrite.json", import.meta.url),
+    `${JSON.stringify(result, null, 1)}\n`,
+  );
+}
+
+function countNodes(model: Model): number {
+  return [...model.graph.walk()].reduce((sum, graph) => sum + graph.nodes.size, 0);
+}
+
+function round(x: number, digits: number): number {
+  return Number(x.toFixed(digits));
+}

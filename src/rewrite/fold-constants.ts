@@ -1,0 +1,50 @@
+/** @file Nodes that read only constants become constants, unless that makes the file larger. */
+import type { Node } from "../ir/graph.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { evaluateNode } from "../ops/evaluate.ts";
+import { otherReaders } from "./constants.ts";
+import { defineRule } from "./rule.ts";
+
+/** About what a node and its names take in the file. */
+const nodeBytes = 512;
+
+/** Stored forms of weights that the engine looks for. */
+const kept: ReadonlySet<string> = new Set(["QuantizeLinear", "DequantizeLinear"]);
+
+export const foldConstants = defineRule({
+  id: "fold-constants",
+  doc: "a node of constants -> its value (decoders of compressed weights stay: they would grow)",
+  roots: "any",
+  apply(node, g) {
+    const { inputs } = node;
+    if (inputs.length === 0 || node.subgraphs.length > 0 || kept.has(node.op)) return null;
+    if (!inputs.every((input) => !input || input.tensor)) return null;
+    // A first guess before anything is computed: shapes are known where inference has been.
+    if (boundBytes(node) > freedBytes(node) + nodeBytes) return null;
+    const results = evaluateNode(
+      node,
+      inputs.map((input) => input?.tensor ?? null),
+    );
+    if (!results) return null;
+    const bytes = results.reduce((sum, result) => sum + result.byteLength, 0);
+    if (bytes > freedBytes(node) + nodeBytes) return null;
+    return node.outputs.map((output, i) => {
+      const result: Tensor | undefined = results[i];
+      return result ? g.graph.addConstant(output.name, result) : output;
+    });
+  },
+});
+
+function boundBytes(node: Node): number {
+  const { shape } = node.output;
+  if (!shape?.every((dim) => typeof dim === "number")) return 0;
+  return (shape as readonly number[]).reduce((size, dim) => size * dim, 1);
+}
+
+/** Bytes of constants that only this node reads. */
+function freedBytes(node: Node): number {
+  const own = new Set(node.inputs.filter((input) => input && !otherReaders(input, node)));
+  let bytes = 0;
+  for (const input of own) bytes += input?.tensor?.byteLength ?? 0;
+  return bytes;
+}

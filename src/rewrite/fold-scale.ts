@@ -1,0 +1,206 @@
+/** @file Scales and shifts of channels (Mul, Add, Sub, Div, BatchNormalization) go into the weights beside them. */
+import { Graph, type Node, type Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+import {
+  type Affine,
+  affineInput,
+  affineOf,
+  affineOps,
+  type Channels,
+  channelConstant,
+  compose,
+  every,
+  isAll,
+  type PerChannel,
+  zip,
+} from "./affine.ts";
+import { otherReaders } from "./constants.ts";
+import { type Linear, linearMaking, linearReading } from "./linear.ts";
+import { defineRule, type Outcome } from "./rule.ts";
+
+export const foldScale = defineRule({
+  id: "fold-scale",
+  doc: "Conv, Gemm, MatMul, ConvTranspose or BatchNormalization beside a constant Mul, Add, Sub, Div -> its weights and bias",
+  roots: affineOps.filter((op) => op !== "BatchNormalization"),
+  apply: fold,
+});
+
+export const foldBatchNorm = defineRule({
+  id: "fold-batchnorm",
+  doc: "BatchNormalization after or before Conv, Gemm, MatMul, ConvTranspose -> their weights and bias",
+  roots: ["BatchNormalization"],
+  apply: fold,
+});
+
+function fold(node: Node, g: Builder): Outcome {
+  const x = affineInput(node);
+  if (!x || node.inputs.filter((input) => input === x).length !== 1) return null;
+  const back = foldBack(node, x);
+  if (back !== null && typeof back !== "string") return back;
+  return foldForward(node, g) ?? back;
+}
+
+/** scale (W x + b) + shift = (scale W) x + (scale b + shift), also across what commutes with it. */
+function foldBack(node: Node, x: Value): Outcome {
+  let value = x;
+  let reader = node;
+  const crossed: Node[] = [];
+  for (;;) {
+    const linear = linearMaking(value);
+    if (linear) {
+      const read = otherReaders(value, reader);
+      if (read) return read;
+      const affine = affineOf(node, linear.outputs);
+      if (!affine) return null;
+      if (!crossed.every((passed) => commutes(passed, affine))) return null;
+      return linear.absorbOutput(affine.scale, affine.shift) ?? x;
+    }
+    const { producer } = value;
+    if (!producer || !passes(producer) || otherReaders(value, reader)) return null;
+    crossed.push(producer);
+    reader = producer;
+    value = producer.inputs[0] as Value;
+  }
+}
+
+interface Target {
+  readonly linear: Linear;
+  readonly crossed: readonly Node[];
+}
+
+/**
+ * W (scale x + shift) + b = (W scale) x + (W shift + b) in every reader. Where only the scale can
+ * move (zero padding sees no shift), x + shift / scale stays.
+ */
+function foldForward(node: Node, g: Builder): Outcome {
+  const targets = targetsOf(node);
+  if (typeof targets === "string" || targets === null) return targets;
+  const channels = targets[0].linear.inputs;
+  const affine = chainOf(node, channels);
+  if (!affine) return null;
+  const { x, scale, shift } = affine;
+  const blocked = (s: PerChannel, t: PerChannel): string | null => {
+    for (const { linear, crossed } of targets) {
+      const step: Affine = { x, scale: s, shift: t };
+      const stop = crossed.find((passed) => !commutes(passed, step));
+      if (stop) return `${node.name} does not commute with ${stop.name}`;
+      const reason = linear.checkInput(s, t);
+      if (reason) return reason;
+    }
+    return null;
+  };
+  const absorb = (s: PerChannel, t: PerChannel): string | null => {
+    for (const { linear } of targets) {
+      const reason = linear.absorbInput(s, t);
+      if (reason) return reason;
+    }
+    return null;
+  };
+  const whole = blocked(scale, shift);
+  if (!whole) return absorb(scale, shift) ?? x;
+  // A BatchNormalization keeps the engine's blocked layout where an addition breaks it.
+  if (isAll(scale, 1) || isAll(shift, 0) || node.op === "BatchNormalization") return whole;
+  const rest = zip(shift, scale, (t, s) => t / s);
+  if (!every(rest, Number.isFinite) || blocked(scale, 0)) return whole;
+  const { dtype } = (node.inputs.find((input) => input?.tensor) as Value).tensor ?? {};
+  const sum = g.Add(x, channelConstant(g, rest, channels, dtype ?? "float32"));
+  return absorb(scale, 0) ?? sum;
+}
+
+/** The linear nodes that read the node's result; a reason where there are some but not only. */
+function targetsOf(node: Node): readonly [Target, ...Target[]] | string | null {
+  const targets: Target[] = [];
+  let other: string | null = null;
+  for (const { user } of node.output.uses) {
+    const target = user instanceof Graph ? null : targetBehind(user, node.output);
+    if (target) targets.push(target);
+    else other = user instanceof Graph ? "a graph output" : user.name;
+  }
+  if (targets.length === 0) return null;
+  // Two readings by one node, or one target in two ways, cannot both be moved.
+  if (new Set(targets.map(({ linear }) => linear.node)).size < targets.length) return null;
+  const [first, ...rest] = targets;
+  if (other) return `${node.name} is also read by ${other}`;
+  return rest.every(
+    ({ linear }) =>
+      linear.inputs.count === first.linear.inputs.count &&
+      linear.inputs.after === first.linear.inputs.after,
+  )
+    ? [first, ...rest]
+    : null;
+}
+
+function targetBehind(user: Node, value: Value): Target | null {
+  const crossed: Node[] = [];
+  let reader = user;
+  let read = value;
+  for (;;) {
+    const linear = linearReading(reader, read);
+    if (linear) return { linear, crossed };
+    if (!passes(reader) || reader.inputs[0] !== read) return null;
+    crossed.push(reader);
+    read = reader.output;
+    if (read.isOutput || read.uses.size !== 1) return null;
+    reader = read.consumers[0];
+  }
+}
+
+/** The node and the affine nodes right before it that only it reads, as one. */
+function chainOf(node: Node, channels: Channels): Affine | null {
+  const last = keepsShape(node, channels) ? affineOf(node, channels) : null;
+  const before = last?.x.producer;
+  if (!last || !before || linearMaking(last.x) || otherReaders(last.x, node)) return last;
+  const first = before && chainOf(before, channels);
+  return first ? compose(first, last) : last;
+}
+
+/** Whether the variable operand has the result's shape: constants may not broadcast it up. */
+function keepsShape(node: Node, { count, after, rank }: Channels): boolean {
+  if (node.op === "BatchNormalization") return true;
+  const [x, constant] = node.inputs[0]?.tensor ? [node.inputs[1], node.inputs[0]] : node.inputs;
+  const shape = x?.shape;
+  const size = constant?.tensor?.size ?? 0;
+  const constantRank = constant?.tensor?.shape.length ?? 0;
+  if (size === 1 && (rank === null ? constantRank <= 1 : constantRank < rank)) return true;
+  if (!shape || (rank !== null && shape.length !== rank) || shape.length < constantRank)
+    return false;
+  return size === 1 || shape[shape.length - 1 - after] === count;
+}
+
+/** How far scale and shift move across an operator on its first input. */
+const passing: Readonly<
+  Record<string, { scale: "any" | "positive"; shift: boolean; channels: boolean }>
+> = {
+  Relu: { scale: "positive", shift: false, channels: true },
+  LeakyRelu: { scale: "positive", shift: false, channels: true },
+  MaxPool: { scale: "positive", shift: true, channels: true },
+  GlobalMaxPool: { scale: "positive", shift: true, channels: true },
+  GlobalAveragePool: { scale: "any", shift: true, channels: true },
+  AveragePool: { scale: "any", shift: true, channels: true },
+  DepthToSpace: { scale: "any", shift: true, channels: false },
+  SpaceToDepth: { scale: "any", shift: true, channels: false },
+  Transpose: { scale: "any", shift: true, channels: false },
+  Reshape: { scale: "any", shift: true, channels: false },
+  Flatten: { scale: "any", shift: true, channels: false },
+  Squeeze: { scale: "any", shift: true, channels: false },
+  Unsqueeze: { scale: "any", shift: true, channels: false },
+};
+
+function passes(node: Node): boolean {
+  return (
+    node.domain === "" &&
+    Object.hasOwn(passing, node.op) &&
+    node.outputs.slice(1).every((output) => output.uses.size === 0)
+  );
+}
+
+function commutes(node: Node, { scale, shift }: Affine): boolean {
+  const rule = passing[node.op];
+  // Zeros of the padding that count in the average see no shift.
+  if (node.int("count_include_pad", 0) !== 0 && !isAll(shift, 0)) return false;
+  return (
+    (rule.scale === "any" || every(scale, (s) => s > 0)) &&
+    (rule.shift || isAll(shift, 0)) &&
+    (rule.channels || (typeof scale === "number" && typeof shift === "number"))
+  );
+}

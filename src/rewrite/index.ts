@@ -1,0 +1,56 @@
+/** @file Lossless simplification: the table of rules, applied until nothing changes. */
+import type { Model } from "../ir/model.ts";
+import { dropDead } from "./drop-dead.ts";
+import { dropIdentity } from "./drop-identity.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { foldBatchNorm, foldScale } from "./fold-scale.ts";
+import { foldShapes } from "./fold-shapes.ts";
+import { fuseGelu, fuseHardSigmoid, fuseHardSwish } from "./fuse-activation.ts";
+import { fuseGate } from "./fuse-gate.ts";
+import { fuseGemm } from "./fuse-gemm.ts";
+import { fuseLayerNorm } from "./fuse-layernorm.ts";
+import { fusePad } from "./fuse-pad.ts";
+import { inlineIf } from "./inline-if.ts";
+import { keepBlocked } from "./keep-blocked.ts";
+import { mergeNodes } from "./merge-nodes.ts";
+import { applyRules, type RewriteReport } from "./rewrite.ts";
+import type { Rule } from "./rule.ts";
+import { shareConstants, shareNodes } from "./share-equal.ts";
+
+/** In the order in which they are tried at each node: patterns before their constants move away. */
+export const rules = [
+  dropDead,
+  shareConstants,
+  dropIdentity,
+  foldConstants,
+  foldShapes,
+  inlineIf,
+  shareNodes,
+  fuseHardSwish,
+  fuseHardSigmoid,
+  fuseGelu,
+  fuseLayerNorm,
+  foldBatchNorm,
+  foldScale,
+  fuseGate,
+  fusePad,
+  fuseGemm,
+  mergeNodes,
+  keepBlocked,
+] as const satisfies readonly Rule[];
+
+export type { RewriteReport } from "./rewrite.ts";
+export type RuleId = (typeof rules)[number]["id"];
+
+/**
+ * Simplifies `model` in place; outputs stay the same but for rounding (about 1e-6 of their range).
+ * `rules` limits the rules by id. Throws TersorError "aborted".
+ */
+export function rewrite(
+  model: Model,
+  options: { readonly rules?: readonly RuleId[]; readonly signal?: AbortSignal } = {},
+): RewriteReport {
+  const { rules: ids, signal } = options;
+  const chosen = ids ? rules.filter(({ id }) => ids.includes(id)) : rules;
+  return applyRules(model, chosen, signal ?? null);
+}

@@ -1,0 +1,66 @@
+/** @file An If whose condition is constant gives way to the nodes of its branch. */
+import type { Attribute, Attributes } from "../ir/attribute.ts";
+import type { Graph, Value } from "../ir/graph.ts";
+import { cloneGraph } from "../ir/model.ts";
+import { captures } from "../ir/sort.ts";
+import { scalarOf } from "./constants.ts";
+import { defineRule } from "./rule.ts";
+
+export const inlineIf = defineRule({
+  id: "inline-if",
+  doc: "If with a constant condition -> the branch it takes",
+  roots: ["If"],
+  apply(node) {
+    const condition = scalarOf(node.inputs[0]);
+    if (condition === undefined) return null;
+    const branch = node.attributes[condition ? "then_branch" : "else_branch"];
+    if (branch?.type !== "graph") return null;
+    return inline(branch.value, node.graph);
+  },
+});
+
+/** Moves a body without inputs into `graph`; gives what stands for its outputs. */
+function inline(body: Graph, graph: Graph): Value[] {
+  const moved = new Map<Value, Value>();
+  const take = (value: Value): Value => {
+    if (value.graph !== body) return value;
+    let twin = moved.get(value);
+    if (!twin) {
+      twin = graph.addValue(value.name);
+      [twin.dtype, twin.shape, twin.opaqueType] = [value.dtype, value.shape, value.opaqueType];
+      if (value.tensor) graph.setConstant(twin, value.tensor);
+      moved.set(value, twin);
+    }
+    return twin;
+  };
+  for (const node of body.nodes) for (const output of node.outputs) take(output);
+  for (const node of body.sorted()) {
+    for (const input of node.inputs) if (input) take(input);
+    graph.add(
+      node.op,
+      node.inputs.map((input) => input && take(input)),
+      {
+        name: node.name,
+        domain: node.domain,
+        attributes: copyBodies(node.attributes, moved, take),
+        outputs: node.outputs.map(take),
+      },
+    );
+  }
+  return body.outputs.map(take);
+}
+
+/** Bodies further in read the moved values. */
+function copyBodies(
+  attributes: Attributes,
+  moved: Map<Value, Value>,
+  take: (value: Value) => Value,
+): Attributes {
+  const copies: Record<string, Attribute> = { ...attributes };
+  for (const [name, attribute] of Object.entries(attributes)) {
+    if (attribute.type !== "graph") continue;
+    for (const captured of captures(attribute.value)) take(captured);
+    copies[name] = { type: "graph", value: cloneGraph(attribute.value, moved) };
+  }
+  return copies;
+}

@@ -1,0 +1,340 @@
+/** @file Linear nodes, y = W x + b per channel: how scales and shifts of channels go into W and b. */
+import type { Node, Value } from "../ir/graph.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import {
+  affineInput,
+  at,
+  type Channels,
+  every,
+  isAll,
+  type PerChannel,
+  perChannel,
+} from "./affine.ts";
+import { isFoldable, otherReaders } from "./constants.ts";
+
+/** A node whose constants can take in scales and shifts of its channels. All checks, then the edits. */
+export interface Linear {
+  readonly node: Node;
+  /** Where the result is read: the node's output, or that of the Add that is a MatMul's bias. */
+  readonly output: Value;
+  readonly inputs: Channels;
+  readonly outputs: Channels;
+  /** y -> scale y + shift. Gives the reason where it cannot; then nothing is changed. */
+  absorbOutput(scale: PerChannel, shift: PerChannel): string | null;
+  /** x -> scale x + shift. Likewise. */
+  absorbInput(scale: PerChannel, shift: PerChannel): string | null;
+  /** Whether absorbInput would succeed. */
+  checkInput(scale: PerChannel, shift: PerChannel): string | null;
+}
+
+/** The linear node that makes `value`, or null. */
+export function linearMaking(value: Value): Linear | null {
+  const node = value.producer;
+  if (node?.op === "Add" && node.domain === "") {
+    const product = affineInput(node)?.producer;
+    const linear = product?.op === "MatMul" ? linearOf(product) : null;
+    return linear?.output === value ? linear : null;
+  }
+  const linear = node && linearOf(node);
+  return linear?.output === value ? linear : null;
+}
+
+/** The linear node that reads `value` as its variable input, or null. */
+export function linearReading(node: Node, value: Value): Linear | null {
+  const reads = node.inputs.filter((input) => input === value).length;
+  return reads === 1 && node.inputs[0] === value ? linearOf(node) : null;
+}
+
+export function linearOf(node: Node): Linear | null {
+  return node.domain === "" && Object.hasOwn(forms, node.op) ? forms[node.op](node) : null;
+}
+
+const forms: Readonly<Record<string, (node: Node) => Linear | null>> = {
+  Conv: (node) => convolution(node, false),
+  ConvTranspose: (node) => convolution(node, true),
+  Gemm: gemm,
+  MatMul: matMul,
+  BatchNormalization: batchNorm,
+};
+
+/** Where an element of W sits: its output channel and its input channel. */
+interface Layout {
+  out(index: number): number;
+  in(index: number): number;
+}
+
+interface Parts {
+  readonly node: Node;
+  readonly output: Value;
+  readonly inputs: Channels;
+  readonly outputs: Channels;
+  readonly layout: Layout;
+  /** Why a shift of the input is no shift of the output; null where it is one. */
+  readonly noShift: string | null;
+  /** The bias as it is added: zero where absent, a reason where it has no such form. */
+  readonly bias: PerChannel | string;
+  /** Why an absent bias cannot be given. */
+  readonly noBias?: string | null;
+  setBias(bias: PerChannel): void;
+  /** Factor between W as stored and as used (Gemm's alpha). */
+  readonly alpha?: number;
+}
+
+function fromParts(parts: Parts): Linear {
+  const { node, layout, noShift, alpha = 1 } = parts;
+  const weight = node.inputs[1] as Value;
+
+  function checkWeight(): string | null {
+    if (!weight.tensor) return `the weights of ${node.name} are computed, not stored`;
+    if (!isFoldable(weight.tensor)) return `the weights of ${node.name} are ${weight.tensor.dtype}`;
+    return otherReaders(weight, node) && `the weights of ${node.name} are shared`;
+  }
+
+  /** W with channels of one side scaled; null where a number overflows. */
+  function scaled(scale: PerChannel, side: "in" | "out"): Tensor | null {
+    const { dtype, shape } = weight.tensor as Tensor;
+    const from = (weight.tensor as Tensor).data() as Float32Array;
+    const to = new (from.constructor as Float32ArrayConstructor)(from.length);
+    const channel = layout[side];
+    for (let i = 0; i < from.length; i++) to[i] = from[i] * at(scale, channel(i));
+    return to.every(Number.isFinite) ? tensor(dtype, shape, to) : null;
+  }
+
+  function shiftedBias(shift: PerChannel): Float64Array {
+    const W = (weight.tensor as Tensor).numbers();
+    const { bias, outputs } = parts;
+    const sums = Float64Array.from({ length: outputs.count }, (_, m) => at(bias as PerChannel, m));
+    for (let i = 0; i < W.length; i++)
+      sums[layout.out(i)] += alpha * W[i] * at(shift, layout.in(i));
+    return sums;
+  }
+
+  function checkInput(scale: PerChannel, shift: PerChannel): string | null {
+    const blocked = checkWeight();
+    if (blocked) return blocked;
+    if (!every(scale, Number.isFinite) || !every(shift, Number.isFinite)) return overflow(node);
+    if (!isAll(scale, 1) && !scaled(scale, "in")) return overflow(node);
+    if (isAll(shift, 0)) return null;
+    return noShift ?? parts.noBias ?? (typeof parts.bias === "string" ? parts.bias : null);
+  }
+
+  const setWeight = (W: Tensor): void => {
+    node.setInput(1, node.graph.addConstant(weight.name, W));
+  };
+
+  return {
+    node,
+    output: parts.output,
+    inputs: parts.inputs,
+    outputs: parts.outputs,
+    checkInput,
+    absorbInput(scale, shift) {
+      const blocked = checkInput(scale, shift);
+      if (blocked) return blocked;
+      const W = isAll(scale, 1) ? weight.tensor : scaled(scale, "in");
+      if (!W) return overflow(node);
+      if (!isAll(shift, 0)) parts.setBias(shiftedBias(shift));
+      if (W !== weight.tensor) setWeight(W);
+      return null;
+    },
+    absorbOutput(scale, shift) {
+      const { bias } = parts;
+      const keepsWeight = isAll(scale, 1);
+      const blocked =
+        (keepsWeight ? null : checkWeight()) ??
+        (typeof bias === "string" ? bias : null) ??
+        (isAll(shift, 0) ? null : (parts.noBias ?? null));
+      if (blocked) return blocked;
+      if (!every(scale, Number.isFinite) || !every(shift, Number.isFinite)) return overflow(node);
+      const W = keepsWeight ? weight.tensor : scaled(scale, "out");
+      if (!keepsWeight && !W) return overflow(node);
+      const moved = Float64Array.from(
+        { length: parts.outputs.count },
+        (_, m) => at(bias as PerChannel, m) * at(scale, m) + at(shift, m),
+      );
+      if (bias !== 0 || !isAll(shift, 0)) parts.setBias(moved);
+      if (W && W !== weight.tensor) setWeight(W);
+      return null;
+    },
+  };
+}
+
+const overflow = (node: Node): string => `a weight of ${node.name} would overflow`;
+
+/** W [M, C/group, kernel]; transposed: [C, M/group, kernel]. */
+function convolution(node: Node, transposed: boolean): Linear | null {
+  const shape = numericShape(node.inputs[1]);
+  if (!shape || shape.length < 3) return null;
+  const group = node.int("group", 1);
+  const taps = shape.slice(2).reduce((product, dim) => product * dim, 1);
+  const [rows, columns] = shape;
+  const row = (i: number): number => Math.floor(i / (columns * taps));
+  const column = (i: number): number =>
+    Math.floor(row(i) / (rows / group)) * columns + (Math.floor(i / taps) % columns);
+  const bias = vectorBias(node, 2);
+  const rank = shape.length;
+  const channels = (count: number): Channels => ({ count, after: rank - 2, rank });
+  return fromParts({
+    node,
+    output: node.output,
+    inputs: channels(transposed ? rows : columns * group),
+    outputs: channels(transposed ? columns * group : rows),
+    layout: transposed ? { in: row, out: column } : { out: row, in: column },
+    noShift: transposed
+      ? `an addition cannot pass ${node.name}: its borders see fewer taps`
+      : isPadded(node, taps)
+        ? `an addition cannot pass the zero padding of ${node.name}`
+        : null,
+    bias,
+    setBias: (values) => setConstantInput(node, 2, values, [transposed ? columns * group : rows]),
+  });
+}
+
+function isPadded(node: Node, taps: number): boolean {
+  const mode = node.text("auto_pad", "NOTSET");
+  if (mode === "NOTSET") return (node.ints("pads") ?? []).some((pad) => pad !== 0);
+  return mode !== "VALID" && taps > 1;
+}
+
+/** Y = alpha A B + beta C; B [K, N], or [N, K] when transposed. */
+function gemm(node: Node): Linear | null {
+  const shape = numericShape(node.inputs[1]);
+  const [a, b, c] = node.inputs;
+  if (shape?.length !== 2 || !a || a.tensor || node.int("transA", 0) !== 0) return null;
+  const transposed = node.int("transB", 0) !== 0;
+  const [rows, columns] = shape;
+  const beta = node.float("beta", 1);
+  const outputs: Channels = { count: transposed ? rows : columns, after: 0, rank: 2 };
+  const stored = c?.tensor && isFoldable(c.tensor) ? perChannel(c.tensor, outputs) : null;
+  return fromParts({
+    node,
+    output: node.output,
+    inputs: { count: transposed ? columns : rows, after: 0, rank: 2 },
+    outputs,
+    layout: matrixLayout(columns, transposed),
+    noShift: null,
+    bias: !c ? 0 : stored === null ? `the bias of ${node.name} is no row` : scaleBy(stored, beta),
+    setBias(values) {
+      setConstantInput(node, 2, values, [outputs.count], b?.tensor?.dtype);
+      node.set("beta", null);
+    },
+    alpha: node.float("alpha", 1),
+  });
+}
+
+/** Y = A B, B [K, N], and the Add of a row that follows, if there is one. */
+function matMul(node: Node): Linear | null {
+  const [a, b] = node.inputs;
+  const shape = numericShape(b);
+  if (shape?.length !== 2 || !a || a.tensor) return null;
+  const [rows, columns] = shape;
+  const rank = a.shape?.length ?? node.output.shape?.length ?? null;
+  if (rank === 1) return null;
+  const outputs: Channels = { count: columns, after: 0, rank };
+  const add = biasAdd(node);
+  const row = add?.inputs.findIndex((input) => input?.tensor);
+  const stored = add && perChannel(add.inputs[row as number]?.tensor as Tensor, outputs);
+  const biased = add && stored !== null ? add : null;
+  return fromParts({
+    node,
+    output: biased ? biased.output : node.output,
+    inputs: { count: rows, after: 0, rank },
+    outputs,
+    layout: matrixLayout(columns, false),
+    noShift: null,
+    bias: biased ? (stored as PerChannel) : 0,
+    noBias: biased ? null : `${node.name} has no bias to take the addition`,
+    setBias(values) {
+      if (biased) setConstantInput(biased, row as number, values, [columns]);
+    },
+  });
+}
+
+function biasAdd(node: Node): Node | null {
+  const [reader] = node.output.consumers;
+  return reader?.op === "Add" &&
+    affineInput(reader) === node.output &&
+    !otherReaders(node.output, reader)
+    ? reader
+    : null;
+}
+
+/** S (x - mean) / sqrt(var + epsilon) + B: outputs move S and B, inputs mean and S. */
+function batchNorm(node: Node): Linear | null {
+  const count = node.inputs[1]?.tensor?.size;
+  const rank = node.inputs[0]?.shape?.length ?? node.output.shape?.length;
+  if (!affineInput(node) || count === undefined || rank === undefined || rank < 2) return null;
+  const channels: Channels = { count, after: rank - 2, rank };
+  const vector = (index: number): Float64Array =>
+    Float64Array.from(node.inputs[index]?.tensor?.numbers() ?? []);
+  const set = (index: number, values: Float64Array): void =>
+    setConstantInput(node, index, values, [count]);
+  const checkInput: Linear["checkInput"] = (scale) =>
+    every(scale, (s) => s !== 0 && Number.isFinite(1 / s)) ? null : overflow(node);
+  return {
+    node,
+    output: node.output,
+    inputs: channels,
+    outputs: channels,
+    checkInput,
+    absorbInput(scale, shift) {
+      const blocked = checkInput(scale, shift);
+      if (blocked) return blocked;
+      set(
+        1,
+        vector(1).map((s, c) => s * at(scale, c)),
+      );
+      set(
+        3,
+        vector(3).map((mean, c) => (mean - at(shift, c)) / at(scale, c)),
+      );
+      return null;
+    },
+    absorbOutput(scale, shift) {
+      set(
+        1,
+        vector(1).map((s, c) => s * at(scale, c)),
+      );
+      set(
+        2,
+        vector(2).map((b, c) => b * at(scale, c) + at(shift, c)),
+      );
+      return null;
+    },
+  };
+}
+
+function matrixLayout(columns: number, transposed: boolean): Layout {
+  const row = (i: number): number => Math.floor(i / columns);
+  const column = (i: number): number => i % columns;
+  return transposed ? { out: row, in: column } : { out: column, in: row };
+}
+
+function vectorBias(node: Node, index: number): PerChannel | string {
+  const bias = node.inputs[index];
+  if (!bias) return 0;
+  if (!isFoldable(bias.tensor)) return `the bias of ${node.name} is computed, not stored`;
+  return Float64Array.from(bias.tensor.numbers());
+}
+
+function scaleBy(v: PerChannel, factor: number): PerChannel {
+  return typeof v === "number" ? v * factor : v.map((x) => x * factor);
+}
+
+function setConstantInput(
+  node: Node,
+  index: number,
+  values: PerChannel,
+  shape: readonly number[],
+  dtype = (node.inputs[index] ?? node.inputs[1])?.dtype ?? "float32",
+): void {
+  const name = node.inputs[index]?.name ?? `${node.name}/bias`;
+  const count = shape.reduce((product, dim) => product * dim, 1);
+  const numbers = Array.from({ length: count }, (_, c) => at(values, c));
+  node.setInput(index, node.graph.addConstant(name, tensor(dtype, shape, numbers)));
+}
+
+function numericShape(value: Value | null | undefined): readonly number[] | null {
+  const shape = value?.tensor?.shape ?? value?.shape;
+  return shape?.every((dim) => typeof dim === "number") ? (shape as readonly number[]) : null;
+}

@@ -1,0 +1,157 @@
+/** @file Two nodes in a row that one of the same kind can do. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+import { intsOf, isFoldable, otherReaders, scalarOf } from "./constants.ts";
+import { defineRule, type Outcome } from "./rule.ts";
+
+type Merge = (node: Node, before: Node, g: Builder) => Outcome;
+
+/** Keyed by the second operator; the first one's output is read by it alone. */
+const merges: Readonly<Record<string, Merge>> = {
+  // Transpose(Transpose(x, p), q) -> Transpose(x, p[q])
+  Transpose(node, before, g) {
+    const outer = node.ints("perm");
+    const inner = before.ints("perm");
+    if (before.op !== "Transpose" || !outer || !inner) return null;
+    const perm = outer.map((axis) => inner[axis]);
+    const x = before.inputs[0] as Value;
+    return perm.every((axis, i) => axis === i) ? x : g.Transpose(x, { perm });
+  },
+  // Reshape(Reshape(x, s), t) -> Reshape(x, t); zeros in t would copy from another shape
+  Reshape(node, before, g) {
+    const shape = node.inputs[1];
+    if (!reshaping.has(before.op) || node.int("allowzero", 0) !== 0) return null;
+    if (!intsOf(shape)?.every((dim) => dim !== 0)) return null;
+    return g.Reshape(before.inputs[0], shape);
+  },
+  // Clip(Clip(x, a, b), c, d) -> Clip(x, max(a, c), min(b, d)), where the ranges overlap
+  Clip(node, before, g) {
+    if (before.op === "Relu") return clip(g, before, [0, Infinity], rangeOf(node));
+    if (before.op !== "Clip") return null;
+    return clip(g, before, rangeOf(before), rangeOf(node));
+  },
+  // Relu(Clip(x, a, b)) -> Clip(x, max(a, 0), b)
+  Relu(_, before, g) {
+    return before.op === "Clip" ? clip(g, before, rangeOf(before), [0, Infinity]) : null;
+  },
+  Mul: arithmetic,
+  Add: arithmetic,
+  Sub: arithmetic,
+  Div: arithmetic,
+};
+
+const reshaping: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze"]);
+
+export const mergeNodes = defineRule({
+  id: "merge-nodes",
+  doc: "two Transposes, Reshapes, Clips, or constant multiplications and additions in a row -> one",
+  roots: Object.keys(merges),
+  apply(node, g) {
+    const input = node.inputs.find((value) => value && !value.tensor);
+    const before = input?.producer;
+    if (!input || !before || before.graph !== node.graph || before.domain !== "") return null;
+    if (before.outputs.length !== 1 || otherReaders(input, node)) return null;
+    if (node.inputs.filter((value) => value === input).length !== 1) return null;
+    return merges[node.op](node, before, g);
+  },
+});
+
+type Range = readonly [number, number];
+
+function rangeOf(node: Node): Range | null {
+  const [, min, max] = node.inputs;
+  const low = min ? scalarOf(min) : -Infinity;
+  const high = max ? scalarOf(max) : Infinity;
+  return low === undefined || high === undefined ? null : [low, high];
+}
+
+function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Outcome {
+  const x = before.inputs[0] as Value;
+  const dtype = x.dtype ?? before.output.dtype;
+  if (!a || !b || (dtype !== "float32" && dtype !== "float64")) return null;
+  const low = Math.max(a[0], b[0]);
+  const high = Math.min(a[1], b[1]);
+  if (low > high) return null;
+  if (low === 0 && high === Infinity) return g.Relu(x);
+  const bound = (limit: number, name: string): Value | null =>
+    Number.isFinite(limit) ? g.constant([limit], { dtype, shape: [], name }) : null;
+  return g.Clip(x, bound(low, "min"), bound(high, "max"));
+}
+
+/**
+ * A chain of constant multiplications and additions, ((x a + b) c + d) ..., is x s + t. The
+ * constants are left to fold-constants; there are never more large ones than before.
+ */
+function arithmetic(node: Node, _: Node, g: Builder): Outcome {
+  const terms = termsOf(node);
+  const has = (kind: Term["kind"]): boolean => terms.some((term) => term.kind === kind);
+  if (terms.length <= Number(has("Mul")) + Number(has("Add"))) return null;
+  const shapes = new Set(terms.filter(isLarge).map((term) => term.constant.tensor?.shape.join()));
+  if (shapes.size > 1) return null;
+  let [scale, shift]: (Value | null)[] = [null, null];
+  let [scaleIsLarge, shiftIsLarge] = [false, false];
+  for (const term of terms) {
+    const value = termValue(g, term);
+    if (term.kind === "Mul") {
+      scale = scale ? g.Mul(scale, value) : value;
+      shift = shift && g.Mul(shift, value);
+      scaleIsLarge ||= isLarge(term);
+      shiftIsLarge ||= shift !== null && isLarge(term);
+    } else {
+      shift = shift ? g.Add(shift, value) : value;
+      shiftIsLarge ||= isLarge(term);
+    }
+  }
+  const grows = Number(scaleIsLarge) + Number(shiftIsLarge) > terms.filter(isLarge).length;
+  if (grows) return null;
+  const { x } = terms[0];
+  const product = scale ? g.Mul(x, scale) : x;
+  return shift ? g.Add(product, shift) : product;
+}
+
+interface Term {
+  readonly x: Value;
+  readonly constant: Value;
+  readonly kind: "Mul" | "Add";
+  /** Div by and Sub of the constant. */
+  readonly inverse: boolean;
+}
+
+const isLarge = ({ constant }: Term): boolean => (constant.tensor?.size ?? 0) > 1;
+
+/** The chain that ends in `node`, first term first. */
+function termsOf(node: Node): readonly Term[] {
+  const terms: Term[] = [];
+  let last: Node | null = node;
+  while (last) {
+    const term = termOf(last);
+    if (!term) break;
+    terms.unshift(term);
+    last = otherReaders(term.x, last) ? null : term.x.producer;
+  }
+  return terms;
+}
+
+/** x * c, x / c, x + c, x - c of floats. */
+function termOf(node: Node): Term | null {
+  const [a, b] = node.inputs;
+  const kind = kinds[node.op];
+  if (!a || !b || !kind || node.domain !== "") return null;
+  const inverse = node.op === "Div" || node.op === "Sub";
+  if (isFoldable(b.tensor) && !a.tensor) return { x: a, constant: b, kind, inverse };
+  if (isFoldable(a.tensor) && !b.tensor && !inverse) return { x: b, constant: a, kind, inverse };
+  return null;
+}
+
+const kinds: Readonly<Record<string, Term["kind"] | undefined>> = {
+  Mul: "Mul",
+  Div: "Mul",
+  Add: "Add",
+  Sub: "Add",
+};
+
+function termValue(g: Builder, { constant, kind, inverse }: Term): Value {
+  if (!inverse) return constant;
+  if (kind === "Add") return g.Neg(constant);
+  return g.Div(g.constant([1], { dtype: constant.dtype ?? "float32", shape: [] }), constant);
+}

@@ -1,0 +1,128 @@
+/** @file Applies rules to every node of a model until none changes anything. */
+import { errors, fail } from "../errors.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { build } from "../ops/builder.ts";
+import { inferModel } from "../ops/infer.ts";
+import { sweepFrom } from "./drop-dead.ts";
+import type { GraphRule, NodeRule, Rule } from "./rule.ts";
+
+export interface RewriteReport {
+  /** In the order in which it was done; `node` is where the rule was rooted. */
+  readonly applied: readonly { readonly rule: string; readonly node: string }[];
+  /** What a rule would have done but for the reason; as the model is in the end. */
+  readonly refused: readonly {
+    readonly rule: string;
+    readonly node: string;
+    readonly reason: string;
+  }[];
+  readonly rounds: number;
+}
+
+/** Every rule makes the graph smaller or moves something towards the outputs, so this is never met. */
+const maxRounds = 100;
+
+/** Changes `model`. Throws TersorError "aborted". */
+export function applyRules(
+  model: Model,
+  rules: readonly Rule[],
+  signal: AbortSignal | null,
+): RewriteReport {
+  const applied: RewriteReport["applied"][number][] = [];
+  const refused = new Map<string, RewriteReport["refused"][number]>();
+  const nodeRules = rules.filter((rule): rule is NodeRule => "apply" in rule);
+  const graphRules = rules.filter((rule): rule is GraphRule => "sweep" in rule);
+  const byOp = new Map<string, readonly NodeRule[]>();
+  const rulesFor = (op: string): readonly NodeRule[] => {
+    let found = byOp.get(op);
+    if (!found) {
+      found = nodeRules.filter(({ roots }) => roots === "any" || roots.includes(op));
+      byOp.set(op, found);
+    }
+    return found;
+  };
+
+  /** The first rule that changes the node. */
+  function visit(node: Node): boolean {
+    for (const rule of rulesFor(node.op)) {
+      const outcome = rule.apply(node, build(node.graph, node.name));
+      if (outcome === null) continue;
+      const reason = typeof outcome === "string" ? outcome : settle(node, listOf(outcome));
+      if (reason === null) {
+        applied.push({ rule: rule.id, node: node.name });
+        return true;
+      }
+      refused.set(`${rule.id}\n${node.name}\n${reason}`, {
+        rule: rule.id,
+        node: node.name,
+        reason,
+      });
+    }
+    return false;
+  }
+
+  for (let rounds = 1; ; rounds++) {
+    const before = applied.length;
+    refused.clear();
+    for (const { id, sweep } of graphRules) {
+      for (const graph of graphsOf(model)) {
+        applied.push(...sweep(graph).map((node) => ({ rule: id, node })));
+      }
+    }
+    inferModel(model);
+    for (const graph of graphsOf(model)) {
+      for (const node of graph.sorted()) {
+        if (signal?.aborted) throw fail(errors.aborted("rewrite"), signal.reason);
+        // A rule may have freed it, or the If whose body it is in.
+        while (isAttached(node.graph) && graph.nodes.has(node) && visit(node));
+      }
+    }
+    if (applied.length === before || rounds === maxRounds) {
+      nameApart(model.graph);
+      return { applied, refused: [...refused.values()], rounds };
+    }
+  }
+}
+
+const listOf = (outcome: Value | readonly Value[]): readonly Value[] =>
+  Array.isArray(outcome) ? outcome : [outcome as Value];
+
+/** Puts values in the place of the node's outputs; a reason where a graph output cannot move. */
+function settle(node: Node, values: readonly Value[]): string | null {
+  const { graph } = node;
+  const pairs = values
+    .map((value, i) => ({ old: node.outputs[i], value }))
+    .filter(({ old, value }) => old !== value);
+  const stuck = pairs.find(({ old, value }) => !graph.replaceable(old, value));
+  if (stuck) {
+    for (const { value } of pairs) discard(value);
+    return `graph output ${stuck.old.name} must come from a node`;
+  }
+  for (const { old, value } of pairs) graph.replace(old, value);
+  if (pairs.length > 0) sweepFrom(node);
+  return null;
+}
+
+function discard(value: Value): void {
+  if (value.producer) sweepFrom(value.producer);
+  else if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+}
+
+const graphsOf = (model: Model): readonly Graph[] => [...model.graph.walk()];
+
+function isAttached({ owner }: Graph): boolean {
+  return !owner || (owner.graph.nodes.has(owner) && isAttached(owner.graph));
+}
+
+/** Node names are unique in a model: the engine and the reports tell nodes by them. */
+function nameApart(root: Graph): void {
+  const taken = new Set<string>();
+  for (const graph of root.walk()) {
+    for (const node of graph.nodes) {
+      let name = node.name;
+      for (let i = 1; taken.has(name); i++) name = `${node.name}_${i}`;
+      taken.add(name);
+      node.name = name;
+    }
+  }
+}

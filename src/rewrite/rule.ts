@@ -1,0 +1,33 @@
+/** @file What a rewrite rule is. */
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+
+/**
+ * What a rule did to a node: values that take the place of the node's outputs (its own ones when it
+ * was edited in place), null where the rule does not apply, or the reason why it almost did.
+ */
+export type Outcome = Value | readonly Value[] | null | string;
+
+/** A rule about one node and its surroundings. */
+export interface NodeRule {
+  readonly id: string;
+  /** What becomes what, in one line. */
+  readonly doc: string;
+  /** Operators of the node that `apply` is asked about; "any" for all of them. */
+  readonly roots: readonly string[] | "any";
+  /** Builds what replaces `node` with `g`. Does not remove anything: what is left unread goes. */
+  apply(node: Node, g: Builder): Outcome;
+}
+
+/** A rule about a whole graph: gives the name of everything it took out. */
+export interface GraphRule {
+  readonly id: string;
+  readonly doc: string;
+  sweep(graph: Graph): readonly string[];
+}
+
+export type Rule = NodeRule | GraphRule;
+
+export function defineRule<const R extends Rule>(rule: R): R {
+  return rule;
+}

@@ -1,0 +1,89 @@
+/** @file Equal nodes and equal constants become one. */
+import type { Attribute, Attributes } from "../ir/attribute.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { defineRule } from "./rule.ts";
+
+const random: ReadonlySet<string> = new Set([
+  "RandomNormal",
+  "RandomNormalLike",
+  "RandomUniform",
+  "RandomUniformLike",
+  "Multinomial",
+  "Bernoulli",
+  "Dropout",
+]);
+
+export const shareNodes = defineRule({
+  id: "share-nodes",
+  doc: "two nodes of the same operator, inputs and attributes -> one",
+  roots: "any",
+  apply(node) {
+    const input = node.inputs.find((value) => value !== null);
+    if (!input || random.has(node.op) || node.subgraphs.length > 0) return null;
+    // The earlier of the two stays: `uses` is in the order in which nodes came.
+    for (const twin of input.consumers) {
+      if (twin === node) return null;
+      if (twin.graph === node.graph && isTwin(node, twin)) return twin.outputs;
+    }
+    return null;
+  },
+});
+
+function isTwin(a: Node, b: Node): boolean {
+  return (
+    a.op === b.op &&
+    a.domain === b.domain &&
+    a.inputs.length === b.inputs.length &&
+    a.outputs.length === b.outputs.length &&
+    a.inputs.every((input, i) => input === b.inputs[i]) &&
+    sameAttributes(a.attributes, b.attributes)
+  );
+}
+
+function sameAttributes(a: Attributes, b: Attributes): boolean {
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && sameAttribute(a[name], b[name]))
+  );
+}
+
+function sameAttribute(a: Attribute, b: Attribute): boolean {
+  if (a.type !== b.type) return false;
+  if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
+  if (Array.isArray(a.value)) return a.value.join("\n") === (b.value as unknown[]).join("\n");
+  return a.value === b.value;
+}
+
+export const shareConstants = defineRule({
+  id: "share-constants",
+  doc: "two constants of the same type, shape and bytes -> one",
+  sweep(graph) {
+    const kept = new Map<string, Value[]>();
+    const dropped: string[] = [];
+    for (const value of [...graph.constants]) {
+      const { tensor } = value;
+      if (!tensor || tensor.strings || value.uses.size === 0) continue;
+      const key = `${tensor.dtype} ${tensor.shape.join()}`;
+      const group = kept.get(key) ?? [];
+      const twin = group.find((other) => other.tensor && sameTensor(other.tensor, tensor));
+      if (twin && graph.replaceable(value, twin)) {
+        graph.replace(value, twin);
+        graph.removeConstant(value);
+        dropped.push(value.name);
+      } else if (!twin) {
+        kept.set(key, [...group, value]);
+      }
+    }
+    return dropped;
+  },
+});
+
+function sameTensor(a: Tensor, b: Tensor): boolean {
+  if (a === b) return true;
+  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+  if (a.strings || b.strings) return a.strings?.join("\n") === b.strings?.join("\n");
+  const [s, t] = [a.bytes(), b.bytes()];
+  return s.every((byte, i) => byte === t[i]);
+}
