@@ -46,7 +46,7 @@ function refine(shape: Shape | null, { shape: declared }: Value): Shape | null {
   return shape.map((dim, i) => dim ?? declared[i]);
 }
 
-/** A number for a symbol, or the whole shape of the input of that name. */
+/** A size by symbol ("N") or by input axis ("x.0"), or a whole shape by input name. */
 export type Dims = Readonly<Record<string, number | readonly number[]>>;
 
 /**
@@ -65,7 +65,11 @@ export function bindDims(model: Model, dims: Dims, otherwise: number | null = nu
     const open = input.shape ?? shape?.map(() => null) ?? null;
     input.shape =
       open?.map((dim, i) => {
-        const size = shape?.[i] ?? (typeof dim === "string" ? bound.get(dim) : dim) ?? otherwise;
+        const size =
+          shape?.[i] ??
+          bound.get(`${input.name}.${i}`) ??
+          (typeof dim === "string" ? bound.get(dim) : dim) ??
+          otherwise;
         if (typeof dim === "string" && size !== null) bound.set(dim, Number(size));
         return size ?? dim;
       }) ?? null;

@@ -1,5 +1,6 @@
 /** @file Shapes of layers: convolutions, pools, products, recurrent networks, losses. */
 import type { Dim, Node } from "../../ir/graph.ts";
+import { parseEinsum } from "../einsum.ts";
 import { transposedAxis, type Window, windowCount, windowOf } from "../window.ts";
 import {
   axisOf,
@@ -114,31 +115,6 @@ const layerNorm: InferRule = (node) => {
   const statistic = shape.map((dim, i) => (i < axis ? dim : 1));
   return [shape, statistic, statistic];
 };
-
-/** Subscripts of an Einsum equation, "..." expanded to numbered axes. */
-export function parseEinsum(
-  equation: string,
-  ranks: readonly number[],
-): { inputs: string[][]; output: string[] } {
-  const [left, right] = equation.replaceAll(" ", "").split("->");
-  const terms = left.split(",");
-  const extra = Math.max(
-    0,
-    ...terms.map((term, i) => (term.includes("...") ? ranks[i] - term.length + 3 : 0)),
-  );
-  const axes = (term: string, count: number): string[] => {
-    const at = term.indexOf("...");
-    if (at < 0) return [...term];
-    const dots = Array.from({ length: count }, (_, i) => `.${extra - count + i}`);
-    return [...term.slice(0, at), ...dots, ...term.slice(at + 3)];
-  };
-  const inputs = terms.map((term, i) => axes(term, ranks[i] - term.length + 3));
-  if (right !== undefined) return { inputs, output: axes(right, extra) };
-  const all = inputs.flat();
-  const once = [...new Set(all)].filter((axis) => all.indexOf(axis) === all.lastIndexOf(axis));
-  const dots = [...new Set(all.filter((axis) => axis[0] === "."))].sort();
-  return { inputs, output: [...dots, ...once.filter((axis) => axis[0] !== ".").sort()] };
-}
 
 const einsum: InferRule = (node) => {
   const shapes = node.inputs.map((_, i) => shapeOf(node, i));
