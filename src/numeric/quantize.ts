@@ -192,7 +192,7 @@ function leastSquares(
   // 0.92^33 = 1/16; a power would not be the same in every engine.
   for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) considerShare(share);
   const middle = bestShare;
-  for (let i = -8; i <= 8; i++) considerShare(Math.min(1, middle * (1 + i / 100)));
+  for (let i = -8; i <= 8; i++) considerShare(middle * (1 + i / 100));
   for (let i = 0; i < 8; i++) {
     quantizeInto(levels, values, best.scale, best.zeroPoint, least, greatest);
     let along = 0;
@@ -208,6 +208,7 @@ function leastSquares(
 
   function considerShare(share: number): void {
     const options = { bits, signed: true, symmetric };
+    if (share * (max - min) > 2 ** 127) return;
     if (consider(quantParams(min * share, max * share, options))) bestShare = share;
   }
 

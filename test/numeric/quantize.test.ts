@@ -247,7 +247,7 @@ describe("quantizeChannels and quantizeBlocks", () => {
 
   it("finds nearly the best scale there is", () => {
     for (const bits of [2, 3, 4, 8]) {
-      for (let seed = 0; seed < 5; seed++) {
+      for (let seed = 0; seed < 3; seed++) {
         const values = normals(256, seed).map((v) => v * v * v);
         const { q: levels, scales } = quantizeChannels(values, [256], null, {
           bits,
@@ -257,8 +257,8 @@ describe("quantizeChannels and quantizeBlocks", () => {
         const found = values.reduce((sum, v, i) => sum + (v - levels[i] * scales[0]) ** 2, 0);
         const largest = Math.max(...values.map(Math.abs));
         let best = Number.POSITIVE_INFINITY;
-        for (let step = 1; step <= 4000; step++) {
-          const scale = (largest * step) / 2000 / (2 ** (bits - 1) - 1);
+        for (let step = 1; step <= 2000; step++) {
+          const scale = (largest * step) / 1000 / (2 ** (bits - 1) - 1);
           const error = values.reduce((sum, v) => {
             const level = Math.max(
               -(2 ** (bits - 1)),
