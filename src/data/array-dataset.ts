@@ -4,14 +4,15 @@ import { type DType, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
 import type { Dataset } from "./dataset.ts";
-import { offsetLabels } from "./image-dataset.ts";
-import { known } from "./image-geometry.ts";
 import { imageOptions } from "./options.ts";
 import {
   describeDims,
   describePort,
   describePorts,
+  holds,
   isInteger,
+  known,
+  offsetLabels,
   type ReadContext,
 } from "./reader.ts";
 import { memorySource } from "./zip.ts";
@@ -145,12 +146,4 @@ function convert(values: Tensor, port: Port, where: string): Tensor {
     throw fail(errors.badData(where, why, `Store the array as ${to}`));
   }
   return tensor(to, values.shape, numbers);
-}
-
-/** Whether an integer type has the value `x`. */
-export function holds(dtype: DType, x: number): boolean {
-  const { bits } = dtypes[dtype];
-  const signed = dtype.startsWith("i");
-  const top = dtype === "bool" ? 2 : 2 ** (signed ? bits - 1 : bits);
-  return Number.isInteger(x) && x < top && x >= (signed ? -top : 0);
 }

@@ -23,7 +23,7 @@ export function parseCsv(text: string, where: string): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];
   // A cell, quoted or plain, and what ends it.
-  const cells = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+  const cells = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r?\n|$)/y;
   cells.lastIndex = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   while (cells.lastIndex < text.length || row.length > 0) {
     const match = cells.exec(text);

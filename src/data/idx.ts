@@ -13,7 +13,7 @@ export async function readIdx(path: string, context: ReadContext): Promise<Datas
   const names = await platform.files.list(place);
   if (names === null) return openIdx(place, labelsBeside(place, platform), context);
   const images = names.filter((name) => /images?[-.]idx3/.test(name));
-  const half = images.filter((name) => name.startsWith(part === "train" ? "train" : "t10k"));
+  const half = images.filter((name) => (part === "train" ? /train/ : /t10k|test/).test(name));
   const [name] = half.length ? half : images.length === 1 && place === path ? images : [];
   if (!name) {
     const prefix = part === "train" ? "train" : "t10k";

@@ -1,14 +1,13 @@
 /** @file Images as a model's input: size, channels, (pixel / scale - mean) / std, layout, type. */
 import { errors, fail } from "../errors.ts";
 import { arrayOf, type DType, type TypedArray } from "../ir/dtype.ts";
-import { rawTensor, tensor } from "../ir/tensor.ts";
+import { rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
-import { holds } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { fitImages, type Geometry, type ImageSource } from "./image-geometry.ts";
 import type { DataOptions } from "./options.ts";
-import { describePorts, isInteger, type ReadContext } from "./reader.ts";
+import { describePorts, holds, isInteger, offsetLabels, type ReadContext } from "./reader.ts";
 
 /** Decoded pixels kept between epochs; what does not fit is decoded again. */
 const cacheBytes = 256 * 2 ** 20;
@@ -24,6 +23,7 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
   const dtype = port.dtype ?? "float32";
   const tables = pixelTables(dtype, channels, options, spec);
   const pixelsOf = pixelReader(source, geometry);
+  await pixelsOf(0);
   const area = size.width * size.height;
   const record = area * channels;
   const labels = source.labels && offsetLabels(source.labels, options.labelOffset);
@@ -45,21 +45,16 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
       const shape = [indices.length, ...geometry.shape];
       return {
         inputs: { [port.name]: rawTensor(dtype, shape, new Uint8Array(out.buffer)) },
-        label:
-          labels &&
-          tensor(
-            "int64",
-            [indices.length],
-            indices.map((i) => labels[i]),
-          ),
+        label: labels && classIndices(indices, labels),
         size: indices.length,
       };
     },
   };
 }
 
-export function offsetLabels(labels: Int32Array, offset = 0): Int32Array {
-  return offset === 0 ? labels : labels.map((label) => label + offset);
+function classIndices(indices: readonly number[], labels: Int32Array): Tensor {
+  const wanted = Int32Array.from(indices, (i) => labels[i]);
+  return tensor("int64", [wanted.length], wanted);
 }
 
 function imagePort({ ports, options, spec }: ReadContext): Port {
@@ -85,9 +80,9 @@ function pixelReader(source: ImageSource, geometry: Geometry) {
     return pixels;
   };
   return (index: number): Uint8Array | Promise<Uint8Array> => {
-    const known = cache.get(index);
-    if (known) return known;
-    const image = source.image(index, geometry.cover);
+    const kept = cache.get(index);
+    if (kept) return kept;
+    const image = source.image(index);
     return image instanceof Promise
       ? image.then((decoded) => prepare(decoded, index))
       : prepare(image, index);
@@ -164,9 +159,14 @@ function write(
 async function eachOf<T>(items: readonly T[], work: (item: T, slot: number) => Promise<void>) {
   let next = 0;
   const worker = async () => {
-    while (next < items.length) {
-      const slot = next++;
-      await work(items[slot], slot);
+    try {
+      while (next < items.length) {
+        const slot = next++;
+        await work(items[slot], slot);
+      }
+    } catch (error) {
+      next = items.length;
+      throw error;
     }
   };
   await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, worker));

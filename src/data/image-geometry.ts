@@ -2,7 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
-import { describePort, type ReadContext } from "./reader.ts";
+import { describePort, known, type ReadContext } from "./reader.ts";
 import { coverImage, cropCentre, type Size } from "./resize.ts";
 
 export interface ImageSource {
@@ -13,8 +13,7 @@ export interface ImageSource {
   readonly size: Size | null;
   /** The record's name, for errors. */
   nameOf(index: number): string;
-  /** Pixels; an encoded image comes already resized to cover `cover`, where that is asked. */
-  image(index: number, cover: Size | null): Image | Promise<Image>;
+  image(index: number): Image | Promise<Image>;
 }
 
 export interface Geometry {
@@ -24,8 +23,6 @@ export interface Geometry {
   readonly layout: "nchw" | "nhwc";
   /** One record's axes in the model's input. */
   readonly shape: readonly number[];
-  /** What to ask of `ImageSource.image`. */
-  readonly cover: Size | null;
   /** An image from the source, brought to `size`; refuses what was not asked to be resized. */
   adapt(image: Image, where: string): Image;
 }
@@ -47,9 +44,9 @@ export async function fitImages(
   };
   // Encoded images are resized to the model's input unasked; raw formats (MNIST, CIFAR) are not.
   const cover = asked ?? (!source.size && width && height ? { width, height } : null);
-  const resize = (image: Image) => (source.size && cover ? coverImage(image, cover) : image);
+  const resize = (image: Image) => (cover ? coverImage(image, cover) : image);
 
-  const first = resize(await source.image(0, cover));
+  const first = resize(await source.image(0));
   const size = { width: width ?? first.width, height: height ?? first.height };
   const area = size.width * size.height;
   const flat = port.dims.length === 2 ? (known(port.dims[1]) ?? area * first.channels) : null;
@@ -76,7 +73,7 @@ export async function fitImages(
       layout === "nchw" ? [channels, size.height, size.width] : [size.height, size.width, channels],
   };
   const shape = shapes[port.dims.length as keyof typeof shapes];
-  return { size, channels, layout, shape, cover, adapt };
+  return { size, channels, layout, shape, adapt };
 }
 
 /** [N,D] is an image laid out flat, [N,H,W] a grey one, rank 4 has a channel axis. */
@@ -107,11 +104,6 @@ function inferLayout(port: Port, where: string): "nchw" | "nhwc" {
   if (likely(last) > likely(first)) return "nhwc";
   const why = `the order of the axes of ${describePort(port)} is not clear`;
   throw fail(errors.badOption(where, why, "Give --layout nchw or --layout nhwc"));
-}
-
-/** A fixed dim; symbolic and unknown (-1, 0) ones are undefined. */
-export function known(dim: Dim): number | undefined {
-  return typeof dim === "number" && dim > 0 ? dim : undefined;
 }
 
 /** Height before width, as in the model's dims and in --size. */

@@ -34,13 +34,14 @@ export async function readImages(path: string, context: ReadContext): Promise<Da
       classes,
       size: null,
       nameOf: (index) => join(path, paths[index]),
-      async image(index, cover) {
+      async image(index) {
         const bytes = await tree.read(paths[index]);
         try {
-          return await platform.decodeImage(bytes, cover ?? undefined);
+          return await platform.decodeImage(bytes);
         } catch (error) {
           if (!(error instanceof TersorError) || error.code !== "bad-image") throw error;
-          throw fail(errors.badImage(join(path, paths[index]), error.where), error);
+          const { code, what, remedy } = error;
+          throw fail({ code, what, where: join(path, paths[index]), remedy }, error);
         }
       },
     },

@@ -48,6 +48,7 @@ export function readNpy(source: ByteSource, where: string): StoredArray {
     .map((dim) => dim.trim())
     .filter(Boolean)
     .map(Number);
+  if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) throw bad("has a bad shape");
   if (/'fortran_order':\s*True/.test(header) && shape.filter((dim) => dim > 1).length > 1) {
     throw bad("is stored by columns", "Save np.ascontiguousarray(array)");
   }
@@ -55,7 +56,6 @@ export function readNpy(source: ByteSource, where: string): StoredArray {
     dtype,
     shape.reduce((product, dim) => product * dim, 1),
   );
-  // Also refuses a shape whose product is not a number of bytes that the file could have.
-  if (!(offset + length + byteLength <= source.byteLength)) throw bad("is cut short");
+  if (offset + length + byteLength > source.byteLength) throw bad("is cut short");
   return { dtype, shape, source: window(source, offset + length, byteLength) };
 }

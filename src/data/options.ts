@@ -7,22 +7,28 @@ function orText<T extends z.ZodType>(parse: (text: string) => unknown, schema: T
   return z.preprocess((value) => (typeof value === "string" ? parse(value) : value), schema);
 }
 
+/** One number stands for a list of one. */
+function orTexts<T extends z.ZodType>(separator: string, schema: T) {
+  return z.preprocess((value) => {
+    if (typeof value === "number") return [value];
+    return typeof value === "string" ? value.split(separator).map(toNumber) : value;
+  }, schema);
+}
+
 const toNumber = (text: string) => (text.trim() ? Number(text) : Number.NaN);
-const toNumbers = (separator: string | RegExp) => (text: string) =>
-  text.split(separator).map(toNumber);
 
 /** All optional, so that what the user gave can win over what the model's metadata says. */
 export const DataOptions = z.strictObject({
   scale: orText(toNumber, z.number().positive())
     .optional()
     .meta({ description: "Pixels are divided by this (default 255; 1 for integer inputs)." }),
-  mean: orText(toNumbers(","), z.array(z.number()).min(1))
+  mean: orTexts(",", z.array(z.number()).min(1))
     .optional()
     .meta({ description: "Then subtracted, one value or one per channel: .485,.456,.406." }),
-  std: orText(toNumbers(","), z.array(z.number().positive()).min(1))
+  std: orTexts(",", z.array(z.number().positive()).min(1))
     .optional()
     .meta({ description: "Then divided by, one value or one per channel: .229,.224,.225." }),
-  size: orText(toNumbers("x"), z.array(z.int().positive()).min(1).max(2)).optional().meta({
+  size: orTexts("x", z.array(z.int().positive()).min(1).max(2)).optional().meta({
     description:
       "Images are resized to cover N or HxW, then cropped at the centre to the model's input (default: that input's size).",
   }),

@@ -1,5 +1,5 @@
 /** @file What every reader is given, and words they share. */
-import { dtypes } from "../ir/dtype.ts";
+import { type DType, dtypes } from "../ir/dtype.ts";
 import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import type { Dataset } from "./dataset.ts";
@@ -44,4 +44,21 @@ export function splitPart(path: string): { path: string; part: "train" | "test" 
 /** A path inside a folder. */
 export function join(folder: string, name: string): string {
   return folder === "" || folder.endsWith("/") ? folder + name : `${folder}/${name}`;
+}
+
+/** A fixed dim; symbolic and unknown (-1, 0) ones are undefined. */
+export function known(dim: number | string | undefined): number | undefined {
+  return typeof dim === "number" && dim > 0 ? dim : undefined;
+}
+
+/** Whether an integer type has the value `x`. */
+export function holds(dtype: DType, x: number): boolean {
+  const { bits } = dtypes[dtype];
+  const signed = dtype.startsWith("i");
+  const top = dtype === "bool" ? 2 : 2 ** (signed ? bits - 1 : bits);
+  return Number.isInteger(x) && x < top && x >= (signed ? -top : 0);
+}
+
+export function offsetLabels(labels: Int32Array, offset = 0): Int32Array {
+  return offset === 0 ? labels : labels.map((label) => label + offset);
 }

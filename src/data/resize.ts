@@ -7,39 +7,50 @@ export interface Size {
 }
 
 /**
- * Scales until the image just covers `size`, then crops the centre: what Pillow's antialiased
- * BILINEAR and libvips' linear kernel compute, up to one grey level of rounding.
+ * Scales until the image just covers `size`, then crops the centre. Equal to Pillow's BILINEAR, and
+ * so to torchvision's Resize, up to one grey level of rounding.
  */
 export function coverImage(image: Image, size: Size): Image {
-  const { width, height, channels, data } = image;
+  const { width, height, channels } = image;
   if (width === size.width && height === size.height) return image;
   const scale = Math.max(size.width / width, size.height / height);
   const columns = taps(width, Math.max(size.width, Math.round(width * scale)), size.width);
   const rows = taps(height, Math.max(size.height, Math.round(height * scale)), size.height);
+  const out = new Uint8Array(size.width * size.height * channels);
+  down(across(image, columns, rows), rows, size.width * channels, out);
+  return { ...size, channels, data: out };
+}
 
-  const across = new Float32Array(height * size.width * channels);
-  for (let y = 0, at = 0; y < height; y++) {
+/** Horizontal pass, on the rows that the vertical one reads. */
+function across({ width, height, channels, data }: Image, columns: Taps[], rows: Taps[]) {
+  const out = new Float32Array(height * columns.length * channels);
+  const last = rows[rows.length - 1];
+  const end = last.first + last.weights.length;
+  let at = rows[0].first * columns.length * channels;
+  for (let y = rows[0].first; y < end; y++) {
     for (const { first, weights } of columns) {
+      const from = (y * width + first) * channels;
       for (let c = 0; c < channels; c++, at++) {
         let sum = 0;
-        let from = (y * width + first) * channels + c;
-        for (let k = 0; k < weights.length; k++, from += channels) sum += weights[k] * data[from];
-        across[at] = sum;
+        for (let k = 0; k < weights.length; k++) sum += weights[k] * data[from + k * channels + c];
+        out[at] = sum;
       }
     }
   }
-  const stride = size.width * channels;
-  const out = new Uint8Array(size.height * stride);
-  for (let y = 0, at = 0; y < size.height; y++) {
-    const { first, weights } = rows[y];
-    for (let x = 0; x < stride; x++, at++) {
-      let sum = 0.5;
-      let from = first * stride + x;
-      for (let k = 0; k < weights.length; k++, from += stride) sum += weights[k] * across[from];
-      out[at] = sum; // weights are positive and sum to 1: within 0..255.5, truncated
-    }
-  }
-  return { ...size, channels, data: out };
+  return out;
+}
+
+/** Vertical pass, a row of `stride` values at a time. */
+function down(values: Float32Array, rows: Taps[], stride: number, out: Uint8Array): void {
+  const sums = new Float32Array(stride);
+  rows.forEach(({ first, weights }, y) => {
+    sums.fill(0.5);
+    weights.forEach((weight, k) => {
+      const from = (first + k) * stride;
+      for (let x = 0; x < stride; x++) sums[x] += weight * values[from + x];
+    });
+    out.set(sums, y * stride); // weights are positive and sum to 1: at most 255.5, truncated
+  });
 }
 
 /** The middle `size` of an image at least that large. */
@@ -62,8 +73,14 @@ function middle(outer: number, inner: number): number {
   return (outer - inner + 1) >> 1;
 }
 
+/** The source pixels under one output pixel. */
+interface Taps {
+  readonly first: number;
+  readonly weights: Float64Array;
+}
+
 /** Source pixels and weights of the `wanted` central pixels of an axis scaled `from` -> `to`. */
-function taps(from: number, to: number, wanted: number) {
+function taps(from: number, to: number, wanted: number): Taps[] {
   const ratio = from / to;
   const reach = Math.max(1, ratio);
   const start = middle(to, wanted);

@@ -4,8 +4,7 @@ import { tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
-import { known } from "./image-geometry.ts";
-import { describePort, describePorts, type ReadContext } from "./reader.ts";
+import { describePort, describePorts, known, type ReadContext } from "./reader.ts";
 
 export interface Table {
   readonly columns: readonly string[];
@@ -59,8 +58,8 @@ export function recordShape(port: Port, count: number, { spec, ports }: ReadCont
   const open = dims.filter((dim) => dim === undefined).length;
   const left = count / fixed;
   if (open > 1 || !Number.isInteger(left) || (open === 0 && left !== 1)) {
-    const got = `has ${count} columns for "${port.name}"`;
-    throw fail(errors.wrongShape(spec, got, describePort(port), "Give one column per element"));
+    const got = `has ${count} values a record for "${port.name}"`;
+    throw fail(errors.wrongShape(spec, got, describePort(port), "Give one value per element"));
   }
   return dims.map((dim) => dim ?? left);
 }

@@ -120,17 +120,21 @@ function fileError(path: string, error: unknown): ErrorInfo {
   return errors.cannotRead(path, code || message);
 }
 
-/** Bytes that come out of `coder`; waits when it is full, so memory stays at one chunk. */
+/** Bytes that come out of `coder`; waits for each chunk, so that memory stays at one. */
 async function compressedSize(coder: Gzip | BrotliCompress, chunks: Iterable<Uint8Array>) {
   let size = 0;
   coder.on("data", (chunk: Uint8Array) => {
     size += chunk.length;
   });
-  for (const chunk of chunks) {
-    await new Promise<void>((resolve, reject) => {
-      coder.write(chunk, (error) => (error ? reject(error) : resolve()));
-    });
+  try {
+    for (const chunk of chunks) {
+      await new Promise<void>((resolve, reject) => {
+        coder.write(chunk, (error) => (error ? reject(error) : resolve()));
+      });
+    }
+    await new Promise((resolve, reject) => coder.on("end", resolve).on("error", reject).end());
+  } finally {
+    coder.destroy();
   }
-  await new Promise((resolve, reject) => coder.on("end", resolve).on("error", reject).end());
   return size;
 }
