@@ -1,6 +1,7 @@
 /** @file What a model costs: multiply-accumulates per node, parameters. */
 import type { Dim, Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import { constantExpressions, constantValue } from "./constant.ts";
 import { parseEinsum } from "./einsum.ts";
 import { bindDims, type Dims } from "./infer.ts";
@@ -197,7 +198,7 @@ function typeOf(value: Value): { dtype: string; shape: readonly Dim[] } {
 export function costModel(model: Model, options: { readonly dims?: Dims } = {}): ModelCost {
   const bound = bindDims(model, options.dims ?? {}, 1);
   const perNode = new Map<Node, NodeCost>();
-  const counted = new Map<Value, number>();
+  const counted = new Map<Value | Tensor, number>();
   const originals = nodesOf(model);
   for (const graph of bound.graph.walk()) {
     const constants = constantExpressions(graph);
@@ -208,7 +209,8 @@ export function costModel(model: Model, options: { readonly dims?: Dims } = {}):
       for (const [index, value] of isDecoding ? [] : node.inputs.entries()) {
         if (!value || !(value.tensor || constants.has(value))) continue;
         const size = paramsOf(node, index, value);
-        counted.set(value, Math.max(size, counted.get(value) ?? 0));
+        const stored = storedOf(value);
+        counted.set(stored, Math.max(size, counted.get(stored) ?? 0));
         params += size;
       }
       perNode.set(original, { macs: isDecoding ? 0 : macsOf(node), params });
@@ -219,6 +221,18 @@ export function costModel(model: Model, options: { readonly dims?: Dims } = {}):
     params: [...counted.values()].reduce((a, b) => a + b, 0),
     perNode,
   };
+}
+
+/** What a weight and its transposed or reshaped twin have in common. */
+function storedOf(value: Value): Value | Tensor {
+  let at = value;
+  while (
+    at.producer &&
+    /^(Cast|Identity|Reshape|Squeeze|Transpose|Unsqueeze)$/.test(at.producer.op)
+  ) {
+    at = at.producer.inputs[0] as Value;
+  }
+  return at.tensor ?? at;
 }
 
 /** In the order of `walk`, which a clone shares. */

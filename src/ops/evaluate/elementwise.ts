@@ -94,9 +94,11 @@ const divide = binary(
   { whole: (a, b) => Math.trunc(a / b) },
 );
 // biome-ignore lint/complexity/useMathMinMax: Math.min takes no bigints
-const min = binary(Math.min, (a, b) => (a < b ? a : b));
+export const lesser = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 // biome-ignore lint/complexity/useMathMinMax: nor does Math.max
-const max = binary(Math.max, (a, b) => (a > b ? a : b));
+export const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const min = binary(Math.min, lesser);
+const max = binary(Math.max, greater);
 
 const equalNumbers = compare(
   (a, b) => +(a === b),

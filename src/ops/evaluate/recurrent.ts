@@ -1,0 +1,191 @@
+/** @file LSTM, GRU and RNN, step by step. */
+import type { Node } from "../../ir/graph.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { sigmoid } from "./activation.ts";
+import { type EvaluateRule, type EvaluateRules, list, optional } from "./elements.ts";
+
+type Activation = (x: number) => number;
+
+/** alpha and beta as ONNX gives them per activation; those of the others are left at their defaults. */
+function activation(
+  name: string,
+  alpha: number | undefined,
+  beta: number | undefined,
+): Activation | null {
+  const a = (otherwise: number): number => alpha ?? otherwise;
+  const table: Readonly<Record<string, Activation>> = {
+    affine: (x) => a(1) * x + (beta ?? 0),
+    elu: (x) => (x < 0 ? a(1) * Math.expm1(x) : x),
+    hardsigmoid: (x) => Math.min(1, Math.max(0, a(0.2) * x + (beta ?? 0.5))),
+    leakyrelu: (x) => (x < 0 ? a(0.01) * x : x),
+    relu: (x) => Math.max(0, x),
+    scaledtanh: (x) => a(1) * Math.tanh((beta ?? 1) * x),
+    sigmoid,
+    softplus: (x) => Math.log1p(Math.exp(x)),
+    softsign: (x) => x / (1 + Math.abs(x)),
+    tanh: Math.tanh,
+    thresholdedrelu: (x) => (x > a(1) ? x : 0),
+  };
+  return table[name.toLowerCase()] ?? null;
+}
+
+/** What one step may use; h and c are those of one sequence, and are replaced in place. */
+interface Step {
+  readonly hidden: number;
+  readonly activations: readonly Activation[];
+  /** W x + b of gate row `row` (bias of the input side included). */
+  fromInput(row: number): number;
+  /** R h + b of gate row `row` for the state given. */
+  fromState(row: number, state: ArrayLike<number>): number;
+  /** Peephole weight times the cell, LSTM only. */
+  peephole(row: number, cell: number): number;
+  readonly h: Float64Array;
+  readonly c: Float64Array;
+  clip(x: number): number;
+}
+
+type Cell = (step: Step, node: Node) => void;
+
+/** Gates in the order i, o, f, c (Hochreiter and Schmidhuber 1997, with peepholes p). */
+const lstmCell: Cell = (step, node) => {
+  const { hidden: H, activations, fromInput, fromState, peephole, clip, h, c } = step;
+  const [f, g, k] = activations;
+  const before = Float64Array.from(h);
+  for (let j = 0; j < H; j++) {
+    const sum = (gate: number): number => fromInput(gate * H + j) + fromState(gate * H + j, before);
+    const i = f(clip(sum(0) + peephole(j, c[j])));
+    const forget = node.int("input_forget", 0)
+      ? 1 - i
+      : f(clip(sum(2) + peephole(2 * H + j, c[j])));
+    c[j] = forget * c[j] + i * g(clip(sum(3)));
+    h[j] = f(clip(sum(1) + peephole(H + j, c[j]))) * k(c[j]);
+  }
+};
+
+/** Gates in the order z, r, h (Cho et al. 2014, arXiv 1406.1078). */
+const gruCell: Cell = (step, node) => {
+  const { hidden: H, activations, fromInput, fromState, clip, h } = step;
+  const [f, g] = activations;
+  const before = Float64Array.from(h);
+  const isLinear = node.int("linear_before_reset", 0) === 1;
+  const gate = (k: number, j: number): number =>
+    f(clip(fromInput(k * H + j) + fromState(k * H + j, before)));
+  const reset = Float64Array.from({ length: H }, (_, j) => gate(1, j));
+  const damped = before.map((v, j) => v * reset[j]);
+  for (let j = 0; j < H; j++) {
+    const z = gate(0, j);
+    const row = 2 * H + j;
+    const state = isLinear ? reset[j] * fromState(row, before) : fromState(row, damped);
+    h[j] = (1 - z) * g(clip(fromInput(row) + state)) + z * before[j];
+  }
+};
+
+const rnnCell: Cell = ({ hidden: H, activations, fromInput, fromState, clip, h }) => {
+  const before = Float64Array.from(h);
+  for (let j = 0; j < H; j++) h[j] = activations[0](clip(fromInput(j) + fromState(j, before)));
+};
+
+interface Kind {
+  readonly cell: Cell;
+  readonly gates: number;
+  readonly activations: readonly string[];
+  readonly hasCell: boolean;
+}
+
+/** X, W, R, B, sequence_lens, initial_h, then for LSTM initial_c and P. */
+function recurrent({ cell, gates, activations: usual, hasCell }: Kind): EvaluateRule {
+  return (inputs, node) => {
+    const [x, w, r] = inputs;
+    const isBatchFirst = node.int("layout", 0) === 1;
+    const [time, batch] = isBatchFirst ? [x.shape[1], x.shape[0]] : [x.shape[0], x.shape[1]];
+    const [directions, rows, width] = w.shape;
+    const hidden = r.shape[2];
+    const names = node.attributes.activations;
+    const given = names?.type === "strings" ? names.value : [];
+    const alphas = floats(node, "activation_alpha");
+    const betas = floats(node, "activation_beta");
+    const [X, W, R, B] = [x, w, r, optional(inputs, 3)].map((t) => t?.numbers() ?? null);
+    const lengths = optional(inputs, 4);
+    const steps = lengths ? list(lengths) : new Array<number>(batch).fill(time);
+    const [h0, c0, P] = [5, 6, 7].map((i) => optional(inputs, i)?.numbers() ?? null);
+    const limit = node.float("clip") ?? Infinity;
+    const all = new Float64Array(time * directions * batch * hidden);
+    const [hs, cs] = [0, 0].map(() => new Float64Array(directions * batch * hidden));
+    const stateAt = (d: number, n: number): number =>
+      (isBatchFirst ? n * directions + d : d * batch + n) * hidden;
+    for (let d = 0; d < directions; d++) {
+      const functions = usual.map((name, k) => {
+        const index = d * usual.length + k;
+        return activation(given[index] ?? name, alphas[index], betas[index]);
+      });
+      if (functions.includes(null)) return null;
+      const isBackward = d === 1 || node.text("direction", "forward") === "reverse";
+      for (let n = 0; n < batch; n++) {
+        const at = stateAt(d, n);
+        const h = hs.subarray(at, at + hidden);
+        const c = cs.subarray(at, at + hidden);
+        for (let j = 0; j < hidden; j++) {
+          h[j] = h0?.[at + j] ?? 0;
+          c[j] = (hasCell && c0?.[at + j]) || 0;
+        }
+        for (let s = 0; s < steps[n]; s++) {
+          const t = isBackward ? steps[n] - 1 - s : s;
+          const from = (isBatchFirst ? n * time + t : t * batch + n) * width;
+          const step: Step = {
+            hidden,
+            activations: functions as Activation[],
+            h,
+            c,
+            clip: (v) => Math.min(limit, Math.max(-limit, v)),
+            peephole: (row, value) => (P ? P[d * 3 * hidden + row] * value : 0),
+            fromInput: (row) => {
+              let sum = B?.[d * 2 * rows + row] ?? 0;
+              const first = (d * rows + row) * width;
+              for (let k = 0; k < width; k++) sum += (W?.[first + k] ?? 0) * (X?.[from + k] ?? 0);
+              return sum;
+            },
+            fromState: (row, state) => {
+              let sum = B?.[(d * 2 + 1) * rows + row] ?? 0;
+              const first = (d * rows + row) * hidden;
+              for (let k = 0; k < hidden; k++) sum += (R?.[first + k] ?? 0) * state[k];
+              return sum;
+            },
+          };
+          cell(step, node);
+          const to = isBatchFirst
+            ? ((n * time + t) * directions + d) * hidden
+            : ((t * directions + d) * batch + n) * hidden;
+          all.set(h, to);
+        }
+      }
+    }
+    const state = isBatchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
+    const sequence = isBatchFirst
+      ? [batch, time, directions, hidden]
+      : [time, directions, batch, hidden];
+    const results: Tensor[] = [tensor(x.dtype, sequence, all), tensor(x.dtype, state, hs)];
+    if (hasCell) results.push(tensor(x.dtype, state, cs));
+    return rows === gates * hidden ? results : null;
+  };
+}
+
+function floats(node: Node, name: string): readonly number[] {
+  const attribute = node.attributes[name];
+  return attribute?.type === "floats" ? attribute.value : [];
+}
+
+export const recurrents = {
+  GRU: recurrent({
+    cell: gruCell,
+    gates: 3,
+    activations: ["sigmoid", "tanh"],
+    hasCell: false,
+  }),
+  LSTM: recurrent({
+    cell: lstmCell,
+    gates: 4,
+    activations: ["sigmoid", "tanh", "tanh"],
+    hasCell: true,
+  }),
+  RNN: recurrent({ cell: rnnCell, gates: 1, activations: ["tanh"], hasCell: false }),
+} satisfies EvaluateRules;
