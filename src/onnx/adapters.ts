@@ -207,7 +207,7 @@ const scan: Adapter = {
     const body = node.attributes.body;
     if (lengths) throw new Error("it has sequence lengths, which no newer Scan takes");
     if (body?.type !== "graph") throw new Error("its body is missing");
-    const records = new Graph(`${node.name}/record`);
+    const records = new Graph("record");
     const inner = records.add(
       "Scan",
       inputs.map((input, i) => records.addInput(input?.name ?? `input_${i}`, null, null)),

@@ -18,8 +18,8 @@ import type { Attribute } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { assignNames, type Names } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { assignNames, type Names } from "./names.ts";
 
 /** Bytes in pieces; concatenated they are the file. */
 export interface Chunks {

@@ -1,5 +1,5 @@
-/** @file Unique value names for writing: the interface keeps its names, the rest yields. */
-import type { Graph, Node, Value } from "../ir/graph.ts";
+/** @file Unique names for writing and printing: the interface keeps its names, the rest yields. */
+import type { Graph, Node, Value } from "./graph.ts";
 
 export interface Names {
   readonly values: ReadonlyMap<Value, string>;
