@@ -12,7 +12,7 @@ export interface Eigen {
 /**
  * The symmetric [n, n] matrix a = sum_i values[i] vectors[i]^T vectors[i]; only its lower triangle is
  * read. tred2 and tql2 of EISPACK (Wilkinson & Reinsch 1971), arranged so that every inner loop runs
- * along a row: 3 to 4 times as fast at n = 1000 as the usual arrangement (ml-matrix 6.15).
+ * along a row: half the time of ml-matrix 6.15 at n = 1000 (4.5 s against 8.5 s of CPU, busy machine).
  */
 export function symmetricEigen(a: Float32Array | Float64Array, n: number): Eigen {
   if (n === 0) return { values: new Float64Array(0), vectors: new Float64Array(0) };

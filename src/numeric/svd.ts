@@ -3,8 +3,8 @@
  *
  * a a^T = q^T diag(s^2) q, then q a = diag(s) v^T. Squaring costs the singular values below 1e-3 of
  * the largest their last digits, so those rows of q a, a small matrix of their own scale, are
- * decomposed again. At 1000 x 1280 this takes a twentieth of the time of Golub-Kahan as ml-matrix
- * 6.15 has it, and of one-sided Jacobi.
+ * decomposed again. Against Golub-Kahan as ml-matrix 6.15 has it: 0.6 s and 3.2 s of CPU at 400 x 800,
+ * 7 s and 29 s at 1000 x 1280, on a busy machine.
  */
 import { powerOfTwo, symmetricEigen } from "./eigen.ts";
 import { dot, multiplyTransposed, transpose } from "./matrix.ts";
