@@ -75,7 +75,7 @@ function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): C
 
 /** The survey's opinion on a family; null where it has none (controls, storage). */
 export function opinionOf(report: Report, result: Result): Marks | null {
-  return report.opinions[result.family] ?? null;
+  return Object.hasOwn(report.opinions, result.family) ? report.opinions[result.family] : null;
 }
 
 /** True where a measured mark contradicts the survey's opinion. */

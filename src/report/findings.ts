@@ -1,7 +1,8 @@
 /** @file What went with a survey: skipped parts and warnings, grouped and counted; the legend. */
+import { opinionNotes } from "../measure/marks.ts";
 import type { Result } from "../measure/measurement.ts";
 import * as format from "./format.ts";
-import { type Report, rowsOf } from "./report.ts";
+import { familyTitle, lossOf, type Report, rowsOf } from "./report.ts";
 import { type Line, line, span } from "./span.ts";
 
 export interface SkipGroup {
@@ -63,20 +64,30 @@ export function warningLines(results: readonly Result[]): Line[] {
 
 /** The thresholds behind the marks, one line a mark. */
 export function thresholdLines(report: Report): { name: string; rule: string }[] {
-  const { size, speed, performance } = report.thresholds;
-  const metric = rowsOf(report).find((row) => row.metric)?.metric?.name ?? "accuracy";
-  const unit = format.metricUnit(metric).drop;
-  const drop = (n: number) => `${n}${unit ? ` ${unit}` : ""}`;
+  const { size, speed, performance, ease } = report.thresholds;
+  const loss = lossOf(report);
+  const lost = (n: number) => `${n} ${loss?.unit ?? ""}`.trimEnd();
   return [
     { name: "size", rule: `o at least ${size.good}x smaller, △ at least ${size.fair}x, x below` },
     {
       name: "speed",
       rule: `o at least ${speed.good}x the original's speed, △ at least ${speed.fair}x, x slower`,
     },
-    { name: "ease", rule: "from the data, training, time and layers the run really needed" },
+    {
+      name: "ease",
+      rule: `strikes for labelled data, training, over ${format.duration(ease.seconds)}, under ${format.percent(ease.covered, 0)} of the weights covered: o at most ${ease.good}, △ at most ${ease.fair}, x more`,
+    },
     {
       name: "performance",
-      rule: `o drops at most ${drop(performance.good)}, △ at most ${drop(performance.fair)}, x more`,
+      rule: `o ${loss?.name ?? "drop"} at most ${lost(performance.good)}, △ at most ${lost(performance.fair)}, x more`,
     },
   ];
+}
+
+/** What the survey adds to the opinions printed beside the marks. */
+export function opinionLines(report: Report): Line[] {
+  const families = new Set(rowsOf(report).map((row) => row.family));
+  return Object.entries(opinionNotes)
+    .filter(([family]) => families.has(family))
+    .map(([family, note]) => line(`the survey on ${familyTitle(family)}: ${note}`));
 }

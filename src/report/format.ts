@@ -83,15 +83,17 @@ export function ratio(n: Maybe): string {
   return `${digits ? n.toFixed(digits) : count(n)}x`;
 }
 
-/** 0.8 s, 42 s, 3 min 5 s, 1 h 12 min. */
+/** 0.8 s, 42 s, 3 min 5 s, 10 min, 1 h 12 min. */
 export function duration(seconds: Maybe): string {
   if (!known(seconds)) return "-";
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  const minutes = Math.round(whole / 60);
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return whole < 3600 ? parts(whole, "min", "s") : parts(Math.round(whole / 60), "h", "min");
+}
+
+function parts(n: number, large: string, small: string): string {
+  return `${Math.floor(n / 60)} ${large}${n % 60 ? ` ${n % 60} ${small}` : ""}`;
 }
 
 /** 3x32x32; an unknown dimension is "?". */
@@ -107,7 +109,7 @@ const units: Readonly<Record<string, { value: string; drop: string }>> = {
 };
 
 export function metricUnit(name: string): { value: string; drop: string } {
-  return units[name] ?? { value: "", drop: "" };
+  return Object.hasOwn(units, name) ? units[name] : { value: "", drop: "" };
 }
 
 /** A name for each recipe without its options, where that still tells them apart. */
@@ -130,6 +132,7 @@ export function printable(text: string): string {
 
 /** Columns a terminal gives to the text: combining marks take none, CJK and emoji two. */
 export function displayWidth(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
   for (const char of text) {
     if (/\p{Mn}|\p{Me}/u.test(char)) continue;

@@ -12,7 +12,7 @@ import { verdict } from "./verdict.ts";
 export function escapeMarkdown(text: string): string {
   return format
     .printable(text)
-    .replace(/[\\`*_{}[\]#|~!]/g, "\\$&")
+    .replace(/[\\`*_{}[\]|~]/g, "\\$&")
     .replace(/&/g, "&amp;")
     .replace(/</g, "&lt;")
     .replace(/>/g, "&gt;");
@@ -34,17 +34,26 @@ function prose(parts: Line): string {
     .join("");
 }
 
+/** Padded, so that the source reads as a table too. */
 function table(
   header: readonly string[],
   align: readonly ("left" | "right")[],
   rows: readonly (readonly string[])[],
 ): string {
-  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [
-    row(header),
-    row(align.map((side) => (side === "right" ? "---:" : "---"))),
-    ...rows.map(row),
-  ].join("\n");
+  const widths = header.map((title, i) =>
+    Math.max(3, ...[title, ...rows.map((row) => row[i])].map(format.displayWidth)),
+  );
+  const row = (cells: readonly string[]) => {
+    const padded = cells.map((cell, i) => {
+      const space = " ".repeat(widths[i] - format.displayWidth(cell));
+      return align[i] === "right" ? space + cell : cell + space;
+    });
+    return `| ${padded.join(" | ")} |`;
+  };
+  const rule = widths.map((w, i) =>
+    align[i] === "right" ? `${"-".repeat(w - 1)}:` : "-".repeat(w),
+  );
+  return [header, rule, ...rows].map(row).join("\n");
 }
 
 function columnTable<Row>(

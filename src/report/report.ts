@@ -1,5 +1,7 @@
 /** @file Report: all that a survey found, and the rows, picks and groups every format prints from it. */
+import type { Thresholds } from "../measure/marks.ts";
 import type { Latency, Marks, Result } from "../measure/measurement.ts";
+import { metricUnit } from "./format.ts";
 
 export interface Port {
   readonly name: string;
@@ -63,13 +65,6 @@ export interface BenchRun {
   readonly ci95: readonly [number, number] | null;
 }
 
-/** A measured figure is "o" from `good` on, "△" from `fair` on, else "x" (drops: up to). */
-export interface Thresholds {
-  readonly size: { readonly good: number; readonly fair: number };
-  readonly speed: { readonly good: number; readonly fair: number };
-  readonly performance: { readonly good: number; readonly fair: number };
-}
-
 /** Signal to quantization noise of each layer's output, dB; Infinity or null: nothing changed. */
 export interface LayerErrors {
   readonly recipe: string;
@@ -124,5 +119,31 @@ export function rowsOf({ baseline, results }: Pick<Report, "baseline" | "results
 
 /** The family's name for a reader; an unknown id stands for itself. */
 export function familyTitle(family: string): string {
-  return familyTitles[family] ?? family;
+  return Object.hasOwn(familyTitles, family) ? familyTitles[family] : family;
+}
+
+/** What quality was lost by: the metric's drop or, without labels, the share of changed predictions. */
+export interface Loss {
+  readonly kind: "drop" | "flips";
+  /** "accuracy drop", "changed predictions". */
+  readonly name: string;
+  readonly unit: string;
+  /** Null where it was not measured; 0 for the original. */
+  of(row: Result): number | null;
+}
+
+/** The loss that this report can speak of; null where neither was measured. */
+export function lossOf(report: Report): Loss | null {
+  const rows = rowsOf(report).filter((row) => row !== report.baseline);
+  const finite = (n: number | null | undefined) => (Number.isFinite(n) ? n! : null);
+  const measure = (kind: Loss["kind"]) => (row: Result) =>
+    row === report.baseline ? 0 : finite(row.metric?.[kind]);
+  const kind = (["drop", "flips"] as const).find((kind) =>
+    rows.some((r) => measure(kind)(r) !== null),
+  );
+  if (!kind) return null;
+  const metric = rows.find((row) => row.metric)!.metric!.name;
+  return kind === "drop"
+    ? { kind, name: `${metric} drop`, unit: metricUnit(metric).drop, of: measure(kind) }
+    : { kind, name: "changed predictions", unit: "%", of: measure(kind) };
 }

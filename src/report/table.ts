@@ -35,6 +35,7 @@ const layerNarrowing = [
   { drop: ["op"] },
   { drop: ["ms"] },
   { drop: ["bytes"] },
+  { drop: ["macsShare"] },
 ];
 const benchNarrowing = [
   { drop: ["batch"] },
@@ -44,6 +45,7 @@ const benchNarrowing = [
   { drop: ["bytes"] },
   { drop: ["cpu"] },
   { drop: ["p90"] },
+  { drop: ["ci95"] },
 ];
 
 interface Narrowing {

@@ -2,7 +2,7 @@
 import type { Result } from "../measure/measurement.ts";
 import { disagrees, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
-import { type MarkName, markNames, type Report, rowsOf } from "./report.ts";
+import { lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
 
 export interface Picks {
@@ -72,16 +72,32 @@ export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
 
 function keeping(report: Report, total: number): Line {
   const { keepers, judged } = picksOf(report);
-  const { metric } = report.baseline;
   const tried = format.plural(total, "recipe");
   if (!judged)
     return line(`Quality was not measured, so no figure here says which of ${tried} can be used.`);
-  const limit = withUnit(report.thresholds.performance.good, metric?.name);
+  const limit = `at most ${lossText(report, report.thresholds.performance.good)}`;
+  if (keepers.length)
+    return line(
+      `${keepers.length} of ${tried} ${keepers.length === 1 ? "keeps" : "keep"} quality (${limit}).`,
+    );
+  const loss = lossOf(report);
+  const nearest = least(changedRows(report), (row) => loss?.of(row) ?? Number.NaN);
   return line(
-    keepers.length === 0
-      ? `None of ${tried} keeps quality (a drop of at most ${limit}).`
-      : `${keepers.length} of ${tried} ${keepers.length === 1 ? "keeps" : "keep"} quality (a drop of at most ${limit}).`,
+    `None of ${tried} keeps quality (${limit})`,
+    ...(nearest && loss
+      ? ["; the nearest is ", name(nearest), ` with ${lossText(report, loss.of(nearest)!)}`]
+      : []),
+    ".",
   );
+}
+
+/** "a drop of 0.5 points", "0.5 % changed predictions". */
+function lossText(report: Report, figure: number): string {
+  const loss = lossOf(report);
+  const text = Number(figure.toFixed(3));
+  return loss?.kind === "flips"
+    ? `${text} % changed predictions`
+    : `a drop of ${text} ${loss?.unit ?? ""}`.trimEnd();
 }
 
 function pickLines(report: Report): (Line | null)[] {
@@ -89,6 +105,8 @@ function pickLines(report: Report): (Line | null)[] {
   const smaller = smallest && smallest.alpha.bytes > 1 ? smallest : null;
   if (fastest && fastest === smaller && fastest.marks.speed === "o")
     return [pickLine(report, line("Fastest and smallest: "), fastest)];
+  if (fastest && fastest === smaller)
+    return [pickLine(report, line("None of them is clearly faster; the smallest is "), fastest)];
   const lead =
     fastest?.marks.speed === "o" ? "Fastest: " : "None of them is clearly faster; the fastest is ";
   return [
@@ -109,10 +127,13 @@ function pickLine(report: Report, lead: Line, row: Result): Line {
 }
 
 function dropText({ metric }: Result): string {
-  if (!metric || metric.drop === null) return "";
-  const drop = metric.drop;
-  const noise = metric.ci95 ? (metric.ci95[1] - metric.ci95[0]) / 2 : 0;
-  const size = withUnit(format.fixed(Math.abs(drop)), metric.name);
+  if (!metric) return "";
+  const { drop, flips, ci95 } = metric;
+  if (drop === null || !Number.isFinite(drop))
+    return flips === null ? "" : `, ${format.fixed(flips)} % of predictions changed`;
+  const noise = ci95 ? (ci95[1] - ci95[0]) / 2 : 0;
+  const unit = format.metricUnit(metric.name).drop;
+  const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();
   const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
   return `, ${words}${drop !== 0 && Math.abs(drop) < noise ? " (within the 95 % interval)" : ""}`;
 }
@@ -180,11 +201,6 @@ function opinionLine(report: Report, rows: readonly Result[]): Line | null {
 
 function name(row: Result): Span {
   return span(row.recipe, "code");
-}
-
-/** "0.5 points"; metrics without a unit stand bare. */
-function withUnit(figure: number | string, metric = ""): string {
-  return `${figure} ${format.metricUnit(metric).drop}`.trimEnd();
 }
 
 /** a, b and c; long lists end with a count. */

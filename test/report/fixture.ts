@@ -1,25 +1,9 @@
 /** @file Reports made up for the tests: a LeNet-5 survey (12 recipes) and a 60-layer mobile net. */
-import type { Mark, Marks, Metric, Result, Skip } from "../../src/measure/measurement.ts";
-import type { Inspection, Layer, Report } from "../../src/report/report.ts";
+import { defaultThresholds, marksOf, opinions } from "../../src/measure/marks.ts";
+import type { Metric, Result, Skip } from "../../src/measure/measurement.ts";
+import type { BenchRun, Inspection, Layer, Report } from "../../src/report/report.ts";
 
-const thresholds = {
-  size: { good: 2, fair: 1.2 },
-  speed: { good: 1.3, fair: 0.95 },
-  performance: { good: 0.5, fair: 2 },
-};
-
-const opinion = (text: string): Marks => {
-  const [size, speed, ease, performance] = [...text] as Mark[];
-  return { size, speed, ease, performance };
-};
-const opinions = {
-  quantization: opinion("oooo"),
-  pruning: opinion("oxxo"),
-  structured: opinion("ooxx"),
-  "low-rank": opinion("ooxo"),
-  filters: opinion("ooo△"),
-  distillation: opinion("oooo"),
-};
+const thresholds = defaultThresholds;
 
 interface Facts {
   recipe: string;
@@ -34,16 +18,12 @@ interface Facts {
   ms: number | null;
   accuracy: number | null;
   flips?: number;
-  ease?: Mark;
   data?: Result["ease"]["data"];
   training?: boolean;
   seconds?: number;
   skipped?: Skip[];
   warnings?: string[];
 }
-
-const grade = (value: number | null, { good, fair }: { good: number; fair: number }): Mark =>
-  value === null ? "?" : value >= good ? "o" : value >= fair ? "△" : "x";
 
 function metricOf(facts: Facts, base: Facts): Metric | null {
   if (facts.accuracy === null) return null;
@@ -72,7 +52,17 @@ function rowOf(facts: Facts, base: Facts): Result {
     brotli: facts.brotli && base.brotli ? base.brotli / facts.brotli : null,
   };
   const infer = facts.ms && base.ms ? base.ms / facts.ms : null;
-  const worst = { good: -thresholds.performance.good, fair: -thresholds.performance.fair };
+  const judged = {
+    metric,
+    alpha,
+    delta: { infer, train: null },
+    ease: {
+      data: facts.data ?? "none",
+      training: facts.training ?? false,
+      seconds: facts.seconds ?? 2,
+      covered: facts === base ? 0 : 0.98,
+    },
+  };
   return {
     recipe: facts.recipe,
     family: facts.family,
@@ -97,22 +87,9 @@ function rowOf(facts: Facts, base: Facts): Result {
           n: 400,
         }
       : null,
-    metric,
-    alpha,
     beta: { survey: alpha.bytes - 1, saved: 1 - 1 / alpha.bytes },
-    delta: { infer, train: null },
-    ease: {
-      data: facts.data ?? "none",
-      training: facts.training ?? false,
-      seconds: facts.seconds ?? 2,
-      covered: facts === base ? 0 : 0.98,
-    },
-    marks: {
-      size: grade(alpha.bytes, thresholds.size),
-      speed: grade(infer, thresholds.speed),
-      ease: facts.ease ?? "o",
-      performance: grade(metric?.drop == null ? null : -metric.drop, worst),
-    },
+    ...judged,
+    marks: marksOf(judged),
     skipped: facts.skipped ?? [],
     warnings: facts.warnings ?? [],
     seed: 1,
@@ -174,7 +151,6 @@ const lenetFacts: Facts[] = [
     ms: 0.232,
     accuracy: 99.11,
     flips: 0.09,
-    ease: "△",
     data: "labelled",
     training: true,
     seconds: 131,
@@ -189,7 +165,6 @@ const lenetFacts: Facts[] = [
     ms: 0.244,
     accuracy: 96.87,
     flips: 2.61,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 344,
@@ -206,7 +181,6 @@ const lenetFacts: Facts[] = [
     ms: 0.229,
     accuracy: 99.18,
     flips: 0.21,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 412,
@@ -223,7 +197,6 @@ const lenetFacts: Facts[] = [
     ms: 0.122,
     accuracy: 98.94,
     flips: 0.52,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 187,
@@ -239,7 +212,6 @@ const lenetFacts: Facts[] = [
     ms: 0.301,
     accuracy: 98.71,
     flips: 0.83,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 265,
@@ -272,7 +244,6 @@ const lenetFacts: Facts[] = [
     ms: 0.238,
     accuracy: 99.02,
     flips: 0.34,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 203,
@@ -293,7 +264,6 @@ const lenetFacts: Facts[] = [
     ms: 0.071,
     accuracy: 98.97,
     flips: 0.48,
-    ease: "x",
     data: "labelled",
     training: true,
     seconds: 538,
@@ -403,7 +373,7 @@ function mobileLayers(): Layer[] {
         [expanded, width, 1, 1],
         expanded,
         expanded * width * area,
-        (expanded * width * area) / 21e6,
+        (expanded * width * area) / 58e6,
       ),
       weighted(
         name("depthwise/Conv"),
@@ -411,7 +381,7 @@ function mobileLayers(): Layer[] {
         [expanded, 1, 3, 3],
         expanded,
         expanded * 9 * size * size,
-        (expanded * 9 * size * size) / 7e6,
+        (expanded * 9 * size * size) / 19e6,
       ),
       weighted(
         name("project/Conv"),
@@ -419,7 +389,7 @@ function mobileLayers(): Layer[] {
         [next, expanded, 1, 1],
         next,
         expanded * next * size * size,
-        (expanded * next * size * size) / 22e6,
+        (expanded * next * size * size) / 61e6,
       ),
     );
     width = next;
@@ -530,4 +500,92 @@ export function inspection(report: Report): Inspection {
     },
     layers,
   };
+}
+
+/** Names that try to leave their place: markup, table cells, escape sequences, direction marks. */
+export function hostile(): Report {
+  const report = lenet();
+  const bad = [
+    "<script>alert(1)</script>",
+    "\"' onload=alert(1) x='",
+    "a|b`c``d\n| e |",
+    "\u001b[2J\u202egnp\u0007",
+    "</style></title><img src=x onerror=alert(1)>",
+    "模型".repeat(40),
+    "[x](javascript:alert(1))",
+  ];
+  const name = (i: number) => bad[i % bad.length];
+  const results = report.results.map((row, i) => ({
+    ...row,
+    recipe: `${name(i)} > ${row.recipe}`,
+    family: i === 3 ? "__proto__" : i === 4 ? "<b>" : row.family,
+    warnings: [name(i + 1)],
+    skipped: [{ node: name(i + 2), method: name(i), reason: name(i + 3) }],
+    versions: { [name(i)]: name(i + 1) },
+  }));
+  return {
+    ...report,
+    model: {
+      ...report.model,
+      name: bad[4],
+      hash: bad[1],
+      inputs: [{ name: bad[0], dtype: bad[2], shape: [bad[3], null] }],
+    },
+    layers: report.layers.map((layer, i) => ({ ...layer, name: name(i), op: name(i + 1) })),
+    results,
+    pareto: results.slice(0, 3).map((row) => row.recipe),
+    errors: [{ recipe: results[2].recipe, layers: bad.map((name) => ({ name, sqnr: 20 })) }],
+    data: bad[0],
+    platform: bad[4],
+    commandLine: `tersor survey ${bad[4]} ${bad[1]}`,
+  };
+}
+
+/** Data without labels: no drops, only flips against the original. */
+export function unlabelled(): Report {
+  const report = lenet();
+  const results = report.results.map((row) => {
+    const metric = { ...row.metric!, name: "fidelity", value: 31.5, baseline: null, drop: null };
+    return { ...row, metric, marks: marksOf({ ...row, metric }) };
+  });
+  return { ...report, results, baseline: { ...report.baseline, metric: null } };
+}
+
+export function benchRuns(): BenchRun[] {
+  const { baseline, results } = lenet();
+  return [baseline, results[2], results[10]].map((row, i) => ({
+    file: row.file ?? "lenet5.onnx",
+    bytes: row.bytes.raw,
+    latency: row.latency!,
+    ratio: i ? row.delta.infer : null,
+    ci95: i ? [row.delta.infer! - 0.03, row.delta.infer! + 0.04] : null,
+  }));
+}
+
+/** Element and attribute names as an HTML parser would see them; values are dropped. */
+export function attributesOf(page: string): string[] {
+  const bare = page.replace(/<(style|script)>[^]*?<\/\1>/g, "");
+  return [...bare.matchAll(/<([a-z][\w-]*)((?:\s+[\w-]+(?:="[^"]*")?)*)\s*>/gi)].flatMap(
+    ([, name, list]) =>
+      [...list.matchAll(/\s([\w-]+)(="[^"]*")?/g)].map(([, attribute]) => `${name} ${attribute}`),
+  );
+}
+
+/** Throws unless every element is closed in order and every attribute is quoted. */
+export function checkMarkup(text: string): void {
+  const open: string[] = [];
+  const bare = text.replace(/<(style|script)>[^]*?<\/\1>/g, "");
+  for (const [tag, slash, name, attributes] of bare.matchAll(/<(\/?)([^\s<>]*)([^<>]*)>/g)) {
+    if (!/^[a-z][a-z0-9]*$/i.test(name)) throw new Error(`no element: ${tag}`);
+    if (slash) {
+      if (open.pop() !== name) throw new Error(`closed out of order: ${tag}`);
+      continue;
+    }
+    if (attributes.replace(/ [a-zA-Z][a-zA-Z0-9-]*="[^"<>]*"/g, ""))
+      throw new Error(`attributes of ${tag}`);
+    if (!["meta", "br", "wbr"].includes(name)) open.push(name);
+  }
+  if (open.length) throw new Error(`left open: ${open.join(" ")}`);
+  const outside = bare.replace(/<[^<>]*>/g, "");
+  if (/[<>]|&(?!(amp|lt|gt|quot|#39);)/.test(outside)) throw new Error("unescaped text");
 }

@@ -13,7 +13,7 @@ export interface PrintedTable {
 export const surveySource =
   "Cheng, Wang, Zhou, Zhang: A Survey of Model Compression and Acceleration for Deep Neural Networks, arXiv 1710.09282 v9";
 
-export const surveyTables: readonly PrintedTable[] = [
+export const printedTables: readonly PrintedTable[] = [
   {
     title: "Families",
     note: "The survey's Table I.",

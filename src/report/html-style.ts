@@ -1,0 +1,88 @@
+/** @file The style sheet and the script of the HTML report, both inline: the file stands alone. */
+import { colorStyle, plotStyle } from "./svg.ts";
+
+export const pageStyle = `${colorStyle}
+${plotStyle}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:1180px;margin:0 auto;padding:44px 32px 72px}
+header p{margin:0;color:var(--soft)}
+h1{margin:2px 0 6px;font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.015em;overflow-wrap:anywhere}
+h2{margin:52px 0 14px;padding-top:14px;border-top:1px solid var(--line);font-size:19px;font-weight:650;letter-spacing:-.005em}
+h3{margin:0 0 2px;font-size:15px;font-weight:650}
+code,pre{font-family:ui-monospace,"SF Mono",SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.88em;overflow-wrap:anywhere}
+pre{margin:0;padding:12px 14px;background:var(--wash);border:1px solid var(--line);border-radius:4px;white-space:pre-wrap}
+a{color:inherit}
+.step{display:inline-block}
+.eyebrow{font-size:13px;letter-spacing:.01em}
+.lead{max-width:78ch;margin:24px 0 0;font-size:16.5px}
+.notes{max-width:88ch;margin:20px 0 0;padding-left:18px;color:var(--soft)}
+.notes code,.lead code{color:var(--ink)}
+.picks{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:16px;margin:30px 0 0}
+.pick{padding:18px 20px 16px;border:1px solid var(--line);border-top:3px solid var(--c,var(--accent));border-radius:4px}
+.pick>p{margin:0 0 14px;color:var(--soft)}
+.pick dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(min-content,130px));justify-content:space-between;gap:8px 16px;margin:0}
+.pick dt{color:var(--soft);font-size:13px}
+.pick dd{margin:0;font-variant-numeric:tabular-nums}
+.pick dd b{display:block;font-size:20px;line-height:1.25;font-weight:650;letter-spacing:-.02em;white-space:nowrap}
+.pick dd span{color:var(--soft);font-size:13px;white-space:nowrap}
+.scroll{max-height:82vh;overflow:auto;border:1px solid var(--line);border-radius:4px}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;line-height:1.4;font-variant-numeric:tabular-nums}
+th,td{padding:6px 8px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+tbody tr:last-child>*{border-bottom:0}
+td.right,th.right{text-align:right;white-space:nowrap}
+td.mark{white-space:nowrap}
+td.differs{background:color-mix(in srgb,var(--fair) 13%,transparent)}
+thead th{position:sticky;top:0;z-index:1;background:var(--wash);font-weight:600;white-space:nowrap;vertical-align:top}
+thead button{all:unset;cursor:pointer;white-space:nowrap;position:relative}
+thead button:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+thead button::after{position:absolute;left:100%;color:var(--accent)}
+th[aria-sort=ascending] button::after{content:"\\2191"}
+th[aria-sort=descending] button::after{content:"\\2193"}
+tbody tr:hover>*{background-color:var(--wash)}
+tr:target>*{background:color-mix(in srgb,var(--accent) 16%,transparent)}
+td.recipe{min-width:220px;padding-left:25px}
+td.recipe .dot{margin-left:-16px}
+.under{display:block;color:var(--soft);font-size:.92em;font-weight:400}
+td.recipe .under{color:var(--faint)}
+.dot{display:inline-block;width:9px;height:9px;margin-right:7px;border-radius:50%;background:var(--c)}
+.dim{color:var(--faint)}.good{color:var(--good);font-weight:650}.fair{color:var(--fair);font-weight:650}.bad{color:var(--bad);font-weight:650}.alert{color:var(--fair);font-weight:700}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:28px 36px}
+figure{margin:0 0 28px;min-width:0}
+.plots figure{margin:0}
+figcaption{margin:0 0 8px;color:var(--soft);font-size:13px;line-height:1.45}
+figcaption h3{color:var(--ink)}
+.plot{display:block;width:100%;height:auto}
+.wide{overflow-x:auto}.wide .plot{min-width:680px}
+.legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 18px;padding:0;list-style:none;font-size:13px;color:var(--soft)}
+.facts{display:grid;grid-template-columns:max-content 1fr;gap:5px 22px;margin:0}
+.facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
+.list{margin:0;padding-left:18px}.list li{margin:3px 0}
+details{margin:0 0 12px}summary{cursor:pointer;font-weight:600}
+details .scroll{margin:10px 0 22px}
+footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:13px}
+@media (max-width:640px){main{padding:24px 16px 48px}.pick dl{grid-template-columns:1fr;gap:8px}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}}
+@page{margin:14mm 12mm}
+@media print{body{font-size:9.5pt}.lead{font-size:11pt}.pick dd b{font-size:12pt}.pick dd span,.pick dt,figcaption,.legend{font-size:8.5pt}main{max-width:none;padding:0}.scroll,.wide{max-height:none;overflow:visible;border:0}table{font-size:7.4pt}th,td{padding:2.5pt 4pt}td.recipe{min-width:0}thead th{position:static}.plots{grid-template-columns:1fr 1fr;gap:12px}.wide .plot{min-width:0}h2{margin-top:24pt}h2,h3,figcaption{break-after:avoid}figure,.pick,tr{break-inside:avoid}}`;
+
+/** Sorting by a click on a column's title, and everything open on paper. */
+export const pageScript = `for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, i) => head.firstElementChild?.addEventListener("click", () => {
+    const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    for (const other of heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+    const key = (row) => row.cells[i].dataset.key;
+    body.append(...[...body.rows].sort((a, b) => {
+      const [x, y] = [key(a), key(b)];
+      if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
+      return sign * (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y);
+    }));
+  }));
+}
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));`;
+
+/** The script's hash: the report's policy lets no other script run, whatever a name contains. */
+export const scriptHash = "sha256-Wwn9VlA+o4Ws3YvwL1dsRhcQDF+LSdGkegEx70ILPys=";

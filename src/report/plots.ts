@@ -1,0 +1,239 @@
+/** @file The plots of a report: quality against bytes and time, and where both sit, by layer. */
+import type { Result } from "../measure/measurement.ts";
+import { bars, type Panel } from "./bars.ts";
+import * as format from "./format.ts";
+import type { Markup } from "./markup.ts";
+import {
+  familyTitle,
+  type Layer,
+  type LayerErrors,
+  type Loss,
+  lossOf,
+  type Report,
+  rowsOf,
+} from "./report.ts";
+import { type Point, scatter } from "./scatter.ts";
+import { familyClass, standalone } from "./svg.ts";
+
+export interface Figure {
+  readonly title: string;
+  readonly caption: string;
+  readonly image: Markup;
+}
+
+/** Layers drawn one by one; the rest is one more row. */
+const mostLayers = 24;
+
+/** 500 kB, not 500.0 kB: a tick needs no digits beyond its value. */
+const tickBytes = (n: number) => format.bytes(n).replace(/\.0+(?= )|(?<=\.\d)0+(?= )/, "");
+const tick = (n: number) => String(Number(n.toPrecision(3)));
+
+interface Axis {
+  readonly id: string;
+  readonly title: string;
+  readonly label: string;
+  readonly size: string;
+  x(row: Result): number | null;
+  area(row: Result): number | null;
+  format(value: number): string;
+}
+
+const byBytes: Axis = {
+  id: "pareto-bytes",
+  title: "Quality against file size",
+  label: "ONNX file",
+  size: "latency",
+  x: (row) => row.bytes.raw,
+  area: (row) => row.latency?.median ?? null,
+  format: tickBytes,
+};
+const byLatency: Axis = {
+  id: "pareto-latency",
+  title: "Quality against latency",
+  label: "median latency, ms",
+  size: "file size",
+  x: (row) => row.latency?.median ?? null,
+  area: (row) => row.bytes.raw,
+  format: tick,
+};
+
+function paretoFigure(report: Report, axis: Axis): Figure | null {
+  const rows = rowsOf(report);
+  const names = format.shortNames(rows.map((row) => row.recipe));
+  const loss = lossOf(report);
+  if (!loss) return null;
+  const points = rows.flatMap((row, i): Point[] => {
+    const x = axis.x(row);
+    const y = loss.of(row);
+    if (x === null || y === null || !(x > 0)) return [];
+    const text = names.get(row.recipe) ?? row.recipe;
+    return [
+      {
+        x,
+        y,
+        size: axis.area(row),
+        text: [...text].length > 30 ? `${[...text].slice(0, 29).join("")}…` : text,
+        short: String(i),
+        family: row.family,
+        detail: tooltip(row, loss),
+        href: `#row-${i}`,
+      },
+    ];
+  });
+  if (points.length < 2) return null;
+  const { good, fair } = report.thresholds.performance;
+  const missing = rows.length - points.length;
+  const caption = `Top left is better. Circle area: ${axis.size}. Dashed steps: the Pareto front of this plot. The vertical axis is linear near zero and logarithmic beyond. A number stands for the row of the table.${missing ? ` ${format.plural(missing, "row")} without the figures ${missing === 1 ? "is" : "are"} left out.` : ""}`;
+  return {
+    title: axis.title,
+    caption,
+    image: scatter({
+      id: axis.id,
+      title: axis.title,
+      description: `${format.plural(points.length, "model")}; horizontal: ${axis.label}; vertical: ${loss.name}. The table holds the same figures.`,
+      points,
+      x: { label: axis.label, format: axis.format },
+      y: {
+        label: `${loss.name}${loss.unit ? `, ${loss.unit}` : ""}`,
+        unit: good / 4 || 0.1,
+        format: tick,
+      },
+      limits: [
+        { y: good, text: `beyond ${good}: △` },
+        { y: fair, text: `beyond ${fair}: x` },
+      ],
+    }),
+  };
+}
+
+function tooltip(row: Result, loss: Loss): string {
+  return [
+    row.recipe,
+    familyTitle(row.family),
+    `${format.bytes(row.bytes.raw)} (${format.ratio(row.alpha.bytes)})`,
+    ...(row.latency ? [`${format.milliseconds(row.latency.median)} ms`] : []),
+    `${loss.name} ${format.points(loss.of(row))} ${loss.unit}`.trim(),
+  ].join(" · ");
+}
+
+/** Bytes, MACs and time of each layer. */
+function layerFigure({ layers }: Report): Figure | null {
+  if (!layers.length) return null;
+  const weight = ({ share }: Layer) => Math.max(share.bytes, share.macs ?? 0, share.ms ?? 0);
+  const { shown, rest } = heaviest(layers, weight);
+  const panel = (
+    title: string,
+    key: (layer: Layer) => number | null,
+    show: (n: number) => string,
+  ): Panel[] => {
+    const sum = (list: readonly Layer[]) => list.reduce((total, l) => total + (key(l) ?? 0), 0);
+    const total = sum(layers);
+    if (!(total > 0)) return [];
+    const text = (n: number | null) =>
+      n === null ? "-" : `${show(n)} (${format.percent(n / total, 0)})`;
+    const cells = shown.map((layer) => ({ value: key(layer), text: text(key(layer)) }));
+    // Many layers in one bar would dwarf the others: their sum is text alone.
+    if (rest.length) cells.push({ value: null, text: text(sum(rest)) });
+    return [{ title: `${title}, total ${show(total)}`, colour: null, full: null, cells }];
+  };
+  const rows = [
+    ...shown.map((layer) => layer.name),
+    ...(rest.length ? [`${rest.length} other layers`] : []),
+  ];
+  return {
+    title: "Where size and time sit",
+    caption: `The original, layer by layer${rest.length ? `; the ${shown.length} heaviest of ${layers.length} one by one` : ""}.`,
+    image: bars({
+      id: "layers",
+      title: "Bytes, arithmetic and time of each layer",
+      description: `${format.plural(layers.length, "layer")} of the original.`,
+      rows,
+      panels: [
+        ...panel("bytes", (l) => l.bytes, format.bytes),
+        ...panel("MACs", (l) => l.macs, format.quantity),
+        ...panel(
+          "time",
+          (l) => l.ms,
+          (n) => `${format.milliseconds(n)} ms`,
+        ),
+      ],
+    }),
+  };
+}
+
+/** The heaviest layers in network order, and the others. */
+function heaviest<L>(
+  layers: readonly L[],
+  weight: (layer: L) => number,
+): { shown: L[]; rest: L[] } {
+  const kept = new Set([...layers].sort((a, b) => weight(b) - weight(a)).slice(0, mostLayers));
+  return {
+    shown: layers.filter((layer) => kept.has(layer)),
+    rest: layers.filter((layer) => !kept.has(layer)),
+  };
+}
+
+/** SQNR of each layer's output, four recipes a figure. */
+function errorFigures(report: Report): Figure[] {
+  const errors = (report.errors ?? []).filter((entry) => entry.layers.length > 0);
+  const figures: Figure[] = [];
+  for (let start = 0; start < errors.length; start += 4)
+    figures.push(errorFigure(report, errors.slice(start, start + 4), start));
+  return figures;
+}
+
+function errorFigure(report: Report, errors: readonly LayerErrors[], start: number): Figure {
+  // null and infinity both say that nothing changed.
+  const sqnr = errors.map(
+    ({ layers }) =>
+      new Map(layers.map(({ name, sqnr }) => [name, sqnr ?? Number.POSITIVE_INFINITY])),
+  );
+  const names = [...new Set(errors.flatMap(({ layers }) => layers.map(({ name }) => name)))];
+  const worst = (name: string) => Math.min(...sqnr.map((map) => map.get(name) ?? Infinity));
+  const { shown, rest } = heaviest(names, (name) => -worst(name));
+  const figures = errors.flatMap(({ layers }) => layers.map(({ sqnr }) => sqnr ?? 0));
+  const full = Math.max(...figures.filter(Number.isFinite));
+  const family = new Map(report.results.map((row) => [row.recipe, row.family]));
+  return {
+    title: start ? "Error by layer, continued" : "Error by layer",
+    caption: `Signal to quantization noise of each layer's output in dB: shorter is worse, grey is unchanged${rest.length ? `; the ${shown.length} worst of ${names.length} layers` : ""}.`,
+    image: bars({
+      id: `errors-${start}`,
+      title: "Signal to noise of each layer, dB",
+      description: errors.map(({ recipe }) => recipe).join("; "),
+      rows: shown,
+      panels: errors.map(({ recipe }, i) => ({
+        title: recipe,
+        colour: familyClass(family.get(recipe) ?? ""),
+        full,
+        cells: shown.map((name) => {
+          const value = sqnr[i].get(name) ?? null;
+          return { value, text: decibels(value) };
+        }),
+      })),
+    }),
+  };
+}
+
+function decibels(n: number | null): string {
+  return n === Number.POSITIVE_INFINITY
+    ? "unchanged"
+    : n === null
+      ? "-"
+      : `${format.fixed(n, 1)} dB`;
+}
+
+/** Every plot that the figures of the report allow. */
+export function figuresOf(report: Report): { pareto: Figure[]; layers: Figure[] } {
+  const present = (figures: readonly (Figure | null)[]) => figures.filter((f) => f !== null);
+  return {
+    pareto: present([paretoFigure(report, byBytes), paretoFigure(report, byLatency)]),
+    layers: present([layerFigure(report), ...errorFigures(report)]),
+  };
+}
+
+/** The plot of bytes against quality as a file of its own; null where nothing was evaluated. */
+export function paretoSvg(report: Report): string | null {
+  const figure = paretoFigure(report, byBytes);
+  return figure && standalone(figure.image);
+}

@@ -1,0 +1,167 @@
+/** @file Scatter plot with the Pareto staircase: smaller x and smaller y are better, so top left. */
+import { el, fragment, type Markup } from "./markup.ts";
+import { bentScale, logScale, type Scale } from "./scale.ts";
+import { type Anchor, type Box, familyClass, image, label, placeLabels, textWidth } from "./svg.ts";
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  /** What the circle's area shows; null draws a small one. */
+  readonly size: number | null;
+  readonly text: string;
+  /** Drawn where the text finds no room, e.g. the row's number. */
+  readonly short: string;
+  readonly family: string;
+  /** The tooltip. */
+  readonly detail: string;
+  /** Where a click leads, e.g. "#row-3". */
+  readonly href: string | null;
+}
+
+export interface Scatter {
+  readonly id: string;
+  readonly title: string;
+  readonly description: string;
+  readonly points: readonly Point[];
+  readonly x: { readonly label: string; format(value: number): string };
+  readonly y: { readonly label: string; readonly unit: number; format(value: number): string };
+  /** Dashed lines across, such as the largest drop that keeps quality. */
+  readonly limits: readonly { readonly y: number; readonly text: string }[];
+}
+
+const [width, height] = [560, 430];
+const frame: Box = { x: 52, y: 12, width: width - 64, height: height - 58 };
+const [right, bottom] = [frame.x + frame.width, frame.y + frame.height];
+
+/** Points that no other beats in x and y at once, from small x to large. */
+export function frontOf<P extends { readonly x: number; readonly y: number }>(
+  points: readonly P[],
+): P[] {
+  const front: P[] = [];
+  for (const point of [...points].sort((a, b) => a.x - b.x || a.y - b.y))
+    if (!front.length || point.y < front[front.length - 1].y) front.push(point);
+  return front;
+}
+
+export function scatter(plot: Scatter): Markup {
+  const { points, limits } = plot;
+  const xs = points.map((p) => p.x);
+  const ys = points.map((p) => p.y);
+  const x = logScale([Math.min(...xs), Math.max(...xs)], [frame.x, right]);
+  const y = bentScale(
+    [Math.min(0, ...ys), Math.max(0, ...ys, ...limits.map((l) => l.y))],
+    [frame.y, bottom],
+    plot.y.unit,
+  );
+  const largest = Math.max(0, ...points.map((p) => p.size ?? 0));
+  const radius = ({ size }: Point) =>
+    size === null || !largest ? 4 : 3.5 + 8.5 * Math.sqrt(size / largest);
+  const front = frontOf(points);
+  // The front chooses its labels first, then small circles, whose owner is easily mistaken.
+  const order = [...points].sort(
+    (a, b) => Number(front.includes(b)) - Number(front.includes(a)) || radius(a) - radius(b),
+  );
+  const anchors: Anchor[] = order.map((p) => ({
+    x: x.at(p.x),
+    y: y.at(p.y),
+    radius: radius(p),
+    text: p.text,
+    short: p.short,
+  }));
+  const limitBoxes = limits.map(({ y: value, text }) => ({
+    x: right - textWidth(text) - 4,
+    y: y.at(value) + 1,
+    width: textWidth(text) + 4,
+    height: 14,
+  }));
+  const places = placeLabels(anchors, frame, [...limitBoxes, ...frontBoxes(front, x.at, y.at)]);
+  return image(
+    plot,
+    width,
+    height,
+    x.ticks.map((tick) =>
+      fragment(
+        el("line", { x1: x.at(tick), x2: x.at(tick), y1: frame.y, y2: bottom, class: "grid" }),
+        label(x.at(tick), bottom + 16, plot.x.format(tick), { class: "soft mid" }),
+      ),
+    ),
+    y.ticks.map((tick) =>
+      fragment(
+        el("line", { x1: frame.x, x2: right, y1: y.at(tick), y2: y.at(tick), class: "grid" }),
+        label(frame.x - 7, y.at(tick) + 4, plot.y.format(tick), { class: "soft end" }),
+      ),
+    ),
+    label(frame.x + frame.width / 2, height - 8, plot.x.label, { class: "soft mid" }),
+    label(0, 0, plot.y.label, {
+      class: "soft mid",
+      transform: `translate(12 ${frame.y + frame.height / 2}) rotate(-90)`,
+    }),
+    limits.map(({ y: value, text }) =>
+      fragment(
+        el("line", { x1: frame.x, x2: right, y1: y.at(value), y2: y.at(value), class: "limit" }),
+        label(right - 3, y.at(value) + 12, text, { class: "soft end" }),
+      ),
+    ),
+    el("path", { class: "front", d: staircase(front, x.at, y.at) }),
+    order.map((point, i) => {
+      const place = places[i];
+      if (!place?.leader) return null;
+      const { box } = place;
+      const end = [
+        Math.min(Math.max(anchors[i].x, box.x), box.x + box.width),
+        Math.min(Math.max(anchors[i].y, box.y), box.y + box.height),
+      ];
+      const ends = { x1: anchors[i].x, y1: anchors[i].y, x2: end[0], y2: end[1] };
+      return el("line", { ...ends, class: `leader ${familyClass(point.family)}` });
+    }),
+    // Large circles first, so that small ones stay visible on top.
+    [...order]
+      .sort((a, b) => radius(b) - radius(a))
+      .map((point) => {
+        const circle = el(
+          "circle",
+          {
+            cx: x.at(point.x),
+            cy: y.at(point.y),
+            r: radius(point),
+            class: `${familyClass(point.family)}${front.includes(point) ? " best" : ""}`,
+          },
+          el("title", {}, point.detail),
+        );
+        return point.href ? el("a", { href: point.href }, circle) : circle;
+      }),
+    places.map((place) =>
+      place
+        ? label(place.box.x, place.box.y + place.box.height - 4, place.text, { class: "name" })
+        : null,
+    ),
+  );
+}
+
+/** Corners of the staircase: from the bottom edge step by step out to the right edge. */
+function corners(front: readonly Point[], x: Scale["at"], y: Scale["at"]): [number, number][] {
+  return front.flatMap((point, i): [number, number][] => [
+    [x(point.x), i ? y(front[i - 1].y) : bottom],
+    [x(point.x), y(point.y)],
+    ...(i === front.length - 1 ? [[right, y(point.y)] as [number, number]] : []),
+  ]);
+}
+
+function staircase(front: readonly Point[], x: Scale["at"], y: Scale["at"]): string {
+  const px = corners(front, x, y).map(([a, b]) => `${a.toFixed(1)} ${b.toFixed(1)}`);
+  return px.length ? `M${px.join("L")}` : "";
+}
+
+/** The staircase as obstacles for labels. */
+function frontBoxes(front: readonly Point[], x: Scale["at"], y: Scale["at"]): Box[] {
+  const all = corners(front, x, y);
+  return all.slice(1).map(([x1, y1], i) => {
+    const [x0, y0] = all[i];
+    return {
+      x: Math.min(x0, x1) - 1,
+      y: Math.min(y0, y1) - 1,
+      width: Math.abs(x1 - x0) + 2,
+      height: Math.abs(y1 - y0) + 2,
+    };
+  });
+}

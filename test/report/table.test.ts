@@ -1,0 +1,128 @@
+/** @file Terminal tables: golden text at three widths, nothing wider than asked, colour adds nothing. */
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, test } from "vitest";
+import { displayWidth } from "../../src/report/format.ts";
+import {
+  benchTable,
+  evalTable,
+  layerTable,
+  resultLine,
+  surveyTable,
+} from "../../src/report/table.ts";
+import { benchRuns, hostile, inspection, lenet, mobile, unlabelled } from "./fixture.ts";
+
+const golden = (name: string) => `golden/${name}.txt`;
+const plain = (width: number) => ({ width, color: false });
+
+describe("golden text", () => {
+  test.each([80, 100, 140, 190])("LeNet-5 survey at %i columns", async (width) => {
+    await expect(`${surveyTable(lenet(), plain(width))}\n`).toMatchFileSnapshot(
+      golden(`lenet-${width}`),
+    );
+  });
+
+  test("a mobile net: 60 layers, a row without latency", async () => {
+    const report = mobile();
+    const text = `${layerTable(inspection(report), plain(120))}\n\n${surveyTable(report, plain(120))}\n`;
+    await expect(text).toMatchFileSnapshot(golden("mobile"));
+  });
+
+  test("layers, bench, eval and one line", async () => {
+    const { baseline, results } = lenet();
+    const text = [
+      layerTable(inspection(lenet()), plain(100)),
+      benchTable(benchRuns(), plain(100)),
+      evalTable(results[2], plain(100)),
+      ...results.map((row) => resultLine(row, baseline)),
+    ].join("\n\n");
+    await expect(`${text}\n`).toMatchFileSnapshot(golden("others"));
+  });
+});
+
+describe("any width", () => {
+  const widths = Array.from({ length: 30 }, (_, i) => 40 + 7 * i);
+  const reports = {
+    lenet: lenet(),
+    mobile: mobile(),
+    hostile: hostile(),
+    unlabelled: unlabelled(),
+  };
+
+  test.each(Object.entries(reports))("%s stays within it", (_, report) => {
+    for (const width of widths) {
+      const text = [
+        surveyTable(report, plain(width)),
+        layerTable(inspection(report), plain(width)),
+        benchTable(benchRuns(), plain(width)),
+      ].join("\n");
+      for (const row of text.split("\n")) expect(displayWidth(row), row).toBeLessThanOrEqual(width);
+    }
+  });
+
+  test.each(Object.entries(reports))("%s in colour has the same text", (_, report) => {
+    for (const width of [60, 100, 200]) {
+      const colored = surveyTable(report, { width, color: true });
+      const strip = (text: string) => stripVTControlCharacters(text).replace(/ +$/gm, "");
+      expect(colored).toContain("\u001b[");
+      expect(strip(colored)).toBe(surveyTable(report, plain(width)));
+    }
+  });
+
+  test("a wider table keeps every column of a narrower one, or the four marks for one", () => {
+    const columns = (width: number) =>
+      surveyTable(lenet(), plain(width)).split("\n")[0].trim().split(/ {2,}/);
+    for (const width of widths.slice(1)) {
+      const wide = columns(width);
+      for (const name of columns(width - 7))
+        expect(wide, `${width}`).toContain(
+          name === "marks" && wide.includes("perf") ? "perf" : name,
+        );
+    }
+  });
+});
+
+test("control characters in names do not reach the terminal", () => {
+  const text = surveyTable(hostile(), plain(100)) + layerTable(inspection(hostile()), plain(100));
+  expect(text.replaceAll("\n", "")).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+});
+
+describe("verdict", () => {
+  const verdict = (text: string) => text.slice(text.indexOf("\nVerdict\n"));
+
+  test("names the fastest and the smallest that keep quality, not the ones that lose it", () => {
+    const report = lenet();
+    // By hand: the binarized net is smaller than every keeper but drops 2.26 points.
+    const text = verdict(surveyTable(report, plain(4000)));
+    expect(text).toContain("Fastest and smallest: distill:student=half > quantize-int8");
+    expect(text).not.toContain("Smallest: binarize");
+    expect(text).toContain("Smaller, not faster: share-weights > train > pack (1.00x)");
+    expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
+  });
+
+  test("says so when nothing keeps quality, and names the nearest", () => {
+    const report = lenet();
+    const results = report.results
+      .filter((row) => row.marks.performance !== "o")
+      .map((row) => ({ ...row }));
+    expect(verdict(surveyTable({ ...report, results }, plain(4000)))).toContain(
+      "None of 3 recipes keeps quality (at most a drop of 0.5 points); the nearest is factor-svd:energy=0.9 with a drop of 0.61 points.",
+    );
+  });
+
+  test("says so when quality was not measured", () => {
+    const report = lenet();
+    const results = report.results.map((row) => ({
+      ...row,
+      metric: null,
+      marks: { ...row.marks, performance: "?" as const },
+    }));
+    const text = surveyTable({ ...report, results, data: null }, plain(4000));
+    expect(verdict(text)).toContain("Quality was not measured");
+  });
+
+  test("without labels it speaks of changed predictions", () => {
+    const text = verdict(surveyTable(unlabelled(), plain(4000)));
+    expect(text).toContain("at most 0.5 % changed predictions");
+    expect(text).toContain("0.48 % of predictions changed");
+  });
+});
