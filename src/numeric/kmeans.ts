@@ -13,7 +13,10 @@ export interface KmeansOptions {
   readonly init?: "linear" | "density" | "random" | "optimal";
   /** One importance >= 0 per value (Fisher or Hessian diagonal); all alike when left out. */
   readonly weights?: ArrayLike<number>;
-  /** One level is 0 and stays 0, so that pruned weights stay pruned; k - 1 levels are fitted. */
+  /**
+   * One level is 0 and stays 0, so that pruned weights stay pruned, and the other k - 1 are fitted.
+   * Values nearer to 0 than to any other level join the zeros.
+   */
   readonly keepZero?: boolean;
   /** Needed by init "random" only. */
   readonly random?: Random;
@@ -213,7 +216,8 @@ function reseed(
     for (let i = bounds[j]; i < bounds[j + 1]; i++) {
       const wi = w ? w[i] : 1;
       weight += wi;
-      spread[j] += wi * (x[i] - centroids[j]) ** 2;
+      const gap = x[i] - centroids[j];
+      spread[j] += wi * gap * gap;
     }
     if (weight === 0) empty.push(j);
   }
