@@ -6,7 +6,16 @@ import { pageScript, scriptHash } from "../../src/report/html-style.ts";
 import { printedTables } from "../../src/report/printed.ts";
 import { attributesOf, checkMarkup, hostile, lenet, mobile, unlabelled } from "./fixture.ts";
 
-const reports = { lenet: lenet(), mobile: mobile(), hostile: hostile(), unlabelled: unlabelled() };
+const bare = { ...lenet(), results: [], layers: [], pareto: [], errors: [] };
+const one = { ...lenet(), results: lenet().results.slice(2, 3) };
+const reports = {
+  bare,
+  one,
+  lenet: lenet(),
+  mobile: mobile(),
+  hostile: hostile(),
+  unlabelled: unlabelled(),
+};
 
 describe.each(Object.entries(reports))("%s", (_, report) => {
   const page = htmlReport(report);

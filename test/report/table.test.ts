@@ -99,6 +99,11 @@ describe("verdict", () => {
     expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
   });
 
+  test("of nothing is one sentence", () => {
+    const text = surveyTable({ ...lenet(), results: [], pareto: [] }, plain(100));
+    expect(verdict(text)).toBe("\nVerdict\nNothing was compressed.");
+  });
+
   test("says so when nothing keeps quality, and names the nearest", () => {
     const report = lenet();
     const results = report.results

@@ -1,0 +1,179 @@
+/** @file The parts of the HTML report that show results: headline cards and the sortable table. */
+import type { Result } from "../measure/measurement.ts";
+import { type Column, disagrees, surveyColumns } from "./columns.ts";
+import * as format from "./format.ts";
+import { el, fragment, type Markup } from "./markup.ts";
+import { markNames, type Report } from "./report.ts";
+import type { Line } from "./span.ts";
+import { familyClass } from "./svg.ts";
+import { downloadBytes, picksOf } from "./verdict.ts";
+
+/** Spans as markup; recipes may break between their steps. */
+export function prose(parts: Line): Markup[] {
+  return parts.map(({ text, tone }) => {
+    if (tone === "code") return recipeCode(text);
+    return tone === "plain" ? fragment(text) : el("span", { class: tone }, text);
+  });
+}
+
+/** A recipe breaks between its steps, not within them. */
+function recipeCode(recipe: string): Markup {
+  const steps = recipe.split(/ (?=> )/);
+  return el(
+    "code",
+    {},
+    steps.map((step, i) => [i ? " " : null, el("span", { class: "step" }, step)]),
+  );
+}
+
+/** The rows worth showing: the fastest, the smallest file and the smallest download. */
+export function cards(report: Report): Markup[] {
+  const { fastest, smallest, lightest } = picksOf(report);
+  const titles = new Map<Result, string[]>();
+  const add = (row: Result | null, title: string) => {
+    if (row) titles.set(row, [...(titles.get(row) ?? []), title]);
+  };
+  add(fastest, "fastest");
+  if (smallest && smallest.alpha.bytes > 1) add(smallest, "smallest file");
+  if (lightest && downloadBytes(lightest) < lightest.bytes.raw) add(lightest, "smallest download");
+  return [...titles].map(([row, names]) => card(report, row, names));
+}
+
+function card({ baseline }: Report, row: Result, names: readonly string[]): Markup {
+  const download = names.includes("smallest download");
+  const bytes = download ? downloadBytes(row) : row.bytes.raw;
+  const title = names.join(" and ").replace(/^./, (first) => first.toUpperCase());
+  const stats: [string, string, string][] = [
+    [
+      download ? "download" : "file",
+      `${format.ratio(baseline.bytes.raw / bytes)} smaller`,
+      `${format.bytes(baseline.bytes.raw)} → ${format.bytes(bytes)}`,
+    ],
+  ];
+  if (row.latency && baseline.latency && row.delta.infer !== null)
+    stats.push([
+      "latency",
+      `${format.ratio(row.delta.infer)} ${row.marks.speed === "o" ? "faster" : "the speed"}`,
+      `${format.milliseconds(baseline.latency.median)} → ${format.milliseconds(row.latency.median)} ms`,
+    ]);
+  if (row.metric && row.metric.drop === null && row.metric.flips !== null)
+    stats.push([
+      "predictions",
+      `${format.fixed(row.metric.flips)} % changed`,
+      `of ${format.count(row.metric.n)}`,
+    ]);
+  if (row.metric && row.metric.drop !== null) {
+    const unit = format.metricUnit(row.metric.name);
+    stats.push([
+      row.metric.name,
+      minus(`${format.points(-row.metric.drop)} ${unit.drop}`.trim()),
+      `${format.fixed(row.metric.baseline)} → ${format.fixed(row.metric.value)} ${unit.value}`.trim(),
+    ]);
+  }
+  return el(
+    "article",
+    { class: `pick ${familyClass(row.family)}` },
+    el("h3", {}, title),
+    el("p", {}, recipeCode(row.recipe)),
+    el(
+      "dl",
+      {},
+      stats.map(([name, value, detail]) =>
+        el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, value), el("span", {}, detail))),
+      ),
+    ),
+  );
+}
+
+/** A real minus sign where a number begins with a hyphen. */
+function minus(text: string): string {
+  return text.replace(/^-(?=\d)/, "−");
+}
+
+/** A second figure under the first saves a column: sorting by either gives the same order. */
+const beneath: Readonly<Record<string, string>> = {
+  file: "alpha",
+  nonzeros: "params",
+  ms: "speedup",
+  metric: "drop",
+};
+const elsewhere = ["marks", "family", ...Object.values(beneath)];
+
+export function resultsTable(report: Report, rows: readonly Result[]): Markup {
+  const all = surveyColumns(report, rows);
+  const columns = all.filter(({ id }) => !elsewhere.includes(id));
+  const below = (id: string) => all.find((column) => column.id === beneath[id]) ?? null;
+  const head = (column: Column<Result>) => {
+    const second = below(column.id);
+    return el(
+      "th",
+      { class: column.align, scope: "col" },
+      el("button", { title: column.hint }, column.title.trim() || "★"),
+      second && el("span", { class: "under", title: second.hint }, second.title),
+    );
+  };
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      { class: "sortable" },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", { class: "right" }, el("button", { title: "The order of the report" }, "#")),
+          columns.map(head),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row, i) =>
+          el(
+            "tr",
+            { id: `row-${i}`, class: row === report.baseline ? "original" : null },
+            el("td", { class: "right dim", "data-key": i }, String(i)),
+            columns.map((column) => surveyCell(report, column, below(column.id), row)),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function surveyCell(
+  report: Report,
+  column: Column<Result>,
+  below: Column<Result> | null,
+  row: Result,
+): Markup {
+  const key = column.key(row);
+  const mark = markNames.find((name) => name === column.id);
+  const names = [
+    column.align === "right" ? "right" : column.id,
+    ...(mark ? ["mark"] : []),
+    ...(mark && disagrees(report, row, mark) ? ["differs"] : []),
+  ];
+  const recipe = [
+    el("span", { class: `dot ${familyClass(row.family)}` }),
+    recipeCode(row.recipe),
+    el("span", { class: "under" }, row.family),
+  ];
+  return el(
+    "td",
+    { class: names.join(" "), "data-key": key === null ? null : String(key) },
+    column.id === "recipe" ? recipe : figures(column, row),
+    below && el("span", { class: "under" }, figures(below, row)),
+  );
+}
+
+function figures(column: Column<Result>, row: Result): Markup[] {
+  return column
+    .cell(row)
+    .map(({ text, tone }) =>
+      tone === "plain" ? fragment(minus(text)) : el("span", { class: tone }, minus(text)),
+    );
+}
