@@ -93,9 +93,8 @@ const divide = binary(
   (a, b) => (b === 0n ? 0n : a / b),
   { whole: (a, b) => Math.trunc(a / b) },
 );
-// biome-ignore lint/complexity/useMathMinMax: Math.min takes no bigints
+/** Math.min and Math.max take no bigints. */
 export const lesser = (a: bigint, b: bigint): bigint => (a < b ? a : b);
-// biome-ignore lint/complexity/useMathMinMax: nor does Math.max
 export const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 const min = binary(Math.min, lesser);
 const max = binary(Math.max, greater);

@@ -14,13 +14,14 @@ function body(node: Node, name: string): Graph | null {
   return attribute?.type === "graph" ? attribute.value : null;
 }
 
-/** Both branches run on what they capture; the result is what they agree on. */
+/** The branch that is known to run; otherwise what both agree on. */
 const branch: InferRule = (node, context) => {
   const branches = [body(node, "then_branch"), body(node, "else_branch")];
   for (const graph of branches) if (graph) context.infer(graph);
+  const condition = context.known(0)?.elements[0] ?? null;
   return node.outputs.map((_, i) => {
     const [a, b] = branches.map((graph) => graph?.outputs[i]?.shape ?? null);
-    return agree(a, b);
+    return condition === null ? agree(a, b) : condition ? a : b;
   });
 };
 

@@ -9,7 +9,6 @@ const broadcast: InferRule = (node) => [
 ];
 
 const keepers = [
-  "BatchNormalization",
   "Bernoulli",
   "Cast",
   "CastLike",

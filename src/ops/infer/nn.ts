@@ -108,6 +108,9 @@ const recurrent: InferRule = (node) => {
   return [all, state, state];
 };
 
+/** Training gives the running statistics too. */
+const batchNorm: InferRule = (node) => [shapeOf(node, 0), shapeOf(node, 3), shapeOf(node, 4)];
+
 const layerNorm: InferRule = (node) => {
   const shape = shapeOf(node, 0);
   if (!shape) return node.outputs.map(() => null);
@@ -227,6 +230,7 @@ export const inferNn: InferRules = {
   AffineGrid: affineGrid,
   Attention: attention,
   AveragePool: pool,
+  BatchNormalization: batchNorm,
   BlackmanWindow: windowFunction,
   Col2Im: col2Im,
   Conv: conv(1),
