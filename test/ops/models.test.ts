@@ -59,12 +59,14 @@ function sample(name: string, dtype: DType | null, shape: readonly number[]): Te
   return tensor(isIds ? "int64" : "float32", shape, values);
 }
 
-/** Every intermediate of the main graph becomes an output, under a name of its own. */
+/** Every intermediate of the main graph becomes an output; those that are keep their names. */
 function exposeAll(model: Model): Model {
   const copy = cloneModel(model);
-  const values = [...copy.graph.nodes].flatMap((node) => node.outputs.filter((v) => v.uses.size));
-  for (const [i, value] of values.entries()) value.name = `value${i}`;
-  copy.graph.setOutputs(values);
+  const { graph } = copy;
+  const values = [...graph.nodes].flatMap((node) => node.outputs.filter((v) => v.uses.size));
+  const inner = values.filter((value) => !graph.outputs.includes(value));
+  for (const [i, value] of inner.entries()) value.name = `inner ${i}`;
+  graph.setOutputs([...graph.outputs, ...inner]);
   return copy;
 }
 
@@ -85,11 +87,9 @@ describe.each(files)("%s", (_, file, shapes) => {
       ),
     );
     const exposed = exposeAll(model);
-    const every = Object.values(evaluateGraph(exposed.graph, feeds));
-    const byPlace = new Map(exposed.graph.outputs.map(({ name }, i) => [name, every[i]]));
+    const results = evaluateGraph(exposed.graph, feeds);
 
     // Outputs: relative to the largest element, as sums of float32 are.
-    const results = evaluateGraph(model.graph, feeds);
     for (const [name, { dims, data }] of Object.entries(expected)) {
       const actual = results[name];
       expect(actual.shape).toEqual(dims);
@@ -99,7 +99,8 @@ describe.each(files)("%s", (_, file, shapes) => {
         error = Math.max(error, Math.abs(a[i] - b[i]));
         scale = Math.max(scale, Math.abs(b[i]));
       }
-      expect(error / scale).toBeLessThan(1e-4);
+      // ONNX Runtime's sigmoid is right to 1e-7, not to so many digits.
+      expect(error).toBeLessThan(1e-4 * scale + 1e-6);
     }
 
     // Types: with sizes open nothing may be wrong, with sizes fixed nothing may be missing.
@@ -108,7 +109,7 @@ describe.each(files)("%s", (_, file, shapes) => {
     const bound = bindDims(exposed, shapes);
     let unknown = 0;
     for (const [i, { name }] of exposed.graph.outputs.entries()) {
-      const real = byPlace.get(name) as Tensor;
+      const real = results[name];
       const [loose, tight] = [open.graph.outputs[i], bound.graph.outputs[i]];
       for (const { dtype, shape } of [loose, tight]) {
         expect(dtype).toBe(real.dtype);
