@@ -5,7 +5,6 @@ import { reads } from "./sort.ts";
 
 /** What is wrong, in words that name the node; empty when the model is sound. */
 export function verify(model: Model): string[] {
-  const problems: string[] = [];
   return [...model.graph.walk()].flatMap(verifyGraph);
 }
 

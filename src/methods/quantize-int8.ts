@@ -1,17 +1,15 @@
 /** @file Static int8: calibrated uint8 activations, int8 weights per channel, as QDQ. */
 import { z } from "zod";
 import type { Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import type { Tensor } from "../ir/tensor.ts";
-import { type Calibrator, calibrate } from "../numeric/calibrate.ts";
+import type { Calibrator } from "../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../numeric/quantize.ts";
-import { createHistogram, type Histogram } from "../numeric/sketch.ts";
 import { build } from "../ops/builder.ts";
 import { biasOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
 import { readWeight } from "../weights/read.ts";
-import { type ChannelMeans, channelMeans, correctBias } from "./bias-correction.ts";
-import { type Int8Layer, type Plan, planInt8 } from "./int8-plan.ts";
+import { type ChannelMeans, correctBias } from "./bias-correction.ts";
+import { type Plan, planInt8 } from "./int8-plan.ts";
+import { type ActivationRange, observeRanges } from "./int8-ranges.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { siteOptions } from "./sites.ts";
 
@@ -73,53 +71,19 @@ export const quantizeInt8 = defineMethod({
       context,
     );
     if (plan.layers.length === 0) return;
-    const { histograms, means } = await observe(model, plan, options.correctBias, context);
+    const { ranges, means } = await observeRanges(model, plan, options.correctBias, context);
     quantizeWeights(plan, means, options, context);
     const calibrator: Calibrator =
       options.calibrator === "percentile"
         ? { kind: "percentile", percentile: options.percentile }
         : { kind: options.calibrator };
     for (const [value, { absorbed }] of plan.values) {
-      const histogram = histograms.get(value) as Histogram;
-      const { min, max } = calibrate(histogram, calibrator);
+      const { min, max } = (ranges.get(value) as ActivationRange).range(calibrator);
       const params = quantParams(min, max, { bits: 8, signed: false, symmetric: false });
       roundActivation(value, absorbed, params, plan);
     }
   },
 });
-
-interface Observed {
-  readonly histograms: ReadonlyMap<Value, Histogram>;
-  readonly means: ReadonlyMap<Node, ChannelMeans>;
-}
-
-/** One streaming pass over the calibration data. */
-async function observe(
-  model: Model,
-  plan: Plan,
-  wantMeans: boolean,
-  context: Context,
-): Promise<Observed> {
-  const histograms = new Map<Value, Histogram>();
-  for (const value of plan.values.keys()) histograms.set(value, createHistogram());
-  const means = new Map<Node, ChannelMeans>();
-  const readers = new Map<Value, Int8Layer[]>();
-  for (const layer of wantMeans ? plan.layers : []) {
-    const input = layer.node.inputs[layer.inputIndex] as Value;
-    means.set(layer.node, channelMeans());
-    readers.set(input, [...(readers.get(input) ?? []), layer]);
-  }
-  const wanted = new Set([...histograms.keys(), ...readers.keys()]);
-  const collect = (value: Value, batch: Tensor): void => {
-    histograms.get(value)?.add(batch.floats());
-    for (const { node } of readers.get(value) ?? []) {
-      means.get(node)?.add(batch, node.op === "Conv" ? 1 : -1);
-    }
-  };
-  if (!context.observe) throw new Error("quantize-int8 was applied without calibration data");
-  await context.observe(model, [...wanted], collect);
-  return { histograms, means };
-}
 
 /** Weight -> int8 levels -> DequantizeLinear, in whatever form the file stores it. */
 function quantizeWeights(
