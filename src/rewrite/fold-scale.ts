@@ -79,6 +79,7 @@ function foldForward(node: Node, g: Builder): Outcome {
   const affine = chainOf(node, channels);
   if (!affine) return null;
   const { x, scale, shift } = affine;
+  if (endsNormalization(x)) return `the engine fuses ${node.name} with the normalization before it`;
   const blocked = (s: PerChannel, t: PerChannel): string | null => {
     for (const { linear, crossed } of targets) {
       const step: Affine = { x, scale: s, shift: t };
@@ -165,6 +166,16 @@ function keepsShape(node: Node, { count, after, rank }: Channels): boolean {
   if (!shape || (rank !== null && shape.length !== rank) || shape.length < constantRank)
     return false;
   return size === 1 || shape[shape.length - 1 - after] === count;
+}
+
+/** x / sqrt(...), x * (1 / sqrt(...)): with the scale after it the engine has one operator for it. */
+function endsNormalization(value: Value): boolean {
+  const node = value.producer;
+  if (node?.op !== "Div" && node?.op !== "Mul") return false;
+  return node.inputs.some((input) => {
+    const divisor = input?.producer;
+    return divisor?.op === "Sqrt" || divisor?.inputs.some((by) => by?.producer?.op === "Sqrt");
+  });
 }
 
 /** How far scale and shift move across an operator on its first input. */

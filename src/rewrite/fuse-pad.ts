@@ -20,6 +20,10 @@ export const fusePad = defineRule({
     if (read) return read;
     if (node.text("auto_pad", "NOTSET") !== "NOTSET") return `${node.name} pads by itself`;
     const own = node.ints("pads") ?? pads.map(() => 0);
+    const kernel = node.ints("kernel_shape") ?? [];
+    if (node.op !== "Conv" && own.some((p, i) => p + pads[i] >= kernel[i % kernel.length])) {
+      return `${pad.name} pads more than the window of ${node.name} allows`;
+    }
     if (node.op === "AveragePool") {
       // Only zeros that count in the average are the same zeros.
       const counted = node.int("count_include_pad", 0) !== 0 || own.every((p) => p === 0);

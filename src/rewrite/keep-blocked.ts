@@ -1,88 +1,61 @@
-/** @file Leftover scales and shifts between convolutions become BatchNormalization, which keeps the layout. */
+/** @file Leftover scales and shifts between convolutions become depthwise 1x1 Convs, which keep the layout. */
 import type { Node, Value } from "../ir/graph.ts";
-import type { Builder } from "../ops/builder.ts";
 import { affineInput, affineOf, at, type Channels } from "./affine.ts";
 import { defineRule } from "./rule.ts";
 
-/** Operators that ONNX Runtime runs in its channel-blocked layout and those it fuses into them. */
+/** What ONNX Runtime runs in its channel-blocked layout, and what it fuses into that. */
 const blocked: ReadonlySet<string> = new Set([
-  "Conv",
-  "MaxPool",
   "AveragePool",
-  "HardSwish",
+  "Clip",
+  "Conv",
   "HardSigmoid",
-  "Relu",
+  "HardSwish",
   "LeakyRelu",
+  "MaxPool",
+  "Relu",
   "Sigmoid",
   "Tanh",
-  "Clip",
-  "BatchNormalization",
 ]);
 
 /**
  * An Add or Mul of a constant makes the engine leave the blocked layout and enter it again: two
- * copies of the tensor. As BatchNormalization (mean 0, variance 1) it stays inside.
+ * copies of the tensor. As one more Conv it stays inside. (BatchNormalization would do as well, but
+ * means something else to whoever trains the model.)
  */
 export const keepBlocked = defineRule({
   id: "keep-blocked",
-  doc: "x * a, x + b between an activation and a padded Conv -> BatchNormalization",
+  doc: "x * a, x + b between an activation and a padded Conv -> depthwise 1x1 Conv",
   roots: ["Mul", "Add", "Sub", "Div"],
   apply(node, g) {
     const x = affineInput(node);
-    if (!x || !endsBlocked(x) || !node.output.consumers.some((user) => isConv(user, node.output))) {
-      return null;
-    }
-    const count = channelsOf(x);
-    if (!count) return null;
-    const affine = affineOf(node, count);
+    const channels = x && channelsBehind(x);
+    if (!channels || !node.output.consumers.some((user) => isConv(user, node.output))) return null;
+    const affine = affineOf(node, channels);
     if (!affine) return null;
-    return normalization(g, x, affine, count);
+    const { count } = channels;
+    const scale = Array.from({ length: count }, (_, c) => at(affine.scale, c));
+    const shift = Array.from({ length: count }, (_, c) => at(affine.shift, c));
+    return g.Conv(
+      x,
+      g.constant(scale, { shape: [count, 1, 1, 1], name: "scale" }),
+      g.constant(shift, { name: "shift" }),
+      { group: count },
+    );
   },
 });
 
-function normalization(
-  g: Builder,
-  x: Value,
-  { scale, shift }: { scale: number | Float64Array; shift: number | Float64Array },
-  { count }: Channels,
-): Value {
-  const vector = (name: string, of: (c: number) => number): Value =>
-    g.constant(
-      Array.from({ length: count }, (_, c) => of(c)),
-      { name },
-    );
-  return g.BatchNormalization(
-    x,
-    vector("scale", (c) => at(scale, c)),
-    vector("shift", (c) => at(shift, c)),
-    vector("mean", () => 0),
-    vector("variance", () => 1),
-    { epsilon: 0 },
-  );
-}
-
-/** Whether the value comes out of a Conv through nodes of the blocked layout. */
-function endsBlocked(value: Value): boolean {
-  for (let node = value.producer; node; node = node.inputs[0]?.producer ?? null) {
-    if (node.domain !== "" || !blocked.has(node.op)) return false;
-    if (node.op === "Conv") return true;
+/** Channels of the images of a Conv that the value comes out of through nodes of the blocked layout. */
+function channelsBehind(value: Value): Channels | null {
+  let node = value.producer;
+  while (node && node.domain === "" && blocked.has(node.op) && node.op !== "Conv") {
+    node = node.inputs[0]?.producer ?? null;
   }
-  return false;
+  if (node?.op !== "Conv" || node.domain !== "" || node.inputs[1]?.dtype !== "float32") return null;
+  const { shape } = node.inputs[1];
+  const count = shape?.[0];
+  return shape?.length === 4 && typeof count === "number" ? { count, after: 2, rank: 4 } : null;
 }
 
 function isConv(user: Node, value: Value): boolean {
   return user.op === "Conv" && user.inputs[0] === value && user.inputs[1] !== value;
-}
-
-/** Channels of the images a Conv made. */
-function channelsOf(value: Value): Channels | null {
-  for (let node = value.producer; node; node = node.inputs[0]?.producer ?? null) {
-    if (node.op !== "Conv") continue;
-    const shape = node.inputs[1]?.shape;
-    const [count] = shape ?? [];
-    if (shape?.length !== 4 || typeof count !== "number" || node.inputs[1]?.dtype !== "float32")
-      return null;
-    return { count, after: 2, rank: 4 };
-  }
-  return null;
 }

@@ -80,33 +80,40 @@ function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Outco
 
 /**
  * A chain of constant multiplications and additions, ((x a + b) c + d) ..., is x s + t. The
- * constants are left to fold-constants; there are never more large ones than before.
+ * constants are left to fold-constants.
  */
 function arithmetic(node: Node, _: Node, g: Builder): Outcome {
   const terms = termsOf(node);
   const has = (kind: Term["kind"]): boolean => terms.some((term) => term.kind === kind);
   if (terms.length <= Number(has("Mul")) + Number(has("Add"))) return null;
-  const shapes = new Set(terms.filter(isLarge).map((term) => term.constant.tensor?.shape.join()));
-  if (shapes.size > 1) return null;
+  if (grows(terms)) return null;
   let [scale, shift]: (Value | null)[] = [null, null];
-  let [scaleIsLarge, shiftIsLarge] = [false, false];
   for (const term of terms) {
     const value = termValue(g, term);
     if (term.kind === "Mul") {
       scale = scale ? g.Mul(scale, value) : value;
       shift = shift && g.Mul(shift, value);
-      scaleIsLarge ||= isLarge(term);
-      shiftIsLarge ||= shift !== null && isLarge(term);
     } else {
       shift = shift ? g.Add(shift, value) : value;
-      shiftIsLarge ||= isLarge(term);
     }
   }
-  const grows = Number(scaleIsLarge) + Number(shiftIsLarge) > terms.filter(isLarge).length;
-  if (grows) return null;
   const { x } = terms[0];
   const product = scale ? g.Mul(x, scale) : x;
   return shift ? g.Add(product, shift) : product;
+}
+
+/** About what a node takes in the file. */
+const nodeBytes = 512;
+
+/** Whether s and t would be more large constants than there are, or broadcast from several shapes. */
+function grows(terms: readonly Term[]): boolean {
+  const large = terms.filter(isLarge);
+  if (new Set(large.map(({ constant }) => constant.tensor?.shape.join())).size > 1) return true;
+  const scale = large.some(({ kind }) => kind === "Mul");
+  const firstShift = terms.findIndex(({ kind }) => kind === "Add");
+  const shift = firstShift >= 0 && terms.slice(firstShift).some(isLarge);
+  const added = Number(scale) + Number(shift) - large.length;
+  return added > 0 && (large[0]?.constant.tensor?.byteLength ?? 0) > nodeBytes;
 }
 
 interface Term {

@@ -47,16 +47,13 @@ export function applyRules(
     for (const rule of rulesFor(node.op)) {
       const outcome = rule.apply(node, build(node.graph, node.name));
       if (outcome === null) continue;
-      const reason = typeof outcome === "string" ? outcome : settle(node, listOf(outcome));
-      if (reason === null) {
+      if (typeof outcome === "string") {
+        const refusal = { rule: rule.id, node: node.name, reason: outcome };
+        refused.set(Object.values(refusal).join("\n"), refusal);
+      } else if (settle(node, listOf(outcome))) {
         applied.push({ rule: rule.id, node: node.name });
         return true;
       }
-      refused.set(`${rule.id}\n${node.name}\n${reason}`, {
-        rule: rule.id,
-        node: node.name,
-        reason,
-      });
     }
     return false;
   }
@@ -87,20 +84,19 @@ export function applyRules(
 const listOf = (outcome: Value | readonly Value[]): readonly Value[] =>
   Array.isArray(outcome) ? outcome : [outcome as Value];
 
-/** Puts values in the place of the node's outputs; a reason where a graph output cannot move. */
-function settle(node: Node, values: readonly Value[]): string | null {
+/** Puts values in the place of the node's outputs; false where a graph output needs the node. */
+function settle(node: Node, values: readonly Value[]): boolean {
   const { graph } = node;
   const pairs = values
     .map((value, i) => ({ old: node.outputs[i], value }))
     .filter(({ old, value }) => old !== value);
-  const stuck = pairs.find(({ old, value }) => !graph.replaceable(old, value));
-  if (stuck) {
+  if (!pairs.every(({ old, value }) => graph.replaceable(old, value))) {
     for (const { value } of pairs) discard(value);
-    return `graph output ${stuck.old.name} must come from a node`;
+    return false;
   }
   for (const { old, value } of pairs) graph.replace(old, value);
   if (pairs.length > 0) sweepFrom(node);
-  return null;
+  return true;
 }
 
 function discard(value: Value): void {

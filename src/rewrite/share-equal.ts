@@ -1,5 +1,6 @@
 /** @file Equal nodes and equal constants become one. */
 import type { Attribute, Attributes } from "../ir/attribute.ts";
+import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { defineRule } from "./rule.ts";
@@ -58,13 +59,13 @@ function sameAttribute(a: Attribute, b: Attribute): boolean {
 
 export const shareConstants = defineRule({
   id: "share-constants",
-  doc: "two constants of the same type, shape and bytes -> one",
+  doc: "two constants of the same type, shape and bytes -> one (vectors of one repeated float stay apart)",
   sweep(graph) {
     const kept = new Map<string, Value[]>();
     const dropped: string[] = [];
     for (const value of [...graph.constants]) {
       const { tensor } = value;
-      if (!tensor || tensor.strings || value.uses.size === 0) continue;
+      if (!tensor || tensor.strings || value.uses.size === 0 || isFresh(tensor)) continue;
       const key = `${tensor.dtype} ${tensor.shape.join()}`;
       const group = kept.get(key) ?? [];
       const twin = group.find((other) => other.tensor && sameTensor(other.tensor, tensor));
@@ -79,6 +80,14 @@ export const shareConstants = defineRule({
     return dropped;
   },
 });
+
+/** Float vectors of one number (zero biases, unit scales) are equal by chance: training parts them. */
+function isFresh(tensor: Tensor): boolean {
+  if (tensor.size < 2 || dtypes[tensor.dtype].kind !== "float") return false;
+  const numbers = tensor.numbers();
+  for (let i = 1; i < tensor.size; i++) if (numbers[i] !== numbers[0]) return false;
+  return true;
+}
 
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a === b) return true;

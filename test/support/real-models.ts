@@ -84,17 +84,22 @@ export function feedsOf(shapes: RealModel["shapes"][number]): Feeds {
   return feeds;
 }
 
-/** Bars of random places and lengths: what text detectors answer to, where noise leaves them at 0. */
+/** Rows of letter-like strokes: what text detectors answer to, where noise leaves them at 0. */
 function strokes(shape: readonly number[], random: { float(): number }): Float32Array {
   const [n, c, h, w] = shape;
   const pixels = Float32Array.from({ length: n * c * h * w }, () => 0.9 + 0.1 * random.float());
-  for (let bar = 0; bar < (h * w) / 100; bar++) {
-    const [y, x] = [Math.floor(random.float() * h), Math.floor(random.float() * w)];
-    const along = random.float() < 0.5;
-    for (let i = 0; i < 8; i++) {
-      const [py, px] = along ? [y, x + i] : [y + i, x];
-      if (py >= h || px >= w) continue;
-      for (let plane = 0; plane < n * c; plane++) pixels[(plane * h + py) * w + px] = -0.8;
+  const line = Math.min(24, h);
+  const dot = (y: number, x: number): void => {
+    for (let plane = 0; plane < n * c && y < h && x < w; plane++) {
+      pixels[(plane * h + y) * w + x] = -0.8;
+    }
+  };
+  for (let top = 0; top < h; top += 2 * line) {
+    for (let left = 4; left < w - 4; left += 10) {
+      const [upright, bar] = [random.float() < 0.7, Math.floor(random.float() * line * 0.6)];
+      for (let i = 0; upright && i < line * 0.7; i++)
+        for (const x of [0, 1]) dot(top + 3 + i, left + x);
+      for (let i = 0; i < 7; i++) for (const y of [0, 1]) dot(top + 3 + bar + y, left + i);
     }
   }
   return pixels;
