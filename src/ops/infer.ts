@@ -32,7 +32,9 @@ function inferOne(node: Node, memo: KnownMemo): void {
     // A body may be inferred again with other types of its inputs.
     infer: (body) => inferGraph(body, new Map()),
   };
-  const shapes = inferRuleOf(node)?.(node, context) ?? [];
+  const rule = inferRuleOf(node);
+  if (!rule && node.domain !== "") return;
+  const shapes = rule?.(node, context) ?? [];
   for (const [i, output] of node.outputs.entries()) {
     if (output.opaqueType) continue;
     output.dtype = dtypeOf(node, i) ?? output.dtype;

@@ -3,6 +3,7 @@ import { TersorError } from "../../src/errors.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { Model } from "../../src/ir/model.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
+import { cast } from "../../src/ops/evaluate/cast.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { nodeCases, readCase } from "./node-cases.ts";
@@ -37,9 +38,9 @@ function distance(actual: Tensor, expected: Tensor): number {
   if (actual.strings || expected.strings) {
     return JSON.stringify(actual.strings) === JSON.stringify(expected.strings) ? 0 : Infinity;
   }
-  const [a, b] = [actual.numbers(), expected.numbers()];
+  const [a, b] = [actual, expected].map((x) => decoded(x).numbers());
   const isFloat = /float/.test(expected.dtype);
-  const relative = expected.dtype === "bfloat16" ? 1e-2 : 1e-3;
+  const relative = { bfloat16: 1e-2, float16: 2e-3 }[expected.dtype as string] ?? 1e-3;
   let worst = 0;
   for (let i = 0; i < b.length; i++) {
     if (Object.is(a[i], b[i]) || a[i] === b[i]) continue;
@@ -48,6 +49,11 @@ function distance(actual: Tensor, expected: Tensor): number {
     worst = Math.max(worst, Number.isNaN(error) ? Infinity : error);
   }
   return worst;
+}
+
+/** The 8- and 4-bit floats as numbers. */
+function decoded(x: Tensor): Tensor {
+  return /float[48]/.test(x.dtype) ? (cast(x, "float32") as Tensor) : x;
 }
 
 function tally(counts: Map<string, number>): string {

@@ -8,7 +8,8 @@ import { rawTensor, type Tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { readTensor } from "../../src/onnx/tensor-proto.ts";
 
-const root = "/usr/lib/python3/dist-packages/onnx/backend/test/data/node";
+const root =
+  process.env.ONNX_NODE_TESTS ?? "/usr/lib/python3/dist-packages/onnx/backend/test/data/node";
 
 export interface NodeCase {
   readonly name: string;

@@ -6,7 +6,7 @@ interface Format {
   readonly exponent: number;
   readonly mantissa: number;
   readonly bias: number;
-  /** Codes of the largest exponent that are not numbers: "ieee" all of them, "one" only the last. */
+  /** Codes that are not finite: IEEE's, the last one, minus zero, or none. */
   readonly special: "ieee" | "last" | "negative-zero" | "none";
 }
 
@@ -55,42 +55,43 @@ export function decodeFloat8(x: Tensor): Tensor {
 /** The nearest code, ties to the even one; beyond the largest: that one if `saturate`, else infinity or NaN. */
 export function encodeFloat8(x: Tensor, dtype: DType, saturate: boolean): Tensor {
   const format = formats[dtype] as Format;
-  const count = 1 << (format.exponent + format.mantissa);
-  const ladder = Array.from({ length: count }, (_, code) => decode(code, format));
-  const finite = ladder.filter(Number.isFinite);
-  const largest = finite.length - 1;
-  const codes = Array.from(x.numbers(), (value) =>
-    encode(value, format, finite, largest, count, saturate || format.special === "none"),
-  );
+  const codes = Array.from(x.numbers(), encoder(format, saturate));
   if (dtype !== "float4e2m1") return rawTensor(dtype, x.shape, Uint8Array.from(codes));
   const bytes = new Uint8Array(Math.ceil(codes.length / 2));
   for (const [i, code] of codes.entries()) bytes[i >> 1] |= code << (4 * (i & 1));
   return rawTensor(dtype, x.shape, bytes);
 }
 
-function encode(
-  value: number,
-  format: Format,
-  finite: readonly number[],
-  largest: number,
-  count: number,
-  saturate: boolean,
-): number {
-  const sign = value < 0 || Object.is(value, -0) ? count : 0;
-  const nan = format.special === "negative-zero" ? count : sign + count - 1;
-  if (Number.isNaN(value)) return format.special === "negative-zero" ? count : sign + count - 1;
-  const size = Math.abs(value);
-  const step = finite[largest] - finite[largest - 1];
-  if (size >= finite[largest] + step / 2 || size === Infinity) {
-    if (saturate && size !== Infinity) return sign + largest;
-    if (saturate) return sign + largest;
-    return format.special === "ieee" ? sign + largest + 1 : nan;
-  }
-  let code = finite.findIndex((number) => number >= size);
-  if (code < 0) code = largest;
-  if (code > 0) {
-    const [below, above] = [size - finite[code - 1], finite[code] - size];
-    if (below < above || (below === above && code % 2 === 1)) code--;
-  }
-  return code === 0 && format.special === "negative-zero" ? 0 : sign + code;
+function encoder(format: Format, saturate: boolean): (value: number) => number {
+  const { exponent, mantissa, special } = format;
+  const signBit = 1 << (exponent + mantissa);
+  const ladder = Array.from({ length: signBit }, (_, code) => decode(code, format));
+  const finite = ladder.filter(Number.isFinite);
+  const last = finite.length - 1;
+  const limit = finite[last] + (finite[last] - finite[last - 1]) / 2;
+  const infinity = special === "ieee" ? last + 1 : null;
+  // The format's one NaN, a quiet one, or (where there is none) minus zero as hardware gives.
+  const nan =
+    special === "last"
+      ? signBit - 1
+      : infinity === null
+        ? signBit
+        : infinity + (1 << (mantissa - 1));
+  return (value) => {
+    const sign = value < 0 || Object.is(value, -0) ? signBit : 0;
+    if (Number.isNaN(value)) return nan;
+    const size = Math.abs(value);
+    if (size >= limit) {
+      if (saturate || special === "none") return sign + last;
+      return infinity !== null ? sign + infinity : special === "last" ? sign + nan : nan;
+    }
+    const above = finite.findIndex((number) => number >= size);
+    const code = above < 0 ? last : above === 0 ? 0 : nearer(size, above, finite);
+    return code === 0 && special === "negative-zero" ? 0 : sign + code;
+  };
+}
+
+function nearer(size: number, above: number, finite: readonly number[]): number {
+  const [down, up] = [size - finite[above - 1], finite[above] - size];
+  return down < up || (down === up && above % 2 === 1) ? above - 1 : above;
 }

@@ -89,7 +89,7 @@ function tapsOf(x: number, axis: Axis, node: Node): Taps {
   for (let at = Math.ceil(x - reach); at <= Math.floor(x + reach); at++) {
     const weight = kernel((at - x) / stretch);
     const isOutside = at < 0 || at >= axis.input;
-    if (weight === 0 || (isOutside && (excludes || stretch > 1))) continue;
+    if (weight === 0 || (isOutside && excludes)) continue;
     taps.push({ at: clamp(at), weight });
     total += weight;
   }

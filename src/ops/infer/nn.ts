@@ -204,15 +204,18 @@ const col2Im: InferRule = (node, { known }) => {
   return [[x[0], mapDim(x[1], (dim) => dim / block.reduce((a, b) => a * b, 1)), ...image]];
 };
 
+/** One-sided: length / 2 + 1 bins forward, and from as many back to the even length. */
 const dft: InferRule = ofInput((shape, node, { known }) => {
+  const [isHalf, isInverse] = [node.int("onesided", 0) === 1, node.int("inverse", 0) === 1];
+  const last = isHalf && isInverse ? 1 : 2;
   const given = node.inputs[2] ? numbersOf(known(2))?.[0] : -2;
-  const last = node.int("inverse", 0) && node.int("onesided", 0) ? 1 : 2;
   if (given === undefined) return [...unknown(shape.length - 1), last];
   const axis = axisOf(given, shape.length);
-  const length = node.inputs[1] ? (known(1)?.elements[0] ?? null) : shape[axis];
-  const isHalf = node.int("onesided", 0) === 1 && node.int("inverse", 0) === 0;
-  const dim = isHalf ? mapDim(length, (size) => Math.floor(size / 2) + 1) : length;
-  return shape.with(axis, dim).with(-1, last);
+  const length = node.inputs[1] ? (known(1)?.elements[0] ?? null) : null;
+  const natural = isHalf && isInverse ? mapDim(shape[axis], (bins) => 2 * (bins - 1)) : shape[axis];
+  const size = node.inputs[1] ? length : natural;
+  const bins = isHalf && !isInverse ? mapDim(size, (n) => Math.floor(n / 2) + 1) : size;
+  return shape.with(axis, bins).with(-1, last);
 });
 
 const stft: InferRule = ofInput((signal, node, { known }) => {
