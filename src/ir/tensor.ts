@@ -123,6 +123,7 @@ function encode(dtype: DType, values: TypedArray | readonly number[]): Uint8Arra
 const converters: { [K in DType]?: (x: number | bigint) => number | bigint } = {
   float16: (x) => toFloat16(Number(x)),
   bfloat16: (x) => toBfloat16(Number(x)),
+  uint32: (x) => Number(x),
   int64: toInt64,
   uint64: (x) => BigInt.asUintN(64, typeof x === "bigint" ? x : BigInt(Math.trunc(x))),
 };

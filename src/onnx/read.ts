@@ -99,7 +99,8 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   );
   const imports = importsOf(proto.opsetImport);
   const opset = imports.get("") ?? OPSET;
-  const domains = new Map([...imports].filter(([domain]) => domain !== ""));
+  const inlinedDomains = new Set(["", ...proto.functions.map(({ domain }) => domain)]);
+  const domains = new Map([...imports].filter(([domain]) => !inlinedDomains.has(domain)));
   const reject = (why: string): Error => fail(errors.notAModel(where, why));
   const active: string[] = [];
   /** Imports of the functions being inlined, innermost last. */
@@ -256,7 +257,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
 }
 
 /** The most nodes that functions may unfold to. */
-const maxInlined = 1_000_000;
+const maxInlined = 200_000;
 
 function importsOf(imports: ModelProto["opsetImport"]): Map<string, number> {
   return new Map(
