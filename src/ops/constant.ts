@@ -39,18 +39,22 @@ export function isConstantExpression(value: Value): boolean {
 export function constantValue(value: Value): Tensor | null {
   if (value.tensor) return value.tensor;
   if (!isConstantExpression(value)) return null;
-  const done = new Map<Node, readonly Tensor[] | null>();
-  const tensorOf = (input: Value): Tensor | null => {
-    if (input.tensor) return input.tensor;
-    const node = input.producer as Node;
-    let outputs = done.get(node);
-    if (outputs === undefined) {
-      const inputs = node.inputs.map((read) => read && tensorOf(read));
-      const isComplete = inputs.every((tensor, i) => tensor !== null || node.inputs[i] === null);
-      outputs = isComplete ? evaluateNode(node, inputs) : null;
-      done.set(node, outputs);
+  const known = new Map<Value, Tensor | null>();
+  const tensorOf = (input: Value): Tensor | null => input.tensor ?? known.get(input) ?? null;
+  // A stack of its own: chains may be thousands of nodes long.
+  const stack = [value.producer as Node];
+  for (let node = stack.at(-1); node; node = stack.at(-1)) {
+    const waiting = node.inputs.filter((input) => input && !input.tensor && !known.has(input));
+    if (waiting.length > 0) {
+      for (const input of waiting) stack.push(input?.producer as Node);
+      continue;
     }
-    return outputs?.[node.outputs.indexOf(input)] ?? null;
-  };
+    stack.pop();
+    if (known.has(node.output)) continue;
+    const inputs = node.inputs.map((input) => input && tensorOf(input));
+    const isComplete = inputs.every((tensor, i) => tensor !== null || node.inputs[i] === null);
+    const outputs = isComplete ? evaluateNode(node, inputs) : null;
+    for (const [i, output] of node.outputs.entries()) known.set(output, outputs?.[i] ?? null);
+  }
   return tensorOf(value);
 }

@@ -1,8 +1,8 @@
 /** @file The slow reference: what each operator computes, in float64, rounded once per node. */
-import { errors, fail } from "../errors.ts";
+import { errors, fail, TersorError } from "../errors.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import type { EvaluateContext } from "./evaluate/elements.ts";
+import type { EvaluateContext, EvaluateRule } from "./evaluate/elements.ts";
 import { evaluateRuleOf } from "./evaluate/rules.ts";
 import { schemaOf } from "./schema.ts";
 
@@ -31,9 +31,25 @@ export function evaluateNode(
       throw fail(errors.badOperands(node.name, `${node.op} needs its input "${port.name}"`));
     }
   }
-  const outputs = rule(inputs as readonly Tensor[], node, context);
+  const outputs = apply(rule, inputs as readonly Tensor[], node, context);
   if (!outputs) return null;
   return Array.isArray(outputs) ? [...outputs] : [outputs as Tensor];
+}
+
+/** Rules take inputs that fit for granted: where that makes them stumble, the model is to blame. */
+function apply(
+  rule: EvaluateRule,
+  inputs: readonly Tensor[],
+  node: Node,
+  context: EvaluateContext,
+): ReturnType<EvaluateRule> {
+  try {
+    return rule(inputs, node, context);
+  } catch (cause) {
+    if (cause instanceof TersorError) throw cause;
+    const shapes = inputs.map((x) => (x ? `${x.dtype}[${x.shape}]` : "-")).join(", ");
+    throw fail(errors.badOperands(node.name, `${node.op} does not fit inputs ${shapes}`), cause);
+  }
 }
 
 /**

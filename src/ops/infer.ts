@@ -1,7 +1,7 @@
 /** @file Types of all values: element types and shapes, through bodies, with the sizes that flow as data. */
 import type { Dim, Graph, Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
-import type { InferContext, Shape } from "./infer/dims.ts";
+import type { InferContext, InferRule, Shape } from "./infer/dims.ts";
 import { dtypeOf } from "./infer/dtypes.ts";
 import { type KnownMemo, knownOf } from "./infer/known.ts";
 import { inferRuleOf } from "./infer/rules.ts";
@@ -34,11 +34,20 @@ function inferOne(node: Node, memo: KnownMemo): void {
   };
   const rule = inferRuleOf(node);
   if (!rule && node.domain !== "") return;
-  const shapes = rule?.(node, context) ?? [];
+  const shapes = rule ? shapesOf(rule, node, context) : [];
   for (const [i, output] of node.outputs.entries()) {
     if (output.opaqueType) continue;
     output.dtype = dtypeOf(node, i) ?? output.dtype;
     output.shape = refine(shapes[i] ?? null, output);
+  }
+}
+
+/** Where inputs do not fit a rule stumbles: verifying says so, here the shapes are not known. */
+function shapesOf(rule: InferRule, node: Node, context: InferContext): ReturnType<InferRule> {
+  try {
+    return rule(node, context);
+  } catch {
+    return [];
   }
 }
 

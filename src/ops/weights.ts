@@ -79,7 +79,10 @@ const roles: Readonly<Record<string, RoleRule>> = {
   "com.microsoft:MatMulNBits": at("linear", { 1: [0, 1] }),
 };
 
-/** What input `index` is if a weight is fed there, constant or not; null: no place for a weight. */
+/**
+ * What input `index` is if a weight is fed there, constant or not; null: no place for a weight.
+ * Operands of products need a known rank: infer first.
+ */
 export function weightRole(node: Node, index: number): WeightRole | null {
   const key = node.domain ? `${node.domain}:${node.op}` : node.op;
   return (Object.hasOwn(roles, key) && node.inputs[index] && roles[key](node, index)) || null;

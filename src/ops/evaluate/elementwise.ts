@@ -126,15 +126,17 @@ const bitShift: EvaluateRule = (inputs, node, context) => {
 
 /** fmod = 1 takes the sign of the dividend (C), otherwise of the divisor (Python). */
 const mod: EvaluateRule = (inputs, node, context) => {
-  const rule = node.int("fmod", 0)
-    ? binary(
-        (a, b) => a % b,
-        (a, b) => (b === 0n ? 0n : a % b),
-      )
-    : binary(
-        (a, b) => a - b * Math.floor(a / b),
-        (a, b) => (b === 0n ? 0n : ((a % b) + b) % b),
-      );
+  const isC = node.int("fmod", 0) === 1;
+  const rule = binary(
+    (a, b) => {
+      const rest = a % b;
+      return !isC && rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
+    },
+    (a, b) => {
+      const rest = b === 0n ? 0n : a % b;
+      return !isC && rest !== 0n && rest < 0n !== b < 0n ? rest + b : rest;
+    },
+  );
   return rule(inputs, node, context);
 };
 
