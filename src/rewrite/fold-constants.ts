@@ -1,4 +1,5 @@
 /** @file Nodes that read only constants become constants, unless that makes the file larger. */
+import { TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { evaluateNode } from "../ops/evaluate.ts";
@@ -21,10 +22,8 @@ export const foldConstants = defineRule({
     if (!inputs.every((input) => !input || input.tensor)) return null;
     // A first guess before anything is computed: shapes are known where inference has been.
     if (boundBytes(node) > freedBytes(node) + nodeBytes) return null;
-    const results = evaluateNode(
-      node,
-      inputs.map((input) => input?.tensor ?? null),
-    );
+    const results = compute(node);
+    if (typeof results === "string") return results;
     if (!results) return null;
     const bytes = results.reduce((sum, result) => sum + result.byteLength, 0);
     if (bytes > freedBytes(node) + nodeBytes) return null;
@@ -35,6 +34,20 @@ export const foldConstants = defineRule({
   },
 });
 
+/** Operands that do not fit stay: the node may be in a branch that is never taken. */
+function compute(node: Node): Tensor[] | string | null {
+  try {
+    return evaluateNode(
+      node,
+      node.inputs.map((input) => input?.tensor ?? null),
+    );
+  } catch (cause) {
+    if (cause instanceof TersorError) return cause.what;
+    throw cause;
+  }
+}
+
+/** At least a byte for each element, as far as the shape is known. */
 function boundBytes(node: Node): number {
   const { shape } = node.output;
   if (!shape?.every((dim) => typeof dim === "number")) return 0;

@@ -1,31 +1,11 @@
-/** @file Linear nodes, y = W x + b per channel: how scales and shifts of channels go into W and b. */
+/** @file The linear operators: Conv, ConvTranspose, Gemm, MatMul with its bias, BatchNormalization. */
 import type { Node, Value } from "../ir/graph.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
-import {
-  affineInput,
-  at,
-  type Channels,
-  every,
-  isAll,
-  type PerChannel,
-  perChannel,
-} from "./affine.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { affineInput, at, type Channels, every, type PerChannel, perChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
+import { fromParts, type Layout, type Linear, overflow, setConstantInput } from "./linear-parts.ts";
 
-/** A node whose constants can take in scales and shifts of its channels. All checks, then the edits. */
-export interface Linear {
-  readonly node: Node;
-  /** Where the result is read: the node's output, or that of the Add that is a MatMul's bias. */
-  readonly output: Value;
-  readonly inputs: Channels;
-  readonly outputs: Channels;
-  /** y -> scale y + shift. Gives the reason where it cannot; then nothing is changed. */
-  absorbOutput(scale: PerChannel, shift: PerChannel): string | null;
-  /** x -> scale x + shift. Likewise. */
-  absorbInput(scale: PerChannel, shift: PerChannel): string | null;
-  /** Whether absorbInput would succeed. */
-  checkInput(scale: PerChannel, shift: PerChannel): string | null;
-}
+export type { Linear } from "./linear-parts.ts";
 
 /** The linear node that makes `value`, or null. */
 export function linearMaking(value: Value): Linear | null {
@@ -56,110 +36,6 @@ const forms: Readonly<Record<string, (node: Node) => Linear | null>> = {
   MatMul: matMul,
   BatchNormalization: batchNorm,
 };
-
-/** Where an element of W sits: its output channel and its input channel. */
-interface Layout {
-  out(index: number): number;
-  in(index: number): number;
-}
-
-interface Parts {
-  readonly node: Node;
-  readonly output: Value;
-  readonly inputs: Channels;
-  readonly outputs: Channels;
-  readonly layout: Layout;
-  /** Why a shift of the input is no shift of the output; null where it is one. */
-  readonly noShift: string | null;
-  /** The bias as it is added: zero where absent, a reason where it has no such form. */
-  readonly bias: PerChannel | string;
-  /** Why an absent bias cannot be given. */
-  readonly noBias?: string | null;
-  setBias(bias: PerChannel): void;
-  /** Factor between W as stored and as used (Gemm's alpha). */
-  readonly alpha?: number;
-}
-
-function fromParts(parts: Parts): Linear {
-  const { node, layout, noShift, alpha = 1 } = parts;
-  const weight = node.inputs[1] as Value;
-
-  function checkWeight(): string | null {
-    if (!weight.tensor) return `the weights of ${node.name} are computed, not stored`;
-    if (!isFoldable(weight.tensor)) return `the weights of ${node.name} are ${weight.tensor.dtype}`;
-    return otherReaders(weight, node) && `the weights of ${node.name} are shared`;
-  }
-
-  /** W with channels of one side scaled; null where a number overflows. */
-  function scaled(scale: PerChannel, side: "in" | "out"): Tensor | null {
-    const { dtype, shape } = weight.tensor as Tensor;
-    const from = (weight.tensor as Tensor).data() as Float32Array;
-    const to = new (from.constructor as Float32ArrayConstructor)(from.length);
-    const channel = layout[side];
-    for (let i = 0; i < from.length; i++) to[i] = from[i] * at(scale, channel(i));
-    return to.every(Number.isFinite) ? tensor(dtype, shape, to) : null;
-  }
-
-  function shiftedBias(shift: PerChannel): Float64Array {
-    const W = (weight.tensor as Tensor).numbers();
-    const { bias, outputs } = parts;
-    const sums = Float64Array.from({ length: outputs.count }, (_, m) => at(bias as PerChannel, m));
-    for (let i = 0; i < W.length; i++)
-      sums[layout.out(i)] += alpha * W[i] * at(shift, layout.in(i));
-    return sums;
-  }
-
-  function checkInput(scale: PerChannel, shift: PerChannel): string | null {
-    const blocked = checkWeight();
-    if (blocked) return blocked;
-    if (!every(scale, Number.isFinite) || !every(shift, Number.isFinite)) return overflow(node);
-    if (!isAll(scale, 1) && !scaled(scale, "in")) return overflow(node);
-    if (isAll(shift, 0)) return null;
-    return noShift ?? parts.noBias ?? (typeof parts.bias === "string" ? parts.bias : null);
-  }
-
-  const setWeight = (W: Tensor): void => {
-    node.setInput(1, node.graph.addConstant(weight.name, W));
-  };
-
-  return {
-    node,
-    output: parts.output,
-    inputs: parts.inputs,
-    outputs: parts.outputs,
-    checkInput,
-    absorbInput(scale, shift) {
-      const blocked = checkInput(scale, shift);
-      if (blocked) return blocked;
-      const W = isAll(scale, 1) ? weight.tensor : scaled(scale, "in");
-      if (!W) return overflow(node);
-      if (!isAll(shift, 0)) parts.setBias(shiftedBias(shift));
-      if (W !== weight.tensor) setWeight(W);
-      return null;
-    },
-    absorbOutput(scale, shift) {
-      const { bias } = parts;
-      const keepsWeight = isAll(scale, 1);
-      const blocked =
-        (keepsWeight ? null : checkWeight()) ??
-        (typeof bias === "string" ? bias : null) ??
-        (isAll(shift, 0) ? null : (parts.noBias ?? null));
-      if (blocked) return blocked;
-      if (!every(scale, Number.isFinite) || !every(shift, Number.isFinite)) return overflow(node);
-      const W = keepsWeight ? weight.tensor : scaled(scale, "out");
-      if (!keepsWeight && !W) return overflow(node);
-      const moved = Float64Array.from(
-        { length: parts.outputs.count },
-        (_, m) => at(bias as PerChannel, m) * at(scale, m) + at(shift, m),
-      );
-      if (bias !== 0 || !isAll(shift, 0)) parts.setBias(moved);
-      if (W && W !== weight.tensor) setWeight(W);
-      return null;
-    },
-  };
-}
-
-const overflow = (node: Node): string => `a weight of ${node.name} would overflow`;
 
 /** W [M, C/group, kernel]; transposed: [C, M/group, kernel]. */
 function convolution(node: Node, transposed: boolean): Linear | null {
@@ -319,19 +195,6 @@ function vectorBias(node: Node, index: number): PerChannel | string {
 
 function scaleBy(v: PerChannel, factor: number): PerChannel {
   return typeof v === "number" ? v * factor : v.map((x) => x * factor);
-}
-
-function setConstantInput(
-  node: Node,
-  index: number,
-  values: PerChannel,
-  shape: readonly number[],
-  dtype = (node.inputs[index] ?? node.inputs[1])?.dtype ?? "float32",
-): void {
-  const name = node.inputs[index]?.name ?? `${node.name}/bias`;
-  const count = shape.reduce((product, dim) => product * dim, 1);
-  const numbers = Array.from({ length: count }, (_, c) => at(values, c));
-  node.setInput(index, node.graph.addConstant(name, tensor(dtype, shape, numbers)));
 }
 
 function numericShape(value: Value | null | undefined): readonly number[] | null {

@@ -67,7 +67,10 @@ function feedsFor(graph: Graph): Feeds {
   const feed = ({ dtype, shape }: Value): Tensor => {
     const dims = shape?.map((dim) => (typeof dim === "number" ? dim : dim === "N" ? 2 : 5)) ?? [];
     const size = dims.reduce((product, dim) => product * dim, 1);
-    const value = dtype === "float32" ? () => 3 * random.normal() : () => random.int(2);
+    const value =
+      dtype === "float32"
+        ? () => 3 * random.normal()
+        : () => (dtype === "bool" ? 1 : random.int(2));
     return tensor(dtype ?? "float32", dims, Array.from({ length: size }, value));
   };
   return Object.fromEntries(graph.inputs.map((input) => [input.name, feed(input)]));
