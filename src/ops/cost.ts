@@ -4,6 +4,7 @@ import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantExpressions, constantValue } from "./constant.ts";
 import { parseEinsum } from "./einsum.ts";
+import { inferRuleOf } from "./infer/rules.ts";
 import { bindDims, type Dims } from "./infer.ts";
 import { schemaOf } from "./schema.ts";
 import { weightRole } from "./weights.ts";
@@ -134,7 +135,8 @@ export function macsOf(node: Node): number | null {
   if (bodies.includes(null)) return null;
   const dearest = Math.max(0, ...(bodies as number[]));
   if (node.op === "Loop" || node.op === "Scan") return dearest === 0 ? 0 : null;
-  return node.domain === "" && schemaOf(node.op) ? dearest : null;
+  const isKnown = inferRuleOf(node) !== null || (node.domain === "" && schemaOf(node.op));
+  return isKnown ? dearest : null;
 }
 
 function macsOfGraph(graph: Graph): number | null {
@@ -165,6 +167,7 @@ const parameterInputs: Readonly<Record<string, readonly number[] | undefined>> =
   Range: [],
   Resize: [],
   RoiAlign: [],
+  "com.microsoft:GatherBlockQuantized": [0],
   "com.microsoft:MatMulNBits": [1, 5],
 };
 
@@ -172,11 +175,15 @@ const parameterInputs: Readonly<Record<string, readonly number[] | undefined>> =
 function paramsOf(node: Node, index: number, value: Value): number {
   const listed = parameterInputs[keyOf(node)];
   if (listed && !listed.includes(index)) return 0;
+  const { dtype, shape } = typeOf(value);
+  const size = product(...shape) ?? 0;
+  // Several codes share a byte.
   if (keyOf(node) === "com.microsoft:MatMulNBits" && index === 1) {
     return node.int("K", 0) * node.int("N", 0);
   }
-  const { dtype, shape } = typeOf(value);
-  const size = product(...shape) ?? 0;
+  if (keyOf(node) === "com.microsoft:GatherBlockQuantized" && dtype === "uint8") {
+    return size * (8 / node.int("bits", 4));
+  }
   const isFloat =
     dtype === "float32" || dtype === "float16" || dtype === "bfloat16" || dtype === "float64";
   if (listed || weightRole(node, index)) return size;

@@ -76,6 +76,7 @@ const roles: Readonly<Record<string, RoleRule>> = {
   GRU: recurrent,
   LSTM: recurrent,
   RNN: recurrent,
+  "com.microsoft:GatherBlockQuantized": at("embedding", { 0: [1, 0] }),
   "com.microsoft:MatMulNBits": at("linear", { 1: [0, 1] }),
 };
 

@@ -6,6 +6,7 @@ import { tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
 import { costModel } from "../../src/ops/cost.ts";
+import { bindDims } from "../../src/ops/infer.ts";
 import { assets } from "../support/assets.ts";
 
 function zeros(g: Builder, ...shape: number[]) {
@@ -118,6 +119,24 @@ test("an If costs its dearer branch, an unknown operator is not known", () => {
   expect(costModel(m).macs).toBe(4 * 8 * 5);
   graph.setOutputs([graph.add("Mystery", [node.output], { domain: "example" }).output]);
   expect(costModel(m).macs).toBe(null);
+});
+
+test("an embedding in 4-bit blocks: two codes per byte", () => {
+  const { graph, g, model: m } = model({});
+  const ids = graph.addInput("ids", "int64", ["T"]);
+  const codes = g.constant(new Uint8Array(7 * 16), { dtype: "uint8", shape: [7, 16] });
+  const [rows] = g.many("GatherBlockQuantized", [codes, ids, zeros(g, 7, 2)], {
+    outputs: 1,
+    domain: "com.microsoft",
+    attributes: { gather_axis: 0, quantize_axis: 1, block_size: 16, bits: 4 },
+  });
+  graph.setOutputs([rows]);
+  const bound = bindDims(m, { T: 5 });
+  expect([bound.graph.outputs[0].dtype, bound.graph.outputs[0].shape]).toEqual([
+    "float32",
+    [5, 32],
+  ]);
+  expect(costModel(m)).toMatchObject({ macs: 0, params: 7 * 32 });
 });
 
 test("parameters do not depend on inference having run", () => {

@@ -16,6 +16,7 @@ import {
   product,
   stridesOf,
 } from "./elements.ts";
+import { groupsAlong } from "./reduce.ts";
 
 const constantOfShape: EvaluateRule = ([shape], node) => {
   const value = node.attributes.value;
@@ -45,24 +46,37 @@ const eyeLike: EvaluateRule = ([x], node) => {
 /** Running sum along an axis; exclusive leaves the own element out, reverse runs from the end. */
 const cumSum: EvaluateRule = ([x, given], node) => {
   const axis = axisOf(Number(given.numbers()[0]), x.shape.length);
-  const [isExclusive, isReverse] = [node.int("exclusive", 0) === 1, node.int("reverse", 0) === 1];
-  const big = isBig(x.dtype);
-  const from = (big ? bigints(x) : x.numbers()) as ArrayLike<number>;
-  const step = stridesOf(x.shape)[axis];
-  const dim = x.shape[axis];
-  const sums = (big ? new BigInt64Array(x.size) : new Float64Array(x.size)) as Float64Array;
-  eachCoordinate(x.shape.with(axis, 1), (at) => {
-    const start = at.reduce((sum, c, i) => sum + c * stridesOf(x.shape)[i], 0);
-    let sum = (big ? 0n : 0) as number;
-    for (let k = 0; k < dim; k++) {
-      const i = start + (isReverse ? dim - 1 - k : k) * step;
-      const before = sum;
-      sum += from[i];
-      sums[i] = isExclusive ? before : sum;
-    }
-  });
-  return big ? asTensor(x.dtype, x.shape, sums) : tensor(x.dtype, x.shape, sums);
+  const isReverse = node.int("reverse", 0) === 1;
+  const { groups } = groupsAlong(x.shape, [axis], true);
+  const runs = isReverse ? groups.map((group) => group.toReversed()) : groups;
+  const isExclusive = node.int("exclusive", 0) === 1;
+  if (!isBig(x.dtype)) {
+    const sums = new Float64Array(x.size);
+    accumulate(x.numbers(), sums, runs, isExclusive, 0, (a, b) => a + b);
+    return tensor(x.dtype, x.shape, sums);
+  }
+  const sums = new BigInt64Array(x.size);
+  accumulate(bigints(x), sums, runs, isExclusive, 0n, (a, b) => a + b);
+  return asTensor(x.dtype, x.shape, sums);
 };
+
+function accumulate<T>(
+  from: ArrayLike<T>,
+  to: { [index: number]: T },
+  runs: readonly Int32Array[],
+  isExclusive: boolean,
+  zero: T,
+  add: (a: T, b: T) => T,
+): void {
+  for (const run of runs) {
+    let sum = zero;
+    for (const i of run) {
+      const after = add(sum, from[i]);
+      to[i] = isExclusive ? sum : after;
+      sum = after;
+    }
+  }
+}
 
 /** Coordinates of the elements that are not zero, one column each. */
 const nonZero: EvaluateRule = ([x]) => {

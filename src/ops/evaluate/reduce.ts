@@ -57,7 +57,7 @@ function reduce(fold: Fold, big?: (values: readonly bigint[]) => bigint): Evalua
       return asTensor(
         x.dtype,
         shape,
-        BigInt64Array.from(groups, (group) => big(Array.from(group, (i) => values[i]))) as never,
+        BigInt64Array.from(groups, (group) => big(Array.from(group, (i) => values[i]))),
       );
     }
     const values = x.numbers();

@@ -1,5 +1,5 @@
 /** @file Shapes of the com.microsoft operators that tersor writes. */
-import { type InferRule, ofInput, sameShape, shapeOf } from "./dims.ts";
+import { type InferRule, mapDim, ofInput, sameShape, shapeOf } from "./dims.ts";
 import { matMulShape } from "./nn.ts";
 
 /** A [..., K] by a packed [N, K]. */
@@ -15,9 +15,19 @@ const fusedMatMul: InferRule = (node) => {
   return [matMulShape(a, b)];
 };
 
+/** Data [vocabulary, width] in blocks along the width; two 4-bit codes per byte if it is uint8. */
+const gatherBlockQuantized: InferRule = (node) => {
+  const [data, index] = [shapeOf(node, 0), shapeOf(node, 1)];
+  if (!data || !index) return [null];
+  const perByte = node.inputs[0]?.dtype === "uint8" ? 8 / node.int("bits", 4) : 1;
+  const last = mapDim(data.at(-1), (bytes) => bytes * perByte);
+  return [data.with(-1, last).toSpliced(node.int("gather_axis", 0), 1, ...index)];
+};
+
 export const inferContrib: Readonly<Record<string, InferRule>> = {
   FastGelu: sameShape,
   FusedMatMul: fusedMatMul,
+  GatherBlockQuantized: gatherBlockQuantized,
   Gelu: sameShape,
   MatMulNBits: matMulNBits,
   QuickGelu: sameShape,

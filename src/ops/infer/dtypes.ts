@@ -52,9 +52,9 @@ const rules: { readonly [K in OpName]?: DTypeRule } = {
 };
 const table: Readonly<Record<string, DTypeRule | undefined>> = rules;
 
-/** Null: unknown. Operators of other domains keep their first input's type. */
+/** Null: unknown. Operators of other domains keep their first input's type, or their scale's. */
 export function dtypeOf(node: Node, output: number): DType | null {
-  if (node.domain !== "") return ofInput(node, 0);
+  if (node.domain !== "") return ofInput(node, node.op === "GatherBlockQuantized" ? 2 : 0);
   const schema = schemaOf(node.op);
   const port = schema && portAt(schema.outputs, output);
   if (!schema || !port) return null;
