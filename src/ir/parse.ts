@@ -10,6 +10,7 @@ import { dtypeOfName, isPrintable, quote } from "./text.ts";
 
 /**
  * Reads a model as `printModel` and onnx.printer write it: no functions, sequences or elided tensors.
+ * 16-bit floats are decimals with a point, which onnx.parser refuses: there they are bit patterns.
  * Beyond ONNX, `float[8,4] w = random(3)` fills a tensor with seeded normal values over the square
  * root of the elements per row. Node order is execution order; operator sets are taken as they are.
  * Throws TersorError "bad-text" with line and column.
@@ -264,6 +265,11 @@ function parseElements(scan: Scanner, { dtype, shape }: Type): Tensor {
   if (dtypes[dtype].kind !== "float") {
     const wrong = elements.find((element) => !integer.test(element));
     if (wrong !== undefined) throw scan.reject(`${wrong} is not a whole number`);
+  }
+  if (dtypes[dtype].bits === 16 && dtypes[dtype].kind === "float") {
+    // onnx.parser takes whole numbers there for bit patterns: nobody should read 1 as 6e-8.
+    const bare = elements.find((element) => integer.test(element));
+    if (bare !== undefined) throw scan.reject(`${dtype} values have a point, as in ${bare}.0`);
   }
   if (dtype === "int64") return tensor(dtype, dims, BigInt64Array.from(elements.map(BigInt)));
   if (dtype === "uint64") return tensor(dtype, dims, BigUint64Array.from(elements.map(BigInt)));

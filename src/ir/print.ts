@@ -1,5 +1,6 @@
 /** @file Model -> ONNX's text form, as onnx.printer writes it: for people, and for golden tests. */
 import type { Attribute } from "./attribute.ts";
+import { dtypes } from "./dtype.ts";
 import type { Dim, Graph, Node, Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { assignNames } from "./names.ts";
@@ -123,8 +124,9 @@ function elementTexts(tensor: Tensor): string[] {
     return Array.from(tensor.data() as BigInt64Array, String);
   }
   const numbers = Array.from(tensor.numbers());
+  if (dtypes[dtype].kind !== "float") return numbers.map(String);
   if (dtype === "float64") return numbers.map((x) => specials(x) ?? String(x));
-  return numbers.map((x) => floatText(x, false));
+  return numbers.map((x) => floatText(x, dtype !== "float32"));
 }
 
 /** No brackets for a scalar, empty ones for an unknown rank. */

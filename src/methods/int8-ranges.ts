@@ -3,10 +3,11 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts";
+import type { QuantParams } from "../numeric/quantize.ts";
 import { createHistogram } from "../numeric/sketch.ts";
 import { type ChannelMeans, channelMeans } from "./bias-correction.ts";
-import type { Int8Layer, Plan } from "./int8-plan.ts";
-import type { Context } from "./method.ts";
+import { type Int8Layer, type Plan, rootOf } from "./int8-plan.ts";
+import type { Observe } from "./method.ts";
 
 /** What is known of one activation. */
 export interface ActivationRange {
@@ -48,40 +49,43 @@ function sampled(values: Float32Array): Float32Array {
   return sample;
 }
 
-export interface Observed {
-  readonly ranges: ReadonlyMap<Value, ActivationRange>;
-  /** By layer: mean of its input per channel; empty when not wanted. */
-  readonly means: ReadonlyMap<Node, ChannelMeans>;
+/** The whole calibration data once. */
+export async function observeRanges(
+  model: Model,
+  plan: Plan,
+  observe: Observe,
+): Promise<Map<Value, ActivationRange>> {
+  const ranges = new Map([...plan.values.keys()].map((value) => [value, activationRange()]));
+  await observe(model, [...ranges.keys()], (value, batch) =>
+    ranges.get(value)?.add(batch.floats()),
+  );
+  return ranges;
 }
 
 /** A mean over this many records is close enough to correct a bias by. */
 const MEAN_RECORDS = 64;
 
-export async function observeRanges(
+/** Each layer's input before and after rounding, mean per channel. */
+export async function observeMeans(
   model: Model,
   plan: Plan,
-  wantMeans: boolean,
-  context: Context,
-): Promise<Observed> {
-  if (!context.observe) throw new Error("quantize-int8 was applied without calibration data");
-  const ranges = new Map([...plan.values.keys()].map((value) => [value, activationRange()]));
+  params: ReadonlyMap<Value, QuantParams>,
+  observe: Observe,
+): Promise<Map<Node, ChannelMeans>> {
   const means = new Map<Node, ChannelMeans>();
   const readers = new Map<Value, Int8Layer[]>();
-  for (const layer of wantMeans ? plan.layers : []) {
+  for (const layer of plan.layers) {
     const input = layer.node.inputs[layer.inputIndex] as Value;
-    means.set(layer.node, channelMeans());
+    const rounding = params.get(rootOf(input));
+    if (!rounding) continue;
+    means.set(layer.node, channelMeans(rounding));
     readers.set(input, [...(readers.get(input) ?? []), layer]);
   }
-  const records = new Map<Value, number>();
   const collect = (value: Value, batch: Tensor): void => {
-    ranges.get(value)?.add(batch.floats());
-    const seen = records.get(value) ?? 0;
-    if (seen >= MEAN_RECORDS) return;
-    records.set(value, seen + (batch.shape[0] ?? 1));
     for (const { node } of readers.get(value) ?? []) {
       means.get(node)?.add(batch, node.op === "Conv" ? 1 : -1);
     }
   };
-  await context.observe(model, [...new Set([...ranges.keys(), ...readers.keys()])], collect);
-  return { ranges, means };
+  await observe(model, [...readers.keys()], collect, MEAN_RECORDS);
+  return means;
 }

@@ -30,7 +30,7 @@ export interface Context {
   progress(done: number, total: number): Promise<void>;
   /**
    * Runs the calibration records through `model` and hands over each wanted value, batch by batch
-   * (nothing is kept). Null without calibration data.
+   * (nothing is kept), all of them or about `records`. Null without calibration data.
    */
   readonly observe: Observe | null;
 }
@@ -39,6 +39,7 @@ export type Observe = (
   model: Model,
   values: readonly Value[],
   collect: (value: Value, batch: Tensor) => void,
+  records?: number,
 ) => Promise<void>;
 
 export interface Method<S extends z.ZodObject = z.ZodObject> {

@@ -8,8 +8,9 @@ import { biasOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
 import { readWeight } from "../weights/read.ts";
 import { type ChannelMeans, correctBias } from "./bias-correction.ts";
+import { equalize } from "./equalize.ts";
 import { type Plan, planInt8 } from "./int8-plan.ts";
-import { type ActivationRange, observeRanges } from "./int8-ranges.ts";
+import { observeMeans, observeRanges } from "./int8-ranges.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { siteOptions } from "./sites.ts";
 
@@ -48,6 +49,9 @@ const options = z.object({
     description:
       "Takes the mean output error of rounded weights out of the bias (arXiv 1906.04721).",
   }),
+  equalize: z.boolean().default(true).meta({
+    description: "Moves scales between layers first, so that all channels use the 8 bits.",
+  }),
   reduceRange: z.boolean().default(false).meta({
     description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
   }),
@@ -71,16 +75,24 @@ export const quantizeInt8 = defineMethod({
       context,
     );
     if (plan.layers.length === 0) return;
-    const { ranges, means } = await observeRanges(model, plan, options.correctBias, context);
-    quantizeWeights(plan, means, options, context);
+    const { observe } = context;
+    if (!observe) throw new Error("quantize-int8 was applied without calibration data");
+    if (options.equalize) await equalize(model, plan, observe);
     const calibrator: Calibrator =
       options.calibrator === "percentile"
         ? { kind: "percentile", percentile: options.percentile }
         : { kind: options.calibrator };
+    const params = new Map<Value, QuantParams>();
+    for (const [value, range] of await observeRanges(model, plan, observe)) {
+      const { min, max } = range.range(calibrator);
+      params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
+    }
+    const means = options.correctBias
+      ? await observeMeans(model, plan, params, observe)
+      : new Map();
+    quantizeWeights(plan, means, options, context);
     for (const [value, { absorbed }] of plan.values) {
-      const { min, max } = (ranges.get(value) as ActivationRange).range(calibrator);
-      const params = quantParams(min, max, { bits: 8, signed: false, symmetric: false });
-      roundActivation(value, absorbed, params, plan);
+      roundActivation(value, absorbed, params.get(value) as QuantParams, plan);
     }
   },
 });

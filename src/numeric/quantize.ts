@@ -159,7 +159,10 @@ function quantizeGroups(
     }
     const cover = quantParams(min, max, { bits, signed: true, symmetric });
     const params =
-      search === "mse" ? leastSquares(members, cover, min, max, bits, symmetric) : cover;
+      search === "mse"
+        ? (exactGrid(members, cover, bits, symmetric) ??
+          leastSquares(members, cover, min, max, bits, symmetric))
+        : cover;
     const levels = new Int8Array(members.length);
     quantizeInto(levels, members, params.scale, params.zeroPoint, least, greatest);
     scales[group] = params.scale;
@@ -170,6 +173,31 @@ function quantizeGroups(
     });
   }
   return { q, scales, zeroPoints, axis, block };
+}
+
+/**
+ * The step of values that lie on a grid already (a model that was quantized before): then the
+ * largest is k steps, k <= 2^(bits - 1) - 1, and so rounding loses nothing. Null when none fits.
+ */
+function exactGrid(
+  values: Float32Array,
+  cover: QuantParams,
+  bits: number,
+  symmetric: boolean,
+): QuantParams | null {
+  const steps = 2 ** (bits - 1) - 1;
+  const largest = cover.scale * steps;
+  if (!symmetric) return null;
+  for (let k = 1; k <= steps; k++) {
+    const perUnit = k / largest;
+    let fits = true;
+    for (let i = 0; fits && i < values.length; i++) {
+      const level = values[i] * perUnit;
+      fits = Math.abs(level - roundHalfEven(level)) < 1e-3;
+    }
+    if (fits) return { scale: Math.fround(largest / k), zeroPoint: 0 };
+  }
+  return null;
 }
 
 /**

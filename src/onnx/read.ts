@@ -106,8 +106,10 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   /** Imports of the functions being inlined, innermost last. */
   const calls: Map<string, number>[] = [];
   let inlined = 0;
+  let depth = 0;
 
   function readGraph(graph: Graph, proto: GraphProto, outer: Scope | null): void {
+    enter();
     const scope: Scope = { graph, values: new Map(), outer, bound: outer?.bound ?? {} };
     const initialized = new Set([
       ...proto.initializer.map(({ name }) => name),
@@ -141,6 +143,11 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
       const value = scope.values.get(info.name);
       if (value) readType(value, info.type);
     }
+    depth--;
+  }
+
+  function enter(): void {
+    if (++depth > maxDepth) throw reject(`its bodies and functions nest over ${maxDepth} deep`);
   }
 
   /** Two passes, because nodes may come in any order. */
@@ -204,6 +211,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   ): void {
     const key = functionKey(called.domain, called.name, called.overload);
     if (active.includes(key)) throw reject(`function ${called.name} calls itself`);
+    enter();
     active.push(key);
     calls.push(importsOf(called.opsetImport));
     const { graph } = outer;
@@ -238,6 +246,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     }
     calls.pop();
     active.pop();
+    depth--;
   }
 
   function define(scope: Scope, name: string, value: Value): void {
@@ -255,6 +264,9 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
 
   return { opset, domains, versions, readGraph };
 }
+
+/** What recursion bears, with room for the callers. */
+const maxDepth = 200;
 
 /** The most nodes that functions may unfold to. */
 const maxInlined = 200_000;

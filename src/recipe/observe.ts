@@ -13,7 +13,7 @@ const BATCH = 8;
 export function createObserve(env: Environment, onUse: () => void): Observe | null {
   const { calibration } = env;
   if (!calibration) return null;
-  return async (model, values, collect) => {
+  return async (model, values, collect, records = calibration.length) => {
     onUse();
     const tapped = tap(model, values);
     const session = await env.runtime.open(
@@ -22,7 +22,7 @@ export function createObserve(env: Environment, onUse: () => void): Observe | nu
     );
     try {
       const size = batchSizeOf(session.inputs[0]?.dims[0]);
-      for await (const inputs of batchesOf(calibration, size)) {
+      for await (const inputs of batchesOf(calibration, size, records)) {
         const outputs = await session.run(inputs, [...tapped.names.values()]);
         for (const value of values) {
           const name = tapped.names.get(value);
@@ -42,8 +42,8 @@ function batchSizeOf(dim: number | string | undefined): number {
 }
 
 /** Whole batches only: a model of fixed batch takes no other, and a few records less do not matter. */
-async function* batchesOf(calibration: Dataset, size: number) {
-  const whole = Math.max(1, Math.floor(calibration.length / size)) * size;
+async function* batchesOf(calibration: Dataset, size: number, wanted: number) {
+  const whole = Math.max(1, Math.floor(Math.min(wanted, calibration.length) / size)) * size;
   const records = subset(
     calibration,
     Array.from({ length: whole }, (_, i) => i % calibration.length),

@@ -1,5 +1,6 @@
 /** @file Lossless simplification: the table of rules, applied until nothing changes. */
 import type { Model } from "../ir/model.ts";
+import { convToGemm } from "./conv-to-gemm.ts";
 import { dropDead } from "./drop-dead.ts";
 import { dropIdentity } from "./drop-identity.ts";
 import { foldConstants } from "./fold-constants.ts";
@@ -35,6 +36,7 @@ export const rules = [
   fuseGate,
   fusePad,
   fuseGemm,
+  convToGemm,
   mergeNodes,
   keepBlocked,
 ] as const satisfies readonly Rule[];
