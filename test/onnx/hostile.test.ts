@@ -115,6 +115,38 @@ test("bodies nested without end are refused", () => {
   expect(catchError(() => readModel(bytes.finish())).code).toBe("not-a-model");
 });
 
+test("functions that call one another without end are refused", () => {
+  const count = 20_000;
+  const functions = Array.from({ length: count }, (_, i) => ({
+    name: `F${i}`,
+    domain: "my",
+    input: ["a"],
+    output: ["b"],
+    opsetImport: [imports(21), imports(1, "my")],
+    node: [
+      {
+        opType: i === count - 1 ? "Neg" : `F${i + 1}`,
+        domain: i === count - 1 ? "" : "my",
+        input: ["a"],
+        output: ["b"],
+      },
+    ],
+  }));
+  const bytes = toBinary(
+    ModelProtoSchema,
+    create(ModelProtoSchema, {
+      opsetImport: [imports(21), imports(1, "my")],
+      functions,
+      graph: {
+        input: [{ name: "x" }],
+        output: [{ name: "y" }],
+        node: [{ opType: "F0", domain: "my", input: ["x"], output: ["y"] }],
+      },
+    }),
+  );
+  expect(catchError(() => readModel(bytes)).message).toContain("nest over 200 deep");
+});
+
 /** A graph of one If whose branch is `body`, as protobuf bytes. */
 function toBinaryGraph(body: Uint8Array): Uint8Array {
   const attribute = new BinaryWriter();
