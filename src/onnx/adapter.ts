@@ -40,6 +40,13 @@ export function become(
   return graph.add(op, inputs, { name, attributes, outputs });
 }
 
+/** What nearly every operator works on. */
+export const firstInput = (node: Node): Value => {
+  const [input] = node.inputs;
+  if (!input) throw new Error("its first input is missing");
+  return input;
+};
+
 /** The attributes without some of them. */
 export function without(attributes: Attributes, ...names: string[]): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([name]) => !names.includes(name)));

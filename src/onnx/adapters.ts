@@ -1,12 +1,18 @@
 /**
  * @file What changed in ai.onnx from operator set 7 to 25, operator by operator.
  *
- * Every version in the schema history was compared; those that only allow more types, or only word
- * the documentation anew, need nothing and are not listed. From 21 to 25 nothing changed meaning.
+ * All versions in the schema history of onnx 1.23 were compared. Nothing is listed, and nothing needed,
+ * where a version only
+ * - allows more types or negative axes, or words its documentation anew (most of them);
+ * - broadcasts where shapes had to be equal (Max, Min, Mean, Sum 8, PRelu 7, Gemm 7);
+ * - adds an attribute whose default is the old behaviour: ArgMax/ArgMin 12, AveragePool 7, 10, 19,
+ *   MaxPool 8, 10, LpPool 18, DepthToSpace 11, TopK 11, GatherND 12, Cast 19, CastLike 19, Quantize- and
+ *   DequantizeLinear 13 to 23, recurrent layers 14, Reshape 14, Shape 15, Scatter* 16, Resize 18;
+ * - adds an optional input or makes one optional: Gemm 11, Pad 18, Attention 24 (which needs 23 anyway).
+ * From 21 to 25 nothing changed its meaning.
  */
 import type { DType } from "../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
 import {
   type Adapter,
   type Adapters,
@@ -15,9 +21,18 @@ import {
   become,
   dropAttributes,
   type Facts,
+  firstInput,
   spellDefault,
   without,
 } from "./adapter.ts";
+import {
+  batchNormalization,
+  coerced,
+  dropout,
+  groupNormalization,
+  resize,
+  upsample,
+} from "./adapters-layers.ts";
 
 /** A scalar of the type of `like`, converted in the graph where that type is unknown. */
 function scalarLike(node: Node, facts: Facts, like: Value, value: number, name: string): Value {
@@ -25,175 +40,6 @@ function scalarLike(node: Node, facts: Facts, like: Value, value: number, name: 
   const dtype: DType | null = facts.dtype(like);
   const scalar = g.constant(value, { dtype: dtype ?? "float32", name });
   return dtype ? scalar : g.CastLike(scalar, like);
-}
-
-const firstInput = (node: Node): Value => {
-  const [input] = node.inputs;
-  if (!input) throw new Error("its first input is missing");
-  return input;
-};
-
-/** Softmax before 13 works on [d0 * .. * d(axis-1), d(axis) * ..]: one axis only if the rest is 1. */
-const coerced: Adapter = {
-  before: 13,
-  apply(node, facts) {
-    const input = firstInput(node);
-    const axis = node.int("axis", 1);
-    const rank = facts.rank(input);
-    const shape = facts.shape(input);
-    const from = axis < 0 && rank !== null ? axis + rank : axis;
-    const last = axis === -1 || (rank !== null && from === rank - 1);
-    if (last || (from >= 0 && shape?.slice(from + 1).every((dim) => dim === 1))) {
-      node.set("axis", { type: "int", value: last ? -1 : from });
-      return node;
-    }
-    const g = around(node);
-    const flat = g.Flatten(input, { axis });
-    const values = g.many(node.op, [flat], { outputs: 1, attributes: { axis: -1 } });
-    return become(node, "Reshape", [values[0], g.Shape(input)], {});
-  },
-};
-
-/** Dropout: `ratio` is an input since 12; a mask is bool since 10. */
-const dropout: readonly Adapter[] = [
-  {
-    before: 10,
-    apply(node, facts) {
-      const mask = node.outputs[1];
-      if (!mask || mask.uses.size === 0) return node;
-      const g = around(node);
-      const cast = g.many("CastLike", [mask, firstInput(node)], { outputs: 1 })[0];
-      cast.dtype = facts.dtype(firstInput(node));
-      mask.dtype = "bool";
-      for (const { user, index } of [...mask.uses]) {
-        if (user === cast.producer) continue;
-        if (user instanceof Graph) user.setOutput(index, cast);
-        else user.setInput(index, cast);
-      }
-      [mask.name, cast.name] = [cast.name, mask.name];
-      return node;
-    },
-  },
-  {
-    before: 12,
-    apply(node) {
-      const ratio = node.float("ratio");
-      node.set("ratio", null);
-      if (ratio !== undefined) {
-        node.setInput(1, around(node).constant(ratio, { dtype: "float32", name: "ratio" }));
-      }
-      return node;
-    },
-  },
-];
-
-const batchNormalization: readonly Adapter[] = [
-  {
-    // spatial = 0: statistics per feature [C, D1 ..], so plain broadcasting does it.
-    before: 9,
-    apply(node) {
-      const spatial = node.int("spatial", 1);
-      node.set("spatial", null);
-      if (spatial === 1) return node;
-      const [x, scale, bias, mean, variance] = node.inputs;
-      const g = around(node);
-      const spread = g.Sqrt(g.Add(variance, g.constant(node.float("epsilon", 1e-5))));
-      const normal = g.Div(g.Sub(x, mean), spread);
-      return become(node, "Add", [g.Mul(normal, scale), bias], {});
-    },
-  },
-  {
-    // More than one output meant training: Y, mean, var, saved_mean, saved_var.
-    before: 14,
-    apply(node) {
-      const extra = node.outputs.slice(1).filter(({ name, uses }) => name !== "" || uses.size > 0);
-      if (extra.length === 0) return node;
-      if (node.outputs.slice(3).some(({ uses }) => uses.size > 0)) {
-        throw new Error("its saved statistics are read, which no newer operator returns");
-      }
-      return become(
-        node,
-        node.op,
-        [...node.inputs],
-        { ...node.attributes, training_mode: { type: "int", value: 1 } },
-        node.outputs.slice(0, 3),
-      );
-    },
-  },
-];
-
-const isEmpty = (value: Value | null | undefined): boolean => value?.tensor?.size === 0;
-
-const resize: readonly Adapter[] = [
-  {
-    // 10 knew neither coordinate modes nor rounding: x_original = x / scale, rounded down, but up
-    // where it shrinks (as ONNX Runtime does; the standard left it open).
-    before: 11,
-    apply(node) {
-      const [x, scales] = node.inputs;
-      const factors = scales?.tensor ? [...scales.tensor.numbers()] : [];
-      const shrinks = factors.some((s) => s < 1) && factors.every((s) => s <= 1);
-      node.setInputs([x, null, scales]);
-      node.set("coordinate_transformation_mode", { type: "string", value: "asymmetric" });
-      if (node.text("mode", "nearest") === "nearest") {
-        node.set("nearest_mode", { type: "string", value: shrinks ? "ceil" : "floor" });
-      }
-      return node;
-    },
-  },
-  {
-    // roi and scales became optional: an empty tensor stood for "absent".
-    before: 13,
-    apply(node) {
-      const [x, roi, scales, sizes] = node.inputs;
-      const crops = node.text("coordinate_transformation_mode") === "tf_crop_and_resize";
-      node.setInputs([x, crops ? roi : null, sizes && isEmpty(scales) ? null : scales, sizes]);
-      // tf_half_pixel_for_nn, (x + 0.5) / scale rounded down, is half_pixel rounded to the nearest.
-      if (
-        node.text("coordinate_transformation_mode") === "tf_half_pixel_for_nn" &&
-        node.text("nearest_mode") === "floor"
-      ) {
-        node.set("coordinate_transformation_mode", { type: "string", value: "half_pixel" });
-        node.set("nearest_mode", { type: "string", value: "round_prefer_ceil" });
-      }
-      return node;
-    },
-  },
-];
-
-/** Scale and bias per group [G] became per channel [C]: each is repeated C / G times. */
-const groupNormalization: Adapter = {
-  before: 21,
-  apply(node, facts) {
-    const [x, scale, bias] = node.inputs;
-    const groups = node.int("num_groups", 1);
-    const channels = facts.shape(x)?.[1];
-    const g = around(node);
-    const spread = (value: Value | null, name: string): Value => {
-      if (!value) throw new Error(`its ${name} is missing`);
-      if (value.tensor && typeof channels === "number") {
-        return g.constant(repeat(value.tensor, channels / groups), { name });
-      }
-      const each = g.Div(g.Shape(x, { start: 1, end: 2 }), g.ints([groups]));
-      const wide = g.Expand(
-        g.Unsqueeze(value, g.ints([1])),
-        g.Concat(g.ints([groups]), each, { axis: 0 }),
-      );
-      return g.Reshape(wide, g.ints([-1]));
-    };
-    node.setInputs([x, spread(scale, "scale"), spread(bias, "bias")]);
-    return node;
-  },
-};
-
-/** [a, b] -> [a, a, b, b] */
-function repeat(values: Tensor, times: number): Tensor {
-  if (!Number.isInteger(times)) throw new Error("its channels do not divide into its groups");
-  const data = values.data();
-  const wide = data.slice(0, 0).constructor as new (length: number) => typeof data;
-  const array = new wide(data.length * times);
-  for (let i = 0; i < array.length; i++) array[i] = data[Math.floor(i / times)];
-  return tensor(values.dtype, [array.length], array);
 }
 
 /**
@@ -308,20 +154,6 @@ const topK: Adapter = {
     return node;
   },
 };
-
-const upsample: readonly Adapter[] = [
-  {
-    before: 9,
-    apply(node) {
-      const scales = node.attributes.scales;
-      if (scales?.type !== "floats") throw new Error("its scales are missing");
-      node.set("scales", null);
-      node.setInput(1, around(node).constant(scales.value, { name: "scales" }));
-      return node;
-    },
-  },
-  { before: 10, apply: (node) => become(node, "Resize", [...node.inputs], node.attributes) },
-];
 
 /** Without sizes it splits evenly, into as many parts as it has outputs. */
 const splitEvenly: Adapter = {

@@ -53,10 +53,12 @@ function readStrings(
   return new Tensor("string", shape, () => new Uint8Array(0), strings as string[]);
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** Null where the bytes are not UTF-8; nothing is replaced or left out. */
 export function decodeText(bytes: Uint8Array): string | null {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return null;
   }

@@ -14,7 +14,7 @@ import { catchError, imports, textBytes } from "./support.ts";
 const victim =
   textBytes(`<ir_version: 8, opset_import: ["" : 9, "com.acme" : 1], metadata_props: ["k": "v"]>
   net (float[N,4] x, bool c) => (float[N,2] y, float[] u)
-  <float[4,2] w = random(1), int64[1] axes = {1}, string[1] s = {"s"}, float16[2] h = {1,2}, int4[3] q = {1,2,3}>
+  <float[4,2] w = random(1), int64[1] axes = {1}, string[1] s = {"s"}, float16[2] h = {1.0,2.0}, int4[3] q = {1,2,3}>
   {
     [a] p = MatMul (x, w)
     [b] r = Clip<min = 0.0, max = 6.0> (p)

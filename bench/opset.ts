@@ -1,0 +1,67 @@
+/**
+ * @file Does the operator set cost speed? Each real model as it came, against its rewrite at 21 and
+ * with newer sets declared. Run: npx tsx bench/opset.ts [model name part] [seconds per model]
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { measureLatency } from "../src/measure/latency.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { readModel } from "../src/onnx/read.ts";
+import { raiseOpset } from "../src/onnx/upgrade.ts";
+import { concat, writeModel } from "../src/onnx/write.ts";
+import { openNodeRuntime } from "../src/runtime/ort-node.ts";
+import { relativeError } from "../test/support/error.ts";
+import { feedsOf, realModels } from "../test/support/real-models.ts";
+
+async function main([part = "", seconds = "4"]: string[]): Promise<void> {
+  const runtime = await openNodeRuntime();
+  const rows: object[] = [];
+  for (const { name, path, shapes } of realModels) {
+    if (!path || !name.includes(part)) continue;
+    const bytes = new Uint8Array(readFileSync(path));
+    const at = (opset: number): Uint8Array => {
+      const model = readModel(bytes);
+      raiseOpset(model, opset);
+      return concat(writeModel(model));
+    };
+    const files = { original: bytes, 21: at(21), 22: at(22), 25: at(25) };
+    const feeds = feedsOf(shapes[0]);
+    const sessions = await Promise.all(
+      Object.values(files).map((file) => runtime.open({ bytes: file })),
+    );
+    const [before, after] = await Promise.all(sessions.slice(0, 2).map((s) => s.run(feeds)));
+    const timings = await measureLatency(
+      Object.keys(files)
+        .sort((a, b) => Number(b === "original") - Number(a === "original"))
+        .map((label) => ({
+          name: label,
+          run: () => sessions[Object.keys(files).indexOf(label)].run(feeds),
+        })),
+      { platform: nodePlatform, budgetMs: Number(seconds) * 1000, maxRuns: 400 },
+    );
+    const ratio = Object.fromEntries(
+      timings.map((t) => [t.name, { cpu: t.cpuRatio?.value, ci95: t.cpuRatio?.ci95 }]),
+    );
+    const row = {
+      name,
+      relativeError: relativeError(before, after),
+      ms: timings[0].latency,
+      ratio,
+    };
+    rows.push(row);
+    const cells = timings
+      .slice(1)
+      .map(
+        ({ name, cpuRatio }) =>
+          `${name}: ${cpuRatio?.value.toFixed(3)} [${cpuRatio?.ci95?.map((x) => x.toFixed(3))}]`,
+      );
+    console.log(name.padEnd(40), row.relativeError.toExponential(1), cells.join("  "));
+    for (const session of sessions) await session.close();
+  }
+  if (part === "")
+    writeFileSync(
+      new URL("results/opset.json", import.meta.url),
+      `${JSON.stringify(rows, null, 1)}\n`,
+    );
+}
+
+await main(process.argv.slice(2));
