@@ -3,13 +3,15 @@ import { z } from "zod";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Calibrator } from "../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../numeric/quantize.ts";
-import { build } from "../ops/builder.ts";
+import { type Builder, build } from "../ops/builder.ts";
 import { biasOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
+import type { Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import { type ChannelMeans, correctBias } from "./bias-correction.ts";
+import { scalesForBias, silenceDead } from "./dead-channels.ts";
 import { equalize } from "./equalize.ts";
-import { type Plan, planInt8 } from "./int8-plan.ts";
+import { type Int8Layer, type Plan, planInt8, rootOf } from "./int8-plan.ts";
 import { observeMeans, observeRanges } from "./int8-ranges.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { siteOptions } from "./sites.ts";
@@ -90,7 +92,7 @@ export const quantizeInt8 = defineMethod({
     const means = options.correctBias
       ? await observeMeans(model, plan, params, observe)
       : new Map();
-    quantizeWeights(plan, means, options, context);
+    quantizeWeights(plan, params, means, options, context);
     for (const [value, { absorbed }] of plan.values) {
       roundActivation(value, absorbed, params.get(value) as QuantParams, plan);
     }
@@ -100,27 +102,21 @@ export const quantizeInt8 = defineMethod({
 /** Weight -> int8 levels -> DequantizeLinear, in whatever form the file stores it. */
 function quantizeWeights(
   plan: Plan,
+  params: ReadonlyMap<Value, QuantParams>,
   means: ReadonlyMap<Node, ChannelMeans>,
   options: { readonly scale: "minmax" | "mse"; readonly reduceRange: boolean },
   context: Context,
 ): void {
   const done = new Map<Value, Value>();
-  for (const { node, weightIndex, role } of plan.layers) {
+  for (const layer of plan.layers) {
+    const { node, weightIndex, role } = layer;
     const value = node.inputs[weightIndex] as Value;
     const weight = readWeight(value);
     if (!weight) throw new Error(`${node.name} lost its weight`);
     const g = build(node.graph, value.name || node.name);
     let dequantized = done.get(value);
     if (!dequantized) {
-      const { levels, scale, axis } = expandInt8(g, weight, role.outputAxis, {
-        bits: options.reduceRange ? 7 : 8,
-        search: options.scale,
-      });
-      dequantized = g.DequantizeLinear(
-        levels,
-        g.constant(scale, { shape: axis === null ? [] : [scale.length], name: "scale" }),
-        ...(axis === null ? [] : [{ axis }]),
-      );
+      dequantized = dequantize(g, layer, weight, params, options);
       done.set(value, dequantized);
     }
     node.setInput(weightIndex, dequantized);
@@ -133,6 +129,24 @@ function quantizeWeights(
   for (const value of done.keys()) {
     if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
   }
+}
+
+function dequantize(
+  g: Builder,
+  { node, inputIndex, role }: Int8Layer,
+  weight: Weight,
+  params: ReadonlyMap<Value, QuantParams>,
+  options: { readonly scale: "minmax" | "mse"; readonly reduceRange: boolean },
+): Value {
+  const input = params.get(rootOf(node.inputs[inputIndex] as Value))?.scale;
+  const bias = biasOf(node)?.tensor?.floats();
+  const steps = input !== undefined && bias ? { input, bias } : null;
+  const alive = steps ? silenceDead(weight, role.outputAxis, steps) : weight;
+  const rounding = { bits: options.reduceRange ? 7 : 8, search: options.scale };
+  const { levels, scale, axis } = expandInt8(g, alive, role.outputAxis, rounding);
+  if (axis === null) return g.DequantizeLinear(levels, g.constant(scale[0], { name: "scale" }));
+  const scales = steps ? scalesForBias(scale, alive, axis, steps) : scale;
+  return g.DequantizeLinear(levels, g.constant(scales, { name: "scale" }), { axis });
 }
 
 /** x -> QuantizeLinear -> DequantizeLinear -> readers. */
