@@ -21,8 +21,8 @@ const RECORDS = 64;
  * Relu(s x) = s Relu(x) for s > 0, so channel c may be divided by s_c in one layer and multiplied in
  * the next (Nagel et al. 2019, arXiv 1906.04721, section 4.1). Rounding has one scale for all
  * channels of an activation; after division by s_c = (r_c / max r)^a, r_c the channel's range, the
- * narrow ones use more of it. a = 1 where the next layer is depthwise and pays nothing; 1/2 where
- * its filters would get uneven input channels in return.
+ * narrow ones use more of it. a = 1 where the next layer is depthwise and pays nothing; 3/4 where
+ * its filters get uneven input channels in return.
  */
 export async function equalize(model: Model, plan: Plan, observe: Observe): Promise<void> {
   const pairs = findPairs(plan);
@@ -39,7 +39,7 @@ export async function equalize(model: Model, plan: Plan, observe: Observe): Prom
   for (const { value, from, to } of pairs) {
     const seen = ranges.get(value);
     if (!seen) continue;
-    const exponent = to.every(isDepthwise) ? 1 : 0.5;
+    const exponent = to.every(isDepthwise) ? 1 : 0.75;
     const scales = scalesOf(seen.min, seen.max, exponent);
     scaleWeight(from, 0, (channel) => 1 / scales[channel]);
     for (const layer of to) {
@@ -92,13 +92,13 @@ function isDepthwise(layer: Int8Layer): boolean {
 }
 
 /** Never beyond a factor of 256: a channel that hardly fires says little about its range. */
-function scalesOf(min: Float32Array, max: Float32Array, exponent: 1 | 0.5): Float64Array {
+function scalesOf(min: Float32Array, max: Float32Array, exponent: 1 | 0.75): Float64Array {
   const range = Float64Array.from(max, (high, c) => Math.max(0, high, -min[c]));
   const largest = range.reduce((a, b) => Math.max(a, b), 0);
   return range.map((r) => {
     if (!(r > 0) || largest === 0) return 1;
     const share = Math.max(r / largest, 1 / 256);
-    return exponent === 1 ? share : Math.sqrt(share);
+    return exponent === 1 ? share : Math.sqrt(share * Math.sqrt(share));
   });
 }
 

@@ -1,6 +1,7 @@
 /** @file What unstructured pruning methods share: a score per weight, a target sparsity, zeros. */
 import { z } from "zod";
 import type { Model } from "../ir/model.ts";
+import { withZeros } from "../weights/form.ts";
 import type { Context } from "./method.ts";
 import { type Site, siteOptions, sitesOf, storeWeight } from "./sites.ts";
 
@@ -38,11 +39,10 @@ export async function pruneByScore(
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
     const falls = doomed ?? lowest([scores[i]], options.sparsity);
-    storeWeight(site, {
-      kind: "float",
-      dtype: "float32",
-      values: site.weight.values.map((w, j) => (falls(scores[i][j]) ? 0 : w)),
-    });
+    storeWeight(
+      site,
+      withZeros(site.weight.form, (j) => falls(scores[i][j])),
+    );
   }
 }
 

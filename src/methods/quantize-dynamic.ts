@@ -9,7 +9,7 @@ import { expandInt8 } from "../weights/expand.ts";
 import type { Form, Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import { defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { isQuantized, select, siteOptions } from "./sites.ts";
 
 export const quantizeDynamic = defineMethod({
   title: "dynamic int8",
@@ -53,7 +53,8 @@ export const quantizeDynamic = defineMethod({
   },
 });
 
-function refusal({ node, index, role }: WeightUse): string | null {
+function refusal({ node, value, index, role }: WeightUse): string | null {
+  if (isQuantized(value)) return "is quantized for integer kernels already";
   if (role.kind === "conv")
     return "dynamic int8 convolutions are several times slower than float32";
   if (role.kind !== "linear" || !["MatMul", "Gemm"].includes(node.op)) {
@@ -102,7 +103,7 @@ function addBias(g: Builder, product: Value, node: Node): Value {
 }
 
 /** [outputs, inputs] -> [inputs, outputs], stored form included. */
-function transposed({ shape: [rows, columns], values, form }: Weight): Weight {
+function transposed({ shape: [rows, columns], dtype, values, form }: Weight): Weight {
   function flip<A extends Float32Array | Uint16Array | Int8Array>(array: A): A {
     const result = array.slice() as A;
     for (let i = 0; i < rows; i++) {
@@ -117,5 +118,5 @@ function transposed({ shape: [rows, columns], values, form }: Weight): Weight {
   if (form.kind === "grid" && form.block === null) {
     turned = { ...form, q: flip(form.q), axis: form.axis === null ? null : 1 - form.axis };
   }
-  return { shape: [columns, rows], values: flat, form: turned };
+  return { shape: [columns, rows], dtype, values: flat, form: turned };
 }

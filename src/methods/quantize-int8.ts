@@ -19,7 +19,7 @@ import { siteOptions } from "./sites.ts";
 const options = z.object({
   calibrator: z
     .enum(["minmax", "percentile", "entropy", "mse"])
-    .default("percentile")
+    .default("mse")
     .meta({
       description: "How an activation's range is chosen from the calibration data.",
       search: ["minmax", "percentile", "entropy", "mse"],
@@ -42,7 +42,7 @@ const options = z.object({
     }),
   scale: z
     .enum(["minmax", "mse"])
-    .default("minmax")
+    .default("mse")
     .meta({
       description: "Weight scales from the largest weight, or with the least squared error.",
       search: ["minmax", "mse"],

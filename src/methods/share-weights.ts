@@ -1,6 +1,7 @@
 /** @file k-means weight sharing: every weight becomes an index into a small codebook. */
 import { z } from "zod";
 import { kmeans } from "../numeric/kmeans.ts";
+import { zeroFirst } from "../weights/form.ts";
 import { defineMethod } from "./method.ts";
 import { siteOptions, sitesOf, storeWeight } from "./sites.ts";
 
@@ -45,27 +46,14 @@ export const shareWeights = defineMethod({
         continue;
       }
       // Pruned weights keep entry 0, so that their positions can be left out of the file.
+      const keepZero = values.includes(0);
       const { centroids, index } = kmeans(values, count, {
         init,
-        keepZero: values.includes(0),
+        keepZero,
         random: context.random.fork(site.node.name),
       });
-      storeWeight(site, { kind: "codebook", ...zeroFirst(centroids, index) });
+      const shared = keepZero ? zeroFirst(centroids, index) : { codebook: centroids, index };
+      storeWeight(site, { kind: "codebook", ...shared });
     }
   },
 });
-
-/** Exchanges the zero entry, if any, with the first. */
-function zeroFirst(
-  codebook: Float32Array,
-  index: Uint16Array,
-): { codebook: Float32Array; index: Uint16Array } {
-  const zero = codebook.indexOf(0);
-  if (zero <= 0) return { codebook, index };
-  const swapped = codebook.slice();
-  [swapped[0], swapped[zero]] = [codebook[zero], codebook[0]];
-  return {
-    codebook: swapped,
-    index: index.map((entry) => (entry === 0 ? zero : entry === zero ? 0 : entry)),
-  };
-}

@@ -55,12 +55,25 @@ export function sitesOf(
   for (const { node, role, value } of found) {
     if (!chosen.has(node) || sites.has(value)) continue;
     const weight = readWeight(value);
-    if (!weight) context.skip(node.name, "its weight is not made of constant floats");
-    else if (weight.values.length < minSize) {
-      context.skip(node.name, `has only ${weight.values.length} weights`);
-    } else sites.set(value, { node, role, value, weight });
+    const reason = refusal(value, weight, minSize);
+    if (reason) context.skip(node.name, reason);
+    else if (weight) sites.set(value, { node, role, value, weight });
   }
   return [...sites.values()];
+}
+
+/** Why a weight is left alone whatever the method; null where there is no reason. */
+function refusal(value: Value, weight: Weight | null, minSize: number): string | null {
+  if (!weight) return "its weight is not made of constant floats";
+  if (isQuantized(value)) return "is quantized for integer kernels: put this step before that one";
+  if (weight.dtype !== "float32")
+    return `its weight is ${weight.dtype}, only float32 is compressed`;
+  return weight.values.length < minSize ? `has only ${weight.values.length} weights` : null;
+}
+
+/** Whether an integer kernel reads the weight: another form in its place would lose that kernel. */
+export function isQuantized(value: Value): boolean {
+  return value.producer?.op === "DequantizeLinear";
 }
 
 /** The nodes that pass `only` and `except`. */
@@ -81,10 +94,9 @@ export function select(nodes: readonly Node[], { only, except }: Selection): Set
 export function storeWeight(site: Site, form: Form): void {
   const { value, weight, node } = site;
   const { graph } = value;
-  const stored = expandFloat(build(graph, value.name || node.name), form, weight.shape);
+  const stored = expandFloat(build(graph), form, weight.shape);
   graph.replace(value, stored);
-  if (value.tensor) {
-    graph.removeConstant(value);
-    stored.name = value.name;
-  }
+  // After a graph output, which would have taken its name along.
+  if (!stored.isOutput) stored.name = value.name || node.name;
+  if (value.tensor) graph.removeConstant(value);
 }
