@@ -1,5 +1,15 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
-export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, maxWorkers: 2 },
+/** `vitest run` is `npm test`; `vitest run --mode long` is `npm run test:long`. */
+export default defineConfig(({ mode }) => {
+  const long = mode === "long";
+  return {
+    test: {
+      include: [long ? "test/long/**/*.test.ts" : "test/**/*.test.ts"],
+      exclude: [...configDefaults.exclude, ...(long ? [] : ["test/long/**"])],
+      testTimeout: long ? 600_000 : 60_000,
+      // Two engine sessions at a time: the machines we test on have two cores.
+      maxWorkers: 2,
+    },
+  };
 });

@@ -1,0 +1,34 @@
+/** @file `npm run check`: everything but the tests that must hold before a commit. */
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = (path, ...parameters) => [process.execPath, [`node_modules/${path}`, ...parameters]];
+const tsc = (project) => bin("typescript/bin/tsc", "-p", project, "--noEmit");
+const tsx = (script, ...parameters) => bin("tsx/dist/cli.mjs", script, ...parameters);
+
+/** What it proves, and the command that proves it. */
+const checks = {
+  "format and lint": bin("@biomejs/biome/bin/biome", "ci", "--error-on-warnings"),
+  "the core needs neither Node nor the DOM": tsc("tsconfig.core.json"),
+  "types of all code": tsc("tsconfig.test.json"),
+  "generated documents are fresh": tsx("scripts/docs.ts", "--check"),
+  "the lockfile is complete": ["npm", ["ci", "--dry-run", "--offline"]],
+};
+
+let failed = 0;
+for (const [name, [command, parameters]] of Object.entries(checks)) {
+  const began = performance.now();
+  const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
+  try {
+    const stdio = ["ignore", "pipe", "pipe"];
+    execFileSync(command, parameters, { cwd: root, stdio, shell: process.platform === "win32" });
+    console.log(`ok      ${name} (${seconds()})`);
+  } catch (error) {
+    failed++;
+    console.log(`FAILED  ${name} (${seconds()})`);
+    console.log(`${error.stdout ?? ""}${error.stderr ?? ""}`.trim() || error.message);
+  }
+}
+console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed`);
+process.exit(failed > 0 ? 1 : 0);

@@ -1,0 +1,53 @@
+/** @file .ci/run: the tests, the checks, a short survey; the last line is `N passed, N failed, N skipped`. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+const out = "tersor-out/ci";
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+
+const count = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs a command with its output shown; true when it exits with 0. */
+function run(command, ...parameters) {
+  const began = performance.now();
+  const shell = process.platform === "win32";
+  const { status } = spawnSync(command, parameters, {
+    stdio: ["ignore", "inherit", "inherit"],
+    shell,
+  });
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  console.log(`--- ${command} ${parameters.join(" ")}: exit ${status}, ${seconds} s\n`);
+  return status === 0;
+}
+
+const report = `${out}/tests.json`;
+const tested = run(
+  "npm",
+  "test",
+  "--",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+);
+if (existsSync(report)) {
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(report, "utf8"),
+  );
+  count.passed += numPassedTests;
+  count.failed += numFailedTests;
+  count.skipped += numPendingTests + numTodoTests;
+}
+// A file that cannot be loaded fails the run without failing a test.
+if (!tested && count.failed === 0) count.failed++;
+
+count[run("npm", "run", "--silent", "check") ? "passed" : "failed"]++;
+
+const demo = ["--budget", "20s", "-o", `${out}/survey`];
+const surveyed = run("npm", "run", "--silent", "demo", "--", ...demo);
+count[surveyed && existsSync(`${out}/survey/report.html`) ? "passed" : "failed"]++;
+
+console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+process.exit(count.failed > 0 ? 1 : 0);
