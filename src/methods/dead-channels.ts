@@ -32,7 +32,7 @@ export function silenceDead(weight: Weight, axis: number, { input, bias }: BiasS
   );
   if (!isDead.includes(1)) return weight;
   const kept = values.map((w, i) => (isDead[channelOf(i)] ? 0 : w));
-  return { shape, values: kept, form: { kind: "float", dtype: "float32", values: kept } };
+  return { ...weight, values: kept, form: { kind: "float", dtype: "float32", values: kept } };
 }
 
 /** Scales with one fit for the bias wherever a channel is all zero (its levels do not care). */
