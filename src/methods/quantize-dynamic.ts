@@ -103,7 +103,7 @@ function addBias(g: Builder, product: Value, node: Node): Value {
 }
 
 /** [outputs, inputs] -> [inputs, outputs], stored form included. */
-function transposed({ shape: [rows, columns], dtype, values, form }: Weight): Weight {
+function transposed({ shape: [rows, columns], values, form }: Weight): Weight {
   function flip<A extends Float32Array | Uint16Array | Int8Array>(array: A): A {
     const result = array.slice() as A;
     for (let i = 0; i < rows; i++) {
@@ -118,5 +118,5 @@ function transposed({ shape: [rows, columns], dtype, values, form }: Weight): We
   if (form.kind === "grid" && form.block === null) {
     turned = { ...form, q: flip(form.q), axis: form.axis === null ? null : 1 - form.axis };
   }
-  return { shape: [columns, rows], dtype, values: flat, form: turned };
+  return { shape: [columns, rows], values: flat, form: turned };
 }

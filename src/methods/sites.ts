@@ -66,8 +66,8 @@ export function sitesOf(
 function refusal(value: Value, weight: Weight | null, minSize: number): string | null {
   if (!weight) return "its weight is not made of constant floats";
   if (isQuantized(value)) return "is quantized for integer kernels: put this step before that one";
-  if (weight.dtype !== "float32")
-    return `its weight is ${weight.dtype}, only float32 is compressed`;
+  const dtype = value.tensor?.dtype ?? value.dtype;
+  if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
   return weight.values.length < minSize ? `has only ${weight.values.length} weights` : null;
 }
 

@@ -6,56 +6,80 @@ import type { Builder } from "../ops/builder.ts";
 /** A typed array of numbers (not bigints). */
 export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
 
-/** How single elements are written. `build` gives a 1-D value of type `dtype`. */
+/** How single elements are written. `build` gives a value of `shape` and type `dtype`. */
 export interface Element {
   readonly dtype: DType;
-  /** Bytes of initializers for `count` elements. */
+  /** File bytes for `count` elements: exact for the initializers, about right for the nodes. */
   bytes(count: number): number;
-  /** Nodes that decode them, for the size estimate. */
-  readonly nodes: number;
-  build(g: Builder, values: Numbers): Value;
+  build(g: Builder, values: Numbers, shape: readonly number[]): Value;
 }
+
+/** What a node with short names and its small constants cost in the file, on average. */
+export const NODE_BYTES = 65;
 
 /** float32 as it is; halves through Cast (exact for values already rounded to them). */
 export function floatElement(dtype: "float32" | "float16" | "bfloat16"): Element {
+  const overhead = dtype === "float32" ? 0 : NODE_BYTES;
   return {
     dtype: "float32",
-    nodes: dtype === "float32" ? 0 : 1,
-    bytes: (count) => (count * dtypes[dtype].bits) / 8,
-    build(g, values) {
-      const stored = g.constant(values, { dtype, name: "values" });
+    bytes: (count) => (count * dtypes[dtype].bits) / 8 + overhead,
+    build(g, values, shape) {
+      const stored = g.constant(values, { dtype, shape, name: "values" });
       return dtype === "float32" ? stored : g.Cast(stored, { to: dtypes.float32.code });
     },
   };
 }
 
 /**
- * Integers of `bits` bits, widened to `dtype`. 4 and 8 bits have ONNX types; the others are cut
- * into planes of 4, 2 and 1 bits that BitShift and BitwiseAnd take out of bytes. The engine folds
- * all of it when it loads the model (ENGINE 1.4).
+ * Integers of `bits` bits, widened to `dtype`. The engine folds all of it when it loads the model
+ * (ENGINE 1.4). Few elements take a wider type that needs fewer nodes.
  */
 export function integerElement(bits: number, signed: boolean, dtype: DType): Element {
-  if (bits === 8 || bits === 4) {
-    const stored: DType = `${signed ? "" : "u"}int${bits}`;
-    const widens = stored !== dtype;
-    return {
-      dtype,
-      nodes: widens ? 1 : 0,
-      bytes: (count) => Math.ceil((count * bits) / 8),
-      build(g, values) {
-        const packed = g.constant(values, { dtype: stored, name: "levels" });
-        return widens ? g.Cast(packed, { to: dtypes[dtype].code }) : packed;
-      },
-    };
-  }
+  const coders = [bits, 4, 8]
+    .filter((width) => width >= bits)
+    .map((width) =>
+      (width === 4 || width === 8 ? wholeElement : planeElement)(width, signed, dtype),
+    );
+  if (bits > 8) coders.push(planeElement(bits, signed, dtype));
+  const best = (count: number): Element =>
+    coders.reduce((a, b) => (b.bytes(count) < a.bytes(count) ? b : a));
+  return {
+    dtype,
+    bytes: (count) => best(count).bytes(count),
+    build: (g, values, shape) => best(values.length).build(g, values, shape),
+  };
+}
+
+/** 4 or 8 bits, for which ONNX has types. */
+function wholeElement(bits: number, signed: boolean, dtype: DType): Element {
+  const stored = `${signed ? "" : "u"}int${bits}` as DType;
+  const widens = stored !== dtype;
+  return {
+    dtype,
+    bytes: (count) => Math.ceil((count * bits) / 8) + (widens ? NODE_BYTES : 0),
+    build(g, values, shape) {
+      const packed = g.constant(values, { dtype: stored, shape, name: "levels" });
+      return widens ? g.Cast(packed, { to: dtypes[dtype].code }) : packed;
+    },
+  };
+}
+
+/** Any number of bits: cut into planes of 8, 4, 2 and 1, which BitShift and BitwiseAnd take out of bytes. */
+function planeElement(bits: number, signed: boolean, dtype: DType): Element {
   const planes = planesOf(bits);
   // One bit is a sign: {-1, +1} = 2 b - 1. More bits are two's complement with an offset.
   const offset = signed ? 2 ** (bits - 1) : 0;
+  const fixed =
+    2 * (planes.length - 1) + (signed ? (bits === 1 ? 2 : 1) : 0) + (dtype === "int32" ? 0 : 1);
+  const planeBytes = (width: number, count: number): number => {
+    const isWhole = (count * width) % 8 === 0;
+    return Math.ceil((count * width) / 8) + NODE_BYTES * (width >= 4 ? 1 : isWhole ? 4 : 6);
+  };
   return {
     dtype,
-    nodes: planes.length * 7 + 2,
-    bytes: (count) => planes.reduce((sum, plane) => sum + Math.ceil((count * plane.bits) / 8), 0),
-    build(g, values) {
+    bytes: (count) =>
+      planes.reduce((sum, plane) => sum + planeBytes(plane.bits, count), NODE_BYTES * fixed),
+    build(g, values, shape) {
       const count = values.length;
       const level = (i: number): number =>
         signed && bits === 1 ? (values[i] + 1) / 2 : values[i] + offset;
@@ -63,7 +87,7 @@ export function integerElement(bits: number, signed: boolean, dtype: DType): Ele
       for (const { bits: width, shift } of planes) {
         const part = new Uint8Array(count);
         for (let i = 0; i < count; i++) part[i] = (level(i) >> shift) & (2 ** width - 1);
-        const plane = buildPlane(g, part, width);
+        const plane = buildPlane(g, part, width, shape);
         const weighted: Value =
           shift === 0 ? plane : g.Mul(plane, g.constant(2 ** shift, { dtype: "int32" }));
         total = total ? g.Add(total, weighted) : weighted;
@@ -91,10 +115,19 @@ function planesOf(bits: number): { bits: number; shift: number }[] {
 }
 
 /** int32 values of 1, 2, 4 or 8 bits from packed bytes. */
-function buildPlane(g: Builder, values: Uint8Array, width: number): Value {
+function buildPlane(
+  g: Builder,
+  values: Uint8Array,
+  width: number,
+  shape: readonly number[],
+): Value {
   const int32 = { to: dtypes.int32.code };
-  if (width === 8) return g.Cast(g.constant(values, { dtype: "uint8", name: "plane" }), int32);
-  if (width === 4) return g.Cast(g.constant(values, { dtype: "uint4", name: "plane" }), int32);
+  if (width >= 4) {
+    return g.Cast(
+      g.constant(values, { dtype: `uint${width as 4 | 8}`, shape, name: "plane" }),
+      int32,
+    );
+  }
   const perByte = 8 / width;
   const bytes = new Uint8Array(Math.ceil(values.length / perByte));
   for (let i = 0; i < values.length; i++) {
@@ -107,11 +140,9 @@ function buildPlane(g: Builder, values: Uint8Array, width: number): Value {
     g.constant(shifts, { dtype: "uint8", shape: [1, perByte], name: "shifts" }),
     { direction: "RIGHT" },
   );
-  const masked = g.BitwiseAnd(shifted, g.constant([2 ** width - 1], { dtype: "uint8" }));
-  const flat = g.Reshape(masked, g.ints([-1]));
-  const exact =
-    bytes.length * perByte === values.length
-      ? flat
-      : g.Slice(flat, g.ints([0]), g.ints([values.length]));
-  return g.Cast(exact, int32);
+  let parts = g.BitwiseAnd(shifted, g.constant([2 ** width - 1], { dtype: "uint8" }));
+  if (bytes.length * perByte !== values.length) {
+    parts = g.Slice(g.Reshape(parts, g.ints([-1])), g.ints([0]), g.ints([values.length]));
+  }
+  return g.Cast(g.Reshape(parts, g.ints(shape, "shape")), int32);
 }

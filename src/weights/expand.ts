@@ -1,28 +1,23 @@
 /** @file Form -> nodes: the expression that rebuilds a weight, for float or for int8 kernels. */
 import type { Value } from "../ir/graph.ts";
-import { tensor } from "../ir/tensor.ts";
 import { quantizeChannels } from "../numeric/quantize.ts";
-import type { Builder } from "../ops/builder.ts";
+import { type Builder, build } from "../ops/builder.ts";
 import { type Element, floatElement, integerElement } from "./element.ts";
 import type { Form, Grid, Weight } from "./form.ts";
-import { buildSmallest, smallest } from "./layout.ts";
+import { smallest } from "./layout.ts";
 
 /** A float32 value of `shape`, folded to a plain weight when the engine loads the model. */
-export function expandFloat(g: Builder, form: Form, shape: readonly number[]): Value {
+export function expandFloat(builder: Builder, form: Form, shape: readonly number[]): Value {
+  const g = decoder(builder);
   switch (form.kind) {
-    case "float": {
-      const element = floatElement(form.dtype);
-      if (form.dtype === "float32" && smallest(form.values, element).name === "dense") {
-        return g.constant(tensor("float32", shape, form.values), { name: "weight" });
-      }
-      return reshape(g, buildSmallest(g, form.values, element), shape);
+    case "float":
+      return smallest(form.values, floatElement(form.dtype)).build(g, shape);
+    case "codebook": {
+      const codebook = g.constant(form.codebook, { name: "codebook" });
+      return g.Gather(codebook, expandIndex(g, form.index, form.codebook.length, shape), {
+        axis: 0,
+      });
     }
-    case "codebook":
-      return g.Gather(
-        g.constant(form.codebook, { name: "codebook" }),
-        reshape(g, buildSmallest(g, form.index, indexElement(form.codebook)), shape),
-        { axis: 0 },
-      );
     case "grid":
       return expandGrid(g, form, shape);
   }
@@ -43,18 +38,18 @@ export interface Int8Weight {
  * rounded like floats.
  */
 export function expandInt8(
-  g: Builder,
+  builder: Builder,
   { form, shape, values }: Weight,
   axis: number,
   options: { readonly bits: number; readonly search: "minmax" | "mse" },
 ): Int8Weight {
+  const g = decoder(builder);
   const rounding = { ...options, symmetric: true };
   if (form.kind === "codebook" && form.codebook.length <= 256) {
     const { q, scales } = quantizeChannels(form.codebook, [form.codebook.length], null, rounding);
-    const index = buildSmallest(g, form.index, indexElement(form.codebook));
     const codebook = g.constant(q, { dtype: "int8", name: "codebook" });
-    const levels = g.Gather(codebook, reshape(g, index, shape), { axis: 0 });
-    return { levels, scale: scales, axis: null };
+    const index = expandIndex(g, form.index, form.codebook.length, shape);
+    return { levels: g.Gather(codebook, index, { axis: 0 }), scale: scales, axis: null };
   }
   const fits = form.kind === "grid" && form.block === null && form.bits <= options.bits;
   if (fits && (form.axis === null || form.axis === axis)) {
@@ -65,9 +60,20 @@ export function expandInt8(
   return { levels: expandLevels(g, grid, shape, "int8"), scale: scales, axis };
 }
 
-function indexElement(codebook: Float32Array): Element {
-  const bits = Math.max(1, Math.ceil(Math.log2(codebook.length)));
-  return integerElement(bits, false, "int32");
+/** Names are bytes: those inside a decode chain are short; the weight's own name goes to its result. */
+function decoder(builder: Builder): Builder {
+  return build(builder.graph);
+}
+
+function expandIndex(
+  g: Builder,
+  index: Uint16Array,
+  entries: number,
+  shape: readonly number[],
+): Value {
+  let bits = 1;
+  while (2 ** bits < entries) bits++;
+  return smallest(index, integerElement(bits, false, "int32")).build(g, shape);
 }
 
 function expandLevels(
@@ -76,12 +82,8 @@ function expandLevels(
   shape: readonly number[],
   dtype: "int8" | "float32",
 ): Value {
-  const element = integerElement(grid.bits, true, dtype);
-  const dense = smallest(grid.q, element).name === "dense";
-  if (dense && dtype === "int8" && grid.bits === 8) {
-    return g.constant(tensor("int8", shape, grid.q), { name: "levels" });
-  }
-  return reshape(g, buildSmallest(g, grid.q, element), shape);
+  const element: Element = integerElement(grid.bits, true, dtype);
+  return smallest(grid.q, element).build(g, shape);
 }
 
 function expandGrid(g: Builder, grid: Grid, shape: readonly number[]): Value {
@@ -100,9 +102,5 @@ function expandGrid(g: Builder, grid: Grid, shape: readonly number[]): Value {
     ...shape.slice(axis + 1),
   ];
   const scaled = g.Mul(expandLevels(g, grid, split(block), "float32"), constant(split(1)));
-  return reshape(g, scaled, shape);
-}
-
-function reshape(g: Builder, flat: Value, shape: readonly number[]): Value {
-  return g.Reshape(flat, g.ints(shape, "shape"));
+  return g.Reshape(scaled, g.ints(shape, "shape"));
 }

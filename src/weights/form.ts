@@ -33,8 +33,8 @@ export interface Weight {
   readonly form: Form;
 }
 
-/** Multiplies each element of a row-major array of `shape` by its scale. */
-export function scaleOf(grid: Grid, shape: readonly number[]): (element: number) => number {
+/** The scale of each element of a row-major array of `shape`. */
+function scaleOf(grid: Grid, shape: readonly number[]): (element: number) => number {
   const { axis, block, scale } = grid;
   if (axis === null) return () => scale[0];
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
@@ -56,4 +56,43 @@ export function valuesOf(form: Form, shape: readonly number[]): Float32Array {
   }
   const scale = scaleOf(form, shape);
   return Float32Array.from(form.q, (q, i) => Math.fround(q * scale(i)));
+}
+
+/** The same form with some elements set to zero: the others, and how they are stored, stay. */
+export function withZeros(form: Form, isZero: (element: number) => boolean): Form {
+  switch (form.kind) {
+    case "float":
+      return { ...form, values: form.values.map((w, i) => (isZero(i) ? 0 : w)) };
+    case "grid": {
+      const q = form.q.map((level, i) => (isZero(i) ? 0 : level));
+      // {-1, +1} has no zero: {-1, 0, +1} takes two bits.
+      return { ...form, q, bits: q.includes(0) ? Math.max(2, form.bits) : form.bits };
+    }
+    case "codebook": {
+      const { codebook, index } = zeroFirst(form.codebook, form.index);
+      return {
+        kind: "codebook",
+        codebook,
+        index: index.map((entry, i) => (isZero(i) ? 0 : entry)),
+      };
+    }
+  }
+}
+
+/** The same weights with 0 as entry 0, which is added where there is none. */
+export function zeroFirst(
+  codebook: Float32Array,
+  index: Uint16Array,
+): { readonly codebook: Float32Array; readonly index: Uint16Array } {
+  const zero = codebook.indexOf(0);
+  if (zero === 0) return { codebook, index };
+  if (zero < 0) {
+    return { codebook: Float32Array.of(0, ...codebook), index: index.map((entry) => entry + 1) };
+  }
+  const swapped = codebook.slice();
+  [swapped[0], swapped[zero]] = [codebook[zero], codebook[0]];
+  return {
+    codebook: swapped,
+    index: index.map((entry) => (entry === 0 ? zero : entry === zero ? 0 : entry)),
+  };
 }

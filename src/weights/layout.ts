@@ -2,32 +2,30 @@
 import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
-import { type Element, integerElement, type Numbers } from "./element.ts";
+import { type Element, integerElement, NODE_BYTES, type Numbers } from "./element.ts";
 
 /** A way to write one flat array. */
-interface Layout {
+export interface Layout {
   readonly name: "dense" | "gaps8" | "gaps4" | "mask";
   /** Estimated file bytes, nodes included. */
   readonly bytes: number;
-  build(g: Builder): Value;
+  build(g: Builder, shape: readonly number[]): Value;
 }
 
-/** What a node with its names and an initializer's header cost in the file, roughly. */
-const NODE_BYTES = 80;
-
-/** The smallest layout of `values`, whose zeros may be left out. A 1-D value of the element's type. */
-export function buildSmallest(g: Builder, values: Numbers, element: Element): Value {
-  return smallest(values, element).build(g);
-}
-
+/** The smallest layout of `values`; its zeros may be left out (-0 counts as 0). */
 export function smallest(values: Numbers, element: Element): Layout {
+  return layoutsOf(values, element).reduce((best, next) => (next.bytes < best.bytes ? next : best));
+}
+
+/** Every layout that may pay. */
+export function layoutsOf(values: Numbers, element: Element): Layout[] {
   const candidates = [dense(values, element)];
   const positions = nonzeros(values);
   if (positions.length < 0.9 * values.length) {
     candidates.push(gaps(values, positions, element, 8), gaps(values, positions, element, 4));
     candidates.push(mask(values, positions, element));
   }
-  return candidates.reduce((best, next) => (next.bytes < best.bytes ? next : best));
+  return candidates;
 }
 
 function nonzeros(values: Numbers): Uint32Array {
@@ -41,8 +39,8 @@ function nonzeros(values: Numbers): Uint32Array {
 function dense(values: Numbers, element: Element): Layout {
   return {
     name: "dense",
-    bytes: element.bytes(values.length) + NODE_BYTES * element.nodes,
-    build: (g) => element.build(g, values),
+    bytes: element.bytes(values.length),
+    build: (g, shape) => element.build(g, values, shape),
   };
 }
 
@@ -61,8 +59,8 @@ function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4
   const gapElement = integerElement(bits, false, "int32");
   return {
     name: bits === 8 ? "gaps8" : "gaps4",
-    bytes: gapElement.bytes(count) + element.bytes(count) + NODE_BYTES * (element.nodes + 6),
-    build(g) {
+    bytes: gapElement.bytes(count) + element.bytes(count) + NODE_BYTES * 5,
+    build(g, shape) {
       const distance = new Uint8Array(count);
       const kept = new Float64Array(count);
       let n = 0;
@@ -75,8 +73,10 @@ function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4
       }
       const zero = tensor(element.dtype, [1], [0]);
       const zeros = g.ConstantOfShape(g.ints([values.length]), { value: zero });
-      const where = g.CumSum(gapElement.build(g, distance), g.constant(0, { dtype: "int32" }));
-      return g.ScatterElements(zeros, where, element.build(g, kept), { axis: 0 });
+      const steps = gapElement.build(g, distance, [count]);
+      const where = g.CumSum(steps, g.constant(0, { dtype: "int32" }));
+      const flat = g.ScatterElements(zeros, where, element.build(g, kept, [count]), { axis: 0 });
+      return g.Reshape(flat, g.ints(shape, "shape"));
     },
   };
 }
@@ -84,20 +84,19 @@ function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4
 /** One bit per element says whether it is kept; the running count of ones finds its value. */
 function mask(values: Numbers, positions: Uint32Array, element: Element): Layout {
   const bit = integerElement(1, false, "int32");
+  const count = positions.length + 1;
   return {
     name: "mask",
-    bytes:
-      bit.bytes(values.length) +
-      element.bytes(positions.length + 1) +
-      NODE_BYTES * (bit.nodes + element.nodes + 4),
-    build(g) {
+    bytes: bit.bytes(values.length) + element.bytes(count) + NODE_BYTES * 3,
+    build(g, shape) {
       const flags = new Uint8Array(values.length);
       for (const position of positions) flags[position] = 1;
-      const kept = new Float64Array(positions.length + 1);
+      const kept = new Float64Array(count);
       for (let i = 0; i < positions.length; i++) kept[i + 1] = values[positions[i]];
-      const ones = bit.build(g, flags);
+      const ones = bit.build(g, flags, [values.length]);
       const rank = g.CumSum(ones, g.constant(0, { dtype: "int32" }));
-      return g.Gather(element.build(g, kept), g.Mul(rank, ones), { axis: 0 });
+      const flat = g.Gather(element.build(g, kept, [count]), g.Mul(rank, ones), { axis: 0 });
+      return g.Reshape(flat, g.ints(shape, "shape"));
     },
   };
 }

@@ -1,4 +1,5 @@
 /** @file Nodes -> Form: reads a weight back, whatever expression stores it. */
+import type { DType } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantValue } from "../ops/constant.ts";
@@ -13,8 +14,8 @@ export function readWeight(value: Value): Weight | null {
   if (!folded || !/^b?float/.test(folded.dtype)) return null;
   const { shape } = folded;
   const values = folded.floats();
-  const form = readCodebook(value) ?? readGrid(value, shape) ?? readHalf(value, values);
-  return { shape, values, form: form ?? { kind: "float", dtype: "float32", values } };
+  const form = readCodebook(value) ?? readGrid(value, shape) ?? readFloat(value, values);
+  return { shape, values, form };
 }
 
 function readCodebook(value: Value): Form | null {
@@ -40,7 +41,7 @@ function readGrid(value: Value, shape: readonly number[]): Form | null {
   const scale = evaluated(node.inputs[1]);
   if (!levels || !scale || scale.dtype !== "float32") return null;
   const q = toLevels(levels);
-  if (!q) return null;
+  if (!q || q.length !== shape.reduce((a, b) => a * b, 1)) return null;
   const grid = { kind: "grid", bits: bitsOf(q), q, scale: scale.floats() } as const;
   if (scale.size === 1) return { ...grid, axis: null, block: null };
   const axis = scale.shape.findIndex((dim) => dim > 1);
@@ -55,10 +56,27 @@ function readGrid(value: Value, shape: readonly number[]): Form | null {
   return { ...grid, axis: split, block: levels.shape[split + 1] };
 }
 
-function readHalf(value: Value, values: Float32Array): Form | null {
-  const source = value.producer?.op === "Cast" ? value.producer.inputs[0]?.tensor : value.tensor;
-  const dtype = source?.dtype;
-  return dtype === "float16" || dtype === "bfloat16" ? { kind: "float", dtype, values } : null;
+function readFloat(value: Value, values: Float32Array): Form {
+  const stored = storedType(value);
+  const dtype = stored === "float16" || stored === "bfloat16" ? stored : "float32";
+  return { kind: "float", dtype, values };
+}
+
+/** The type the elements have in the file, below any layout and Cast. */
+function storedType(value: Value): DType | null {
+  if (value.tensor) return value.tensor.dtype;
+  const node = value.producer;
+  switch (node?.op) {
+    case "Cast":
+      return node.inputs[0]?.tensor?.dtype ?? null;
+    case "Reshape":
+    case "Gather":
+      return node.inputs[0] ? storedType(node.inputs[0]) : null;
+    case "ScatterElements":
+      return node.inputs[2] ? storedType(node.inputs[2]) : null;
+    default:
+      return null;
+  }
 }
 
 function evaluated(value: Value | null | undefined): Tensor | null {
