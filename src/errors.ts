@@ -42,20 +42,6 @@ export const errors = {
     where,
     remedy: "Give the .onnx file itself, complete",
   }),
-  // ir/
-  badText: (where: string, why: string) => ({
-    code: "bad-text",
-    what: why,
-    where,
-    remedy: "Correct the model's text there",
-  }),
-  // numeric/
-  badNumber: (where: string, why: string, remedy: string) => ({
-    code: "bad-number",
-    what: why,
-    where,
-    remedy,
-  }),
   badTensor: (where: string, why: string) => ({
     code: "bad-tensor",
     what: why,
@@ -79,6 +65,20 @@ export const errors = {
     what: `its data path "${path}" leaves the model's folder`,
     where,
     remedy: "Do not open this file unless you trust it: save the model again with data beside it",
+  }),
+  // ir/
+  badText: (where: string, why: string) => ({
+    code: "bad-text",
+    what: why,
+    where,
+    remedy: "Correct the model's text there",
+  }),
+  // numeric/
+  badNumber: (where: string, why: string, remedy: string) => ({
+    code: "bad-number",
+    what: why,
+    where,
+    remedy,
   }),
   // ops/
   badOperands: (where: string, why: string) => ({
@@ -282,6 +282,50 @@ export const errors = {
     what: "was interrupted",
     where,
     remedy: "Run it again; finished parts are kept",
+  }),
+  // recipe/ (presets, targets, surroundings)
+  badTarget: (where: string, why: string, remedy: string) => ({
+    code: "bad-target",
+    what: why,
+    where,
+    remedy,
+  }),
+  badFeeds: (where: string, why: string, remedy: string) => ({
+    code: "bad-feeds",
+    what: why,
+    where,
+    remedy,
+  }),
+  // cli/, node/files
+  badUsage: (where: string, why: string, remedy: string) => ({
+    code: "bad-usage",
+    what: why,
+    where,
+    remedy,
+  }),
+  outputIsInput: (where: string) => ({
+    code: "output-is-input",
+    what: "is the input itself",
+    where,
+    remedy: "Name another file with -o; --force overwrites the input",
+  }),
+  outputExists: (where: string) => ({
+    code: "output-exists",
+    what: "exists already",
+    where,
+    remedy: "Name another file with -o; --force overwrites it",
+  }),
+  cannotWrite: (where: string, why: string, remedy: string) => ({
+    code: "cannot-write",
+    what: `cannot be written (${why})`,
+    where,
+    remedy,
+  }),
+  badSurvey: (where: string, why: string, remedy: string) => ({
+    code: "bad-survey",
+    what: why,
+    where,
+    remedy,
   }),
 } satisfies Record<string, (...args: never[]) => ErrorInfo>;
 

@@ -1,0 +1,80 @@
+/** @file docs/methods.md: every method of the table, as it declares itself. */
+
+import { type MethodId, methods } from "../../src/methods/index.ts";
+import type { Method, Need } from "../../src/methods/method.ts";
+import { describeOptions, type OptionInfo } from "../../src/options.ts";
+import { formatRecipe, parseRecipe, type StepInput } from "../../src/recipe/steps.ts";
+import { code, page, table } from "./page.ts";
+
+const needs: Readonly<Record<Need, string>> = {
+  calibration: "inputs to calibrate on, without labels",
+  labels: "labelled data",
+  training: "gradient steps",
+};
+
+const entries = Object.entries(methods) as unknown as [MethodId, Method][];
+
+export function methodsPage(): string {
+  return page(
+    "# Methods",
+    "Each is a step of a recipe: `tersor compress model.onnx --recipe 'METHOD:option=value,option=value > METHOD'`. In TypeScript: `{ method: \"METHOD\", option: value }`.",
+    table(
+      ["method", "what it does", "family", "needs"],
+      entries.map(([id, { summary, family, needs }]) => [
+        `[${id}](#${id})`,
+        summary,
+        family,
+        needs.length > 0 ? needs.join(", ") : "nothing",
+      ]),
+    ),
+    ...entries.flatMap(([id, method]) => section(id, method)),
+  );
+}
+
+function section(id: MethodId, method: Method): string[] {
+  const { title, family, cite, summary, needs: wanted } = method;
+  const options = describeOptions(method.options);
+  const facts = [
+    `- Family: ${family}`,
+    `- Source: ${cite}`,
+    `- Needs: ${wanted.length > 0 ? wanted.map((need) => needs[need]).join("; ") : "nothing"}`,
+    ...(method.survey.length > 0 ? [`- In a survey: ${recipesOf(id, method.survey)}`] : []),
+    ...(method.neutral ? [`- Leaves the model as it is: ${recipesOf(id, [method.neutral])}`] : []),
+  ];
+  return [
+    `## ${id}`,
+    `${title[0].toUpperCase()}${title.slice(1)}. ${summary}`,
+    facts.join("\n"),
+    options.length === 0
+      ? ""
+      : table(
+          ["option", "values", "default", "meaning"],
+          options.map((option) => [
+            code(option.name),
+            valuesOf(option),
+            defaultOf(option),
+            option.description,
+          ]),
+        ),
+  ];
+}
+
+function recipesOf(id: MethodId, settings: Method["survey"]): string {
+  return settings
+    .map((options) => code(formatRecipe(parseRecipe([{ method: id, ...options } as StepInput]))))
+    .join(", ");
+}
+
+function valuesOf({ type, choices, minimum, maximum }: OptionInfo): string {
+  if (choices) return choices.map(code).join(", ");
+  if (type === "list") return "names with `*`, separated by `|`";
+  if (type === "boolean") return "`true`, `false`";
+  if (minimum === null && maximum === null) return type;
+  if (maximum === null) return `${type} from ${minimum}`;
+  return minimum === null ? `${type} to ${maximum}` : `${minimum} to ${maximum}`;
+}
+
+function defaultOf({ default: value }: OptionInfo): string {
+  if (value === null || (Array.isArray(value) && value.length === 0)) return "none";
+  return code(Array.isArray(value) ? value.join("|") : String(value));
+}
