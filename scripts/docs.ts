@@ -1,13 +1,23 @@
 /** @file Writes the generated documents, or with --check says which are stale. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
 import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
+import { inBlock } from "./docs/page.ts";
 import { rewritesPage } from "./docs/rewrites.ts";
 
 const root = new URL("../", import.meta.url);
 
 /** Path -> its text. */
 const pages: Readonly<Record<string, () => string | Promise<string>>> = {
+  "README.md"() {
+    const demo = readJson("bench/results/demo.json");
+    const example = `\`\`\`ts\n${read("examples/compress.ts").replace(/^.*@file.*\n/, "")}\`\`\``;
+    const text = inBlock(read("README.md"), "example", example);
+    return demo ? inBlock(text, "demo", demoTable(demo)) : text;
+  },
+  "docs/benchmarks.md": () =>
+    benchmarksPage(readJson("bench/results/rewrite.json"), readJson("bench/results/peers.json")),
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
   "docs/rewrites.md": rewritesPage,
@@ -16,6 +26,13 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
 function read(path: string): string {
   const url = new URL(path, root);
   return existsSync(url) ? readFileSync(url, "utf8") : "";
+}
+
+/** Null where the bench has not been run yet. */
+// biome-ignore lint/suspicious/noExplicitAny: each page says what it expects of its own file.
+function readJson(path: string): any {
+  const text = read(path);
+  return text === "" ? null : JSON.parse(text);
 }
 
 const stale: string[] = [];

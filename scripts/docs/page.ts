@@ -16,3 +16,12 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
 export const code = (text: string): string => `\`${text}\``;
+
+/** `text` with what stands between `<!-- generated: name -->` and `<!-- /generated -->` replaced. */
+export function inBlock(text: string, name: string, content: string): string {
+  const [open, close] = [`<!-- generated: ${name} -->`, "<!-- /generated -->"];
+  const start = text.indexOf(open);
+  const end = text.indexOf(close, start);
+  if (start < 0 || end < 0) throw new Error(`there is no block ${open} ... ${close}`);
+  return `${text.slice(0, start + open.length)}\n${content}\n${text.slice(end)}`;
+}

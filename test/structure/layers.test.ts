@@ -18,6 +18,7 @@ const layers = [
   ["measure"],
   ["node", "recipe"],
   ["report"],
+  ["api"],
   ["index"],
   ["web"],
   ["node.ts"],
@@ -83,6 +84,11 @@ describe("source files", () => {
         layerOf(path) !== "cli" && /\bconsole\.\w+\(|\bprocess\.(exit|stdout|stderr)\b/.test(text),
     );
     expect(loud.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("are short: 400 lines at most", () => {
+    const long = files.filter(({ text }) => text.split("\n").length > 401);
+    expect(long.map(({ path }) => path)).toEqual([]);
   });
 
   it("have named exports only", () => {

@@ -1,0 +1,11 @@
+/** @file Keeps what the last `npm run demo` measured: tersor-out/demo/survey.json -> results/demo.json, README's table. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+
+const folder = new URL("../", import.meta.url);
+const survey = JSON.parse(readFileSync(new URL("tersor-out/demo/survey.json", folder), "utf8"));
+for (const row of survey.results) row.file = row.file && basename(row.file);
+writeFileSync(
+  new URL("bench/results/demo.json", folder),
+  `${JSON.stringify({ command: "npm run bench:demo", ...survey }, null, 1)}\n`,
+);

@@ -1,0 +1,128 @@
+/** @file docs/benchmarks.md and README's table, from the files in bench/results/. */
+import type { Result } from "../../src/measure/measurement.ts";
+import * as format from "../../src/report/format.ts";
+import { code, page, table } from "./page.ts";
+
+interface RewriteRow {
+  readonly model: string;
+  readonly nodes: readonly [number, number];
+  /** As it came, upgraded, rewritten. */
+  readonly bytes: readonly [number, number, number];
+  readonly cpuMs: readonly [number, number, number];
+  readonly speedup: number;
+  readonly ci95: readonly [number, number];
+  readonly error: number;
+}
+
+interface RewriteBench {
+  readonly platform: string;
+  readonly runtime: string;
+  readonly rows: readonly RewriteRow[];
+}
+
+interface PeerSetting {
+  readonly setting: string;
+  readonly accuracy: number | null;
+  readonly drop: number | null;
+  readonly flips: number | null;
+  readonly smaller: number | null;
+  readonly latency: { readonly cpu: number } | null;
+  readonly seconds: { readonly wall: number; readonly cpu: number };
+}
+
+interface PeerBench {
+  readonly results: readonly {
+    readonly model: string;
+    readonly original: { readonly accuracy: number; readonly latency: { readonly cpu: number } };
+    readonly settings: readonly PeerSetting[];
+  }[];
+}
+
+export function benchmarksPage(rewrite: RewriteBench | null, peers: PeerBench | null): string {
+  return page(
+    "# Benchmarks",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `npm run bench:peers` (both need `../shared/assets`; the second a Python environment, see `bench/peers/README.md`).",
+    ...(rewrite ? rewriteSection(rewrite) : []),
+    ...(peers ? peersSection(peers) : []),
+  );
+}
+
+function rewriteSection({ platform, runtime, rows }: RewriteBench): string[] {
+  return [
+    "## Lossless rewriting",
+    `Median process-CPU milliseconds per run, one thread, batch 1, original and rewritten model interleaved; error relative to the output's range. ${platform}, ${runtime}.`,
+    table(
+      ["model", "nodes", "ms before", "ms after", "speed-up (95 %)", "error"],
+      rows.map(({ model, nodes, cpuMs, speedup, ci95, error }) => [
+        model,
+        nodes.join(" -> "),
+        cpuMs[0].toFixed(3),
+        cpuMs[2].toFixed(3),
+        `${speedup.toFixed(3)} (${ci95.map((x) => x.toFixed(3)).join("-")})`,
+        error === 0 ? "0" : error.toExponential(0),
+      ]),
+    ),
+  ];
+}
+
+/** The peer's settings by name; ours stays first. */
+function peersSection({ results }: PeerBench): string[] {
+  return [
+    "## Static int8 beside onnxruntime.quantization",
+    "Same tensors, same calibration records, judged on the same others. Seconds are those of the whole process.",
+    ...results.flatMap(({ model, original, settings }) => [
+      `### ${model}`,
+      `Original: ${original.accuracy.toFixed(2)} %, ${original.latency.cpu.toFixed(3)} ms.`,
+      table(
+        ["setting", "smaller", "accuracy", "drop", "flips", "speed-up", "wall s", "CPU s"],
+        settings.map((row) => [
+          row.setting,
+          format.ratio(row.smaller),
+          row.accuracy === null ? "fails" : `${row.accuracy.toFixed(2)} %`,
+          format.points(row.drop),
+          row.flips === null ? "-" : `${row.flips.toFixed(2)} %`,
+          row.latency ? format.ratio(original.latency.cpu / row.latency.cpu) : "-",
+          row.seconds.wall.toFixed(1),
+          row.seconds.cpu.toFixed(1),
+        ]),
+      ),
+    ]),
+  ];
+}
+
+/** `bench/results/demo.json`: what the demo's survey wrote, and what it ran on. */
+export interface DemoBench {
+  readonly platform: string;
+  readonly seconds: number;
+  readonly results: readonly Result[];
+  readonly pareto: readonly string[];
+}
+
+export function demoTable({ platform, seconds, results, pareto }: DemoBench): string {
+  const rows = results.map((row) => [
+    `${pareto.includes(row.recipe) ? "* " : ""}${code(row.recipe)}`,
+    format.bytes(row.bytes.raw),
+    format.ratio(row.alpha.bytes),
+    format.bytes(row.bytes.brotli),
+    format.milliseconds(row.latency?.median ?? null),
+    format.ratio(row.delta.infer),
+    row.metric ? `${row.metric.value.toFixed(2)} %` : "-",
+    format.points(row.metric?.drop ?? null),
+    row.metric?.flips == null ? "-" : `${row.metric.flips.toFixed(2)} %`,
+  ]);
+  const head = [
+    "recipe",
+    "file",
+    "smaller",
+    "brotli",
+    "median ms",
+    "speed-up",
+    "accuracy",
+    "drop",
+    "flips",
+  ];
+  return [
+    table(head, rows),
+    `\\* nothing else in the table is smaller, faster and as good at once. ${platform}; the whole survey took ${format.duration(seconds)}.`,
+  ].join("\n\n");
+}
