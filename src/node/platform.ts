@@ -114,10 +114,16 @@ function packaged(specifier: string): string | null {
   return folders.map((folder) => join(folder, specifier)).find((path) => existsSync(path)) ?? null;
 }
 
+const reasons: Readonly<Record<string, string>> = {
+  EISDIR: "it is a folder",
+  EACCES: "no permission",
+  EPERM: "no permission",
+};
+
 function fileError(path: string, error: unknown): ErrorInfo {
   const { code = "", message } = error as NodeJS.ErrnoException;
   if (code === "ENOENT" || code === "ENOTDIR") return errors.noSuchFile(path);
-  return errors.cannotRead(path, code || message);
+  return errors.cannotRead(path, reasons[code] ?? (code || message));
 }
 
 /** Bytes that come out of `coder`; waits for each chunk, so that memory stays at one. */

@@ -50,8 +50,7 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
     signal: env.signal ?? undefined,
     budgetMs: 1000,
   });
-  const chunks = [loaded.source.bytes, ...(loaded.source.external ?? []).map(({ data }) => data)];
-  const bytes = await measureBytes(chunks, env.platform);
+  const bytes = await measureBytes(chunksOf(loaded.source), env.platform);
   const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
   const draft = {
     recipe: "original",
@@ -113,7 +112,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
       ],
       { platform: env.platform, signal: env.signal ?? undefined, budgetMs: 2000 },
     );
-    const bytes = await measureBytes([candidate.source.bytes], env.platform);
+    const bytes = await measureBytes(chunksOf(candidate.source), env.platform);
     return row(
       baseline.result,
       candidate,
@@ -201,13 +200,22 @@ export function dimsOf(feeds: Feeds): Record<string, number> {
   return dims;
 }
 
+/** The files of a model. */
+function chunksOf({ bytes, external = [] }: Source): Uint8Array[] {
+  return [bytes, ...external.map(({ data }) => data)];
+}
+
+/** Records in one run. */
+export function batchOf(feeds: Feeds): number {
+  return Object.values(feeds).find(({ shape }) => shape.length > 0)?.shape[0] ?? 1;
+}
+
 function latencyOf({ latency }: Timing, env: Environment): Latency {
-  const [first] = Object.values(env.feeds);
   return {
     ...latency,
     runtime: env.runtime.name,
     threads: env.threads,
-    batch: first?.shape[0] ?? 1,
+    batch: batchOf(env.feeds),
   };
 }
 

@@ -12,7 +12,9 @@ export type Event =
       readonly done: number;
       readonly total: number;
     }
-  | { readonly type: "note"; readonly text: string };
+  | { readonly type: "note"; readonly text: string }
+  /** Something the user should know that stops nothing. */
+  | { readonly type: "warning"; readonly text: string };
 
 export interface Environment {
   readonly platform: Platform;

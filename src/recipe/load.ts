@@ -1,4 +1,5 @@
 /** @file Opens a model file: bytes, graph, identity. */
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { readModel } from "../onnx/read.ts";
@@ -13,20 +14,39 @@ export interface Loaded {
   /** The file as it is, external data included: what the original is measured by. */
   readonly source: Source;
   readonly bytes: number;
-  /** SHA-256 of the file, hex. */
+  /** Operator set of the file; `model` is at a newer one. */
+  readonly opset: number;
+  /** SHA-256, hex: of the file, or of the hashes of the file and its external data. */
   readonly hash: string;
 }
 
-/** Throws TersorError "no-such-file" and whatever `readModel` raises. */
-export async function loadModel(path: string, platform: Platform): Promise<Loaded> {
-  const bytes = await platform.files.read(path);
-  const folder = path.replace(/[^/\\]*$/, "");
+/** A path, an http(s) or file URL, or the bytes of a model that has no external data. */
+export type ModelInput = string | URL | Uint8Array;
+
+/** Throws TersorError "no-such-file", "cannot-read" and whatever `readModel` raises. */
+export async function loadModel(input: ModelInput, platform: Platform): Promise<Loaded> {
+  if (input instanceof Uint8Array) return loadBytes(input, "model.onnx", null);
+  const url = input instanceof URL ? input : /^(https?|file):\/\//i.test(input) && new URL(input);
+  if (url && url.protocol !== "file:") {
+    return loadBytes(await download(url), url.pathname.split("/").at(-1) || url.host, null);
+  }
+  // A file URL of Windows is /C:/folder/model.onnx.
+  const path = url ? decodeURIComponent(url.pathname).replace(/^\/(?=[a-z]:)/i, "") : String(input);
+  return loadBytes(await platform.files.read(path), path, platform);
+}
+
+async function loadBytes(
+  bytes: Uint8Array,
+  name: string,
+  platform: Platform | null,
+): Promise<Loaded> {
+  const folder = name.replace(/[^/\\]*$/, "");
   const opened = new Set<string>();
   const model = readModel(bytes, {
-    name: path,
+    name,
     external(relative) {
-      if (!platform.files.exists(folder + relative)) {
-        throw fail(errors.missingExternal(path, relative));
+      if (!platform?.files.exists(folder + relative)) {
+        throw fail(errors.missingExternal(name, relative));
       }
       const source = platform.files.source(folder + relative);
       opened.add(relative);
@@ -34,16 +54,60 @@ export async function loadModel(path: string, platform: Platform): Promise<Loade
     },
   });
   inferModel(model);
-  const external = [...opened].map((relative) => {
-    const file = platform.files.source(folder + relative);
-    return { path: relative, data: file.read(0, file.byteLength) };
+  const external = [...opened].map((path) => {
+    const file = (platform as Platform).files.source(folder + path);
+    return { path, data: file.read(0, file.byteLength) };
   });
-  const source = external.length > 0 ? { bytes, external } : { bytes };
-  const total = external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength);
-  return { name: path, model, source, bytes: total, hash: await sha256(bytes) };
+  const hashes = [bytes, ...external.map(({ data }) => data)].map(sha256);
+  return {
+    name,
+    model,
+    source: external.length > 0 ? { bytes, external } : { bytes },
+    bytes: external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength),
+    opset: opsetOf(bytes),
+    hash: await joined(await Promise.all(hashes)),
+  };
 }
+
+async function download(url: URL): Promise<Uint8Array> {
+  let why: string;
+  try {
+    const response = await fetch(url);
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    why = `HTTP ${response.status}`;
+  } catch (cause) {
+    why = (cause as Error).message;
+  }
+  throw fail(errors.cannotRead(url.href, why));
+}
+
+const joined = (hashes: readonly string[]): Promise<string> | string =>
+  hashes.length === 1 ? hashes[0] : sha256(new TextEncoder().encode(hashes.join("")));
 
 async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** ModelProto.opset_import (field 8) of the standard domain, without parsing the graph again. */
+function opsetOf(bytes: Uint8Array): number {
+  const model = new BinaryReader(bytes);
+  let opset = 1;
+  while (model.pos < model.len) {
+    const [field, type] = model.tag();
+    if (field !== 8 || type !== WireType.LengthDelimited) {
+      model.skip(type);
+      continue;
+    }
+    const entry = new BinaryReader(model.bytes());
+    let [domain, version] = ["", 1];
+    while (entry.pos < entry.len) {
+      const [part, kind] = entry.tag();
+      if (part === 1) domain = entry.string();
+      else if (part === 2) version = Number(entry.int64());
+      else entry.skip(kind);
+    }
+    if (domain === "" || domain === "ai.onnx") opset = version;
+  }
+  return opset;
 }

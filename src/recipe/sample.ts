@@ -1,47 +1,76 @@
 /** @file Feeds for a model nobody gave data for: sizes that run, seeded random elements. */
 import type { Dataset } from "../data/dataset.ts";
+import { errors, fail, TersorError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import { createRandom } from "../numeric/random.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 
 /** Tried in turn for dims the model leaves open (other than the first, which is the batch). */
-const sizes = [32, 64, 224, 16, 8, 128, 1, 48, 320];
+const sizes = [32, 64, 224, 16, 8, 128, 1, 48, 320, 512, 576];
 
 /** Fixed sizes for symbolic dims, by symbol or by input name and axis ("x.2"). */
 export type Dims = Readonly<Record<string, number>>;
 
 /**
- * The first record of the data, or random feeds of the first sizes that run through the model.
- * Rejects with the engine's own error when none does.
+ * The first records of the data (as many as the model takes at once), or random feeds of the first sizes that run through the model.
+ * Throws TersorError "bad-feeds" with the engine's words when none does.
  */
 export async function sampleFeeds(
   session: Pick<Session, "inputs" | "run">,
   options: { readonly data: Dataset | null; readonly seed: number; readonly dims?: Dims },
 ): Promise<Feeds> {
   if (options.data) {
-    const { inputs } = await options.data.read([0]);
+    const { length } = options.data;
+    const batch = fixedBatch(session.inputs) ?? 1;
+    const { inputs } = await options.data.read(Array.from({ length: batch }, (_, i) => i % length));
     return inputs;
   }
   let first: unknown;
-  for (const size of sizes) {
-    const feeds = randomFeeds(session.inputs, options.seed, size, options.dims ?? {});
-    try {
-      await session.run(feeds);
-      return feeds;
-    } catch (cause) {
-      first ??= cause;
+  // All inputs of one size; then the first input alone, the others (states, masks) as small as may be.
+  for (const others of [null, 1]) {
+    for (const size of sizes) {
+      const feeds = randomFeeds(session.inputs, options.seed, size, options.dims ?? {}, others);
+      try {
+        await session.run(feeds);
+        return feeds;
+      } catch (cause) {
+        first ??= cause;
+      }
     }
   }
-  throw first;
+  if (!(first instanceof TersorError)) throw first;
+  const why = `no guessed sizes run (${first.what})`;
+  throw fail(errors.badFeeds("random inputs", why, remedyOf(session.inputs)), first);
 }
 
-export function randomFeeds(ports: readonly Port[], seed: number, size: number, dims: Dims): Feeds {
+function remedyOf(ports: readonly Port[]): string {
+  const open = ports.flatMap(({ name, dims }) =>
+    dims.flatMap((dim, axis) => (typeof dim === "number" && dim > 0 ? [] : [`${name}.${axis}=N`])),
+  );
+  return `Give ${open.length > 0 ? `sizes with --dims ${open.join(",")}, or ` : ""}--data`;
+}
+
+/** The number that leads the inputs, where it is not free. */
+function fixedBatch(ports: readonly Port[]): number | null {
+  const batch = ports.find(({ dims }) => dims.length > 0)?.dims[0];
+  return typeof batch === "number" && batch > 0 ? batch : null;
+}
+
+/** `others`: the size of open axes of every input but the first, where it is another. */
+export function randomFeeds(
+  ports: readonly Port[],
+  seed: number,
+  size: number,
+  dims: Dims,
+  others: number | null = null,
+): Feeds {
   const feeds: Record<string, Tensor> = {};
-  for (const port of ports) {
+  for (const [i, port] of ports.entries()) {
+    const free = i === 0 ? size : (others ?? size);
     const shape = port.dims.map((dim, axis) => {
       if (typeof dim === "number" && dim > 0) return dim;
-      return dims[`${port.name}.${axis}`] ?? dims[String(dim)] ?? (axis === 0 ? 1 : size);
+      return dims[`${port.name}.${axis}`] ?? dims[String(dim)] ?? (axis === 0 ? 1 : free);
     });
     feeds[port.name] = randomTensor(port.dtype ?? "float32", shape, seed);
   }

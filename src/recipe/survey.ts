@@ -6,8 +6,8 @@ import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { paretoOf } from "./pareto.ts";
-import { formatRecipe, parseRecipe, type Step } from "./steps.ts";
-import { runTrial, simplify } from "./trial.ts";
+import { parseRecipe, type Step } from "./steps.ts";
+import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
 /** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
 const combinations = [
@@ -27,13 +27,20 @@ export function surveyRecipes(): Step[][] {
 export interface SurveyOptions {
   readonly recipes?: readonly (readonly Step[])[];
   /** No new trial starts after this long. */
-  readonly budgetSeconds?: number;
+  readonly budgetSeconds?: number | undefined;
   /** Rows of an earlier, interrupted run: their recipes are not run again. */
-  readonly done?: readonly Result[];
+  readonly done?: readonly Result[] | undefined;
   /** Where a trial's model goes; null keeps none. */
-  readonly fileOf?: (recipe: string) => string;
-  /** Called as soon as a trial is measured, so that an interrupted survey loses at most one. */
-  readonly onTrial?: (result: Result, bytes: Uint8Array) => Promise<void> | void;
+  readonly fileOf?: ((recipe: string) => string) | undefined;
+  /**
+   * Called with the original's row, then as soon as each trial is measured, so that an interrupted
+   * survey loses at most one. No bytes: the original, or a row of `done`. `pareto` is the front so far.
+   */
+  readonly onRow?: (
+    result: Result,
+    bytes: Uint8Array | null,
+    pareto: readonly string[],
+  ) => Promise<void> | void;
 }
 
 export interface Survey {
@@ -54,23 +61,28 @@ export async function survey(
   const began = env.platform.wallMs();
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
   const baseline = await assessBaseline(loaded, env);
-  const results: Result[] = [baseline.result];
+  const results: Result[] = [];
   const left: { recipe: string; reason: string }[] = [];
+  const add = async (result: Result, bytes: Uint8Array | null): Promise<void> => {
+    results.push(result);
+    await options.onRow?.(result, bytes, paretoOf(results));
+  };
   try {
+    await add(baseline.result, null);
     const start = simplify(loaded.model);
     const recipes = options.recipes ?? surveyRecipes();
     for (const [i, steps] of recipes.entries()) {
       await checkpoint(env, "survey");
-      const recipe = formatRecipe(steps) || "simplify";
+      const recipe = nameOf(steps);
       env.onEvent({ type: "progress", what: "survey", done: i, total: recipes.length });
       const earlier = options.done?.find((row) => row.recipe === recipe);
-      if (earlier) results.push(earlier);
+      if (earlier) await add(earlier, null);
       else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
       } else {
         const row = await attempt(baseline, start, steps, recipe, options);
         if (typeof row === "string") left.push({ recipe, reason: row });
-        else results.push(row);
+        else await add(row.result, row.outcome.bytes);
       }
     }
   } finally {
@@ -80,18 +92,16 @@ export async function survey(
   return { baseline: baseline.result, results, pareto, left, seconds: elapsed() };
 }
 
-/** The row, or why there is none: one method's trouble is no reason to lose the others. */
+/** The trial, or why there is none: one method's trouble is no reason to lose the others. */
 async function attempt(
   baseline: Baseline,
   start: Loaded["model"],
   steps: readonly Step[],
   recipe: string,
-  { fileOf, onTrial }: SurveyOptions,
-): Promise<Result | string> {
+  { fileOf }: SurveyOptions,
+): Promise<Trial | string> {
   try {
-    const { outcome, result } = await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null);
-    await onTrial?.(result, outcome.bytes);
-    return result;
+    return await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null);
   } catch (cause) {
     if (cause instanceof TersorError && cause.code !== "aborted") return cause.what;
     throw cause;

@@ -204,7 +204,9 @@ export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
     [
       text("name", "layer", "Node of the graph", (l) => l.name),
       text("op", "op", "ONNX operator", (l) => l.op),
-      text("shape", "weight", "Shape of its weight", (l) => format.shape(l.shape)),
+      text("shape", "weight", "Shape of its weight", (l) =>
+        l.shape.length ? format.shape(l.shape) : "",
+      ),
       number("params", "params", "Parameters", (l) => l.params, format.count),
       number("bytes", "bytes", "Bytes of its weights", (l) => l.bytes, format.bytes),
       number("bytesShare", "% bytes", "Share of the bytes", (l) => l.share.bytes, share),

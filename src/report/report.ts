@@ -1,69 +1,11 @@
 /** @file Report: all that a survey found, and the rows, picks and groups every format prints from it. */
 import type { Thresholds } from "../measure/marks.ts";
-import type { Latency, Marks, Result } from "../measure/measurement.ts";
+import type { Marks, Result } from "../measure/measurement.ts";
+import type { Layer, ModelInfo } from "../recipe/inspect.ts";
 import { metricUnit } from "./format.ts";
 
-export interface Port {
-  readonly name: string;
-  readonly dtype: string;
-  /** A number, a symbol such as "N", or null where the file does not say. */
-  readonly shape: readonly (number | string | null)[];
-}
-
-export interface ModelInfo {
-  readonly name: string;
-  readonly bytes: number;
-  readonly params: number;
-  readonly macs: number | null;
-  readonly opset: number;
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly Port[];
-  /** Content hash of the file, so that a report names its input exactly. */
-  readonly hash: string;
-}
-
-/** A weighted node. `ms` is its measured kernel time; shares are 0..1 of the model's totals. */
-export interface Layer {
-  readonly name: string;
-  readonly op: string;
-  /** Shape of the main weight. */
-  readonly shape: readonly number[];
-  readonly params: number;
-  readonly bytes: number;
-  readonly macs: number | null;
-  readonly ms: number | null;
-  readonly share: {
-    readonly bytes: number;
-    readonly macs: number | null;
-    readonly ms: number | null;
-  };
-}
-
-export interface Totals {
-  readonly layers: number;
-  readonly params: number;
-  readonly bytes: number;
-  readonly macs: number | null;
-  readonly ms: number | null;
-}
-
-/** What `tersor inspect` prints. */
-export interface Inspection {
-  readonly model: ModelInfo;
-  readonly totals: Totals;
-  readonly layers: readonly Layer[];
-}
-
-/** One file of `tersor bench`, interleaved with the others. */
-export interface BenchRun {
-  readonly file: string;
-  readonly bytes: number | null;
-  readonly latency: Latency;
-  /** Speed-up over the first file: its median / this median; null for the first. */
-  readonly ratio: number | null;
-  /** 95 % interval of `ratio`. */
-  readonly ci95: readonly [number, number] | null;
-}
+export type { BenchRun } from "../recipe/bench.ts";
+export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspect.ts";
 
 /** Signal to quantization noise of each layer's output, dB; Infinity or null: nothing changed. */
 export interface LayerErrors {

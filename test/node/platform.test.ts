@@ -40,7 +40,7 @@ describe("files", () => {
     expect(await refusal(async () => files.source(`${root}/x`))).toBe(missing);
     const remedy = "Check what it is and its permissions.";
     expect(await refusal(() => files.read(root), root)).toBe(
-      `cannot-read: : cannot be read (EISDIR). ${remedy}`,
+      `cannot-read: : cannot be read (it is a folder). ${remedy}`,
     );
     expect(await refusal(async () => files.source(root), root)).toBe(
       `cannot-read: : cannot be read (it is not a file). ${remedy}`,

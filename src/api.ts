@@ -1,0 +1,235 @@
+/** @file The API bound to a platform: what a program calls, and what the command line is made of. */
+import type { DataOptions } from "./data/options.ts";
+import { errors, fail } from "./errors.ts";
+import { defaultThresholds, opinions } from "./measure/marks.ts";
+import type { Result } from "./measure/measurement.ts";
+import { methods } from "./methods/index.ts";
+import { describeOptions, type OptionInfo } from "./options.ts";
+import type { Platform } from "./platform.ts";
+import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
+import { compress } from "./recipe/compress.ts";
+import { evaluate } from "./recipe/evaluate.ts";
+import { type Inspection, inspect } from "./recipe/inspect.ts";
+import { type Loaded, loadModel, type ModelInput } from "./recipe/load.ts";
+import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
+import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
+import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
+import { type SurveyOptions, survey } from "./recipe/survey.ts";
+import type { Report } from "./report/report.ts";
+import { surveyTable, type TableOptions } from "./report/table.ts";
+
+export interface CompressOptions extends Settings {
+  /** Steps, or their text; without one the preset decides. */
+  readonly recipe?: RecipeInput | undefined;
+  readonly preset?: PresetId | undefined;
+  /** Start from the losslessly simplified model (default true). */
+  readonly simplify?: boolean | undefined;
+  /** Where the model will go, for the result's `file`. */
+  readonly file?: string | undefined;
+}
+
+/** A compressed model, measured beside the original. */
+export interface Compression {
+  readonly result: Result;
+  readonly baseline: Result;
+  readonly report: Report;
+  /** The ONNX file. */
+  readonly bytes: Uint8Array;
+  save(path: string): Promise<void>;
+  /** The figures as a text table. */
+  table(options?: Partial<TableOptions>): string;
+}
+
+export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
+  /** The recipes to try (default: every method at its telling settings). */
+  readonly recipes?: readonly RecipeInput[] | undefined;
+  /** Called with the report so far after each trial, so that an interruption loses nothing. */
+  readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
+}
+
+export interface Surveyed {
+  readonly report: Report;
+  readonly results: readonly Result[];
+  /** Recipes that nothing else beats in size, speed and quality at once. */
+  readonly pareto: readonly string[];
+  /** Recipes that were not measured, and why. */
+  readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  table(options?: Partial<TableOptions>): string;
+}
+
+/** A method as `tersor methods` lists it. */
+export interface MethodInfo {
+  readonly method: string;
+  readonly title: string;
+  readonly family: string;
+  readonly summary: string;
+  readonly cite: string;
+  readonly needs: readonly string[];
+  readonly options: readonly OptionInfo[];
+}
+
+/** How a platform writes a file, never over one of `inputs`; one that has no files cannot save. */
+export type SaveFile = (
+  path: string,
+  bytes: Uint8Array,
+  inputs: readonly string[],
+) => Promise<void>;
+
+export type Tersor = ReturnType<typeof createTersor>;
+
+/** The same functions everywhere: src/node.ts binds them to Node. */
+export function createTersor(platform: Platform, saveFile: SaveFile | null = null) {
+  const reportOf = (
+    command: string,
+    inspection: Inspection,
+    settings: Settings,
+    part: Pick<Report, "baseline" | "results" | "pareto" | "seconds">,
+  ): Report => ({
+    command,
+    ...part,
+    model: inspection.model,
+    layers: inspection.layers,
+    thresholds: defaultThresholds,
+    opinions,
+    data: specOf(settings.data),
+    platform: `${platform.name}, ${platform.cores} cores`,
+    commandLine: `tersor ${command} ${inspection.model.name}`,
+    date: new Date().toISOString(),
+  });
+
+  return {
+    /** Opens a model: a path, a URL, or bytes. */
+    load: (input: ModelInput): Promise<Loaded> => loadModel(input, platform),
+
+    /** Applies a recipe (or a preset) and measures what came out. */
+    async compress(model: Loaded, options: CompressOptions = {}): Promise<Compression> {
+      const { file, simplify = true } = options;
+      const hasCalibration = Boolean(options.data ?? options.calib);
+      const steps = stepsOf(model, options, hasCalibration);
+      const env = await prepare(model, platform, options);
+      const done = await compress(model, env, { steps, simplify, file: file ?? null });
+      const inspection = await inspect(model, env);
+      const report = reportOf("compress", inspection, options, {
+        baseline: done.baseline,
+        results: [done.result],
+        pareto: [],
+        seconds: done.seconds,
+      });
+      return {
+        result: done.result,
+        baseline: done.baseline,
+        report,
+        bytes: done.bytes,
+        async save(path) {
+          if (!saveFile) throw fail(errors.cannotWrite(path, "no files here", "Use `bytes`"));
+          await saveFile(path, done.bytes, [model.name]);
+        },
+        table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
+      };
+    },
+
+    /** Tries many recipes and measures each. */
+    async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
+      const recipes = options.recipes?.map(parseRecipe);
+      const env = await prepare(model, platform, options);
+      const inspection = await inspect(model, env);
+      const began = platform.wallMs();
+      const results: Result[] = [];
+      const reporting = (pareto: readonly string[]): Report =>
+        reportOf("survey", inspection, options, {
+          baseline: results[0],
+          results,
+          pareto,
+          seconds: (platform.wallMs() - began) / 1000,
+        });
+      const { budgetSeconds, done, fileOf } = options;
+      const found = await survey(model, env, {
+        budgetSeconds,
+        done,
+        fileOf,
+        ...(recipes && { recipes }),
+        async onRow(result, bytes, pareto) {
+          results.push(result);
+          await options.onRow?.(result, bytes, pareto);
+          await options.onReport?.(reporting(pareto));
+        },
+      });
+      const report = reporting(found.pareto);
+      return {
+        report,
+        results: found.results,
+        pareto: found.pareto,
+        left: found.left,
+        table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
+      };
+    },
+
+    /** Layers, bytes, MACs and measured time; what cannot be timed is null. */
+    async inspect(model: Loaded, options: Settings = {}): Promise<Inspection> {
+      return inspect(model, await prepare(model, platform, options));
+    },
+
+    /** The model's score; `against` an original also drop, flips, KL and speed-up. */
+    async evaluate(
+      model: Loaded,
+      options: Settings & { readonly against?: Loaded | undefined } = {},
+    ): Promise<Result> {
+      const env = await prepare(options.against ?? model, platform, {
+        ...options,
+        // Nothing is calibrated here: the metric takes all records.
+        calib: null,
+        keepAll: true,
+      });
+      return evaluate(model, env, options.against ?? null);
+    },
+
+    /** Times several models on the same inputs, interleaved; the first is what others compare with. */
+    async bench(
+      models: readonly Loaded[],
+      options: Settings & BenchOptions = {},
+    ): Promise<BenchRun[]> {
+      if (models.length === 0) throw fail(errors.badUsage("bench", "got no model", "Give one"));
+      return bench(models, await prepare(models[0], platform, options), options);
+    },
+
+    methods: (): MethodInfo[] =>
+      Object.entries(methods).map(([method, entry]) => ({
+        method,
+        title: entry.title,
+        family: entry.family,
+        summary: entry.summary,
+        cite: entry.cite,
+        needs: entry.needs,
+        options: describeOptions(entry.options),
+      })),
+  };
+}
+
+/** Data of each kind: `images("calib/", { mean: [0.5], std: [0.5] })`. */
+const source =
+  (prefix: string) =>
+  (path: string, options: DataOptions = {}): DataSource => ({ spec: `${prefix}:${path}`, options });
+
+export const images = source("images");
+export const mnist = source("mnist") as (
+  part: "train" | "test",
+  options?: DataOptions,
+) => DataSource;
+export const idx = source("idx");
+export const cifar = source("cifar");
+export const npz = source("npz");
+export const csv = source("csv");
+export const jsonl = source("jsonl");
+
+function stepsOf(model: Loaded, options: CompressOptions, hasCalibration: boolean): Step[] {
+  if (options.recipe === undefined) {
+    return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration);
+  }
+  if (options.preset === undefined) return parseRecipe(options.recipe);
+  throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
+}
+
+/** As reports name the data. */
+function specOf(data: Settings["data"]): string | null {
+  return typeof data === "string" ? data : (data?.spec ?? null);
+}

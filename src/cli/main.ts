@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+/** @file The command line: every command, exit statuses, and the process around them. */
+import { realpathSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { TersorError } from "../errors.ts";
+import { printable } from "../report/format.ts";
+import { benchCommand } from "./bench.ts";
+import { type Command, dispatch } from "./command.ts";
+import { compressCommand } from "./compress.ts";
+import { doctorCommand } from "./doctor.ts";
+import { evalCommand } from "./eval.ts";
+import { inspectCommand } from "./inspect.ts";
+import { methodsCommand } from "./methods.ts";
+import type { Io } from "./shell.ts";
+import { surveyCommand } from "./survey.ts";
+
+const commands = [
+  inspectCommand,
+  compressCommand,
+  surveyCommand,
+  evalCommand,
+  benchCommand,
+  methodsCommand,
+  doctorCommand,
+] as readonly Command[];
+
+/** 0 done, 1 a target was missed, 2 bad usage or input, 70 our mistake, 130 interrupted. */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const { version, description } = createRequire(import.meta.url)("../../package.json") as {
+    version: string;
+    description: string;
+  };
+  try {
+    return await dispatch(commands, argv, io, { version, description });
+  } catch (error) {
+    if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error).stack}\n`);
+    if (error instanceof TersorError) {
+      io.stderr.write(`tersor: ${printable(error.message)}\n`);
+      return error.code === "aborted" ? 130 : 2;
+    }
+    const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const remedy =
+      "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1";
+    io.stderr.write(`tersor: ${printable(words.replace(/\s+/g, " "))}. ${remedy}.\n`);
+    return 70;
+  }
+}
+
+/** Ctrl-C asks the work to stop at its next checkpoint; a second one stops at once. */
+async function runProcess(): Promise<void> {
+  const controller = new AbortController();
+  process.on("SIGINT", () => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+  });
+  // `tersor methods | head` closes the pipe early: nobody reads on, so there is nothing to do.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      throw error;
+    });
+  }
+  const { stdout, stderr, env } = process;
+  process.exitCode = await main(process.argv.slice(2), {
+    stdout,
+    stderr,
+    env,
+    signal: controller.signal,
+  });
+}
+
+const script = process.argv[1];
+if (script && realpathSync(script) === fileURLToPath(import.meta.url)) await runProcess();

@@ -1,0 +1,72 @@
+/** @file Progress on stderr: one redrawn line on a terminal, a line now and then elsewhere. */
+import type { Event } from "../recipe/environment.ts";
+import { duration, printable } from "../report/format.ts";
+import type { Output } from "./shell.ts";
+
+type Progress = Extract<Event, { type: "progress" }>;
+
+/** What is over sooner than this is not worth showing. */
+const patienceMs = 2000;
+const redrawMs = 100;
+const plainMs = 10_000;
+const barWidth = 20;
+
+export interface ProgressLine {
+  show(event: Progress): void;
+  /** Takes the line away, so that other text can be written. */
+  clear(): void;
+}
+
+export function createProgress(stderr: Output, now: () => number = Date.now): ProgressLine {
+  const isTerminal = stderr.isTTY === true;
+  /** Work in progress, the outermost first. */
+  const tasks = new Map<string, { event: Progress; since: number }>();
+  let shownAt = 0;
+  let isShown = false;
+  const clear = (): void => {
+    if (isShown) stderr.write("\r\x1b[2K");
+    isShown = false;
+  };
+  return {
+    clear,
+    show(event) {
+      const time = now();
+      const since = tasks.get(event.what)?.since ?? time;
+      if (tasks.size === 0) shownAt = time;
+      dropFinished(tasks, event.what);
+      tasks.set(event.what, { event, since });
+      if (event.done >= event.total) tasks.delete(event.what);
+      const [outer] = tasks.values();
+      const inner = [...tasks.values()].at(-1);
+      if (!outer || !inner || time - outer.since < patienceMs) return;
+      if (time - shownAt < (isTerminal ? redrawMs : plainMs)) return;
+      shownAt = time;
+      const text = describe(outer.event, inner.event, (time - inner.since) / 1000);
+      if (isTerminal) {
+        const width = (stderr.columns ?? 80) - 1;
+        stderr.write(`\r\x1b[2K${[...text].slice(0, width).join("")}`);
+        isShown = true;
+      } else stderr.write(`${text}\n`);
+    },
+  };
+}
+
+/** What began after a task that now goes on is over; so is a task at its last part when another begins. */
+function dropFinished(tasks: Map<string, { event: Progress }>, what: string): void {
+  let isAfter = false;
+  const isNew = !tasks.has(what);
+  for (const [name, { event }] of tasks) {
+    if (isAfter || (isNew && event.done + 1 >= event.total)) tasks.delete(name);
+    isAfter ||= name === what;
+  }
+}
+
+function describe(outer: Progress, inner: Progress, seconds: number): string {
+  const share = inner.total > 0 ? inner.done / inner.total : 0;
+  const full = Math.round(share * barWidth);
+  const bar = "█".repeat(full) + "░".repeat(barWidth - full);
+  const left = share > 0.05 ? `, ${duration((seconds * (1 - share)) / share)} left` : "";
+  const where =
+    outer === inner ? "" : `${printable(outer.what)} ${outer.done + 1}/${outer.total}  `;
+  return `${where}${bar} ${Math.floor(share * 100)} %  ${printable(inner.what)}${left}`;
+}

@@ -1,0 +1,101 @@
+/** @file tersor survey: every family on one model, measured; anytime and resumable. */
+import { mkdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { Result } from "../measure/measurement.ts";
+import { saveFile } from "../node/files.ts";
+import { load, survey } from "../node.ts";
+import { duration } from "../report/format.ts";
+import { htmlReport } from "../report/html.ts";
+import { jsonText, surveyJson } from "../report/json.ts";
+import { surveyMarkdown } from "../report/markdown.ts";
+import { paretoSvg } from "../report/plots.ts";
+import type { Report } from "../report/report.ts";
+import { resultLine, surveyTable } from "../report/table.ts";
+import type { Command } from "./command.ts";
+import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
+import { readRecipes } from "./recipe-file.ts";
+import { checkFolder, earlierRows, modelFile, type SurveyKey, stateText } from "./survey-state.ts";
+
+interface SurveyFlags extends DataFlags {
+  readonly output?: string;
+  readonly budget?: number;
+  readonly resume?: true;
+  readonly recipes?: string;
+}
+
+export const surveyCommand: Command<SurveyFlags> = {
+  name: "survey",
+  takes: "<model>",
+  summary:
+    "Every method at its telling settings: a table, a Pareto plot, and the models themselves.",
+  flags: [
+    { flags: "-o, --output <folder>", doc: "Where everything goes (default: <model>.survey)." },
+    {
+      flags: "--budget <time>",
+      doc: "No new trial after this long: 90s, 10m, 1h.",
+      parse: seconds,
+    },
+    { flags: "--resume", doc: "Go on where an interrupted survey stopped." },
+    { flags: "--recipes <file>", doc: "Try these instead: one recipe a line, or a JSON array." },
+    ...dataFlags,
+  ],
+  examples: [
+    "tersor survey model.onnx --data mnist:test --calib mnist:train --budget 10m",
+    "tersor survey model.onnx -o out --resume",
+  ],
+  async run(shell, [path], flags) {
+    const recipes = flags.recipes === undefined ? undefined : await readRecipes(flags.recipes);
+    const model = await load(path);
+    const folder = flags.output ?? join(dirname(path), `${basename(path, ".onnx")}.survey`);
+    const { seed = 1, threads = 1, runtime = "auto" } = shell.settings;
+    const key: SurveyKey = {
+      hash: model.hash,
+      data: flags.data ?? null,
+      calib: flags.calib ?? null,
+      seed,
+      threads,
+      runtime,
+    };
+    const isResumed = flags.resume === true;
+    checkFolder(folder, isResumed || shell.force);
+    const done = isResumed ? earlierRows(folder, key) : [];
+    if (isResumed) shell.note(`${done.length} trials of an earlier run are kept`);
+    const saving = { inputs: [path], overwrite: isResumed || shell.force };
+    const write = (name: string, bytes: Uint8Array | string): Promise<void> => {
+      mkdirSync(folder, { recursive: true });
+      return saveFile(join(folder, name), bytes, { ...saving, overwrite: true });
+    };
+    const withCommand = (report: Report): Report => ({
+      ...report,
+      commandLine: shell.commandLine,
+    });
+    let baseline: Result | null = null;
+    const found = await survey(model, {
+      ...shell.settings,
+      ...dataSettings(flags),
+      recipes,
+      budgetSeconds: flags.budget,
+      done,
+      fileOf: (recipe) => join(folder, modelFile(recipe)),
+      async onRow(result, bytes) {
+        if (bytes) await write(modelFile(result.recipe), bytes);
+        if (bytes && baseline) shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
+        baseline ??= result;
+      },
+      onReport: (report) => write("survey.json", stateText(key, surveyJson(report), false)),
+    });
+    const report = withCommand(found.report);
+    await write("survey.json", stateText(key, surveyJson(report), true));
+    await write("report.html", htmlReport(report));
+    await write("report.md", surveyMarkdown(report));
+    const plot = paretoSvg(report);
+    if (plot) await write("pareto.svg", plot);
+    for (const { recipe, reason } of found.left) shell.note(`not measured: ${recipe}: ${reason}`);
+    if (shell.json) shell.print(jsonText(surveyJson(report)));
+    else {
+      shell.print(surveyTable(report, shell.table));
+      shell.print(`\n${join(folder, "report.html")} (${duration(report.seconds)})`);
+    }
+    return 0;
+  },
+};

@@ -1,0 +1,47 @@
+/** @file The universal API: no Node, no DOM. `createTersor(platform)` binds it to its surroundings. */
+
+export {
+  type Compression,
+  type CompressOptions,
+  cifar,
+  createTersor,
+  csv,
+  idx,
+  images,
+  jsonl,
+  type MethodInfo,
+  mnist,
+  npz,
+  type SaveFile,
+  type Surveyed,
+  type SurveyInput,
+  type Tersor,
+} from "./api.ts";
+export type { Batch, Dataset } from "./data/dataset.ts";
+export type { DataOptions } from "./data/options.ts";
+export { type ErrorInfo, TersorError } from "./errors.ts";
+export type { Model } from "./ir/model.ts";
+export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
+export type { MethodId } from "./methods/index.ts";
+export type { Family, Need } from "./methods/method.ts";
+export type { OptionInfo } from "./options.ts";
+export type { Platform } from "./platform.ts";
+export type { BenchRun } from "./recipe/bench.ts";
+export type { Event } from "./recipe/environment.ts";
+export type { Inspection, Layer, ModelInfo, Totals } from "./recipe/inspect.ts";
+export type { Loaded, ModelInput } from "./recipe/load.ts";
+export type { DataSource, Settings } from "./recipe/prepare.ts";
+export { type PresetId, presets } from "./recipe/presets.ts";
+export {
+  formatRecipe,
+  parseRecipe,
+  type RecipeInput,
+  type Step,
+  type StepInput,
+} from "./recipe/steps.ts";
+export { missedTargets, parseTargets, type Target } from "./recipe/target.ts";
+export { htmlReport } from "./report/html.ts";
+export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "./report/json.ts";
+export { surveyMarkdown } from "./report/markdown.ts";
+export { paretoSvg } from "./report/plots.ts";
+export type { Report } from "./report/report.ts";

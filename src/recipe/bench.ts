@@ -1,0 +1,69 @@
+/** @file Bench: several files timed side by side on the same feeds. */
+import { errors, fail, TersorError } from "../errors.ts";
+import { measureLatency } from "../measure/latency.ts";
+import type { Latency } from "../measure/measurement.ts";
+import type { Feeds, Session } from "../runtime/runtime.ts";
+import { batchOf } from "./assess.ts";
+import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+
+/** One file of `tersor bench`, interleaved with the others. */
+export interface BenchRun {
+  readonly file: string;
+  readonly bytes: number | null;
+  readonly latency: Latency;
+  /** Speed-up over the first file, by wall time; null for the first. */
+  readonly ratio: number | null;
+  /** 95 % interval of `ratio`. */
+  readonly ci95: readonly [number, number] | null;
+}
+
+export interface BenchOptions {
+  /** Wall time for each file (default 2 s). */
+  readonly secondsEach?: number;
+}
+
+/** `env` is prepared for the first model. Throws "bad-feeds" when another takes other inputs. */
+export async function bench(
+  models: readonly Loaded[],
+  env: Environment,
+  { secondsEach = 2 }: BenchOptions = {},
+): Promise<BenchRun[]> {
+  const { runtime, threads, platform, signal, feeds } = env;
+  const sessions: Session[] = [];
+  try {
+    for (const model of models) {
+      const session = await runtime.open(model.source, { threads });
+      sessions.push(session);
+      await tryFeeds(session, feeds, model.name);
+    }
+    const timings = await measureLatency(
+      sessions.map((session, i) => ({ name: models[i].name, run: () => session.run(feeds) })),
+      {
+        platform,
+        budgetMs: secondsEach * 1000 * models.length,
+        signal: signal ?? undefined,
+        onProgress: (done, total) => env.onEvent({ type: "progress", what: "bench", done, total }),
+      },
+    );
+    return timings.map(({ latency, ratio }, i) => ({
+      file: models[i].name,
+      bytes: models[i].bytes,
+      latency: { ...latency, runtime: runtime.name, threads, batch: batchOf(feeds) },
+      ratio: i === 0 ? null : ratio.value,
+      ci95: i === 0 || !ratio.ci95 ? null : ratio.ci95,
+    }));
+  } finally {
+    for (const session of sessions) await session.close();
+  }
+}
+
+async function tryFeeds(session: Session, feeds: Feeds, name: string): Promise<void> {
+  try {
+    await session.run(feeds);
+  } catch (cause) {
+    if (!(cause instanceof TersorError)) throw cause;
+    const why = `does not take the first model's inputs (${cause.where}: ${cause.what})`;
+    throw fail(errors.badFeeds(name, why, "Bench models with the same inputs"), cause);
+  }
+}

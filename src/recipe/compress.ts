@@ -1,0 +1,40 @@
+/** @file Compress: one recipe on one model, measured beside the original. */
+import type { Result } from "../measure/measurement.ts";
+import { assessBaseline } from "./assess.ts";
+import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+import type { Step } from "./steps.ts";
+import { runTrial, simplify } from "./trial.ts";
+
+export interface CompressPlan {
+  readonly steps: readonly Step[];
+  /** Start from the losslessly simplified model (default true). */
+  readonly simplify?: boolean;
+  /** Where the model will be written, for the result; null where it is not. */
+  readonly file?: string | null;
+}
+
+export interface Compressed {
+  readonly baseline: Result;
+  readonly result: Result;
+  readonly bytes: Uint8Array;
+  readonly seconds: number;
+}
+
+/** Throws "needs-data", "nothing-kept", "implausible-baseline", "aborted". */
+export async function compress(
+  loaded: Loaded,
+  env: Environment,
+  plan: CompressPlan,
+): Promise<Compressed> {
+  const began = env.platform.wallMs();
+  const baseline = await assessBaseline(loaded, env);
+  try {
+    const start = plan.simplify === false ? loaded.model : simplify(loaded.model);
+    const { outcome, result } = await runTrial(baseline, start, plan.steps, plan.file ?? null);
+    const seconds = (env.platform.wallMs() - began) / 1000;
+    return { baseline: baseline.result, result, bytes: outcome.bytes, seconds };
+  } finally {
+    await baseline.session.close();
+  }
+}

@@ -1,0 +1,37 @@
+/** @file Evaluate: a model's score on data, alone or beside the original it came from. */
+import type { Result } from "../measure/measurement.ts";
+import { assess, assessBaseline } from "./assess.ts";
+import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+
+/**
+ * `env` is prepared for `against`, else for the model. Alone, nothing that compares is measured.
+ * Throws "implausible-baseline" when the original (or the model alone) scores no better than chance.
+ */
+export async function evaluate(
+  loaded: Loaded,
+  env: Environment,
+  against: Loaded | null = null,
+): Promise<Result> {
+  const baseline = await assessBaseline(against ?? loaded, env);
+  try {
+    const { result } = baseline;
+    if (!against) {
+      const { metric } = result;
+      const alone = { baseline: null, drop: null, flips: null, kl: null, sqnr: null };
+      return { ...result, recipe: loaded.name, metric: metric && { ...metric, ...alone } };
+    }
+    return await assess(baseline, {
+      recipe: loaded.name,
+      family: "control",
+      file: loaded.name,
+      source: loaded.source,
+      model: loaded.model,
+      ease: { data: "none", training: false, seconds: 0, covered: 0 },
+      skipped: [],
+      warnings: [],
+    });
+  } finally {
+    await baseline.session.close();
+  }
+}

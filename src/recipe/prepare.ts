@@ -1,0 +1,123 @@
+/** @file What a user says about the surroundings of a trial, made into an Environment. */
+import { type Dataset, subset } from "../data/dataset.ts";
+import { openData } from "../data/open.ts";
+import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
+import { splitDataset } from "../data/split.ts";
+import { errors, fail } from "../errors.ts";
+import type { Platform } from "../platform.ts";
+import type { Port, Session } from "../runtime/runtime.ts";
+import { nearest } from "../util/nearest.ts";
+import type { Environment, Event } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+import { type Dims, sampleFeeds } from "./sample.ts";
+
+/** `mnist:test`, `images:folder` ..., with the options that make records of it. */
+export interface DataSource {
+  readonly spec: string;
+  readonly options: DataOptions;
+}
+
+export interface Settings {
+  /** Records to measure on. */
+  readonly data?: DataSource | string | null | undefined;
+  /** Records that methods may look at; without them a part of `data` that is not measured on. */
+  readonly calib?: DataSource | string | null | undefined;
+  /** Measure on all of `data`: nothing will be calibrated. */
+  readonly keepAll?: boolean | undefined;
+  /** Engine (default "auto": the native one where it is installed). */
+  readonly runtime?: "auto" | "node" | "web" | undefined;
+  /** Engine threads (default 1). */
+  readonly threads?: number | undefined;
+  readonly seed?: number | undefined;
+  /** Sizes of the axes that the model leaves open, where there are no data to tell. */
+  readonly dims?: Dims | undefined;
+  readonly signal?: AbortSignal | null | undefined;
+  readonly onEvent?: ((event: Event) => void) | undefined;
+}
+
+/** Records that calibrate: more change nothing that can be measured, and take time. */
+const enough = 512;
+const share = 0.2;
+
+/** Rejects with whatever the engine says of the model, or the readers of the data. */
+export async function prepare(
+  loaded: Loaded,
+  platform: Platform,
+  settings: Settings = {},
+): Promise<Environment> {
+  const { seed = 1, threads = 1, dims = {}, signal = null, onEvent = () => {} } = settings;
+  const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
+  if (warning) onEvent({ type: "warning", text: warning });
+  const session = await runtime.open(loaded.source, { threads });
+  try {
+    checkDims(session.inputs, dims);
+    const record = loaded.model.metadata.get(preprocessKey);
+    const preprocess = record === undefined ? {} : parsePreprocess(record, loaded.name);
+    const open = (source: DataSource | string): Promise<Dataset> => {
+      const { spec, options } = typeof source === "string" ? { spec: source, options: {} } : source;
+      return openData(spec, session.inputs, options, platform, preprocess);
+    };
+    const all = settings.data ? await open(settings.data) : null;
+    const given = settings.calib ? await open(settings.calib) : null;
+    const { data, calibration } =
+      given || settings.keepAll
+        ? { data: all, calibration: given && part(given, seed) }
+        : divided(all, seed, onEvent);
+    const feeds = await sampleFeeds(session, { data: all ?? given, seed, dims });
+    if (!all && !given) tellSizes(session, feeds, onEvent);
+    return { platform, runtime, threads, seed, signal, data, calibration, feeds, onEvent };
+  } finally {
+    await session.close();
+  }
+}
+
+/** Throws for a name that is no open axis of the model: it would silently do nothing. */
+function checkDims(ports: readonly Port[], dims: Dims): void {
+  const open = ports.flatMap(({ name, dims }) =>
+    dims.flatMap((dim, axis) =>
+      typeof dim === "number" && dim > 0 ? [] : [`${name}.${axis}`, ...(dim ? [String(dim)] : [])],
+    ),
+  );
+  for (const name of Object.keys(dims)) {
+    if (open.includes(name)) continue;
+    const near = nearest(name, open);
+    const remedy = near
+      ? `Did you mean "${near}"?`
+      : `Open axes: ${[...new Set(open)].join(", ") || "none"}`;
+    throw fail(errors.badOption("--dims", `the model has no open axis "${name}"`, remedy));
+  }
+}
+
+/** At most as many records as calibration needs. */
+function part(dataset: Dataset, seed: number): Dataset {
+  if (dataset.length <= enough) return dataset;
+  return splitDataset(dataset, { count: enough, seed }).calibration;
+}
+
+/** A seeded part calibrates; the metric is taken on the others. */
+function divided(data: Dataset | null, seed: number, onEvent: (event: Event) => void) {
+  if (!data) return { data: null, calibration: null };
+  const count = Math.min(enough, Math.max(1, Math.round(share * data.length)));
+  if (data.length < 2) {
+    const text = `${data.name} is a single record: it calibrates and measures at once`;
+    onEvent({ type: "warning", text });
+    return { data, calibration: subset(data, [0]) };
+  }
+  const { calibration, rest } = splitDataset(data, { count, seed });
+  return { data: rest, calibration };
+}
+
+/** Latency, MACs and calibration depend on sizes that were only guessed. */
+function tellSizes(
+  { inputs }: Pick<Session, "inputs">,
+  feeds: Environment["feeds"],
+  onEvent: (event: Event) => void,
+): void {
+  const isOpen = ({ dims }: Port) => dims.some((dim) => typeof dim !== "number" || dim <= 0);
+  const shapes = inputs
+    .filter(isOpen)
+    .map(({ name }) => `${name} [${feeds[name]?.shape.join(",")}]`);
+  if (shapes.length === 0) return;
+  const text = `no data given: random inputs of ${shapes.join(", ")} (other sizes with --dims)`;
+  onEvent({ type: "note", text });
+}

@@ -1,0 +1,53 @@
+/** @file Presets: recipes by what is wanted of them. */
+import { errors, fail } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { nearest } from "../util/nearest.ts";
+import { parseRecipe, type Step } from "./steps.ts";
+
+interface Preset {
+  readonly summary: string;
+  recipe(model: Model, hasCalibration: boolean): string;
+}
+
+export const presets = {
+  lossless: {
+    summary: "Simplifies the graph; outputs stay the same.",
+    recipe: () => "",
+  },
+  half: {
+    summary: "Stores weights in 16 bits.",
+    recipe: () => "store-float16",
+  },
+  small: {
+    summary: "The smallest file that usually keeps its quality: 16 shared weights per layer.",
+    recipe: () => "share-weights:bits=4,init=optimal",
+  },
+  fast: {
+    summary: "int8 arithmetic: calibrated where there are data, else by ranges at run time.",
+    recipe: (model, hasCalibration) => {
+      if (hasCalibration) return "quantize-int8";
+      // Without calibration only matrix products have a fast int8 form; the rest is stored as int8.
+      const linear = weightsOf(model).some(({ node }) => /^(Gemm|MatMul)$/.test(node.op));
+      return linear ? "quantize-dynamic > quantize-weights" : "quantize-weights";
+    },
+  },
+} as const satisfies Record<string, Preset>;
+
+export type PresetId = keyof typeof presets;
+
+/** What `compress` does when nothing else is said. */
+export const defaultPreset: PresetId = "fast";
+
+/** Throws TersorError "bad-option" for an unknown name. */
+export function presetRecipe(name: string, model: Model, hasCalibration: boolean): Step[] {
+  if (!Object.hasOwn(presets, name)) {
+    const near = nearest(name, Object.keys(presets));
+    const remedy = near
+      ? `Did you mean "${near}"?`
+      : `Give one of: ${Object.keys(presets).join(", ")}`;
+    throw fail(errors.badOption("--preset", `there is no preset "${name}"`, remedy));
+  }
+  const preset: Preset = presets[name as PresetId];
+  return parseRecipe(preset.recipe(model, hasCalibration));
+}

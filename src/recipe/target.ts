@@ -1,0 +1,108 @@
+/** @file Targets: `size<=1MB, drop<=0.5, speedup>=1.5`, parsed and held against a result. */
+import { errors, fail } from "../errors.ts";
+import type { Result } from "../measure/measurement.ts";
+import { nearest } from "../util/nearest.ts";
+
+interface Quantity {
+  /** Which way is good. */
+  readonly sense: "<=" | ">=";
+  readonly unit: "bytes" | "number";
+  /** Cannot be measured without data. */
+  readonly needsData?: true;
+  of(result: Result): number | null;
+}
+
+/** Everything that can be demanded of a result. */
+const quantities: Readonly<Record<string, Quantity>> = {
+  size: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.raw },
+  gzip: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
+  brotli: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.brotli },
+  drop: { sense: "<=", unit: "number", needsData: true, of: ({ metric }) => metric?.drop ?? null },
+  flips: { sense: "<=", unit: "number", of: ({ metric }) => metric?.flips ?? null },
+  accuracy: {
+    sense: ">=",
+    unit: "number",
+    needsData: true,
+    of: ({ metric }) => (metric?.name === "accuracy" ? metric.value : (metric?.accuracy ?? null)),
+  },
+  speedup: { sense: ">=", unit: "number", of: ({ delta }) => delta.infer },
+  latency: { sense: "<=", unit: "number", of: ({ latency }) => latency?.median ?? null },
+};
+
+export interface Target {
+  /** As it was written: `size<=1MB`. */
+  readonly text: string;
+  readonly quantity: string;
+  /** Bytes, percent points, percent, times or milliseconds. */
+  readonly limit: number;
+  readonly needsData: boolean;
+}
+
+const known = Object.entries(quantities)
+  .map(([name, { sense }]) => `${name}${sense}`)
+  .join(", ");
+
+/** Throws TersorError "bad-target". */
+export function parseTargets(text: string): Target[] {
+  const parts = text.split(",").map((part) => part.trim());
+  return parts.map((part) => {
+    const bad = (why: string, remedy: string) =>
+      fail(errors.badTarget(`target "${part}"`, why, remedy));
+    const [, name = "", sense = "", value = ""] =
+      /^(\w+)\s*(<=|>=|<|>|=)?\s*(.*)$/.exec(part) ?? [];
+    if (!Object.hasOwn(quantities, name)) {
+      const near = nearest(name, Object.keys(quantities));
+      const remedy = near ? `Did you mean "${near}"?` : `Targets: ${known}`;
+      throw bad(name ? `"${name}" is nothing to aim at` : "says nothing", remedy);
+    }
+    const quantity = quantities[name];
+    if (sense !== quantity.sense) {
+      throw bad(
+        `needs ${quantity.sense}`,
+        `Write it as: ${name}${quantity.sense}${value || "..."}`,
+      );
+    }
+    const limit =
+      quantity.unit === "bytes"
+        ? parseBytes(value)
+        : Number(value.replace(/[x%]$/, "") || Number.NaN);
+    if (!Number.isFinite(limit)) {
+      const example = quantity.unit === "bytes" ? "500kB, 1.5MB or 2MiB" : "0.5";
+      throw bad(
+        `"${value}" is no ${quantity.unit === "bytes" ? "size" : "number"}`,
+        `Give for example ${example}`,
+      );
+    }
+    return { text: part, quantity: name, limit, needsData: quantity.needsData === true };
+  });
+}
+
+/** The targets a result misses, in words; what was not measured is missed. */
+export function missedTargets(targets: readonly Target[], result: Result): string[] {
+  return targets.flatMap(({ text, quantity: name, limit }) => {
+    const quantity = quantities[name];
+    const value = quantity.of(result);
+    if (value === null || Number.isNaN(value)) return [`${text}: ${name} was not measured`];
+    const isMet = quantity.sense === "<=" ? value <= limit : value >= limit;
+    if (isMet) return [];
+    const unit = quantity.unit === "bytes" ? " bytes" : "";
+    return [`${text}: it is ${Number(value.toPrecision(4))}${unit}`];
+  });
+}
+
+const scales: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+
+/** NaN when it is no size. SI units: 1 kB is 1000 bytes, 1 KiB 1024. */
+function parseBytes(text: string): number {
+  const [, value = "", unit = "?"] = /^(\d*\.?\d+)\s*([a-z]*)$/i.exec(text) ?? [];
+  return Number(value || Number.NaN) * (scales[unit.toLowerCase()] ?? Number.NaN);
+}
