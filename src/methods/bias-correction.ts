@@ -30,12 +30,14 @@ export function channelMeans({ scale, zeroPoint }: QuantParams): ChannelMeans {
         rounded = new Float64Array(channels);
       }
       const values = batch.floats();
+      const perStep = 1 / scale;
       for (let i = 0; i < values.length; i += inner) {
         let sum = 0;
         let levels = 0;
         for (let j = i; j < i + inner; j++) {
           sum += values[j];
-          levels += Math.min(high, Math.max(low, roundHalfEven(values[j] / scale)));
+          const level = roundHalfEven(values[j] * perStep);
+          levels += level < low ? low : level > high ? high : level;
         }
         const channel = (i / inner) % channels;
         exact[channel] += sum;

@@ -11,39 +11,50 @@ import type { Observe } from "./method.ts";
 
 /** What is known of one activation. */
 export interface ActivationRange {
-  add(values: Float32Array): void;
-  range(calibrator: Calibrator): Range;
+  add(batch: Tensor): void;
+  /** {0, 0} when nothing but zeros was seen. */
+  range(): Range;
 }
 
-/** Elements of one batch that enter the histogram: millions in all, enough for any percentile. */
-const SAMPLE = 2 ** 14;
+/** Elements of one record that enter the histogram: a million in all, enough for any percentile. */
+const SAMPLE = 2 ** 12;
 
-/** Exact extremes of everything, and a histogram of every k-th element. */
-export function activationRange(): ActivationRange {
+/** Min-max needs every element, for it is all about the rarest; the others a sample. */
+export function activationRange(calibrator: Calibrator): ActivationRange {
+  if (calibrator.kind === "minmax") return extremes();
   const histogram = createHistogram();
+  return {
+    add: (batch) => histogram.add(sampled(batch)),
+    range: () => calibrate(histogram, calibrator),
+  };
+}
+
+function extremes(): ActivationRange {
   let min = 0;
   let max = 0;
   return {
-    add(values) {
+    add(batch) {
+      const values = batch.floats();
+      // Locals: the engine keeps them in registers, not so the variables of a closure.
+      let low = min;
+      let high = max;
       for (let i = 0; i < values.length; i++) {
-        const x = values[i];
-        if (x < min) min = x;
-        else if (x > max) max = x;
+        low = Math.min(low, values[i]);
+        high = Math.max(high, values[i]);
       }
-      histogram.add(sampled(values));
+      min = low;
+      max = high;
     },
-    range(calibrator) {
-      if (calibrator.kind === "minmax") return { min, max };
-      const wanted = calibrate(histogram, calibrator);
-      return { min: Math.max(min, wanted.min), max: Math.min(max, wanted.max) };
-    },
+    range: () => ({ min, max }),
   };
 }
 
 /** k is odd, so that it wanders over rows of even length. */
-function sampled(values: Float32Array): Float32Array {
-  if (values.length <= SAMPLE) return values;
-  const stride = Math.ceil(values.length / SAMPLE) | 1;
+function sampled(batch: Tensor): Float32Array {
+  const values = batch.floats();
+  const wanted = SAMPLE * (batch.shape[0] ?? 1);
+  if (values.length <= wanted) return values;
+  const stride = Math.ceil(values.length / wanted) | 1;
   const sample = new Float32Array(Math.ceil(values.length / stride));
   for (let i = 0, n = 0; i < values.length; i += stride) sample[n++] = values[i];
   return sample;
@@ -53,12 +64,13 @@ function sampled(values: Float32Array): Float32Array {
 export async function observeRanges(
   model: Model,
   plan: Plan,
+  calibrator: Calibrator,
   observe: Observe,
 ): Promise<Map<Value, ActivationRange>> {
-  const ranges = new Map([...plan.values.keys()].map((value) => [value, activationRange()]));
-  await observe(model, [...ranges.keys()], (value, batch) =>
-    ranges.get(value)?.add(batch.floats()),
+  const ranges = new Map(
+    [...plan.values.keys()].map((value) => [value, activationRange(calibrator)]),
   );
+  await observe(model, [...ranges.keys()], (value, batch) => ranges.get(value)?.add(batch));
   return ranges;
 }
 

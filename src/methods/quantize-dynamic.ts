@@ -80,7 +80,8 @@ function replaceLayer(
   const x = node.inputs[0] as Value;
   let parts = rounded.get(x);
   if (!parts) {
-    parts = build(node.graph, x.name).many("DynamicQuantizeLinear", [x], { outputs: 3 });
+    // Where x is, not where it is read: other bodies may read it too.
+    parts = build(x.graph, x.name).many("DynamicQuantizeLinear", [x], { outputs: 3 });
     rounded.set(x, parts);
   }
   const [q, xScale, xZero] = parts;

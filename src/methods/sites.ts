@@ -52,10 +52,16 @@ export function sitesOf(
     selection,
   );
   const sites = new Map<Value, Site>();
+  const left = new Map(
+    found.filter(({ node }) => !chosen.has(node)).map(({ node, value }) => [value, node]),
+  );
   for (const { node, role, value } of found) {
     if (!chosen.has(node) || sites.has(value)) continue;
-    const weight = readWeight(value);
-    const reason = refusal(value, weight, minSize);
+    const sharer = left.get(value);
+    const weight = sharer ? null : readWeight(value);
+    const reason = sharer
+      ? `shares its weight with ${sharer.name}, which is left out`
+      : refusal(value, weight, minSize);
     if (reason) context.skip(node.name, reason);
     else if (weight) sites.set(value, { node, role, value, weight });
   }

@@ -187,7 +187,7 @@ function exactGrid(
 ): QuantParams | null {
   const steps = 2 ** (bits - 1) - 1;
   const largest = cover.scale * steps;
-  if (!symmetric) return null;
+  if (!symmetric || values.every((x) => x === 0)) return null;
   for (let k = 1; k <= steps; k++) {
     const perUnit = k / largest;
     let fits = true;

@@ -42,26 +42,39 @@ export function createHistogram(bins = 4096): Histogram {
 
   function add(values: Float32Array): void {
     let finite = 0;
+    // Locals: the engine keeps them in registers, not so the variables of a closure.
+    let low = min;
+    let high = max;
+    let total = 0;
+    let power = 0;
     for (let i = 0; i < values.length; i++) {
       const x = values[i];
       // x - x is NaN for NaN and for infinities.
       if (x - x !== 0) continue;
       finite++;
-      if (x < min) min = x;
-      if (x > max) max = x;
-      sum += x;
-      squares += x * x;
+      if (x < low) low = x;
+      if (x > high) high = x;
+      total += x;
+      power += x * x;
     }
+    min = low;
+    max = high;
+    sum += total;
+    squares += power;
     count += finite;
     nonFinite += values.length - finite;
     if (finite === 0) return;
     cover(Math.min(min, 0), Math.max(max, 0));
     const perUnit = width > 0 ? 1 / width : 0;
+    const bins = counts;
+    const start = first;
+    let none = 0;
     for (let i = 0; i < values.length; i++) {
       const x = values[i];
-      if (x === 0) zeros++;
-      else if (x - x === 0) counts[Math.floor(x * perUnit) - first]++;
+      if (x === 0) none++;
+      else if (x - x === 0) bins[Math.floor(x * perUnit) - start]++;
     }
+    zeros += none;
   }
 
   /** Widens the window to hold low <= 0 <= high. */

@@ -1,13 +1,14 @@
 /** @file Streams calibration records through a model and hands over inner values, batch by batch. */
-import { type Dataset, subset } from "../data/dataset.ts";
+import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Observe } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 
-/** Inner values of this many records are in memory at once. */
-const BATCH = 8;
+/** Elements of inner values in memory at once, and records at most. */
+const ELEMENTS = 2 ** 24;
+const RECORDS = 64;
 
 /** `onUse` tells that data was really needed. Null without calibration data. */
 export function createObserve(env: Environment, onUse: () => void): Observe | null {
@@ -21,8 +22,10 @@ export function createObserve(env: Environment, onUse: () => void): Observe | nu
       { threads: env.threads },
     );
     try {
-      const size = batchSizeOf(session.inputs[0]?.dims[0]);
-      for await (const inputs of batchesOf(calibration, size, records)) {
+      const fixed = fixedBatch(session.inputs[0]?.dims[0]);
+      const size = fixed ?? batchSizeOf(values);
+      const count = fixed ? wholeBatches(records, fixed) : Math.min(records, calibration.length);
+      for await (const inputs of batchesOf(calibration, size, count)) {
         const outputs = await session.run(inputs, [...tapped.names.values()]);
         for (const value of values) {
           const name = tapped.names.get(value);
@@ -37,20 +40,28 @@ export function createObserve(env: Environment, onUse: () => void): Observe | nu
   };
 }
 
-function batchSizeOf(dim: number | string | undefined): number {
-  return typeof dim === "number" && dim > 0 ? dim : BATCH;
+function fixedBatch(dim: number | string | undefined): number | null {
+  return typeof dim === "number" && dim > 0 ? dim : null;
 }
 
-/** Whole batches only: a model of fixed batch takes no other, and a few records less do not matter. */
-async function* batchesOf(calibration: Dataset, size: number, wanted: number) {
-  const whole = Math.max(1, Math.floor(Math.min(wanted, calibration.length) / size)) * size;
-  const records = subset(
-    calibration,
-    Array.from({ length: whole }, (_, i) => i % calibration.length),
-  );
-  for (let start = 0; start < whole; start += size) {
-    const { inputs } = await records.read(Array.from({ length: size }, (_, i) => start + i));
-    yield inputs;
+/** A model of fixed batch takes no other: a few records less, or again, do not matter. */
+function wholeBatches(records: number, size: number): number {
+  return Math.max(1, Math.floor(records / size)) * size;
+}
+
+function batchSizeOf(values: readonly Value[]): number {
+  const perRecord = values.reduce((sum, { shape }) => {
+    const dims = (shape ?? []).slice(1).map((dim) => (typeof dim === "number" ? dim : RECORDS));
+    return sum + dims.reduce((a, b) => a * b, 1);
+  }, 0);
+  return Math.min(RECORDS, Math.max(1, Math.floor(ELEMENTS / Math.max(1, perRecord))));
+}
+
+async function* batchesOf(calibration: Dataset, size: number, count: number) {
+  for (let start = 0; start < count; start += size) {
+    const length = Math.min(size, count - start);
+    const indices = Array.from({ length }, (_, i) => (start + i) % calibration.length);
+    yield (await calibration.read(indices)).inputs;
   }
 }
 
