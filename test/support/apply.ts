@@ -1,0 +1,101 @@
+/** @file Applies one method to a fixture network as a recipe would, without the roll-back. */
+import { cloneModel, type Model } from "../../src/ir/model.ts";
+import type { Tensor } from "../../src/ir/tensor.ts";
+import type { Skip } from "../../src/measure/measurement.ts";
+import { type MethodId, methodOf } from "../../src/methods/index.ts";
+import type { Method } from "../../src/methods/method.ts";
+import { nodePlatform } from "../../src/node/platform.ts";
+import { createRandom, type Random } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { inferModel } from "../../src/ops/infer.ts";
+import { parseOptions } from "../../src/options.ts";
+import { checkpoint, type Environment } from "../../src/recipe/environment.ts";
+import { createObserve } from "../../src/recipe/observe.ts";
+import { rewrite } from "../../src/rewrite/index.ts";
+import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
+import type { Feeds, Runtime } from "../../src/runtime/runtime.ts";
+import { tensorDataset } from "./dataset.ts";
+import type { Net } from "./nets.ts";
+
+export const runtime: Runtime = await openNodeRuntime();
+
+/** Everything a method may ask for: calibration records, a seed, a signal. */
+export function environmentOf(net: Net, changes: Partial<Environment> = {}): Environment {
+  return {
+    platform: nodePlatform,
+    runtime,
+    threads: 1,
+    seed: 1,
+    signal: null,
+    data: null,
+    calibration: tensorDataset(net.feeds(24, 5)),
+    feeds: net.feeds(4),
+    onEvent() {},
+    ...changes,
+  };
+}
+
+export interface Applied {
+  readonly model: Model;
+  readonly bytes: Uint8Array;
+  readonly skipped: readonly Skip[];
+  readonly warnings: readonly string[];
+  /** Whether the result depends on the seed. */
+  readonly drew: boolean;
+}
+
+export async function apply(
+  start: Model,
+  id: MethodId,
+  given: Readonly<Record<string, unknown>>,
+  env: Environment,
+): Promise<Applied> {
+  const method = methodOf(id) as Method;
+  const model = cloneModel(start);
+  inferModel(model);
+  const skipped: Skip[] = [];
+  const warnings: string[] = [];
+  let drew = false;
+  await method.apply(model, parseOptions(method.options, given, id), {
+    random: watched(createRandom(env.seed), () => {
+      drew = true;
+    }),
+    signal: env.signal,
+    target: "node",
+    skip: (node, reason) => skipped.push({ node, method: id, reason }),
+    warn: (text) => warnings.push(text),
+    async progress(done, total) {
+      env.onEvent({ type: "progress", what: id, done, total });
+      await checkpoint(env, id);
+    },
+    observe: createObserve(env, () => {}),
+  });
+  rewrite(model, { rules: ["drop-dead"] });
+  return { model, bytes: concat(writeModel(model)), skipped, warnings, drew };
+}
+
+function watched(random: Random, onDraw: () => void): Random {
+  const noting =
+    <A extends unknown[], R>(draw: (...args: A) => R) =>
+    (...args: A): R => {
+      onDraw();
+      return draw(...args);
+    };
+  return {
+    uint32: noting(random.uint32),
+    float: noting(random.float),
+    int: noting(random.int),
+    shuffle: noting(random.shuffle) as Random["shuffle"],
+    normal: noting(random.normal),
+    fork: (label) => watched(random.fork(label), onDraw),
+  };
+}
+
+export async function outputsOf(bytes: Uint8Array, feeds: Feeds): Promise<Record<string, Tensor>> {
+  const session = await runtime.open({ bytes });
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,223 @@
+/** @file Small seeded networks of the kinds that methods meet: what the contract tests run on. */
+import { readFileSync } from "node:fs";
+import type { DType } from "../../src/ir/dtype.ts";
+import { Graph, type Value } from "../../src/ir/graph.ts";
+import { createModel, type Model } from "../../src/ir/model.ts";
+import { type Tensor, tensor } from "../../src/ir/tensor.ts";
+import { createRandom, type Random } from "../../src/numeric/random.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { type Builder, build } from "../../src/ops/builder.ts";
+import { inferModel } from "../../src/ops/infer.ts";
+import { rewrite } from "../../src/rewrite/index.ts";
+import type { Feeds } from "../../src/runtime/runtime.ts";
+
+export interface Net {
+  readonly name: string;
+  /** Losslessly simplified, shapes inferred: what recipes start from. */
+  readonly model: Model;
+  /** Inputs of `records` records. */
+  feeds(records: number, seed?: number): Feeds;
+}
+
+interface Ports {
+  readonly [name: string]: { readonly dtype?: DType; readonly shape: readonly number[] };
+}
+
+/** Weights of the size that keeps activations near 1. */
+type Weights = (shape: readonly number[], fanIn: number) => Value;
+
+function net(
+  name: string,
+  ports: Ports,
+  draw: (g: Builder, inputs: readonly Value[], weights: Weights, random: Random) => Value,
+): Net {
+  const random = createRandom(17).fork(name);
+  const graph = new Graph(name);
+  const inputs = Object.entries(ports).map(([port, { dtype = "float32", shape }]) =>
+    graph.addInput(port, dtype, ["N", ...shape]),
+  );
+  const g = build(graph);
+  const weights: Weights = (shape, fanIn) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const scale = Math.sqrt(2 / fanIn);
+    const values = Float32Array.from({ length: size }, () => random.normal() * scale);
+    return g.constant(values, { shape, name: "weight" });
+  };
+  const output = draw(g, inputs, weights, random);
+  output.name = "scores";
+  output.dtype = "float32";
+  graph.setOutputs([output]);
+  nameNodes(graph);
+  const model = createModel(graph, 21);
+  inferModel(model);
+  rewrite(model);
+  inferModel(model);
+  return { name, model, feeds: feedsOf(ports) };
+}
+
+/** As exporters do: conv1, conv2, fc1 ... so that globs have something to match. */
+function nameNodes(graph: Graph): void {
+  const counts = new Map<string, number>();
+  for (const node of graph.sorted()) {
+    const n = (counts.get(node.op) ?? 0) + 1;
+    counts.set(node.op, n);
+    node.name = `${node.op.toLowerCase()}${n}`;
+  }
+}
+
+function feedsOf(ports: Ports): Net["feeds"] {
+  return (records, seed = 1) => {
+    const random = createRandom(seed);
+    const feeds: Record<string, Tensor> = {};
+    for (const [name, { dtype = "float32", shape }] of Object.entries(ports)) {
+      const size = shape.reduce((a, b) => a * b, records);
+      const value = (): number => (dtype === "int64" ? random.int(50) : random.normal());
+      feeds[name] = tensor(dtype, [records, ...shape], Array.from({ length: size }, value));
+    }
+    return feeds;
+  };
+}
+
+function lenet(): Net {
+  const bytes = readFileSync(new URL("../../examples/lenet5.onnx", import.meta.url));
+  const model = readModel(bytes, { name: "lenet5.onnx" });
+  inferModel(model);
+  rewrite(model);
+  inferModel(model);
+  const [{ name, shape }] = model.graph.inputs;
+  return {
+    name: "lenet5",
+    model,
+    feeds: feedsOf({ [name]: { shape: (shape as number[]).slice(1) } }),
+  };
+}
+
+/** Depthwise and pointwise convolutions, batch norm, relu6, a residual, a stride, a pool, a classifier. */
+const convolutional = (): Net =>
+  net("conv", { image: { shape: [3, 16, 16] } }, (g, [image], weights, random) => {
+    const norm = (x: Value, channels: number): Value => {
+      const vector = (low: number, high: number): Value =>
+        g.constant(Array.from({ length: channels }, () => low + (high - low) * random.float()));
+      return g.BatchNormalization(
+        x,
+        vector(0.5, 1.5),
+        vector(-0.2, 0.2),
+        vector(-0.1, 0.1),
+        vector(0.5, 1.5),
+      );
+    };
+    const relu6 = (x: Value): Value => g.Clip(x, g.constant(0), g.constant(6));
+    const same = { pads: [1, 1, 1, 1] };
+    const stem = relu6(norm(g.Conv(image, weights([16, 3, 3, 3], 27), null, same), 16));
+    const depthwise = relu6(
+      norm(g.Conv(stem, weights([16, 1, 3, 3], 9), null, { ...same, group: 16 }), 16),
+    );
+    const pointwise = norm(g.Conv(depthwise, weights([16, 16, 1, 1], 16)), 16);
+    const joined = g.Relu(g.Add(stem, pointwise));
+    const strided = g.Relu(
+      g.Conv(joined, weights([32, 16, 3, 3], 144), weights([32], 32), { ...same, strides: [2, 2] }),
+    );
+    const dilated = g.Relu(
+      g.Conv(strided, weights([32, 32, 3, 3], 288), null, {
+        pads: [2, 2, 2, 2],
+        dilations: [2, 2],
+      }),
+    );
+    const pooled = g.MaxPool(dilated, { kernel_shape: [2, 2], strides: [2, 2] });
+    const flat = g.Flatten(pooled);
+    return g.Gemm(flat, weights([10, 512], 512), weights([10], 10), { transB: 1 });
+  });
+
+/** One block with attention, layer norms, a feed-forward net, and scores through the tied embedding. */
+const transformer = (): Net =>
+  net("transformer", { tokens: { dtype: "int64", shape: [12] } }, (g, [tokens], weights) => {
+    const [width, heads] = [32, 4];
+    const ones = (): Value => g.constant(new Float32Array(width).fill(1));
+    const table = weights([50, width], width);
+    const linear = (x: Value, from: number, to: number): Value =>
+      g.Add(g.MatMul(x, weights([from, to], from)), weights([to], to));
+    const norm = (x: Value): Value => g.LayerNormalization(x, ones(), weights([width], width));
+    const split = (x: Value, perm: readonly number[]): Value =>
+      g.Transpose(g.Reshape(x, g.ints([0, 0, heads, width / heads])), { perm });
+    let x = g.Gather(table, tokens);
+    const q = split(linear(norm(x), width, width), [0, 2, 1, 3]);
+    const k = split(linear(norm(x), width, width), [0, 2, 3, 1]);
+    const v = split(linear(norm(x), width, width), [0, 2, 1, 3]);
+    const scores = g.Softmax(g.Mul(g.MatMul(q, k), g.constant(Math.sqrt(heads / width))));
+    const mixed = g.Transpose(g.MatMul(scores, v), { perm: [0, 2, 1, 3] });
+    x = g.Add(x, linear(g.Reshape(mixed, g.ints([0, 0, width])), width, width));
+    const inner = linear(norm(x), width, 4 * width);
+    const gelu = g.Mul(
+      g.Mul(inner, g.constant(0.5)),
+      g.Add(g.Erf(g.Div(inner, g.constant(Math.SQRT2))), g.constant(1)),
+    );
+    x = g.Add(x, linear(gelu, 4 * width, width));
+    return g.MatMul(norm(x), g.Transpose(table, { perm: [1, 0] }));
+  });
+
+/** Two Gemms of every spelling: transposed or not, alpha, beta, a weight read twice. */
+const gemms = (): Net =>
+  net("gemms", { x: { shape: [48] } }, (g, [x], weights) => {
+    const shared = weights([48, 48], 48);
+    const a = g.Relu(g.Gemm(x, shared, weights([48], 48), { alpha: 0.5, beta: 2 }));
+    const b = g.Relu(g.Gemm(a, shared, weights([48], 48), { transB: 1, beta: 0.5 }));
+    const c = g.Tanh(g.MatMul(b, weights([48, 64], 48)));
+    return g.Gemm(c, weights([8, 64], 64), weights([1, 8], 8), { transB: 1 });
+  });
+
+const recurrent = (): Net =>
+  net("lstm", { frames: { shape: [10, 24] } }, (g, [frames], weights) => {
+    const hidden = 32;
+    const sequence = g.Transpose(frames, { perm: [1, 0, 2] });
+    const [, last] = g.many(
+      "LSTM",
+      [
+        sequence,
+        weights([1, 4 * hidden, 24], 24),
+        weights([1, 4 * hidden, hidden], hidden),
+        weights([1, 8 * hidden], 8 * hidden),
+      ],
+      { outputs: 2, attributes: { hidden_size: hidden } },
+    );
+    return g.Gemm(g.Squeeze(last, g.ints([0])), weights([hidden, 6], hidden), weights([6], 6));
+  });
+
+/** A body that reads the outer scope: weights inside If are weights too. */
+const conditional = (): Net =>
+  net("if", { x: { shape: [32] } }, (g, [x], weights) => {
+    const first = g.Relu(g.Gemm(x, weights([32, 48], 32), weights([48], 48)));
+    const isPositive = g.Greater(g.ReduceSum(x, g.ints([0, 1]), { keepdims: 0 }), g.constant(0));
+    const body = (name: string, activate: (b: Builder, y: Value) => Value): Graph => {
+      const graph = new Graph(name);
+      const b = build(graph);
+      const size = { shape: [48, 48], name: "weight" };
+      const inner = createRandom(name.length).fork(name);
+      const W = b.constant(
+        Float32Array.from({ length: 48 * 48 }, () => inner.normal() / 7),
+        size,
+      );
+      const y = activate(b, b.MatMul(first, W));
+      y.name = `${name}_y`;
+      graph.setOutputs([y]);
+      nameNodes(graph);
+      for (const node of graph.nodes) node.name = `${name}_${node.name}`;
+      return graph;
+    };
+    const [joined] = g.many("If", [isPositive], {
+      outputs: 1,
+      attributes: {
+        then_branch: body("then", (b, y) => b.Relu(y)),
+        else_branch: body("else", (b, y) => b.Tanh(y)),
+      },
+    });
+    return g.MatMul(joined, weights([48, 8], 48));
+  });
+
+export const nets: readonly Net[] = [
+  lenet(),
+  convolutional(),
+  transformer(),
+  gemms(),
+  recurrent(),
+  conditional(),
+];
