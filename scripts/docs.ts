@@ -1,6 +1,7 @@
 /** @file Writes the generated documents, or with --check says which are stale. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
+import { cliPage } from "./docs/cli.ts";
 import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
 import { inBlock } from "./docs/page.ts";
@@ -18,6 +19,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   },
   "docs/benchmarks.md": () =>
     benchmarksPage(readJson("bench/results/rewrite.json"), readJson("bench/results/peers.json")),
+  "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
   "docs/rewrites.md": rewritesPage,

@@ -1,6 +1,6 @@
-/** @file Brings a checkout into a state in which a command can run: packages, and with `build` also dist/. */
+/** @file Brings a checkout into a state in which a command can run: packages, and with `build` also dist/ and tersor-out/. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -45,6 +45,7 @@ if (changed(installed) < changed("package-lock.json")) {
 }
 
 if (process.argv.includes("build")) {
+  mkdirSync(join(root, "tersor-out"), { recursive: true });
   const sources = Math.max(newest("src"), changed("tsconfig.json"), changed(installed));
   if (changed("dist/errors.js") < sources) {
     rmSync(join(root, "dist"), { recursive: true, force: true });

@@ -90,39 +90,25 @@ function peersSection({ results }: PeerBench): string[] {
   ];
 }
 
-/** `bench/results/demo.json`: what the demo's survey wrote, and what it ran on. */
+/** `bench/results/demo.json`: the survey.json of the demo. */
 export interface DemoBench {
-  readonly platform: string;
-  readonly seconds: number;
   readonly results: readonly Result[];
   readonly pareto: readonly string[];
 }
 
-export function demoTable({ platform, seconds, results, pareto }: DemoBench): string {
+export function demoTable({ results, pareto }: DemoBench): string {
   const rows = results.map((row) => [
     `${pareto.includes(row.recipe) ? "* " : ""}${code(row.recipe)}`,
     format.bytes(row.bytes.raw),
     format.ratio(row.alpha.bytes),
     format.bytes(row.bytes.brotli),
-    format.milliseconds(row.latency?.median ?? null),
     format.ratio(row.delta.infer),
     row.metric ? `${row.metric.value.toFixed(2)} %` : "-",
     format.points(row.metric?.drop ?? null),
     row.metric?.flips == null ? "-" : `${row.metric.flips.toFixed(2)} %`,
   ]);
-  const head = [
-    "recipe",
-    "file",
-    "smaller",
-    "brotli",
-    "median ms",
-    "speed-up",
-    "accuracy",
-    "drop",
-    "flips",
-  ];
-  return [
-    table(head, rows),
-    `\\* nothing else in the table is smaller, faster and as good at once. ${platform}; the whole survey took ${format.duration(seconds)}.`,
-  ].join("\n\n");
+  const head = ["recipe", "file", "smaller", "brotli", "speed-up", "accuracy", "drop", "flips"];
+  const [{ versions, latency }] = results;
+  const note = `\\* nothing else in the table is smaller, faster and as good at once. Speed-up beside the original, interleaved, at batch ${latency?.batch}, ${latency?.threads} thread, ${versions.platform}, ${versions.runtime}.`;
+  return `${table(head, rows)}\n\n${note}`;
 }
