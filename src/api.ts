@@ -9,7 +9,7 @@ import type { Platform } from "./platform.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { compress } from "./recipe/compress.ts";
 import { evaluate } from "./recipe/evaluate.ts";
-import { type Inspection, inspect } from "./recipe/inspect.ts";
+import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
 import { type Loaded, loadModel, type ModelInput } from "./recipe/load.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
@@ -24,6 +24,8 @@ export interface CompressOptions extends Settings {
   readonly preset?: PresetId | undefined;
   /** Start from the losslessly simplified model (default true). */
   readonly simplify?: boolean | undefined;
+  /** Also time each layer of the original, for the report (default false: it takes a second). */
+  readonly layers?: boolean | undefined;
   /** Where the model will go, for the result's `file`. */
   readonly file?: string | undefined;
 }
@@ -81,7 +83,7 @@ export type Tersor = ReturnType<typeof createTersor>;
 export function createTersor(platform: Platform, saveFile: SaveFile | null = null) {
   const reportOf = (
     command: string,
-    inspection: Inspection,
+    inspection: Pick<Inspection, "model" | "layers">,
     settings: Settings,
     part: Pick<Report, "baseline" | "results" | "pareto" | "seconds">,
   ): Report => ({
@@ -108,7 +110,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const steps = stepsOf(model, options, hasCalibration);
       const env = await prepare(model, platform, options);
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
-      const inspection = await inspect(model, env);
+      const inspection = options.layers
+        ? await inspect(model, env)
+        : { model: infoOf(model, done.baseline), layers: [] };
       const report = reportOf("compress", inspection, options, {
         baseline: done.baseline,
         results: [done.result],
@@ -134,8 +138,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const env = await prepare(model, platform, options);
       const inspection = await inspect(model, env);
       const began = platform.wallMs();
-      const results: Result[] = [];
-      const reporting = (pareto: readonly string[]): Report =>
+      const reporting = (results: readonly Result[], pareto: readonly string[]): Report =>
         reportOf("survey", inspection, options, {
           baseline: results[0],
           results,
@@ -148,13 +151,12 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         done,
         fileOf,
         ...(recipes && { recipes }),
-        async onRow(result, bytes, pareto) {
-          results.push(result);
-          await options.onRow?.(result, bytes, pareto);
-          await options.onReport?.(reporting(pareto));
+        async onRow(result, bytes, results, pareto) {
+          await options.onRow?.(result, bytes, results, pareto);
+          await options.onReport?.(reporting(results, pareto));
         },
       });
-      const report = reporting(found.pareto);
+      const report = reporting(found.results, found.pareto);
       return {
         report,
         results: found.results,

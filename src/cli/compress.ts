@@ -81,6 +81,7 @@ export const compressCommand: Command<CompressFlags> = {
       recipe,
       preset: flags.preset,
       simplify: flags.simplify,
+      layers: flags.report !== undefined,
       file,
     });
     await saveFile(file, done.bytes, saving);

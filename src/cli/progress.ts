@@ -26,6 +26,7 @@ export function createProgress(stderr: Output, now: () => number = Date.now): Pr
   const clear = (): void => {
     if (isShown) stderr.write("\r\x1b[2K");
     isShown = false;
+    shownAt = now();
   };
   return {
     clear,

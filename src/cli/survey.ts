@@ -1,7 +1,6 @@
 /** @file tersor survey: every family on one model, measured; anytime and resumable. */
 import { mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Result } from "../measure/measurement.ts";
 import { saveFile } from "../node/files.ts";
 import { load, survey } from "../node.ts";
 import { duration } from "../report/format.ts";
@@ -69,7 +68,6 @@ export const surveyCommand: Command<SurveyFlags> = {
       ...report,
       commandLine: shell.commandLine,
     });
-    let baseline: Result | null = null;
     const found = await survey(model, {
       ...shell.settings,
       ...dataSettings(flags),
@@ -77,10 +75,10 @@ export const surveyCommand: Command<SurveyFlags> = {
       budgetSeconds: flags.budget,
       done,
       fileOf: (recipe) => join(folder, modelFile(recipe)),
-      async onRow(result, bytes) {
-        if (bytes) await write(modelFile(result.recipe), bytes);
-        if (bytes && baseline) shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
-        baseline ??= result;
+      async onRow(result, bytes, [baseline]) {
+        if (!bytes) return;
+        await write(modelFile(result.recipe), bytes);
+        shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
       },
       onReport: (report) => write("survey.json", stateText(key, surveyJson(report), false)),
     });

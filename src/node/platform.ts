@@ -24,7 +24,8 @@ export const nodePlatform: Platform = {
   files: { read, source, list, exists: existsSync, packaged },
   decodeImage,
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),
-  brotliSize: (chunks) => compressedSize(createBrotliCompress({ params: brotliParams }), chunks),
+  brotliSize: (chunks) =>
+    compressedSize(createBrotliCompress({ params: brotliParams(chunks) }), chunks),
   wallMs: () => performance.now(),
   cpuMs() {
     const { user, system } = process.cpuUsage();
@@ -45,10 +46,17 @@ export const nodePlatform: Platform = {
   },
 };
 
-const brotliParams = {
-  [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
-  [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
-};
+/** Brotli's quality 11 takes 2.5 s a megabyte of weights, 9 takes 0.03 s and leaves 1 % more (6 % where sparse). */
+const patient = 4e6;
+
+function brotliParams(chunks: Iterable<Uint8Array>): Record<number, number> {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.byteLength;
+  return {
+    [constants.BROTLI_PARAM_QUALITY]: bytes > patient ? 9 : constants.BROTLI_MAX_QUALITY,
+    [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+  };
+}
 
 async function read(path: string): Promise<Uint8Array> {
   try {

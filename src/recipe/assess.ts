@@ -38,6 +38,7 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
   const evaluation = await measureMetric({
     session,
     dataset: data,
+    ...batching(env),
     keepBytes: KEEP_BYTES,
     signal: env.signal ?? undefined,
     onProgress: (done, total) => env.onEvent({ type: "progress", what: "original", done, total }),
@@ -93,19 +94,26 @@ export interface Candidate {
   readonly warnings: readonly string[];
 }
 
-export async function assess(baseline: Baseline, candidate: Candidate): Promise<Result> {
+export interface Assessment {
+  readonly result: Result;
+  /** The original, timed in the same rounds: on a busy machine only this compares. */
+  readonly beside: Latency;
+}
+
+export async function assess(baseline: Baseline, candidate: Candidate): Promise<Assessment> {
   const { env, session: original, reference } = baseline;
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
   try {
     const evaluation = await measureMetric({
       session,
       dataset: judged(original, env),
+      ...batching(env),
       reference,
       signal: env.signal ?? undefined,
       onProgress: (done, total) =>
         env.onEvent({ type: "progress", what: candidate.recipe, done, total }),
     });
-    const [, timing] = await measureLatency(
+    const [beside, timing] = await measureLatency(
       [
         { name: "original", run: () => original.run(env.feeds) },
         { name: candidate.recipe, run: () => session.run(env.feeds) },
@@ -113,15 +121,9 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
       { platform: env.platform, signal: env.signal ?? undefined, budgetMs: 2000 },
     );
     const bytes = await measureBytes(chunksOf(candidate.source), env.platform);
-    return row(
-      baseline.result,
-      candidate,
-      env,
-      bytes,
-      evaluation.metric,
-      timing,
-      evaluation.warnings,
-    );
+    const { metric, warnings } = evaluation;
+    const result = row(baseline.result, candidate, env, bytes, metric, timing, warnings);
+    return { result, beside: latencyOf(beside, env) };
   } finally {
     await session.close();
   }
@@ -172,6 +174,11 @@ function row(
   return { ...draft, marks: marksOf(draft) };
 }
 
+/** Random inputs go through one at a time: that keeps models of any batch size content. */
+function batching(env: Environment): { batchSize?: number } {
+  return env.data ? {} : { batchSize: 1 };
+}
+
 /** The data, or without any a seeded set of random inputs: then only fidelity can be told. */
 function judged(session: Session, env: Environment): Dataset {
   if (env.data) return env.data;
@@ -184,7 +191,6 @@ function judged(session: Session, env: Environment): Dataset {
     labels: null,
     labelled: false,
     async read(indices) {
-      // One record at a time keeps models of any batch size content.
       const inputs = randomFeeds(session.inputs, env.seed + 1 + (indices[0] ?? 0), 1, dims);
       return { inputs, label: null, size: 1 };
     },

@@ -31,9 +31,11 @@ export async function compress(
   const baseline = await assessBaseline(loaded, env);
   try {
     const start = plan.simplify === false ? loaded.model : simplify(loaded.model);
-    const { outcome, result } = await runTrial(baseline, start, plan.steps, plan.file ?? null);
+    const file = plan.file ?? null;
+    const { outcome, result, beside } = await runTrial(baseline, start, plan.steps, file);
     const seconds = (env.platform.wallMs() - began) / 1000;
-    return { baseline: baseline.result, result, bytes: outcome.bytes, seconds };
+    const original = { ...baseline.result, latency: beside };
+    return { baseline: original, result, bytes: outcome.bytes, seconds };
   } finally {
     await baseline.session.close();
   }

@@ -21,7 +21,7 @@ export async function evaluate(
       const alone = { baseline: null, drop: null, flips: null, kl: null, sqnr: null };
       return { ...result, recipe: loaded.name, metric: metric && { ...metric, ...alone } };
     }
-    return await assess(baseline, {
+    const assessment = await assess(baseline, {
       recipe: loaded.name,
       family: "control",
       file: loaded.name,
@@ -31,6 +31,7 @@ export async function evaluate(
       skipped: [],
       warnings: [],
     });
+    return assessment.result;
   } finally {
     await baseline.session.close();
   }

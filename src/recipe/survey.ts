@@ -1,6 +1,6 @@
 /** @file Survey: every method at its telling settings on one model; anytime and resumable. */
 import { TersorError } from "../errors.ts";
-import type { Result } from "../measure/measurement.ts";
+import type { Latency, Result } from "../measure/measurement.ts";
 import { methods } from "../methods/index.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
@@ -34,11 +34,13 @@ export interface SurveyOptions {
   readonly fileOf?: ((recipe: string) => string) | undefined;
   /**
    * Called with the original's row, then as soon as each trial is measured, so that an interrupted
-   * survey loses at most one. No bytes: the original, or a row of `done`. `pareto` is the front so far.
+   * survey loses at most one. No bytes: the original, or a row of `done`. `results` and `pareto` are
+   * those so far.
    */
   readonly onRow?: (
     result: Result,
     bytes: Uint8Array | null,
+    results: readonly Result[],
     pareto: readonly string[],
   ) => Promise<void> | void;
 }
@@ -63,9 +65,14 @@ export async function survey(
   const baseline = await assessBaseline(loaded, env);
   const results: Result[] = [];
   const left: { recipe: string; reason: string }[] = [];
-  const add = async (result: Result, bytes: Uint8Array | null): Promise<void> => {
+  const timings: Latency[] = [];
+  const add = async (result: Result, bytes: Uint8Array | null, beside?: Latency): Promise<void> => {
     results.push(result);
-    await options.onRow?.(result, bytes, paretoOf(results));
+    // The original is timed beside every trial: its middle round is the fairest figure for its row.
+    if (beside) timings.push(beside);
+    const middle = timings.toSorted((a, b) => a.median - b.median)[timings.length >> 1];
+    if (middle) results[0] = { ...results[0], latency: middle };
+    await options.onRow?.(result, bytes, results, paretoOf(results));
   };
   try {
     await add(baseline.result, null);
@@ -82,14 +89,14 @@ export async function survey(
       } else {
         const row = await attempt(baseline, start, steps, recipe, options);
         if (typeof row === "string") left.push({ recipe, reason: row });
-        else await add(row.result, row.outcome.bytes);
+        else await add(row.result, row.outcome.bytes, row.beside);
       }
     }
   } finally {
     await baseline.session.close();
   }
   const pareto = paretoOf(results);
-  return { baseline: baseline.result, results, pareto, left, seconds: elapsed() };
+  return { baseline: results[0], results, pareto, left, seconds: elapsed() };
 }
 
 /** The trial, or why there is none: one method's trouble is no reason to lose the others. */
@@ -101,7 +108,7 @@ async function attempt(
   { fileOf }: SurveyOptions,
 ): Promise<Trial | string> {
   try {
-    return await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null);
+    return await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null, true);
   } catch (cause) {
     if (cause instanceof TersorError && cause.code !== "aborted") return cause.what;
     throw cause;

@@ -2,7 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import type { Result } from "../measure/measurement.ts";
+import type { Latency, Result } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
@@ -21,6 +21,8 @@ export function simplify(model: Model): Model {
 export interface Trial {
   readonly outcome: Outcome;
   readonly result: Result;
+  /** The original, timed beside it. */
+  readonly beside: Latency;
 }
 
 /** The recipe's name in reports; no steps is the simplified original alone. */
@@ -28,21 +30,26 @@ export function nameOf(steps: readonly Step[]): string {
   return steps.length === 0 ? "simplify" : formatRecipe(steps);
 }
 
-/** Throws TersorError "nothing-kept" when every step was rolled back. */
+/**
+ * Throws TersorError "nothing-kept" when every step was rolled back, or with `whole` any: a survey
+ * need not measure the same model twice.
+ */
 export async function runTrial(
   baseline: Baseline,
   start: Model,
   steps: readonly Step[],
   file: string | null,
+  whole = false,
 ): Promise<Trial> {
   const { env } = baseline;
   const outcome = await applyRecipe(start, steps, env);
-  if (steps.length > 0 && outcome.kept.every((kept) => !kept)) {
+  const { kept } = outcome;
+  if (steps.length > 0 && (whole ? kept.includes(false) : !kept.includes(true))) {
     throw fail(
       errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
     );
   }
-  const result = await assess(baseline, {
+  const { result, beside } = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOf(steps),
     file,
@@ -52,7 +59,7 @@ export async function runTrial(
     skipped: outcome.skipped,
     warnings: outcome.warnings,
   });
-  return { outcome, result };
+  return { outcome, result, beside };
 }
 
 /** That of the last method that is no control. */
