@@ -61,13 +61,11 @@ function refusal({ node, value, index, role }: WeightUse): string | null {
     return `a ${role.kind} layer (${node.op}) has no dynamic int8 form`;
   }
   if (index !== 1) return "its weight is the left operand";
-  if (node.op === "Gemm" && (node.int("transA", 0) !== 0 || node.float("alpha", 1) !== 1)) {
-    return "its input is transposed or scaled";
-  }
+  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
   return null;
 }
 
-// Gemm(x, W, b) -> Cast(MatMulInteger(q(x), W8)) * (s_x * s_W) + b
+// alpha x W + beta b -> Cast(MatMulInteger(q(x), W8)) * (s_x * (alpha s_W)) + beta b
 function replaceLayer(
   { node, value, role }: WeightUse,
   weight: Weight,
@@ -86,10 +84,11 @@ function replaceLayer(
   }
   const [q, xScale, xZero] = parts;
   const product = g.Cast(g.MatMulInteger(q, levels, xZero), { to: dtypes.float32.code });
-  const factor = g.constant(scale, {
-    shape: scale.length === 1 ? [] : [scale.length],
-    name: "scale",
-  });
+  const alpha = node.op === "Gemm" ? node.float("alpha", 1) : 1;
+  const factor = g.constant(
+    scale.map((s) => s * alpha),
+    { shape: scale.length === 1 ? [] : [scale.length], name: "scale" },
+  );
   const output = addBias(g, g.Mul(product, g.Mul(xScale, factor)), node);
   node.graph.replace(node.output, output);
   node.graph.remove(node);

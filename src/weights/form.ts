@@ -70,13 +70,24 @@ export function withZeros(form: Form, isZero: (element: number) => boolean): For
     }
     case "codebook": {
       const { codebook, index } = zeroFirst(form.codebook, form.index);
-      return {
-        kind: "codebook",
+      return usedOnly(
         codebook,
-        index: index.map((entry, i) => (isZero(i) ? 0 : entry)),
-      };
+        index.map((entry, i) => (isZero(i) ? 0 : entry)),
+      );
     }
   }
+}
+
+/** Without the entries that no weight has, but for the first: fewer entries may take fewer bits. */
+function usedOnly(codebook: Float32Array, index: Uint16Array): Form {
+  const place = new Int32Array(codebook.length).fill(-1);
+  place[0] = 0;
+  for (const entry of index) place[entry] = 0;
+  const kept = codebook.filter((_, entry) => place[entry] === 0);
+  for (let entry = 0, next = 0; entry < place.length; entry++) {
+    if (place[entry] === 0) place[entry] = next++;
+  }
+  return { kind: "codebook", codebook: kept, index: index.map((entry) => place[entry]) };
 }
 
 /** The same weights with 0 as entry 0, which is added where there is none. */
