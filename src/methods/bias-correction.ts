@@ -1,54 +1,34 @@
 /** @file Bias correction: what rounding the weights adds to a layer's mean output is taken out again. */
 import type { Node } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
-import { type QuantParams, roundHalfEven } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import { biasOf, type WeightRole } from "../ops/weights.ts";
 import type { Weight } from "../weights/form.ts";
 
-/** Running means of a layer's input per channel, before and after rounding to uint8. */
+/** Mean of a layer's input per channel, before and after rounding to uint8. */
 export interface ChannelMeans {
-  /** `axis` counts channels; negative from the end. */
-  add(batch: Tensor, axis: number): void;
-  /** E[x_i] and E[x'_i]. */
-  result(): { readonly exact: Float64Array; readonly rounded: Float64Array };
+  readonly exact: RunningMean;
+  readonly rounded: RunningMean;
 }
 
-export function channelMeans({ scale, zeroPoint }: QuantParams): ChannelMeans {
-  let exact = new Float64Array(0);
-  let rounded = new Float64Array(0);
+export interface RunningMean {
+  /** [records, channels] */
+  add(batch: Tensor): void;
+  mean(): Float64Array;
+}
+
+export function runningMean(): RunningMean {
+  let sums = new Float64Array(0);
   let count = 0;
-  const low = -zeroPoint;
-  const high = 255 - zeroPoint;
   return {
-    add(batch, axis) {
-      const at = axis < 0 ? axis + batch.shape.length : axis;
-      const channels = batch.shape[at];
-      const inner = batch.shape.slice(at + 1).reduce((a, b) => a * b, 1);
-      if (exact.length === 0) {
-        exact = new Float64Array(channels);
-        rounded = new Float64Array(channels);
-      }
+    add(batch) {
+      const [records, channels] = batch.shape;
+      if (sums.length === 0) sums = new Float64Array(channels);
       const values = batch.floats();
-      const perStep = 1 / scale;
-      for (let i = 0; i < values.length; i += inner) {
-        let sum = 0;
-        let levels = 0;
-        for (let j = i; j < i + inner; j++) {
-          sum += values[j];
-          const level = roundHalfEven(values[j] * perStep);
-          levels += level < low ? low : level > high ? high : level;
-        }
-        const channel = (i / inner) % channels;
-        exact[channel] += sum;
-        rounded[channel] += levels * scale;
-      }
-      count += values.length / channels;
+      for (let i = 0; i < values.length; i++) sums[i % channels] += values[i];
+      count += records;
     },
-    result: () => ({
-      exact: exact.map((sum) => sum / Math.max(1, count)),
-      rounded: rounded.map((sum) => sum / Math.max(1, count)),
-    }),
+    mean: () => sums.map((sum) => sum / Math.max(1, count)),
   };
 }
 
@@ -67,7 +47,8 @@ export function correctBias(
   const old = biasOf(node);
   if (node.op === "MatMul" && !old) return;
   if (old && (!old.tensor || old.tensor.size !== shape[role.outputAxis])) return;
-  const mean = observed.result();
+  const exact = observed.exact.mean();
+  const after = observed.rounded.mean();
   const shift = new Float64Array(shape[role.outputAxis]);
   const { outputAxis, inputAxis, groups } = role;
   const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
@@ -76,7 +57,7 @@ export function correctBias(
     const output = Math.floor(i / strides[outputAxis]) % shape[outputAxis];
     const input = Math.floor(i / strides[inputAxis]) % shape[inputAxis];
     const channel = Math.floor(output / perGroup) * shape[inputAxis] + input;
-    shift[output] += rounded[i] * mean.rounded[channel] - values[i] * mean.exact[channel];
+    shift[output] += rounded[i] * after[channel] - values[i] * exact[channel];
   }
   const bias = old?.tensor?.floats() ?? new Float32Array(shift.length);
   const corrected = tensor(

@@ -1,8 +1,7 @@
 /** @file Channel equalization: scales move between neighbouring layers so that channels fill uint8. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { createChannelRanges } from "../numeric/sketch.ts";
-import { build } from "../ops/builder.ts";
+import { type Builder, build } from "../ops/builder.ts";
 import { biasOf } from "../ops/weights.ts";
 import type { Int8Layer, Plan } from "./int8-plan.ts";
 import type { Observe } from "./method.ts";
@@ -28,24 +27,34 @@ export async function equalize(model: Model, plan: Plan, observe: Observe): Prom
   const pairs = findPairs(plan);
   if (pairs.length === 0) return;
   const ranges = new Map(
-    pairs.map(({ value, from }) => [value, createChannelRanges(channelsOf(from), 1)]),
+    pairs.map(({ value, from }) => [value, new Float64Array(channelsOf(from))]),
   );
   await observe(
     model,
-    pairs.map(({ value }) => value),
-    (value, batch) => ranges.get(value)?.add(batch.floats(), batch.shape),
+    pairs.map(({ value }) => ({ value, of: largestPerChannel })),
+    ({ value }, batch) => {
+      const range = ranges.get(value) as Float64Array;
+      for (const [i, x] of batch.floats().entries()) {
+        range[i % range.length] = Math.max(range[i % range.length], x);
+      }
+    },
     RECORDS,
   );
   for (const { value, from, to } of pairs) {
-    const seen = ranges.get(value);
-    if (!seen) continue;
     const exponent = to.every(isDepthwise) ? 1 : 0.75;
-    const scales = scalesOf(seen.min, seen.max, exponent);
+    const scales = scalesOf(ranges.get(value) as Float64Array, exponent);
     scaleWeight(from, 0, (channel) => 1 / scales[channel]);
     for (const layer of to) {
       scaleWeight(layer, isDepthwise(layer) ? 0 : 1, (channel) => scales[channel], false);
     }
   }
+}
+
+/** [records, channels] */
+function largestPerChannel(g: Builder, value: Value): Value {
+  const axes = (value.shape ?? []).map((_, axis) => axis).slice(2);
+  const size = g.Abs(value);
+  return axes.length > 0 ? g.ReduceMax(size, g.ints(axes), { keepdims: 0 }) : size;
 }
 
 function findPairs(plan: Plan): Pair[] {
@@ -92,8 +101,7 @@ function isDepthwise(layer: Int8Layer): boolean {
 }
 
 /** Never beyond a factor of 256: a channel that hardly fires says little about its range. */
-function scalesOf(min: Float32Array, max: Float32Array, exponent: 1 | 0.75): Float64Array {
-  const range = Float64Array.from(max, (high, c) => Math.max(0, high, -min[c]));
+function scalesOf(range: Float64Array, exponent: 1 | 0.75): Float64Array {
   const largest = range.reduce((a, b) => Math.max(a, b), 0);
   return range.map((r) => {
     if (!(r > 0) || largest === 0) return 1;

@@ -79,7 +79,8 @@ function toMatrix({ node, role, value, weight }: Site): Matrix | string {
     if (role.groups !== 1) return "is a grouped convolution";
     return { rows: shape[0], columns: values.length / shape[0], values };
   }
-  if (role.kind !== "linear" || shape.length !== 2) return `is a ${role.kind} layer`;
+  if (role.kind !== "linear" || shape.length !== 2)
+    return `${node.op} has no form of two thin layers`;
   if (node.op === "MatMul" && node.inputs[1] !== value) return "its weight is the left operand";
   if (node.op === "Gemm" && (node.int("transA", 0) !== 0 || node.inputs[1] !== value)) {
     return "its input is transposed";

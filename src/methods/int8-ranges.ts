@@ -1,77 +1,78 @@
-/** @file One streaming pass over calibration data: activation ranges and channel means. */
+/** @file What calibration tells of activations: ranges and channel means, reduced in the engine. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { createHistogram } from "../numeric/sketch.ts";
-import { type ChannelMeans, channelMeans } from "./bias-correction.ts";
-import { type Int8Layer, type Plan, rootOf } from "./int8-plan.ts";
-import type { Observe } from "./method.ts";
+import type { Builder } from "../ops/builder.ts";
+import { type ChannelMeans, runningMean } from "./bias-correction.ts";
+import { type Plan, rootOf } from "./int8-plan.ts";
+import type { Observe, Tap } from "./method.ts";
 
-/** What is known of one activation. */
-export interface ActivationRange {
-  add(batch: Tensor): void;
-  /** {0, 0} when nothing but zeros was seen. */
-  range(): Range;
-}
-
-/** Elements of one record that enter the histogram: a million in all, enough for any percentile. */
+/** Elements of one record that enter a histogram: a million in all, enough for any percentile. */
 const SAMPLE = 2 ** 12;
 
-/** Min-max needs every element, for it is all about the rarest; the others a sample. */
-export function activationRange(calibrator: Calibrator): ActivationRange {
-  if (calibrator.kind === "minmax") return extremes();
-  const histogram = createHistogram();
-  return {
-    add: (batch) => histogram.add(sampled(batch)),
-    range: () => calibrate(histogram, calibrator),
-  };
-}
-
-function extremes(): ActivationRange {
-  let min = 0;
-  let max = 0;
-  return {
-    add(batch) {
-      const values = batch.floats();
-      // Locals: the engine keeps them in registers, not so the variables of a closure.
-      let low = min;
-      let high = max;
-      for (let i = 0; i < values.length; i++) {
-        low = Math.min(low, values[i]);
-        high = Math.max(high, values[i]);
-      }
-      min = low;
-      max = high;
-    },
-    range: () => ({ min, max }),
-  };
-}
-
-/** k is odd, so that it wanders over rows of even length. */
-function sampled(batch: Tensor): Float32Array {
-  const values = batch.floats();
-  const wanted = SAMPLE * (batch.shape[0] ?? 1);
-  if (values.length <= wanted) return values;
-  const stride = Math.ceil(values.length / wanted) | 1;
-  const sample = new Float32Array(Math.ceil(values.length / stride));
-  for (let i = 0, n = 0; i < values.length; i += stride) sample[n++] = values[i];
-  return sample;
-}
-
-/** The whole calibration data once. */
+/** The range to round each value in, from the whole calibration data. */
 export async function observeRanges(
   model: Model,
   plan: Plan,
   calibrator: Calibrator,
   observe: Observe,
-): Promise<Map<Value, ActivationRange>> {
-  const ranges = new Map(
-    [...plan.values.keys()].map((value) => [value, activationRange(calibrator)]),
-  );
-  await observe(model, [...ranges.keys()], (value, batch) => ranges.get(value)?.add(batch));
+): Promise<Map<Value, Range>> {
+  const values = [...plan.values.keys()];
+  // Min-max needs every element, for it is all about the rarest; the others a sample.
+  return calibrator.kind === "minmax"
+    ? observeExtremes(model, values, observe)
+    : observeHistograms(model, values, calibrator, observe);
+}
+
+async function observeExtremes(
+  model: Model,
+  values: readonly Value[],
+  observe: Observe,
+): Promise<Map<Value, Range>> {
+  const ranges = new Map(values.map((value) => [value, { min: 0, max: 0 }]));
+  const taps = values.flatMap((value) => [
+    { value, end: "min", of: (g: Builder, v: Value) => g.ReduceMin(v, { keepdims: 0 }) } as const,
+    { value, end: "max", of: (g: Builder, v: Value) => g.ReduceMax(v, { keepdims: 0 }) } as const,
+  ]);
+  await observe(model, taps, ({ value, end }, batch) => {
+    const range = ranges.get(value) as { min: number; max: number };
+    range[end] = Math[end](range[end], batch.floats()[0]);
+  });
   return ranges;
+}
+
+async function observeHistograms(
+  model: Model,
+  values: readonly Value[],
+  calibrator: Calibrator,
+  observe: Observe,
+): Promise<Map<Value, Range>> {
+  const histograms = new Map(values.map((value) => [value, createHistogram()]));
+  await observe(model, values.map(sampled), ({ value }, batch) =>
+    histograms.get(value)?.add(batch.floats()),
+  );
+  return new Map([...histograms].map(([value, seen]) => [value, calibrate(seen, calibrator)]));
+}
+
+/** Every k-th element of a large value; k is odd, so that it wanders over rows of even length. */
+function sampled(value: Value): Tap {
+  const size = (value.shape ?? [])
+    .slice(1)
+    .reduce<number>((product, dim) => product * (typeof dim === "number" ? dim : 1), 1);
+  const stride = Math.ceil(size / SAMPLE) | 1;
+  if (stride === 1) return { value };
+  const of = (g: Builder, v: Value): Value =>
+    g.Slice(
+      g.Reshape(v, g.ints([-1])),
+      g.ints([0]),
+      g.ints([2 ** 63]),
+      g.ints([0]),
+      g.ints([stride]),
+    );
+  return { value, of };
 }
 
 /** A mean over this many records is close enough to correct a bias by. */
@@ -85,19 +86,40 @@ export async function observeMeans(
   observe: Observe,
 ): Promise<Map<Node, ChannelMeans>> {
   const means = new Map<Node, ChannelMeans>();
-  const readers = new Map<Value, Int8Layer[]>();
-  for (const layer of plan.layers) {
-    const input = layer.node.inputs[layer.inputIndex] as Value;
-    const rounding = params.get(rootOf(input));
-    if (!rounding) continue;
-    means.set(layer.node, channelMeans(rounding));
-    readers.set(input, [...(readers.get(input) ?? []), layer]);
+  const taps: (Tap & { readonly node: Node; readonly which: keyof ChannelMeans })[] = [];
+  for (const { node, inputIndex } of plan.layers) {
+    const value = node.inputs[inputIndex] as Value;
+    const rounding = params.get(rootOf(value));
+    if (!rounding || !value.shape) continue;
+    const rank = value.shape.length;
+    const channel = node.op === "Conv" ? 1 : rank - 1;
+    means.set(node, { exact: runningMean(), rounded: runningMean() });
+    taps.push(
+      { value, node, which: "exact", of: (g, v) => meanOf(g, v, rank, channel) },
+      {
+        value,
+        node,
+        which: "rounded",
+        of: (g, v) => meanOf(g, round(g, v, rounding), rank, channel),
+      },
+    );
   }
-  const collect = (value: Value, batch: Tensor): void => {
-    for (const { node } of readers.get(value) ?? []) {
-      means.get(node)?.add(batch, node.op === "Conv" ? 1 : -1);
-    }
-  };
-  await observe(model, [...readers.keys()], collect, MEAN_RECORDS);
+  const collect = ({ node, which }: (typeof taps)[number], batch: Tensor): void =>
+    means.get(node)?.[which].add(batch);
+  await observe(model, taps, collect, MEAN_RECORDS);
   return means;
+}
+
+/** [records, channels] */
+function meanOf(g: Builder, value: Value, rank: number, channel: number): Value {
+  const axes = Array.from({ length: rank }, (_, axis) => axis).filter(
+    (axis) => axis !== 0 && axis !== channel,
+  );
+  return axes.length > 0 ? g.ReduceMean(value, g.ints(axes), { keepdims: 0 }) : g.Identity(value);
+}
+
+function round(g: Builder, value: Value, { scale, zeroPoint }: QuantParams): Value {
+  const s = g.constant(scale);
+  const z = g.constant(zeroPoint, { dtype: "uint8" });
+  return g.DequantizeLinear(g.QuantizeLinear(value, s, z), s, z);
 }

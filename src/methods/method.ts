@@ -4,6 +4,7 @@ import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
+import type { Builder } from "../ops/builder.ts";
 
 /** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); "control" for yardsticks. */
 export type Family =
@@ -29,16 +30,22 @@ export interface Context {
   /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
   progress(done: number, total: number): Promise<void>;
   /**
-   * Runs the calibration records through `model` and hands over each wanted value, batch by batch
-   * (nothing is kept), all of them or about `records`. Null without calibration data.
+   * Runs the calibration records through `model`, all or about `records` of them, and hands over
+   * what each tap asks for, batch by batch (nothing is kept). Null without calibration data.
    */
   readonly observe: Observe | null;
 }
 
-export type Observe = (
+/** An inner value to look at: itself, or what `of` makes of it inside the engine (a mean, a part). */
+export interface Tap {
+  readonly value: Value;
+  readonly of?: (g: Builder, value: Value) => Value;
+}
+
+export type Observe = <T extends Tap>(
   model: Model,
-  values: readonly Value[],
-  collect: (value: Value, batch: Tensor) => void,
+  taps: readonly T[],
+  collect: (tap: T, batch: Tensor) => void,
   records?: number,
 ) => Promise<void>;
 

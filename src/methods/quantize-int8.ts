@@ -85,8 +85,7 @@ export const quantizeInt8 = defineMethod({
         ? { kind: "percentile", percentile: options.percentile }
         : { kind: options.calibrator };
     const params = new Map<Value, QuantParams>();
-    for (const [value, range] of await observeRanges(model, plan, calibrator, observe)) {
-      const { min, max } = range.range();
+    for (const [value, { min, max }] of await observeRanges(model, plan, calibrator, observe)) {
       params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
     }
     const means = options.correctBias

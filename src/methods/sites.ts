@@ -4,7 +4,7 @@ import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
-import { type WeightRole, weightsOf } from "../ops/weights.ts";
+import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { nearest } from "../util/nearest.ts";
 import { expandFloat } from "../weights/expand.ts";
@@ -52,20 +52,49 @@ export function sitesOf(
     selection,
   );
   const sites = new Map<Value, Site>();
-  const left = new Map(
-    found.filter(({ node }) => !chosen.has(node)).map(({ node, value }) => [value, node]),
-  );
+  const rootOf = tiedRoots(found);
+  const shared = sharedOutside(found, chosen);
   for (const { node, role, value } of found) {
     if (!chosen.has(node) || sites.has(value)) continue;
-    const sharer = left.get(value);
-    const weight = sharer ? null : readWeight(value);
-    const reason = sharer
-      ? `shares its weight with ${sharer.name}, which is left out`
-      : refusal(value, weight, minSize);
+    const bound = shared(value);
+    // The turned copy follows the weight itself, which is a site of its own.
+    if (!bound && rootOf(value) !== value) continue;
+    const weight = bound ? null : readWeight(value);
+    const reason = bound ?? refusal(value, weight, minSize);
     if (reason) context.skip(node.name, reason);
     else if (weight) sites.set(value, { node, role, value, weight });
   }
   return [...sites.values()];
+}
+
+/** Why a chosen layer's weight may not change: one that is left out reads it too. */
+export function sharedOutside(
+  found: readonly WeightUse[],
+  chosen: ReadonlySet<Node>,
+): (value: Value) => string | null {
+  const rootOf = tiedRoots(found);
+  const outside = found.filter(({ node }) => !chosen.has(node));
+  const left = new Map(outside.map(({ node, value }) => [rootOf(value), node]));
+  return (value) => {
+    const other = left.get(rootOf(value));
+    return other ? `shares its weight with ${other.name}, which is left out` : null;
+  };
+}
+
+/**
+ * From a weight to the one it is a turned copy of: scores are often computed from the transposed
+ * embedding, which must be stored once and not twice.
+ */
+function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
+  const weights = new Set(found.map(({ value }) => value));
+  return (value) => {
+    for (let at: Value = value; ; ) {
+      const node = at.producer;
+      if (node?.op !== "Transpose" && node?.op !== "Reshape") return value;
+      at = node.inputs[0] as Value;
+      if (weights.has(at)) return at;
+    }
+  };
 }
 
 /** Why a weight is left alone whatever the method; null where there is no reason. */
@@ -97,8 +126,7 @@ export function select(nodes: readonly Node[], { only, except }: Selection): Set
 }
 
 /** Puts a new stored form in the weight's place, for every reader. */
-export function storeWeight(site: Site, form: Form): void {
-  const { value, weight, node } = site;
+export function storeWeight({ value, weight, node }: Omit<Site, "role">, form: Form): void {
   const { graph } = value;
   const stored = expandFloat(build(graph), form, weight.shape);
   graph.replace(value, stored);

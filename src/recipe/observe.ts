@@ -2,36 +2,33 @@
 import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
-import type { Observe } from "../methods/method.ts";
+import type { Observe, Tap } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
+import { build } from "../ops/builder.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 
-/** Elements of inner values in memory at once, and records at most. */
-const ELEMENTS = 2 ** 24;
+/** Elements of inner values computed at once, and records at most. */
+const ELEMENTS = 2 ** 25;
 const RECORDS = 64;
 
 /** `onUse` tells that data was really needed. Null without calibration data. */
 export function createObserve(env: Environment, onUse: () => void): Observe | null {
   const { calibration } = env;
   if (!calibration) return null;
-  return async (model, values, collect, records = calibration.length) => {
+  return async (model, taps, collect, records = calibration.length) => {
     onUse();
-    const tapped = tap(model, values);
+    const tapped = tapModel(model, taps);
     const session = await env.runtime.open(
-      { bytes: concat(writeModel(tapped.model)) },
+      { bytes: concat(writeModel(tapped)) },
       { threads: env.threads },
     );
     try {
       const fixed = fixedBatch(session.inputs[0]?.dims[0]);
-      const size = fixed ?? batchSizeOf(values);
+      const size = fixed ?? batchSizeOf(taps);
       const count = fixed ? wholeBatches(records, fixed) : Math.min(records, calibration.length);
       for await (const inputs of batchesOf(calibration, size, count)) {
-        const outputs = await session.run(inputs, [...tapped.names.values()]);
-        for (const value of values) {
-          const name = tapped.names.get(value);
-          const seen = name === undefined ? inputs[value.name] : outputs[name];
-          if (seen) collect(value, seen);
-        }
+        const outputs = await session.run(inputs);
+        for (const [i, tap] of taps.entries()) collect(tap, outputs[nameOf(i)]);
         await checkpoint(env, "calibration");
       }
     } finally {
@@ -39,6 +36,8 @@ export function createObserve(env: Environment, onUse: () => void): Observe | nu
     }
   };
 }
+
+const nameOf = (index: number): string => `tersor_tap_${index}`;
 
 function fixedBatch(dim: number | string | undefined): number | null {
   return typeof dim === "number" && dim > 0 ? dim : null;
@@ -49,9 +48,11 @@ function wholeBatches(records: number, size: number): number {
   return Math.max(1, Math.floor(records / size)) * size;
 }
 
-function batchSizeOf(values: readonly Value[]): number {
-  const perRecord = values.reduce((sum, { shape }) => {
-    const dims = (shape ?? []).slice(1).map((dim) => (typeof dim === "number" ? dim : RECORDS));
+function batchSizeOf(taps: readonly Tap[]): number {
+  const perRecord = taps.reduce((sum, { value }) => {
+    const dims = (value.shape ?? [])
+      .slice(1)
+      .map((dim) => (typeof dim === "number" ? dim : RECORDS));
     return sum + dims.reduce((a, b) => a * b, 1);
   }, 0);
   return Math.min(RECORDS, Math.max(1, Math.floor(ELEMENTS / Math.max(1, perRecord))));
@@ -65,22 +66,19 @@ async function* batchesOf(calibration: Dataset, size: number, count: number) {
   }
 }
 
-/** A copy of the model that returns the wanted values; graph inputs are known from the feeds. */
-function tap(
-  model: Model,
-  values: readonly Value[],
-): { model: Model; names: ReadonlyMap<Value, string> } {
+/** A copy of the model that returns what the taps ask for, and nothing else. */
+function tapModel(model: Model, taps: readonly Tap[]): Model {
   const copies = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, copies);
-  const names = new Map<Value, string>();
-  const outputs: Value[] = [];
-  for (const value of values) {
+  const g = build(graph, "tap");
+  const outputs = taps.map(({ value, of }, i) => {
     const copy = copies.get(value);
-    if (!copy?.producer) continue;
-    if (!graph.outputs.includes(copy)) copy.name = `observed_${names.size}_${copy.name}`;
-    names.set(value, copy.name);
-    outputs.push(copy);
-  }
+    if (!copy) throw new Error(`${value.name} is not in the model`);
+    // Always a value of its own: one value may be tapped twice, and a graph input cannot be returned.
+    const wanted = of ? of(g, copy) : g.Identity(copy);
+    wanted.name = nameOf(i);
+    return wanted;
+  });
   graph.setOutputs(outputs);
-  return { model: { ...model, graph }, names };
+  return { ...model, graph };
 }
