@@ -58,7 +58,7 @@ export async function applyRecipe(
       usedData = true;
     });
     await method.apply(candidate, step.options, context);
-    rewrite(candidate, { rules: ["drop-dead"] });
+    rewrite(candidate, { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
     const why = refusal(candidate, written, bytes) ?? (await failure(written, env));
     kept.push(why === null);
