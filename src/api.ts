@@ -3,7 +3,7 @@ import type { DataOptions } from "./data/options.ts";
 import { errors, fail } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
-import { methods } from "./methods/index.ts";
+import { methodOf, methods } from "./methods/index.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
@@ -108,6 +108,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const { file, simplify = true } = options;
       const hasCalibration = Boolean(options.data ?? options.calib);
       const steps = stepsOf(model, options, hasCalibration);
+      const needy = steps.find(({ method }) => methodOf(method)?.needs.includes("calibration"));
+      if (needy && !hasCalibration) throw fail(errors.needsData(needy.method));
       const env = await prepare(model, platform, options);
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
       const inspection = options.layers

@@ -80,7 +80,7 @@ export function parseOptions<S extends z.ZodObject>(
   throw fail(
     errors.badOption(
       where,
-      `${name}=${shown} is refused: ${issue.message}`,
+      `${name}=${shown} is refused (${plainIssue(issue.message)})`,
       remedyOf(infos.get(name)),
     ),
   );
@@ -97,6 +97,15 @@ function fromText(text: string, info: OptionInfo): unknown {
     default:
       return text;
   }
+}
+
+/** zod's words without their heading: "Too big: expected number to be <=16". */
+export function plainIssue(message: string): string {
+  const [, words = message] = /^[A-Z][\w ]*: (.*)$/s.exec(message) ?? [];
+  return words
+    .replace(/, received .*$/s, "")
+    .replaceAll('"', "")
+    .replaceAll("|", ", ");
 }
 
 function remedyOf(info: OptionInfo | undefined): string {

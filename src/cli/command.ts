@@ -101,7 +101,8 @@ function helpText(program: Commander): string {
 function usageError(error: CommanderError): TersorError {
   const { where = "tersor" } = error as CommanderError & { where?: string };
   const [, hint] = /\(Did you mean (.+?)\?\)/s.exec(error.message) ?? [];
-  const what = error.message
+  const words = error.code === "commander.help" ? "there is no such command" : error.message;
+  const what = words
     .replace(/\(Did you mean.*$/s, "")
     .replace(/^error: /, "")
     .replace(/\.?\s*$/, "");

@@ -1,5 +1,5 @@
 /** @file tersor compress: one recipe, measured, written. */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { checkOutput, saveFile } from "../node/files.ts";
@@ -7,9 +7,11 @@ import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
 import { parseRecipe } from "../recipe/steps.ts";
 import { missedTargets, parseTargets } from "../recipe/target.ts";
+import { skippedLines } from "../report/findings.ts";
 import { ratio } from "../report/format.ts";
 import { htmlReport } from "../report/html.ts";
 import { jsonText, resultReportJson } from "../report/json.ts";
+import { plainText } from "../report/span.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
@@ -73,7 +75,13 @@ export const compressCommand: Command<CompressFlags> = {
     const inputs = [path, ...(model.source.external ?? []).map((e) => join(dirname(path), e.path))];
     const saving = { inputs, force: shell.force };
     checkOutput(file, saving);
-    if (flags.report !== undefined) checkOutput(flags.report, saving);
+    if (flags.report !== undefined) {
+      if (resolve(flags.report) === resolve(file)) {
+        const why = "is where the model goes, too";
+        throw fail(errors.badUsage(`--report ${flags.report}`, why, "Name another file"));
+      }
+      checkOutput(flags.report, saving);
+    }
 
     const done = await compress(model, {
       ...shell.settings,
@@ -103,13 +111,9 @@ export const compressCommand: Command<CompressFlags> = {
 function summarize(shell: Shell, result: Result, baseline: Result, file: string): void {
   shell.print(`${result.recipe} -> ${file}`);
   shell.print(resultLine(result, baseline));
-  const { alpha, delta, skipped } = result;
+  const { alpha, delta } = result;
   if (alpha.bytes > 1.05 && delta.infer !== null && delta.infer < 0.95) {
     shell.print(`Smaller, not faster: it runs at ${ratio(delta.infer)} the original's speed here.`);
   }
-  const shown = skipped.slice(0, 5);
-  for (const { node, method, reason } of shown)
-    shell.note(`${method} left ${node} alone: ${reason}`);
-  const more = skipped.length - shown.length;
-  if (more > 0) shell.note(`${more} more layers were left alone: --json names them`);
+  for (const text of skippedLines([result])) shell.note(plainText(text));
 }

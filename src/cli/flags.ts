@@ -1,7 +1,7 @@
 /** @file Flags: how their values are read, the ones every command has, the ones data have. */
-import { DataOptions, parseDataOptions } from "../data/options.ts";
+import { DataOptions } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
-import { describeOptions } from "../options.ts";
+import { describeOptions, plainIssue } from "../options.ts";
 import type { DataSource } from "../recipe/prepare.ts";
 import { nearest } from "../util/nearest.ts";
 
@@ -72,8 +72,10 @@ const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
     flags: `--${kebab(name)} <${choices?.join("|") ?? "value"}>`,
     doc: description,
     parse: (text, flag) => {
-      const options = parseDataOptions({ [name]: text }, `${flag} ${text}`);
-      return options[name as keyof DataOptions];
+      const { success, data, error } = DataOptions.safeParse({ [name]: text });
+      if (success) return data[name as keyof DataOptions];
+      const why = `"${text}" is refused (${plainIssue(error.issues[0].message)})`;
+      throw bad(flag, why, "See: tersor eval --help");
     },
   }),
 );

@@ -53,6 +53,8 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
   const { stdout, stderr, env } = io;
   const isQuiet = options.quiet ?? false;
   const progress = createProgress(stderr);
+  /** Notes of the work itself wait for its success: an error is one line. */
+  let later: string[] = [];
   const say = (text: string): void => {
     progress.clear();
     stderr.write(`${text}\n`);
@@ -69,7 +71,7 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       onEvent(event: Event) {
         if (event.type === "warning") shell.warn(event.text);
         else if (isQuiet) return;
-        else if (event.type === "note") shell.note(event.text);
+        else if (event.type === "note") later.push(event.text);
         else progress.show(event);
       },
     },
@@ -78,7 +80,9 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       color: options.color && stdout.isTTY === true && !env.NO_COLOR,
     },
     print(text) {
-      progress.clear();
+      shell.done();
+      for (const note of later) shell.note(note);
+      later = [];
       stdout.write(text.endsWith("\n") ? text : `${text}\n`);
     },
     note(text) {

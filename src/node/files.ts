@@ -22,7 +22,8 @@ export function checkOutput(path: string, options: SaveOptions = {}): void {
   const folder = statSync(dirname(path) || ".", { throwIfNoEntry: false });
   if (!folder?.isDirectory()) {
     const why = folder ? `${dirname(path)} is no folder` : "its folder does not exist";
-    throw fail(errors.cannotWrite(path, why, `Create it first: mkdir -p ${dirname(path)}`));
+    const remedy = folder ? "Name a folder" : `Create it first: mkdir -p ${dirname(path)}`;
+    throw fail(errors.cannotWrite(path, why, remedy));
   }
   const target = statSync(path, { throwIfNoEntry: false });
   if (target?.isDirectory() || /[\\/]$/.test(path)) {

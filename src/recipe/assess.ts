@@ -34,7 +34,6 @@ const KEEP_BYTES = 2 ** 29;
 export async function assessBaseline(loaded: Loaded, env: Environment): Promise<Baseline> {
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
   const data = judged(session, env);
-  env.onEvent({ type: "note", text: `measuring the original ${loaded.name}` });
   const evaluation = await measureMetric({
     session,
     dataset: data,

@@ -174,7 +174,9 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
       const row = of(node, node.op);
       const { params, macs } = cost.perNode.get(node) ?? { params: 0, macs: null };
       row.params += params;
-      row.macs = row.macs === null || macs === null ? null : row.macs + macs;
+      // If and Loop repeat what their bodies' nodes, which have rows of their own, do.
+      const own = node.subgraphs.length > 0 ? 0 : macs;
+      row.macs = row.macs === null || own === null ? null : row.macs + own;
       row.bytes += storedBytes(node, constants, counted);
     }
   }

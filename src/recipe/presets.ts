@@ -26,9 +26,14 @@ export const presets = {
   fast: {
     summary: "int8 arithmetic: calibrated where there are data, else by ranges at run time.",
     recipe: (model, hasCalibration) => {
-      if (hasCalibration) return "quantize-int8";
+      const uses = weightsOf(model);
+      if (hasCalibration) {
+        // Embeddings have no int8 arithmetic, and are most of a small transformer's bytes.
+        const hasEmbedding = uses.some(({ role }) => role.kind === "embedding");
+        return hasEmbedding ? "quantize-int8 > quantize-weights" : "quantize-int8";
+      }
       // Without calibration only matrix products have a fast int8 form; the rest is stored as int8.
-      const linear = weightsOf(model).some(({ node }) => /^(Gemm|MatMul)$/.test(node.op));
+      const linear = uses.some(({ node }) => /^(Gemm|MatMul)$/.test(node.op));
       return linear ? "quantize-dynamic > quantize-weights" : "quantize-weights";
     },
   },

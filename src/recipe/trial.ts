@@ -1,9 +1,11 @@
 /** @file Trial: a recipe applied to a loaded model and measured beside the original. */
 import { errors, fail } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
+import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
+import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { applyRecipe, type Outcome } from "./apply.ts";
@@ -15,6 +17,7 @@ import { formatRecipe, type Step } from "./steps.ts";
 export function simplify(model: Model): Model {
   const clone = cloneModel(model);
   rewrite(clone);
+  shortenNames(clone.graph);
   return clone;
 }
 
@@ -49,6 +52,10 @@ export async function runTrial(
       errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
     );
   }
+  const idle = kept.length > 0 && isSame(outcome.bytes, concat(writeModel(start)));
+  const [skip] = outcome.skipped;
+  const why = skip ? `it left ${skip.node} alone: ${skip.reason}` : "it found nothing to do";
+  if (idle && whole) throw fail(errors.nothingKept(nameOf(steps), why));
   const { result, beside } = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOf(steps),
@@ -57,9 +64,13 @@ export async function runTrial(
     model: outcome.model,
     ease: easeOf(start, steps, outcome, env),
     skipped: outcome.skipped,
-    warnings: outcome.warnings,
+    warnings: idle ? [...outcome.warnings, `the recipe changed nothing: ${why}`] : outcome.warnings,
   });
   return { outcome, result, beside };
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /** That of the last method that is no control. */
