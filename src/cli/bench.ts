@@ -19,7 +19,7 @@ export const benchCommand: Command<BenchFlags> = {
       doc: "Time for all of them together (default 2s each).",
       parse: seconds,
     },
-    ...evalFlags,
+    ...evalFlags.filter(({ flags }) => !flags.startsWith("--timing")),
   ],
   examples: ["tersor bench model.onnx model.fast.onnx", "tersor bench model.onnx --runtime web"],
   async run(shell, paths, flags) {

@@ -80,7 +80,7 @@ const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
   }),
 );
 
-export const dimsFlag: Flag = {
+const dimsFlag: Flag = {
   flags: "--dims <sizes>",
   doc: "Sizes of open axes where no data tell: H=224,W=224 or input.2=224.",
   parse: dims,
@@ -95,14 +95,27 @@ const calibFlag: Flag = {
   doc: "Data to calibrate on (default: a seeded part of --data, which the metric leaves out).",
 };
 
-export const evalFlags: readonly Flag[] = [dataFlag, ...sourceFlags, dimsFlag];
-export const dataFlags: readonly Flag[] = [dataFlag, calibFlag, ...sourceFlags, dimsFlag];
+const timingFlag: Flag = {
+  flags: "--timing <time>",
+  doc: "Time spent on timing each model beside the original (default 2s).",
+  parse: seconds,
+};
+
+export const evalFlags: readonly Flag[] = [dataFlag, ...sourceFlags, dimsFlag, timingFlag];
+export const dataFlags: readonly Flag[] = [
+  dataFlag,
+  calibFlag,
+  ...sourceFlags,
+  dimsFlag,
+  timingFlag,
+];
 
 /** What commander makes of `dataFlags`. */
 export interface DataFlags extends DataOptions {
   readonly data?: string;
   readonly calib?: string;
   readonly dims?: Record<string, number>;
+  readonly timing?: number;
 }
 
 /** The part of the API's settings that data flags give. */
@@ -110,6 +123,7 @@ export function dataSettings(flags: DataFlags): {
   data: DataSource | null;
   calib: DataSource | null;
   dims: Record<string, number> | undefined;
+  timingSeconds: number | undefined;
 } {
   const names = Object.keys(DataOptions.shape) as (keyof DataOptions)[];
   const given = names.filter((name) => flags[name] !== undefined);
@@ -119,5 +133,10 @@ export function dataSettings(flags: DataFlags): {
   }
   const source = (spec: string | undefined): DataSource | null =>
     spec === undefined ? null : { spec, options };
-  return { data: source(flags.data), calib: source(flags.calib), dims: flags.dims };
+  return {
+    data: source(flags.data),
+    calib: source(flags.calib),
+    dims: flags.dims,
+    timingSeconds: flags.timing,
+  };
 }

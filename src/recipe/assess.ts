@@ -48,7 +48,7 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
   const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
     platform: env.platform,
     signal: env.signal ?? undefined,
-    budgetMs: 1000,
+    budgetMs: timingMs(env) / 2,
   });
   const bytes = await measureBytes(chunksOf(loaded.source), env.platform);
   const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
@@ -117,7 +117,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
         { name: "original", run: () => original.run(env.feeds) },
         { name: candidate.recipe, run: () => session.run(env.feeds) },
       ],
-      { platform: env.platform, signal: env.signal ?? undefined, budgetMs: 2000 },
+      { platform: env.platform, signal: env.signal ?? undefined, budgetMs: timingMs(env) },
     );
     const bytes = await measureBytes(chunksOf(candidate.source), env.platform);
     const { metric, warnings } = evaluation;
@@ -177,6 +177,8 @@ function row(
 function batching(env: Environment): { batchSize?: number } {
   return env.data ? {} : { batchSize: 1 };
 }
+
+export const timingMs = (env: Environment): number => env.timingMs ?? 2000;
 
 /** The data, or without any a seeded set of random inputs: then only fidelity can be told. */
 function judged(session: Session, env: Environment): Dataset {

@@ -29,6 +29,8 @@ export interface Environment {
   readonly calibration: Dataset | null;
   /** Feeds every version of the model is timed and compared on. */
   readonly feeds: Feeds;
+  /** Time spent on timing one version beside the original (default 2000). */
+  readonly timingMs?: number;
   readonly onEvent: (event: Event) => void;
 }
 

@@ -6,7 +6,7 @@ import { measureLatency } from "../measure/latency.ts";
 import { constantExpressions } from "../ops/constant.ts";
 import { costModel, type ModelCost } from "../ops/cost.ts";
 import { biasOf, weightsOf } from "../ops/weights.ts";
-import { dimsOf } from "./assess.ts";
+import { dimsOf, timingMs } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { timeNodes } from "./time-nodes.ts";
@@ -248,7 +248,7 @@ async function medianMs(loaded: Loaded, env: Environment): Promise<number> {
     const [{ latency }] = await measureLatency([{ name: loaded.name, run }], {
       platform: env.platform,
       signal: env.signal ?? undefined,
-      budgetMs: 1000,
+      budgetMs: timingMs(env) / 2,
     });
     return latency.median;
   } finally {

@@ -31,6 +31,8 @@ export interface Settings {
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
   readonly dims?: Dims | undefined;
+  /** Time spent on timing each version beside the original (default 2 s). */
+  readonly timingSeconds?: number | undefined;
   readonly signal?: AbortSignal | null | undefined;
   readonly onEvent?: ((event: Event) => void) | undefined;
 }
@@ -65,7 +67,9 @@ export async function prepare(
         : divided(all, seed, onEvent);
     const feeds = await sampleFeeds(session, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
-    return { platform, runtime, threads, seed, signal, data, calibration, feeds, onEvent };
+    const timingMs = (settings.timingSeconds ?? 2) * 1000;
+    const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
+    return { ...around, data, calibration, feeds };
   } finally {
     await session.close();
   }

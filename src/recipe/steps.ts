@@ -21,9 +21,10 @@ export type RecipeInput = string | readonly StepInput[];
 /** Throws TersorError "bad-recipe", "unknown-method", "unknown-option" or "bad-option". */
 export function parseRecipe(recipe: RecipeInput): Step[] {
   const steps = typeof recipe === "string" ? splitText(recipe) : recipe;
-  return steps.map((step, i) => {
-    const { method: name, ...given } = step as { method: unknown } & Record<string, unknown>;
+  if (!Array.isArray(steps)) throw fail(errors.badRecipe("recipe", "is no list of steps"));
+  return steps.map((step: unknown, i) => {
     const where = `recipe step ${i + 1}`;
+    const { method: name, ...given } = { ...(step as Record<string, unknown> | null) };
     if (typeof name !== "string") throw fail(errors.badRecipe(where, "has no method"));
     const method = methodOf(name);
     if (!method) {

@@ -10,7 +10,12 @@ export interface Ran {
   readonly stderr: string;
 }
 
-export async function run(argv: readonly string[], signal = new AbortController().signal) {
+/** `watch` sees stderr as it is written. */
+export async function run(
+  argv: readonly string[],
+  signal = new AbortController().signal,
+  watch: (text: string) => void = () => {},
+): Promise<Ran> {
   let [stdout, stderr] = ["", ""];
   const status = await main(argv, {
     stdout: {
@@ -22,12 +27,13 @@ export async function run(argv: readonly string[], signal = new AbortController(
     stderr: {
       write: (text) => {
         stderr += text;
+        watch(text);
       },
     },
     signal,
     env: {},
   });
-  return { status, stdout, stderr } satisfies Ran;
+  return { status, stdout, stderr };
 }
 
 /** A folder that goes away with `close`. */

@@ -1,0 +1,359 @@
+/** @file What every command does when all is well, on a model of seconds. */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { methods as table } from "../../src/methods/index.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { writeFixtures } from "./fixtures.ts";
+import { run as runAll, temporaryFolder } from "./run.ts";
+
+const folder = temporaryFolder();
+const model = folder.in("model.onnx");
+const data = `jsonl:${folder.in("data.jsonl")}`;
+beforeAll(() => writeFixtures(folder));
+afterAll(() => folder.close());
+
+/** Timing is not what is tested here. */
+const run = (argv: readonly string[], ...rest: [AbortSignal?, ((text: string) => void)?]) =>
+  runAll(
+    /compress|survey|eval|inspect/.test(argv[0] ?? "") ? [...argv, "--timing", "0.05s"] : argv,
+    ...rest,
+  );
+
+/** Runs, and reads the one JSON object that stdout must be. */
+async function json(...argv: string[]) {
+  const { status, stdout, stderr } = await run([...argv, "--json"]);
+  expect(stdout, stderr).not.toBe("");
+  return { status, stderr, found: JSON.parse(stdout) };
+}
+
+const bytesOf = (path: string) => new Uint8Array(readFileSync(path));
+
+/** Every key of a result (DESIGN 4), whatever was measured. */
+const resultShape = {
+  recipe: expect.any(String),
+  bytes: {
+    raw: expect.any(Number),
+    gzip: expect.any(Number),
+    brotli: expect.any(Number),
+    packed: null,
+  },
+  params: 260,
+  nonzeros: expect.any(Number),
+  macs: 256,
+  latency: expect.objectContaining({ median: expect.any(Number), p90: expect.any(Number) }),
+  alpha: { params: expect.any(Number), bytes: expect.any(Number), brotli: expect.any(Number) },
+  beta: { survey: expect.any(Number), saved: expect.any(Number) },
+  delta: { infer: expect.any(Number), train: null },
+  ease: expect.objectContaining({ training: false, covered: expect.any(Number) }),
+  marks: expect.objectContaining({ size: expect.stringMatching(/[o△x]/) }),
+  seed: 1,
+  warnings: expect.any(Array),
+  skipped: expect.any(Array),
+  versions: expect.any(Object),
+};
+
+describe("compress", () => {
+  test("writes the model it measured, and leaves the input alone", async () => {
+    const before = bytesOf(model);
+    const out = folder.in("halved.onnx");
+    const recipe = "prune-magnitude:sparsity=0.5 > store-float16";
+    const { status, found } = await json(
+      "compress",
+      model,
+      "--recipe",
+      recipe,
+      "--data",
+      data,
+      "-o",
+      out,
+    );
+    expect(status).toBe(0);
+    expect(Object.keys(found)).toEqual(["command", "model", "result"]);
+    expect(found.command).toBe("compress");
+    expect(found.result).toMatchObject(resultShape);
+    expect(found.result.file).toBe(out);
+    expect(found.result.bytes.raw).toBe(statSync(out).size);
+    expect(found.result.nonzeros).toBe(260 - 128);
+    // A fifth of the 60 records calibrates, and is left out.
+    expect(found.result.metric).toMatchObject({ name: "accuracy", n: 48 });
+    expect(readModel(bytesOf(out)).graph.outputs[0].name).toBe("y");
+    expect(bytesOf(model)).toEqual(before);
+  });
+
+  test("the same seed gives the same bytes, another may not", async () => {
+    const made: Uint8Array[] = [];
+    for (const seed of ["7", "7", "8"]) {
+      const out = folder.in(`seed-${made.length}.onnx`);
+      const args = ["--recipe", "prune-random:sparsity=0.5", "--seed", seed, "-o", out];
+      expect((await run(["compress", model, ...args])).status).toBe(0);
+      made.push(bytesOf(out));
+    }
+    expect(made[1]).toEqual(made[0]);
+    expect(made[2]).not.toEqual(made[0]);
+  });
+
+  test("the default name is beside the input and says which preset", async () => {
+    const { status, stdout } = await run(["compress", model, "--preset", "half"]);
+    expect(status).toBe(0);
+    expect(stdout).toContain(`store-float16 -> ${folder.in("model.half.onnx")}\n`);
+    expect(existsSync(folder.in("model.half.onnx"))).toBe(true);
+  });
+
+  test("the default recipe follows from whether there are data", async () => {
+    const recipeOf = async (...args: string[]) => {
+      const { found } = await json(
+        "compress",
+        model,
+        "--force",
+        "-o",
+        folder.in("default.onnx"),
+        ...args,
+      );
+      return found.result.recipe;
+    };
+    expect(await recipeOf("--data", data)).toBe("quantize-int8");
+    expect(await recipeOf()).toBe("quantize-dynamic > quantize-weights");
+  });
+
+  test("a missed target is status 1, and the model is written all the same", async () => {
+    const args = (limit: string, out: string) => [
+      "compress",
+      model,
+      "--preset",
+      "half",
+      "--target",
+      limit,
+      "-o",
+      folder.in(out),
+    ];
+    const missed = await run(args("size<=100, speedup>=0.0001", "missed.onnx"));
+    expect(missed.status).toBe(1);
+    expect(missed.stderr).toMatch(/target missed: size<=100: it is \d+ bytes/);
+    expect(missed.stderr).not.toMatch(/speedup/);
+    expect(existsSync(folder.in("missed.onnx"))).toBe(true);
+    expect((await run(args("size<=1kB", "met.onnx"))).status).toBe(0);
+  });
+
+  test("--force overwrites", async () => {
+    const out = folder.in("forced.onnx");
+    writeFileSync(out, "something else");
+    expect((await run(["compress", model, "--preset", "half", "-o", out, "--force"])).status).toBe(
+      0,
+    );
+    expect(readModel(bytesOf(out)).graph.nodes.size).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ["steps.json", '[{ "method": "store-float16" }]'],
+    ["config.json", '{ "recipe": "store-float16" }'],
+    ["tersor.config.mjs", 'export default { recipe: [{ method: "store-float16" }] };'],
+  ])("a recipe from %s", async (name, text) => {
+    writeFileSync(folder.in(name), text);
+    const out = folder.in(`${name}.onnx`);
+    const { found } = await json("compress", model, "--recipe", folder.in(name), "-o", out);
+    expect(found.result.recipe).toBe("store-float16");
+  });
+
+  test("a report is one HTML page with the command in it", async () => {
+    const report = folder.in("report.html");
+    const out = folder.in("reported.onnx");
+    await run([
+      "compress",
+      model,
+      "--preset",
+      "half",
+      "--data",
+      data,
+      "-o",
+      out,
+      "--report",
+      report,
+    ]);
+    const html = readFileSync(report, "utf8");
+    expect(html).toMatch(/^<!doctype html>/);
+    expect(html).toContain("tersor compress ");
+  });
+
+  test("Ctrl-C writes nothing and is status 130", async () => {
+    const before = folder.list();
+    const args = ["compress", model, "--preset", "half", "-o", folder.in("never.onnx")];
+    const { status, stdout, stderr } = await run(args, AbortSignal.abort());
+    expect([status, stdout]).toEqual([130, ""]);
+    expect(stderr).toMatch(/^tersor: aborted: .*\n$/);
+    expect(folder.list()).toEqual(before);
+  });
+});
+
+describe("survey", () => {
+  const recipes = folder.in("recipes.txt");
+  const survey = (out: string, ...args: string[]) => [
+    "survey",
+    model,
+    "--data",
+    data,
+    "--recipes",
+    recipes,
+    "-o",
+    folder.in(out),
+    ...args,
+  ];
+  beforeAll(() => {
+    writeFileSync(recipes, "store-float16  # halves\n\nshare-weights:bits=2\nquantize-weights\n");
+  });
+
+  test("measures every recipe and keeps the models, the report and the plot", async () => {
+    const { status, found } = await json(...survey("all"));
+    expect(status).toBe(0);
+    expect(Object.keys(found)).toEqual(["command", "model", "results", "pareto"]);
+    const names = found.results.map((row: { recipe: string }) => row.recipe);
+    expect(names).toEqual([
+      "original",
+      "store-float16",
+      "share-weights:bits=2",
+      "quantize-weights",
+    ]);
+    for (const row of found.results.slice(1)) {
+      expect(row).toMatchObject(resultShape);
+      expect(row.bytes.raw).toBe(statSync(row.file).size);
+    }
+    expect(found.pareto.length).toBeGreaterThan(0);
+    for (const file of ["survey.json", "report.html", "report.md", "pareto.svg"]) {
+      expect(existsSync(folder.in(`all/${file}`)), file).toBe(true);
+    }
+    const state = JSON.parse(readFileSync(folder.in("all/survey.json"), "utf8"));
+    expect(state).toMatchObject({ complete: true, results: found.results, pareto: found.pareto });
+  });
+
+  test("an interrupted one goes on where it stopped", async () => {
+    const interrupted = new AbortController();
+    let lines = "";
+    const stop = (text: string) => {
+      lines += text;
+      if (/^share-weights/m.test(lines)) interrupted.abort();
+    };
+    const first = await run(survey("part"), interrupted.signal, stop);
+    expect([first.status, first.stdout]).toEqual([130, ""]);
+    const saved = JSON.parse(readFileSync(folder.in("part/survey.json"), "utf8"));
+    expect(saved.complete).toBe(false);
+    expect(saved.results.map((row: { recipe: string }) => row.recipe)).toEqual([
+      "original",
+      "store-float16",
+      "share-weights:bits=2",
+    ]);
+    const { status, found, stderr } = await json(...survey("part", "--resume"));
+    expect(status).toBe(0);
+    expect(stderr).toContain("2 trials of an earlier run are kept");
+    // The very same rows, not new measurements.
+    expect(found.results.slice(1, 3)).toEqual(saved.results.slice(1));
+    expect(found.results).toHaveLength(4);
+  });
+
+  test("does not mix with another survey", async () => {
+    expect((await run(survey("mixed", "--budget", "1s"))).status).toBe(0);
+    const again = await run(survey("mixed"));
+    expect(again.stderr).toMatch(/bad-survey: .*survey.json: exists already. Go on with --resume/);
+    const other = await run(survey("mixed", "--resume", "--seed", "2"));
+    expect(other.stderr).toMatch(/bad-survey: .* was made with another seed \(1\)/);
+  });
+});
+
+describe("inspect", () => {
+  test("the rows sum to the totals", async () => {
+    const { found } = await json("inspect", model);
+    expect(Object.keys(found)).toEqual(["model", "totals", "layers"]);
+    expect(found.totals).toMatchObject({ layers: 1, params: 260, macs: 256, bytes: 1040 });
+    const sum = (key: string) =>
+      found.layers.reduce((total: number, layer: Record<string, number>) => total + layer[key], 0);
+    for (const key of ["params", "macs", "bytes"]) expect(sum(key)).toBe(found.totals[key]);
+    expect(sum("ms")).toBeCloseTo(found.totals.ms, 9);
+    expect(found.layers[0]).toMatchObject({ name: "Gemm_0", op: "Gemm", shape: [64, 4] });
+    expect(found.model).toMatchObject({ opset: 21, bytes: statSync(model).size });
+  });
+});
+
+describe("eval", () => {
+  test("alone: the score on all records, nothing compared", async () => {
+    const { status, found } = await json("eval", model, "--data", data);
+    expect(status).toBe(0);
+    expect(Object.keys(found)).toEqual(["command", "model", "result"]);
+    // The fixture mislabels every tenth record.
+    expect(found.result.metric).toMatchObject({
+      value: 90,
+      n: 60,
+      drop: null,
+      baseline: null,
+      flips: null,
+    });
+  });
+
+  test("against the original: drop and flips", async () => {
+    const out = folder.in("tiny.onnx");
+    await run(["compress", model, "--recipe", "prune-magnitude:sparsity=0.9", "-o", out]);
+    const { found } = await json("eval", out, "--data", data, "--against", model);
+    const { value, baseline, drop, flips } = found.result.metric;
+    expect(baseline).toBe(90);
+    expect(drop).toBeCloseTo(90 - value, 9);
+    expect(flips).toBeGreaterThan(0);
+    const same = await json("eval", model, "--data", data, "--against", model);
+    expect(same.found.result.metric).toMatchObject({ drop: 0, flips: 0, kl: 0 });
+  });
+});
+
+describe("bench", () => {
+  test("times all on the same inputs; the first is the yardstick", async () => {
+    const { found } = await json("bench", model, folder.in("link.onnx"), "--budget", "0.5s");
+    expect(Object.keys(found)).toEqual(["runs"]);
+    const [first, second] = found.runs;
+    expect(first).toMatchObject({ file: model, ratio: null, ci95: null });
+    expect(second.ratio).toBeGreaterThan(0);
+    expect(second.ci95[0]).toBeLessThanOrEqual(second.ratio);
+    expect(second.latency).toMatchObject({ runtime: "node", threads: 1, batch: 1 });
+  });
+
+  test("on the other engine", async () => {
+    const { found } = await json("bench", model, "--runtime", "web", "--budget", "0.2s");
+    expect(found.runs[0].latency.runtime).toBe("web");
+  });
+});
+
+describe("methods and doctor", () => {
+  test("every method of the table, with its options", async () => {
+    const { found } = await json("methods");
+    expect(found.methods.map(({ method }: { method: string }) => method)).toEqual(
+      Object.keys(table),
+    );
+    for (const entry of found.methods) {
+      expect(entry).toMatchObject({ family: expect.any(String), cite: expect.any(String) });
+      expect(entry.options.length).toBeGreaterThan(0);
+    }
+    const { stdout } = await run(["methods"]);
+    for (const method of Object.keys(table)) expect(stdout).toContain(method);
+    for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  test("doctor runs a model on each engine", async () => {
+    const { status, found } = await json("doctor");
+    expect(status).toBe(0);
+    const engines = found.findings.filter(({ name }: { name: string }) => /onnxruntime/.test(name));
+    expect(engines.map(({ ok }: { ok: boolean }) => ok)).toEqual([true, true]);
+  });
+});
+
+describe("help", () => {
+  test("lists the commands that exist, and no other", async () => {
+    const { status, stdout, stderr } = await run([]);
+    expect([status, stderr]).toEqual([0, ""]);
+    const listed = [...stdout.matchAll(/^ {2}([a-z]+) \[/gm)].map(([, name]) => name);
+    expect(listed).toEqual([
+      "inspect",
+      "compress",
+      "survey",
+      "eval",
+      "bench",
+      "methods",
+      "doctor",
+      "help",
+    ]);
+    expect((await run(["--help"])).stdout).toBe(stdout);
+  });
+});
