@@ -11,8 +11,6 @@ export const pairs: readonly (readonly [MethodId, MethodId])[] = ids.flatMap((fi
 );
 
 export async function checkPair(net: Net, first: MethodId, second: MethodId): Promise<void> {
-  // See "graph inputs alone" in test/recipe/observe.test.ts.
-  if (net.name === "gemms" && first === "quantize-dynamic" && second === "quantize-int8") return;
   const env = environmentOf(net);
   const once = await apply(net.model, first, {}, env);
   const twice = await apply(once.model, second, {}, env);
