@@ -1,0 +1,118 @@
+/** @file The programmatic API as README shows it, and that wrong recipes do not type-check. */
+import { existsSync, readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from "vitest";
+import {
+  bench,
+  compress,
+  type Event,
+  evaluate,
+  inspect,
+  jsonl,
+  load,
+  methods,
+  type RecipeInput,
+  survey,
+  TersorError,
+} from "../../src/node.ts";
+import { writeFixtures } from "../cli/fixtures.ts";
+import { temporaryFolder } from "../cli/run.ts";
+
+const folder = temporaryFolder();
+beforeAll(() => writeFixtures(folder));
+afterAll(() => folder.close());
+
+const path = folder.in("model.onnx");
+const timingSeconds = 0.05;
+
+describe("load", () => {
+  test("a path, a URL and bytes are the same model", async () => {
+    const models = [
+      await load(path),
+      await load(pathToFileURL(path)),
+      await load(readFileSync(path)),
+    ];
+    expect(new Set(models.map(({ hash }) => hash)).size).toBe(1);
+    expect(models.map(({ opset }) => opset)).toEqual([21, 21, 21]);
+  });
+});
+
+describe("compress", () => {
+  test("gives the result, the bytes, a table, and saves", async () => {
+    const model = await load(path);
+    const events: Event[] = [];
+    const result = await compress(model, {
+      recipe: [{ method: "quantize-int8", calibrator: "minmax" }, { method: "store-float16" }],
+      data: jsonl(folder.in("data.jsonl"), { limit: 40 }),
+      timingSeconds,
+      onEvent: (event) => events.push(event),
+    });
+    expect(result.result.recipe).toBe("quantize-int8:calibrator=minmax > store-float16");
+    expect(result.result.metric?.n).toBe(32);
+    expect(result.table()).toContain("quantize-int8");
+    expect(events.some(({ type }) => type === "progress")).toBe(true);
+    const out = folder.in("saved.onnx");
+    await result.save(out);
+    expect(new Uint8Array(readFileSync(out))).toEqual(result.bytes);
+    await result.save(out); // a program may run twice ...
+    await expect(result.save(path)).rejects.toThrow(/output-is-input/); // ... but keeps its input
+  });
+
+  test("says what is wrong with its options", async () => {
+    const model = await load(path);
+    const both = { recipe: "store-float16", preset: "small" } as const;
+    await expect(compress(model, both)).rejects.toThrow(/got a recipe and a preset/);
+    const none = compress(model, { recipe: [{ method: "quantize-int8" }] });
+    await expect(none).rejects.toMatchObject({ code: "needs-data" });
+    await expect(none).rejects.toBeInstanceOf(TersorError);
+  });
+
+  test("a signal ends it", async () => {
+    const model = await load(path);
+    const aborted = compress(model, { preset: "half", signal: AbortSignal.abort() });
+    await expect(aborted).rejects.toMatchObject({ code: "aborted" });
+  });
+});
+
+test("survey, inspect, evaluate, bench and methods", async () => {
+  const model = await load(path);
+  const data = `jsonl:${folder.in("data.jsonl")}`;
+  const rows: string[] = [];
+  const found = await survey(model, {
+    data,
+    timingSeconds,
+    recipes: ["store-float16", [{ method: "share-weights", bits: 2 }]],
+    onRow: ({ recipe }) => void rows.push(recipe),
+  });
+  expect(rows).toEqual(["original", "store-float16", "share-weights:bits=2"]);
+  expect(found.results.map(({ recipe }) => recipe)).toEqual(rows);
+  expect(rows).toEqual(expect.arrayContaining([...found.pareto]));
+  expect(found.table({ width: 80 })).toContain("Verdict");
+  expect((await inspect(model, { timingSeconds })).totals.params).toBe(260);
+  expect((await evaluate(model, { data, timingSeconds })).metric?.value).toBe(90);
+  const runs = await bench([model, model], { secondsEach: 0.1 });
+  expect(runs.map(({ file }) => file)).toEqual([path, path]);
+  expect(methods().find(({ method }) => method === "share-weights")?.options[0].default).toBe(5);
+  expect(existsSync(folder.in("model.survey"))).toBe(false); // the library writes nothing by itself
+});
+
+test("wrong recipes do not type-check", () => {
+  expectTypeOf<[{ method: "share-weights"; bits: 4 }]>().toExtend<RecipeInput>();
+  expectTypeOf<[{ method: "prune-magnitude"; scope: "global" }]>().toExtend<RecipeInput>();
+  // Each of the lines below is an error that `npm run check` demands.
+  const wrong: RecipeInput[] = [
+    // @ts-expect-error no such method
+    [{ method: "share-weight" }],
+    // @ts-expect-error no such option
+    [{ method: "share-weights", bit: 4 }],
+    // @ts-expect-error an option of another method
+    [{ method: "share-weights", sparsity: 0.5 }],
+    // @ts-expect-error a value of the wrong type
+    [{ method: "share-weights", bits: "4" }],
+    // @ts-expect-error no such choice
+    [{ method: "prune-magnitude", scope: "filter" }],
+    // @ts-expect-error no method
+    [{ bits: 4 }],
+  ];
+  expect(wrong).toHaveLength(6);
+});
