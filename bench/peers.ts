@@ -2,7 +2,7 @@
  * @file Static int8 beside onnxruntime.quantization: size, accuracy, flips, speed, seconds.
  *
  * `npm run bench:peers` after the venv of bench/peers/README.md; needs ../shared/assets. Both sides
- * get the same tensors, the same calibration records and are judged on the same others.
+ * get the same tensors, calibrate on the same records and are judged on all of the test data.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const python = process.env.PEERS_PYTHON ?? `${root}bench/.cache/peers/bin/python
 interface Case {
   readonly name: string;
   readonly model: string;
-  /** Judged on; calibration comes from `calib`, or from a seeded part of this that is left out. */
+  /** Judged on; calibration comes from `calib`, or from a seeded part of this. */
   readonly data: string;
   readonly calib?: string;
   readonly count: number;
@@ -114,11 +114,12 @@ async function prepare(item: Case): Promise<{ model: string; calib: string; test
   const session = await runtime.open({ bytes: readFileSync(model) });
   const options = parseDataOptions(item.options);
   const open = (spec: string) => openData(located(spec), session.inputs, options, platform);
-  let data = await open(item.data);
+  const data = await open(item.data);
   let calibration: Dataset;
   const split = { count: item.count, seed: 1 };
   if (item.calib) calibration = splitDataset(await open(item.calib), split).calibration;
-  else ({ calibration, rest: data } = splitDataset(data, split));
+  // Judged on all records; those to calibrate on are among them, unlabelled, for both sides alike.
+  else calibration = splitDataset(data, split).calibration;
   const calib = `${work}${item.name}.calib.npz`;
   const test = `${work}${item.name}.test.npz`;
   await writeNpz(calibration, calib);

@@ -1,5 +1,6 @@
 /** @file Which nodes run on int8 kernels, and which values they need as uint8. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
 import { schemaOf } from "../ops/schema.ts";
 import { type WeightRole, weightsOf } from "../ops/weights.ts";
 import type { Context } from "./method.ts";
@@ -38,14 +39,16 @@ const weighted = new Set(["Conv", "Gemm", "MatMul"]);
 /** Weightless operators with a useful int8 kernel; all inputs and the output must be uint8. */
 const between = new Set(["Add", "GlobalAveragePool", "AveragePool", "Concat"]);
 /** Operators that only move elements: int8 in, int8 out, with the same scale. */
-const moving = new Set(["MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"]);
+export const moving = new Set([
+  "MaxPool",
+  "Reshape",
+  "Flatten",
+  "Transpose",
+  "Squeeze",
+  "Unsqueeze",
+]);
 
-export function planInt8(
-  graph: Graph,
-  model: Parameters<typeof weightsOf>[0],
-  choice: Choice,
-  context: Context,
-): Plan {
+export function planInt8(graph: Graph, model: Model, choice: Choice, context: Context): Plan {
   const layers: Int8Layer[] = [];
   const found = weightsOf(model).filter(({ node }) => node.graph === graph);
   const chosen = select(
@@ -84,6 +87,9 @@ function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): st
   }
   if (node.op === "MatMul" && node.inputs[1] !== value) return "its weight is the left operand";
   if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
+  if (node.op === "Gemm" && (node.float("alpha", 1) !== 1 || node.float("beta", 1) !== 1)) {
+    return "its product or bias is scaled";
+  }
   return null;
 }
 

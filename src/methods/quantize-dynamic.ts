@@ -9,6 +9,7 @@ import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
 import type { Form, Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
+import { transposed } from "../weights/transpose.ts";
 import { defineMethod } from "./method.ts";
 import { isQuantized, select, sharedOutside, siteOptions, storeWeight } from "./sites.ts";
 
@@ -48,9 +49,10 @@ export const quantizeDynamic = defineMethod({
       if (!chosen.has(use.node)) continue;
       const isTable = use.role.kind === "embedding";
       const reason = refusal(use) ?? (isTable ? shared(use.value) : null);
-      const weight = reason ? null : readWeight(use.value);
+      const read = reason ? null : readWeight(use.value);
+      const weight = read?.values.every(Number.isFinite) ? read : null;
       if (!weight) {
-        context.skip(use.node.name, reason ?? "its weight is not made of constant floats");
+        context.skip(use.node.name, reason ?? "its weight is not made of finite constant floats");
       } else if (isTable) storeTable(use, weight, scale);
       else replaceLayer(use, weight, { bits: reduceRange ? 7 : 8, search: scale }, rounded);
     }
@@ -121,23 +123,4 @@ function addBias(g: Builder, product: Value, node: Node): Value {
   if (!bias) return product;
   const beta = node.float("beta", 1);
   return g.Add(product, beta === 1 ? bias : g.Mul(bias, g.constant(tensor("float32", [], beta))));
-}
-
-/** [outputs, inputs] -> [inputs, outputs], stored form included. */
-function transposed({ shape: [rows, columns], values, form }: Weight): Weight {
-  function flip<A extends Float32Array | Uint16Array | Int8Array>(array: A): A {
-    const result = array.slice() as A;
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < columns; j++) result[j * rows + i] = array[i * columns + j];
-    }
-    return result;
-  }
-  const flat = flip(values);
-  const plain: Form = { kind: "float", dtype: "float32", values: flat };
-  let turned: Form = plain;
-  if (form.kind === "codebook") turned = { ...form, index: flip(form.index) };
-  if (form.kind === "grid" && form.block === null) {
-    turned = { ...form, q: flip(form.q), axis: form.axis === null ? null : 1 - form.axis };
-  }
-  return { shape: [columns, rows], values: flat, form: turned };
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { quantizeBlocks, quantizeChannels } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import type { Grid } from "../weights/form.ts";
+import { transposed } from "../weights/transpose.ts";
 import { defineMethod } from "./method.ts";
 import { type Site, siteOptions, sitesOf, storeWeight } from "./sites.ts";
 
@@ -49,58 +50,69 @@ export const quantizeWeights = defineMethod({
   neutral: null,
   async apply(model, { bits, block, scale, kernel, only, except }, context) {
     const sites = sitesOf(model, { only, except }, context);
+    const missing = kernel === "integer" ? missingKernel(bits, block, context.target) : null;
+    if (missing) context.warn(`${missing}: weights are unpacked at load`);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { role, weight, node } = site;
-      const { shape, values } = weight;
-      let grid: Grid;
-      if (block > 0 && shape[role.inputAxis] % block === 0) {
-        const axis = role.inputAxis;
-        const { q, scales } = quantizeBlocks(values, shape, axis, block, {
-          bits,
-          symmetric: true,
-          search: scale,
-        });
-        grid = { kind: "grid", bits, q, scale: scales, axis, block };
-      } else {
-        if (block > 0) {
-          context.skip(
-            node.name,
-            `its ${shape[role.inputAxis]} inputs are no multiple of ${block}: one scale per channel`,
-          );
-        }
-        const axis = role.outputAxis;
-        const { q, scales } = quantizeChannels(values, shape, axis, {
-          bits,
-          symmetric: true,
-          search: scale,
-        });
-        grid = { kind: "grid", bits, q, scale: scales, axis, block: null };
+      const inputs = weight.shape[role.inputAxis];
+      if (inputs % (block || 1) !== 0) {
+        context.warn(`${node.name}: ${inputs} inputs are no multiple of ${block}: no blocks`);
       }
-      if (kernel === "integer" && (bits === 4 || bits === 8) && role.kind === "linear") {
-        storeDequantized(site, grid);
-      } else storeWeight(site, grid);
+      const grid = gridOf(site, { bits, block, search: scale });
+      if (kernel === "integer" && !missing && isProduct(site)) storeDequantized(site, grid);
+      else storeWeight(site, grid);
     }
   },
 });
 
-/** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3). */
-function storeDequantized({ value, weight, node }: Site, grid: Grid): void {
-  const g = build(value.graph, value.name || node.name);
+interface Rounding {
+  readonly bits: number;
+  readonly block: number;
+  readonly search: "minmax" | "mse";
+}
+
+/** Blocks run along the inputs; where they do not fit, each output channel has one scale. */
+function gridOf({ weight, role }: Site, { bits, block, search }: Rounding): Grid {
+  const { values, shape } = weight;
+  const options = { bits, symmetric: true, search };
+  const { inputAxis, outputAxis } = role;
+  const { q, scales, axis } =
+    block > 0 && shape[inputAxis] % block === 0
+      ? quantizeBlocks(values, shape, inputAxis, block, options)
+      : quantizeChannels(values, shape, outputAxis, options);
+  const isBlocked = axis === inputAxis;
+  return { kind: "grid", bits, q, scale: scales, axis, block: isBlocked ? block : null };
+}
+
+/** Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null: it does. */
+function missingKernel(bits: number, block: number, target: "node" | "web"): string | null {
+  if (target === "web") return "the n-bit MatMul is slow in browsers";
+  if (bits !== 4 && bits !== 8) return `there is no ${bits}-bit MatMul`;
+  if (block === 0 || [16, 32, 64, 128, 256].includes(block)) return null;
+  return `there is no n-bit MatMul for blocks of ${block}`;
+}
+
+/** x W, by a node that is the weight's only reader. */
+function isProduct({ node, value, weight }: Site): boolean {
   const { shape } = weight;
-  const { axis, block, bits } = grid;
-  const levels = g.constant(grid.q, { dtype: bits === 4 ? "int4" : "int8", shape, name: "levels" });
-  const dims =
-    axis === null
-      ? []
-      : block === null
-        ? [shape[axis]]
-        : shape.map((dim, i) => (i === axis ? dim / block : dim));
-  const scale = g.constant(grid.scale, { shape: dims, name: "scale" });
-  const attributes = {
-    ...(axis === null ? {} : { axis }),
-    ...(block ? { block_size: block } : {}),
-  };
-  value.graph.replace(value, g.DequantizeLinear(levels, scale, attributes));
+  if (shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
+  return node.op === "MatMul" || (node.op === "Gemm" && node.int("transA", 0) === 0);
+}
+
+/** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3), but only x W. */
+function storeDequantized({ value, weight, node }: Site, grid: Grid): void {
+  const isTurned = node.op === "Gemm" && node.int("transB", 0) === 1;
+  const { shape, form } = isTurned
+    ? transposed({ ...weight, form: grid })
+    : { ...weight, form: grid };
+  const { q, scale, axis, block, bits } = form as Grid & { readonly axis: number };
+  const g = build(value.graph);
+  const dims = block ? shape.map((dim, i) => (i === axis ? dim / block : dim)) : [shape[axis]];
+  const levels = g.constant(q, { dtype: bits === 4 ? "int4" : "int8", shape, name: "levels" });
+  const steps = g.constant(scale, { shape: dims, name: "scale" });
+  const attributes = block ? { axis, block_size: block } : { axis };
+  node.setInput(1, g.DequantizeLinear(levels, steps, attributes));
+  if (isTurned) node.set("transB", null);
   if (value.tensor) value.graph.removeConstant(value);
 }

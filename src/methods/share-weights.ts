@@ -33,6 +33,7 @@ export const shareWeights = defineMethod({
   survey: [{ bits: 5 }, { bits: 4 }, { bits: 2 }],
   neutral: { bits: 16 },
   async apply(model, { bits, init, only, except }, context) {
+    if (bits === 16) return;
     const sites = sitesOf(model, { only, except }, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);

@@ -103,6 +103,7 @@ function refusal(value: Value, weight: Weight | null, minSize: number): string |
   if (isQuantized(value)) return "is quantized for integer kernels: put this step before that one";
   const dtype = value.tensor?.dtype ?? value.dtype;
   if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
+  if (!weight.values.every(Number.isFinite)) return "its weight holds infinities or NaNs";
   return weight.values.length < minSize ? `has only ${weight.values.length} weights` : null;
 }
 

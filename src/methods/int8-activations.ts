@@ -1,0 +1,68 @@
+/** @file Activations in uint8: QuantizeLinear and DequantizeLinear where int8 kernels will meet. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { QuantParams } from "../numeric/quantize.ts";
+import { build } from "../ops/builder.ts";
+import { moving, type Plan } from "./int8-plan.ts";
+
+/** x -> QuantizeLinear -> DequantizeLinear -> readers. */
+export function roundActivation(
+  value: Value,
+  absorbed: Node | null,
+  { scale, zeroPoint }: QuantParams,
+  plan: Plan,
+): void {
+  const { graph } = value;
+  const g = build(graph, value.name);
+  // Saturating at 0 and at the top of the range does what the Relu or Clip did.
+  const source = absorbed && zeroPoint === 0 ? (absorbed.inputs[0] as Value) : value;
+  const s = g.constant(scale, { name: "scale" });
+  const z = g.constant(zeroPoint, { dtype: "uint8", name: "zero_point" });
+  const q = g.QuantizeLinear(source, s, z);
+  const rounded = g.DequantizeLinear(q, s, z);
+  rounded.dtype = "float32";
+  rounded.shape = value.shape;
+  const integer = new Set<unknown>([...plan.layers.map(({ node }) => node), ...plan.others]);
+  if (value.producer && (integer.has(value.producer) || integer.has(source.producer))) {
+    // Everything downstream reads the rounded value, or the producer would run in float as well.
+    for (const use of [...value.uses]) if (use.user !== q.producer) redirect(use, rounded, value);
+  } else {
+    for (const node of value.consumers) {
+      if (!integer.has(node) && !leadsTo(node, integer)) continue;
+      for (const [i, input] of node.inputs.entries())
+        if (input === value) node.setInput(i, rounded);
+    }
+  }
+  if (absorbed && source !== value && value.uses.size === 0) graph.remove(absorbed);
+}
+
+function redirect(
+  use: { user: Node | Value["graph"]; index: number },
+  by: Value,
+  old: Value,
+): void {
+  if ("setOutput" in use.user) {
+    [by.name, old.name] = [old.name, by.name];
+    use.user.setOutput(use.index, by);
+  } else use.user.setInput(use.index, by);
+}
+
+/** Through element-moving operators to an int8 node. */
+function leadsTo(node: Node, integer: ReadonlySet<unknown>): boolean {
+  if (!moving.has(node.op)) return false;
+  return node.output.consumers.some((next) => integer.has(next) || leadsTo(next, integer));
+}
+
+/** ONNX Runtime carries integers through a Reshape, not through a Flatten. */
+export function flattenToReshape(plan: Plan): void {
+  for (const layer of plan.layers) {
+    let value = layer.node.inputs[layer.inputIndex];
+    while (value?.producer && moving.has(value.producer.op)) {
+      const node: Node = value.producer;
+      value = node.inputs[0];
+      if (node.op !== "Flatten" || node.int("axis", 1) !== 1) continue;
+      const g = build(node.graph, node.name);
+      node.graph.replace(node.output, g.Reshape(value, g.ints([0, -1])));
+      node.graph.remove(node);
+    }
+  }
+}
