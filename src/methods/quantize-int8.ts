@@ -3,11 +3,11 @@ import { z } from "zod";
 import type { Value } from "../ir/graph.ts";
 import type { Calibrator } from "../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../numeric/quantize.ts";
-import { equalize } from "./equalize.ts";
-import { flattenToReshape, roundActivation } from "./int8-activations.ts";
-import { planInt8 } from "./int8-plan.ts";
-import { observeMeans, observeRanges } from "./int8-ranges.ts";
-import { quantizeLayers } from "./int8-weights.ts";
+import { flattenToReshape, roundActivation } from "./int8/activations.ts";
+import { equalize } from "./int8/equalize.ts";
+import { planInt8 } from "./int8/plan.ts";
+import { observeMeans, observeRanges } from "./int8/ranges.ts";
+import { quantizeLayers } from "./int8/weights.ts";
 import { defineMethod } from "./method.ts";
 import { siteOptions } from "./sites.ts";
 

@@ -1,5 +1,5 @@
 /** @file Channels whose weights hardly count beside their bias: the engine rounds that bias too. */
-import type { Weight } from "../weights/form.ts";
+import type { Weight } from "../../weights/form.ts";
 
 /**
  * ONNX Runtime turns a float bias into int32 of step s_x s_w. A channel with (almost) no weights has

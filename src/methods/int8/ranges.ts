@@ -1,14 +1,14 @@
 /** @file What calibration tells of activations: ranges and channel means, reduced in the engine. */
-import type { Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import type { Tensor } from "../ir/tensor.ts";
-import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts";
-import type { QuantParams } from "../numeric/quantize.ts";
-import { createHistogram } from "../numeric/sketch.ts";
-import type { Builder } from "../ops/builder.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import { type Calibrator, calibrate, type Range } from "../../numeric/calibrate.ts";
+import type { QuantParams } from "../../numeric/quantize.ts";
+import { createHistogram } from "../../numeric/sketch.ts";
+import type { Builder } from "../../ops/builder.ts";
+import type { Observe, Tap } from "../method.ts";
 import { type ChannelMeans, runningMean } from "./bias-correction.ts";
-import { type Plan, rootOf } from "./int8-plan.ts";
-import type { Observe, Tap } from "./method.ts";
+import { type Plan, rootOf } from "./plan.ts";
 
 /** Elements of one record that enter a histogram: a million in all, enough for any percentile. */
 const SAMPLE = 2 ** 12;

@@ -1,9 +1,9 @@
 /** @file Bias correction: what rounding the weights adds to a layer's mean output is taken out again. */
-import type { Node } from "../ir/graph.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
-import { build } from "../ops/builder.ts";
-import { biasOf, type WeightRole } from "../ops/weights.ts";
-import type { Weight } from "../weights/form.ts";
+import type { Node } from "../../ir/graph.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { build } from "../../ops/builder.ts";
+import { biasOf, type WeightRole } from "../../ops/weights.ts";
+import type { Weight } from "../../weights/form.ts";
 
 /** Mean of a layer's input per channel, before and after rounding to uint8. */
 export interface ChannelMeans {

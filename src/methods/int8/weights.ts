@@ -1,15 +1,15 @@
 /** @file Weights in int8 and biases in int32, in whatever form the file stores the weights. */
-import type { Node, Value } from "../ir/graph.ts";
-import { type QuantParams, roundHalfEven } from "../numeric/quantize.ts";
-import { type Builder, build } from "../ops/builder.ts";
-import { biasOf } from "../ops/weights.ts";
-import { expandInt8 } from "../weights/expand.ts";
-import type { Weight } from "../weights/form.ts";
-import { readWeight } from "../weights/read.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import { type QuantParams, roundHalfEven } from "../../numeric/quantize.ts";
+import { type Builder, build } from "../../ops/builder.ts";
+import { biasOf } from "../../ops/weights.ts";
+import { expandInt8 } from "../../weights/expand.ts";
+import type { Weight } from "../../weights/form.ts";
+import { readWeight } from "../../weights/read.ts";
+import type { Context } from "../method.ts";
 import { type ChannelMeans, correctBias } from "./bias-correction.ts";
 import { scalesForBias, silenceDead } from "./dead-channels.ts";
-import { type Int8Layer, type Plan, rootOf } from "./int8-plan.ts";
-import type { Context } from "./method.ts";
+import { type Int8Layer, type Plan, rootOf } from "./plan.ts";
 
 interface Rounding {
   readonly scale: "minmax" | "mse";

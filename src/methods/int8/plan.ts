@@ -1,10 +1,10 @@
 /** @file Which nodes run on int8 kernels, and which values they need as uint8. */
-import type { Graph, Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import { schemaOf } from "../ops/schema.ts";
-import { type WeightRole, weightsOf } from "../ops/weights.ts";
-import type { Context } from "./method.ts";
-import { select } from "./sites.ts";
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { schemaOf } from "../../ops/schema.ts";
+import { type WeightRole, weightsOf } from "../../ops/weights.ts";
+import type { Context } from "../method.ts";
+import { select } from "../sites.ts";
 
 /** A layer with constant weights, computed in int8. */
 export interface Int8Layer {

@@ -1,8 +1,8 @@
 /** @file Activations in uint8: QuantizeLinear and DequantizeLinear where int8 kernels will meet. */
-import type { Node, Value } from "../ir/graph.ts";
-import type { QuantParams } from "../numeric/quantize.ts";
-import { build } from "../ops/builder.ts";
-import { moving, type Plan } from "./int8-plan.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { QuantParams } from "../../numeric/quantize.ts";
+import { build } from "../../ops/builder.ts";
+import { moving, type Plan } from "./plan.ts";
 
 /** x -> QuantizeLinear -> DequantizeLinear -> readers. */
 export function roundActivation(

@@ -1,10 +1,10 @@
 /** @file Channel equalization: scales move between neighbouring layers so that channels fill uint8. */
-import type { Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import { type Builder, build } from "../ops/builder.ts";
-import { biasOf } from "../ops/weights.ts";
-import type { Int8Layer, Plan } from "./int8-plan.ts";
-import type { Observe } from "./method.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { type Builder, build } from "../../ops/builder.ts";
+import { biasOf } from "../../ops/weights.ts";
+import type { Observe } from "../method.ts";
+import type { Int8Layer, Plan } from "./plan.ts";
 
 /** A value between a convolution (and perhaps a Relu) and the convolutions that alone read it. */
 interface Pair {
