@@ -46,6 +46,7 @@ export async function applyRecipe(
   let usedTraining = false;
   let model = start;
   let bytes = concat(writeModel(model));
+  let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.method);
     const method = methodOf(step.method) as Method;
@@ -60,7 +61,11 @@ export async function applyRecipe(
     await method.apply(candidate, step.options, context);
     rewrite(candidate, { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
-    const why = refusal(candidate, written, bytes) ?? (await failure(written, env));
+    let why = refusal(candidate, written, bytes);
+    if (why === null) {
+      original ??= await outputsOf(bytes, env);
+      why = difference(original, await outputsOf(written, env));
+    }
     kept.push(why === null);
     if (why === null) {
       model = candidate;
@@ -101,14 +106,15 @@ function refusal(model: Model, written: Uint8Array, before: Uint8Array): string 
   return `it made the file larger (${before.byteLength} -> ${written.byteLength} bytes)`;
 }
 
-/** Opens and runs the file; null when it gives finite numbers of the right shape. */
-async function failure(written: Uint8Array, env: Environment): Promise<string | null> {
+/** Outputs of a file; the engine's words where it does not open or run. */
+async function outputsOf(
+  bytes: Uint8Array,
+  env: Environment,
+): Promise<Record<string, Tensor> | string> {
   try {
-    const session = await env.runtime.open({ bytes: written }, { threads: env.threads });
+    const session = await env.runtime.open({ bytes }, { threads: env.threads });
     try {
-      const outputs = await session.run(env.feeds);
-      const bad = Object.entries(outputs).find(([, value]) => !hasOnlyFinite(value));
-      return bad ? `its output ${bad[0]} is not finite` : null;
+      return await session.run(env.feeds);
     } finally {
       await session.close();
     }
@@ -118,7 +124,28 @@ async function failure(written: Uint8Array, env: Environment): Promise<string | 
   }
 }
 
+/** Null when the outputs have the original's names and shapes, and are finite where those are. */
+function difference(
+  original: Record<string, Tensor> | string,
+  outputs: Record<string, Tensor> | string,
+): string | null {
+  if (typeof outputs === "string") return outputs;
+  if (typeof original === "string") return null;
+  for (const [name, expected] of Object.entries(original)) {
+    const got = outputs[name];
+    if (!got) return `its output ${name} is gone`;
+    if (got.dtype !== expected.dtype || got.shape.join() !== expected.shape.join()) {
+      return `its output ${name} is ${describe(got)} instead of ${describe(expected)}`;
+    }
+    if (!hasOnlyFinite(got) && hasOnlyFinite(expected)) return `its output ${name} is not finite`;
+  }
+  return null;
+}
+
+function describe({ dtype, shape }: Tensor): string {
+  return `${dtype}[${shape}]`;
+}
+
 function hasOnlyFinite(value: Tensor): boolean {
-  if (!value.dtype.includes("float")) return true;
-  return value.floats().every((x) => Number.isFinite(x));
+  return !value.dtype.includes("float") || value.floats().every(Number.isFinite);
 }

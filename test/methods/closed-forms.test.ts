@@ -1,9 +1,14 @@
 /** @file What the equations behind the methods promise, against references of the tests' own. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import * as ort from "onnxruntime-node";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
+import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Environment } from "../../src/recipe/environment.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
@@ -253,25 +258,69 @@ describe("quantize-weights", () => {
     );
   });
 
-  test.each([4, 8])("kernel=integer computes what kernel=float does: %i bits", async (bits) => {
-    const start = layerModel(["N", 64], (g, x) =>
-      g.MatMul(x, g.constant(normal(64 * 32), { shape: [64, 32] })),
-    );
+  describe("kernel=integer", () => {
+    const folder = mkdtempSync(join(tmpdir(), "tersor-kernel-"));
+    afterAll(() => rmSync(folder, { recursive: true }));
+    const options = { kernel: "integer", bits: 4 };
     const feeds = { x: tensor("float32", [2, 64], normal(128)) };
-    for (const block of [0, 32]) {
-      const [float, integer] = await Promise.all(
-        ["float", "integer"].map((kernel) =>
-          apply(start, "quantize-weights", { bits, block, kernel }, env),
-        ),
-      );
-      expect(integer.bytes.length).toBeLessThan(bytesOf(start).length / 2);
-      // The engine rounds activations to 8 bits there.
-      const error = relativeError(
-        await outputsOf(float.bytes, feeds),
-        await outputsOf(integer.bytes, feeds),
-      );
-      expect(error).toBeLessThan(0.02);
+    const layers = {
+      MatMul: layerModel(["N", 64], (g, x) =>
+        g.MatMul(x, g.constant(normal(2048), { shape: [64, 32] })),
+      ),
+      Gemm: layerModel(["N", 64], (g, x) =>
+        g.Gemm(x, g.constant(normal(2048), { shape: [64, 32] }), g.constant(normal(32))),
+      ),
+      "Gemm, transB": layerModel(["N", 64], (g, x) =>
+        g.Gemm(x, g.constant(normal(2048), { shape: [32, 64] }), g.constant(normal(32)), {
+          transB: 1,
+        }),
+      ),
+    };
+
+    /** The operators that the engine really runs. */
+    async function kernels(bytes: Uint8Array): Promise<string[]> {
+      const path = join(folder, "optimized.onnx");
+      const session = await ort.InferenceSession.create(bytes, {
+        optimizedModelFilePath: path,
+        logSeverityLevel: 4,
+      });
+      await session.release();
+      const { graph } = readModel(readFileSync(path), { name: path });
+      return [...graph.nodes].map(({ op }) => op);
     }
+
+    test.each(Object.entries(layers))("%s runs in n bits", async (_, start) => {
+      for (const bits of [4, 8]) {
+        for (const block of [0, 16, 32, 64]) {
+          const float = await apply(start, "quantize-weights", { bits, block }, env);
+          const integer = await apply(
+            start,
+            "quantize-weights",
+            { kernel: "integer", bits, block },
+            env,
+          );
+          expect(integer.warnings).toEqual([]);
+          expect(await kernels(integer.bytes)).toEqual(["MatMulNBits"]);
+          expect(integer.bytes.length).toBeLessThan(bytesOf(start).length / 2);
+          // The engine rounds activations to 8 bits there.
+          const [expected, got] = [float, integer].map(({ bytes }) => outputsOf(bytes, feeds));
+          expect(relativeError(await expected, await got)).toBeLessThan(0.02);
+        }
+      }
+    });
+
+    test("where there is no such kernel, weights are unpacked at load, with a warning", async () => {
+      const web = { ...env, runtime: { ...env.runtime, name: "web" as const } };
+      for (const [given, where, why] of [
+        [{ ...options, block: 24 }, env, "there is no n-bit MatMul for blocks of 24"],
+        [{ ...options, bits: 3 }, env, "there is no 3-bit MatMul"],
+        [options, web, "the n-bit MatMul is slow in browsers"],
+      ] as const) {
+        const result = await apply(layers.Gemm, "quantize-weights", given, where);
+        expect(result.warnings[0]).toBe(`${why}: weights are unpacked at load`);
+        expect(await kernels(result.bytes)).toEqual(["Gemm"]);
+      }
+    });
   });
 });
 
@@ -426,5 +475,38 @@ describe("quantize-dynamic", () => {
       await outputsOf(both.bytes, wide),
     );
     expect(error).toBeLessThan(0.03);
+  });
+});
+
+describe("weights that no method can work on", () => {
+  test("infinite ones and those of another type are left alone, with the reason", async () => {
+    const infinite = layerModel(["N", 16], (g, x) =>
+      g.MatMul(x, g.constant(normal(256).fill(Infinity, 3, 4), { shape: [16, 16] })),
+    );
+    const half = layerModel(["N", 16], (g, x) => {
+      const weight = g.constant(normal(256), { dtype: "float16", shape: [16, 16] });
+      return g.Cast(g.MatMul(g.Cast(x, { to: 10 }), weight), { to: 1 });
+    });
+    for (const id of [
+      "quantize-weights",
+      "quantize-dynamic",
+      "share-weights",
+      "prune-magnitude",
+      "store-float16",
+    ] as const) {
+      for (const [start, why] of [
+        [infinite, /infinit|finite/],
+        [half, /is float16/],
+      ] as const) {
+        const { bytes, skipped } = await apply(
+          start,
+          id,
+          id === "share-weights" ? { bits: 2 } : {},
+          env,
+        );
+        expect(skipped.map(({ reason }) => reason)).toEqual([expect.stringMatching(why)]);
+        expect(Buffer.compare(bytes, bytesOf(start))).toBe(0);
+      }
+    }
   });
 });

@@ -61,7 +61,7 @@ export async function apply(
       drew = true;
     }),
     signal: env.signal,
-    target: "node",
+    target: env.runtime.name === "web" ? "web" : "node",
     skip: (node, reason) => skipped.push({ node, method: id, reason }),
     warn: (text) => warnings.push(text),
     async progress(done, total) {

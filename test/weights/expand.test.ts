@@ -22,6 +22,7 @@ import { expandFloat, expandInt8 } from "../../src/weights/expand.ts";
 import { type Form, valuesOf, withZeros } from "../../src/weights/form.ts";
 import { layoutsOf } from "../../src/weights/layout.ts";
 import { readWeight } from "../../src/weights/read.ts";
+import { transposed } from "../../src/weights/transpose.ts";
 import { arbitraryForm } from "./forms.ts";
 
 const node = await openNodeRuntime();
@@ -126,6 +127,24 @@ describe("withZeros", () => {
         expect(bits(valuesOf(zeroed, shape))).toEqual(bits(expected));
         const graph = graphOf((g) => expandFloat(g, zeroed, shape));
         expect(bits(readWeight(graph.outputs[0])!.values)).toEqual(bits(expected));
+      }),
+    );
+  });
+});
+
+describe("transposed", () => {
+  test("turns the values and keeps the kind of form", () => {
+    fc.assert(
+      fc.property(arbitraryForm, ({ form, shape }) => {
+        fc.pre(shape.length === 2);
+        const [rows, columns] = shape;
+        const values = valuesOf(form, shape);
+        const turned = transposed({ shape, values, form });
+        const expected = values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
+        expect(turned.shape).toEqual([columns, rows]);
+        expect(turned.form.kind).toBe(form.kind);
+        expect(bits(turned.values)).toEqual(bits(expected));
+        expect(bits(valuesOf(turned.form, turned.shape))).toEqual(bits(expected));
       }),
     );
   });
