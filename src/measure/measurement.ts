@@ -19,6 +19,14 @@ export interface Latency {
   readonly n: number;
 }
 
+/**
+ * The milliseconds to compare by: process-CPU time with one thread, for other work on the machine
+ * stretches wall time, often by half; wall time with several threads or where there is no such clock.
+ */
+export function timeOf({ median, cpu, threads }: Latency): number {
+  return threads === 1 && cpu !== null ? cpu : median;
+}
+
 /** Accuracies, drops and flips in percent points; kl in nats per prediction. */
 export interface Metric {
   /** "accuracy" (percent), "perplexity", "psnr" (dB), "fidelity" (no labels: SQNR, dB). */

@@ -1,5 +1,5 @@
 /** @file What each table shows, declared once; terminal, markdown and html print these columns. */
-import type { Marks, Result } from "../measure/measurement.ts";
+import { type Marks, type Result, timeOf } from "../measure/measurement.ts";
 import * as format from "./format.ts";
 import {
   type BenchRun,
@@ -146,7 +146,7 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     number("packed", "packed", "Bytes of the .tersor file", (r) => r.bytes.packed, format.bytes),
     number("params", "params", "Stored parameters", (r) => r.params, format.count),
     number("nonzeros", "nonzeros", "Parameters not zero", (r) => r.nonzeros, format.count),
-    number("ms", "ms", "Median per run", (r) => r.latency?.median, format.milliseconds),
+    number("ms", "ms", "Per run", (r) => r.latency && timeOf(r.latency), format.milliseconds),
     number(
       "speedup",
       "speed-up",

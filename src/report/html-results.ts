@@ -1,5 +1,5 @@
 /** @file The parts of the HTML report that show results: headline cards and the sortable table. */
-import type { Result } from "../measure/measurement.ts";
+import { type Result, timeOf } from "../measure/measurement.ts";
 import { type Column, disagrees, surveyColumns } from "./columns.ts";
 import * as format from "./format.ts";
 import { el, fragment, type Markup } from "./markup.ts";
@@ -54,7 +54,7 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
     stats.push([
       "latency",
       `${format.ratio(row.delta.infer)} ${row.marks.speed === "o" ? "faster" : "the speed"}`,
-      `${format.milliseconds(baseline.latency.median)} → ${format.milliseconds(row.latency.median)} ms`,
+      `${format.milliseconds(timeOf(baseline.latency))} → ${format.milliseconds(timeOf(row.latency))} ms`,
     ]);
   if (row.metric && row.metric.drop === null && row.metric.flips !== null)
     stats.push([

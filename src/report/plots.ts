@@ -1,5 +1,5 @@
 /** @file The plots of a report: quality against bytes and time, and where both sit, by layer. */
-import type { Result } from "../measure/measurement.ts";
+import { type Result, timeOf } from "../measure/measurement.ts";
 import { bars, type Panel } from "./bars.ts";
 import * as format from "./format.ts";
 import type { Markup } from "./markup.ts";
@@ -44,15 +44,15 @@ const byBytes: Axis = {
   label: "ONNX file",
   size: "latency",
   x: (row) => row.bytes.raw,
-  area: (row) => row.latency?.median ?? null,
+  area: (row) => row.latency && timeOf(row.latency),
   format: tickBytes,
 };
 const byLatency: Axis = {
   id: "pareto-latency",
   title: "Quality against latency",
-  label: "median latency, ms",
+  label: "latency, ms",
   size: "file size",
-  x: (row) => row.latency?.median ?? null,
+  x: (row) => row.latency && timeOf(row.latency),
   area: (row) => row.bytes.raw,
   format: tick,
 };
@@ -111,7 +111,7 @@ function tooltip(row: Result, loss: Loss): string {
     row.recipe,
     familyTitle(row.family),
     `${format.bytes(row.bytes.raw)} (${format.ratio(row.alpha.bytes)})`,
-    ...(row.latency ? [`${format.milliseconds(row.latency.median)} ms`] : []),
+    ...(row.latency ? [`${format.milliseconds(timeOf(row.latency))} ms`] : []),
     `${loss.name} ${format.points(loss.of(row))} ${loss.unit}`.trim(),
   ].join(" · ");
 }

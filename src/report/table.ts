@@ -1,5 +1,5 @@
 /** @file Terminal tables: survey, layers, benches, one evaluated model, and one line per result. */
-import type { Result } from "../measure/measurement.ts";
+import { type Result, timeOf } from "../measure/measurement.ts";
 import { benchColumns, type Column, layerColumns, starHint, surveyColumns } from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
@@ -214,9 +214,9 @@ export function resultLine(result: Result, baseline: Result | null = null): stri
     `${format.bytes(before)} -> ${format.bytes(bytes.raw)} (${format.ratio(alpha.bytes)})`,
   ];
   if (latency) {
-    const from = baseline?.latency ? `${format.milliseconds(baseline.latency.median)} -> ` : "";
+    const from = baseline?.latency ? `${format.milliseconds(timeOf(baseline.latency))} -> ` : "";
     const times = delta.infer === null ? "" : ` (${format.ratio(delta.infer)})`;
-    parts.push(`${from}${format.milliseconds(latency.median)} ms${times}`);
+    parts.push(`${from}${format.milliseconds(timeOf(latency))} ms${times}`);
   }
   if (metric) {
     const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;

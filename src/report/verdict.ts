@@ -1,5 +1,5 @@
 /** @file The verdict in plain words: what to take, what disappoints, where the survey was wrong. */
-import type { Result } from "../measure/measurement.ts";
+import { type Result, timeOf } from "../measure/measurement.ts";
 import { disagrees, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
 import { lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
@@ -120,7 +120,7 @@ function pickLine(report: Report, lead: Line, row: Result): Line {
   const { baseline } = report;
   const time =
     row.latency && baseline.latency
-      ? `${format.milliseconds(row.latency.median)} ms instead of ${format.milliseconds(baseline.latency.median)} ms (${format.ratio(row.delta.infer)})`
+      ? `${format.milliseconds(timeOf(row.latency))} ms instead of ${format.milliseconds(timeOf(baseline.latency))} ms (${format.ratio(row.delta.infer)})`
       : "not timed";
   const size = `${format.bytes(row.bytes.raw)} instead of ${format.bytes(baseline.bytes.raw)} (${format.ratio(row.alpha.bytes)})`;
   return line(...lead, name(row), `, ${time}, ${size}${dropText(row)}.`);
