@@ -1,6 +1,6 @@
 /** @file The API bound to a platform: what a program calls, and what the command line is made of. */
 import type { DataOptions } from "./data/options.ts";
-import { errors, fail } from "./errors.ts";
+import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import { methodOf, methods } from "./methods/index.ts";
@@ -158,7 +158,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
           await options.onReport?.(reporting(results, pareto));
         },
       });
-      const report = reporting(found.results, found.pareto);
+      const report = {
+        ...reporting(found.results, found.pareto),
+        errors: found.errors.filter(({ recipe }) => found.pareto.includes(recipe)),
+      };
       return {
         report,
         results: found.results,
@@ -170,7 +173,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
 
     /** Layers, bytes, MACs and measured time; what cannot be timed is null. */
     async inspect(model: Loaded, options: Settings = {}): Promise<Inspection> {
-      return inspect(model, await prepare(model, platform, options));
+      return inspect(model, await prepare(model, platform, options).catch(untimed(options)));
     },
 
     /** The model's score; `against` an original also drop, flips, KL and speed-up. */
@@ -231,6 +234,17 @@ function stepsOf(model: Loaded, options: CompressOptions, hasCalibration: boolea
   }
   if (options.preset === undefined) return parseRecipe(options.recipe);
   throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
+}
+
+/** A model that does not run can be looked at all the same. */
+function untimed({ onEvent }: Settings) {
+  return (cause: unknown): null => {
+    const isTheModel =
+      cause instanceof TersorError && ["cannot-open", "bad-feeds"].includes(cause.code);
+    if (!isTheModel) throw cause;
+    onEvent?.({ type: "warning", text: `nothing is timed: ${cause.message}` });
+    return null;
+  };
 }
 
 /** As reports name the data. */

@@ -281,7 +281,7 @@ export const errors = {
     code: "aborted",
     what: "was interrupted",
     where,
-    remedy: "Run it again; finished parts are kept",
+    remedy: "Run it again; a survey goes on with --resume",
   }),
   // recipe/ (presets, targets, surroundings)
   badTarget: (where: string, why: string, remedy: string) => ({

@@ -62,7 +62,7 @@ export async function dispatch(
 function configure(entry: Commander, io: Io): void {
   for (const flag of globalFlags) entry.addOption(optionOf(flag));
   entry.helpOption("-h, --help", "Show this help.");
-  entry.showHelpAfterError(false).configureHelp({ helpWidth: io.stdout.columns ?? 100 });
+  entry.showHelpAfterError(false).configureHelp({ helpWidth: io.stdout.columns || 100 });
   entry.configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: () => {} });
   entry.exitOverride((error) => {
     throw Object.assign(error, { where: entry.name() });

@@ -44,7 +44,7 @@ export function createProgress(stderr: Output, now: () => number = Date.now): Pr
       shownAt = time;
       const text = describe(outer.event, inner.event, (time - inner.since) / 1000);
       if (isTerminal) {
-        const width = (stderr.columns ?? 80) - 1;
+        const width = (stderr.columns || 80) - 1;
         stderr.write(`\r\x1b[2K${[...text].slice(0, width).join("")}`);
         isShown = true;
       } else stderr.write(`${text}\n`);

@@ -76,7 +76,7 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       },
     },
     table: {
-      width: stdout.columns ?? 100,
+      width: stdout.columns || 100,
       color: options.color && stdout.isTTY === true && !env.NO_COLOR,
     },
     print(text) {

@@ -88,7 +88,10 @@ export const surveyCommand: Command<SurveyFlags> = {
     await write("report.md", surveyMarkdown(report));
     const plot = paretoSvg(report);
     if (plot) await write("pareto.svg", plot);
-    for (const { recipe, reason } of found.left) shell.note(`not measured: ${recipe}: ${reason}`);
+    for (const reason of new Set(found.left.map(({ reason }) => reason))) {
+      const recipes = found.left.filter((left) => left.reason === reason);
+      shell.note(`not measured: ${recipes.map(({ recipe }) => recipe).join("; ")}: ${reason}`);
+    }
     if (shell.json) shell.print(jsonText(surveyJson(report)));
     else {
       shell.print(surveyTable(report, shell.table));

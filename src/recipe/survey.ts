@@ -4,6 +4,7 @@ import type { Latency, Result } from "../measure/measurement.ts";
 import { methods } from "../methods/index.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import { paretoOf } from "./pareto.ts";
 import { parseRecipe, type Step } from "./steps.ts";
@@ -16,11 +17,17 @@ const combinations = [
   "share-weights:bits=4 > quantize-int8",
 ];
 
-/** The simplified original, then each method's own settings, then combinations. */
+/**
+ * The simplified original, then every method once, then their other settings, then combinations: a
+ * short budget reaches every family.
+ */
 export function surveyRecipes(): Step[][] {
-  const single = Object.entries(methods).flatMap(([method, { survey }]) =>
-    survey.map((options) => parseRecipe([{ method, ...options } as never])),
+  const settings = Object.entries(methods).flatMap(([method, { survey }]) =>
+    survey.map((options, turn) => ({ turn, step: { method, ...options } })),
   );
+  const single = settings
+    .toSorted((a, b) => a.turn - b.turn)
+    .map(({ step }) => parseRecipe([step as never]));
   return [[], ...single, ...combinations.map((text) => parseRecipe(text))];
 }
 
@@ -52,6 +59,8 @@ export interface Survey {
   readonly pareto: readonly string[];
   /** Recipes that were not measured, and why. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  /** Layer by layer, for the recipes measured here. */
+  readonly errors: readonly LayerErrors[];
   readonly seconds: number;
 }
 
@@ -65,6 +74,7 @@ export async function survey(
   const baseline = await assessBaseline(loaded, env);
   const results: Result[] = [];
   const left: { recipe: string; reason: string }[] = [];
+  const errors: LayerErrors[] = [];
   const timings: Latency[] = [];
   const add = async (result: Result, bytes: Uint8Array | null, beside?: Latency): Promise<void> => {
     results.push(result);
@@ -77,6 +87,7 @@ export async function survey(
   try {
     await add(baseline.result, null);
     const start = simplify(loaded.model);
+    const layerErrors = await createLayerErrors(start, env);
     const recipes = options.recipes ?? surveyRecipes();
     for (const [i, steps] of recipes.entries()) {
       await checkpoint(env, "survey");
@@ -89,14 +100,17 @@ export async function survey(
       } else {
         const row = await attempt(baseline, start, steps, recipe, options);
         if (typeof row === "string") left.push({ recipe, reason: row });
-        else await add(row.result, row.outcome.bytes, row.beside);
+        else {
+          errors.push(await layerErrors(recipe, row.outcome.model));
+          await add(row.result, row.outcome.bytes, row.beside);
+        }
       }
     }
   } finally {
     await baseline.session.close();
   }
   const pareto = paretoOf(results);
-  return { baseline: results[0], results, pareto, left, seconds: elapsed() };
+  return { baseline: results[0], results, pareto, left, errors, seconds: elapsed() };
 }
 
 /** The trial, or why there is none: one method's trouble is no reason to lose the others. */

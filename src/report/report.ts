@@ -2,16 +2,12 @@
 import type { Thresholds } from "../measure/marks.ts";
 import type { Marks, Result } from "../measure/measurement.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
+import type { LayerErrors } from "../recipe/layer-errors.ts";
 import { metricUnit } from "./format.ts";
 
 export type { BenchRun } from "../recipe/bench.ts";
 export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspect.ts";
-
-/** Signal to quantization noise of each layer's output, dB; Infinity or null: nothing changed. */
-export interface LayerErrors {
-  readonly recipe: string;
-  readonly layers: readonly { readonly name: string; readonly sqnr: number | null }[];
-}
+export type { LayerErrors } from "../recipe/layer-errors.ts";
 
 export interface Report {
   readonly command: string;

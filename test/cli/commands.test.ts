@@ -269,6 +269,13 @@ describe("inspect", () => {
     expect(found.layers[0]).toMatchObject({ name: "Gemm_0", op: "Gemm", shape: [64, 4] });
     expect(found.model).toMatchObject({ opset: 21, bytes: statSync(model).size });
   });
+
+  test("a model that no engine opens is shown, untimed", async () => {
+    const { status, stderr, found } = await json("inspect", folder.in("custom.onnx"));
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/^tersor: warning: nothing is timed: cannot-open: .*NoSuchOperator/);
+    expect(found.totals).toMatchObject({ layers: 0, ms: null });
+  });
 });
 
 describe("eval", () => {

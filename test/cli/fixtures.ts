@@ -73,6 +73,9 @@ export function writeFixtures(folder: ReturnType<typeof temporaryFolder>): void 
     const weights = [{ name: "W", dims: [2, 2], data: new Float32Array(4), external }];
     write(name, tinyModel({ ...ports, nodes, weights }));
   }
+  const custom = { op: "NoSuchOperator", inputs: ["x"], outputs: ["y"] };
+  const port = (name: string) => [{ name, dims: ["N", 2] }];
+  write("custom.onnx", tinyModel({ inputs: port("x"), outputs: port("y"), nodes: [custom] }));
   write("notes.txt", "already here");
   write("existing.onnx", "already here");
   write("object.json", '{"method": "share-weights"}');
