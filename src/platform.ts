@@ -28,7 +28,7 @@ export interface Platform {
   };
   /** JPEG/PNG/WebP -> RGB pixels; `size` resizes the shorter side and crops the centre. */
   decodeImage(bytes: Uint8Array, size?: { width: number; height: number }): Promise<Image>;
-  /** Sizes after compression at the strongest setting that takes seconds; null where the platform lacks the coder. */
+  /** Sizes after compression at the strongest setting that takes seconds; null where the platform lacks the coder, or where it would take minutes. */
   gzipSize(bytes: Iterable<Uint8Array>): Promise<number | null>;
   brotliSize(bytes: Iterable<Uint8Array>): Promise<number | null>;
   /** Milliseconds: wall since an arbitrary start, and process CPU time (null in browsers). */

@@ -26,7 +26,9 @@ export const nodePlatform: Platform = {
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),
   async brotliSize(chunks) {
     const parts = [...chunks];
-    return compressedSize(createBrotliCompress({ params: brotliParams(parts) }), parts);
+    const total = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (total > brotliLimit) return null;
+    return compressedSize(createBrotliCompress({ params: brotliParams }), parts);
   },
   wallMs: () => performance.now(),
   cpuMs() {
@@ -48,17 +50,13 @@ export const nodePlatform: Platform = {
   },
 };
 
-/** Brotli's quality 11 takes 2.5 s a megabyte of weights, 9 takes 0.03 s and leaves 1 % more (6 % where sparse). */
-const patient = 4e6;
+/** Quality 11 takes 2.5 s a megabyte of weights: beyond a minute's work the size is not measured. */
+const brotliLimit = 24e6;
 
-function brotliParams(chunks: readonly Uint8Array[]): Record<number, number> {
-  let bytes = 0;
-  for (const chunk of chunks) bytes += chunk.byteLength;
-  return {
-    [constants.BROTLI_PARAM_QUALITY]: bytes > patient ? 9 : constants.BROTLI_MAX_QUALITY,
-    [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
-  };
-}
+const brotliParams = {
+  [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
+  [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+};
 
 async function read(path: string): Promise<Uint8Array> {
   try {

@@ -34,6 +34,8 @@ const KEEP_BYTES = 2 ** 29;
 export async function assessBaseline(loaded: Loaded, env: Environment): Promise<Baseline> {
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
   const data = judged(session, env);
+  // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
+  const sizes = measureBytes(chunksOf(loaded.source), env.platform);
   const evaluation = await measureMetric({
     session,
     dataset: data,
@@ -45,12 +47,12 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
   const { metric } = evaluation;
   const wrong = metric && env.data ? implausible(metric, evaluation.classes, env.data.name) : null;
   if (wrong) throw wrong;
+  const bytes = await sizes;
   const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
     platform: env.platform,
     signal: env.signal ?? undefined,
     budgetMs: timingMs(env) / 2,
   });
-  const bytes = await measureBytes(chunksOf(loaded.source), env.platform);
   const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
   const draft = {
     recipe: "original",
@@ -103,6 +105,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
   const { env, session: original, reference } = baseline;
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
   try {
+    const sizes = measureBytes(chunksOf(candidate.source), env.platform);
     const evaluation = await measureMetric({
       session,
       dataset: judged(original, env),
@@ -112,6 +115,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
       onProgress: (done, total) =>
         env.onEvent({ type: "progress", what: candidate.recipe, done, total }),
     });
+    const bytes = await sizes;
     const [beside, timing] = await measureLatency(
       [
         { name: "original", run: () => original.run(env.feeds) },
@@ -119,7 +123,6 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
       ],
       { platform: env.platform, signal: env.signal ?? undefined, budgetMs: timingMs(env) },
     );
-    const bytes = await measureBytes(chunksOf(candidate.source), env.platform);
     const { metric, warnings } = evaluation;
     const result = row(baseline.result, candidate, env, bytes, metric, timing, warnings);
     return { result, beside: latencyOf(beside, env) };
