@@ -57,6 +57,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
   /** One line for help and reports. */
   readonly summary: string;
   readonly needs: readonly Need[];
+  /** Buys speed: may take back some of the bytes that earlier steps of a recipe saved. */
+  readonly quickens?: boolean;
   readonly options: S;
   /** Settings that a survey tries, each over the defaults. */
   readonly survey: readonly Partial<z.input<S>>[];

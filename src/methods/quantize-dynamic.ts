@@ -20,6 +20,7 @@ export const quantizeDynamic = defineMethod({
   summary:
     "int8 matrix products without calibration: for transformers as fast as static and closer.",
   needs: [],
+  quickens: true,
   options: z.object({
     scale: z
       .enum(["minmax", "mse"])

@@ -46,6 +46,7 @@ export async function applyRecipe(
   let usedTraining = false;
   let model = start;
   let bytes = concat(writeModel(model));
+  const whole = bytes.byteLength;
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.method);
@@ -61,7 +62,8 @@ export async function applyRecipe(
     await method.apply(candidate, step.options, context);
     rewrite(candidate, { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
-    let why = refusal(candidate, written, bytes);
+    const limit = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
+    let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
     if (why === null) {
       original ??= await outputsOf(bytes, env);
       why = difference(original, await outputsOf(written, env));
@@ -99,11 +101,10 @@ function createContext(
   };
 }
 
-function refusal(model: Model, written: Uint8Array, before: Uint8Array): string | null {
+function refusal(model: Model, bytes: number, before: number, limit: number): string | null {
   const [problem] = verify(model);
   if (problem) return problem;
-  if (written.byteLength <= before.byteLength) return null;
-  return `it made the file larger (${before.byteLength} -> ${written.byteLength} bytes)`;
+  return bytes > limit ? `it made the file larger (${before} -> ${bytes} bytes)` : null;
 }
 
 /** Outputs of a file; the engine's words where it does not open or run. */

@@ -44,6 +44,16 @@ describe("applyRecipe", () => {
     expect(outcome.bytes.length).toBe(last.bytes.length);
   });
 
+  test("a step that buys speed may take back some bytes, never more than the whole", async () => {
+    const net = nets.find(({ name }) => name === "gemms")!;
+    const steps = parseRecipe("share-weights:bits=1 > quantize-dynamic");
+    const outcome = await applyRecipe(net.model, steps, environmentOf(net));
+    const shared = await applyRecipe(net.model, steps.slice(0, 1), environmentOf(net));
+    expect(outcome.kept).toEqual([true, true]);
+    expect(outcome.bytes.length).toBeGreaterThan(shared.bytes.length);
+    expect(outcome.bytes.length).toBeLessThan(size(net));
+  });
+
   test("a step that breaks the model is rolled back with the engine's words", async () => {
     const { shareWeights } = { shareWeights: methods["share-weights"] };
     const { apply } = shareWeights;
