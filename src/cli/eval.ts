@@ -31,6 +31,9 @@ export const evalCommand: Command<EvalFlags> = {
     const against = flags.against === undefined ? undefined : await load(flags.against);
     const settings = { ...shell.settings, ...dataSettings(flags) };
     const result = await evaluate(model, { ...settings, against });
+    if (!result.metric) {
+      shell.warn(`${flags.data} has no labels: there is nothing to score (compare with --against)`);
+    }
     for (const warning of result.warnings) shell.warn(warning);
     const json = () => jsonText(resultReportJson("eval", infoOf(model, result), result));
     shell.print(shell.json ? json() : evalTable(result, shell.table));

@@ -34,17 +34,22 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(commands, argv, io, { version, description });
   } catch (error) {
-    if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error).stack}\n`);
-    if (error instanceof TersorError) {
-      io.stderr.write(`tersor: ${printable(error.message)}\n`);
-      return error.code === "aborted" ? 130 : 2;
-    }
-    const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    const remedy =
-      "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1";
-    io.stderr.write(`tersor: ${printable(words.replace(/\s+/g, " "))}. ${remedy}.\n`);
-    return 70;
+    return explain(error, io);
   }
+}
+
+/** One line on stderr, and the status that goes with it. */
+function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
+  if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error)?.stack}\n`);
+  if (error instanceof TersorError) {
+    io.stderr.write(`tersor: ${printable(error.message)}\n`);
+    return error.code === "aborted" ? 130 : 2;
+  }
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const remedy =
+    "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1";
+  io.stderr.write(`tersor: ${printable(words.replace(/\s+/g, " "))}. ${remedy}.\n`);
+  return 70;
 }
 
 /** Ctrl-C asks the work to stop at its next checkpoint; a second one stops at once. */
@@ -62,12 +67,20 @@ async function runProcess(): Promise<void> {
     });
   }
   const { stdout, stderr, env } = process;
-  process.exitCode = await main(process.argv.slice(2), {
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.on(event, (error) => process.exit(explain(error, process)));
+  }
+  const status = await main(process.argv.slice(2), {
     stdout,
     stderr,
     env,
     signal: controller.signal,
   });
+  // What still runs (a coder whose figures nobody waits for) is no reason to stay; unwritten text is.
+  await Promise.all(
+    [stdout, stderr].map((stream) => new Promise((done) => stream.write("", done))),
+  );
+  process.exit(status);
 }
 
 const script = process.argv[1];

@@ -306,6 +306,26 @@ describe("eval", () => {
   });
 });
 
+describe("data without labels", () => {
+  const unlabelled = `jsonl:${folder.in("unlabelled.jsonl")}`;
+
+  test("calibrate, and count changed predictions", async () => {
+    const out = folder.in("unlabelled.onnx");
+    const recipe = "prune-magnitude:sparsity=0.9 > quantize-int8";
+    const args = ["--recipe", recipe, "--data", unlabelled, "-o", out];
+    const { found } = await json("compress", model, ...args);
+    expect(found.result.metric).toMatchObject({ name: "fidelity", drop: null, n: 48 });
+    expect(found.result.metric.flips).toBeGreaterThan(0);
+    expect(found.result.ease.data).toBe("unlabelled");
+  });
+
+  test("score nothing alone, and eval says so", async () => {
+    const { status, stderr, found } = await json("eval", model, "--data", unlabelled);
+    expect([status, found.result.metric]).toEqual([0, null]);
+    expect(stderr).toMatch(/^tersor: warning: .* has no labels: .*--against\)\n$/);
+  });
+});
+
 describe("bench", () => {
   test("times all on the same inputs; the first is the yardstick", async () => {
     const { found } = await json("bench", model, folder.in("link.onnx"), "--budget", "0.5s");
