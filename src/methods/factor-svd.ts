@@ -123,6 +123,7 @@ function replaceLayer({ node, value, role, weight }: Site, factors: Factors, ran
     role.kind === "conv"
       ? thinConvs(g, node, weight.shape, factors, rank)
       : thinLinears(g, node, weight.shape[role.outputAxis], factors, rank);
+  if (!node.output.isOutput) output.name = node.output.name;
   node.graph.replace(node.output, output);
   node.graph.remove(node);
   if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);

@@ -3,15 +3,15 @@ import { z } from "zod";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
-import { quantizeChannels } from "../numeric/quantize.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
-import type { Form, Weight } from "../weights/form.ts";
+import type { Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import { transposed } from "../weights/transpose.ts";
 import { defineMethod } from "./method.ts";
-import { isQuantized, select, sharedOutside, siteOptions, storeWeight } from "./sites.ts";
+import { refusalOf, select, sharedOutside, siteOptions } from "./sites.ts";
+import { storeTable } from "./store-table.ts";
 
 export const quantizeDynamic = defineMethod({
   title: "dynamic int8",
@@ -49,23 +49,19 @@ export const quantizeDynamic = defineMethod({
       await context.progress(i, uses.length);
       if (!chosen.has(use.node)) continue;
       const isTable = use.role.kind === "embedding";
-      const reason = refusal(use) ?? (isTable ? shared(use.value) : null);
-      const read = reason ? null : readWeight(use.value);
-      const weight = read?.values.every(Number.isFinite) ? read : null;
-      if (!weight) {
-        context.skip(use.node.name, reason ?? "its weight is not made of finite constant floats");
-      } else if (isTable) storeTable(use, weight, scale);
+      const bound = refusal(use) ?? (isTable ? shared(use.value) : null);
+      const weight = bound ? null : readWeight(use.value);
+      const reason = bound ?? refusalOf(use.value, weight);
+      if (reason || !weight) context.skip(use.node.name, reason ?? "it has no weight");
+      else if (isTable) storeTable(use, weight, scale);
       else replaceLayer(use, weight, { bits: reduceRange ? 7 : 8, search: scale }, rounded);
     }
   },
 });
 
-function refusal({ node, value, index, role }: WeightUse): string | null {
-  if (isQuantized(value)) return "is quantized for integer kernels already";
+function refusal({ node, index, role }: WeightUse): string | null {
   if (role.kind === "conv")
     return "dynamic int8 convolutions are several times slower than float32";
-  const dtype = value.tensor?.dtype ?? value.dtype;
-  if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
   if (node.op === "Gather") return null;
   if (role.kind !== "linear" || !["MatMul", "Gemm"].includes(node.op)) {
     return `${node.op} has no dynamic int8 form`;
@@ -73,20 +69,6 @@ function refusal({ node, value, index, role }: WeightUse): string | null {
   if (index !== 1) return "its weight is the left operand";
   if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
   return null;
-}
-
-/** Rows are looked up, not multiplied: 8 bits in the file, widened at load. */
-function storeTable(
-  { node, value, role }: WeightUse,
-  weight: Weight,
-  search: "minmax" | "mse",
-): void {
-  if (weight.form.kind !== "float") return;
-  const axis = role.outputAxis;
-  const rounding = { bits: 8, symmetric: true, search };
-  const { q, scales } = quantizeChannels(weight.values, weight.shape, axis, rounding);
-  const grid: Form = { kind: "grid", bits: 8, q, scale: scales, axis, block: null };
-  storeWeight({ node, value, weight }, grid);
 }
 
 // alpha x W + beta b -> Cast(MatMulInteger(q(x), W8)) * (s_x * (alpha s_W)) + beta b
@@ -114,6 +96,7 @@ function replaceLayer(
     { shape: scale.length === 1 ? [] : [scale.length], name: "scale" },
   );
   const output = addBias(g, g.Mul(product, g.Mul(xScale, factor)), node);
+  if (!node.output.isOutput) output.name = node.output.name;
   node.graph.replace(node.output, output);
   node.graph.remove(node);
   if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);

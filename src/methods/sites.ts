@@ -60,7 +60,11 @@ export function sitesOf(
     // The turned copy follows the weight itself, which is a site of its own.
     if (!bound && rootOf(value) !== value) continue;
     const weight = bound ? null : readWeight(value);
-    const reason = bound ?? refusal(value, weight, minSize);
+    const tooSmall = weight && weight.values.length < minSize;
+    const reason =
+      bound ??
+      refusalOf(value, weight) ??
+      (tooSmall ? `has only ${weight.values.length} weights` : null);
     if (reason) context.skip(node.name, reason);
     else if (weight) sites.set(value, { node, role, value, weight });
   }
@@ -98,17 +102,16 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
 }
 
 /** Why a weight is left alone whatever the method; null where there is no reason. */
-function refusal(value: Value, weight: Weight | null, minSize: number): string | null {
+export function refusalOf(value: Value, weight: Weight | null): string | null {
   if (!weight) return "its weight is not made of constant floats";
-  if (isQuantized(value)) return "is quantized for integer kernels: put this step before that one";
+  if (isQuantized(value)) return "is quantized for integer kernels already";
   const dtype = value.tensor?.dtype ?? value.dtype;
   if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
-  if (!weight.values.every(Number.isFinite)) return "its weight holds infinities or NaNs";
-  return weight.values.length < minSize ? `has only ${weight.values.length} weights` : null;
+  return weight.values.every(Number.isFinite) ? null : "its weight holds infinities or NaNs";
 }
 
 /** Whether an integer kernel reads the weight: another form in its place would lose that kernel. */
-export function isQuantized(value: Value): boolean {
+function isQuantized(value: Value): boolean {
   return value.producer?.op === "DequantizeLinear";
 }
 

@@ -36,6 +36,7 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
   const data = judged(session, env);
   // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
   const sizes = measureBytes(chunksOf(loaded.source), env.platform);
+  sizes.catch(() => {}); // not unhandled where the metric fails first
   const evaluation = await measureMetric({
     session,
     dataset: data,
@@ -106,6 +107,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
   try {
     const sizes = measureBytes(chunksOf(candidate.source), env.platform);
+    sizes.catch(() => {});
     const evaluation = await measureMetric({
       session,
       dataset: judged(original, env),

@@ -90,9 +90,7 @@ describe.each(table)("%s", (id, method) => {
       expect(noise(await outputsOf(once.bytes, env.feeds), outputs)).toBeLessThan(1);
     });
 
-    // quantize-int8 looks at the main graph alone, and does not say so of layers inside bodies.
-    const isBlind = id === "quantize-int8" && net.name === "if";
-    test.skipIf(isBlind)("works on the chosen layers only", async () => {
+    test("works on the chosen layers only", async () => {
       const env = environmentOf(net);
       const names = [...new Set(weightsOf(net.model).map(({ node }) => node.name))];
       const none = await apply(net.model, id, { except: ["*"] }, env);

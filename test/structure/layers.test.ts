@@ -16,7 +16,7 @@ const layers = [
   ["platform"],
   ["data"],
   ["measure"],
-  ["node", "recipe"],
+  ["node", "browser", "recipe"],
   ["report"],
   ["api"],
   ["index"],

@@ -2,9 +2,11 @@
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { schemaOf } from "../../ops/schema.ts";
-import { type WeightRole, weightsOf } from "../../ops/weights.ts";
+import { type WeightRole, type WeightUse, weightsOf } from "../../ops/weights.ts";
+import type { Weight } from "../../weights/form.ts";
+import { readWeight } from "../../weights/read.ts";
 import type { Context } from "../method.ts";
-import { select } from "../sites.ts";
+import { refusalOf, select, sharedOutside } from "../sites.ts";
 
 /** A layer with constant weights, computed in int8. */
 export interface Int8Layer {
@@ -17,6 +19,8 @@ export interface Int8Layer {
 
 export interface Plan {
   readonly layers: readonly Int8Layer[];
+  /** Embeddings: stored in 8 bits, looked up in float. */
+  readonly tables: readonly (WeightUse & { readonly weight: Weight })[];
   /** Weightless nodes with int8 kernels between them: Add, pools, Concat. */
   readonly others: readonly Node[];
   /**
@@ -48,21 +52,26 @@ export const moving = new Set([
   "Unsqueeze",
 ]);
 
-export function planInt8(graph: Graph, model: Model, choice: Choice, context: Context): Plan {
+export function planInt8(model: Model, choice: Choice, context: Context): Plan {
+  const { graph } = model;
   const layers: Int8Layer[] = [];
-  const found = weightsOf(model).filter(({ node }) => node.graph === graph);
+  const tables: (WeightUse & { weight: Weight })[] = [];
+  const found = weightsOf(model);
   const chosen = select(
     found.map(({ node }) => node),
     choice,
   );
-  for (const { node, role, value } of found) {
+  const shared = sharedOutside(found, chosen);
+  for (const use of found) {
+    const { node, role, value, index } = use;
     if (!chosen.has(node)) continue;
-    const reason = refusal(node, role, value, choice);
-    if (reason) context.skip(node.name, reason);
-    else {
-      const weightIndex = node.inputs.indexOf(value);
-      layers.push({ node, role, weightIndex, inputIndex: weightIndex === 0 ? 1 : 0 });
-    }
+    const isTable = role.kind === "embedding";
+    const bound = isTable ? shared(value) : refusal(node, role, value, choice);
+    const weight = bound ? null : readWeight(value);
+    const reason = bound ?? refusalOf(value, weight);
+    if (reason || !weight) context.skip(node.name, reason ?? "it has no weight");
+    else if (isTable) tables.push({ ...use, weight });
+    else layers.push({ node, role, weightIndex: index, inputIndex: index === 0 ? 1 : 0 });
   }
   const values = new Map<Value, { absorbed: Node | null }>();
   const want = (value: Value): void => {
@@ -73,10 +82,11 @@ export function planInt8(graph: Graph, model: Model, choice: Choice, context: Co
     if (node.op === "Conv") want(afterActivation(node));
   }
   const others = choice.ops === "all" ? growBetween(graph, values, want) : [];
-  return { layers, others, values };
+  return { layers, tables, others, values };
 }
 
 function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): string | null {
+  if (node.graph.owner) return `is inside a body of ${node.graph.owner.op}`;
   if (!weighted.has(node.op)) return `${node.op} has no fast int8 kernel here`;
   if (role.kind === "conv" && role.groups > 1) {
     const perGroup = value.shape?.[1];

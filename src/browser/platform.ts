@@ -1,0 +1,98 @@
+/** @file The platform of a browser or worker: files by name or URL, onnxruntime-web, no npm, no CPU clock. */
+import { gzipSync } from "fflate";
+import { coverImage } from "../data/resize.ts";
+import { errors, fail } from "../errors.ts";
+import type { Platform } from "../platform.ts";
+import { openWebRuntime } from "../runtime/ort-web.ts";
+
+/** `files` are what the user dropped, by name ("model.onnx", "photos/cat/1.jpg"); others are fetched. */
+export function createBrowserPlatform(
+  files: ReadonlyMap<string, Uint8Array> = new Map(),
+): Platform {
+  return {
+    name: `browser ${navigator.userAgent}`,
+    cores: navigator.hardwareConcurrency,
+    files: {
+      read: async (path) => files.get(path) ?? download(path),
+      source(path) {
+        const bytes = files.get(path);
+        if (!bytes) throw fail(errors.noSuchFile(path));
+        return {
+          byteLength: bytes.byteLength,
+          read: (offset, length) => bytes.subarray(offset, offset + length),
+        };
+      },
+      list: async (path) => listFolder(files, path),
+      exists: (path) => files.has(path) || [...files.keys()].some((name) => isBelow(name, path)),
+      packaged: () => null,
+    },
+    decodeImage,
+    gzipSize: async (chunks) => gzipSync(joined(chunks), { level: 9 }).byteLength,
+    // Browsers unpack brotli but have no coder for it.
+    brotliSize: async () => null,
+    wallMs: () => performance.now(),
+    cpuMs: () => null,
+    module: async (path) => (await import(/* @vite-ignore */ path)).default,
+    runtime: async () => ({ runtime: await openWebRuntime(), warning: null }),
+  };
+}
+
+async function download(path: string): Promise<Uint8Array> {
+  const response = await fetch(path).catch((cause: unknown) => {
+    throw fail(errors.noSuchFile(path), cause);
+  });
+  if (!response.ok) throw fail(errors.noSuchFile(path));
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+const isBelow = (name: string, folder: string): boolean =>
+  name.startsWith(folder.endsWith("/") ? folder : `${folder}/`);
+
+/** Null when nothing lies below `path`. */
+function listFolder(files: ReadonlyMap<string, Uint8Array>, path: string): string[] | null {
+  const start = path.endsWith("/") ? path.length : path.length + 1;
+  const names = new Set<string>();
+  for (const name of files.keys()) {
+    if (!isBelow(name, path)) continue;
+    const [first, ...rest] = name.slice(start).split("/");
+    names.add(rest.length > 0 ? `${first}/` : first);
+  }
+  return names.size > 0 ? [...names].sort() : null;
+}
+
+/** Pixels as stored; alpha is dropped. */
+const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
+  const blob = new Blob([bytes as Uint8Array<ArrayBuffer>]);
+  const options: ImageBitmapOptions = {
+    colorSpaceConversion: "none",
+    imageOrientation: "from-image",
+    premultiplyAlpha: "none",
+  };
+  const bitmap = await createImageBitmap(blob, options).catch((cause: Error) => {
+    throw fail(errors.badImage("image", cause.message), cause);
+  });
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  if (!context) throw fail(errors.badImage("image", "no canvas to decode it on"));
+  context.drawImage(bitmap, 0, 0);
+  const rgba = context.getImageData(0, 0, width, height).data;
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0, j = 0; j < data.length; i += 4) {
+    data[j++] = rgba[i];
+    data[j++] = rgba[i + 1];
+    data[j++] = rgba[i + 2];
+  }
+  const image = { width, height, channels: 3, data };
+  return size ? coverImage(image, size) : image;
+};
+
+function joined(chunks: Iterable<Uint8Array>): Uint8Array {
+  const parts = [...chunks];
+  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.byteLength;
+  }
+  return bytes;
+}

@@ -1,0 +1,10 @@
+/** @file The API bound to a browser or worker: onnxruntime-web, dropped files and URLs. */
+import { createTersor } from "./api.ts";
+import { createBrowserPlatform } from "./browser/platform.ts";
+
+export { createBrowserPlatform } from "./browser/platform.ts";
+export * from "./index.ts";
+
+export const { load, compress, survey, inspect, evaluate, bench, methods } = createTersor(
+  createBrowserPlatform(),
+);
