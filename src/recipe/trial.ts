@@ -10,7 +10,7 @@ import { weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
-import type { Environment } from "./environment.ts";
+import { unfusedLayers, unfusedWarning } from "./fusion.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
 /** The losslessly simplified original every recipe starts from. */
@@ -56,15 +56,21 @@ export async function runTrial(
   const [skip] = outcome.skipped;
   const why = skip ? `it left ${skip.node} alone: ${skip.reason}` : "it found nothing to do";
   if (idle && whole) throw fail(errors.nothingKept(nameOf(steps), why));
+  const unfused = unfusedWarning(await unfusedLayers(outcome.model, env));
+  const warnings = [
+    ...outcome.warnings,
+    ...(idle ? [`the recipe changed nothing: ${why}`] : []),
+    ...(unfused ? [unfused] : []),
+  ];
   const { result, beside } = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOf(steps),
     file,
     source: { bytes: outcome.bytes },
     model: outcome.model,
-    ease: easeOf(start, steps, outcome, env),
+    ease: easeOf(start, steps, outcome),
     skipped: outcome.skipped,
-    warnings: idle ? [...outcome.warnings, `the recipe changed nothing: ${why}`] : outcome.warnings,
+    warnings,
   });
   return { outcome, result, beside };
 }
@@ -79,12 +85,7 @@ function familyOf(steps: readonly Step[]): string {
   return families.findLast((family) => family !== "control") ?? "control";
 }
 
-function easeOf(
-  start: Model,
-  steps: readonly Step[],
-  outcome: Outcome,
-  _env: Environment,
-): Result["ease"] {
+function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
   const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
   return {
     data: labelled ? "labelled" : outcome.usedData ? "unlabelled" : "none",
