@@ -1,7 +1,6 @@
 /** @file Which nodes run on int8 kernels, and which values they need as uint8. */
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
-import { schemaOf } from "../../ops/schema.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../../ops/weights.ts";
 import type { Weight } from "../../weights/form.ts";
 import { readWeight } from "../../weights/read.ts";
@@ -127,12 +126,9 @@ export function rootOf(value: Value): Value {
   let root = value;
   for (let node = root.producer; node && moving.has(node.op); node = root.producer) {
     const [input] = node.inputs;
-    if (
-      !input ||
-      schemaOf(node.op) === undefined ||
-      (node.outputs.length > 1 && node.outputs[1].uses.size > 0)
-    )
-      break;
+    // MaxPool's indices are no part of this.
+    const [, ...indices] = node.outputs;
+    if (!input || indices.some((output) => output.uses.size > 0)) break;
     root = input;
   }
   return root;
