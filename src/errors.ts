@@ -93,6 +93,12 @@ export const errors = {
     where,
     remedy: "Use a runtime that has this operator",
   }),
+  noGradient: (where: string, why: string, remedy: string) => ({
+    code: "no-gradient",
+    what: why,
+    where,
+    remedy,
+  }),
   // runtime/
   noRuntime: (where: string, why: string) => ({
     code: "no-runtime",

@@ -1,0 +1,27 @@
+/** @file Gradient rules of all operators that have one, by algebraic kind in grad/. */
+import type { Node } from "../ir/graph.ts";
+import { activations } from "./grad/activation.ts";
+import { elementwise } from "./grad/elementwise.ts";
+import { products } from "./grad/linear.ts";
+import { movements } from "./grad/movement.ts";
+import { quantization } from "./grad/quantize.ts";
+import { reductions } from "./grad/reduce.ts";
+import type { GradRule, GradRules } from "./grad/rule.ts";
+
+export type { Gradients, GradNode, GradRule, ManyRule, OneRule } from "./grad/rule.ts";
+
+export const gradRules = {
+  ...elementwise,
+  ...activations,
+  ...products,
+  ...movements,
+  ...reductions,
+  ...quantization,
+} satisfies GradRules;
+
+const table: Readonly<Record<string, GradRule | undefined>> = gradRules;
+
+/** Null where the operator has no rule. */
+export function gradRuleOf({ op, domain }: Node): GradRule | null {
+  return domain === "" && Object.hasOwn(table, op) ? (table[op] ?? null) : null;
+}

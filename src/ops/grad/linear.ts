@@ -1,0 +1,54 @@
+/** @file Gradients of matrix products. */
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Builder } from "../builder.ts";
+import { type GradRules, rankOf, scalar } from "./rule.ts";
+
+/** The last two axes swapped. */
+function transposed(g: Builder, x: Value, rank: number): Value {
+  const perm = Array.from({ length: rank }, (_, i) => i);
+  [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
+  return g.Transpose(x, { perm });
+}
+
+/** [..., n] -> [rows, n] */
+function rows(g: Builder, x: Value, rank: number, node: Node): Value {
+  if (rank === 2) return x;
+  const last = x.shape?.[rankOf(x, node) - 1];
+  if (typeof last === "number") return g.Reshape(x, g.ints([-1, last], "shape"));
+  return g.Flatten(x, { axis: rank - 1 });
+}
+
+export const products = {
+  // Y = A B: dA = dY B^T, dB = A^T dY; batches that were broadcast are summed by the driver.
+  MatMul: (g, dy, node) => {
+    const [a, b] = node.inputs;
+    const [p, q] = [rankOf(a, node), rankOf(b, node)];
+    // A vector stands for a row on the left, for a column on the right.
+    const left = p === 1 ? g.Unsqueeze(a, g.ints([0], "axes")) : a;
+    const right = q === 1 ? g.Unsqueeze(b, g.ints([1], "axes")) : b;
+    const column = q === 1 ? g.Unsqueeze(dy, g.ints([-1], "axes")) : dy;
+    const outer = p === 1 ? g.Unsqueeze(column, g.ints([-2], "axes")) : column;
+    const da = g.MatMul(outer, transposed(g, right, Math.max(q, 2)));
+    if (p > 2 && q <= 2) {
+      // One weight for all batches: one product, and no batch of weights to sum.
+      const db = g.Gemm(rows(g, left, p, node), rows(g, outer, p, node), { transA: 1 });
+      return [da, q === 1 ? g.Squeeze(db, g.ints([1], "axes")) : db];
+    }
+    const db = g.MatMul(transposed(g, left, Math.max(p, 2)), outer);
+    return [da, q === 1 ? g.Squeeze(db, g.ints([-1], "axes")) : db];
+  },
+  // Y = alpha A' B' + beta C, A' and B' possibly transposed
+  Gemm: (g, dy, node) => {
+    const [a, b, c] = node.inputs;
+    const [transA, transB] = [node.int("transA", 0), node.int("transB", 0)];
+    const [alpha, beta] = [node.float("alpha", 1), node.float("beta", 1)];
+    const da = transA
+      ? g.Gemm(b, dy, { alpha, transA: transB, transB: 1 })
+      : g.Gemm(dy, b, { alpha, transB: 1 - transB });
+    const db = transB
+      ? g.Gemm(dy, a, { alpha, transA: 1, transB: transA })
+      : g.Gemm(a, dy, { alpha, transA: 1 - transA });
+    const dc = beta === 1 ? dy : g.Mul(dy, scalar(g, dy, beta));
+    return [da, db, c ? dc : null];
+  },
+} satisfies GradRules;

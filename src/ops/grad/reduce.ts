@@ -1,0 +1,83 @@
+/** @file Gradients of reductions: dy is spread over what was reduced. */
+import type { Value } from "../../ir/graph.ts";
+import type { Builder } from "../builder.ts";
+import { constantValue } from "../constant.ts";
+import {
+  castTo,
+  type GradNode,
+  type GradRules,
+  mask,
+  type OneRule,
+  product,
+  rankOf,
+  scalar,
+  shapeValue,
+  unsupported,
+} from "./rule.ts";
+
+/** Reduced axes kept with size 1, whatever keepdims says: broadcasts against x. */
+function kept(g: Builder, y: Value, node: GradNode): Value {
+  const [x, axes] = node.inputs;
+  const given = axes ? constantValue(axes) : null;
+  const isAll = !axes || given?.size === 0;
+  // Engines disagree on what is left of the operator then.
+  if (isAll && node.int("noop_with_empty_axes", 0) === 1) throw unsupported(node, "no axes");
+  if (node.int("keepdims", 1) === 1) return y;
+  if (!isAll) return g.Unsqueeze(y, axes);
+  return g.Reshape(y, g.ints(new Array<number>(rankOf(x, node)).fill(1), "shape"));
+}
+
+const spread = (g: Builder, dy: Value, x: Value): Value => g.Expand(dy, shapeValue(g, x));
+
+/** How many elements one result is made from. */
+function countOf(g: Builder, node: GradNode): Value {
+  const [x, y] = [node.inputs[0], node.output];
+  const sizes = [x, y].map(({ shape }) =>
+    shape?.every((dim) => typeof dim === "number") ? product(shape as number[]) : null,
+  );
+  if (sizes[0] !== null && sizes[1]) return scalar(g, x, sizes[0] / sizes[1]);
+  return castTo(g, g.Div(g.Size(x), g.Size(y)), x.dtype ?? "float32");
+}
+
+/** Equal extremes share dy. */
+const extreme: OneRule = (g, dy, node) => {
+  const [x, axes] = node.inputs;
+  const isBest = mask(g, g.Equal(x, kept(g, node.output, node)), x);
+  const ties = g.ReduceSum(isBest, axes);
+  return [g.Mul(isBest, g.Div(kept(g, dy, node), ties)), null];
+};
+
+/** x of a global pool over which y is the largest. */
+const globalMax: OneRule = (g, dy, { inputs: [x], output: y }) => [
+  g.Mul(dy, mask(g, g.Equal(x, y), x)),
+];
+
+export const reductions = {
+  ReduceSum: (g, dy, node) => [spread(g, kept(g, dy, node), node.inputs[0]), null],
+  ReduceMean: (g, dy, node) => {
+    const part = g.Div(kept(g, dy, node), countOf(g, node));
+    return [spread(g, part, node.inputs[0]), null];
+  },
+  ReduceMax: extreme,
+  ReduceMin: extreme,
+  // d sum x^2 = 2 x dx
+  ReduceSumSquare: (g, dy, node) => {
+    const [x] = node.inputs;
+    return [g.Mul(g.Mul(x, scalar(g, x, 2)), kept(g, dy, node)), null];
+  },
+  // d |x| = x / |x| dx
+  ReduceL2: (g, dy, node) => {
+    const quotient = g.Div(kept(g, dy, node), kept(g, node.output, node));
+    return [g.Mul(node.inputs[0], quotient), null];
+  },
+  // d ln sum e^x = e^(x - y) dx
+  ReduceLogSumExp: (g, dy, node) => {
+    const share = g.Exp(g.Sub(node.inputs[0], kept(g, node.output, node)));
+    return [g.Mul(share, kept(g, dy, node)), null];
+  },
+  GlobalAveragePool: (g, dy, node) => {
+    const [x] = node.inputs;
+    return [spread(g, g.Div(dy, countOf(g, node)), x)];
+  },
+  GlobalMaxPool: globalMax,
+} satisfies GradRules;

@@ -1,0 +1,176 @@
+/** @file Reverse-mode differentiation, graph -> graph: adds the nodes that compute gradients. */
+import { errors, fail } from "../errors.ts";
+import { dtypes } from "../ir/dtype.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { type Gradients, type GradNode, gradRuleOf } from "../ops/grad.ts";
+import { inferModel, inferNode } from "../ops/infer.ts";
+
+const freeze = "Freeze below it: --freeze <glob>";
+
+/**
+ * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
+ * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
+ * gradient, except what QuantizeLinear makes, which is passed straight through.
+ * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
+ */
+export function backward(
+  model: Model,
+  loss: Value,
+  wanted: readonly Value[],
+): ReadonlyMap<Value, Value> {
+  inferModel(model);
+  const { graph } = model;
+  const before = { nodes: new Set(graph.nodes), constants: new Set(graph.constants) };
+  const order = graph.sorted();
+  const live = liveValues(order, loss, wanted);
+  for (const value of wanted) {
+    if (live.has(value)) continue;
+    const why = `does not lead to the loss "${loss.name}" through differentiable operators`;
+    throw fail(errors.noGradient(value.name, why, "Leave it out of what is trained"));
+  }
+
+  const parts = new Map<Value, Value[]>([[loss, [onesLike(graph, loss)]]]);
+  const gradients = new Map<Value, Value>();
+  const settle = (value: Value): Value | null => {
+    const known = gradients.get(value) ?? total(graph, value, parts.get(value) ?? []);
+    if (known) gradients.set(value, known);
+    return known;
+  };
+  for (const node of order.toReversed()) {
+    const inputs = node.inputs.map((input) => (input && live.has(input) ? input : null));
+    if (!node.outputs.some((output) => live.has(output)) || !readsLive(node, live)) continue;
+    const dys = node.outputs.map((output) => (live.has(output) ? settle(output) : null));
+    if (dys.every((dy) => dy === null)) continue;
+    const found = apply(node, dys);
+    for (const [i, input] of inputs.entries()) {
+      if (!input) continue;
+      const gradient = found[i];
+      if (!gradient) {
+        const why = `${node.op} has no gradient rule for its input "${input.name}"`;
+        throw fail(errors.noGradient(node.name, why, freeze));
+      }
+      const g = build(graph, `grad/${node.name}`);
+      const part = unbroadcast(g, inferred(gradient), input);
+      parts.set(input, [...(parts.get(input) ?? []), part]);
+    }
+  }
+  const result = new Map(wanted.map((value) => [value, settle(value) as Value]));
+  sweep(graph, before, new Set(result.values()));
+  return result;
+}
+
+/** Carries a gradient: real numbers, and integers that stand for them. */
+function isReal(value: Value): boolean {
+  if (value.producer?.op === "QuantizeLinear") return true;
+  return value.dtype === null || dtypes[value.dtype].kind === "float";
+}
+
+/** What a node reads, in its bodies too. */
+function readsOf(node: Node): Value[] {
+  const reads = node.inputs.filter((input) => input !== null);
+  for (const body of node.subgraphs) {
+    for (const graph of body.walk()) {
+      for (const inner of graph.nodes) reads.push(...inner.inputs.filter((x) => x !== null));
+      reads.push(...graph.outputs);
+    }
+  }
+  return reads;
+}
+
+const readsLive = (node: Node, live: ReadonlySet<Value>): boolean =>
+  readsOf(node).some((value) => live.has(value));
+
+/** Values on a way from a wanted value to the loss. */
+function liveValues(order: readonly Node[], loss: Value, wanted: readonly Value[]): Set<Value> {
+  const moving = new Set(wanted.filter(isReal));
+  for (const node of order) {
+    if (!readsLive(node, moving)) continue;
+    for (const output of node.outputs) if (isReal(output)) moving.add(output);
+  }
+  const live = new Set(moving.has(loss) ? [loss] : []);
+  for (const node of order.toReversed()) {
+    if (!node.outputs.some((output) => live.has(output))) continue;
+    for (const value of readsOf(node)) if (moving.has(value)) live.add(value);
+  }
+  return live;
+}
+
+function apply(node: Node, dys: Gradients): Gradients {
+  const rule = gradRuleOf(node);
+  if (!rule) throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, freeze));
+  const g = build(node.graph, `grad/${node.name}`);
+  if (typeof rule !== "function") return rule.many(g, dys, node as GradNode);
+  const other = dys.findIndex((dy, i) => i > 0 && dy !== null);
+  if (other > 0) {
+    const why = `${node.op} has no gradient rule for its output "${node.outputs[other].name}"`;
+    throw fail(errors.noGradient(node.name, why, freeze));
+  }
+  return rule(g, dys[0] as Value, node as GradNode);
+}
+
+function onesLike(graph: Graph, loss: Value): Value {
+  const g = build(graph, "grad");
+  const one = g.constant(1, { dtype: loss.dtype ?? "float32", name: "one" });
+  return loss.shape?.length === 0 ? one : g.Expand(one, g.Shape(loss));
+}
+
+/** Several readers: their gradients add up. */
+function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
+  if (parts.length < 2) return parts[0] ?? null;
+  const g = build(graph, `grad/${value.name}`);
+  return inferred(parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts));
+}
+
+/** Types of a value that a rule has just made, and of what it is made from. */
+function inferred(value: Value): Value {
+  const node = value.producer;
+  if (!node || value.dtype !== null) return value;
+  for (const input of node.inputs) if (input) inferred(input);
+  inferNode(node);
+  return value;
+}
+
+/** Sums a gradient of a broadcast shape back to the shape of `x`. */
+function unbroadcast(g: Builder, gradient: Value, x: Value): Value {
+  const [from, to] = [gradient.shape, x.shape];
+  if (!from || !to) return dynamicUnbroadcast(g, gradient, x);
+  const lead = from.length - to.length;
+  const isSame = (axis: number): boolean => to[axis] !== null && from[axis + lead] === to[axis];
+  if (lead === 0 && to.every((_, axis) => isSame(axis))) return gradient;
+  const isClear = to.every((dim, axis) => isSame(axis) || dim === 1 || from[axis + lead] === 1);
+  if (!isClear) return dynamicUnbroadcast(g, gradient, x);
+  const axes = from.flatMap((_, axis) => (axis < lead || !isSame(axis - lead) ? [axis] : []));
+  const sum = axes.length > 0 ? g.ReduceSum(gradient, g.ints(axes, "axes")) : gradient;
+  if (lead === 0) return inferred(sum);
+  const dropped = Array.from({ length: lead }, (_, axis) => axis);
+  return inferred(g.Squeeze(sum, g.ints(dropped, "axes")));
+}
+
+/** The same where sizes are open: sums over the axes where the shape of `x`, padded with 1, is 1. */
+function dynamicUnbroadcast(g: Builder, gradient: Value, x: Value): Value {
+  const shape = g.Shape(x);
+  const one = g.ints([1], "one");
+  const lead = g.Sub(g.Shape(g.Shape(gradient)), g.Shape(shape));
+  const padded = g.Concat(g.Expand(one, lead), shape, { axis: 0 });
+  const axes = g.Reshape(g.NonZero(g.Equal(padded, one)), g.ints([-1], "shape"));
+  const sum = g.ReduceSum(gradient, axes, { noop_with_empty_axes: 1 });
+  return inferred(g.Reshape(sum, shape));
+}
+
+/** Takes out what rules made and nobody reads. */
+function sweep(
+  graph: Graph,
+  before: { readonly nodes: ReadonlySet<Node>; readonly constants: ReadonlySet<Value> },
+  kept: ReadonlySet<Value>,
+): void {
+  const isIdle = (value: Value): boolean => value.uses.size === 0 && !kept.has(value);
+  // Rules make nodes after what they read.
+  for (const node of [...graph.nodes].toReversed()) {
+    if (!before.nodes.has(node) && node.outputs.every(isIdle)) graph.remove(node);
+  }
+  for (const value of graph.constants) {
+    if (!before.constants.has(value) && isIdle(value)) graph.removeConstant(value);
+  }
+}
