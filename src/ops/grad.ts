@@ -1,9 +1,12 @@
 /** @file Gradient rules of all operators that have one, by algebraic kind in grad/. */
 import type { Node } from "../ir/graph.ts";
 import { activations } from "./grad/activation.ts";
+import { convolutions } from "./grad/conv.ts";
 import { elementwise } from "./grad/elementwise.ts";
 import { products } from "./grad/linear.ts";
 import { movements } from "./grad/movement.ts";
+import { normalizations } from "./grad/normalize.ts";
+import { pools } from "./grad/pool.ts";
 import { quantization } from "./grad/quantize.ts";
 import { reductions } from "./grad/reduce.ts";
 import type { GradRule, GradRules } from "./grad/rule.ts";
@@ -16,6 +19,9 @@ export const gradRules = {
   ...products,
   ...movements,
   ...reductions,
+  ...convolutions,
+  ...pools,
+  ...normalizations,
   ...quantization,
 } satisfies GradRules;
 

@@ -50,6 +50,38 @@ const reduction = (op: Reduction): readonly Case[] => [
   ...open({ shapes: [[2, 3]], make: (g, [x]) => g[op](x, { keepdims: 0 }) }),
 ];
 
+/** With a bias, the batch known and open. */
+function conv(x: number[], w: number[], attributes: ConvAttributes): readonly Case[] {
+  const shapes = [x, w, [w[0]]];
+  return open({ shapes, make: (g, [a, b, c]) => g.Conv(a, b, c, attributes) });
+}
+
+function convTranspose(x: number[], w: number[], attributes: TransposeAttributes) {
+  const shapes = [x, w, [w[1] * (attributes.group ?? 1)]];
+  return open({ shapes, make: (g, [a, b, c]) => g.ConvTranspose(a, b, c, attributes) });
+}
+
+interface ConvAttributes {
+  readonly pads?: readonly number[];
+  readonly strides?: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly group?: number;
+  readonly auto_pad?: string;
+}
+
+interface TransposeAttributes extends ConvAttributes {
+  readonly output_padding?: readonly number[];
+}
+
+/** Running statistics in buffers of their own: the kernel writes into them. */
+function trainingNorm(g: Builder, [x, scale, bias]: readonly Value[]): Value {
+  const mean = g.Sub(bias, bias);
+  const variance = g.Mul(scale, num(g, scale, 0));
+  const attributes = { training_mode: 1 };
+  const inputs = [x, scale, bias, mean, variance];
+  return g.many("BatchNormalization", inputs, { outputs: 3, attributes })[0];
+}
+
 const positive = { range: [0.3, 2] } as const;
 
 export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
@@ -267,6 +299,101 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
     }),
   ),
   SpaceToDepth: [{ shapes: [[2, 2, 4, 6]], make: (g, [x]) => g.SpaceToDepth(x, { blocksize: 2 }) }],
+  Conv: [
+    ...conv([2, 3, 7, 6], [4, 3, 3, 3], { pads: [1, 1, 1, 1] }),
+    ...conv([2, 3, 8, 7], [4, 3, 3, 2], { strides: [2, 3], pads: [1, 0, 2, 1] }),
+    ...conv([2, 3, 9, 8], [4, 3, 3, 3], { dilations: [2, 1], pads: [0, 2, 1, 0] }),
+    ...conv([2, 16, 5, 5], [4, 16, 3, 3], { pads: [1, 0, 2, 1], dilations: [1, 2] }),
+    ...conv([2, 16, 5, 5], [2, 16, 1, 1], { strides: [2, 2] }),
+    ...conv([2, 6, 7, 7], [4, 3, 3, 3], { group: 2, pads: [1, 1, 1, 1] }),
+    ...conv([2, 6, 7, 8], [4, 3, 3, 3], { group: 2, strides: [2, 2] }),
+    ...conv([2, 4, 7, 7], [4, 1, 3, 3], { group: 4, pads: [1, 1, 1, 1] }),
+    ...conv([2, 4, 8, 7], [8, 1, 3, 3], { group: 4, pads: [1, 1, 1, 1], strides: [2, 2] }),
+    ...conv([2, 2, 9, 9], [3, 2, 5, 5], { auto_pad: "SAME_UPPER", strides: [2, 2] }),
+    ...conv([2, 3, 11], [4, 3, 4], { pads: [3, 1], strides: [2] }),
+    ...conv([2, 20, 9], [4, 20, 3], { pads: [3, 1] }),
+    ...conv([1, 2, 4, 5, 4], [3, 2, 2, 3, 2], { pads: [0, 1, 1, 0, 1, 0], strides: [1, 2, 1] }),
+  ],
+  ConvTranspose: [
+    ...convTranspose([2, 3, 4, 5], [3, 2, 3, 3], {}),
+    ...convTranspose([2, 3, 4, 3], [3, 2, 3, 2], {
+      strides: [2, 3],
+      pads: [1, 0, 0, 1],
+      output_padding: [1, 2],
+    }),
+    ...convTranspose([2, 4, 4, 3], [4, 3, 3, 3], {
+      group: 2,
+      dilations: [2, 1],
+      pads: [1, 1, 1, 1],
+    }),
+    ...convTranspose([2, 3, 4], [3, 2, 4], { strides: [2], auto_pad: "SAME_LOWER" }),
+  ],
+  MaxPool: [
+    { kernel_shape: [2, 2], strides: [2, 2] },
+    { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+    { kernel_shape: [2, 3], strides: [1, 2], ceil_mode: 1 },
+    { kernel_shape: [2, 2], dilations: [2, 3] },
+    { kernel_shape: [3, 3], strides: [2, 2], auto_pad: "SAME_UPPER" },
+  ].flatMap((attributes) =>
+    open({ shapes: [[2, 3, 6, 8]], make: (g, [x]) => g.MaxPool(x, attributes) }),
+  ),
+  AveragePool: [
+    { kernel_shape: [2, 2], strides: [2, 2] },
+    { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+    { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 0, 1], count_include_pad: 1 },
+    { kernel_shape: [2, 3], strides: [2, 2], ceil_mode: 1 },
+    { kernel_shape: [2, 2], strides: [3, 3], auto_pad: "SAME_UPPER" },
+  ].flatMap((attributes) =>
+    open({ shapes: [[2, 3, 7, 8]], make: (g, [x]) => g.AveragePool(x, attributes) }),
+  ),
+  BatchNormalization: [
+    ...open({
+      shapes: [[3, 4, 2, 3], [4], [4], [4], [4]],
+      range: [0.5, 2],
+      make: (g, [x, s, b, m, v]) => g.BatchNormalization(x, s, b, m, v),
+    }),
+    ...open({
+      shapes: [[3, 4, 2, 3], [4], [4]],
+      make: trainingNorm,
+    }),
+    ...open({ shapes: [[5, 4], [4], [4]], make: trainingNorm }),
+  ],
+  LayerNormalization: [
+    ...open({
+      shapes: [[2, 3, 4], [4], [4]],
+      make: (g, [x, s, b]) => g.LayerNormalization(x, s, b),
+    }),
+    ...open({
+      shapes: [
+        [2, 3, 4],
+        [3, 4],
+      ],
+      make: (g, [x, s]) => g.LayerNormalization(x, s, { axis: 1, epsilon: 0.1 }),
+    }),
+  ],
+  InstanceNormalization: open({
+    shapes: [[2, 3, 4, 5], [3], [3]],
+    make: (g, [x, s, b]) => g.InstanceNormalization(x, s, b),
+  }),
+  GroupNormalization: open({
+    shapes: [[2, 4, 2, 3], [4], [4]],
+    make: (g, [x, s, b]) => g.GroupNormalization(x, s, b, { num_groups: 2 }),
+  }),
+  RMSNormalization: [
+    {
+      shapes: [[2, 3, 4], [4]],
+      make: (g, [x, s]) => g.RMSNormalization(x, s, { epsilon: 0.1 }),
+      opset: 23,
+    },
+    {
+      shapes: [
+        [2, 3, 4],
+        [3, 4],
+      ],
+      make: (g, [x, s]) => g.RMSNormalization(x, s, { axis: 1 }),
+      opset: 23,
+    },
+  ],
   QuantizeLinear: quantized(),
   DequantizeLinear: quantized(),
 };
