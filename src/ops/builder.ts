@@ -1,7 +1,7 @@
 /** @file Typed builder: `g.Conv(x, w, b, { pads: [1, 1, 1, 1] })` adds a node and gives its output. */
 import type { Attribute } from "../ir/attribute.ts";
 import type { DType, TypedArray } from "../ir/dtype.ts";
-import type { Graph, Value } from "../ir/graph.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import { type OpName, type OpSchema, schemaOf } from "./schema.ts";
 import type { schemaTable } from "./schema-table.ts";
@@ -59,8 +59,11 @@ export interface Builder extends Ops {
   ): readonly Value[];
 }
 
-/** `prefix` names what is added, e.g. the layer that is being rewritten. */
-export function build(graph: Graph, prefix = ""): Builder {
+/**
+ * `prefix` names what is added, e.g. the layer that is being rewritten; `added` hears of each node,
+ * e.g. to infer its types at once.
+ */
+export function build(graph: Graph, prefix = "", added: (node: Node) => void = () => {}): Builder {
   const nameOf = (op: string): string => (prefix ? `${prefix}/${op}` : op);
 
   const many: Builder["many"] = (op, inputs, options) => {
@@ -77,6 +80,7 @@ export function build(graph: Graph, prefix = ""): Builder {
         ),
       },
     );
+    added(node);
     return node.outputs;
   };
 

@@ -51,8 +51,8 @@ export function backward(
         const why = `${node.op} has no gradient rule for its input "${input.name}"`;
         throw fail(errors.noGradient(node.name, why, freeze));
       }
-      const g = build(graph, `grad/${node.name}`);
-      const part = unbroadcast(g, inferred(gradient), input);
+      const g = typed(graph, node.name);
+      const part = unbroadcast(g, gradient, input);
       parts.set(input, [...(parts.get(input) ?? []), part]);
     }
   }
@@ -100,7 +100,7 @@ function liveValues(order: readonly Node[], loss: Value, wanted: readonly Value[
 function apply(node: Node, dys: Gradients): Gradients {
   const rule = gradRuleOf(node);
   if (!rule) throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, freeze));
-  const g = build(node.graph, `grad/${node.name}`);
+  const g = typed(node.graph, node.name);
   if (typeof rule !== "function") return rule.many(g, dys, node as GradNode);
   const other = dys.findIndex((dy, i) => i > 0 && dy !== null);
   if (other > 0) {
@@ -111,7 +111,7 @@ function apply(node: Node, dys: Gradients): Gradients {
 }
 
 function onesLike(graph: Graph, loss: Value): Value {
-  const g = build(graph, "grad");
+  const g = typed(graph, loss.name);
   const one = g.constant(1, { dtype: loss.dtype ?? "float32", name: "one" });
   return loss.shape?.length === 0 ? one : g.Expand(one, g.Shape(loss));
 }
@@ -119,18 +119,12 @@ function onesLike(graph: Graph, loss: Value): Value {
 /** Several readers: their gradients add up. */
 function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
   if (parts.length < 2) return parts[0] ?? null;
-  const g = build(graph, `grad/${value.name}`);
-  return inferred(parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts));
+  const g = typed(graph, value.name);
+  return parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts);
 }
 
-/** Types of a value that a rule has just made, and of what it is made from. */
-function inferred(value: Value): Value {
-  const node = value.producer;
-  if (!node || value.dtype !== null) return value;
-  for (const input of node.inputs) if (input) inferred(input);
-  inferNode(node);
-  return value;
-}
+/** Types are known as soon as a node is there. */
+const typed = (graph: Graph, name: string): Builder => build(graph, `grad/${name}`, inferNode);
 
 /** Sums a gradient of a broadcast shape back to the shape of `x`. */
 function unbroadcast(g: Builder, gradient: Value, x: Value): Value {
@@ -143,9 +137,9 @@ function unbroadcast(g: Builder, gradient: Value, x: Value): Value {
   if (!isClear) return dynamicUnbroadcast(g, gradient, x);
   const axes = from.flatMap((_, axis) => (axis < lead || !isSame(axis - lead) ? [axis] : []));
   const sum = axes.length > 0 ? g.ReduceSum(gradient, g.ints(axes, "axes")) : gradient;
-  if (lead === 0) return inferred(sum);
+  if (lead === 0) return sum;
   const dropped = Array.from({ length: lead }, (_, axis) => axis);
-  return inferred(g.Squeeze(sum, g.ints(dropped, "axes")));
+  return g.Squeeze(sum, g.ints(dropped, "axes"));
 }
 
 /** The same where sizes are open: sums over the axes where the shape of `x`, padded with 1, is 1. */
@@ -156,7 +150,7 @@ function dynamicUnbroadcast(g: Builder, gradient: Value, x: Value): Value {
   const padded = g.Concat(g.Expand(one, lead), shape, { axis: 0 });
   const axes = g.Reshape(g.NonZero(g.Equal(padded, one)), g.ints([-1], "shape"));
   const sum = g.ReduceSum(gradient, axes, { noop_with_empty_axes: 1 });
-  return inferred(g.Reshape(sum, shape));
+  return g.Reshape(sum, shape);
 }
 
 /** Takes out what rules made and nobody reads. */

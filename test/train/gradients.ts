@@ -9,6 +9,7 @@ import { createRandom, type Random } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
+import { inferNode } from "../../src/ops/infer.ts";
 import { backward } from "../../src/train/backward.ts";
 
 type Feeds = Record<string, Tensor>;
@@ -41,7 +42,7 @@ function model(case_: Case, make: Make, dtype: DType, seed: number): { model: Mo
       case_.isOpen && i === 0 ? shape.map((dim, axis) => (axis === 0 ? "N" : dim)) : shape,
     ),
   );
-  const g = build(graph);
+  const g = build(graph, "", inferNode);
   const y = make(g, xs);
   graph.setOutputs([y]);
   const made = createModel(graph, case_.opset ?? 21);

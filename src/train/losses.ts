@@ -1,0 +1,70 @@
+/** @file Losses as graphs: each gives one number, the mean over a batch; element types are inferred. */
+import type { Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+
+const number = (g: Builder, like: Value, value: number): Value =>
+  g.constant(value, { dtype: like.dtype ?? "float32", name: "scalar" });
+
+const meanOf = (g: Builder, x: Value): Value => g.ReduceMean(x, { keepdims: 0 });
+const sumOverClasses = (g: Builder, x: Value): Value =>
+  g.ReduceSum(x, g.ints([-1], "classes"), { keepdims: 0 });
+
+/**
+ * Cross-entropy of logits [..., C] against class indices [...] (int64, 0 to C - 1).
+ * L = -((1 - s) log p[label] + s mean(log p)), s = `smoothing` (Szegedy et al. 2016,
+ * arXiv 1512.00567, section 7).
+ */
+export function softmaxCrossEntropy(g: Builder, logits: Value, label: Value, smoothing = 0): Value {
+  const logarithms = g.LogSoftmax(logits, { axis: -1 });
+  const last = g.ints([-1], "classes");
+  const chosen = g.GatherElements(logarithms, g.Unsqueeze(label, last), { axis: -1 });
+  const hard = g.Neg(meanOf(g, chosen));
+  if (smoothing === 0) return hard;
+  const even = g.Neg(meanOf(g, logarithms));
+  return mix(g, logits, smoothing, even, hard);
+}
+
+/** share * a + (1 - share) * b */
+function mix(g: Builder, like: Value, share: number, a: Value, b: Value): Value {
+  return g.Add(g.Mul(a, number(g, like, share)), g.Mul(b, number(g, like, 1 - share)));
+}
+
+/** Mean squared error of two tensors of one shape. */
+export function mse(g: Builder, output: Value, target: Value): Value {
+  const error = g.Sub(output, target);
+  return meanOf(g, g.Mul(error, error));
+}
+
+/** Binary cross-entropy of logits z against targets t in [0, 1]: ln(1 + e^z) - z t. */
+export function bce(g: Builder, logits: Value, target: Value): Value {
+  return meanOf(g, g.Sub(g.Softplus(logits), g.Mul(logits, target)));
+}
+
+/**
+ * Knowledge distillation from a teacher's logits [..., C], T = `temperature`:
+ * L = T^2 KL(softmax(teacher / T) || softmax(student / T)) (Hinton et al. 2015, arXiv 1503.02531).
+ */
+export function distillation(
+  g: Builder,
+  student: Value,
+  teacher: Value,
+  temperature: number,
+): Value {
+  const soften = (logits: Value): Value =>
+    g.LogSoftmax(g.Mul(logits, number(g, student, 1 / temperature)), { axis: -1 });
+  const [log, logTeacher] = [soften(student), soften(teacher)];
+  const divergence = sumOverClasses(g, g.Mul(g.Exp(logTeacher), g.Sub(logTeacher, log)));
+  return g.Mul(meanOf(g, divergence), number(g, student, temperature ** 2));
+}
+
+/** alpha * distillation + (1 - alpha) * cross-entropy with the labels. */
+export function kd(
+  g: Builder,
+  student: Value,
+  teacher: Value,
+  label: Value,
+  { temperature, alpha }: { readonly temperature: number; readonly alpha: number },
+): Value {
+  const soft = distillation(g, student, teacher, temperature);
+  return mix(g, student, alpha, soft, softmaxCrossEntropy(g, student, label));
+}
