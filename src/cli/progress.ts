@@ -42,7 +42,7 @@ export function createProgress(stderr: Output, now: () => number = Date.now): Pr
       if (!outer || !inner || time - outer.since < patienceMs) return;
       if (time - shownAt < (isTerminal ? redrawMs : plainMs)) return;
       shownAt = time;
-      const text = describe(outer.event, inner.event, (time - inner.since) / 1000);
+      const text = describe(outer.event, inner.event, (time - inner.since) / 1000, isTerminal);
       if (isTerminal) {
         const width = (stderr.columns || 80) - 1;
         stderr.write(`\r\x1b[2K${[...text].slice(0, width).join("")}`);
@@ -62,12 +62,12 @@ function dropFinished(tasks: Map<string, { event: Progress }>, what: string): vo
   }
 }
 
-function describe(outer: Progress, inner: Progress, seconds: number): string {
+function describe(outer: Progress, inner: Progress, seconds: number, withBar: boolean): string {
   const share = inner.total > 0 ? inner.done / inner.total : 0;
   const full = Math.round(share * barWidth);
-  const bar = "█".repeat(full) + "░".repeat(barWidth - full);
+  const bar = withBar ? `${"█".repeat(full)}${"░".repeat(barWidth - full)} ` : "";
   const left = share > 0.05 ? `, ${duration((seconds * (1 - share)) / share)} left` : "";
   const where =
     outer === inner ? "" : `${printable(outer.what)} ${outer.done + 1}/${outer.total}  `;
-  return `${where}${bar} ${Math.floor(share * 100)} %  ${printable(inner.what)}${left}`;
+  return `${where}${bar}${Math.floor(share * 100)} %  ${printable(inner.what)}${left}`;
 }
