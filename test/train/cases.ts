@@ -82,6 +82,11 @@ function trainingNorm(g: Builder, [x, scale, bias]: readonly Value[]): Value {
   return g.many("BatchNormalization", inputs, { outputs: 3, attributes })[0];
 }
 
+/** A plain background: equal values that move together. */
+const tied = (make: (g: Builder, x: Value) => Value): readonly Case[] => [
+  { shapes: [[1, 2, 1, 1]], make: (g, [x]) => make(g, g.Expand(x, g.ints([1, 2, 4, 4]))) },
+];
+
 const positive = { range: [0.3, 2] } as const;
 
 export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
@@ -120,7 +125,7 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
   Sin: unary((g, x) => g.Sin(x)),
   Cos: unary((g, x) => g.Cos(x)),
   Min: binary((g, a, b) => g.Min(a, b)),
-  Max: binary((g, a, b) => g.Max(a, b)),
+  Max: [...binary((g, a, b) => g.Max(a, b)), ...tied((g, x) => g.Max(x, g.Identity(x)))],
   Clip: [
     ...unary((g, x) => g.Clip(x, num(g, x, -0.5), num(g, x, 0.7))),
     ...unary((g, x) => g.Clip(x, null, num(g, x, 0.7))),
@@ -196,13 +201,16 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
   ),
   ReduceSum: reduction("ReduceSum"),
   ReduceMean: reduction("ReduceMean"),
-  ReduceMax: reduction("ReduceMax"),
+  ReduceMax: [...reduction("ReduceMax"), ...tied((g, x) => g.ReduceMax(x))],
   ReduceMin: reduction("ReduceMin"),
   ReduceSumSquare: reduction("ReduceSumSquare"),
   ReduceL2: reduction("ReduceL2"),
   ReduceLogSumExp: reduction("ReduceLogSumExp"),
   GlobalAveragePool: open({ shapes: [[2, 3, 4, 5]], make: (g, [x]) => g.GlobalAveragePool(x) }),
-  GlobalMaxPool: open({ shapes: [[2, 3, 4, 5]], make: (g, [x]) => g.GlobalMaxPool(x) }),
+  GlobalMaxPool: [
+    ...open({ shapes: [[2, 3, 4, 5]], make: (g, [x]) => g.GlobalMaxPool(x) }),
+    ...tied((g, x) => g.GlobalMaxPool(x)),
+  ],
 
   Reshape: open({ shapes: [[2, 3, 4]], make: (g, [x]) => g.Reshape(x, g.ints([-1, 6])) }),
   Flatten: open({ shapes: [[2, 3, 4]], make: (g, [x]) => g.Flatten(x) }),
@@ -329,14 +337,18 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
     ...convTranspose([2, 3, 4], [3, 2, 4], { strides: [2], auto_pad: "SAME_LOWER" }),
   ],
   MaxPool: [
-    { kernel_shape: [2, 2], strides: [2, 2] },
-    { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
-    { kernel_shape: [2, 3], strides: [1, 2], ceil_mode: 1 },
-    { kernel_shape: [2, 2], dilations: [2, 3] },
-    { kernel_shape: [3, 3], strides: [2, 2], auto_pad: "SAME_UPPER" },
-  ].flatMap((attributes) =>
-    open({ shapes: [[2, 3, 6, 8]], make: (g, [x]) => g.MaxPool(x, attributes) }),
-  ),
+    ...[
+      { kernel_shape: [2, 2], strides: [2, 2] },
+      { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+      { kernel_shape: [2, 3], strides: [1, 2], ceil_mode: 1 },
+      { kernel_shape: [2, 2], dilations: [2, 3] },
+      { kernel_shape: [3, 3], strides: [2, 2], auto_pad: "SAME_UPPER" },
+    ].flatMap((attributes) =>
+      open({ shapes: [[2, 3, 6, 8]], make: (g, [x]) => g.MaxPool(x, attributes) }),
+    ),
+    ...tied((g, x) => g.MaxPool(x, { kernel_shape: [2, 2], strides: [2, 2] })),
+    ...tied((g, x) => g.MaxPool(x, { kernel_shape: [2, 2] })),
+  ],
   AveragePool: [
     { kernel_shape: [2, 2], strides: [2, 2] },
     { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },

@@ -6,9 +6,12 @@ import { castTo, type GradRules, mask, type OneRule, scalar } from "./rule.ts";
 const multiplyIf = (g: Builder, dy: Value, condition: Value): Value =>
   g.Mul(dy, mask(g, condition, dy));
 
-/** The chosen operands share dy; of equal ones each gets it. */
-const extreme: OneRule = (g, dy, { inputs, output }) =>
-  inputs.map((x) => multiplyIf(g, dy, g.Equal(x, output)));
+/** The chosen operands share dy. */
+const extreme: OneRule = (g, dy, { inputs, output }) => {
+  const chosen = inputs.map((x) => mask(g, g.Equal(x, output), dy));
+  const part = g.Div(dy, g.Sum(...chosen));
+  return chosen.map((is) => g.Mul(part, is));
+};
 
 export const elementwise = {
   // y = a + b

@@ -47,10 +47,12 @@ const extreme: OneRule = (g, dy, node) => {
   return [g.Mul(isBest, g.Div(kept(g, dy, node), ties)), null];
 };
 
-/** x of a global pool over which y is the largest. */
-const globalMax: OneRule = (g, dy, { inputs: [x], output: y }) => [
-  g.Mul(dy, mask(g, g.Equal(x, y), x)),
-];
+const globalMax: OneRule = (g, dy, node) => {
+  const [x] = node.inputs;
+  const is = mask(g, g.Equal(x, node.output), x);
+  const axes = Array.from({ length: rankOf(x, node) - 2 }, (_, i) => i + 2);
+  return [g.Mul(is, g.Div(dy, g.ReduceSum(is, g.ints(axes, "axes"))))];
+};
 
 export const reductions = {
   ReduceSum: (g, dy, node) => [spread(g, kept(g, dy, node), node.inputs[0]), null],
