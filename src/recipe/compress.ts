@@ -21,7 +21,7 @@ export interface Compressed {
   readonly seconds: number;
 }
 
-/** Throws "needs-data", "nothing-kept", "implausible-baseline", "aborted". */
+/** Throws "needs-data", "implausible-baseline", "aborted". */
 export async function compress(
   loaded: Loaded,
   env: Environment,

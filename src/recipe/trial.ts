@@ -34,8 +34,8 @@ export function nameOf(steps: readonly Step[]): string {
 }
 
 /**
- * Throws TersorError "nothing-kept" when every step was rolled back, or with `whole` any: a survey
- * need not measure the same model twice.
+ * With `whole`, throws TersorError "nothing-kept" when a step was rolled back or nothing changed: a
+ * survey need not measure the same model twice. Otherwise the warnings say so.
  */
 export async function runTrial(
   baseline: Baseline,
@@ -47,7 +47,7 @@ export async function runTrial(
   const { env } = baseline;
   const outcome = await applyRecipe(start, steps, env);
   const { kept } = outcome;
-  if (steps.length > 0 && (whole ? kept.includes(false) : !kept.includes(true))) {
+  if (whole && kept.includes(false)) {
     throw fail(
       errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
     );
@@ -59,7 +59,7 @@ export async function runTrial(
   const unfused = unfusedWarning(await unfusedLayers(outcome.model, env));
   const warnings = [
     ...outcome.warnings,
-    ...(idle ? [`the recipe changed nothing: ${why}`] : []),
+    ...(idle && !kept.includes(false) ? [`the recipe changed nothing: ${why}`] : []),
     ...(unfused ? [unfused] : []),
   ];
   const { result, beside } = await assess(baseline, {

@@ -53,6 +53,21 @@ const resultShape = {
 };
 
 describe("compress", () => {
+  test("writes the simplified model, with a warning, when a step is rolled back", async () => {
+    const out = folder.in("rolled-back.onnx");
+    const plain = folder.in("plain.onnx");
+    // A scale for every weight costs more than the bits save.
+    const recipe = "quantize-weights:block=1";
+    const { status, found } = await json("compress", model, "--recipe", recipe, "-o", out);
+    expect(status).toBe(0);
+    await json("compress", model, "--preset", "lossless", "-o", plain);
+    expect(found.result.warnings.join()).toMatch(
+      /^quantize-weights:block=1 was rolled back: it made the file larger/,
+    );
+    expect(found.result.warnings).toHaveLength(1);
+    expect(bytesOf(out)).toEqual(bytesOf(plain));
+  });
+
   test("writes the model it measured, and leaves the input alone", async () => {
     const before = bytesOf(model);
     const out = folder.in("halved.onnx");
