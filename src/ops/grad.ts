@@ -9,6 +9,7 @@ import { normalizations } from "./grad/normalize.ts";
 import { pools } from "./grad/pool.ts";
 import { quantization } from "./grad/quantize.ts";
 import { reductions } from "./grad/reduce.ts";
+import { resizes } from "./grad/resize.ts";
 import type { GradRule, GradRules } from "./grad/rule.ts";
 
 export type { Gradients, GradNode, GradRule, ManyRule, OneRule } from "./grad/rule.ts";
@@ -21,6 +22,7 @@ export const gradRules = {
   ...reductions,
   ...convolutions,
   ...pools,
+  ...resizes,
   ...normalizations,
   ...quantization,
 } satisfies GradRules;

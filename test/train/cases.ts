@@ -192,6 +192,31 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
     const closed: Case = { shapes, make: (g, [a, b]) => g.MatMul(a, b) };
     return shapes[0].length > 1 ? [closed, { ...closed, isOpen: true }] : [closed];
   }),
+  Einsum: [
+    {
+      shapes: [
+        [2, 3],
+        [3, 4],
+      ],
+      make: (g, [a, b]) => g.Einsum(a, b, { equation: "ij,jk" }),
+    },
+    {
+      shapes: [[2, 3, 4], [2, 5, 4], [5]],
+      make: (g, xs) => g.Einsum(...xs, { equation: "bik,bjk,j->bij" }),
+    },
+    {
+      shapes: [
+        [5, 3, 4],
+        [5, 4, 3],
+      ],
+      make: (g, [a, b]) => g.Einsum(a, b, { equation: "...ij,...ji->...i" }),
+    },
+    {
+      shapes: [[2, 3], [3]],
+      make: (g, [a, b]) => g.Einsum(a, b, { equation: "ij,j->i" }),
+      isOpen: true,
+    },
+  ],
   Gemm: [0, 1].flatMap((transA) =>
     [0, 1].map((transB) => ({
       shapes: [transA ? [4, 3] : [3, 4], transB ? [2, 4] : [4, 2], transA ? [2] : [3, 1]],
@@ -358,6 +383,31 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
   ].flatMap((attributes) =>
     open({ shapes: [[2, 3, 7, 8]], make: (g, [x]) => g.AveragePool(x, attributes) }),
   ),
+  Resize: [
+    ...open({
+      shapes: [[2, 2, 3, 4]],
+      make: (g, [x]) => g.Resize(x, null, g.constant([1, 1, 2, 3])),
+    }),
+    ...open({
+      shapes: [[2, 2, 3, 4]],
+      make: (g, [x]) => {
+        const attributes = { mode: "linear", coordinate_transformation_mode: "align_corners" };
+        return g.Resize(x, null, g.constant([1, 1, 2.5, 0.6]), attributes);
+      },
+    }),
+    {
+      shapes: [[2, 2, 5, 4]],
+      make: (g, [x]) => g.Resize(x, null, null, g.ints([2, 2, 7, 4]), { mode: "linear" }),
+    },
+    {
+      shapes: [[1, 2, 4, 5]],
+      make: (g, [x]) => g.Resize(x, null, g.constant([1, 1, 2, 1.5]), { mode: "cubic" }),
+    },
+    {
+      shapes: [[3, 4, 2]],
+      make: (g, [x]) => g.Resize(x, null, g.constant([2, 1.3, 1]), { mode: "nearest" }),
+    },
+  ],
   BatchNormalization: [
     ...open({
       shapes: [[3, 4, 2, 3], [4], [4], [4], [4]],

@@ -1,7 +1,8 @@
 /** @file Gradients of matrix products. */
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
-import { type GradRules, rankOf, scalar } from "./rule.ts";
+import { parseEinsum } from "../einsum.ts";
+import { type GradRules, type OneRule, rankOf, scalar, unsupported } from "./rule.ts";
 
 /** The last two axes swapped. */
 function transposed(g: Builder, x: Value, rank: number): Value {
@@ -18,7 +19,31 @@ function rows(g: Builder, x: Value, rank: number, node: Node): Value {
   return g.Flatten(x, { axis: rank - 1 });
 }
 
+/** Each term in turn changes places with the result; ellipses become letters. */
+const einsum: OneRule = (g, dy, node) => {
+  const equation = node.text("equation", "");
+  const parsed = parseEinsum(
+    equation,
+    node.inputs.map((x) => rankOf(x, node)),
+  );
+  const axes = [...new Set(parsed.inputs.flat())];
+  const name = (term: readonly string[]): string =>
+    term.map((axis) => String.fromCharCode(97 + axes.indexOf(axis))).join("");
+  const terms = parsed.inputs.map(name);
+  const output = name(parsed.output);
+  return node.inputs.map((_, i) => {
+    const [own, rest] = [terms[i], terms.toSpliced(i, 1)];
+    const others = [output, ...rest].join("");
+    // A diagonal, or a sum over an axis that no other term has.
+    const isPlain = new Set(own).size === own.length && [...own].every((a) => others.includes(a));
+    if (!isPlain) throw unsupported(node, `the equation "${equation}"`);
+    const values = [dy, ...node.inputs.toSpliced(i, 1)];
+    return g.Einsum(...values, { equation: `${[output, ...rest].join(",")}->${own}` });
+  });
+};
+
 export const products = {
+  Einsum: einsum,
   // Y = A B: dA = dY B^T, dB = A^T dY; batches that were broadcast are summed by the driver.
   MatMul: (g, dy, node) => {
     const [a, b] = node.inputs;
