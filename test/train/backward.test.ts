@@ -61,10 +61,13 @@ describe("backward", () => {
     );
   });
 
-  test("refuses what flows through an If", () => {
+  test.each([
+    ["computed", (g: Builder, x: Value) => g.Relu(x)],
+    ["passed on", (_: Builder, x: Value) => x],
+  ] as const)("refuses what flows through an If, %s there", (_, make) => {
     const branch = (x: Value): Graph => {
       const body = new Graph("branch");
-      body.setOutputs([build(body).Relu(x)]);
+      body.setOutputs([make(build(body), x)]);
       return body;
     };
     const made = model((g, x) => {

@@ -1,4 +1,5 @@
 /** @file Cases of every gradient rule; a rule without one does not compile. */
+import type { DType } from "../../src/ir/dtype.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import type { gradRules } from "../../src/ops/grad.ts";
@@ -471,6 +472,19 @@ function quantized(): readonly Case[] {
       shapes: [[3, 4]],
       make: (g, [x]) => pair(g, x, num(g, x, 0.01), g.constant(0, { dtype: "int8" })),
       surrogate: (g, [x]) => g.Clip(x, num(g, x, -1.28), num(g, x, 1.27)),
+    },
+    {
+      shapes: [[2, 3, 4]],
+      make: (g, [x]) => {
+        const dtype = x.dtype as DType;
+        const scales = g.constant([0.01, 0.02, 0.005], { dtype });
+        return pair(g, x, scales, g.constant([0, 10, 20], { dtype: "uint8" }), 1);
+      },
+      surrogate: (g, [x]) => {
+        const bound = (values: number[]): Value =>
+          g.constant(values, { dtype: x.dtype as DType, shape: [3, 1] });
+        return g.Min(g.Max(x, bound([0, -0.2, -0.1])), bound([2.55, 4.9, 1.175]));
+      },
     },
   ];
 }
