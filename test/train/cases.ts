@@ -338,6 +338,7 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
     ...conv([2, 3, 8, 7], [4, 3, 3, 2], { strides: [2, 3], pads: [1, 0, 2, 1] }),
     ...conv([2, 3, 9, 8], [4, 3, 3, 3], { dilations: [2, 1], pads: [0, 2, 1, 0] }),
     ...conv([2, 16, 5, 5], [4, 16, 3, 3], { pads: [1, 0, 2, 1], dilations: [1, 2] }),
+    ...conv([2, 16, 5, 5], [4, 16, 3, 3], { pads: [1, 1, 2, 3], dilations: [1, 2] }),
     ...conv([2, 16, 5, 5], [2, 16, 1, 1], { strides: [2, 2] }),
     ...conv([2, 6, 7, 7], [4, 3, 3, 3], { group: 2, pads: [1, 1, 1, 1] }),
     ...conv([2, 6, 7, 8], [4, 3, 3, 3], { group: 2, strides: [2, 2] }),
