@@ -27,14 +27,14 @@ export const presets = {
     summary: "int8 arithmetic: calibrated where there are data, else by ranges at run time.",
     recipe: (model, hasCalibration) => {
       const uses = weightsOf(model);
-      if (hasCalibration) {
-        // Embeddings have no int8 arithmetic, and are most of a small transformer's bytes.
-        const hasEmbedding = uses.some(({ role }) => role.kind === "embedding");
-        return hasEmbedding ? "quantize-int8 > quantize-weights" : "quantize-int8";
+      const has = (kind: string): boolean => uses.some(({ role }) => role.kind === kind);
+      // In transformers ranges at run time are as fast, and closer (ENGINE 1.1, BERT).
+      const isTransformer = has("embedding") && !has("conv");
+      if (hasCalibration && !isTransformer && (has("conv") || has("linear"))) {
+        return has("recurrent") ? "quantize-int8 > quantize-weights" : "quantize-int8";
       }
       // Without calibration only matrix products have a fast int8 form; the rest is stored as int8.
-      const linear = uses.some(({ node }) => /^(Gemm|MatMul)$/.test(node.op));
-      return linear ? "quantize-dynamic > quantize-weights" : "quantize-weights";
+      return has("linear") ? "quantize-dynamic > quantize-weights" : "quantize-weights";
     },
   },
 } as const satisfies Record<string, Preset>;

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { presetRecipe } from "../../src/recipe/presets.ts";
+import { formatRecipe } from "../../src/recipe/steps.ts";
+import { nets } from "../support/nets.ts";
+
+const fast = (name: string, hasCalibration: boolean): string => {
+  const net = nets.find((n) => n.name === name);
+  if (!net) throw new Error(`no net ${name}`);
+  return formatRecipe(presetRecipe("fast", net.model, hasCalibration));
+};
+
+test("fast calibrates networks of convolutions where it can", () => {
+  expect(fast("conv", true)).toBe("quantize-int8");
+  expect(fast("lenet5", true)).toBe("quantize-int8");
+  expect(fast("lenet5", false)).toBe("quantize-dynamic > quantize-weights");
+});
+
+test("fast takes transformers' ranges at run time", () => {
+  for (const hasCalibration of [true, false]) {
+    expect(fast("transformer", hasCalibration)).toBe("quantize-dynamic > quantize-weights");
+  }
+});
