@@ -2,6 +2,7 @@
 import { gzipSync } from "fflate";
 import { coverImage } from "../data/resize.ts";
 import { errors, fail } from "../errors.ts";
+import { concat } from "../onnx/write.ts";
 import type { Platform } from "../platform.ts";
 import { openWebRuntime } from "../runtime/ort-web.ts";
 
@@ -88,11 +89,6 @@ const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
 
 function joined(chunks: Iterable<Uint8Array>): Uint8Array {
   const parts = [...chunks];
-  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.byteLength;
-  }
-  return bytes;
+  const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  return concat({ chunks: parts, byteLength });
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Value } from "../ir/graph.ts";
 import type { Calibrator } from "../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../numeric/quantize.ts";
-import { flattenToReshape, roundActivation } from "./int8/activations.ts";
+import { flattenToReshape, integerNodes, roundActivation } from "./int8/activations.ts";
 import { equalize } from "./int8/equalize.ts";
 import { planInt8 } from "./int8/plan.ts";
 import { observeMeans, observeRanges } from "./int8/ranges.ts";
@@ -85,8 +85,9 @@ export const quantizeInt8 = defineMethod({
       ? await observeMeans(model, plan, params, observe)
       : new Map();
     quantizeLayers(plan, params, means, options, context);
+    const integer = integerNodes(plan);
     for (const [value, { absorbed }] of plan.values) {
-      roundActivation(value, absorbed, params.get(value) as QuantParams, plan);
+      roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
     }
     flattenToReshape(plan);
   },

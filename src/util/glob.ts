@@ -7,7 +7,3 @@ export function globToRegExp(glob: string): RegExp {
     .replace(/\?/g, ".");
   return new RegExp(`^${pattern}$`);
 }
-
-export function matchesAny(text: string, globs: readonly string[]): boolean {
-  return globs.some((glob) => globToRegExp(glob).test(text));
-}

@@ -4,12 +4,17 @@ import type { QuantParams } from "../../numeric/quantize.ts";
 import { build } from "../../ops/builder.ts";
 import { moving, type Plan } from "./plan.ts";
 
-/** x -> QuantizeLinear -> DequantizeLinear -> readers. */
+/** The nodes that are to run on integer kernels. */
+export function integerNodes({ layers, others }: Plan): ReadonlySet<Node> {
+  return new Set([...layers.map(({ node }) => node), ...others]);
+}
+
+/** x -> QuantizeLinear -> DequantizeLinear -> readers; `integer` are the nodes of `integerNodes`. */
 export function roundActivation(
   value: Value,
   absorbed: Node | null,
   { scale, zeroPoint }: QuantParams,
-  plan: Plan,
+  integer: ReadonlySet<Node>,
 ): void {
   const { graph } = value;
   const g = build(graph, value.name);
@@ -21,8 +26,8 @@ export function roundActivation(
   const rounded = g.DequantizeLinear(q, s, z);
   rounded.dtype = "float32";
   rounded.shape = value.shape;
-  const integer = new Set<unknown>([...plan.layers.map(({ node }) => node), ...plan.others]);
-  if (value.producer && (integer.has(value.producer) || integer.has(source.producer))) {
+  const producers = [value.producer, source.producer];
+  if (producers.some((node) => node !== null && integer.has(node))) {
     // Everything downstream reads the rounded value, or the producer would run in float as well.
     for (const use of [...value.uses]) if (use.user !== q.producer) redirect(use, rounded, value);
   } else {
@@ -47,7 +52,7 @@ function redirect(
 }
 
 /** Through element-moving operators to an int8 node. */
-function leadsTo(node: Node, integer: ReadonlySet<unknown>): boolean {
+function leadsTo(node: Node, integer: ReadonlySet<Node>): boolean {
   if (!moving.has(node.op)) return false;
   return node.output.consumers.some((next) => integer.has(next) || leadsTo(next, integer));
 }

@@ -19,36 +19,42 @@ const LIMIT = 2 ** 30;
 
 /** The weight with channels set to zero whose scale could not carry their bias (their effect is nil). */
 export function silenceDead(weight: Weight, axis: number, { input, bias }: BiasSteps): Weight {
-  const { shape, values } = weight;
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const channelOf = (i: number): number => Math.floor(i / inner) % shape[axis];
-  const largest = new Float64Array(shape[axis]);
-  for (let i = 0; i < values.length; i++) {
-    const channel = channelOf(i);
-    largest[channel] = Math.max(largest[channel], Math.abs(values[i]));
-  }
-  const isDead = largest.map((w, c) =>
+  const channelOf = channelsAlong(weight, axis);
+  const isDead = largestOf(weight, axis).map((w, c) =>
     w > 0 && Math.abs(bias[c]) > (w / 127) * input * LIMIT ? 1 : 0,
   );
   if (!isDead.includes(1)) return weight;
-  const kept = values.map((w, i) => (isDead[channelOf(i)] ? 0 : w));
+  const kept = weight.values.map((w, i) => (isDead[channelOf(i)] ? 0 : w));
   return { ...weight, values: kept, form: { kind: "float", dtype: "float32", values: kept } };
 }
 
 /** Scales with one fit for the bias wherever a channel is all zero (its levels do not care). */
 export function scalesForBias(
   scale: Float32Array,
-  { values, shape }: Weight,
+  weight: Weight,
   axis: number,
   { input, bias }: BiasSteps,
 ): Float32Array {
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const isZero = new Uint8Array(shape[axis]).fill(1);
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] !== 0) isZero[Math.floor(i / inner) % shape[axis]] = 0;
-  }
+  const largest = largestOf(weight, axis);
   return scale.map((s, c) => {
-    if (!isZero[c] || bias[c] === 0) return s;
+    if (largest[c] > 0 || bias[c] === 0) return s;
     return Math.abs(bias[c]) / (input * 2 ** BITS);
   });
+}
+
+/** The channel of an element, by its place in the row-major weight. */
+function channelsAlong({ shape }: Weight, axis: number): (element: number) => number {
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  return (element) => Math.floor(element / inner) % shape[axis];
+}
+
+/** The largest absolute weight of each channel. */
+function largestOf(weight: Weight, axis: number): Float64Array {
+  const channelOf = channelsAlong(weight, axis);
+  const largest = new Float64Array(weight.shape[axis]);
+  for (const [i, w] of weight.values.entries()) {
+    const channel = channelOf(i);
+    largest[channel] = Math.max(largest[channel], Math.abs(w));
+  }
+  return largest;
 }
