@@ -1,4 +1,4 @@
-/** @file Streaming statistics of activations in bounded memory: one histogram, or one range per channel. */
+/** @file Streaming statistics of an activation in bounded memory: one histogram that widens as it goes. */
 
 /**
  * Counts over bins of equal width, a power of two: bin i holds [(first + i) width, (first + i + 1)
@@ -129,48 +129,6 @@ export function createHistogram(bins = 4096): Histogram {
     },
     get power() {
       return count > 0 ? squares / count : 0;
-    },
-  };
-}
-
-/** Extremes and means of every channel along one axis. */
-export interface ChannelRanges {
-  /** Counts a batch of that shape; non-finite values are left out. */
-  add(values: Float32Array, shape: readonly number[]): void;
-  readonly min: Float32Array;
-  readonly max: Float32Array;
-  /** Finite values seen per channel. */
-  readonly counts: Float64Array;
-  readonly mean: Float64Array;
-}
-
-/** Empty ranges: +Infinity to -Infinity until a channel is seen. A negative axis counts from the end. */
-export function createChannelRanges(channels: number, axis: number): ChannelRanges {
-  const min = new Float32Array(channels).fill(Number.POSITIVE_INFINITY);
-  const max = new Float32Array(channels).fill(Number.NEGATIVE_INFINITY);
-  const counts = new Float64Array(channels);
-  const sums = new Float64Array(channels);
-  return {
-    min,
-    max,
-    counts,
-    get mean() {
-      return sums.map((sum, c) => (counts[c] > 0 ? sum / counts[c] : 0));
-    },
-    add(values, shape) {
-      const inner = shape.slice(axis < 0 ? shape.length + axis + 1 : axis + 1);
-      const run = inner.reduce((a, b) => a * b, 1);
-      for (let start = 0, channel = 0; start < values.length; start += run) {
-        for (let i = start; i < start + run; i++) {
-          const x = values[i];
-          if (x - x !== 0) continue;
-          if (x < min[channel]) min[channel] = x;
-          if (x > max[channel]) max[channel] = x;
-          sums[channel] += x;
-          counts[channel]++;
-        }
-        channel = channel + 1 === channels ? 0 : channel + 1;
-      }
     },
   };
 }

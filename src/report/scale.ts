@@ -45,10 +45,6 @@ export function logTicks([lo, hi]: Range): number[] {
   return ticks;
 }
 
-export function linearScale(domain: Range, range: Range): Scale {
-  return { at: project(domain, range, (v) => v), ticks: linearTicks(domain) };
-}
-
 /** Logarithmic, with a margin on both sides so that no point lies on the edge. */
 export function logScale([lo, hi]: Range, range: Range): Scale {
   const margin = Math.max(1.12, (hi / lo) ** 0.06);

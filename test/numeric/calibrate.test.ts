@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type Calibrator, calibrate } from "../../src/numeric/calibrate.ts";
 import { dequantize, quantize, quantParams } from "../../src/numeric/quantize.ts";
 import { createRandom } from "../../src/numeric/random.ts";
-import { createChannelRanges, createHistogram, type Histogram } from "../../src/numeric/sketch.ts";
+import { createHistogram, type Histogram } from "../../src/numeric/sketch.ts";
 
 const calibrators: Calibrator[] = [
   { kind: "minmax" },
@@ -81,30 +81,6 @@ describe("createHistogram", () => {
     expect(h.mean).toBeCloseTo(0.46403873649996896, 8);
     expect(h.power).toBeCloseTo(0.755034407806783, 8);
     expect(createHistogram()).toMatchObject({ count: 0, min: 0, max: 0, mean: 0, power: 0 });
-  });
-});
-
-describe("createChannelRanges", () => {
-  it.each([1, -1])("follows axis %i over batches", (axis) => {
-    const shape = [2, 3, 4, 3];
-    const ranges = createChannelRanges(3, axis);
-    const values = normals(72, 1);
-    values[5] = Number.NaN;
-    ranges.add(values, shape);
-    ranges.add(
-      values.map((x) => 2 * x),
-      shape,
-    );
-    for (let c = 0; c < 3; c++) {
-      const own = [...values].filter(
-        (x, i) => (axis === 1 ? Math.floor(i / 12) % 3 : i % 3) === c && !Number.isNaN(x),
-      );
-      const both = [...own, ...own.map((x) => Math.fround(2 * x))];
-      expect(ranges.counts[c]).toBe(both.length);
-      expect(ranges.min[c]).toBe(Math.min(...both));
-      expect(ranges.max[c]).toBe(Math.max(...both));
-      expect(ranges.mean[c]).toBeCloseTo(both.reduce((a, b) => a + b, 0) / both.length, 12);
-    }
   });
 });
 
