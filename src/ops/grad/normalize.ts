@@ -3,9 +3,12 @@ import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import {
   axisOf,
+  castTo,
+  type GradNode,
   type GradRules,
   type OneRule,
   perChannel,
+  product,
   rankOf,
   reshapeLike,
   scalar,
@@ -41,31 +44,59 @@ function meanOver(g: Builder, axes: readonly number[]): Mean {
 const from = (first: number, rank: number): number[] =>
   Array.from({ length: rank - first }, (_, i) => first + i);
 
-/** Statistics of the batch; or given ones, which then have gradients too. */
+/**
+ * Mean and variance [C] of the batch: outputs of a node that mixes in nothing of earlier batches
+ * (`toTrainingMode` makes such), computed otherwise.
+ */
+function batchMoments(g: Builder, node: GradNode, rank: number): readonly [Value, Value] {
+  const [x] = node.inputs;
+  const [, mean, variance] = node.outputs;
+  if (variance && node.float("momentum", 0.9) === 0) return [mean, variance];
+  // Over the plane first, then the batch: faster than both at once.
+  const over = (axes: readonly number[], of: Value): Value =>
+    g.ReduceMean(of, g.ints(axes, "axes"), { keepdims: 0 });
+  const meanOf = (of: Value): Value => over([0], rank > 2 ? over(from(2, rank), of) : of);
+  const found = meanOf(x);
+  const centred = g.Sub(x, perChannel(g, found, rank));
+  return [found, meanOf(g.Mul(centred, centred))];
+}
+
+/** Elements of one channel, as a number of x's element type. */
+function countPerChannel(g: Builder, x: Value, scale: Value): Value {
+  const sizes = x.shape ?? [null];
+  const known = sizes.filter((dim, axis): dim is number => axis !== 1 && typeof dim === "number");
+  if (known.length === sizes.length - 1) return scalar(g, x, product(known));
+  return castTo(g, g.Div(g.Size(x), g.Size(scale)), x.dtype ?? "float32");
+}
+
+/**
+ * With n = (x - mean) r, sums over a channel's m elements:
+ * ds = sum dy n = r (sum dy x - mean sum dy), dx = s r (dy - sum dy / m) - s r n ds / m,
+ * and both terms are inference-mode normalizations: 4.9 instead of 6.2 ms (ENGINE B1). Given
+ * statistics have gradients too: dr / dvariance = -r^3 / 2.
+ */
 const batchNorm: OneRule = (g, dy, node) => {
   const [x, scale, , givenMean, givenVariance] = node.inputs;
   const rank = rankOf(x, node);
   const epsilon = node.float("epsilon", 1e-5);
-  const wide = (value: Value): Value => perChannel(g, value, rank);
-  const dn = g.Mul(dy, wide(scale));
-  const sum = (value: Value): Value => sumPerChannel(g, value, rank);
-  if (node.int("training_mode", 0) === 1) {
-    // Over the plane first, then the batch: faster than both at once.
-    const plane = meanOver(g, from(2, rank));
-    const mean: Mean = (value) => meanOver(g, [0])(rank > 2 ? plane(value) : value);
-    const { n, r } = standardize(g, x, mean, epsilon);
-    const dx = backStandardized(g, dn, n, r, mean);
-    // What is known of earlier batches does not enter y.
-    const zeros = zerosLike(g, givenMean);
-    return [dx, sum(g.Mul(dy, n)), sum(dy), zeros, zeros];
+  const isTraining = node.int("training_mode", 0) === 1;
+  const moments = isTraining ? batchMoments(g, node, rank) : [givenMean, givenVariance];
+  const [mean, variance] = moments;
+  const r = inverseRoot(g, variance, epsilon);
+  const db = sumPerChannel(g, dy, rank);
+  const ds = g.Mul(r, g.Sub(sumPerChannel(g, g.Mul(dy, x), rank), g.Mul(mean, db)));
+  const zeros = zerosLike(g, scale);
+  const normal = (of: Value, by: Value, centre: Value): Value =>
+    g.BatchNormalization(of, by, zeros, centre, variance, { epsilon });
+  const slope = g.Mul(scale, r);
+  if (!isTraining) {
+    const dVariance = g.Mul(scalar(g, x, -0.5), g.Mul(g.Mul(slope, r), ds));
+    return [normal(dy, scale, zeros), ds, db, g.Neg(g.Mul(slope, db)), dVariance];
   }
-  const r = wide(inverseRoot(g, givenVariance, epsilon));
-  const n = g.Mul(g.Sub(x, wide(givenMean)), r);
-  const dx = g.Mul(dn, r);
-  // d r / d variance = -r^3 / 2
-  const half = scalar(g, x, -0.5);
-  const dVariance = g.Mul(half, sum(g.Mul(g.Mul(dn, n), g.Mul(r, r))));
-  return [dx, sum(g.Mul(dy, n)), sum(dy), g.Neg(sum(dx)), dVariance];
+  const m = countPerChannel(g, x, scale);
+  const dx = g.Sub(normal(dy, scale, g.Div(db, m)), normal(x, g.Mul(slope, g.Div(ds, m)), mean));
+  // What is known of earlier batches does not enter y.
+  return [dx, ds, db, zeros, zeros];
 };
 
 /** Scale and bias have the normalized axes' shape: the driver sums over the others. */

@@ -1,0 +1,90 @@
+/** @file BatchNormalization for training: statistics of the batch, and what is remembered of them. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { inferModel, inferNode } from "../ops/infer.ts";
+
+/** One layer; all vectors have one element per channel. */
+export interface BatchNorm {
+  readonly node: Node;
+  /** The batch's own mean, and its biased variance (divided by the count, not count - 1). */
+  readonly mean: Value;
+  readonly variance: Value;
+  /** The constants that inference reads, which the training graph no longer does. */
+  readonly runningMean: Value;
+  readonly runningVariance: Value;
+  /** Share of the old in running = momentum * running + (1 - momentum) * batch. */
+  readonly momentum: number;
+  /** Elements of one channel in a batch; null where sizes are open. */
+  readonly count: number | null;
+}
+
+/**
+ * Every BatchNormalization of the main graph with constant statistics standardizes by its batch from
+ * here on. Its kernel writes the new statistics into the buffers of the old, whoever else reads them;
+ * so each node gets two scratch values of its own, made of x (nothing to fold) with numbers that no
+ * other has (nothing to share). Their contents do not matter: momentum 0 multiplies them away.
+ */
+export function toTrainingMode(
+  model: Model,
+  chosen: (node: Node) => boolean = () => true,
+): BatchNorm[] {
+  inferModel(model);
+  const layers: BatchNorm[] = [];
+  for (const node of model.graph.sorted()) {
+    const [x, scale, bias, runningMean, runningVariance] = node.inputs;
+    if (node.op !== "BatchNormalization" || node.domain !== "" || !chosen(node)) continue;
+    if (node.int("training_mode", 0) === 1 || !x?.shape || !scale || !bias) continue;
+    if (!runningMean?.tensor || !runningVariance?.tensor) continue;
+    const g = build(model.graph, node.name, inferNode);
+    const sample = firstOfChannel(g, x, x.shape.length);
+    const scratch = [1, 2].map((i) => {
+      const unique = g.constant(2 * layers.length + i, { dtype: x.dtype ?? "float32" });
+      return g.Mul(sample, unique);
+    });
+    const epsilon = node.float("epsilon", 1e-5);
+    const [y, mean, variance] = g.many(node.op, [x, scale, bias, ...scratch], {
+      outputs: 3,
+      attributes: { epsilon, momentum: 0, training_mode: 1 },
+    });
+    model.graph.replace(node.output, y);
+    model.graph.remove(node);
+    const others = x.shape.filter((_, axis) => axis !== 1);
+    const isKnown = others.every((dim) => typeof dim === "number");
+    layers.push({
+      node: y.producer as Node,
+      mean,
+      variance,
+      runningMean,
+      runningVariance,
+      momentum: node.float("momentum", 0.9),
+      count: isKnown ? others.reduce<number>((a, b) => a * (b as number), 1) : null,
+    });
+  }
+  return layers;
+}
+
+/** One element of each channel: [N, C, ...] -> [C]. */
+function firstOfChannel(g: Builder, x: Value, rank: number): Value {
+  const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+  const [starts, stops] = [0, 1].map((at) => g.ints(axes.map(() => at)));
+  const first = g.Slice(x, starts, stops, g.ints(axes, "axes"));
+  return g.Reshape(first, g.ints([-1], "shape"));
+}
+
+/**
+ * Running statistics after one more batch, in place. As PyTorch, and unlike the operator itself, the
+ * variance is counted as of a sample: times count / (count - 1).
+ */
+export function updateRunning(
+  running: { readonly mean: Float32Array; readonly variance: Float32Array },
+  batch: { readonly mean: ArrayLike<number>; readonly variance: ArrayLike<number> },
+  { momentum, count }: { readonly momentum: number; readonly count: number },
+): void {
+  const unbiased = count / Math.max(count - 1, 1);
+  const { mean, variance } = running;
+  for (let c = 0; c < mean.length; c++) {
+    mean[c] = momentum * mean[c] + (1 - momentum) * batch.mean[c];
+    variance[c] = momentum * variance[c] + (1 - momentum) * unbiased * batch.variance[c];
+  }
+}
