@@ -6,13 +6,20 @@ import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { type Gradients, type GradNode, gradRuleOf } from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { branchGradients, type Differentiate } from "./branch.ts";
+import { unrollNodes } from "./unroll.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
+
+/** What a node with a body needs instead of a rule. */
+const unrolling = "Export the model with it unrolled, or freeze below it: --freeze <glob>";
+const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unrolling };
 
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
  * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
- * gradient, except what QuantizeLinear makes, which is passed straight through.
+ * gradient, except what QuantizeLinear makes, which is passed straight through. Recurrent nodes on
+ * the way are unrolled; If is differentiated branch by branch.
  * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
  */
 export function backward(
@@ -23,42 +30,70 @@ export function backward(
   inferModel(model);
   const { graph } = model;
   const before = { nodes: new Set(graph.nodes), constants: new Set(graph.constants) };
-  const order = graph.sorted();
-  const live = liveValues(order, loss, wanted);
-  for (const value of wanted) {
-    if (live.has(value)) continue;
-    const why = `does not lead to the loss "${loss.name}" through differentiable operators`;
-    throw fail(errors.noGradient(value.name, why, "Leave it out of what is trained"));
+  const found = differentiate(graph, new Map([[loss, [onesLike(graph, loss)]]]), wanted);
+  const result = new Map<Value, Value>();
+  for (const [value, gradient] of found) {
+    if (!gradient) {
+      const why = `does not lead to the loss "${loss.name}" through differentiable operators`;
+      throw fail(errors.noGradient(value.name, why, "Leave it out of what is trained"));
+    }
+    result.set(value, gradient);
   }
+  sweep(graph, before, new Set(result.values()));
+  return result;
+}
 
-  const parts = new Map<Value, Value[]>([[loss, [onesLike(graph, loss)]]]);
+const differentiate: Differentiate = (graph, parts, wanted) => {
+  const targets = [...parts.keys()];
+  const passOf = () => {
+    const order = graph.sorted();
+    const live = liveValues(order, targets, wanted);
+    const isOn = (node: Node) =>
+      node.outputs.some((output) => live.has(output)) && readsLive(node, live);
+    return { live, order: order.filter(isOn) };
+  };
+  let pass = passOf();
+  if (unrollNodes(graph, pass.order)) pass = passOf();
+  const { live, order } = pass;
+
   const gradients = new Map<Value, Value>();
   const settle = (value: Value): Value | null => {
+    if (!live.has(value)) return null;
     const known = gradients.get(value) ?? total(graph, value, parts.get(value) ?? []);
     if (known) gradients.set(value, known);
     return known;
   };
   for (const node of order.toReversed()) {
-    const inputs = node.inputs.map((input) => (input && live.has(input) ? input : null));
-    if (!node.outputs.some((output) => live.has(output)) || !readsLive(node, live)) continue;
-    const dys = node.outputs.map((output) => (live.has(output) ? settle(output) : null));
+    const dys = node.outputs.map(settle);
     if (dys.every((dy) => dy === null)) continue;
-    const found = apply(node, dys);
-    for (const [i, input] of inputs.entries()) {
-      if (!input) continue;
-      const gradient = found[i];
-      if (!gradient) {
-        const why = `${node.op} has no gradient rule for its input "${input.name}"`;
-        throw fail(errors.noGradient(node.name, why, freeze));
-      }
-      const g = typed(graph, node.name);
-      const part = unbroadcast(g, gradient, input);
-      parts.set(input, [...(parts.get(input) ?? []), part]);
+    for (const [value, part] of partsOf(node, dys, live)) {
+      parts.set(value, [...(parts.get(value) ?? []), part]);
     }
   }
-  const result = new Map(wanted.map((value) => [value, settle(value) as Value]));
-  sweep(graph, before, new Set(result.values()));
-  return result;
+  return new Map(wanted.map((value) => [value, settle(value)]));
+};
+
+/** What a node adds to the gradients of the values it reads. */
+function partsOf(
+  node: Node,
+  dys: Gradients,
+  live: ReadonlySet<Value>,
+): (readonly [Value, Value])[] {
+  if (node.op === "If" && node.domain === "") {
+    const captured = [...new Set(readsOf(node))].filter((value) => live.has(value));
+    const made = branchGradients(node, dys, captured, differentiate);
+    return captured.map((value, i) => [value, made[i]]);
+  }
+  const found = apply(node, dys);
+  return node.inputs.flatMap((input, i) => {
+    if (!input || !live.has(input)) return [];
+    const gradient = found[i];
+    if (!gradient) {
+      const why = `${node.op} has no gradient rule for its input "${input.name}"`;
+      throw fail(errors.noGradient(node.name, why, freeze));
+    }
+    return [[input, unbroadcast(typed(node.graph, node.name), gradient, input)] as const];
+  });
 }
 
 /** Carries a gradient: real numbers, and integers that stand for them. */
@@ -82,14 +117,18 @@ function readsOf(node: Node): Value[] {
 const readsLive = (node: Node, live: ReadonlySet<Value>): boolean =>
   readsOf(node).some((value) => live.has(value));
 
-/** Values on a way from a wanted value to the loss. */
-function liveValues(order: readonly Node[], loss: Value, wanted: readonly Value[]): Set<Value> {
+/** Values on a way from a wanted value to a target. */
+function liveValues(
+  order: readonly Node[],
+  targets: readonly Value[],
+  wanted: readonly Value[],
+): Set<Value> {
   const moving = new Set(wanted.filter(isReal));
   for (const node of order) {
     if (!readsLive(node, moving)) continue;
     for (const output of node.outputs) if (isReal(output)) moving.add(output);
   }
-  const live = new Set(moving.has(loss) ? [loss] : []);
+  const live = new Set(targets.filter((target) => moving.has(target)));
   for (const node of order.toReversed()) {
     if (!node.outputs.some((output) => live.has(output))) continue;
     for (const value of readsOf(node)) if (moving.has(value)) live.add(value);
@@ -99,7 +138,10 @@ function liveValues(order: readonly Node[], loss: Value, wanted: readonly Value[
 
 function apply(node: Node, dys: Gradients): Gradients {
   const rule = gradRuleOf(node);
-  if (!rule) throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, freeze));
+  if (!rule) {
+    const remedy = remedies[node.op] ?? freeze;
+    throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, remedy));
+  }
   const g = typed(node.graph, node.name);
   if (typeof rule !== "function") return rule.many(g, dys, node as GradNode);
   const other = dys.findIndex((dy, i) => i > 0 && dy !== null);

@@ -61,21 +61,19 @@ describe("backward", () => {
     );
   });
 
-  test.each([
-    ["computed", (g: Builder, x: Value) => g.Relu(x)],
-    ["passed on", (_: Builder, x: Value) => x],
-  ] as const)("refuses what flows through an If, %s there", (_, make) => {
-    const branch = (x: Value): Graph => {
-      const body = new Graph("branch");
-      body.setOutputs([make(build(body), x)]);
-      return body;
-    };
+  test("a Loop is refused with its remedy", () => {
     const made = model((g, x) => {
-      const condition = g.constant(1, { dtype: "bool" });
-      return g.If(condition, { then_branch: branch(x), else_branch: branch(x) });
+      const body = new Graph("body");
+      body.addInput("i", "int64", []);
+      const go = body.addInput("go", "bool", []);
+      const state = body.addInput("state", "float32", [2, 3]);
+      const inner = build(body);
+      body.setOutputs([inner.Identity(go), inner.Exp(state)]);
+      return g.Loop(g.constant(3, { dtype: "int64" }), null, x, { body });
     });
-    expect(noGradient(() => gradientsOf(made, made.graph.inputs))).toMatch(
-      /^no-gradient: If: If has no gradient rule/,
+    expect(noGradient(() => gradientsOf(made, made.graph.inputs))).toBe(
+      "no-gradient: Loop: Loop has no gradient rule. " +
+        "Export the model with it unrolled, or freeze below it: --freeze <glob>.",
     );
   });
 

@@ -1,0 +1,151 @@
+/** @file One step of LSTM, GRU and RNN as plain nodes, and the activations they may name. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+import { axisOf, scalar, unsupported } from "../ops/grad/rule.ts";
+
+export type Activation = (g: Builder, x: Value) => Value;
+
+/** What a step keeps; c is the cell of an LSTM. */
+export interface State {
+  readonly h: Value;
+  readonly c: Value | null;
+}
+
+/** One direction's parameters; gates lie side by side. */
+export interface Parameters {
+  readonly hidden: number;
+  readonly activations: readonly Activation[];
+  /** [H, gates H] */
+  readonly recurrence: Value;
+  /** The recurrent bias of a GRU's last gate, where it is added before the reset: [H] */
+  readonly innerBias: Value | null;
+  /** Peepholes of i, o, f, each [H], or none. */
+  readonly peepholes: readonly Value[];
+  clip(x: Value): Value;
+}
+
+/** `input` is W x + b of all gates: [N, gates H]. */
+export type Cell = (
+  g: Builder,
+  input: Value,
+  state: State,
+  parameters: Parameters,
+  node: Node,
+) => State;
+
+function gatesOf(g: Builder, x: Value, count: number, hidden: number): readonly Value[] {
+  const sizes = g.ints(new Array<number>(count).fill(hidden), "gates");
+  return g.many("Split", [x, sizes], { outputs: count, attributes: { axis: -1 } });
+}
+
+/** Gates i, o, f, c: C = f C + i g(c), H = o h(C). */
+const lstm: Cell = (g, input, { h, c }, parameters, node) => {
+  const { hidden, activations, recurrence, peepholes, clip } = parameters;
+  const [f, inner, outer] = activations;
+  const cell = c as Value;
+  const sums = gatesOf(g, g.Add(input, g.MatMul(h, recurrence)), 4, hidden);
+  const gate = (index: number, seen: Value): Value => {
+    const peephole = peepholes[index];
+    const sum = peephole ? g.Add(sums[index], g.Mul(peephole, seen)) : sums[index];
+    return f(g, clip(sum));
+  };
+  const i = gate(0, cell);
+  const forget = node.int("input_forget", 0) === 1 ? g.Sub(scalar(g, i, 1), i) : gate(2, cell);
+  const next = g.Add(g.Mul(forget, cell), g.Mul(i, inner(g, clip(sums[3]))));
+  return { h: g.Mul(gate(1, next), outer(g, next)), c: next };
+};
+
+/** Gates z, r, h: H = (1 - z) g(h) + z H, the state damped by r before or after its product. */
+const gru: Cell = (g, input, { h }, parameters) => {
+  const { hidden, activations, recurrence, innerBias, clip } = parameters;
+  const [f, inner] = activations;
+  const [xz, xr, xh] = gatesOf(g, input, 3, hidden);
+  const [wz, wr, wh] = innerBias ? [] : gatesOf(g, recurrence, 3, hidden);
+  const [hz, hr, hh] = innerBias
+    ? gatesOf(g, g.MatMul(h, recurrence), 3, hidden)
+    : [g.MatMul(h, wz), g.MatMul(h, wr), null];
+  const z = f(g, clip(g.Add(xz, hz)));
+  const r = f(g, clip(g.Add(xr, hr)));
+  const damped = hh && innerBias ? g.Mul(r, g.Add(hh, innerBias)) : g.MatMul(g.Mul(r, h), wh);
+  const candidate = inner(g, clip(g.Add(xh, damped)));
+  return { h: g.Add(candidate, g.Mul(z, g.Sub(h, candidate))), c: null };
+};
+
+const rnn: Cell = (g, input, { h }, { activations, recurrence, clip }) => ({
+  h: activations[0](g, clip(g.Add(input, g.MatMul(h, recurrence)))),
+  c: null,
+});
+
+export interface Kind {
+  readonly cell: Cell;
+  readonly gates: number;
+  readonly activations: readonly string[];
+}
+
+export const kinds: Readonly<Record<string, Kind>> = {
+  LSTM: { cell: lstm, gates: 4, activations: ["sigmoid", "tanh", "tanh"] },
+  GRU: { cell: gru, gates: 3, activations: ["sigmoid", "tanh"] },
+  RNN: { cell: rnn, gates: 1, activations: ["tanh"] },
+};
+
+/** Which of alpha and beta it takes, by default these. */
+interface Named {
+  readonly alpha?: number;
+  readonly beta?: number;
+  make(g: Builder, x: Value, alpha: number, beta: number): Value;
+}
+
+const named: Readonly<Record<string, Named>> = {
+  affine: {
+    alpha: 1,
+    beta: 0,
+    make: (g, x, alpha, beta) => g.Add(g.Mul(x, scalar(g, x, alpha)), scalar(g, x, beta)),
+  },
+  elu: { alpha: 1, make: (g, x, alpha) => g.Elu(x, { alpha }) },
+  hardsigmoid: {
+    alpha: 0.2,
+    beta: 0.5,
+    make: (g, x, alpha, beta) => g.HardSigmoid(x, { alpha, beta }),
+  },
+  leakyrelu: { alpha: 0.01, make: (g, x, alpha) => g.LeakyRelu(x, { alpha }) },
+  relu: { make: (g, x) => g.Relu(x) },
+  scaledtanh: {
+    alpha: 1,
+    beta: 1,
+    make: (g, x, alpha, beta) => g.Mul(g.Tanh(g.Mul(x, scalar(g, x, beta))), scalar(g, x, alpha)),
+  },
+  sigmoid: { make: (g, x) => g.Sigmoid(x) },
+  softplus: { make: (g, x) => g.Softplus(x) },
+  softsign: { make: (g, x) => g.Softsign(x) },
+  tanh: { make: (g, x) => g.Tanh(x) },
+  thresholdedrelu: { alpha: 1, make: (g, x, alpha) => g.ThresholdedRelu(x, { alpha }) },
+};
+
+function listOf(node: Node, name: string): unknown[] {
+  const attribute = node.attributes[name];
+  return attribute?.type === "floats" || attribute?.type === "strings" ? [...attribute.value] : [];
+}
+
+/** Of all directions in turn. Alphas and betas go, in order, to the functions that take one. */
+export function activationsOf(node: Node, usual: readonly string[]): Activation[] {
+  const names = listOf(node, "activations") as string[];
+  const alphas = listOf(node, "activation_alpha") as number[];
+  const betas = listOf(node, "activation_beta") as number[];
+  const all = names.length > 0 ? names : [...usual, ...usual];
+  return all.map((name) => {
+    const found = named[name.toLowerCase()];
+    if (!found) throw unsupported(node, `the activation "${name}"`);
+    const alpha = found.alpha === undefined ? 0 : (alphas.shift() ?? found.alpha);
+    const beta = found.beta === undefined ? 0 : (betas.shift() ?? found.beta);
+    return (g, x) => found.make(g, x, alpha, beta);
+  });
+}
+
+/** The slices of one axis, each without it. */
+export function unstack(g: Builder, x: Value, axis: number, count: number): Value[] {
+  const at = g.ints([axisOf(axis, x.shape?.length ?? 0)], "axis");
+  const sizes = g.ints(new Array<number>(count).fill(1), "parts");
+  const parts =
+    count === 1 ? [x] : g.many("Split", [x, sizes], { outputs: count, attributes: { axis } });
+  return parts.map((part) => g.Squeeze(part, at));
+}
