@@ -11,6 +11,7 @@ import { quantization } from "./grad/quantize.ts";
 import { reductions } from "./grad/reduce.ts";
 import { resizes } from "./grad/resize.ts";
 import type { GradRule, GradRules } from "./grad/rule.ts";
+import { scalings } from "./grad/scale.ts";
 
 export type { Gradients, GradNode, GradRule, ManyRule, OneRule } from "./grad/rule.ts";
 
@@ -24,6 +25,7 @@ export const gradRules = {
   ...pools,
   ...resizes,
   ...normalizations,
+  ...scalings,
   ...quantization,
 } satisfies GradRules;
 

@@ -3,13 +3,9 @@ import type { DType } from "../../src/ir/dtype.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import type { gradRules } from "../../src/ops/grad.ts";
+import { matrix, open, reduction, unary } from "./case-forms.ts";
 import { type Case, num } from "./gradients.ts";
-
-/** y = op(x), 3 x 4. */
-const unary = (
-  make: (g: Builder, x: Value) => Value,
-  options: Partial<Case> = {},
-): readonly Case[] => [{ shapes: [[3, 4]], make: (g, [x]) => make(g, x), ...options }];
+import { moreCases } from "./more-cases.ts";
 
 /** Same shapes, broadcast in both directions, a scalar, an open batch. */
 const binary = (
@@ -35,21 +31,6 @@ const binary = (
   }));
   return [...closed, { ...closed[0], isOpen: true }, { ...closed[1], isOpen: true }];
 };
-
-/** Once with axis 0 known, once without. */
-const open = (case_: Case): readonly Case[] => [case_, { ...case_, isOpen: true }];
-
-const matrix = (g: Builder, shape: readonly number[], values: readonly number[]): Value =>
-  g.constant(values, { dtype: "int64", shape });
-
-type Reduction = Extract<keyof typeof gradRules, `Reduce${string}`>;
-
-/** Some axes, kept or not; all axes. */
-const reduction = (op: Reduction): readonly Case[] => [
-  ...open({ shapes: [[2, 3, 4]], make: (g, [x]) => g[op](x, g.ints([0, -1])) }),
-  ...open({ shapes: [[2, 3, 4]], make: (g, [x]) => g[op](x, g.ints([1]), { keepdims: 0 }) }),
-  ...open({ shapes: [[2, 3]], make: (g, [x]) => g[op](x, { keepdims: 0 }) }),
-];
 
 /** With a bias, the batch known and open. */
 function conv(x: number[], w: number[], attributes: ConvAttributes): readonly Case[] {
@@ -91,6 +72,7 @@ const tied = (make: (g: Builder, x: Value) => Value): readonly Case[] => [
 const positive = { range: [0.3, 2] } as const;
 
 export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
+  ...moreCases,
   Add: binary((g, a, b) => g.Add(a, b)),
   Sub: binary((g, a, b) => g.Sub(a, b)),
   Mul: [
@@ -277,31 +259,13 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
       },
     },
   ],
-  Slice: [
-    ...open({
-      shapes: [[3, 6, 5]],
-      make: (g, [x]) => g.Slice(x, g.ints([1, -3]), g.ints([5, 9]), g.ints([1, -1])),
-    }),
-    ...open({
-      shapes: [[3, 6, 5]],
-      make: (g, [x]) =>
-        g.Slice(x, g.ints([-1, 4]), g.ints([-9, 0]), g.ints([2, 1]), g.ints([-1, -2])),
-    }),
-  ],
   Pad: [
     ...open({ shapes: [[3, 4]], make: (g, [x]) => g.Pad(x, g.ints([0, 1, 2, 3])) }),
     { shapes: [[3, 4]], make: (g, [x]) => g.Pad(x, g.ints([2, -1]), null, g.ints([1])) },
     { shapes: [[3, 4]], make: (g, [x]) => g.Pad(x, g.ints([0, 2, 0, 3]), { mode: "reflect" }) },
     { shapes: [[3, 4]], make: (g, [x]) => g.Pad(x, g.ints([1, 2, 0, 3]), { mode: "edge" }) },
   ],
-  Tile: [{ shapes: [[2, 3]], make: (g, [x]) => g.Tile(x, g.ints([2, 3])) }],
   Trilu: [{ shapes: [[2, 4, 4]], make: (g, [x]) => g.Trilu(x, { upper: 0 }) }],
-  Gather: [0, 1].flatMap((axis) =>
-    open({
-      shapes: [[4, 5]],
-      make: (g, [x]) => g.Gather(x, matrix(g, [2, 3], [0, 2, 2, -1, 1, 2]), { axis }),
-    }),
-  ),
   GatherElements: open({
     shapes: [[4, 5]],
     make: (g, [x]) =>

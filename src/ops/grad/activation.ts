@@ -53,6 +53,20 @@ export const activations = {
     const below = g.Add(y, scalar(g, y, node.float("alpha", 1)));
     return [g.Where(isPositive(g, node.inputs[0]), dy, g.Mul(dy, below))];
   },
+  // alpha e^(x / alpha) / alpha = y / alpha + 1 below zero
+  Celu: (g, dy, node) => {
+    const y = node.output;
+    const below = g.Add(g.Mul(y, scalar(g, y, 1 / node.float("alpha", 1))), scalar(g, y, 1));
+    return [g.Where(isPositive(g, node.inputs[0]), dy, g.Mul(dy, below))];
+  },
+  // gamma alpha e^x = y + gamma alpha below zero
+  Selu: (g, dy, node) => {
+    const y = node.output;
+    const [alpha, gamma] = [node.float("alpha", 1.6732632), node.float("gamma", 1.050701)];
+    const slope = scalar(g, y, gamma);
+    const below = g.Add(y, scalar(g, y, gamma * alpha));
+    return [g.Mul(dy, g.Where(isPositive(g, node.inputs[0]), slope, below))];
+  },
   PRelu: (g, dy, { inputs: [x, slope] }) => {
     const above = isPositive(g, x);
     return [g.Where(above, dy, g.Mul(dy, slope)), g.Where(above, scalar(g, x, 0), g.Mul(dy, x))];
@@ -63,6 +77,31 @@ export const activations = {
     const [x] = node.inputs;
     const slope = node.text("approximate", "none") === "tanh" ? tanhGeluSlope : geluSlope;
     return [g.Mul(dy, slope(g, x))];
+  },
+  // t + x (1 - t^2) sigmoid(x) with t = tanh(softplus(x))
+  Mish: (g, dy, { inputs: [x] }) => {
+    const t = g.Tanh(g.Softplus(x));
+    const rest = g.Mul(g.Mul(x, g.Sigmoid(x)), minus(g, 1, g.Mul(t, t)));
+    return [g.Mul(dy, g.Add(t, rest))];
+  },
+  // s + alpha y (1 - s) with s = sigmoid(alpha x)
+  Swish: (g, dy, node) => {
+    const alpha = scalar(g, dy, node.float("alpha", 1));
+    const s = g.Sigmoid(g.Mul(alpha, node.inputs[0]));
+    return [g.Mul(dy, g.Add(s, g.Mul(g.Mul(alpha, node.output), minus(g, 1, s))))];
+  },
+  // 1 / (1 + |x|)^2 = (1 - |y|)^2
+  Softsign: (g, dy, { output: y }) => {
+    const rest = minus(g, 1, g.Abs(y));
+    return [g.Mul(dy, g.Mul(rest, rest))];
+  },
+  ThresholdedRelu: (g, dy, node) => {
+    const [x] = node.inputs;
+    return [g.Mul(dy, mask(g, g.Greater(x, scalar(g, x, node.float("alpha", 1))), dy))];
+  },
+  Shrink: (g, dy, node) => {
+    const [x] = node.inputs;
+    return [g.Mul(dy, mask(g, g.Greater(g.Abs(x), scalar(g, x, node.float("lambd", 0.5))), dy))];
   },
   // alpha where 0 < y < 1
   HardSigmoid: (g, dy, node) => {

@@ -13,6 +13,12 @@ const extreme: OneRule = (g, dy, { inputs, output }) => {
   return chosen.map((is) => g.Mul(part, is));
 };
 
+/** start + sign x^2 */
+function square(g: Builder, start: number, sign: 1 | -1, x: Value): Value {
+  const [from, power] = [scalar(g, x, start), g.Mul(x, x)];
+  return sign > 0 ? g.Add(from, power) : g.Sub(from, power);
+}
+
 export const elementwise = {
   // y = a + b
   Add: (_, dy) => [dy, dy],
@@ -56,6 +62,15 @@ export const elementwise = {
   Abs: (g, dy, { inputs: [x] }) => [g.Mul(dy, g.Sign(x))],
   Sin: (g, dy, { inputs: [x] }) => [g.Mul(dy, g.Cos(x))],
   Cos: (g, dy, { inputs: [x] }) => [g.Neg(g.Mul(dy, g.Sin(x)))],
+  Tan: (g, dy, { output: y }) => [g.Mul(dy, g.Add(g.Mul(y, y), scalar(g, y, 1)))],
+  Sinh: (g, dy, { inputs: [x] }) => [g.Mul(dy, g.Cosh(x))],
+  Cosh: (g, dy, { inputs: [x] }) => [g.Mul(dy, g.Sinh(x))],
+  Asin: (g, dy, { inputs: [x] }) => [g.Div(dy, g.Sqrt(square(g, 1, -1, x)))],
+  Acos: (g, dy, { inputs: [x] }) => [g.Neg(g.Div(dy, g.Sqrt(square(g, 1, -1, x))))],
+  Atan: (g, dy, { inputs: [x] }) => [g.Div(dy, square(g, 1, 1, x))],
+  Asinh: (g, dy, { inputs: [x] }) => [g.Div(dy, g.Sqrt(square(g, 1, 1, x)))],
+  Acosh: (g, dy, { inputs: [x] }) => [g.Div(dy, g.Sqrt(square(g, -1, 1, x)))],
+  Atanh: (g, dy, { inputs: [x] }) => [g.Div(dy, square(g, 1, -1, x))],
 
   Min: extreme,
   Max: extreme,

@@ -1,6 +1,8 @@
 /** @file Gradients of operators that only move elements: dy moves back, and adds up where it meets. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
+import { constantValue } from "../constant.ts";
+import { gather, gatherElements, gatherND, scatterBack, slice } from "./gather.ts";
 import {
   axisOf,
   type GradNode,
@@ -22,25 +24,6 @@ function sizeAlong(g: Builder, x: Value, axis: number): Value {
   return typeof size === "number"
     ? g.ints([size], "size")
     : g.Shape(x, { start: axis, end: axis + 1 });
-}
-
-/**
- * Whatever the operator does to x it does to 0, 1, 2 ...: that says where each element of dy came
- * from. General and slow; rules prefer an operator of their own.
- */
-export function scatterBack(
-  g: Builder,
-  dy: Value,
-  x: Value,
-  move: (positions: Value) => Value,
-): Value {
-  const flat = g.ints([-1], "flat");
-  const [zero, one] = [0, 1].map((n) => g.constant(n, { dtype: "int64" }));
-  const positions = g.Reshape(g.Range(zero, g.Size(x), one), g.Shape(x));
-  const sources = g.Reshape(move(positions), flat);
-  const zeros = g.Reshape(zerosLike(g, x), flat);
-  const sum = g.ScatterElements(zeros, sources, g.Reshape(dy, flat), { reduction: "add" });
-  return reshapeLike(g, sum, x);
 }
 
 const concat: OneRule = (g, dy, node) => {
@@ -70,30 +53,30 @@ const pad: OneRule = (g, dy, node) => {
   return [scatterBack(g, dy, x, (at) => g.Pad(at, pads, null, axes, { mode })), null, null, null];
 };
 
-const slice: OneRule = (g, dy, { inputs: [x, ...where] }) => [
-  scatterBack(g, dy, x, (at) => g.Slice(at, ...where)),
-  ...where.map(() => null),
-];
-
-/** Slices of an axis of x stacked: those of one row add up. */
-const gather: OneRule = (g, dy, node) => {
-  const [x, indices] = node.inputs;
-  const axis = axisOf(node.int("axis", 0), rankOf(x, node));
-  if (axis !== 0) return [scatterBack(g, dy, x, (at) => g.Gather(at, indices, { axis })), null];
-  const rows = g.Unsqueeze(indices, g.ints([-1], "axes"));
-  return [g.ScatterND(zerosLike(g, x), rows, dy, { reduction: "add" }), null];
+/** Repeats lie beside each other: their sum. */
+const tile: OneRule = (g, dy, { inputs: [x, repeats] }) => {
+  const counts = constantValue(repeats)?.numbers();
+  const sizes = x.shape?.map((size) => (typeof size === "number" ? size : -1));
+  if (!counts || !sizes || sizes.filter((size) => size < 1).length > 1) {
+    return [scatterBack(g, dy, x, (at) => g.Tile(at, repeats)), null];
+  }
+  const split = sizes.flatMap((size, axis) => [counts[axis], size]);
+  const axes = sizes.map((_, axis) => 2 * axis);
+  const parts = g.Reshape(dy, g.ints(split, "shape"));
+  return [g.ReduceSum(parts, g.ints(axes, "axes"), { keepdims: 0 }), null];
 };
 
-const gatherElements: OneRule = (g, dy, node) => {
-  const [x, indices] = node.inputs;
-  const attributes = { axis: node.int("axis", 0), reduction: "add" };
-  return [g.ScatterElements(zerosLike(g, x), indices, dy, attributes), null];
+const cumSum: OneRule = (g, dy, node) => {
+  const attributes = { exclusive: node.int("exclusive", 0), reverse: 1 - node.int("reverse", 0) };
+  return [g.CumSum(dy, node.inputs[1], attributes), null];
 };
 
-const gatherND: OneRule = (g, dy, node) => {
-  const [x, indices] = node.inputs;
-  if (node.int("batch_dims", 0) !== 0) throw unsupported(node, "batch_dims");
-  return [g.ScatterND(zerosLike(g, x), indices, dy, { reduction: "add" }), null];
+const topK: OneRule = (g, dy, node) => {
+  const [x, count] = node.inputs;
+  const { axis, largest } = { axis: node.int("axis", -1), largest: node.int("largest", 1) };
+  const attributes = { axis, largest };
+  const [, at] = g.many("TopK", [x, count], { outputs: 2, attributes });
+  return [g.ScatterElements(zerosLike(g, x), at, dy, { axis }), null];
 };
 
 /** What was overwritten has no gradient; what was written gets dy from there. */
@@ -138,10 +121,7 @@ export const movements = {
   Split: split,
   Slice: slice,
   Pad: pad,
-  Tile: (g, dy, { inputs: [x, repeats] }) => [
-    scatterBack(g, dy, x, (at) => g.Tile(at, repeats)),
-    null,
-  ],
+  Tile: tile,
   Trilu: (g, dy, node) => [g.Trilu(dy, node.inputs[1], { upper: node.int("upper", 1) }), null],
   Gather: gather,
   GatherElements: gatherElements,
@@ -155,6 +135,22 @@ export const movements = {
     (g, dy, node, zeros) => g.ScatterND(dy, node.inputs[1], zeros),
     (g, dy, node) => g.GatherND(dy, node.inputs[1]),
   ),
+  CumSum: cumSum,
+  TopK: topK,
+  // Turning twice is turning back.
+  ReverseSequence: (g, dy, node) => {
+    const attributes = {
+      time_axis: node.int("time_axis", 0),
+      batch_axis: node.int("batch_axis", 1),
+    };
+    return [g.ReverseSequence(dy, node.inputs[1], attributes), null];
+  },
+  Compress: (g, dy, node) => {
+    const [x, chosen] = node.inputs;
+    const axis = node.int("axis");
+    const attributes = axis === undefined ? {} : { axis };
+    return [scatterBack(g, dy, x, (at) => g.Compress(at, chosen, attributes)), null];
+  },
   DepthToSpace: depthToSpace,
   SpaceToDepth: (g, dy, node) => [
     g.DepthToSpace(dy, { blocksize: node.int("blocksize", 1), mode: "DCR" }),

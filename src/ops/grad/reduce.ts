@@ -67,6 +67,12 @@ export const reductions = {
     const [x] = node.inputs;
     return [g.Mul(g.Mul(x, scalar(g, x, 2)), kept(g, dy, node)), null];
   },
+  ReduceL1: (g, dy, node) => [g.Mul(g.Sign(node.inputs[0]), kept(g, dy, node)), null],
+  // d ln sum x = e^-y dx
+  ReduceLogSum: (g, dy, node) => {
+    const part = g.Mul(dy, g.Exp(g.Neg(node.output)));
+    return [spread(g, kept(g, part, node), node.inputs[0]), null];
+  },
   // d |x| = x / |x| dx
   ReduceL2: (g, dy, node) => {
     const quotient = g.Div(kept(g, dy, node), kept(g, node.output, node));

@@ -1,0 +1,140 @@
+/** @file Gradients of operators that pick elements: dy goes to where each came from. */
+import type { Value } from "../../ir/graph.ts";
+import type { Builder } from "../builder.ts";
+import { constantValue } from "../constant.ts";
+import {
+  axisOf,
+  castTo,
+  type OneRule,
+  rankOf,
+  reshapeLike,
+  unsupported,
+  zerosLike,
+} from "./rule.ts";
+
+/**
+ * Whatever the operator does to x it does to 0, 1, 2 ...: that says where each element of dy came
+ * from. General and slow; rules prefer an operator of their own.
+ */
+export function scatterBack(
+  g: Builder,
+  dy: Value,
+  x: Value,
+  move: (positions: Value) => Value,
+): Value {
+  const flat = g.ints([-1], "flat");
+  const [zero, one] = [0, 1].map((n) => g.constant(n, { dtype: "int64" }));
+  const positions = g.Reshape(g.Range(zero, g.Size(x), one), g.Shape(x));
+  const sources = g.Reshape(move(positions), flat);
+  const zeros = g.Reshape(zerosLike(g, x), flat);
+  const sum = g.ScatterElements(zeros, sources, g.Reshape(dy, flat), { reduction: "add" });
+  return reshapeLike(g, sum, x);
+}
+
+const toInt64 = (g: Builder, indices: Value): Value =>
+  indices.dtype === "int64" ? indices : castTo(g, indices, "int64");
+
+/** Where a slice of one axis begins, and every how many elements it takes one. */
+interface Cut {
+  readonly axis: number;
+  readonly size: number;
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+/** Null where bounds or sizes are known at run time only. */
+function cutsOf(x: Value, [starts, ends, axes, steps]: readonly (Value | null)[]): Cut[] | null {
+  const rank = x.shape?.length ?? 0;
+  const list = (value: Value | null | undefined): number[] | null =>
+    value ? Array.from(constantValue(value)?.numbers() ?? []) : null;
+  const [from, to] = [list(starts), list(ends)];
+  if (!from || from.length === 0 || to?.length !== from.length) return null;
+  const at = list(axes) ?? from.map((_, i) => i);
+  const by = list(steps) ?? from.map(() => 1);
+  if (at.length !== from.length || by.length !== from.length) return null;
+  const cuts = at.map((given, i): Cut | null => {
+    const axis = axisOf(given, rank);
+    const size = x.shape?.[axis];
+    if (typeof size !== "number") return null;
+    const step = by[i];
+    const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+    const clamp = (bound: number): number =>
+      Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
+    const start = Math.max(0, clamp(from[i]));
+    const count = Math.max(0, Math.ceil((clamp(to[i]) - start) / step));
+    return { axis, size, start, step, count };
+  });
+  return cuts.includes(null) ? null : (cuts as Cut[]);
+}
+
+/** Zeros around what was cut out. */
+function padBack(g: Builder, dy: Value, cuts: readonly Cut[]): Value {
+  const axes = g.ints(
+    cuts.map(({ axis }) => axis),
+    "axes",
+  );
+  const begins = cuts.map(({ start, step, count }) =>
+    step > 0 ? start : start + step * (count - 1),
+  );
+  const ends = cuts.map(({ size, count }, i) => size - begins[i] - count);
+  const turned = cuts.filter(({ step }) => step < 0).map(({ axis }) => axis);
+  const all = (value: number): Value => g.ints(turned.map(() => value));
+  const forward =
+    turned.length > 0 ? g.Slice(dy, all(-1), all(-(2 ** 62)), g.ints(turned), all(-1)) : dy;
+  return g.Pad(forward, g.ints([...begins, ...ends], "pads"), null, axes);
+}
+
+/** A slice without gaps is padded back; one with gaps scatters. */
+export const slice: OneRule = (g, dy, { inputs: [x, ...where] }) => {
+  const rest = where.map(() => null);
+  const cuts = cutsOf(x, where);
+  if (cuts?.every(({ step, count }) => Math.abs(step) === 1 && count > 0)) {
+    return [padBack(g, dy, cuts), ...rest];
+  }
+  return [scatterBack(g, dy, x, (at) => g.Slice(at, ...where)), ...rest];
+};
+
+/** Slices of an axis of x stacked: those of one row add up. */
+export const gather: OneRule = (g, dy, node) => {
+  const [x, indices] = node.inputs;
+  const rank = rankOf(x, node);
+  const axis = axisOf(node.int("axis", 0), rank);
+  const size = x.shape?.[axis];
+  const one = indices.shape?.length === 0 ? constantValue(indices)?.numbers()[0] : undefined;
+  if (one !== undefined && typeof size === "number") {
+    const start = one < 0 ? one + size : one;
+    const slab = g.Unsqueeze(dy, g.ints([axis], "axes"));
+    return [padBack(g, slab, [{ axis, size, start, step: 1, count: 1 }]), null];
+  }
+  if (rank === 1) {
+    const flat = g.ints([-1], "flat");
+    const [at, what] = [indices, dy].map((value) => g.Reshape(value, flat));
+    return [g.ScatterElements(zerosLike(g, x), at, what, { reduction: "add" }), null];
+  }
+  const rows = g.Unsqueeze(toInt64(g, indices), g.ints([-1], "axes"));
+  if (axis === 0) return [g.ScatterND(zerosLike(g, x), rows, dy, { reduction: "add" }), null];
+  // The axes of the indices, and the axis they came from, first.
+  const depth = rankOf(indices, node);
+  const first = Array.from({ length: depth }, (_, i) => axis + i);
+  const others = Array.from({ length: rank - 1 + depth }, (_, i) => i).filter(
+    (i) => !first.includes(i),
+  );
+  const perm = [axis, ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis)];
+  const slabs = g.Transpose(dy, { perm: [...first, ...others] });
+  const zeros = zerosLike(g, g.Transpose(x, { perm }));
+  const sum = g.ScatterND(zeros, rows, slabs, { reduction: "add" });
+  return [g.Transpose(sum, { perm: perm.map((_, i) => perm.indexOf(i)) }), null];
+};
+
+export const gatherElements: OneRule = (g, dy, node) => {
+  const [x, indices] = node.inputs;
+  const attributes = { axis: node.int("axis", 0), reduction: "add" };
+  return [g.ScatterElements(zerosLike(g, x), indices, dy, attributes), null];
+};
+
+export const gatherND: OneRule = (g, dy, node) => {
+  const [x, indices] = node.inputs;
+  if (node.int("batch_dims", 0) !== 0) throw unsupported(node, "batch_dims");
+  return [g.ScatterND(zerosLike(g, x), indices, dy, { reduction: "add" }), null];
+};
