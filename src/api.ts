@@ -10,7 +10,7 @@ import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { compress } from "./recipe/compress.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
-import { type Loaded, loadModel, type ModelInput } from "./recipe/load.ts";
+import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
@@ -100,8 +100,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
   });
 
   return {
-    /** Opens a model: a path, a URL, or bytes. */
-    load: (input: ModelInput): Promise<Loaded> => loadModel(input, platform),
+    /** Opens a model: a path, a URL, bytes, or `net:lenet-5` for an untrained benchmark network. */
+    load: (input: ModelInput, options: LoadOptions = {}): Promise<Loaded> =>
+      loadModel(input, platform, options),
 
     /** Applies a recipe (or a preset) and measures what came out. */
     async compress(model: Loaded, options: CompressOptions = {}): Promise<Compression> {

@@ -99,6 +99,25 @@ export const errors = {
     where,
     remedy,
   }),
+  // train/
+  diverged: (step: number, why: string, layer: string, remedy: string) => ({
+    code: "diverged",
+    what: `${why}; the largest gradient is that of ${layer}`,
+    where: `training step ${step}`,
+    remedy,
+  }),
+  nothingToTrain: (where: string, why: string) => ({
+    code: "nothing-to-train",
+    what: why,
+    where,
+    remedy: "See tersor inspect for what the model is made of, and freeze less",
+  }),
+  badCheckpoint: (where: string, why: string) => ({
+    code: "bad-checkpoint",
+    what: why,
+    where,
+    remedy: "Delete the file, or run without --resume",
+  }),
   // runtime/
   noRuntime: (where: string, why: string) => ({
     code: "no-runtime",
@@ -204,6 +223,18 @@ export const errors = {
     remedy:
       "Number the classes from 0; regression targets go in npz: as an array of 2 or more axes",
   }),
+  // nets/
+  unknownNet: (
+    where: string,
+    name: string,
+    near: string | undefined,
+    known: readonly string[],
+  ) => ({
+    code: "unknown-net",
+    what: `there is no network "${name}"`,
+    where,
+    remedy: near ? `Did you mean "net:${near}"?` : `Networks: ${known.join(", ")}`,
+  }),
   // node/
   noSuchFile: (where: string) => ({
     code: "no-such-file",
@@ -276,6 +307,12 @@ export const errors = {
     what: `"${glob}" matches no layer`,
     where,
     remedy: near ? `Did you mean "${near}"?` : "See the layer names: tersor inspect",
+  }),
+  needsTraining: (where: string) => ({
+    code: "needs-training",
+    what: "trains, and there are no records to train on",
+    where,
+    remedy: "Give --calib with training data, e.g. --calib mnist:train",
   }),
   badOption: (where: string, why: string, remedy = "See: tersor methods") => ({
     code: "bad-option",

@@ -24,12 +24,15 @@ export type { Model } from "./ir/model.ts";
 export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
 export type { MethodId } from "./methods/index.ts";
 export type { Family, Need } from "./methods/method.ts";
+export { type NetName, nets } from "./nets/index.ts";
+export type { Net } from "./nets/net.ts";
+export { createRandom, type Random } from "./numeric/random.ts";
 export type { OptionInfo } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
 export type { Event } from "./recipe/environment.ts";
 export type { Inspection, Layer, ModelInfo, Totals } from "./recipe/inspect.ts";
-export type { Loaded, ModelInput } from "./recipe/load.ts";
+export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
 export {

@@ -23,7 +23,7 @@ export const benchCommand: Command<BenchFlags> = {
   ],
   examples: ["tersor bench model.onnx model.fast.onnx", "tersor bench model.onnx --runtime web"],
   async run(shell, paths, flags) {
-    const models = await Promise.all(paths.map((path) => load(path)));
+    const models = await Promise.all(paths.map((path) => load(path, shell.settings)));
     const settings = { ...shell.settings, ...dataSettings(flags) };
     const each = flags.budget === undefined ? {} : { secondsEach: flags.budget / models.length };
     const runs = await bench(models, { ...settings, ...each });

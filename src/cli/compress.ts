@@ -69,9 +69,10 @@ export const compressCommand: Command<CompressFlags> = {
     }
     const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
     if (recipe !== undefined) parseRecipe(recipe);
-    const model = await load(path);
+    const model = await load(path, shell.settings);
     const kind = recipe === undefined ? (flags.preset ?? defaultPreset) : "tersor";
-    const file = flags.output ?? join(dirname(path), `${basename(path, ".onnx")}.${kind}.onnx`);
+    const file =
+      flags.output ?? join(dirname(model.name), `${basename(model.name, ".onnx")}.${kind}.onnx`);
     const inputs = [path, ...(model.source.external ?? []).map((e) => join(dirname(path), e.path))];
     const saving = { inputs, force: shell.force };
     checkOutput(file, saving);

@@ -27,8 +27,9 @@ export const evalCommand: Command<EvalFlags> = {
     if (!flags.data) {
       throw fail(errors.badUsage("eval", "has no data to measure on", "Give --data"));
     }
-    const model = await load(path);
-    const against = flags.against === undefined ? undefined : await load(flags.against);
+    const model = await load(path, shell.settings);
+    const against =
+      flags.against === undefined ? undefined : await load(flags.against, shell.settings);
     const settings = { ...shell.settings, ...dataSettings(flags) };
     const result = await evaluate(model, { ...settings, against });
     if (!result.metric) {

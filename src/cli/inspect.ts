@@ -10,9 +10,13 @@ export const inspectCommand: Command<DataFlags> = {
   takes: "<model>",
   summary: "Layers, parameters, MACs, bytes and measured time: where size and time sit.",
   flags: evalFlags,
-  examples: ["tersor inspect model.onnx", "tersor inspect model.onnx --dims H=224,W=224 --json"],
+  examples: [
+    "tersor inspect model.onnx",
+    "tersor inspect model.onnx --dims H=224,W=224 --json",
+    "tersor inspect net:resnet-20",
+  ],
   async run(shell, [path], flags) {
-    const model = await load(path);
+    const model = await load(path, shell.settings);
     const found = await inspect(model, { ...shell.settings, ...dataSettings(flags) });
     shell.print(shell.json ? jsonText(inspectJson(found)) : layerTable(found, shell.table));
     return 0;

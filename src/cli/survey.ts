@@ -44,8 +44,9 @@ export const surveyCommand: Command<SurveyFlags> = {
   ],
   async run(shell, [path], flags) {
     const recipes = flags.recipes === undefined ? undefined : await readRecipes(flags.recipes);
-    const model = await load(path);
-    const folder = flags.output ?? join(dirname(path), `${basename(path, ".onnx")}.survey`);
+    const model = await load(path, shell.settings);
+    const folder =
+      flags.output ?? join(dirname(model.name), `${basename(model.name, ".onnx")}.survey`);
     const { seed = 1, threads = 1, runtime = "auto" } = shell.settings;
     const key: SurveyKey = {
       hash: model.hash,

@@ -2,7 +2,9 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
+import { makeNet } from "../nets/index.ts";
 import { readModel } from "../onnx/read.ts";
+import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
 import type { Source } from "../runtime/runtime.ts";
@@ -20,12 +22,28 @@ export interface Loaded {
   readonly hash: string;
 }
 
-/** A path, an http(s) or file URL, or the bytes of a model that has no external data. */
+/**
+ * A path, an http(s) or file URL, `net:` and the name of a benchmark network, untrained, or the bytes
+ * of a model that has no external data.
+ */
 export type ModelInput = string | URL | Uint8Array;
 
-/** Throws TersorError "no-such-file", "cannot-read" and whatever `readModel` raises. */
-export async function loadModel(input: ModelInput, platform: Platform): Promise<Loaded> {
+export interface LoadOptions {
+  /** Of a benchmark network's initial weights (default 1). */
+  readonly seed?: number | undefined;
+}
+
+/** Throws TersorError "no-such-file", "cannot-read", "unknown-net" and whatever `readModel` raises. */
+export async function loadModel(
+  input: ModelInput,
+  platform: Platform,
+  { seed = 1 }: LoadOptions = {},
+): Promise<Loaded> {
   if (input instanceof Uint8Array) return loadBytes(input, "model.onnx", null);
+  const [, net] = /^net:(.*)$/s.exec(String(input)) ?? [];
+  if (net !== undefined) {
+    return loadBytes(concat(writeModel(makeNet(net, seed))), `${net}.onnx`, null);
+  }
   const url = input instanceof URL ? input : /^(https?|file):\/\//i.test(input) && new URL(input);
   if (url && url.protocol !== "file:") {
     return loadBytes(await download(url), url.pathname.split("/").at(-1) || url.host, null);

@@ -1,0 +1,164 @@
+/** @file Layers with seeded initial weights: what a network's file is written in. */
+import type { Graph, Value } from "../ir/graph.ts";
+import { Tensor } from "../ir/tensor.ts";
+import type { Random } from "../numeric/random.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { inferNode } from "../ops/infer.ts";
+
+/**
+ * Weights are uniform with variance gain / fan-in, the number of inputs that an output sums over.
+ * he: keeps the power of a signal through ReLU (He et al. 2015, arXiv 1502.01852, eq. 10). xavier: its
+ * variance without one, as Caffe's filler of that name (after Glorot and Bengio 2010).
+ */
+const gains = { he: 2, xavier: 1 } as const;
+export type Filler = keyof typeof gains;
+
+/** The last layer's weights are drawn this much smaller: all classes begin equally likely. */
+export const last = { scale: 0.1 } as const;
+
+/** One number for all four sides, or [top, left, bottom, right]. */
+type Pad = number | readonly [number, number, number, number];
+
+interface ConvOptions {
+  readonly stride?: number;
+  /** Default: as many output positions as input positions (at stride 1). */
+  readonly pad?: Pad;
+  /** Default true; a normalization that follows has its own. */
+  readonly bias?: boolean;
+  readonly scale?: number;
+}
+
+interface PoolOptions {
+  /** Default: the kernel's size. */
+  readonly stride?: number;
+  readonly pad?: Pad;
+}
+
+/** Inputs and outputs are [N,C,H,W], of `dense` [N,D]; sizes of weights follow from them. */
+export interface Layers {
+  conv(x: Value, channels: number, kernel: number, options?: ConvOptions): Value;
+  /** Flattens first what is not flat. */
+  dense(x: Value, units: number, options?: { readonly scale?: number }): Value;
+  /** BatchNormalization, scale 1 and bias 0. */
+  norm(x: Value): Value;
+  relu(x: Value): Value;
+  /** relu(shortcut + branch) */
+  join(shortcut: Value, branch: Value): Value;
+  maxPool(x: Value, kernel: number, options?: PoolOptions): Value;
+  averagePool(x: Value, kernel: number, options?: PoolOptions): Value;
+  /** [N,C,H,W] -> [N,C] */
+  globalPool(x: Value): Value;
+  /** Every second position, and zeros for the channels that `x` has too few of. */
+  subsample(x: Value, channels: number): Value;
+}
+
+/** Nodes are named conv1, conv2, fc1 ... in the order of the calls. */
+export function createLayers(graph: Graph, random: Random, filler: Filler = "he"): Layers {
+  const gain = gains[filler];
+  const counts = new Map<string, number>();
+  /**
+   * E[x^2] as the initialization implies it for inputs of power 1, correlations left aside. Running
+   * variances start there, so that an untrained net computes much the same in both modes.
+   */
+  const power = new Map<Value, number>();
+  const powerOf = (x: Value): number => power.get(x) ?? 1;
+
+  /** Runs `add` with a builder for the next layer of that kind; `after` is its output's power. */
+  function layer(kind: string, after: number, add: (g: Builder, name: string) => Value): Value {
+    const count = (counts.get(kind) ?? 0) + 1;
+    counts.set(kind, count);
+    const name = `${kind}${count}`;
+    const y = add(build(graph, name, inferNode), name);
+    if (y.producer) y.producer.name = name;
+    power.set(y, after);
+    return y;
+  }
+
+  /** Drawn when first read: a net's structure costs nothing. Each weight has a stream of its own. */
+  function weight(g: Builder, name: string, shape: readonly number[], scale: number): Value {
+    const fanIn = sizeOf(shape.slice(1));
+    const bound = scale * Math.sqrt((3 * gain) / fanIn);
+    let bytes: Uint8Array | null = null;
+    const load = (): Uint8Array => {
+      if (bytes) return bytes;
+      const stream = random.fork(name);
+      const values = new Float32Array(sizeOf(shape));
+      for (let i = 0; i < values.length; i++) values[i] = bound * (2 * stream.float() - 1);
+      bytes = new Uint8Array(values.buffer);
+      return bytes;
+    };
+    return g.constant(new Tensor("float32", shape, load), { name: "weight" });
+  }
+
+  const full = (g: Builder, name: string, size: number, value: number): Value =>
+    g.constant(new Float32Array(size).fill(value), { name });
+
+  function pool(kernel: number, { stride = kernel, pad = 0 }: PoolOptions) {
+    return { kernel_shape: [kernel, kernel], strides: [stride, stride], pads: padsOf(pad) };
+  }
+
+  return {
+    conv(x, channels, kernel, options = {}) {
+      const { stride = 1, pad = (kernel - 1) / 2, bias = true, scale = 1 } = options;
+      return layer("conv", gain * scale ** 2 * powerOf(x), (g, name) => {
+        const W = weight(g, name, [channels, dimOf(x, 1), kernel, kernel], scale);
+        const b = bias ? full(g, "bias", channels, 0) : null;
+        return g.Conv(x, W, b, { strides: [stride, stride], pads: padsOf(pad) });
+      });
+    },
+    dense(x, units, { scale = 1 } = {}) {
+      const flat = x.shape?.length === 2 ? x : layer("flatten", powerOf(x), (g) => g.Flatten(x));
+      return layer("fc", gain * scale ** 2 * powerOf(x), (g, name) => {
+        const W = weight(g, name, [units, dimOf(flat, 1)], scale);
+        return g.Gemm(flat, W, full(g, "bias", units, 0), { transB: 1 });
+      });
+    },
+    norm(x) {
+      const channels = dimOf(x, 1);
+      return layer("norm", 1, (g) =>
+        g.BatchNormalization(
+          x,
+          full(g, "scale", channels, 1),
+          full(g, "bias", channels, 0),
+          full(g, "mean", channels, 0),
+          full(g, "variance", channels, powerOf(x)),
+        ),
+      );
+    },
+    relu: (x) => layer("relu", powerOf(x) / 2, (g) => g.Relu(x)),
+    join(shortcut, branch) {
+      // What comes by the shortcut is positive: little is cut off.
+      const power = powerOf(shortcut) + powerOf(branch);
+      const sum = layer("add", power, (g) => g.Add(shortcut, branch));
+      return layer("relu", power, (g) => g.Relu(sum));
+    },
+    maxPool: (x, kernel, options = {}) =>
+      // Of independent neighbours the largest has more, but these have much in common.
+      layer("pool", kernel * powerOf(x), (g) => g.MaxPool(x, pool(kernel, options))),
+    averagePool: (x, kernel, options = {}) =>
+      layer("pool", powerOf(x), (g) => g.AveragePool(x, pool(kernel, options))),
+    globalPool(x) {
+      const mean = layer("pool", powerOf(x), (g) => g.GlobalAveragePool(x));
+      return layer("flatten", powerOf(x), (g) => g.Flatten(mean));
+    },
+    subsample(x, channels) {
+      const more = channels - dimOf(x, 1);
+      return layer("shortcut", (powerOf(x) * dimOf(x, 1)) / channels, (g) => {
+        const [starts, ends, steps] = [
+          [0, 0],
+          [dimOf(x, 2), dimOf(x, 3)],
+          [2, 2],
+        ];
+        const kept = g.Slice(x, g.ints(starts), g.ints(ends), g.ints([2, 3]), g.ints(steps));
+        return g.Pad(kept, g.ints([0, 0, 0, 0, 0, more, 0, 0]));
+      });
+    },
+  };
+}
+
+const padsOf = (pad: Pad): readonly number[] =>
+  typeof pad === "number" ? [pad, pad, pad, pad] : pad;
+
+const dimOf = (x: Value, axis: number): number => x.shape?.[axis] as number;
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
