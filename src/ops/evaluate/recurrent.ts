@@ -6,7 +6,19 @@ import { type EvaluateRule, type EvaluateRules, list, optional } from "./element
 
 type Activation = (x: number) => number;
 
-/** alpha and beta as ONNX gives them per activation; those of the others are left at their defaults. */
+const takesAlpha = ["affine", "elu", "hardsigmoid", "leakyrelu", "scaledtanh", "thresholdedrelu"];
+const takesBeta = ["affine", "hardsigmoid", "scaledtanh"];
+
+/** The alphas or betas go, in order, to the activations that take one. */
+function dealt(
+  names: readonly string[],
+  takers: readonly string[],
+  values: readonly number[],
+): (number | undefined)[] {
+  const rest = [...values];
+  return names.map((name) => (takers.includes(name.toLowerCase()) ? rest.shift() : undefined));
+}
+
 function activation(
   name: string,
   alpha: number | undefined,
@@ -102,8 +114,8 @@ function recurrent({ cell, gates, activations: usual, hasCell }: Kind): Evaluate
     const hidden = r.shape[2];
     const names = node.attributes.activations;
     const given = names?.type === "strings" ? names.value : [];
-    const alphas = floats(node, "activation_alpha");
-    const betas = floats(node, "activation_beta");
+    const alphas = dealt(given, takesAlpha, floats(node, "activation_alpha"));
+    const betas = dealt(given, takesBeta, floats(node, "activation_beta"));
     const [X, W, R, B] = [x, w, r, optional(inputs, 3)].map((t) => t?.numbers() ?? null);
     const lengths = optional(inputs, 4);
     const steps = lengths ? list(lengths) : new Array<number>(batch).fill(time);

@@ -68,21 +68,19 @@ function cutsOf(x: Value, [starts, ends, axes, steps]: readonly (Value | null)[]
   return cuts.includes(null) ? null : (cuts as Cut[]);
 }
 
-/** Zeros around what was cut out. */
-function padBack(g: Builder, dy: Value, cuts: readonly Cut[]): Value {
-  const axes = g.ints(
-    cuts.map(({ axis }) => axis),
-    "axes",
-  );
-  const begins = cuts.map(({ start, step, count }) =>
-    step > 0 ? start : start + step * (count - 1),
-  );
-  const ends = cuts.map(({ size, count }, i) => size - begins[i] - count);
+/** Zeros around what was cut out. All axes are named: the engine's optimizer mixes up a few (1.30). */
+function padBack(g: Builder, dy: Value, cuts: readonly Cut[], rank: number): Value {
+  const pads = new Array<number>(2 * rank).fill(0);
+  for (const { axis, size, start, step, count } of cuts) {
+    const begin = step > 0 ? start : start + step * (count - 1);
+    pads[axis] = begin;
+    pads[rank + axis] = size - begin - count;
+  }
   const turned = cuts.filter(({ step }) => step < 0).map(({ axis }) => axis);
   const all = (value: number): Value => g.ints(turned.map(() => value));
   const forward =
     turned.length > 0 ? g.Slice(dy, all(-1), all(-(2 ** 62)), g.ints(turned), all(-1)) : dy;
-  return g.Pad(forward, g.ints([...begins, ...ends], "pads"), null, axes);
+  return g.Pad(forward, g.ints(pads, "pads"));
 }
 
 /** A slice without gaps is padded back; one with gaps scatters. */
@@ -90,7 +88,7 @@ export const slice: OneRule = (g, dy, { inputs: [x, ...where] }) => {
   const rest = where.map(() => null);
   const cuts = cutsOf(x, where);
   if (cuts?.every(({ step, count }) => Math.abs(step) === 1 && count > 0)) {
-    return [padBack(g, dy, cuts), ...rest];
+    return [padBack(g, dy, cuts, x.shape?.length ?? 0), ...rest];
   }
   return [scatterBack(g, dy, x, (at) => g.Slice(at, ...where)), ...rest];
 };
@@ -105,7 +103,7 @@ export const gather: OneRule = (g, dy, node) => {
   if (one !== undefined && typeof size === "number") {
     const start = one < 0 ? one + size : one;
     const slab = g.Unsqueeze(dy, g.ints([axis], "axes"));
-    return [padBack(g, slab, [{ axis, size, start, step: 1, count: 1 }]), null];
+    return [padBack(g, slab, [{ axis, size, start, step: 1, count: 1 }], rank), null];
   }
   if (rank === 1) {
     const flat = g.ints([-1], "flat");
