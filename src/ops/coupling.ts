@@ -1,0 +1,113 @@
+/** @file Coupling: which channels, heads and neurons of a model can only go together. */
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { constantValue } from "./constant.ts";
+import { createTies } from "./coupling/rule.ts";
+import { couplingRuleOf } from "./coupling/rules.ts";
+import { createSlots, type Slots } from "./coupling/slots.ts";
+import { type Group, groupsOf, type Member } from "./coupling/units.ts";
+import { weightsOf } from "./weights.ts";
+
+export { type Removal, removeUnits } from "./coupling/remove.ts";
+export type { Kept } from "./coupling/rule.ts";
+export { couplingRules } from "./coupling/rules.ts";
+export type { Pin } from "./coupling/slots.ts";
+export type { Group, Member, Unit } from "./coupling/units.ts";
+
+/** An axis that some operator adds up over: what is absent there counts as zero. */
+export interface Sink {
+  readonly node: Node;
+  /** The axis as each operand has it. */
+  readonly sides: readonly { readonly value: Value; readonly axis: number }[];
+}
+
+export interface Coupling {
+  /** Of the units that take something from a weight. */
+  readonly groups: readonly Group[];
+  readonly sinks: readonly Sink[];
+}
+
+/**
+ * Every index of every axis is a slot. Each operator's rule joins slots that go together and pins
+ * those that cannot go; a unit is what is joined. Removing a unit gives what the model computes
+ * with zeros at every place that adds the unit up (Fang et al. 2023, arXiv 2301.12900, per index
+ * instead of per layer). Needs shapes: infer first.
+ */
+export function couple(model: Model): Coupling {
+  const slots = createSlots();
+  for (const graph of model.graph.walk()) {
+    pinEnds(graph, graph === model.graph, slots);
+    for (const node of graph.sorted()) tieNode(node, slots);
+  }
+  for (const { first, size } of slots.axes) {
+    if (size === 1) slots.pin(first, { node: "", reason: "there is only one" });
+  }
+  const sinks = slots.sums.map(({ node, sides }) => ({
+    node,
+    sides: sides.flatMap(({ value, axis }) => (value ? [{ value, axis }] : [])),
+  }));
+  return { groups: groupsOf(slots, namer(model)), sinks };
+}
+
+function tieNode(node: Node, slots: Slots): void {
+  const rule = couplingRuleOf(node);
+  const ends = [...node.inputs, ...node.outputs].filter((value) => value !== null);
+  const isKnown = ends.every(({ shape }) => shape !== null);
+  const { ties, done } = createTies(node, slots, (index) => {
+    const value = node.inputs[index];
+    const known = value && constantValue(value);
+    return known ? Array.from(known.numbers()) : null;
+  });
+  if (rule && isKnown) rule.tie(node, ties);
+  done(
+    !rule
+      ? `no coupling rule for ${node.op}`
+      : isKnown
+        ? `${node.op} needs all of it`
+        : "the shapes around it are not known",
+  );
+}
+
+/** What comes from outside and what is returned keeps its size. */
+function pinEnds(graph: Graph, isMain: boolean, slots: Slots): void {
+  const ends = [
+    [graph.outputs, isMain ? "is an output of the model" : "is returned by a branch"],
+    [graph.inputs, isMain ? "is an input of the model" : "is an input of a loop's body"],
+  ] as const;
+  for (const [values, reason] of ends) {
+    for (const value of values) {
+      for (const axis of value.shape?.keys() ?? []) {
+        const side = slots.axis(value, axis);
+        for (let i = 0; i < (side?.size ?? 0); i++) {
+          slots.pin(Number(side?.first) + i, { node: value.producer?.name ?? value.name, reason });
+        }
+      }
+    }
+  }
+}
+
+/** Names a unit after the first layer that produces it, else after the first that reads it. */
+function namer(model: Model): (members: readonly Member[]) => string | null {
+  const [producers, readers] = [new Map<string, number>(), new Map<string, number>()];
+  const uses = weightsOf(model);
+  const ids = new Map<Value, number>();
+  const key = (value: Value, axis: number): string => {
+    if (!ids.has(value)) ids.set(value, ids.size);
+    return `${ids.get(value)}.${axis}`;
+  };
+  for (const [i, { value, role }] of uses.entries()) {
+    for (const [map, axis] of [
+      [producers, role.outputAxis],
+      [readers, role.inputAxis],
+    ] as const) {
+      if (!map.has(key(value, axis))) map.set(key(value, axis), i);
+    }
+  }
+  const first = (map: Map<string, number>, members: readonly Member[]): number =>
+    Math.min(...members.map(({ value, axis }) => map.get(key(value, axis)) ?? Infinity));
+  return (members) => {
+    const at = Math.min(first(producers, members), Infinity);
+    const from = at === Infinity ? first(readers, members) : at;
+    return from === Infinity ? null : uses[from].node.name;
+  };
+}

@@ -1,0 +1,135 @@
+/** @file What a coupling rule is, and the vocabulary it is written in. */
+import type { Node, Value } from "../../ir/graph.ts";
+import { tensor } from "../../ir/tensor.ts";
+import type { OpName } from "../schema.ts";
+import type { Axis, Slots } from "./slots.ts";
+
+/** An axis, or null where its size is not a number. */
+export type Side = Axis | null;
+
+/** Says how the axes around one node hang together. What a rule does not mention cannot shrink. */
+export interface Ties {
+  in(index: number, axis: number): Side;
+  out(index: number, axis: number): Side;
+  /** Number of axes of an input; -1 where the input is left out. */
+  rank(index: number): number;
+  /** The elements of an input, where they are constant numbers. */
+  ints(index: number): readonly number[] | null;
+  /** Index i of one is index i of the other. */
+  same(a: Side, b: Side): void;
+  /** The same, but a size of one fits every other (broadcasting). */
+  meet(a: Side, b: Side): void;
+  /** Index i of `part` is index at(i) of `whole`; negative: of nothing. */
+  part(part: Side, whole: Side, at: (i: number) => number): void;
+  /** Row-major. */
+  product(flat: Side, factors: readonly Axis[]): void;
+  fresh(size: number): Axis;
+  /** Summed over, as each operand has it: absent is zero. */
+  sum(...sides: readonly Side[]): void;
+  /** May go without anything else: a padding, a repetition. */
+  free(side: Side): void;
+  pin(side: Side, reason: string): void;
+}
+
+/** Sizes after a removal; `kept` lists what is left of an axis, in its old numbers. */
+export interface Kept {
+  indices(value: Value, axis: number): readonly number[];
+  count(value: Value, axis: number): number;
+  /** Whether the axis loses anything. */
+  shrinks(value: Value, axis: number): boolean;
+}
+
+export interface CouplingRule {
+  tie(node: Node, t: Ties): void;
+  /** Rewrites what spells a size out: attributes, constants. Asked only where something shrinks. */
+  resize?(node: Node, kept: Kept): void;
+}
+
+export type CouplingRules = { readonly [K in OpName]?: CouplingRule };
+
+export const mod = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/** Gives the node a constant of its own: others may read the old one. */
+export function setInts(node: Node, index: number, values: readonly number[]): void {
+  const name = node.inputs[index]?.name ?? `${node.name}_sizes`;
+  const constant = node.graph.addConstant(name, tensor("int64", [values.length], values));
+  node.setInput(index, constant);
+}
+
+/** The vocabulary for one node; `done` pins every axis that the rule has not mentioned. */
+export function createTies(
+  node: Node,
+  slots: Slots,
+  ints: (index: number) => readonly number[] | null,
+): { readonly ties: Ties; done(reason: string): void } {
+  const mentioned = new Set<Axis>();
+  const pin = (side: Side, reason: string): void => {
+    if (!side) return;
+    mentioned.add(side);
+    for (let i = 0; i < side.size; i++) slots.pin(side.first + i, { node: node.name, reason });
+  };
+  const side = (value: Value | null | undefined, axis: number): Side =>
+    value ? slots.axis(value, mod(axis, value.shape?.length ?? 0)) : null;
+  const part: Ties["part"] = (a, b, at) => {
+    if (!a || !b) {
+      pin(a ?? b, "the size it meets is not known");
+      return;
+    }
+    mentioned.add(a).add(b);
+    for (let i = 0; i < a.size; i++) {
+      const j = at(i);
+      if (j >= 0 && j < b.size) slots.join(a.first + i, b.first + j);
+    }
+  };
+  const same: Ties["same"] = (a, b) => {
+    if (a && b && a.size !== b.size) {
+      for (const each of [a, b]) pin(each, "the sizes that meet differ");
+    } else part(a, b, (i) => i);
+  };
+  const free: Ties["free"] = (a) => {
+    if (a) mentioned.add(a);
+  };
+  const ties: Ties = {
+    in: (index, axis) => side(node.inputs[index], axis),
+    out: (index, axis) => side(node.outputs[index], axis),
+    rank: (index) => node.inputs[index]?.shape?.length ?? -1,
+    ints,
+    same,
+    meet(a, b) {
+      if (a?.size === 1 && b?.size !== 1) free(a);
+      else if (b?.size === 1 && a?.size !== 1) free(b);
+      else same(a, b);
+    },
+    part,
+    product(flat, factors) {
+      const wide = factors.filter(({ size }) => size > 1);
+      for (const each of factors) free(each);
+      if (!flat) for (const each of wide) pin(each, "the size it is part of is not known");
+      else if (wide.length === 0) free(flat);
+      else if (wide.length === 1) same(flat, wide[0]);
+      else {
+        free(flat);
+        slots.products.push({ flat, factors: wide });
+      }
+    },
+    fresh: slots.fresh,
+    sum(...sides) {
+      const present = sides.filter((each) => each !== null);
+      for (const each of present) free(each);
+      slots.sums.push({ node, sides: present });
+    },
+    free,
+    pin,
+  };
+  return {
+    ties,
+    done(reason) {
+      for (const value of [...node.inputs, ...node.outputs]) {
+        for (const axis of value?.shape?.keys() ?? []) {
+          const each = value && slots.axis(value, axis);
+          if (each && !mentioned.has(each)) pin(each, reason);
+        }
+      }
+    },
+  };
+}

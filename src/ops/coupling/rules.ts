@@ -1,0 +1,21 @@
+/** @file The coupling table, keyed by operator. */
+import type { Node } from "../../ir/graph.ts";
+import { couplingElementwise } from "./elementwise.ts";
+import { couplingLayers } from "./layers.ts";
+import { couplingMovement } from "./movement.ts";
+import { couplingReshape } from "./reshape.ts";
+import type { CouplingRule, CouplingRules } from "./rule.ts";
+
+export const couplingRules: CouplingRules = {
+  ...couplingElementwise,
+  ...couplingMovement,
+  ...couplingReshape,
+  ...couplingLayers,
+};
+
+const table: Readonly<Record<string, CouplingRule | undefined>> = couplingRules;
+
+/** Null where the operator has no rule: nothing around it may shrink. */
+export function couplingRuleOf({ op, domain }: Node): CouplingRule | null {
+  return domain === "" && Object.hasOwn(table, op) ? (table[op] ?? null) : null;
+}
