@@ -106,12 +106,6 @@ export const errors = {
     where: `training step ${step}`,
     remedy,
   }),
-  nothingToTrain: (where: string, why: string) => ({
-    code: "nothing-to-train",
-    what: why,
-    where,
-    remedy: "See tersor inspect for what the model is made of, and freeze less",
-  }),
   badCheckpoint: (where: string, why: string) => ({
     code: "bad-checkpoint",
     what: why,

@@ -3,6 +3,16 @@ import { z } from "zod";
 import { errors, fail } from "./errors.ts";
 import { nearest } from "./util/nearest.ts";
 
+/** Which layers: options of whatever works on layers; spread them into its schema. */
+export const layerOptions = {
+  only: z.array(z.string()).default([]).meta({
+    description: "Only these layers: globs over node names and operator types, split by |.",
+  }),
+  except: z.array(z.string()).default([]).meta({
+    description: "Not these layers: globs over node names and operator types, split by |.",
+  }),
+};
+
 /** What help, forms and searches need to know of one option. */
 export interface OptionInfo {
   readonly name: string;

@@ -11,6 +11,12 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
+/** A runtime in a thread of its own; `stop` ends the thread, its sessions included. */
+export interface EngineWorker {
+  readonly runtime: Pick<Runtime, "open">;
+  stop(): Promise<void>;
+}
+
 export interface Platform {
   /** "node 20.20.2 linux x64", for reports. */
   readonly name: string;
@@ -38,4 +44,6 @@ export interface Platform {
   module(path: string): Promise<unknown>;
   /** ONNX Runtime by name; "auto" is node when installed, else web with a warning. */
   runtime(name: "auto" | "node" | "web"): Promise<{ runtime: Runtime; warning: string | null }>;
+  /** An engine in a thread of its own, for work side by side; null where there are no such threads. */
+  startWorker: ((runtime: Runtime) => EngineWorker | null) | null;
 }

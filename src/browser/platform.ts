@@ -35,6 +35,7 @@ export function createBrowserPlatform(
     cpuMs: () => null,
     module: async (path) => (await import(/* @vite-ignore */ path)).default,
     runtime: async () => ({ runtime: await openWebRuntime(), warning: null }),
+    startWorker: null,
   };
 }
 

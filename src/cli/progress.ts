@@ -67,7 +67,8 @@ function describe(outer: Progress, inner: Progress, seconds: number, withBar: bo
   const full = Math.round(share * barWidth);
   const bar = withBar ? `${"█".repeat(full)}${"░".repeat(barWidth - full)} ` : "";
   const left = share > 0.05 ? `, ${duration((seconds * (1 - share)) / share)} left` : "";
+  const detail = inner.detail ? `: ${inner.detail}` : "";
   const where =
     outer === inner ? "" : `${printable(outer.what)} ${outer.done + 1}/${outer.total}  `;
-  return `${where}${bar}${Math.floor(share * 100)} %  ${printable(inner.what)}${left}`;
+  return `${where}${bar}${Math.floor(share * 100)} %  ${printable(inner.what)}${detail}${left}`;
 }

@@ -9,6 +9,7 @@ import { quantizeInt8 } from "./quantize-int8.ts";
 import { quantizeWeights } from "./quantize-weights.ts";
 import { shareWeights } from "./share-weights.ts";
 import { storeFloat16 } from "./store-float16.ts";
+import { train } from "./train.ts";
 
 export const methods = {
   "quantize-int8": quantizeInt8,
@@ -19,6 +20,7 @@ export const methods = {
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,
   "factor-svd": factorSvd,
+  train,
 } as const;
 
 export type MethodId = keyof typeof methods;

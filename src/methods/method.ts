@@ -5,6 +5,9 @@ import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import type { Builder } from "../ops/builder.ts";
+import type { trainOptions } from "../train/options.ts";
+import type { CurvePoint, TrainState } from "../train/state.ts";
+import type { PortSpec, Step, Student } from "../train/step.ts";
 
 /** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); "control" for yardsticks. */
 export type Family =
@@ -34,6 +37,49 @@ export interface Context {
    * what each tap asks for, batch by batch (nothing is kept). Null without calibration data.
    */
   readonly observe: Observe | null;
+  /** Trains the model's floats in place on the training records (DESIGN 1: theta moves by gradient). */
+  readonly train: Train;
+}
+
+/**
+ * Options left out take the defaults of the step \`train\`. Rejects with TersorError "needs-training"
+ * without training records, "no-gradient", "diverged", "aborted".
+ */
+export type Train = (
+  model: Model,
+  options: z.input<typeof trainOptions>,
+  hooks?: TrainHooks,
+) => Promise<Trained>;
+
+/** What a method adds to a run of training. */
+export interface TrainHooks {
+  /** Added to the loss; \`student.of\` finds the model's values in the copy that learns. */
+  readonly penalty?: (
+    g: Builder,
+    student: Student,
+    feeds: Readonly<Record<string, Value>>,
+  ) => Value;
+  /** Constants that learn although they are no weight: gates, latent values. */
+  readonly extra?: readonly Value[];
+  /** Graph inputs of the model that are no data, made anew for every step: schedules, noise. */
+  readonly feeds?: Readonly<Record<string, StepFeed>>;
+  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
+  readonly afterUpdate?: (state: TrainState, step: Step) => void;
+}
+
+export interface StepFeed {
+  readonly spec: PortSpec;
+  at(step: number, random: Random): Tensor;
+}
+
+export interface Trained {
+  readonly curve: readonly CurvePoint[];
+  /** The best score on held-out records, higher is better; null where there were none. */
+  readonly score: number | null;
+  readonly steps: number;
+  /** How many numbers learned. */
+  readonly parameters: number;
+  readonly seconds: number;
 }
 
 /** An inner value to look at: itself, or what `of` makes of it inside the engine (a mean, a part). */

@@ -1,5 +1,4 @@
 /** @file Sites: the weights of a model that a method may work on, chosen by globs and size. */
-import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -12,15 +11,7 @@ import type { Form, Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import type { Context } from "./method.ts";
 
-/** Options every weight method has; spread them into its schema. */
-export const siteOptions = {
-  only: z.array(z.string()).default([]).meta({
-    description: "Only these layers: globs over node names and operator types, split by |.",
-  }),
-  except: z.array(z.string()).default([]).meta({
-    description: "Not these layers: globs over node names and operator types, split by |.",
-  }),
-};
+export { layerOptions as siteOptions } from "../options.ts";
 
 interface Selection {
   readonly only: readonly string[];

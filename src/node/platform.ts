@@ -15,6 +15,7 @@ import { type ErrorInfo, errors, fail, TersorError } from "../errors.ts";
 import type { ByteSource } from "../ir/tensor.ts";
 import type { Platform } from "../platform.ts";
 import { decodeImage } from "./decode-image.ts";
+import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
 import { profileFiles } from "./profile.ts";
 
@@ -48,6 +49,7 @@ export const nodePlatform: Platform = {
       return { runtime: await web(), warning };
     }
   },
+  startWorker: ({ name }) => (name === "node" ? startEngineWorker() : null),
 };
 
 /** Quality 11 takes 2.5 s a megabyte of weights: beyond a minute's work the size is not measured. */

@@ -10,9 +10,11 @@ import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
+import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, type Step } from "./steps.ts";
+import { trainModel } from "./train.ts";
 
 /** A recipe's product. */
 export interface Outcome {
@@ -54,9 +56,12 @@ export async function applyRecipe(
     if (method.needs.includes("calibration") && !env.calibration) {
       throw fail(errors.needsData(step.method));
     }
+    if (method.needs.includes("training") && !env.training) {
+      throw fail(errors.needsTraining(step.method));
+    }
     const candidate = cloneModel(model);
     inferModel(candidate);
-    const context = createContext(step, i, env, skipped, warnings, () => {
+    const context = createContext(step, i, start, env, skipped, warnings, () => {
       usedData = true;
     });
     await method.apply(candidate, step.options, context);
@@ -82,6 +87,7 @@ export async function applyRecipe(
 function createContext(
   step: Step,
   index: number,
+  original: Model,
   env: Environment,
   skipped: Skip[],
   warnings: string[],
@@ -98,6 +104,10 @@ function createContext(
       await checkpoint(env, step.method);
     },
     observe: createObserve(env, onUse),
+    train(model, options, hooks = {}) {
+      const label = `${index + 1} ${step.method}`;
+      return trainModel(model, trainOptions.parse(options), hooks, env, { label, original });
+    },
   };
 }
 

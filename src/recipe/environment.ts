@@ -1,6 +1,7 @@
 /** @file Environment: everything around a trial that is not the model or the recipe. */
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
 import type { Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
 
@@ -11,10 +12,20 @@ export type Event =
       readonly what: string;
       readonly done: number;
       readonly total: number;
+      /** How it goes: "loss 0.12, 3200 records/s". */
+      readonly detail?: string;
     }
   | { readonly type: "note"; readonly text: string }
   /** Something the user should know that stops nothing. */
   | { readonly type: "warning"; readonly text: string };
+
+export interface Checkpoints {
+  /** What was saved under the name, when the run is to go on from there; else null. */
+  load(name: string): Promise<Uint8Array | null>;
+  save(name: string, bytes: Uint8Array): Promise<void>;
+  /** The file, for messages. */
+  where(name: string): string;
+}
 
 export interface Environment {
   readonly platform: Platform;
@@ -27,6 +38,14 @@ export interface Environment {
   readonly data: Dataset | null;
   /** Records methods may look at; never among those of `data`. */
   readonly calibration: Dataset | null;
+  /** Records that may be trained on; never among those of `data`. */
+  readonly training: Dataset | null;
+  /** What a loss with a teacher learns from; null: the recipe's own start. */
+  readonly teacher: Model | null;
+  /** Cores that training may use. */
+  readonly trainThreads: number;
+  /** Where long work is saved, to go on after an end that nobody wanted; null: nowhere. */
+  readonly checkpoints: Checkpoints | null;
   /** Feeds every version of the model is timed and compared on. */
   readonly feeds: Feeds;
   /** Time spent on timing one version beside the original (default 2000). */

@@ -4,10 +4,11 @@ import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
 import type { Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
 import { nearest } from "../util/nearest.ts";
-import type { Environment, Event } from "./environment.ts";
+import type { Checkpoints, Environment, Event } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { type Dims, sampleFeeds } from "./sample.ts";
 
@@ -28,6 +29,11 @@ export interface Settings {
   readonly runtime?: "auto" | "node" | "web" | undefined;
   /** Engine threads (default 1). */
   readonly threads?: number | undefined;
+  /** Something will be trained: set records aside for that. */
+  readonly trains?: boolean | undefined;
+  /** A model to learn from. */
+  readonly teacher?: Model | null | undefined;
+  readonly checkpoints?: Checkpoints | null | undefined;
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
   readonly dims?: Dims | undefined;
@@ -61,15 +67,19 @@ export async function prepare(
     };
     const all = settings.data ? await open(settings.data) : null;
     const given = settings.calib ? await open(settings.calib) : null;
-    const { data, calibration } =
+    const { data, training, calibration } =
       given || settings.keepAll
-        ? { data: all, calibration: given && part(given, seed) }
-        : divided(all, seed, onEvent);
+        ? { data: all, training: given, calibration: given && part(given, seed) }
+        : settings.trains
+          ? halved(all, seed)
+          : { ...divided(all, seed, onEvent), training: null };
     const feeds = await sampleFeeds(session, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
     const timingMs = (settings.timingSeconds ?? 2) * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
-    return { ...around, data, calibration, feeds };
+    const { teacher = null, checkpoints = null } = settings;
+    const trainThreads = settings.threads ?? platform.cores;
+    return { ...around, data, calibration, training, teacher, trainThreads, checkpoints, feeds };
   } finally {
     await session.close();
   }
@@ -90,6 +100,13 @@ function checkDims(ports: readonly Port[], dims: Dims): void {
       : `Open axes: ${[...new Set(open)].join(", ") || "none"}`;
     throw fail(errors.badOption("--dims", `the model has no open axis "${name}"`, remedy));
   }
+}
+
+/** Most of the records train, the metric is taken on the others. */
+function halved(data: Dataset | null, seed: number) {
+  if (!data || data.length < 5) return { data, training: null, calibration: null };
+  const { calibration: rest, rest: training } = splitDataset(data, { fraction: share, seed });
+  return { data: rest, training, calibration: part(training, seed) };
 }
 
 /** At most as many records as calibration needs. */

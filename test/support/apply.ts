@@ -11,9 +11,11 @@ import { inferModel } from "../../src/ops/infer.ts";
 import { parseOptions } from "../../src/options.ts";
 import { checkpoint, type Environment } from "../../src/recipe/environment.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
+import { trainModel } from "../../src/recipe/train.ts";
 import { rewrite } from "../../src/rewrite/index.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
 import type { Feeds, Runtime } from "../../src/runtime/runtime.ts";
+import { trainOptions } from "../../src/train/options.ts";
 import { tensorDataset } from "./dataset.ts";
 import type { Net } from "./nets.ts";
 
@@ -29,6 +31,10 @@ export function environmentOf(net: Net, changes: Partial<Environment> = {}): Env
     signal: null,
     data: null,
     calibration: tensorDataset(net.feeds(24, 5)),
+    training: tensorDataset(net.feeds(24, 6)),
+    teacher: null,
+    trainThreads: 1,
+    checkpoints: null,
     feeds: net.feeds(4),
     onEvent() {},
     ...changes,
@@ -69,6 +75,8 @@ export async function apply(
       await checkpoint(env, id);
     },
     observe: createObserve(env, () => {}),
+    train: (trained, options, hooks = {}) =>
+      trainModel(trained, trainOptions.parse(options), hooks, env, { label: id, original: start }),
   });
   rewrite(model, { rules: ["drop-dead"] });
   return { model, bytes: concat(writeModel(model)), skipped, warnings, drew };

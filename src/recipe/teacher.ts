@@ -1,0 +1,52 @@
+/** @file Teacher: a model whose outputs are learned from, run beside the student and remembered. */
+import type { Value } from "../ir/graph.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import { concat, writeModel } from "../onnx/write.ts";
+import type { Feeds, Session } from "../runtime/runtime.ts";
+import { scoresOf } from "../train/objective.ts";
+
+/** Outputs are kept up to this many bytes: with the same inputs each epoch they are the same. */
+const memory = 2 ** 28;
+
+export interface Teacher {
+  /** Its scores for these records; `lane` says whose engine computes them. */
+  teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor>;
+}
+
+/** The file of a teacher that gives the scores before its softmax, of output `index`. */
+export function teacherBytes(model: Model, index: number): Uint8Array {
+  const clone = cloneModel(model);
+  const scores: Value = scoresOf(clone.graph.outputs[index]);
+  clone.graph.setOutputs([scores]);
+  return concat(writeModel(clone));
+}
+
+/** `remembers`: the inputs of a record never change. */
+export function createTeacher(sessions: readonly Session[], remembers: boolean): Teacher {
+  const known = new Map<number, Float32Array>();
+  let room = memory;
+  return {
+    async teach(indices, inputs, lane) {
+      const rows = indices.map((index) => known.get(index));
+      const [row] = rows;
+      if (row && rows.every((other) => other !== undefined)) {
+        const all = new Float32Array(row.length * rows.length);
+        for (const [i, other] of rows.entries()) all.set(other as Float32Array, i * row.length);
+        return tensor("float32", [rows.length, row.length], all);
+      }
+      const session = sessions[lane % sessions.length];
+      const [scores] = Object.values(await session.run(inputs));
+      const values = scores.floats();
+      const size = values.length / indices.length;
+      if (remembers && room > 0) {
+        for (const [i, index] of indices.entries()) {
+          if (known.has(index)) continue;
+          known.set(index, values.slice(i * size, (i + 1) * size));
+          room -= 4 * size;
+        }
+      }
+      return tensor("float32", [indices.length, size], values);
+    },
+  };
+}

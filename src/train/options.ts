@@ -1,0 +1,86 @@
+/** @file What a user may say about a run of training: the options of the step `train`. */
+import { z } from "zod";
+import { layerOptions } from "../options.ts";
+import { losses } from "./objective.ts";
+import { optimizers } from "./optimizers.ts";
+import { schedules } from "./schedules.ts";
+
+const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string];
+const globs = z.array(z.string()).default([]);
+const share = (standard: number) => z.number().min(0).max(1).default(standard);
+
+export const trainOptions = z.object({
+  epochs: z
+    .number()
+    .min(0)
+    .max(1e5)
+    .default(1)
+    .meta({
+      description: "Times through the training records.",
+      search: [1, 3, 10],
+    }),
+  steps: z
+    .int()
+    .min(0)
+    .default(0)
+    .meta({ description: "Batches, instead of epochs; 0: by epochs." }),
+  batch: z.int().min(1).max(65536).default(128).meta({ description: "Records per update." }),
+  micro: z.int().min(0).default(0).meta({
+    description:
+      "Records per run of the engine; less saves memory, gradients add up; 0: by itself.",
+  }),
+  loss: z.enum(losses).default("auto").meta({
+    description: "auto goes by the labels, and distils where there is a teacher or no label.",
+  }),
+  smoothing: share(0).meta({ description: "Label smoothing of the cross-entropy." }),
+  temperature: z
+    .number()
+    .positive()
+    .default(4)
+    .meta({
+      description: "Softmax temperature of distillation.",
+      search: [1, 4],
+    }),
+  alpha: share(0.9).meta({ description: "The teacher's share of the loss (kd)." }),
+  optimizer: z.enum(keysOf(optimizers)).default("adam").meta({ description: "Update rule." }),
+  rate: z
+    .number()
+    .positive()
+    .default(0.001)
+    .meta({
+      description: "Learning rate.",
+      search: [0.0003, 0.001, 0.003],
+    }),
+  schedule: z.enum(keysOf(schedules)).default("cosine").meta({
+    description: "How the learning rate goes on.",
+  }),
+  warmup: z.int().min(0).default(0).meta({ description: "Steps of linear warm-up." }),
+  drop: share(0.1).meta({ description: "Factor of each drop (schedule step)." }),
+  drops: z.int().min(0).default(2).meta({ description: "Drops, evenly spread (schedule step)." }),
+  momentum: share(0.9).meta({ description: "Momentum; beta1 of Adam." }),
+  beta2: share(0.999).meta({ description: "beta2 of Adam." }),
+  decay: z.number().min(0).default(0).meta({ description: "Weight decay; on weights only." }),
+  clip: z.number().min(0).default(0).meta({ description: "Longest gradient; 0: no limit." }),
+  ema: share(0).meta({ description: "Moving average of the parameters, e.g. 0.999; 0: none." }),
+  rates: globs.meta({
+    description: "Factors of the learning rate by layer: glob=factor, split by |.",
+  }),
+  augment: z.string().default("").meta({
+    description: "Changes of the images, split by +: flip+crop=4, shift=2+affine=10.",
+  }),
+  holdout: z.number().min(0).max(0.9).default(0.1).meta({
+    description: "Share of the training records (at most 5000) that only judge; 0: none.",
+  }),
+  patience: z.int().min(0).default(0).meta({
+    description: "Stop after so many looks at the held-out records without a better one; 0: never.",
+  }),
+  keep: z.enum(["best", "last"]).default("best").meta({
+    description: "Which parameters to keep, by the held-out records.",
+  }),
+  ...layerOptions,
+  batchnorm: z.enum(["batch", "frozen"]).default("batch").meta({
+    description: "Normalize by the batch and follow its statistics, or keep the stored ones.",
+  }),
+});
+
+export type TrainOptions = z.output<typeof trainOptions>;

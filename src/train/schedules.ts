@@ -1,0 +1,40 @@
+/** @file Learning-rate schedules: the factor of the base rate at each step. */
+
+export interface ScheduleOptions {
+  readonly warmup: number;
+  /** For "step": the factor at each drop, and how many drops divide the run evenly. */
+  readonly drop: number;
+  readonly drops: number;
+}
+
+/** Progress in [0, 1) -> factor. */
+type Shape = (progress: number, options: ScheduleOptions) => number;
+
+/** One cycle (Smith & Topin 2018, arXiv 1708.07120): up for 30 % of the run, then down by a cosine. */
+const rise = 0.3;
+
+export const schedules = {
+  constant: () => 1,
+  /** 0.5 (1 + cos(pi t)) (Loshchilov & Hutter 2017, arXiv 1608.03983). */
+  cosine: (t) => 0.5 * (1 + Math.cos(Math.PI * t)),
+  linear: (t) => 1 - t,
+  step: (t, { drop, drops }) => drop ** Math.floor(t * (drops + 1)),
+  "one-cycle": (t) =>
+    t < rise
+      ? 0.04 + (0.96 * (1 - Math.cos((Math.PI * t) / rise))) / 2
+      : 0.5 * (1 + Math.cos((Math.PI * (t - rise)) / (1 - rise))),
+} as const satisfies Record<string, Shape>;
+
+export type ScheduleId = keyof typeof schedules;
+
+/** The factor at `step` of `total`: linear from 0 over the warm-up steps, then the schedule. */
+export function rateFactor(
+  id: ScheduleId,
+  step: number,
+  total: number,
+  options: ScheduleOptions,
+): number {
+  const { warmup } = options;
+  if (step < warmup) return (step + 1) / (warmup + 1);
+  return schedules[id]((step - warmup) / Math.max(1, total - warmup), options);
+}

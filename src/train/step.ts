@@ -1,0 +1,180 @@
+/** @file Step: one graph that gives the loss and its gradient from a batch and a vector of parameters. */
+import type { DType } from "../ir/dtype.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { inferModel, inferNode } from "../ops/infer.ts";
+import { rewrite } from "../rewrite/index.ts";
+import { backward } from "./backward.ts";
+import { toTrainingMode } from "./batch-norm.ts";
+import { type Parameter, parametersOf } from "./parameters.ts";
+
+/** Names of what the step takes besides the model's own inputs, and of what it gives. */
+export const ports = {
+  parameters: "tersor_parameters",
+  label: "tersor_label",
+  teacher: "tersor_teacher",
+  loss: "tersor_loss",
+  gradient: "tersor_gradient",
+  statistics: "tersor_statistics",
+} as const;
+
+/** A tensor fed with every batch. */
+export interface PortSpec {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export interface StepSpec {
+  /** Shapes of one batch, by input name: the graph is made for these. */
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+  /** More inputs: the label, a teacher's output, numbers that change from step to step. */
+  readonly feeds: Readonly<Record<string, PortSpec>>;
+  readonly isTrained?: (node: Node) => boolean;
+  /** Constants that learn although they are no layer's weights. */
+  readonly extra?: readonly Value[];
+  /** Normalize by the batch where inference normalizes by running statistics (default true). */
+  readonly batchStatistics?: boolean;
+  /** The loss, from the student's values and the inputs named in `feeds`. */
+  loss(g: Builder, student: Student, feeds: Readonly<Record<string, Value>>): Value;
+}
+
+/** The copy of the model that learns. */
+export interface Student {
+  readonly outputs: readonly Value[];
+  /** The twin of one of the model's own values. */
+  of(value: Value): Value;
+}
+
+/** A normalization whose running statistics follow the batches; the values are the model's own. */
+export interface RunningStatistics {
+  readonly mean: Value;
+  readonly variance: Value;
+  readonly momentum: number;
+  /** Elements of one channel in a batch. */
+  readonly count: number;
+  readonly channels: number;
+}
+
+export interface Step {
+  /** Inputs: the model's, `ports.parameters` [P] float32, `feeds`. Outputs: loss, gradient [P], statistics. */
+  readonly model: Model;
+  readonly parameters: readonly Parameter[];
+  /** Their means and variances follow each other in `ports.statistics`, layer by layer. */
+  readonly statistics: readonly RunningStatistics[];
+}
+
+/**
+ * Leaves `model` as it is. Throws TersorError "no-gradient" where an operator between a parameter
+ * and the loss has no rule. Parameters that the loss does not depend on are left out.
+ */
+export function stepOf(model: Model, spec: StepSpec): Step {
+  const twins = new Map<Value, Value>();
+  const graph = cloneGraph(model.graph, twins);
+  const work: Model = { ...model, domains: new Map(model.domains), graph };
+  for (const input of graph.inputs) input.shape = spec.shapes[input.name] ?? input.shape;
+  const norms = spec.batchStatistics === false ? [] : toTrainingMode(work, spec.isTrained);
+  inferModel(work);
+  const of = (value: Value): Value => twins.get(value) ?? value;
+
+  const g = build(graph, "train", inferNode);
+  const student: Student = { outputs: [...graph.outputs], of };
+  const feeds: Record<string, Value> = {};
+  for (const [name, { dtype, shape }] of Object.entries(spec.feeds)) {
+    feeds[name] = graph.addInput(name, dtype, shape);
+  }
+  const loss = spec.loss(g, student, feeds);
+  const reached = reaching(loss);
+  const found = parametersOf(model, spec.isTrained, spec.extra).filter(({ value }) =>
+    reached.has(of(value)),
+  );
+  const parameters = relaid(found);
+  const empty = { model: work, parameters, statistics: [] };
+  if (parameters.length === 0) return empty;
+  const pieces = spread(g, parameters, of);
+  const gradients = backward(work, loss, pieces);
+  const flat = pieces.map((piece) =>
+    g.Reshape(gradients.get(piece) as Value, g.ints([-1], "shape")),
+  );
+  const gradient = join(g, flat);
+  const statistics = join(
+    g,
+    norms.flatMap(({ mean, variance }) => [mean, variance]),
+  );
+  const outputs = [named(g, loss, ports.loss), named(g, gradient as Value, ports.gradient)];
+  if (statistics) outputs.push(named(g, statistics, ports.statistics));
+  graph.setOutputs(outputs);
+  rewrite(work, { rules: ["drop-dead"] });
+  const origin = new Map([...twins].map(([own, twin]) => [twin, own]));
+  return {
+    model: work,
+    parameters,
+    statistics: norms.map(({ runningMean, runningVariance, momentum, count }) => ({
+      mean: origin.get(runningMean) as Value,
+      variance: origin.get(runningVariance) as Value,
+      momentum,
+      count: count ?? 1,
+      channels: runningMean.tensor?.size ?? 0,
+    })),
+  };
+}
+
+/** What the loss is computed from. */
+function reaching(loss: Value): Set<Value> {
+  const seen = new Set<Value>([loss]);
+  for (const value of seen) {
+    const node = value.producer;
+    if (!node) continue;
+    const bodies = node.subgraphs.flatMap((body) => [...body.walk()]);
+    const inner = bodies.flatMap((body) => [
+      ...body.outputs,
+      ...[...body.nodes].flatMap((n) => n.inputs),
+    ]);
+    for (const input of [...node.inputs, ...inner]) if (input) seen.add(input);
+  }
+  return seen;
+}
+
+function relaid(parameters: readonly Parameter[]): Parameter[] {
+  let offset = 0;
+  return parameters.map((parameter) => {
+    offset += parameter.size;
+    return { ...parameter, offset: offset - parameter.size };
+  });
+}
+
+/** Cuts the vector of parameters into pieces that take the constants' places. */
+function spread(
+  g: Builder,
+  parameters: readonly Parameter[],
+  of: (value: Value) => Value,
+): Value[] {
+  const sizes = parameters.map(({ size }) => size);
+  const total = sizes.reduce((a, b) => a + b, 0);
+  const input = g.graph.addInput(ports.parameters, "float32", [total]);
+  const cuts =
+    sizes.length === 1
+      ? [input]
+      : g.many("Split", [input, g.ints(sizes, "sizes")], {
+          outputs: sizes.length,
+          attributes: { axis: 0 },
+        });
+  return parameters.map(({ value }, i) => {
+    const shape = value.tensor?.shape ?? [];
+    const piece = g.Reshape(cuts[i], g.ints(shape, "shape"));
+    const twin = of(value);
+    g.graph.replace(twin, piece);
+    g.graph.removeConstant(twin);
+    return piece;
+  });
+}
+
+function join(g: Builder, parts: readonly Value[]): Value | null {
+  return parts.length > 1 ? g.Concat(...parts, { axis: 0 }) : (parts[0] ?? null);
+}
+
+function named(g: Builder, value: Value, name: string): Value {
+  const output = g.Identity(value);
+  output.name = name;
+  return output;
+}
