@@ -13,6 +13,7 @@ import { resizes } from "./grad/resize.ts";
 import type { GradRule, GradRules } from "./grad/rule.ts";
 import { scalings } from "./grad/scale.ts";
 
+export { defaultForms, type Forms } from "./grad/forms.ts";
 export type { Gradients, GradNode, GradRule, ManyRule, OneRule } from "./grad/rule.ts";
 
 export const gradRules = {

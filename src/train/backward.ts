@@ -4,8 +4,15 @@ import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
-import { type Gradients, type GradNode, gradRuleOf } from "../ops/grad.ts";
+import {
+  defaultForms,
+  type Forms,
+  type Gradients,
+  type GradNode,
+  gradRuleOf,
+} from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { blockConvolutions } from "./block.ts";
 import { branchGradients, type Differentiate } from "./branch.ts";
 import { unrollNodes } from "./unroll.ts";
 
@@ -19,18 +26,20 @@ const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unro
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
  * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
  * gradient, except what QuantizeLinear makes, which is passed straight through. Recurrent nodes on
- * the way are unrolled; If is differentiated branch by branch.
+ * the way are unrolled; If is differentiated branch by branch. `forms` may also ask for blocked
+ * convolutions, which only the processor they were tried on runs right.
  * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
  */
 export function backward(
   model: Model,
   loss: Value,
   wanted: readonly Value[],
+  { forms = defaultForms }: { readonly forms?: Forms } = {},
 ): ReadonlyMap<Value, Value> {
   inferModel(model);
   const { graph } = model;
   const before = { nodes: new Set(graph.nodes), constants: new Set(graph.constants) };
-  const found = differentiate(graph, new Map([[loss, [onesLike(graph, loss)]]]), wanted);
+  const found = differentiate(graph, new Map([[loss, [onesLike(graph, loss)]]]), wanted, forms);
   const result = new Map<Value, Value>();
   for (const [value, gradient] of found) {
     if (!gradient) {
@@ -40,10 +49,16 @@ export function backward(
     result.set(value, gradient);
   }
   sweep(graph, before, new Set(result.values()));
+  blockConvolutions(model, before.nodes, forms);
   return result;
 }
 
-const differentiate: Differentiate = (graph, parts, wanted) => {
+function differentiate(
+  graph: Graph,
+  parts: Map<Value, Value[]>,
+  wanted: readonly Value[],
+  forms: Forms,
+): ReadonlyMap<Value, Value | null> {
   const targets = [...parts.keys()];
   const passOf = () => {
     const order = graph.sorted();
@@ -66,25 +81,27 @@ const differentiate: Differentiate = (graph, parts, wanted) => {
   for (const node of order.toReversed()) {
     const dys = node.outputs.map(settle);
     if (dys.every((dy) => dy === null)) continue;
-    for (const [value, part] of partsOf(node, dys, live)) {
+    for (const [value, part] of partsOf(node, dys, live, forms)) {
       parts.set(value, [...(parts.get(value) ?? []), part]);
     }
   }
   return new Map(wanted.map((value) => [value, settle(value)]));
-};
+}
 
 /** What a node adds to the gradients of the values it reads. */
 function partsOf(
   node: Node,
   dys: Gradients,
   live: ReadonlySet<Value>,
+  forms: Forms,
 ): (readonly [Value, Value])[] {
   if (node.op === "If" && node.domain === "") {
     const captured = [...new Set(readsOf(node))].filter((value) => live.has(value));
-    const made = branchGradients(node, dys, captured, differentiate);
+    const inside: Differentiate = (...args) => differentiate(...args, forms);
+    const made = branchGradients(node, dys, captured, inside);
     return captured.map((value, i) => [value, made[i]]);
   }
-  const found = apply(node, dys);
+  const found = apply(node, dys, forms);
   return node.inputs.flatMap((input, i) => {
     if (!input || !live.has(input)) return [];
     const gradient = found[i];
@@ -136,7 +153,7 @@ function liveValues(
   return live;
 }
 
-function apply(node: Node, dys: Gradients): Gradients {
+function apply(node: Node, dys: Gradients, forms: Forms): Gradients {
   const rule = gradRuleOf(node);
   if (!rule) {
     const remedy = remedies[node.op] ?? freeze;
@@ -149,7 +166,7 @@ function apply(node: Node, dys: Gradients): Gradients {
     const why = `${node.op} has no gradient rule for its output "${node.outputs[other].name}"`;
     throw fail(errors.noGradient(node.name, why, freeze));
   }
-  return rule(g, dys[0] as Value, node as GradNode);
+  return rule(g, dys[0] as Value, node as GradNode, forms);
 }
 
 function onesLike(graph: Graph, loss: Value): Value {

@@ -4,14 +4,11 @@ import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
-import {
-  defaultWeightForm,
-  type Geometry,
-  type WeightForm,
-  weightForms,
-} from "../../src/ops/grad/conv-weight.ts";
+import type { Geometry } from "../../src/ops/grad/conv-geometry.ts";
+import { defaultWeightForm, type WeightForm, weightForms } from "../../src/ops/grad/conv-weight.ts";
 
 const plain: Geometry = {
+  batch: 2,
   filters: 4,
   depth: 3,
   kernel: [3, 2],

@@ -3,30 +3,10 @@
 import type { Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
 import type { Builder } from "../builder.ts";
+import { blockedWeight, fitsBlockedWeight } from "./conv-blocked.ts";
+import { endsOf, type Geometry, isDepthwise, padsOf } from "./conv-geometry.ts";
+import { fitsWeave, weave } from "./conv-weave.ts";
 import { product } from "./rule.ts";
-
-/** y [N, filters, ...output] is x [N, depth * group, ...sides] convolved with w. */
-export interface Geometry {
-  readonly filters: number;
-  /** Input channels of one group. */
-  readonly depth: number;
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  readonly group: number;
-  readonly sides: readonly number[];
-  readonly output: readonly number[];
-  /** Padding in front of each axis. */
-  readonly begins: readonly number[];
-}
-
-/** Padding behind the input as far as windows reach; negative where they end before the input. */
-export function endsOf({ kernel, strides, dilations, sides, output, begins }: Geometry): number[] {
-  return sides.map((dim, axis) => {
-    const reach = (output[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1;
-    return reach - dim - begins[axis];
-  });
-}
 
 /** Whether a form can do it, and the nodes: dW[m, c, t] = sum over n, p of dY[n, m, p] X[n, c, p, t]. */
 interface Form {
@@ -77,7 +57,18 @@ function taps(g: Builder, x: Value, geometry: Geometry): Value[] {
 const tap: Form = {
   fits: always,
   make(g, x, dy, geometry) {
-    const { filters, depth, group } = geometry;
+    const { filters, depth, group, kernel } = geometry;
+    if (product(kernel) === 1 && group === 1 && depth > filters) {
+      // The taller factor first: 15 instead of 26 ms (384 -> 64, 28x28, batch 32).
+      const [slice] = taps(g, x, geometry);
+      const turned = correlate(
+        g,
+        grouped(g, slice, 1, depth),
+        grouped(g, dy, 1, filters),
+        geometry,
+      );
+      return g.Reshape(g.Transpose(turned, { perm: [1, 0] }), weightShape(g, geometry));
+    }
     const rows = grouped(g, dy, group, filters);
     const last = g.ints([-1], "axes");
     const slices = taps(g, x, geometry).map((slice) => {
@@ -91,7 +82,7 @@ const tap: Form = {
 
 /** Depthwise: no product of matrices, each channel meets its own dY. */
 const multiply: Form = {
-  fits: ({ depth, group, filters }) => depth === 1 && group === filters,
+  fits: isDepthwise,
   make(g, x, dy, geometry) {
     const rank = geometry.kernel.length;
     const spatial = g.ints(
@@ -111,7 +102,7 @@ const multiply: Form = {
 const unfold: Form = {
   fits: always,
   make(g, x, dy, geometry) {
-    const { filters, depth, group, kernel, strides, dilations, begins } = geometry;
+    const { filters, depth, group, kernel, strides, dilations } = geometry;
     const [channels, size] = [depth * group, product(kernel)];
     const ones = new Float32Array(channels * size * size);
     for (let row = 0; row < channels * size; row++) ones[row * size + (row % size)] = 1;
@@ -121,7 +112,7 @@ const unfold: Form = {
       strides,
       dilations,
       group: channels,
-      pads: [...begins, ...endsOf(geometry).map((end) => Math.max(end, 0))],
+      pads: padsOf(geometry),
     });
     const columns = grouped(g, windows, group, channels * size);
     const sum = correlate(g, grouped(g, dy, group, filters), columns, geometry);
@@ -133,7 +124,7 @@ const unfold: Form = {
 const swap: Form = {
   fits: always,
   make(g, x, dy, geometry) {
-    const { filters, depth, group, kernel, strides, dilations, sides, begins } = geometry;
+    const { filters, depth, group, kernel, strides, dilations, sides } = geometry;
     const spatial = kernel.map((_, axis) => axis + 2);
     const split = g.Reshape(x, g.ints([0, group, depth, ...sides], "shape"));
     const perm = [2, 1, 0, ...spatial.map((axis) => axis + 1)];
@@ -142,7 +133,7 @@ const swap: Form = {
       strides: dilations,
       dilations: strides,
       group,
-      pads: [...begins, ...endsOf(geometry).map((end) => Math.max(end, 0))],
+      pads: padsOf(geometry),
     });
     // Sides that windows did not reach to the end give taps beyond the kernel.
     const [zeros, stops] = [kernel.map(() => 0), kernel];
@@ -154,33 +145,32 @@ const swap: Form = {
   },
 };
 
-export const weightForms = { tap, multiply, unfold, swap } as const satisfies Record<string, Form>;
+const woven: Form = { fits: fitsWeave, make: weave };
+const blocked = (block: number): Form => ({
+  fits: (geometry) => fitsBlockedWeight(geometry, block),
+  make: blockedWeight,
+});
+
+export const weightForms = {
+  tap,
+  multiply,
+  unfold,
+  swap,
+  weave: woven,
+  blocked16: blocked(16),
+  blocked8: blocked(8),
+} as const satisfies Record<string, Form>;
 export type WeightForm = keyof typeof weightForms;
 
 /** The fastest form as measured on ONNX Runtime 1.30, Zen 4, one thread (a wrong one costs 2-45x). */
-export function defaultWeightForm({
-  depth,
-  group,
-  filters,
-  kernel,
-  strides,
-}: Geometry): WeightForm {
+export function defaultWeightForm(geometry: Geometry): WeightForm {
+  const { depth, group, kernel, strides } = geometry;
   const isStrided = strides.some((stride) => stride > 1);
-  if (depth === 1 && group > 1) {
-    return group === filters && !isStrided ? "multiply" : "swap";
-  }
-  if (product(kernel) === 1) return "tap";
+  if (product(kernel) === 1 && group === 1) return "tap";
+  if (fitsWeave(geometry)) return "weave";
+  // The batch is open, or taps are apart.
+  if (isDepthwise(geometry)) return isStrided ? "swap" : "multiply";
   if (group > 1) return "unfold";
   if (Math.min(...kernel) >= 5 && depth <= 8) return "swap";
   return depth <= 4 || isStrided ? "unfold" : "tap";
-}
-
-export function weightGradient(
-  g: Builder,
-  x: Value,
-  dy: Value,
-  geometry: Geometry,
-  form: WeightForm = defaultWeightForm(geometry),
-): Value {
-  return weightForms[form].make(g, x, dy, geometry);
 }

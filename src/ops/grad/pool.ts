@@ -2,8 +2,8 @@
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { extentOf, padding, type Window, windowOf } from "../window.ts";
-import { transposeBack } from "./conv.ts";
-import type { Geometry } from "./conv-weight.ts";
+import type { Geometry } from "./conv-geometry.ts";
+import { transposeBack } from "./conv-input.ts";
 import {
   type GradNode,
   type GradRules,
@@ -113,6 +113,7 @@ const averagePool: OneRule = (g, dy, node) => {
     return divide(g, rest, counts, shape);
   }, dy);
   const geometry: Geometry = {
+    batch: null,
     filters: channels,
     depth: 1,
     kernel,

@@ -5,6 +5,7 @@ import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
 import type { Builder } from "../builder.ts";
 import type { OpName } from "../schema.ts";
+import type { Forms } from "./forms.ts";
 
 /** Inputs that an operator requires are there. */
 export type GradNode = { readonly inputs: readonly Value[] } & Node;
@@ -13,9 +14,9 @@ export type Gradients = readonly (Value | null)[];
 /**
  * From the gradient of the first output, one gradient per input; null: none. A gradient may still
  * have the broadcast shape: the driver sums it back. What nobody wanted is removed again, so a rule
- * need not ask.
+ * need not ask. Operators with several forms take the one that `forms` says.
  */
-export type OneRule = (g: Builder, dy: Value, node: GradNode) => Gradients;
+export type OneRule = (g: Builder, dy: Value, node: GradNode, forms: Forms) => Gradients;
 
 /** The same for operators with several differentiable outputs: null where the loss ignores one. */
 export interface ManyRule {

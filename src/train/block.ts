@@ -1,0 +1,33 @@
+/** @file Forward convolutions of a training graph in the engine's blocked layout, where it was measured to pay. */
+import type { Node } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { build } from "../ops/builder.ts";
+import { geometryOf } from "../ops/grad/conv.ts";
+import { blockedConv, blockedDomain } from "../ops/grad/conv-blocked.ts";
+import type { Forms, GradNode } from "../ops/grad.ts";
+import { inferNode } from "../ops/infer.ts";
+
+const blocks = { blocked16: 16, blocked8: 8 } as const;
+
+/** Replaces those of `nodes` that `forms` says; declares the layout's operators where any are used. */
+export function blockConvolutions(model: Model, nodes: Iterable<Node>, forms: Forms): void {
+  for (const node of nodes) {
+    if (node.op !== "Conv" || node.domain !== "" || node.graph !== model.graph) continue;
+    const [x, w, bias] = node.inputs;
+    if (![x, w, node.output].every((value) => isSized(value?.shape))) continue;
+    const geometry = geometryOf(node as GradNode);
+    const form = forms.output(geometry);
+    if (form === "plain" || !x || !w) continue;
+    const g = build(model.graph, node.name, inferNode);
+    const y = blockedConv(g, x, w, bias ?? null, geometry, blocks[form]);
+    model.graph.replace(node.output, y);
+    model.graph.remove(node);
+  }
+  const uses = [...model.graph.walk()].some((graph) =>
+    [...graph.nodes].some(({ domain }) => domain === blockedDomain),
+  );
+  if (uses) model.domains.set(blockedDomain, 1);
+}
+
+const isSized = (shape: readonly unknown[] | null | undefined): boolean =>
+  shape?.every((dim) => typeof dim === "number") ?? false;
