@@ -7,7 +7,8 @@ import { methodOf, methods } from "./methods/index.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
-import { compress } from "./recipe/compress.ts";
+import { type Compressed, compress } from "./recipe/compress.ts";
+import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
@@ -15,6 +16,8 @@ import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type SurveyOptions, survey } from "./recipe/survey.ts";
+import { holdOut } from "./recipe/train.ts";
+import { trains } from "./recipe/trial.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
 
@@ -28,6 +31,15 @@ export interface CompressOptions extends Settings {
   readonly layers?: boolean | undefined;
   /** Where the model will go, for the result's `file`. */
   readonly file?: string | undefined;
+}
+
+export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | "calib"> {
+  /** Records to train on; a seeded part of them only judges. */
+  readonly data: DataSource | string;
+  /** Other records to measure on; without them the part that judges. */
+  readonly test?: DataSource | string | null | undefined;
+  /** Epochs, rate, loss ...: what the step \`train\` takes. */
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A compressed model, measured beside the original. */
@@ -99,6 +111,35 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     date: new Date().toISOString(),
   });
 
+  const compressionOf = async (
+    command: string,
+    model: Loaded,
+    env: Environment,
+    options: Settings & { readonly layers?: boolean | undefined },
+    done: Compressed,
+  ): Promise<Compression> => {
+    const inspection = options.layers
+      ? await inspect(model, env)
+      : { model: infoOf(model, done.baseline), layers: [] };
+    const report = reportOf(command, inspection, options, {
+      baseline: done.baseline,
+      results: [done.result],
+      pareto: [],
+      seconds: done.seconds,
+    });
+    return {
+      result: done.result,
+      baseline: done.baseline,
+      report,
+      bytes: done.bytes,
+      async save(path) {
+        if (!saveFile) throw fail(errors.cannotWrite(path, "no files here", "Use `bytes`"));
+        await saveFile(path, done.bytes, [model.name]);
+      },
+      table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
+    };
+  };
+
   return {
     /** Opens a model: a path, a URL, bytes, or `net:lenet-5` for an untrained benchmark network. */
     load: (input: ModelInput, options: LoadOptions = {}): Promise<Loaded> =>
@@ -111,28 +152,30 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const steps = stepsOf(model, options, hasCalibration);
       const needy = steps.find(({ method }) => methodOf(method)?.needs.includes("calibration"));
       if (needy && !hasCalibration) throw fail(errors.needsData(needy.method));
-      const env = await prepare(model, platform, options);
+      const env = await prepare(model, platform, { ...options, trains: trains(steps) });
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
-      const inspection = options.layers
-        ? await inspect(model, env)
-        : { model: infoOf(model, done.baseline), layers: [] };
-      const report = reportOf("compress", inspection, options, {
-        baseline: done.baseline,
-        results: [done.result],
-        pareto: [],
-        seconds: done.seconds,
+      return compressionOf("compress", model, env, options, done);
+    },
+
+    /** Trains all floats of a model on data, perhaps with a teacher, and measures before and after. */
+    async train(model: Loaded, options: TrainInput): Promise<Compression> {
+      const { data, test, teacher, file, options: given = {} } = options;
+      const steps = parseRecipe([{ method: "train", ...given }]);
+      const { holdout } = steps[0].options as { readonly holdout: number };
+      const prepared = await prepare(model, platform, {
+        ...options,
+        data: test,
+        calib: data,
+        teacher,
+        trains: true,
       });
-      return {
-        result: done.result,
-        baseline: done.baseline,
-        report,
-        bytes: done.bytes,
-        async save(path) {
-          if (!saveFile) throw fail(errors.cannotWrite(path, "no files here", "Use `bytes`"));
-          await saveFile(path, done.bytes, [model.name]);
-        },
-        table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
-      };
+      const { training, seed } = prepared;
+      const judged = test || !training ? null : holdOut(training, holdout, seed).heldOut;
+      const env = { ...prepared, data: prepared.data ?? judged };
+      const plan = { steps, simplify: options.simplify ?? true, file: file ?? null };
+      const done = await compress(model, env, { ...plan, untrained: true });
+      const around = { ...options, data: test ?? data };
+      return compressionOf("train", model, env, around, done);
     },
 
     /** Tries many recipes and measures each. */

@@ -14,12 +14,14 @@ import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
 import type { Io } from "./shell.ts";
 import { surveyCommand } from "./survey.ts";
+import { trainCommand } from "./train.ts";
 
 const commands = [
   inspectCommand,
   compressCommand,
   surveyCommand,
   evalCommand,
+  trainCommand,
   benchCommand,
   methodsCommand,
   doctorCommand,

@@ -50,6 +50,9 @@ export async function applyRecipe(
   let bytes = concat(writeModel(model));
   const whole = bytes.byteLength;
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
+  const lastTraining = steps.findLastIndex(({ method }) =>
+    methodOf(method)?.needs.includes("training"),
+  );
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.method);
     const method = methodOf(step.method) as Method;
@@ -65,7 +68,7 @@ export async function applyRecipe(
       usedData = true;
     });
     await method.apply(candidate, step.options, context);
-    rewrite(candidate, { rules: ["drop-dead", "share-constants"] });
+    rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
     const limit = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
     let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);

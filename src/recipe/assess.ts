@@ -29,9 +29,13 @@ const KEEP_BYTES = 2 ** 29;
 
 /**
  * Throws TersorError "implausible-baseline" when the original scores no better than chance: then
- * the preprocessing is wrong, and every figure after it would be.
+ * the preprocessing is wrong, and every figure after it would be. An \`untrained\` one may.
  */
-export async function assessBaseline(loaded: Loaded, env: Environment): Promise<Baseline> {
+export async function assessBaseline(
+  loaded: Loaded,
+  env: Environment,
+  { untrained = false } = {},
+): Promise<Baseline> {
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
   const data = judged(session, env);
   // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
@@ -46,7 +50,10 @@ export async function assessBaseline(loaded: Loaded, env: Environment): Promise<
     onProgress: (done, total) => env.onEvent({ type: "progress", what: "original", done, total }),
   });
   const { metric } = evaluation;
-  const wrong = metric && env.data ? implausible(metric, evaluation.classes, env.data.name) : null;
+  const wrong =
+    metric && env.data && !untrained
+      ? implausible(metric, evaluation.classes, env.data.name)
+      : null;
   if (wrong) throw wrong;
   const bytes = await sizes;
   const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {

@@ -10,6 +10,8 @@ export interface CompressPlan {
   readonly steps: readonly Step[];
   /** Start from the losslessly simplified model (default true). */
   readonly simplify?: boolean;
+  /** The start need not be any good: training makes it so. */
+  readonly untrained?: boolean;
   /** Where the model will be written, for the result; null where it is not. */
   readonly file?: string | null;
 }
@@ -28,9 +30,9 @@ export async function compress(
   plan: CompressPlan,
 ): Promise<Compressed> {
   const began = env.platform.wallMs();
-  const baseline = await assessBaseline(loaded, env);
+  const baseline = await assessBaseline(loaded, env, { untrained: plan.untrained ?? false });
   try {
-    const start = plan.simplify === false ? loaded.model : simplify(loaded.model);
+    const start = plan.simplify === false ? loaded.model : simplify(loaded.model, plan.steps);
     const file = plan.file ?? null;
     const { outcome, result, beside } = await runTrial(baseline, start, plan.steps, file);
     const seconds = (env.platform.wallMs() - began) / 1000;

@@ -4,7 +4,6 @@ import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
-import type { Model } from "../ir/model.ts";
 import type { Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
 import { nearest } from "../util/nearest.ts";
@@ -32,7 +31,7 @@ export interface Settings {
   /** Something will be trained: set records aside for that. */
   readonly trains?: boolean | undefined;
   /** A model to learn from. */
-  readonly teacher?: Model | null | undefined;
+  readonly teacher?: Loaded | null | undefined;
   readonly checkpoints?: Checkpoints | null | undefined;
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
@@ -77,7 +76,8 @@ export async function prepare(
     if (!all && !given) tellSizes(session, feeds, onEvent);
     const timingMs = (settings.timingSeconds ?? 2) * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
-    const { teacher = null, checkpoints = null } = settings;
+    const { checkpoints = null } = settings;
+    const teacher = settings.teacher?.model ?? null;
     const trainThreads = settings.threads ?? platform.cores;
     return { ...around, data, calibration, training, teacher, trainThreads, checkpoints, feeds };
   } finally {

@@ -8,7 +8,7 @@ import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import { paretoOf } from "./pareto.ts";
 import { parseRecipe, type Step } from "./steps.ts";
-import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
+import { nameOf, runTrial, simplify, type Trial, trains } from "./trial.ts";
 
 /** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
 const combinations = [
@@ -98,7 +98,8 @@ export async function survey(
       else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
       } else {
-        const row = await attempt(baseline, start, steps, recipe, options);
+        const own = trains(steps) ? simplify(loaded.model, steps) : start;
+        const row = await attempt(baseline, own, steps, recipe, options);
         if (typeof row === "string") left.push({ recipe, reason: row });
         else {
           errors.push(await layerErrors(recipe, row.outcome.model));

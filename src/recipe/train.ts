@@ -106,7 +106,13 @@ export async function trainModel(
           const speed = (seen * 1000) / Math.max(1, now - shown);
           [shown, seen] = [now, 0];
           const detail = progressText(point.loss, score, speed);
-          env.onEvent({ type: "progress", what: label, done: point.step, total: steps, detail });
+          env.onEvent({
+            type: "progress",
+            what: label.replace(/^\d+ /, ""),
+            done: point.step,
+            total: steps,
+            detail,
+          });
           await checkpoint(env, label);
         },
         save: env.checkpoints ? (bytes) => env.checkpoints!.save(label, bytes) : null,

@@ -7,18 +7,27 @@ import type { Latency, Result } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { rewrite } from "../rewrite/index.ts";
+import { rewrite, rules } from "../rewrite/index.ts";
 import { applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
-/** The losslessly simplified original every recipe starts from. */
-export function simplify(model: Model): Model {
+/**
+ * The losslessly simplified original every recipe starts from. What will be trained keeps its
+ * BatchNormalization, which is folded after the last training step.
+ */
+export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
-  rewrite(clone);
+  const kept = new Set<string>(trains(steps) ? ["fold-batchnorm", "keep-blocked"] : []);
+  rewrite(clone, { rules: rules.map(({ id }) => id).filter((id) => !kept.has(id)) });
   shortenNames(clone.graph);
   return clone;
+}
+
+/** Whether some step needs records to train on. */
+export function trains(steps: readonly Step[]): boolean {
+  return steps.some(({ method }) => methodOf(method)?.needs.includes("training"));
 }
 
 export interface Trial {
