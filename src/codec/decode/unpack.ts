@@ -1,0 +1,90 @@
+/** @file What `unpack` takes: bytes at hand, or bytes that are still arriving. */
+import { decodeContainer, type Take } from "./container.ts";
+import { DecodeError } from "./error.ts";
+
+/** A whole file, or a source of its pieces. */
+export type Packed =
+  | Uint8Array
+  | ArrayBuffer
+  | Response
+  | Blob
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>;
+
+/**
+ * A .tersor file -> the bytes of its ONNX file, for `InferenceSession.create`. Tensors are decoded while
+ * the rest is still on its way. Throws DecodeError when the file is damaged, and what the source throws.
+ */
+export async function unpack(
+  packed: Packed | PromiseLike<Packed>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const source = await packed;
+  if (source instanceof Uint8Array) return decodeContainer(takeFrom(source));
+  if (source instanceof ArrayBuffer) return decodeContainer(takeFrom(new Uint8Array(source)));
+  const pieces = piecesOf(source)[Symbol.asyncIterator]();
+  try {
+    return await decodeContainer(takeNext(pieces));
+  } finally {
+    // Stops a download that nobody needs any more; harmless after its end.
+    await pieces.return?.();
+  }
+}
+
+function piecesOf(source: Exclude<Packed, Uint8Array | ArrayBuffer>): AsyncIterable<Uint8Array> {
+  if ("ok" in source && !source.ok) throw new DecodeError(`the server answers ${source.status}`);
+  if ("body" in source) return source.body ? read(source.body) : read(new Blob([]).stream());
+  if ("stream" in source) return read(source.stream());
+  return "getReader" in source ? read(source) : source;
+}
+
+/** Streams of browsers are not all async iterables. */
+async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function takeFrom(bytes: Uint8Array): Take {
+  let at = 0;
+  return async (length) => {
+    const taken = bytes.subarray(at, at + length);
+    at += taken.length;
+    return taken;
+  };
+}
+
+/** Allocates nothing for bytes that have not come. */
+function takeNext(pieces: AsyncIterator<Uint8Array>): Take {
+  let rest: Uint8Array = new Uint8Array(0);
+  return async (length) => {
+    const held = [rest];
+    let size = rest.length;
+    while (size < length) {
+      const { done, value } = await pieces.next();
+      if (done) break;
+      held.push(value);
+      size += value.length;
+    }
+    const all = joined(held.filter((piece) => piece.length > 0));
+    rest = all.subarray(length);
+    return all.subarray(0, length);
+  };
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  if (pieces.length === 1) return pieces[0];
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}

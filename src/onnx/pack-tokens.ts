@@ -1,0 +1,233 @@
+/** @file A model's tree -> tokens for codec/graph.ts: what no engine needs left out, names numbered. */
+import { fromBinary } from "@bufbuild/protobuf";
+import { TensorProtoSchema } from "onnx-buf";
+import { plausible } from "../codec/decode/container.ts";
+import { pushVarint, wires } from "../codec/decode/graph.ts";
+import { encodeTensor, type Plain } from "../codec/tensor.ts";
+import { type DType, dtypes } from "../ir/dtype.ts";
+import { type Name, resolveNames } from "./pack-names.ts";
+import { all, type Field, type Message, one, readFields, textOf } from "./proto-tree.ts";
+import { readTensor, type TensorContext } from "./tensor-proto.ts";
+import { concat } from "./write.ts";
+
+/** A tensor as the file keeps it. */
+export interface PackedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Bytes in the ONNX file. */
+  readonly bytes: number;
+  readonly body: Uint8Array;
+}
+
+export interface Tokens {
+  readonly tokens: number[];
+  /** In the order of their gaps. */
+  readonly tensors: readonly PackedTensor[];
+}
+
+/** People's words, annotations, and what shape inference finds out by itself. */
+const dropped: ReadonlySet<string> = new Set([
+  ...["ModelProto.producer_name", "ModelProto.producer_version", "ModelProto.training_info"],
+  ...["GraphProto.value_info", "GraphProto.quantization_annotation", "FunctionProto.value_info"],
+  ...["GraphProto", "FunctionProto", "NodeProto", "ValueInfoProto", "TensorProto"].map(
+    (type) => `${type}.metadata_props`,
+  ),
+]);
+
+/** What says most about the fields that follow comes first: protobuf leaves the order free. */
+const leading: readonly string[] = [
+  ...["ir_version", "opset_import"],
+  ...["op_type", "domain", "input", "output", "attribute"],
+  ...["name", "ref_attr_name", "type"],
+];
+
+/** Fields that are written without having been there, or out of their turn. */
+const graphName = { number: 2 };
+const anyName = new TextEncoder().encode("g");
+const tensorFields = {
+  dims: { number: 1 },
+  data_type: { number: 2 },
+  name: { number: 8 },
+  raw_data: { number: 9 },
+};
+
+/** Throws TersorError "bad-tensor", "external-outside", "missing-external". */
+export function modelTokens(model: Message, context: TensorContext, keepNames: boolean): Tokens {
+  const main = one(model, "graph")?.message as Message;
+  const symbols = resolveNames(main, keepNames);
+  const domains = domainsOf(model);
+  const tokens: number[] = [];
+  const tensors: PackedTensor[] = [];
+  /** In the order in which names came up, by which later mentions count back. */
+  const mentioned = new Map<Name, number>();
+  const written = new Set<Name>();
+  let raw = 0;
+  let coded = 0;
+
+  type Numbered = Pick<Field, "number">;
+  const key = ({ number }: Numbered, wire: number): void => pushVarint(tokens, number * 8 + wire);
+  const push = (bytes: Uint8Array): void => {
+    for (const byte of bytes) tokens.push(byte);
+  };
+  const writeText = (field: Numbered, bytes: Uint8Array, wire = 2): void => {
+    key(field, wire);
+    pushVarint(tokens, bytes.length);
+    push(bytes);
+  };
+  const writeNumber = (field: Numbered, value: number): void => {
+    key(field, 0);
+    pushVarint(tokens, value);
+  };
+  const end = (): void => pushVarint(tokens, 0);
+
+  function writeName(field: Numbered, symbol: Name): void {
+    const at = mentioned.get(symbol);
+    const back = at === undefined ? 0 : mentioned.size - at;
+    if (at === undefined) mentioned.set(symbol, mentioned.size);
+    if (at === undefined && symbol.isKept) {
+      writeText(field, new TextEncoder().encode(symbol.name), wires.newName);
+    } else {
+      key(field, wires.name);
+      pushVarint(tokens, back);
+    }
+  }
+
+  function writeFields(type: string, fields: readonly Field[]): void {
+    const rank = ({ name }: Field): number => leading.indexOf(name) + 1 || 99;
+    const kept = fields.filter(
+      ({ name }) => name !== "doc_string" && !dropped.has(`${type}.${name}`),
+    );
+    for (const field of kept.sort((a, b) => rank(a) - rank(b))) {
+      if (type === "NodeProto" && field.name === "name" && !keepNames) continue;
+      writeField(field);
+    }
+  }
+
+  function writeField(field: Field): void {
+    const { message, bytes, wire } = field;
+    const symbol = symbols.get(field) ?? null;
+    if (field.isTensor) writeTensor(field, symbol);
+    else if (symbol) writeName(field, symbol);
+    else if (message?.type === "GraphProto") writeGraph(field, message);
+    else if (message) {
+      if (message.type === "OperatorSetIdProto" && !domains.has(domainOf(message))) return;
+      key(field, wires.message);
+      writeFields(message.type, message.fields);
+      end();
+    } else if (wire === 2) writeText(field, bytes);
+    else {
+      key(field, wire);
+      push(bytes);
+    }
+  }
+
+  /** An initializer comes before the first node that reads it: then its name is a few names back. */
+  function writeGraph(field: Field, graph: Message): void {
+    key(field, wires.message);
+    const own = ["name", "initializer", "node", "output"];
+    const [named] = keepNames ? all(graph, "name") : [];
+    writeText(graphName, named?.bytes ?? anyName);
+    writeFields(
+      graph.type,
+      graph.fields.filter(({ name }) => !own.includes(name)),
+    );
+    for (const field of all(graph, "initializer")) if (!symbols.has(field)) writeField(field);
+    const writeInitializer = (symbol: Name): void => {
+      if (!symbol.initializer || symbol.graph !== graph || written.has(symbol)) return;
+      written.add(symbol);
+      writeTensor(symbol.initializer, symbol);
+    };
+    for (const node of all(graph, "node")) {
+      for (const symbol of mentionedIn(node)) writeInitializer(symbol);
+      writeField(node);
+    }
+    for (const field of all(graph, "initializer")) {
+      const symbol = symbols.get(field);
+      if (symbol && (symbol.isUsed || keepNames)) writeInitializer(symbol);
+    }
+    all(graph, "output").forEach(writeField);
+    end();
+  }
+
+  /** Bodies of the node included. */
+  function* mentionedIn(field: Field): Generator<Name> {
+    const symbol = symbols.get(field);
+    if (symbol) yield symbol;
+    for (const inner of field.message?.fields ?? []) yield* mentionedIn(inner);
+  }
+
+  function writeTensor(field: Field, symbol: Name | null): void {
+    const proto = fromBinary(TensorProtoSchema, field.bytes, { readUnknownFields: false });
+    const tensor = readTensor(proto, context);
+    const { dims, data_type, name, raw_data } = tensorFields;
+    key(field, wires.message);
+    if (symbol) writeName(name, symbol);
+    else if (field.name === "initializer" || keepNames) {
+      writeText(name, new TextEncoder().encode(proto.name));
+    }
+    if (tensor.strings) {
+      const fields = readFields(field.bytes, TensorProtoSchema);
+      writeFields(
+        "TensorProto",
+        fields.filter(({ name }) => name !== "name"),
+      );
+      end();
+      return;
+    }
+    for (const dim of tensor.shape) writeNumber(dims, dim);
+    writeNumber(data_type, dtypes[tensor.dtype].code);
+    const bytes = tensor.bytes();
+    const { dtype, shape } = tensor;
+    const body = bodyOf({ dtype, dims: shape, bytes });
+    if (bytes.length <= 64 && bytes.length <= body.length + 2) writeText(raw_data, bytes);
+    else {
+      key(raw_data, wires.tensor);
+      pushVarint(tokens, body.length);
+      tensors.push({ name: proto.name, dtype, shape, bytes: bytes.length, body });
+      raw += bytes.length;
+      coded += body.length;
+    }
+    end();
+  }
+
+  /** As it is where a decoder would not believe how small it became. */
+  function bodyOf(tensor: Plain): Uint8Array {
+    const body = encodeTensor(tensor);
+    const { bytes } = tensor;
+    if (raw + bytes.length <= plausible(coded + body.length)) return body;
+    return concat({ chunks: [new Uint8Array(1), bytes], byteLength: bytes.length + 1 });
+  }
+
+  pushVarint(tokens, firstName(new Set(symbols.values())));
+  writeFields(model.type, model.fields);
+  end();
+  return { tokens, tensors };
+}
+
+const domainOf = (message: Message): string => {
+  const domain = textOf(one(message, "domain"));
+  return domain === "ai.onnx" ? "" : domain;
+};
+
+/** Operator sets that nodes use; exporters import more. */
+function domainsOf(model: Message): Set<string> {
+  const domains = new Set([""]);
+  const visit = (message: Message): void => {
+    if (message.type === "NodeProto" || message.type === "FunctionProto") {
+      domains.add(domainOf(message));
+    }
+    for (const field of message.fields) if (field.message) visit(field.message);
+  };
+  visit(model);
+  return domains;
+}
+
+/** Generated names are numbers in base 36 from here on; none is that of a port. */
+function firstName(symbols: ReadonlySet<Name>): number {
+  const kept = [...symbols].filter(({ isKept }) => isKept).map(({ name }) => name);
+  const numbers = kept.filter((name) => /^[0-9a-z]{1,8}$/.test(name)).map((n) => parseInt(n, 36));
+  const count = symbols.size;
+  const isFree = (from: number): boolean => !numbers.some((n) => n >= from && n < from + count);
+  return [0, ...numbers.map((n) => n + 1)].find(isFree) as number;
+}
