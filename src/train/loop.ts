@@ -291,13 +291,14 @@ function follow(
 async function look(parts: LoopParts, { ema }: LoopOptions, state: TrainState): Promise<number> {
   const parameters = ema > 0 ? state.average : state.parameters;
   const score = (await parts.score?.(parameters, state.statistics)) ?? 0;
+  // Of equally good parameters the later have seen more; but no gain is no gain.
+  state.worse = state.bestScore !== null && score <= state.bestScore ? state.worse + 1 : 0;
   if (state.bestScore === null || score >= state.bestScore) {
     state.bestParameters = parameters.slice();
     state.bestStatistics = state.statistics.slice();
     state.bestScore = score;
     state.bestStep = state.step;
-    state.worse = 0;
-  } else state.worse++;
+  }
   return score;
 }
 

@@ -1,0 +1,205 @@
+/** @file The training loop on small networks: what is learned, what stays, and going on bit by bit. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { cloneModel, type Model } from "../../src/ir/model.ts";
+import { tensor } from "../../src/ir/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { weightsOf } from "../../src/ops/weights.ts";
+import { applyRecipe } from "../../src/recipe/apply.ts";
+import type { Environment } from "../../src/recipe/environment.ts";
+import { parseRecipe } from "../../src/recipe/steps.ts";
+import { trainModel } from "../../src/recipe/train.ts";
+import { trainOptions } from "../../src/train/options.ts";
+import { readWeight } from "../../src/weights/read.ts";
+import { environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { type Net, nets } from "../support/nets.ts";
+
+const net = nets.find(({ name }) => name === "lenet5") as Net;
+
+/** Images of one bright quarter: which of the four is the label. */
+function quarters(records: number, seed: number) {
+  const [input] = net.model.graph.inputs;
+  const [, channels, height, width] = input.shape as number[];
+  const random = createRandom(seed);
+  const pixels = new Float32Array(records * channels * height * width);
+  const labels = new Int32Array(records);
+  for (let i = 0; i < records; i++) {
+    labels[i] = random.int(4);
+    for (let j = 0; j < height * width; j++) {
+      const quarter = 2 * Number(j / width >= height / 2) + Number(j % width >= width / 2);
+      pixels[i * height * width + j] = random.normal() * 0.3 + Number(quarter === labels[i]);
+    }
+  }
+  const inputs = { [input.name]: tensor("float32", [records, channels, height, width], pixels) };
+  return tensorDataset(inputs, tensor("int32", [records], labels), "quarters");
+}
+
+const training = quarters(256, 3);
+
+async function trained(
+  given: Readonly<Record<string, unknown>>,
+  changes: Partial<Environment> = {},
+  start: Model = net.model,
+) {
+  const model = cloneModel(start);
+  const env = environmentOf(net, { training, ...changes });
+  const options = trainOptions.parse({ batch: 32, steps: 12, holdout: 0, rate: 0.01, ...given });
+  const run = await trainModel(model, options, {}, env, { label: "1 train", original: start });
+  return { model, bytes: concat(writeModel(model)), ...run };
+}
+
+const weights = (model: Model) => weightsOf(model).map(({ value }) => readWeight(value)!.values);
+
+function distance(a: Model, b: Model): number {
+  const [left, right] = [weights(a), weights(b)];
+  let worst = 0;
+  for (const [i, values] of left.entries()) {
+    for (const [j, value] of values.entries()) {
+      worst = Math.max(worst, Math.abs(value - right[i][j]));
+    }
+  }
+  return worst;
+}
+
+/** ||b - a|| / ||a|| */
+function relativeNoise(a: Float32Array, b: Float32Array): number {
+  const length = (values: Float32Array) => Math.hypot(...values);
+  return length(b.map((value, i) => value - a[i])) / length(a);
+}
+
+describe("training", () => {
+  let plain: Awaited<ReturnType<typeof trained>>;
+  beforeAll(async () => {
+    plain = await trained({});
+  });
+
+  test("learns, and the same seed gives the same bytes", async () => {
+    expect(plain.curve[0].loss).toBeGreaterThan(1);
+    expect(plain.curve.at(-1)!.loss).toBeLessThan(0.3);
+    const again = await trained({});
+    expect(Buffer.compare(again.bytes, plain.bytes)).toBe(0);
+    const other = await trained({}, { seed: 2 });
+    expect(Buffer.compare(other.bytes, plain.bytes)).not.toBe(0);
+  });
+
+  test("small parts of a batch add up to the same steps", async () => {
+    const parts = await trained({ micro: 8 });
+    expect(distance(parts.model, plain.model)).toBeLessThan(2e-3);
+    expect(Math.abs(parts.curve[0].loss - plain.curve[0].loss)).toBeLessThan(1e-5);
+  });
+
+  test("two workers take the same steps as one", async () => {
+    const two = await trained({}, { trainThreads: 2 });
+    expect(distance(two.model, plain.model)).toBeLessThan(2e-3);
+  });
+
+  test("an interrupted run goes on to the very same bytes", async () => {
+    const options = { steps: 230, batch: 8, optimizer: "adamw", ema: 0.9, holdout: 0.2 };
+    const whole = await trained(options);
+    const store = new Map<string, Uint8Array>();
+    const checkpoints = {
+      load: async (name: string) => store.get(name) ?? null,
+      save: async (name: string, bytes: Uint8Array) => void store.set(name, bytes.slice()),
+      where: (name: string) => `${name}.checkpoint`,
+    };
+    const controller = new AbortController();
+    let looks = 0;
+    const interrupted = trained(options, {
+      checkpoints: {
+        ...checkpoints,
+        async save(name, bytes) {
+          await checkpoints.save(name, bytes);
+          looks++;
+          controller.abort();
+        },
+      },
+      signal: controller.signal,
+    });
+    await expect(interrupted).rejects.toMatchObject({ code: "aborted" });
+    expect(looks).toBe(1);
+    const resumed = await trained(options, { checkpoints });
+    expect(Buffer.compare(resumed.bytes, whole.bytes)).toBe(0);
+    expect(resumed.curve).toEqual(whole.curve);
+    await expect(trained({ ...options, rate: 0.02 }, { checkpoints })).rejects.toMatchObject({
+      code: "bad-checkpoint",
+    });
+    store.set("1 train", (store.get("1 train") as Uint8Array).slice(0, -5));
+    await expect(trained(options, { checkpoints })).rejects.toThrow("cut short");
+  }, 60_000);
+
+  test("pruned weights stay zero, whatever form they are stored in; the others move", async () => {
+    for (const recipe of [
+      "prune-magnitude:sparsity=0.9",
+      "prune-magnitude:sparsity=0.3",
+      "prune-magnitude:sparsity=0.8 > share-weights:bits=4",
+    ]) {
+      const env = environmentOf(net, { training });
+      const before = await applyRecipe(net.model, parseRecipe(recipe), env);
+      const text = `${recipe} > train:steps=12,batch=32,rate=0.01,holdout=0`;
+      const after = await applyRecipe(net.model, parseRecipe(text), env);
+      expect(after.kept).not.toContain(false);
+      const [old, now] = [weights(before.model), weights(after.model)];
+      for (const [i, values] of old.entries()) {
+        const zeros = values.filter((w) => w === 0).length;
+        expect(zeros).toBeGreaterThan(0.2 * values.length);
+        expect(values.every((w, j) => w !== 0 || now[i][j] === 0)).toBe(true);
+        expect(values.some((w, j) => w !== now[i][j])).toBe(true);
+      }
+      // Shared weights are still shared.
+      if (recipe.includes("share")) for (const w of now) expect(new Set(w).size).toBeLessThan(18);
+      expect(after.bytes.byteLength).toBeLessThan(1.01 * before.bytes.byteLength + 64);
+    }
+  }, 60_000);
+
+  test("layers that are left out stay as they are; rates by layer count", async () => {
+    const names = weightsOf(net.model).map(({ node }) => node.name);
+    const start = weights(net.model);
+    const frozen = weights((await trained({ except: [names[0]] })).model);
+    expect(frozen[0]).toEqual(start[0]);
+    expect(frozen[1]).not.toEqual(start[1]);
+    const slow = weights((await trained({ rates: [`${names[0]}=0`] })).model);
+    expect(slow[0]).toEqual(start[0]);
+    await expect(trained({ rates: ["no-such*=2"] })).rejects.toMatchObject({ code: "no-match" });
+  });
+
+  test("a run that explodes says where, and what to do", async () => {
+    const wild = trained({ rate: 1e6, optimizer: "sgd", steps: 40 });
+    await expect(wild).rejects.toMatchObject({ code: "diverged" });
+    await expect(wild).rejects.toThrow(
+      /training step \d+: .*largest gradient is that of \S+.*--rate/,
+    );
+  });
+
+  test("stops when the held-out records get no better, and keeps the best", async () => {
+    const run = await trained({ epochs: 40, steps: 0, holdout: 0.25, patience: 3, rate: 0.02 });
+    expect(run.steps).toBeLessThan(40 * 6);
+    const scores = run.curve.map(({ score }) => score).filter((score) => score !== null);
+    expect(run.score).toBe(Math.max(...scores));
+  });
+
+  test("without labels the start itself teaches: repair", async () => {
+    const unlabelled = { ...training, labelled: false } as typeof training;
+    const bare = {
+      ...unlabelled,
+      read: async (indices: readonly number[]) => ({
+        ...(await training.read(indices)),
+        label: null,
+      }),
+    };
+    const env = environmentOf(net, { training: bare });
+    const { inputs } = await quarters(64, 9).read(Array.from({ length: 64 }, (_, i) => i));
+    const noise = async (recipe: string) => {
+      const { model } = await applyRecipe(net.model, parseRecipe(recipe), env);
+      const reference = await outputsOf(concat(writeModel(net.model)), inputs);
+      const outputs = await outputsOf(concat(writeModel(model)), inputs);
+      return relativeNoise(
+        Object.values(reference)[0].floats(),
+        Object.values(outputs)[0].floats(),
+      );
+    };
+    const hurt = await noise("prune-magnitude:sparsity=0.7");
+    const healed = await noise("prune-magnitude:sparsity=0.7 > train:epochs=6,batch=32,rate=0.003");
+    expect(healed).toBeLessThan(0.7 * hurt);
+  });
+});
