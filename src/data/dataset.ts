@@ -8,6 +8,17 @@ export interface Batch {
   readonly size: number;
 }
 
+/** How images lie in an input; a flat input is in this order, too. */
+export interface ImageLayout {
+  readonly input: string;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly layout: "nchw" | "nhwc";
+  /** What a black pixel is in each channel: (0 - mean) / std. */
+  readonly black: readonly number[];
+}
+
 /** Random access, so that splits, shuffles and several epochs need no copy. */
 export interface Dataset {
   /** As the user named it, e.g. "mnist:test". */
@@ -18,6 +29,8 @@ export interface Dataset {
   readonly labelled: boolean;
   /** Class index of every record where that is known without reading inputs: balanced splits. */
   readonly labels?: Int32Array | null;
+  /** Which input holds images, and how, where records are made of images. */
+  readonly images?: ImageLayout | null;
   /** Reads the given records, in that order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
 }

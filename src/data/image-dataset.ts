@@ -34,6 +34,7 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
     classes: source.classes,
     labelled: labels !== null,
     labels,
+    images: { input: port.name, channels, ...size, layout, black: blackOf(dtype, tables) },
     async read(indices) {
       const bytes = record * indices.length * tables[0].BYTES_PER_ELEMENT;
       const out = new (arrayOf(dtype))(new ArrayBuffer(bytes), 0, record * indices.length);
@@ -127,6 +128,10 @@ function pixelTables(
     const why = `pixel ${wrong} becomes ${values[wrong]}, which the model's ${dtype} input cannot hold`;
     throw fail(errors.badOption(where, why, "Correct --scale, --mean and --std"));
   });
+}
+
+function blackOf(dtype: DType, tables: readonly TypedArray[]): number[] {
+  return tables.map((table) => tensor(dtype, [1], table.slice(0, 1)).numbers()[0]);
 }
 
 function perChannel(values: readonly number[], channels: number, where: string, name: string) {

@@ -1,0 +1,98 @@
+/** @file Augmentation: seeded random changes of the images in a batch, from one line of options. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+import { tensor } from "../ir/tensor.ts";
+import type { Random } from "../numeric/random.ts";
+import { parseOptions } from "../options.ts";
+import type { Batch, Dataset } from "./dataset.ts";
+import { erase, fills, type Pixels, place, warp } from "./move-pixels.ts";
+
+export const AugmentOptions = z.strictObject({
+  shift: z
+    .int()
+    .min(0)
+    .default(0)
+    .meta({ description: "Moves by up to this many pixels each way." }),
+  crop: z.int().min(0).default(0).meta({
+    description: "Pads by this many pixels and crops at random: another word for shift.",
+  }),
+  flip: z.boolean().default(false).meta({ description: "Mirrors half of the images." }),
+  affine: z.number().min(0).max(45).default(0).meta({
+    description: "Turns by up to this many degrees, zooms and shears by up to as many percent.",
+  }),
+  cutout: z.int().min(0).default(0).meta({
+    description: "Blackens a square of this side somewhere.",
+  }),
+  fill: z.enum(fills).default("zero").meta({
+    description: "What comes in at the border: zero (a black pixel), edge or reflect.",
+  }),
+});
+export type AugmentOptions = z.output<typeof AugmentOptions>;
+
+/**
+ * `flip,crop=4,cutout=8` (or with + between, where commas mean something else), or the options as
+ * values. Throws TersorError "unknown-option" and "bad-option", naming `where`.
+ */
+export function parseAugment(
+  given: string | Readonly<Record<string, unknown>>,
+  where = "augment",
+): AugmentOptions {
+  if (typeof given !== "string") return parseOptions(AugmentOptions, given, where);
+  const parts = given.split(/[,+]/).map((part) => part.trim());
+  const values: Record<string, string> = {};
+  for (const part of parts.filter((part) => part !== "")) {
+    const [, name, value = ""] = /^([^=]*?)\s*(?:=\s*(.*))?$/s.exec(part) ?? [part, part];
+    if (Object.hasOwn(values, name)) {
+      throw fail(errors.badOption(where, `${name} is given twice`, "Give it once"));
+    }
+    values[name] = value;
+  }
+  return parseOptions(AugmentOptions, values, where);
+}
+
+/** A batch -> one with other images; labels and other inputs stay. The same stream, the same bytes. */
+export type Augment = (batch: Batch, random: Random) => Batch;
+
+/**
+ * The changes as one function. Give each batch a stream of its own, `random.fork("epoch/batch")`, so
+ * that a run that is resumed goes on with the same images.
+ * Without a word of the dataset's on its images, the batch's one input is taken as [N,C,H,W] with
+ * black at 0. Throws TersorError "bad-option" where a batch holds no float images.
+ */
+export function createAugment(
+  { shift, crop, flip, affine, cutout, fill }: AugmentOptions,
+  dataset: Pick<Dataset, "name" | "images">,
+): Augment {
+  const isMoved = shift > 0 || crop > 0 || flip;
+  if (!isMoved && affine === 0 && cutout === 0) return (batch) => batch;
+  return (batch, random) => {
+    const { name, pixels } = imagesIn(batch, dataset);
+    let { data } = pixels;
+    if (affine > 0) data = warp(pixels, { strength: affine, fill }, random);
+    if (isMoved) data = place({ ...pixels, data }, { shift: shift + crop, flip, fill }, random);
+    if (cutout > 0) {
+      if (data === pixels.data) data = data.slice();
+      erase({ ...pixels, data }, cutout, random);
+    }
+    const changed = tensor("float32", batch.inputs[name].shape, data);
+    return { ...batch, inputs: { ...batch.inputs, [name]: changed } };
+  };
+}
+
+function imagesIn(
+  batch: Batch,
+  { name: where, images }: Pick<Dataset, "name" | "images">,
+): { name: string; pixels: Pixels } {
+  const name = images?.input ?? Object.keys(batch.inputs)[0];
+  const input = batch.inputs[name];
+  const [, channels, height, width] = input.shape;
+  const isClear = images || (Object.keys(batch.inputs).length === 1 && input.shape.length === 4);
+  if (!isClear || input.dtype !== "float32") {
+    const shape = `${name} ${input.dtype} [${input.shape.join(",")}]`;
+    const why = `${shape} holds no float images, which is all that can be augmented`;
+    throw fail(errors.badOption(where, why, "Leave augment out"));
+  }
+  const black = new Array<number>(channels).fill(0);
+  const about = images ?? { channels, height, width, layout: "nchw", black };
+  return { name, pixels: { ...about, data: input.floats(), count: batch.size } };
+}

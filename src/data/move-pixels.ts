@@ -1,0 +1,162 @@
+/** @file Random changes of images: moved and mirrored, warped, partly erased. */
+import type { Random } from "../numeric/random.ts";
+
+/** Images in one array. */
+export interface Pixels {
+  readonly data: Float32Array;
+  readonly count: number;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly layout: "nchw" | "nhwc";
+  /** What a black pixel is in each channel, after normalization. */
+  readonly black: readonly number[];
+}
+
+/** What comes in at the border: black, the nearest pixel, or the image mirrored there. */
+export const fills = ["zero", "edge", "reflect"] as const;
+export type Fill = (typeof fills)[number];
+
+/** How far images, channels, rows and columns are apart in the array. */
+function strides({ channels, height, width, layout }: Pixels) {
+  const image = channels * height * width;
+  return layout === "nchw"
+    ? { image, channel: height * width, row: width, column: 1 }
+    : { image, channel: 1, row: width * channels, column: channels };
+}
+
+/** The index that stands for `i` in an axis of `size`; -1: black. */
+function inside(i: number, size: number, fill: Fill): number {
+  if (i >= 0 && i < size) return i;
+  if (fill === "zero") return -1;
+  if (fill === "edge" || size === 1) return i < 0 ? 0 : size - 1;
+  const period = 2 * (size - 1);
+  const folded = ((i % period) + period) % period;
+  return folded < size ? folded : period - folded;
+}
+
+/** A uniform whole number from -most to most. */
+const around = (most: number, random: Random): number => random.int(2 * most + 1) - most;
+
+/** Moves each image by up to `shift` pixels each way, and mirrors half of them left to right. */
+export function place(
+  pixels: Pixels,
+  { shift, flip, fill }: { readonly shift: number; readonly flip: boolean; readonly fill: Fill },
+  random: Random,
+): Float32Array {
+  const { data, count, channels, height, width, black } = pixels;
+  const { image, channel, row, column } = strides(pixels);
+  const out = data.slice(); // faster than an empty array
+  const rows = new Int32Array(height);
+  const from = new Int32Array(width);
+  const none = new Int32Array(width).fill(-1);
+  for (let n = 0; n < count; n++) {
+    const isMirrored = flip && random.int(2) === 1;
+    const [down, right] = [around(shift, random), around(shift, random)];
+    for (let y = 0; y < height; y++) rows[y] = inside(y - down, height, fill);
+    for (let x = 0; x < width; x++) {
+      const i = inside(x - right, width, fill);
+      from[isMirrored ? width - 1 - x : x] = i < 0 ? -1 : i * column;
+    }
+    for (let c = 0; c < channels; c++) {
+      const blank = black[c];
+      const start = n * image + c * channel;
+      for (let y = 0, line = start; y < height; y++, line += row) {
+        const isOutside = rows[y] < 0;
+        const source = isOutside ? start : start + rows[y] * row;
+        const columns = isOutside ? none : from;
+        for (let x = 0; x < width; x++) {
+          const at = columns[x];
+          out[line + x * column] = at < 0 ? blank : data[source + at];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/**
+ * Turns each image about its centre by up to `strength` degrees, and zooms and shears it by up to
+ * `strength` percent. Bilinear.
+ */
+export function warp(
+  pixels: Pixels,
+  { strength, fill }: { readonly strength: number; readonly fill: Fill },
+  random: Random,
+): Float32Array {
+  const { data, count, channels, height, width, black } = pixels;
+  const { image, channel, row, column } = strides(pixels);
+  const out = new Float32Array(data.length);
+  const [middleY, middleX] = [(height - 1) / 2, (width - 1) / 2];
+  const amount = (): number => strength * (2 * random.float() - 1);
+  for (let n = 0; n < count; n++) {
+    const { xx, xy, yx, yy } = linearMap(amount(), 1 + amount() / 100, amount() / 100);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const fromX = middleX + xx * (x - middleX) + xy * (y - middleY);
+        const fromY = middleY + yx * (x - middleX) + yy * (y - middleY);
+        const left = Math.floor(fromX);
+        const top = Math.floor(fromY);
+        const shareX = fromX - left;
+        const shareY = fromY - top;
+        const x0 = inside(left, width, fill);
+        const x1 = inside(left + 1, width, fill);
+        const y0 = inside(top, height, fill);
+        const y1 = inside(top + 1, height, fill);
+        for (let c = 0; c < channels; c++) {
+          const blank = black[c];
+          const start = n * image + c * channel;
+          const upper = start + y0 * row;
+          const lower = start + y1 * row;
+          const a = y0 < 0 || x0 < 0 ? blank : data[upper + x0 * column];
+          const b = y0 < 0 || x1 < 0 ? blank : data[upper + x1 * column];
+          const d = y1 < 0 || x0 < 0 ? blank : data[lower + x0 * column];
+          const e = y1 < 0 || x1 < 0 ? blank : data[lower + x1 * column];
+          const above = a + shareX * (b - a);
+          const below = d + shareX * (e - d);
+          out[start + y * row + x * column] = above + shareY * (below - above);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/**
+ * Rotation times zoom times shear. Sine and cosine by the half angle's tangent t, which two terms of
+ * its series give: engines round Math.sin differently, and the same seed must give the same bytes.
+ */
+function linearMap(degrees: number, zoom: number, shear: number) {
+  const half = (degrees * Math.PI) / 360;
+  const t = half * (1 + (half * half) / 3);
+  const [cos, sin] = [(1 - t * t) / (1 + t * t), (2 * t) / (1 + t * t)];
+  return {
+    xx: zoom * cos,
+    xy: zoom * (cos * shear - sin),
+    yx: zoom * sin,
+    yy: zoom * (sin * shear + cos),
+  };
+}
+
+/**
+ * Blackens, in place, a square of `side` pixels anywhere in each image, cut off at the border (cutout:
+ * DeVries and Taylor 2017, arXiv 1708.04552).
+ */
+export function erase(pixels: Pixels, side: number, random: Random): void {
+  const { data, count, channels, height, width, black } = pixels;
+  const { image, channel, row, column } = strides(pixels);
+  const range = (size: number): readonly [number, number] => {
+    const first = random.int(size) - (side >> 1);
+    return [Math.max(0, first), Math.min(size, first + side)];
+  };
+  for (let n = 0; n < count; n++) {
+    const [top, bottom] = range(height);
+    const [left, right] = range(width);
+    for (let c = 0; c < channels; c++) {
+      const start = n * image + c * channel;
+      for (let y = top; y < bottom; y++) {
+        for (let x = left; x < right; x++) data[start + y * row + x * column] = black[c];
+      }
+    }
+  }
+}
