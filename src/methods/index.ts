@@ -2,6 +2,8 @@
 
 import { factorSvd } from "./factor-svd.ts";
 import type { Method } from "./method.ts";
+import { pack } from "./pack.ts";
+import { pruneChannels } from "./prune-channels.ts";
 import { pruneMagnitude } from "./prune-magnitude.ts";
 import { pruneRandom } from "./prune-random.ts";
 import { quantizeDynamic } from "./quantize-dynamic.ts";
@@ -17,10 +19,12 @@ export const methods = {
   "quantize-weights": quantizeWeights,
   "store-float16": storeFloat16,
   "share-weights": shareWeights,
+  "prune-channels": pruneChannels,
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,
   "factor-svd": factorSvd,
   train,
+  pack,
 } as const;
 
 export type MethodId = keyof typeof methods;

@@ -61,10 +61,10 @@ function tieNode(node: Node, slots: Slots): void {
   if (rule && isKnown) rule.tie(node, ties);
   done(
     !rule
-      ? `no coupling rule for ${node.op}`
+      ? `has no coupling rule for ${node.op}`
       : isKnown
-        ? `${node.op} needs all of it`
-        : "the shapes around it are not known",
+        ? "needs all of it"
+        : "has shapes around it that are not known",
   );
 }
 

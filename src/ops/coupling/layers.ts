@@ -81,11 +81,11 @@ const gemm: CouplingRule = {
 
 /** The input's features may shrink; the state is read at every step by gates of its own size. */
 const recurrent: CouplingRule = {
-  tie(node, t) {
+  tie(_, t) {
     const [x, w] = [t.in(0, 2), t.in(1, 2)];
     t.sum(x, w);
     t.same(x, w);
-    const why = `${node.op} feeds its state back to all of its gates`;
+    const why = "feeds its state back to all of its gates";
     for (const side of [t.in(1, 1), t.in(2, 1), t.in(2, 2), t.out(0, 3), t.out(1, 2)])
       t.pin(side, why);
   },
@@ -156,7 +156,7 @@ const reduce = (isSum: boolean): CouplingRule => ({
       if (!gone.includes(axis)) t.same(side, t.out(0, to++));
       else {
         if (isSum) t.sum(side);
-        else t.pin(side, `${node.op} needs all of its channels`);
+        else t.pin(side, "needs all of its channels");
         if (keeps) t.free(t.out(0, to++));
       }
     }

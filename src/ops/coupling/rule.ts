@@ -72,7 +72,7 @@ export function createTies(
     value ? slots.axis(value, mod(axis, value.shape?.length ?? 0)) : null;
   const part: Ties["part"] = (a, b, at) => {
     if (!a || !b) {
-      pin(a ?? b, "the size it meets is not known");
+      pin(a ?? b, "meets a size that is not known");
       return;
     }
     mentioned.add(a).add(b);
@@ -83,7 +83,7 @@ export function createTies(
   };
   const same: Ties["same"] = (a, b) => {
     if (a && b && a.size !== b.size) {
-      for (const each of [a, b]) pin(each, "the sizes that meet differ");
+      for (const each of [a, b]) pin(each, "meets another size");
     } else part(a, b, (i) => i);
   };
   const free: Ties["free"] = (a) => {
@@ -104,7 +104,7 @@ export function createTies(
     product(flat, factors) {
       const wide = factors.filter(({ size }) => size > 1);
       for (const each of factors) free(each);
-      if (!flat) for (const each of wide) pin(each, "the size it is part of is not known");
+      if (!flat) for (const each of wide) pin(each, "makes it part of a size that is not known");
       else if (wide.length === 0) free(flat);
       else if (wide.length === 1) same(flat, wide[0]);
       else {

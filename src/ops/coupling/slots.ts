@@ -1,5 +1,5 @@
 /** @file Slots: every index of every axis of every value, and which of them stand and fall together. */
-import type { Value } from "../../ir/graph.ts";
+import type { Node, Value } from "../../ir/graph.ts";
 
 /** An axis of known size; its index i is slot `first + i`. */
 export interface Axis {
@@ -24,7 +24,7 @@ export interface Product {
 
 /** An operator that adds up over an axis: what is absent there counts as zero. */
 export interface Sum {
-  readonly node: import("../../ir/graph.ts").Node;
+  readonly node: Node;
   /** The axis that is summed over, as each operand has it. */
   readonly sides: readonly Axis[];
 }

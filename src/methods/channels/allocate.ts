@@ -1,0 +1,66 @@
+/** @file How many units each group keeps: one share for all, or one threshold, rounded to what pays. */
+import type { Context } from "../method.ts";
+import type { Candidate } from "./candidates.ts";
+
+export interface Share {
+  readonly ratio: number;
+  readonly allocation: "uniform" | "global";
+  /** 0: what the target rewards. */
+  readonly round: number;
+}
+
+/** Groups that a common threshold would empty keep a tenth. */
+const FLOOR = 0.1;
+
+export interface Ranked {
+  readonly candidate: Candidate;
+  readonly score: Float64Array;
+  /** Units that are worth nothing: no group keeps them but to fill a block. */
+  readonly dead: number;
+}
+
+/** Units that each group keeps. */
+export function allocate(
+  groups: readonly Ranked[],
+  { ratio, allocation, round }: Share,
+  target: Context["target"],
+): number[] {
+  const scores = groups.map(({ score }) => score);
+  const wanted =
+    allocation === "uniform"
+      ? scores.map(({ length }) => length - Math.round(ratio * length))
+      : byThreshold(scores, ratio);
+  return groups.map(({ candidate, score: { length }, dead }, i) => {
+    const count = Math.max(1, Math.min(wanted[i], length - dead));
+    const kept = round > 0 ? Math.ceil(count / round) * round : aligned(candidate, count, target);
+    return Math.min(length, kept);
+  });
+}
+
+function byThreshold(scores: readonly Float64Array[], ratio: number): number[] {
+  const all = scores.flatMap((each, group) => {
+    const mean = each.reduce((a, b) => a + b, 0) / each.length || 1;
+    return Array.from(each, (score) => ({ score: score / mean, group }));
+  });
+  const kept = scores.map(({ length }) => length);
+  let left = Math.round(ratio * all.length);
+  for (const { group } of all.sort((a, b) => a.score - b.score)) {
+    if (left === 0) break;
+    if (kept[group] - 1 < Math.max(1, FLOOR * scores[group].length)) continue;
+    kept[group]--;
+    left--;
+  }
+  return kept;
+}
+
+/**
+ * Native convolutions work on blocks of 16, then 8 and 4 channels: the largest that does not move
+ * the wanted count by more than an eighth of the layer. Matrix products and the web have no blocks.
+ */
+function aligned({ group, makers }: Candidate, count: number, target: Context["target"]): number {
+  const size = group.units.length;
+  const isConv = makers.some(({ use }) => use.role.kind.startsWith("conv"));
+  if (target === "web" || !isConv) return count;
+  const multiples = [16, 8, 4].map((step) => Math.max(step, Math.round(count / step) * step));
+  return multiples.find((near) => near < size && Math.abs(near - count) <= size / 8) ?? count;
+}

@@ -1,0 +1,206 @@
+/** @file Channels, heads and neurons that really disappear, on any graph. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { couple, removeUnits } from "../ops/coupling.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { allocate } from "./channels/allocate.ts";
+import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
+import { criteria, criterionIds } from "./channels/criteria.ts";
+import { type Vitality, vitalityOf } from "./channels/dead.ts";
+import { type Removed, repairs } from "./channels/repair.ts";
+import { type Context, defineMethod } from "./method.ts";
+import { select, siteOptions } from "./sites.ts";
+
+const options = z.object({
+  ratio: z
+    .number()
+    .min(0)
+    .max(0.95)
+    .default(0.25)
+    .meta({
+      description: "Share of channels, heads and neurons to remove; 0 takes only dead ones.",
+      search: [0.15, 0.25, 0.5],
+    }),
+  criterion: z
+    .enum(criterionIds)
+    .default("l2")
+    .meta({
+      description: "What tells how much a channel matters; activation needs calibration data.",
+      search: ["l2", "fpgm", "activation"],
+    }),
+  allocation: z
+    .enum(["uniform", "global"])
+    .default("uniform")
+    .meta({
+      description: "The same share of every layer, or one threshold for the whole model.",
+      search: ["uniform", "global"],
+    }),
+  round: z.int().min(0).max(64).default(0).meta({
+    description: "Channels left are a multiple of this; 0: what the target's kernels like.",
+  }),
+  repair: z.enum(["bias", "none"]).default("bias").meta({
+    description: "Moves the mean of removed channels into the next layer's bias, or does not.",
+  }),
+  ...siteOptions,
+});
+
+export const pruneChannels = defineMethod({
+  title: "channel pruning",
+  family: "structured",
+  cite: "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
+  summary: "Removes whole channels, heads and neurons: smaller, and faster in every engine.",
+  needs: [],
+  options,
+  survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
+  neutral: { ratio: 0 },
+  async apply(model, given, context) {
+    const chosen = select(
+      weightsOf(model).map(({ node }) => node),
+      given,
+    );
+    if (chosen.size === 0) return;
+    const criterion = criteria[given.criterion];
+    if (given.ratio > 0 && criterion.needs === "calibration" && !context.observe) {
+      throw fail(errors.needsData(`prune-channels:criterion=${given.criterion}`));
+    }
+    unshareVectors(model);
+    const candidates = freeGroups(candidatesOf(model, couple(model)), chosen, context);
+    const vitality: Vitality[][] = [];
+    for (const [i, candidate] of candidates.entries()) {
+      await context.progress(i, candidates.length);
+      vitality.push(vitalityOf(candidate));
+    }
+    const scores = given.ratio > 0 ? await criterion.score(candidates, model, context) : [];
+    const removed = choose(candidates, vitality, scores, given, context);
+    if (removed.length === 0) return;
+    const finish = await repairs[given.repair](model, removed, context);
+    finish(
+      removeUnits(
+        model,
+        removed.map(({ candidate, units }) => ({ group: candidate.group, units })),
+      ),
+    );
+    const parts = removed.map(({ candidate: { group }, units }) => {
+      const size = group.units.length;
+      return `${group.name} ${size} -> ${size - units.length}`;
+    });
+    context.warn(`channels kept: ${parts.join(", ")}`);
+  },
+});
+
+/** Equal biases of unrelated layers are often one constant: it must not tie them. */
+function unshareVectors(model: Model): void {
+  for (const graph of model.graph.walk()) {
+    for (const value of [...graph.constants]) {
+      const { tensor } = value;
+      if (tensor?.shape.length !== 1 || tensor.size < 2) continue;
+      for (const { user, index } of [...value.uses].slice(1)) {
+        if ("setInput" in user) user.setInput(index, user.graph.addConstant(value.name, tensor));
+      }
+    }
+  }
+}
+
+/** The groups to prune; tells of every other one that a chosen layer makes why it stays. */
+function freeGroups(
+  candidates: readonly Candidate[],
+  chosen: ReadonlySet<Node>,
+  context: Context,
+): readonly Candidate[] {
+  const free = candidates.filter((candidate) => {
+    const { group, makers, layers } = candidate;
+    const own = makers.find(({ use }) => chosen.has(use.node))?.use.node;
+    if (!own || group.units.length < 2) return false;
+    const outside = [...layers].find((node) => !chosen.has(node));
+    const why = group.pinned
+      ? `because ${group.pinned.node} ${group.pinned.reason}`.replace("  ", " ")
+      : outside && `because ${outside.name}, which is left out, shares them`;
+    if (why) context.skip(own.name, `keeps its ${unitsOf(candidate)} ${why}`);
+    return !why;
+  });
+  const { chosen: kept, shutOut } = independent(free);
+  for (const [candidate, winner] of shutOut) {
+    const why = `since it can lose some of its ${unitsOf(winner)}`;
+    context.skip(candidate.group.name, `keeps its ${unitsOf(candidate)}, ${why}`);
+  }
+  return kept;
+}
+
+/** "16 channels", or "4 blocks of 16 channels" (heads). */
+function unitsOf({ group, makers }: Candidate): string {
+  const width = makers[0]?.indices(0).length ?? 1;
+  return width === 1
+    ? `${group.units.length} channels`
+    : `${group.units.length} x ${width} channels`;
+}
+
+/** All dead units, and of the others those with the lowest scores. */
+function choose(
+  candidates: readonly Candidate[],
+  vitality: readonly (readonly Vitality[])[],
+  scores: readonly (Float64Array | string)[],
+  given: z.output<typeof options>,
+  context: Context,
+): Removed[] {
+  const ranked = candidates.flatMap((candidate, i) => {
+    const score = scores[i];
+    if (typeof score === "string") context.skip(candidate.group.name, score);
+    return score instanceof Float64Array ? [{ candidate, score }] : [];
+  });
+  const dead = new Map(
+    candidates.map((candidate, i) => [
+      candidate,
+      vitality[i].filter(({ isDead }) => isDead).length,
+    ]),
+  );
+  const counts = allocate(
+    ranked.map(({ candidate, score }) => ({ candidate, score, dead: dead.get(candidate) ?? 0 })),
+    given,
+    context.target,
+  );
+  const keep = new Map(
+    ranked.map(({ candidate, score }, i) => [candidate, { score, count: counts[i] }]),
+  );
+  return candidates.flatMap((candidate, i) => {
+    const alive = vitality[i];
+    const order = [...alive.keys()];
+    const { score, count = order.length - (dead.get(candidate) ?? 0) } = keep.get(candidate) ?? {};
+    const rank = (unit: number): number => (alive[unit].isDead ? -1 : (score?.[unit] ?? 0));
+    order.sort((a, b) => rank(a) - rank(b) || a - b);
+    const gone = order.length - Math.max(1, count);
+    tellDeaf(candidate, alive, order.slice(gone), context);
+    if (gone === 0 && given.ratio > 0 && score) {
+      context.skip(
+        candidate.group.name,
+        `keeps its ${unitsOf(candidate)}: the share rounds to none of them`,
+      );
+    }
+    return gone > 0 ? [{ candidate, units: order.slice(0, gone), vitality: alive }] : [];
+  });
+}
+
+/** Names the layers that ignore a channel which others still need. */
+function tellDeaf(
+  { readers }: Candidate,
+  alive: readonly Vitality[],
+  left: readonly number[],
+  context: Context,
+): void {
+  for (const reader of readers) {
+    const ignored = left.filter((unit) => alive[unit].deaf.includes(reader));
+    if (ignored.length === 0) continue;
+    const others = readers.filter((other) =>
+      ignored.some((unit) => !alive[unit].deaf.includes(other)),
+    );
+    const names = [...new Set(others.map(({ sink }) => sink.node.name))];
+    const who =
+      names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
+    const why = who ? `${who} read what it ignores` : "something must be left";
+    context.skip(
+      reader.sink.node.name,
+      `keeps ${ignored.length} input channels with zero weights: ${why}`,
+    );
+  }
+}
