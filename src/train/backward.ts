@@ -14,6 +14,7 @@ import {
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { blockConvolutions } from "./block.ts";
 import { branchGradients, type Differentiate } from "./branch.ts";
+import { expandAttention } from "./expand-attention.ts";
 import { unrollNodes } from "./unroll.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
@@ -25,8 +26,8 @@ const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unro
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
  * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
- * gradient, except what QuantizeLinear makes, which is passed straight through. Recurrent nodes on
- * the way are unrolled; If is differentiated branch by branch. `forms` may also ask for blocked
+ * gradient, except what QuantizeLinear makes, which is passed straight through. On the way recurrent
+ * nodes are unrolled and Attention is spelled out; If is differentiated branch by branch. `forms` may also ask for blocked
  * convolutions, which only the processor they were tried on runs right.
  * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
  */
@@ -68,7 +69,8 @@ function differentiate(
     return { live, order: order.filter(isOn) };
   };
   let pass = passOf();
-  if (unrollNodes(graph, pass.order)) pass = passOf();
+  const isExpanded = [unrollNodes, expandAttention].map((expand) => expand(graph, pass.order));
+  if (isExpanded.includes(true)) pass = passOf();
   const { live, order } = pass;
 
   const gradients = new Map<Value, Value>();

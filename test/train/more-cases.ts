@@ -45,6 +45,12 @@ const slices = cuts.map(
 const index = (g: Builder): Value => matrix(g, [2, 3], [0, 2, 2, -1, 1, 2]);
 const one = (g: Builder, at: number): Value => g.constant(at, { dtype: "int64" });
 
+const zeros = (g: Builder, x: Value): Value =>
+  g.constant([1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0], {
+    dtype: x.dtype ?? "float32",
+    shape: [3, 4],
+  });
+
 export const moreCases = {
   Celu: [...unary((g, x) => g.Celu(x)), ...unary((g, x) => g.Celu(x, { alpha: 0.5 }))],
   Selu: [...unary((g, x) => g.Selu(x)), ...unary((g, x) => g.Selu(x, { alpha: 0.5, gamma: 2 }))],
@@ -65,6 +71,22 @@ export const moreCases = {
   Asinh: unary((g, x) => g.Asinh(x)),
   Acosh: unary((g, x) => g.Acosh(x), { range: [1.2, 3] }),
   Atanh: unary((g, x) => g.Atanh(x), inside),
+  Mod: [
+    {
+      shapes: [
+        [3, 4],
+        [3, 4],
+      ],
+      range: [0.6, 3],
+      make: (g, [a, b]) => g.Mod(g.Mul(a, a), b, { fmod: 1 }),
+    },
+  ],
+  ReduceProd: [
+    ...reduction("ReduceProd"),
+    // Rows without, with one and with two zeros
+    ...unary((g, x) => g.ReduceProd(g.Mul(x, zeros(g, x)), g.ints([1]))),
+    ...unary((g, x) => g.ReduceProd(g.Add(x, g.Neg(x)), g.ints([1]))),
+  ],
   ReduceL1: reduction("ReduceL1"),
   ReduceLogSum: reduction("ReduceLogSum").map((case_) => ({ ...case_, ...positive })),
 

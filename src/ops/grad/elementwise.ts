@@ -40,6 +40,11 @@ export const elementwise = {
     const da = g.Div(dy, b);
     return [da, g.Neg(g.Mul(da, y))];
   },
+  // a = k b + y with k whole: dy = da - k db
+  Mod: (g, dy, { inputs: [a, b], output: y }) => [
+    dy,
+    g.Neg(g.Mul(dy, g.Round(g.Div(g.Sub(a, y), b)))),
+  ],
   // d(1/x) = -y^2 dx
   Reciprocal: (g, dy, { output: y }) => [g.Neg(g.Mul(dy, g.Mul(y, y)))],
   // d(a^b) = b a^(b-1) da + y ln(a) db, the second where a > 0

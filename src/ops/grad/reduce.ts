@@ -73,6 +73,17 @@ export const reductions = {
     const part = g.Mul(dy, g.Exp(g.Neg(node.output)));
     return [spread(g, kept(g, part, node), node.inputs[0]), null];
   },
+  // d prod x = (product of the others) dx, also where some are zero
+  ReduceProd: (g, dy, node) => {
+    const [x, axes] = node.inputs;
+    const isZero = g.Equal(x, scalar(g, x, 0));
+    const others = g.Where(isZero, scalar(g, x, 1), x);
+    const zeros = mask(g, isZero, x);
+    const otherZeros = g.Sub(g.ReduceSum(zeros, axes), zeros);
+    const isAlone = mask(g, g.Less(otherZeros, scalar(g, x, 0.5)), x);
+    const part = g.Div(g.ReduceProd(others, axes), others);
+    return [g.Mul(g.Mul(part, isAlone), kept(g, dy, node)), null];
+  },
   // d |x| = x / |x| dx
   ReduceL2: (g, dy, node) => {
     const quotient = g.Div(kept(g, dy, node), kept(g, node.output, node));
