@@ -42,6 +42,8 @@ export interface Environment {
   readonly training: Dataset | null;
   /** What a loss with a teacher learns from; null: the recipe's own start. */
   readonly teacher: Model | null;
+  /** Choose no form of computing by the clock: the same bytes on every machine of a kind. */
+  readonly deterministic: boolean;
   /** Cores that training may use. */
   readonly trainThreads: number;
   /** Where long work is saved, to go on after an end that nobody wanted; null: nowhere. */

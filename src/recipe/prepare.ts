@@ -32,6 +32,8 @@ export interface Settings {
   readonly trains?: boolean | undefined;
   /** A model to learn from. */
   readonly teacher?: Loaded | null | undefined;
+  /** Choose no form of computing by the clock (default false). */
+  readonly deterministic?: boolean | undefined;
   readonly checkpoints?: Checkpoints | null | undefined;
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
@@ -79,7 +81,9 @@ export async function prepare(
     const { checkpoints = null } = settings;
     const teacher = settings.teacher?.model ?? null;
     const trainThreads = settings.threads ?? platform.cores;
-    return { ...around, data, calibration, training, teacher, trainThreads, checkpoints, feeds };
+    const { deterministic = false } = settings;
+    const records = { data, calibration, training, feeds };
+    return { ...around, ...records, teacher, trainThreads, checkpoints, deterministic };
   } finally {
     await session.close();
   }

@@ -14,7 +14,7 @@ import {
 } from "./optimizers.ts";
 import { flatten, type Parameter, prunedPlaces } from "./parameters.ts";
 import { rateFactor, type ScheduleId } from "./schedules.ts";
-import { decodeState, encodeState, type TrainState } from "./state.ts";
+import { decodeState, encodeState, type Manner, type TrainState } from "./state.ts";
 import { ports, type RunningStatistics, type Step } from "./step.ts";
 
 type Feeds = Readonly<Record<string, Tensor>>;
@@ -75,6 +75,8 @@ export interface LoopParts {
   /** A saved state to go on from. */
   readonly resume: Uint8Array | null;
   readonly key: string;
+  /** How the run computes, to be told from a checkpoint. */
+  readonly manner: Manner;
   /** For messages: where checkpoints go. */
   readonly where: string;
 }
@@ -134,7 +136,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   let ahead = state.step < options.steps ? prepare(state.step) : null;
   while (state.step < options.steps && ahead) {
     const feeds: Feeds[] = await ahead;
-    const running = gradientOf(parts, feeds, state.parameters);
+    const running = gradientOf(parts.sessions, feeds, state.parameters);
     // The next batch is read while the engine computes.
     ahead = state.step + 1 < options.steps ? prepare(state.step + 1) : null;
     ahead?.catch(() => {}); // raised where it is awaited
@@ -170,7 +172,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     }
     const stop = options.patience > 0 && state.worse >= options.patience;
     if (parts.save && (ended || stop || state.step % parts.saveEvery === 0)) {
-      await parts.save(encodeState(state, parts.key));
+      await parts.save(encodeState(state, parts.key, parts.manner));
     }
     await parts.onProgress({
       step: state.step,
@@ -227,7 +229,11 @@ function shuffled(records: number, seed: number, epoch: number): Uint32Array {
 }
 
 /** Means over the parts of a batch, added in their order: whoever finishes first. */
-async function gradientOf({ sessions }: LoopParts, feeds: readonly Feeds[], vector: Float32Array) {
+export async function gradientOf(
+  sessions: readonly StepSession[],
+  feeds: readonly Feeds[],
+  vector: Float32Array,
+) {
   const parameters = tensor("float32", [vector.length], vector);
   const lanes = sessions.map(async (session, lane) => {
     const results: Record<string, Tensor>[] = [];

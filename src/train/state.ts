@@ -31,6 +31,12 @@ export interface CurvePoint {
   readonly score: number | null;
 }
 
+/** How a run computes: other ways give the same numbers but for the last bits. */
+export interface Manner {
+  /** An engine per core, or one for all cores. */
+  readonly shape: "workers" | "threads";
+}
+
 const magic = "tersor-training-1";
 const numbersOf = (state: TrainState) =>
   [
@@ -43,12 +49,13 @@ const numbersOf = (state: TrainState) =>
   ] as const;
 
 /** A JSON header of a line, then the vectors. `key` tells runs apart. */
-export function encodeState(state: TrainState, key: string): Uint8Array {
+export function encodeState(state: TrainState, key: string, manner: Manner): Uint8Array {
   const vectors = numbersOf(state);
   const { step, bestScore, bestStep, worse, curve, optimizer } = state;
   const header = {
     magic,
     key,
+    manner,
     lengths: vectors.map(({ length }) => length),
     step,
     bestScore,
@@ -97,10 +104,20 @@ export function decodeState(bytes: Uint8Array, key: string, where: string): Trai
   return { step, parameters, optimizer, statistics, average, ...best, curve };
 }
 
+/** How the run of a checkpoint computed; null where the bytes are none. */
+export function mannerOf(bytes: Uint8Array): Manner | null {
+  try {
+    return parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).manner;
+  } catch {
+    return null;
+  }
+}
+
 function parse(text: string) {
   return JSON.parse(text) as {
     magic: string;
     key: string;
+    manner: Manner;
     lengths: number[];
     step: number;
     bestScore: number | null;

@@ -3,6 +3,7 @@ import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import type { Forms } from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { backward } from "./backward.ts";
@@ -35,6 +36,8 @@ export interface StepSpec {
   readonly extra?: readonly Value[];
   /** Normalize by the batch where inference normalizes by running statistics (default true). */
   readonly batchStatistics?: boolean;
+  /** How convolutions are differentiated: see tune.ts. */
+  readonly forms?: Forms;
   /** The loss, from the student's values and the inputs named in `feeds`. */
   loss(g: Builder, student: Student, feeds: Readonly<Record<string, Value>>): Value;
 }
@@ -92,7 +95,7 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   const empty = { model: work, parameters, statistics: [] };
   if (parameters.length === 0) return empty;
   const pieces = spread(g, parameters, of);
-  const gradients = backward(work, loss, pieces);
+  const gradients = backward(work, loss, pieces, spec.forms ? { forms: spec.forms } : {});
   const flat = pieces.map((piece) =>
     g.Reshape(gradients.get(piece) as Value, g.ints([-1], "shape")),
   );

@@ -35,6 +35,7 @@ export function environmentOf(net: Net, changes: Partial<Environment> = {}): Env
     teacher: null,
     trainThreads: 1,
     checkpoints: null,
+    deterministic: true,
     feeds: net.feeds(4),
     onEvent() {},
     ...changes,

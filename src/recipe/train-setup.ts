@@ -1,0 +1,205 @@
+/** @file What a run of training needs before its first step: the task, the step's graph, open engines. */
+import { type Augment, createAugment, parseAugment } from "../data/augment.ts";
+import type { Batch, Dataset } from "../data/dataset.ts";
+import type { Model } from "../ir/model.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import { type Task, taskOf } from "../measure/task.ts";
+import type { TrainHooks } from "../methods/method.ts";
+import { select } from "../methods/sites.ts";
+import type { Random } from "../numeric/random.ts";
+import { concat, writeModel } from "../onnx/write.ts";
+import type { Feeds, Session } from "../runtime/runtime.ts";
+import { lossValue, type Objective, objectiveOf } from "../train/objective.ts";
+import type { TrainOptions } from "../train/options.ts";
+import { type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
+import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
+import type { Environment } from "./environment.ts";
+import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
+
+/** Everything that stays as it is from step to step. */
+export interface TrainJob {
+  readonly model: Model;
+  readonly options: TrainOptions;
+  readonly hooks: TrainHooks;
+  readonly training: Dataset;
+  readonly env: Environment;
+  /** Teaches where a loss asks for a teacher and nobody else was named. */
+  readonly original: Model;
+}
+
+/** Ready to take steps. */
+export interface Setup {
+  readonly lanes: number;
+  readonly task: Task;
+  readonly step: Step;
+  readonly sessions: readonly Session[];
+  readonly micro: number;
+  readonly batch: number;
+  read(
+    indices: readonly number[],
+    random: Random,
+    at: { readonly step: number; readonly lane: number },
+  ): Promise<Feeds>;
+  stop(): Promise<void>;
+}
+
+/** Engines in `shape`; close them with `stop`. Null where there is nothing to train. */
+export async function setUp(job: TrainJob, shape: CrewShape): Promise<Setup | null> {
+  const crew = assembleCrew(job.env, shape);
+  try {
+    const plan = await planOf(job, crew);
+    const step = buildStep(job, plan);
+    if (step.parameters.length === 0) {
+      await crew.stop();
+      return null;
+    }
+    const augment = createAugment(parseAugment(job.options.augment), job.training);
+    const remembers = job.options.augment === "";
+    const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew, remembers) : null;
+    const sessions = await crew.open(
+      { bytes: concat(writeModel(step.model)) },
+      { optimize: "basic", memoryPattern: false },
+    );
+    const { lanes } = crew;
+    const { task, micro, batch } = plan;
+    return {
+      ...{ lanes, task, step, sessions, micro, batch },
+      read: (indices, random, at) => readFeeds(job, plan, teacher, augment, indices, random, at),
+      stop: crew.stop,
+    };
+  } catch (cause) {
+    await crew.stop();
+    throw cause;
+  }
+}
+
+interface Plan {
+  readonly task: Task;
+  /** Which of the model's outputs is judged and learned from. */
+  readonly output: number;
+  readonly objective: Objective;
+  readonly micro: number;
+  readonly batch: number;
+  readonly shapes: Record<string, readonly number[]>;
+  readonly feeds: Record<string, PortSpec>;
+}
+
+/** Runs the first records once: what the label means, and the sizes of a batch. */
+async function planOf({ model, options, training, env }: TrainJob, crew: Crew): Promise<Plan> {
+  const fixed = model.graph.inputs
+    .map(({ shape }) => shape?.[0])
+    .find((n) => typeof n === "number");
+  const wanted = Math.min(options.batch, training.length);
+  const micro =
+    (fixed as number | undefined) ??
+    Math.max(1, Math.min(options.micro || Infinity, Math.ceil(wanted / crew.lanes)));
+  const batch = Math.max(micro, wanted - (wanted % micro));
+  const session = await env.runtime.open(
+    { bytes: concat(writeModel(model)) },
+    { threads: env.threads },
+  );
+  let outputs: Record<string, Tensor>;
+  const first = await training.read(Array.from({ length: micro }, (_, i) => i % training.length));
+  try {
+    outputs = await session.run(first.inputs);
+  } finally {
+    await session.close();
+  }
+  const task = taskOf(micro, first.label, outputs, training.name);
+  const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
+  // Where nobody was named, the recipe's own start can teach: no label is needed to repair.
+  const asks = options.loss === "kd" || options.loss === "logits" || task.kind === "none";
+  const hasTeacher = env.teacher !== null || asks;
+  const objective = objectiveOf(options.loss, task, hasTeacher);
+  const shapes = Object.fromEntries(
+    Object.entries(first.inputs).map(([name, { shape }]) => [name, shape]),
+  );
+  const feeds: Record<string, PortSpec> = {};
+  if (objective.label && first.label) {
+    const { dtype, shape } = labelOf(first, task);
+    feeds[ports.label] = { dtype, shape };
+  }
+  if (objective.teacher) {
+    feeds[ports.teacher] = { dtype: "float32", shape: outputs[task.output].shape };
+  }
+  return { task, output, objective, micro, batch, shapes, feeds };
+}
+
+/** As the losses take it: class indices [rows] int64, or numbers. */
+function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
+  const given = label as Tensor;
+  if (kind === "target") return tensor("float32", given.shape, given.floats());
+  if (kind === "binary") return tensor("float32", [given.size], given.floats());
+  const values = given.numbers();
+  const rows = oneHot ? given.size / (classes ?? 1) : given.size;
+  const indices = new BigInt64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    if (!oneHot) indices[row] = BigInt(Math.round(values[row]));
+    else
+      for (let c = 0; c < classes!; c++)
+        if (values[row * classes! + c] === 1) indices[row] = BigInt(c);
+  }
+  return tensor("int64", [rows], indices);
+}
+
+function buildStep({ model, options, hooks }: TrainJob, plan: Plan): Step {
+  const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
+  const chosen = select(nodes, options);
+  const step = stepOf(model, {
+    shapes: plan.shapes,
+    feeds: {
+      ...plan.feeds,
+      ...Object.fromEntries(
+        Object.entries(hooks.feeds ?? {}).map(([name, { spec }]) => [name, spec]),
+      ),
+    },
+    isTrained: (node) => chosen.has(node),
+    extra: hooks.extra ?? [],
+    batchStatistics: options.batchnorm === "batch",
+    loss(g, student, feeds) {
+      const output = student.outputs[plan.output];
+      const values = {
+        output,
+        label: feeds[ports.label] ?? null,
+        teacher: feeds[ports.teacher] ?? null,
+      };
+      const loss = lossValue(g, plan.objective, plan.task, values, options);
+      const penalty = hooks.penalty?.(g, student, feeds);
+      return penalty ? g.Add(loss, penalty) : loss;
+    },
+  });
+  return step;
+}
+
+async function openTeacher(
+  { env, original }: TrainJob,
+  plan: Plan,
+  crew: Crew,
+  remembers: boolean,
+): Promise<Teacher> {
+  const guide = env.teacher ?? original;
+  const index = guide.graph.outputs.length > plan.output ? plan.output : 0;
+  const sessions = await crew.open({ bytes: teacherBytes(guide, index) });
+  return createTeacher(sessions, remembers);
+}
+
+async function readFeeds(
+  { training, hooks }: TrainJob,
+  plan: Plan,
+  teacher: Teacher | null,
+  augment: Augment,
+  indices: readonly number[],
+  random: Random,
+  at: { readonly step: number; readonly lane: number },
+): Promise<Feeds> {
+  const batch = augment(await training.read(indices), random.fork("augment"));
+  const feeds: Record<string, Tensor> = { ...batch.inputs };
+  if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
+  if (teacher) {
+    const scores = await teacher.teach(indices, batch.inputs, at.lane);
+    feeds[ports.teacher] = scores.reshape(plan.feeds[ports.teacher].shape);
+  }
+  for (const [name, feed] of Object.entries(hooks.feeds ?? {}))
+    feeds[name] = feed.at(at.step, random);
+  return feeds;
+}
