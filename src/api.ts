@@ -12,6 +12,7 @@ import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
+import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
@@ -49,6 +50,9 @@ export interface Compression {
   readonly report: Report;
   /** The ONNX file. */
   readonly bytes: Uint8Array;
+  /** The .tersor file. */
+  pack(): Uint8Array;
+  /** As .tersor where the path ends so, else as ONNX. */
   save(path: string): Promise<void>;
   /** The figures as a text table. */
   table(options?: Partial<TableOptions>): string;
@@ -132,9 +136,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       baseline: done.baseline,
       report,
       bytes: done.bytes,
+      pack: done.pack,
       async save(path) {
         if (!saveFile) throw fail(errors.cannotWrite(path, "no files here", "Use `bytes`"));
-        await saveFile(path, done.bytes, [model.name]);
+        await saveFile(path, /\.tersor$/i.test(path) ? done.pack() : done.bytes, [model.name]);
       },
       table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
     };
@@ -233,6 +238,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       });
       return evaluate(model, env, options.against ?? null);
     },
+
+    /** A .tersor file: everything coded as small as it gets, opened by `tersor/unpack`. */
+    pack: (model: Loaded, options: PackSettings = {}): Promise<PackedModel> => pack(model, options),
 
     /** Times several models on the same inputs, interleaved; the first is what others compare with. */
     async bench(

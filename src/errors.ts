@@ -260,6 +260,13 @@ export const errors = {
     where,
     remedy,
   }),
+  // codec/
+  badPacked: (where: string, why: string) => ({
+    code: "bad-packed",
+    what: `cannot be unpacked (${why})`,
+    where,
+    remedy: "Fetch or pack it again",
+  }),
   // methods/, recipe/
   unknownMethod: (where: string, name: string, near: string | undefined) => ({
     code: "unknown-method",

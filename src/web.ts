@@ -5,6 +5,6 @@ import { createBrowserPlatform } from "./browser/platform.ts";
 export { createBrowserPlatform } from "./browser/platform.ts";
 export * from "./index.ts";
 
-export const { load, compress, train, survey, inspect, evaluate, bench, methods } = createTersor(
+export const { load, compress, train, survey, inspect, evaluate, pack, bench, methods } = createTersor(
   createBrowserPlatform(),
 );

@@ -1,11 +1,11 @@
 /** @file tersor compress: one recipe, measured, written. */
-import { basename, dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { checkOutput, saveFile } from "../node/files.ts";
 import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
-import { parseRecipe } from "../recipe/steps.ts";
+import { isPacked, parseRecipe } from "../recipe/steps.ts";
 import { missedTargets, parseTargets } from "../recipe/target.ts";
 import { skippedLines } from "../report/findings.ts";
 import { ratio } from "../report/format.ts";
@@ -15,6 +15,7 @@ import { plainText } from "../report/span.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
+import { inputsOf, withEnding } from "./paths.ts";
 import { readRecipe } from "./recipe-file.ts";
 import type { Shell } from "./shell.ts";
 
@@ -71,10 +72,16 @@ export const compressCommand: Command<CompressFlags> = {
     if (recipe !== undefined) parseRecipe(recipe);
     const model = await load(path, shell.settings);
     const kind = recipe === undefined ? (flags.preset ?? defaultPreset) : "tersor";
-    const file =
-      flags.output ?? join(dirname(model.name), `${basename(model.name, ".onnx")}.${kind}.onnx`);
-    const inputs = [path, ...(model.source.external ?? []).map((e) => join(dirname(path), e.path))];
-    const saving = { inputs, force: shell.force };
+    const isToPack = recipe !== undefined && isPacked(parseRecipe(recipe));
+    const file = flags.output ?? withEnding(model.name, isToPack ? ".tersor" : `.${kind}.onnx`);
+    const packs = /\.tersor$/i.test(file);
+    if (isToPack && !packs) {
+      const why = "is no name for what the recipe ends with, a .tersor file";
+      throw fail(
+        errors.badUsage(`-o ${file}`, why, "Name it *.tersor, or leave out the step pack"),
+      );
+    }
+    const saving = { inputs: inputsOf(path, model), force: shell.force };
     checkOutput(file, saving);
     if (flags.report !== undefined) {
       if (resolve(flags.report) === resolve(file)) {
@@ -93,7 +100,7 @@ export const compressCommand: Command<CompressFlags> = {
       layers: flags.report !== undefined,
       file,
     });
-    await saveFile(file, done.bytes, saving);
+    await saveFile(file, packs ? done.pack() : done.bytes, saving);
     if (flags.report !== undefined) {
       const report = { ...done.report, commandLine: shell.commandLine };
       await saveFile(flags.report, htmlReport(report), saving);

@@ -12,9 +12,11 @@ import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
+import { packCommand } from "./pack.ts";
 import type { Io } from "./shell.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
+import { unpackCommand } from "./unpack.ts";
 
 const commands = [
   inspectCommand,
@@ -23,6 +25,8 @@ const commands = [
   evalCommand,
   trainCommand,
   benchCommand,
+  packCommand,
+  unpackCommand,
   methodsCommand,
   doctorCommand,
 ] as readonly Command[];

@@ -4,11 +4,12 @@ import type { Bytes } from "./measurement.ts";
 
 /**
  * gzip -9 and brotli -11 over the files one after the other (model, then external data). `chunks` is
- * walked three times, so give an array or another repeatable iterable. `packed` is the codec's to fill.
+ * walked three times, so give an array or another repeatable iterable. `packed` was measured by `packSmallest`.
  */
 export async function measureBytes(
   chunks: Iterable<Uint8Array>,
   platform: Pick<Platform, "gzipSize" | "brotliSize">,
+  packed: number | null = null,
 ): Promise<Bytes> {
   let raw = 0;
   for (const chunk of chunks) raw += chunk.byteLength;
@@ -16,6 +17,6 @@ export async function measureBytes(
     raw,
     gzip: await platform.gzipSize(chunks),
     brotli: await platform.brotliSize(chunks),
-    packed: null,
+    packed,
   };
 }

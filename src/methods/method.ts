@@ -105,6 +105,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
   readonly needs: readonly Need[];
   /** Buys speed: may take back some of the bytes that earlier steps of a recipe saved. */
   readonly quickens?: boolean;
+  /** Says how the product is written, and so can only be the last step: as a .tersor file. */
+  readonly packs?: boolean;
   readonly options: S;
   /** Settings that a survey tries, each over the defaults. */
   readonly survey: readonly Partial<z.input<S>>[];

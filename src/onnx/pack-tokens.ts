@@ -1,6 +1,7 @@
 /** @file A model's tree -> tokens for codec/graph.ts: what no engine needs left out, names numbered. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
+import { coderOf } from "../codec/coder-name.ts";
 import { plausible } from "../codec/decode/container.ts";
 import { pushVarint, wires } from "../codec/decode/graph.ts";
 import { encodeTensor, type Plain } from "../codec/tensor.ts";
@@ -18,6 +19,8 @@ export interface PackedTensor {
   /** Bytes in the ONNX file. */
   readonly bytes: number;
   readonly body: Uint8Array;
+  /** How the body is coded, in words. */
+  readonly coder: string;
 }
 
 export interface Tokens {
@@ -184,7 +187,14 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
     else {
       key(raw_data, wires.tensor);
       pushVarint(tokens, body.length);
-      tensors.push({ name: proto.name, dtype, shape, bytes: bytes.length, body });
+      tensors.push({
+        name: proto.name,
+        dtype,
+        shape,
+        bytes: bytes.length,
+        body,
+        coder: coderOf(body),
+      });
       raw += bytes.length;
       coded += body.length;
     }

@@ -6,6 +6,7 @@ import { measureLatency, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
 import type { Latency, Metric, Result } from "../measure/measurement.ts";
 import { implausible, measureMetric, type Reference } from "../measure/metric.ts";
+import { packedSize } from "../measure/pack.ts";
 import { measureBytes } from "../measure/size.ts";
 import { costModel } from "../ops/cost.ts";
 import { weightsOf } from "../ops/weights.ts";
@@ -39,7 +40,7 @@ export async function assessBaseline(
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
   const data = judged(session, env);
   // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
-  const sizes = measureBytes(chunksOf(loaded.source), env.platform);
+  const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
   sizes.catch(() => {}); // not unhandled where the metric fails first
   const evaluation = await measureMetric({
     session,
@@ -97,6 +98,8 @@ export interface Candidate {
   readonly family: string;
   readonly file: string | null;
   readonly source: Source;
+  /** Bytes of its .tersor file, where that was measured. */
+  readonly packed: number | null;
   readonly model: Model;
   readonly ease: Result["ease"];
   readonly skipped: Result["skipped"];
@@ -113,7 +116,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
   const { env, session: original, reference } = baseline;
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
   try {
-    const sizes = measureBytes(chunksOf(candidate.source), env.platform);
+    const sizes = measureBytes(chunksOf(candidate.source), env.platform, candidate.packed);
     sizes.catch(() => {});
     const evaluation = await measureMetric({
       session,
@@ -219,6 +222,11 @@ export function dimsOf(feeds: Feeds): Record<string, number> {
   return dims;
 }
 
+/** Bytes of the .tersor file that the model came in, or would be. */
+export function packedOf({ name, source, packed, opset, model }: Loaded): number | null {
+  return packed ?? packedSize({ name, source, model: opset === model.opset ? model : null });
+}
+
 /** The files of a model. */
 function chunksOf({ bytes, external = [] }: Source): Uint8Array[] {
   return [bytes, ...external.map(({ data }) => data)];
@@ -239,7 +247,7 @@ function latencyOf({ latency }: Timing, env: Environment): Latency {
 }
 
 /** Parameters that are not zero: weights counted as what their stored form stands for. */
-function nonzerosOf(model: Model, params: number): number {
+export function nonzerosOf(model: Model, params: number): number {
   const seen = new Set<Value>();
   let zeros = 0;
   for (const { value } of weightsOf(model)) {

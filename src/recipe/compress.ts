@@ -1,5 +1,6 @@
 /** @file Compress: one recipe on one model, measured beside the original. */
 import type { Result } from "../measure/measurement.ts";
+import { packSmallest } from "../measure/pack.ts";
 import { assessBaseline } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
@@ -20,6 +21,8 @@ export interface Compressed {
   readonly baseline: Result;
   readonly result: Result;
   readonly bytes: Uint8Array;
+  /** The .tersor file. */
+  pack(): Uint8Array;
   readonly seconds: number;
 }
 
@@ -37,7 +40,9 @@ export async function compress(
     const { outcome, result, beside } = await runTrial(baseline, start, plan.steps, file);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const original = { ...baseline.result, latency: beside };
-    return { baseline: original, result, bytes: outcome.bytes, seconds };
+    const { bytes, model } = outcome;
+    const pack = () => packSmallest({ name: result.recipe, source: { bytes }, model }).bytes;
+    return { baseline: original, result, bytes, pack, seconds };
   } finally {
     await baseline.session.close();
   }

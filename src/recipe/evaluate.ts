@@ -1,6 +1,6 @@
 /** @file Evaluate: a model's score on data, alone or beside the original it came from. */
 import type { Result } from "../measure/measurement.ts";
-import { assess, assessBaseline } from "./assess.ts";
+import { assess, assessBaseline, packedOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
@@ -26,6 +26,7 @@ export async function evaluate(
       family: "control",
       file: loaded.name,
       source: loaded.source,
+      packed: packedOf(loaded),
       model: loaded.model,
       ease: { data: "none", training: false, seconds: 0, covered: 0 },
       skipped: [],

@@ -1,5 +1,8 @@
 /** @file Opens a model file: bytes, graph, identity. */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { isPacked } from "../codec/decode/container.ts";
+import { DecodeError } from "../codec/decode/error.ts";
+import { unpack } from "../codec/decode/unpack.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { makeNet } from "../nets/index.ts";
@@ -16,6 +19,8 @@ export interface Loaded {
   /** The file as it is, external data included: what the original is measured by. */
   readonly source: Source;
   readonly bytes: number;
+  /** Bytes of the .tersor file that it came in; null where it came as ONNX. */
+  readonly packed: number | null;
   /** Operator set of the file; `model` is at a newer one. */
   readonly opset: number;
   /** SHA-256, hex: of the file, or of the hashes of the file and its external data. */
@@ -33,7 +38,7 @@ export interface LoadOptions {
   readonly seed?: number | undefined;
 }
 
-/** Throws TersorError "no-such-file", "cannot-read", "unknown-net" and whatever `readModel` raises. */
+/** Throws TersorError "no-such-file", "cannot-read", "unknown-net", "bad-packed" and whatever `readModel` raises. */
 export async function loadModel(
   input: ModelInput,
   platform: Platform,
@@ -54,10 +59,12 @@ export async function loadModel(
 }
 
 async function loadBytes(
-  bytes: Uint8Array,
+  file: Uint8Array,
   name: string,
   platform: Platform | null,
 ): Promise<Loaded> {
+  const packed = isPacked(file) ? file.byteLength : null;
+  const bytes = packed === null ? file : await unpacked(file, name);
   const folder = name.replace(/[^/\\]*$/, "");
   const opened = new Set<string>();
   const model = readModel(bytes, {
@@ -76,15 +83,26 @@ async function loadBytes(
     const file = (platform as Platform).files.source(folder + path);
     return { path, data: file.read(0, file.byteLength) };
   });
-  const hashes = [bytes, ...external.map(({ data }) => data)].map(sha256);
+  const hashes = [file, ...external.map(({ data }) => data)].map(sha256);
   return {
     name,
     model,
     source: external.length > 0 ? { bytes, external } : { bytes },
     bytes: external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength),
+    packed,
     opset: opsetOf(bytes),
     hash: await joined(await Promise.all(hashes)),
   };
+}
+
+/** Throws TersorError "bad-packed". */
+export async function unpacked(file: Uint8Array, name: string): Promise<Uint8Array> {
+  try {
+    return await unpack(file);
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause;
+    throw fail(errors.badPacked(name, cause.message), cause);
+  }
 }
 
 async function download(url: URL): Promise<Uint8Array> {

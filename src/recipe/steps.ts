@@ -30,9 +30,17 @@ export function parseRecipe(recipe: RecipeInput): Step[] {
     if (!method) {
       throw fail(errors.unknownMethod(where, name, nearest(name, Object.keys(methods))));
     }
+    if (method.packs && i < steps.length - 1) {
+      throw fail(errors.badRecipe(where, `${name} says how the file is written: it comes last`));
+    }
     const options = parseOptions(method.options, given, `${where} (${name})`);
     return { method: name as MethodId, options };
   });
+}
+
+/** Whether the recipe's product is to be a .tersor file. */
+export function isPacked(steps: readonly Step[]): boolean {
+  return steps.some(({ method }) => methodOf(method)?.packs);
 }
 
 function splitText(text: string): Record<string, unknown>[] {

@@ -4,6 +4,7 @@ import { cloneModel, type Model } from "../ir/model.ts";
 import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
+import { packedSize } from "../measure/pack.ts";
 import { methodOf } from "../methods/index.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
@@ -71,11 +72,13 @@ export async function runTrial(
     ...(idle && !kept.includes(false) ? [`the recipe changed nothing: ${why}`] : []),
     ...(unfused ? [unfused] : []),
   ];
+  const product = { name: nameOf(steps), source: { bytes: outcome.bytes }, model: outcome.model };
   const { result, beside } = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOf(steps),
     file,
-    source: { bytes: outcome.bytes },
+    source: product.source,
+    packed: packedSize(product),
     model: outcome.model,
     ease: easeOf(start, steps, outcome),
     skipped: outcome.skipped,

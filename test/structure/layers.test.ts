@@ -9,6 +9,7 @@ const layers = [
   ["options", "numeric"],
   ["ir"],
   ["ops", "codec"],
+  ["unpack"],
   ["onnx", "rewrite"],
   ["train"],
   ["weights"],

@@ -1,0 +1,38 @@
+/** @file tersor unpack: the ONNX file of a .tersor file. */
+import { isPacked } from "../codec/decode/container.ts";
+import { errors, fail } from "../errors.ts";
+import { checkOutput, saveFile } from "../node/files.ts";
+import { nodePlatform } from "../node/platform.ts";
+import { unpacked } from "../recipe/load.ts";
+import * as format from "../report/format.ts";
+import { jsonText } from "../report/json.ts";
+import type { Command } from "./command.ts";
+import { withEnding } from "./paths.ts";
+
+interface UnpackFlags {
+  readonly output?: string;
+}
+
+export const unpackCommand: Command<UnpackFlags> = {
+  name: "unpack",
+  takes: "<file>",
+  summary: "Gives the ONNX file of a .tersor file, which any ONNX Runtime opens.",
+  flags: [{ flags: "-o, --output <file>", doc: "Where the model goes (default: <file>.onnx)." }],
+  examples: ["tersor unpack model.tersor", "tersor unpack small.tersor -o model.onnx"],
+  async run(shell, [path], flags) {
+    const bytes = await nodePlatform.files.read(path);
+    if (!isPacked(bytes)) {
+      throw fail(errors.badPacked(path, "it does not begin as a .tersor file does"));
+    }
+    const file = flags.output ?? withEnding(path, ".onnx");
+    const saving = { inputs: [path], force: shell.force };
+    checkOutput(file, saving);
+    const model = await unpacked(bytes, path);
+    await saveFile(file, model, saving);
+    if (shell.json) {
+      const sizes = { raw: model.byteLength, gzip: null, brotli: null, packed: bytes.byteLength };
+      shell.print(jsonText({ command: "unpack", file, bytes: sizes }));
+    } else shell.print(`${file}: ${format.bytes(model.byteLength)}`);
+    return 0;
+  },
+};
