@@ -92,7 +92,7 @@ function imagesIn(
     const why = `${shape} holds no float images, which is all that can be augmented`;
     throw fail(errors.badOption(where, why, "Leave augment out"));
   }
-  const black = new Array<number>(channels).fill(0);
-  const about = images ?? { channels, height, width, layout: "nchw", black };
-  return { name, pixels: { ...about, data: input.floats(), count: batch.size } };
+  const about = images ?? { channels, height, width, layout: "nchw" };
+  const black = Float32Array.from(images?.black ?? new Float32Array(channels));
+  return { name, pixels: { ...about, black, data: input.floats(), count: batch.size } };
 }

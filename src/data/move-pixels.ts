@@ -10,7 +10,7 @@ export interface Pixels {
   readonly width: number;
   readonly layout: "nchw" | "nhwc";
   /** What a black pixel is in each channel, after normalization. */
-  readonly black: readonly number[];
+  readonly black: Float32Array;
 }
 
 /** What comes in at the border: black, the nearest pixel, or the image mirrored there. */
@@ -46,7 +46,7 @@ export function place(
 ): Float32Array {
   const { data, count, channels, height, width, black } = pixels;
   const { image, channel, row, column } = strides(pixels);
-  const out = data.slice(); // faster than an empty array
+  const out = new Float32Array(data.length);
   const rows = new Int32Array(height);
   const from = new Int32Array(width);
   const none = new Int32Array(width).fill(-1);
