@@ -6,8 +6,8 @@
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { tensor } from "../src/ir/tensor.ts";
-import { profileFiles } from "../src/node/profile.ts";
 import { nodePlatform as platform } from "../src/node/platform.ts";
+import { profileFiles } from "../src/node/profile.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
 import type { NodeTime, Session } from "../src/runtime/runtime.ts";
@@ -36,7 +36,8 @@ const tuneSeconds = (performance.now() - tuning) / 1000;
 const step = stepFor(task, lanes, formsOf(choices));
 const bytes = concat(writeModel(step.model));
 
-const workers = lanes > 1 ? Array.from({ length: lanes }, () => platform.startWorker?.(runtime)) : [];
+const workers =
+  lanes > 1 ? Array.from({ length: lanes }, () => platform.startWorker?.(runtime)) : [];
 const engines = lanes > 1 ? workers.map((worker) => worker!.runtime) : [runtime];
 const sessions: Session[] = await Promise.all(engines.map((e) => e.open({ bytes }, options)));
 
@@ -52,7 +53,11 @@ const parts = sessions.map((_, lane) => {
   const cut = (whole: typeof x) => {
     const size = whole.size / lanes;
     const values = whole.data().slice(lane * size, (lane + 1) * size);
-    return tensor(whole.dtype, [whole.shape[0] / lanes, ...whole.shape.slice(1)], values as Float32Array);
+    return tensor(
+      whole.dtype,
+      [whole.shape[0] / lanes, ...whole.shape.slice(1)],
+      values as Float32Array,
+    );
   };
   return { [input.name]: cut(x), label: cut(label) };
 });
@@ -97,10 +102,15 @@ function byOperator(times: readonly NodeTime[]): Record<string, number> {
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === "profile") {
-    const feeds = { ...parts[0], [ports.parameters]: tensor("float32", [parameters.length], parameters) };
+    const feeds = {
+      ...parts[0],
+      [ports.parameters]: tensor("float32", [parameters.length], parameters),
+    };
     const times = await runtime.profile({ bytes }, feeds, 5, options);
     if (process.env.NODES) {
-      const top = [...(times ?? [])].sort((a, b) => b.us - a.us).slice(0, Number(process.env.NODES));
+      const top = [...(times ?? [])]
+        .sort((a, b) => b.us - a.us)
+        .slice(0, Number(process.env.NODES));
       for (const { node, op, us } of top) console.error((us / 1000).toFixed(2), op, node);
     }
     console.log(JSON.stringify({ operators: byOperator(times ?? []) }));

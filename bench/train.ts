@@ -1,0 +1,152 @@
+/**
+ * @file One training step beside PyTorch's: same network, weights, batch, optimizer and threads.
+ *
+ * `npm run bench:train [task ...]` with PEERS_PYTHON naming a Python that has PyTorch. Both sides are
+ * processes of their own, which take turns; times are of the process's CPU, so that whatever else
+ * runs on the machine counts little. With 2 threads tersor runs an engine per core on half a batch.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { median } from "../src/numeric/statistics.ts";
+import { tasks } from "./train-nets.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const work = `${root}bench/.cache/train/`;
+const file = `${root}bench/results/train.json`;
+const python = process.env.PEERS_PYTHON ?? `${root}bench/.cache/peers/bin/python`;
+if (!existsSync(python))
+  throw new Error(`${python} is missing: set PEERS_PYTHON to one with torch`);
+
+const rounds = Number(process.env.ROUNDS ?? 12);
+const stepsPerRound = 2;
+/** Losses of both sides agree at the first steps; float32 sums differ a little. */
+const agreement = 1e-3;
+
+interface Answer {
+  readonly cpu: number[];
+  readonly wall: number[];
+  readonly losses: number[];
+  readonly peak: number;
+  readonly version: string;
+  readonly tuneSeconds?: number;
+  readonly choices?: Record<string, string>;
+  readonly operators?: Record<string, number>;
+}
+
+interface Side {
+  ask(line: string): Promise<Answer>;
+  stop(): void;
+}
+
+function start(command: string, args: readonly string[]): Side {
+  const child: ChildProcessWithoutNullStreams = spawn(command, args, { cwd: root });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  let words = "";
+  child.stderr.on("data", (chunk) => {
+    words += chunk;
+  });
+  return {
+    async ask(line) {
+      child.stdin.write(`${line}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`${command} ${args[0]} ended: ${words.slice(-2000)}`);
+      return JSON.parse(value) as Answer;
+    },
+    stop: () => child.stdin.end(),
+  };
+}
+
+interface Times {
+  readonly cpuMs: number;
+  readonly cpuMinMs: number;
+  readonly wallMs: number;
+  readonly peakMb: number;
+}
+
+const round = (x: number, digits = 1): number => Number(x.toFixed(digits));
+
+function summary(answers: readonly Answer[]): Times {
+  const [cpu, wall] = [answers.flatMap((a) => a.cpu), answers.flatMap((a) => a.wall)];
+  return {
+    cpuMs: round(median(cpu)),
+    cpuMinMs: round(Math.min(...cpu)),
+    wallMs: round(median(wall)),
+    peakMb: Math.round((answers.at(-1) as Answer).peak),
+  };
+}
+
+async function compare(name: string, threads: number) {
+  const { title, limit, input } = tasks[name];
+  const folder = `${work}${name}-${threads}`;
+  mkdirSync(folder, { recursive: true });
+  const count = String(threads);
+  const ours = start("npx", ["tsx", "bench/train-child.ts", name, count, folder]);
+  const sides: Record<string, Side> = { tersor: ours };
+  const answers: Record<string, Answer[]> = { tersor: [await ours.ask("2")] };
+  const torch = (...more: string[]) =>
+    start(python, [`${root}bench/train.py`, name, count, folder, ...more]);
+  sides.pytorch = torch();
+  if (input.length === 4) sides.pytorchChannelsLast = torch("channels_last");
+  for (const [key, side] of Object.entries(sides)) answers[key] ??= [await side.ask("2")];
+  const first = Object.values(answers).map(([{ losses }]) => losses[0]);
+  const worst = Math.max(...first.map((loss) => Math.abs(loss / first[0] - 1)));
+  if (worst > agreement) throw new Error(`${name}: losses differ: ${first}`);
+  for (let i = 0; i < rounds; i++) {
+    for (const [key, side] of Object.entries(sides)) {
+      answers[key].push(await side.ask(String(stepsPerRound)));
+    }
+  }
+  const { operators } = await ours.ask("profile");
+  for (const side of Object.values(sides)) side.stop();
+  // The first steps find memory, and warm caches.
+  const times = Object.fromEntries(
+    Object.entries(answers).map(([key, all]) => [key, summary(all.slice(1))]),
+  );
+  const pairs = answers.tersor.slice(1).map(({ cpu, wall }, i) => {
+    const other = answers.pytorch[i + 1];
+    return { cpu: median(cpu) / median(other.cpu), wall: median(wall) / median(other.wall) };
+  });
+  const ratio = {
+    cpu: round(median(pairs.map(({ cpu }) => cpu)), 3),
+    wall: round(median(pairs.map(({ wall }) => wall)), 3),
+    cpuMin: round(times.tersor.cpuMinMs / times.pytorch.cpuMinMs, 3),
+    peakMemory: round(times.tersor.peakMb / times.pytorch.peakMb, 3),
+  };
+  const { tuneSeconds, choices, version } = answers.tersor[0];
+  console.log(
+    `${title}, ${threads} thread${threads > 1 ? "s" : ""}: ${times.tersor.cpuMs} against ${times.pytorch.cpuMs} CPU ms, ratio ${ratio.cpu} (minima ${ratio.cpuMin}, wall ${ratio.wall}; at most ${limit}), memory ${ratio.peakMemory}`,
+  );
+  console.log(`  ${JSON.stringify(operators)}`);
+  return {
+    task: name,
+    title,
+    threads,
+    limit,
+    ratio,
+    times,
+    lossDifference: worst,
+    operators,
+    tuneSeconds: round(tuneSeconds ?? 0),
+    choices,
+    versions: { "onnxruntime-node": version, torch: answers.pytorch[0].version },
+  };
+}
+
+const wanted = process.argv.slice(2);
+const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).results : [];
+const results = new Map<string, object>(
+  before.map((row: { task: string; threads: number }) => [`${row.task} ${row.threads}`, row]),
+);
+const threadCounts = (process.env.THREADS ?? "1,2").split(",").map(Number);
+for (const name of Object.keys(tasks).filter((task) => !wanted.length || wanted.includes(task))) {
+  for (const threads of threadCounts) {
+    results.set(`${name} ${threads}`, await compare(name, threads));
+  }
+}
+const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
+const report = { command: "npm run bench:train", machine, results: [...results.values()] };
+writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+console.log(`written: ${file}`);
