@@ -1,7 +1,7 @@
 /** @file Channels, heads and neurons that really disappear, on any graph. */
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
-import type { Node } from "../ir/graph.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { couple, removeUnits } from "../ops/coupling.ts";
 import { weightsOf } from "../ops/weights.ts";
@@ -9,7 +9,7 @@ import { allocate } from "./channels/allocate.ts";
 import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
 import { criteria, criterionIds } from "./channels/criteria.ts";
 import { type Vitality, vitalityOf } from "./channels/dead.ts";
-import { type Removed, repairs } from "./channels/repair.ts";
+import { type Removed, repairIds, repairs } from "./channels/repair.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -40,7 +40,7 @@ const options = z.object({
   round: z.int().min(0).max(64).default(0).meta({
     description: "Channels left are a multiple of this; 0: what the target's kernels like.",
   }),
-  repair: z.enum(["bias", "none"]).default("bias").meta({
+  repair: z.enum(repairIds).default("bias").meta({
     description: "Moves the mean of removed channels into the next layer's bias, or does not.",
   }),
   ...siteOptions,
@@ -65,7 +65,7 @@ export const pruneChannels = defineMethod({
     if (given.ratio > 0 && criterion.needs === "calibration" && !context.observe) {
       throw fail(errors.needsData(`prune-channels:criterion=${given.criterion}`));
     }
-    unshareVectors(model);
+    const reshare = unshareVectors(model);
     const candidates = freeGroups(candidatesOf(model, couple(model)), chosen, context);
     const vitality: Vitality[][] = [];
     for (const [i, candidate] of candidates.entries()) {
@@ -74,14 +74,17 @@ export const pruneChannels = defineMethod({
     }
     const scores = given.ratio > 0 ? await criterion.score(candidates, model, context) : [];
     const removed = choose(candidates, vitality, scores, given, context);
+    if (removed.length > 0) {
+      const finish = await repairs[given.repair](model, removed, context);
+      finish(
+        removeUnits(
+          model,
+          removed.map(({ candidate, units }) => ({ group: candidate.group, units })),
+        ),
+      );
+    }
+    reshare();
     if (removed.length === 0) return;
-    const finish = await repairs[given.repair](model, removed, context);
-    finish(
-      removeUnits(
-        model,
-        removed.map(({ candidate, units }) => ({ group: candidate.group, units })),
-      ),
-    );
     const parts = removed.map(({ candidate: { group }, units }) => {
       const size = group.units.length;
       return `${group.name} ${size} -> ${size - units.length}`;
@@ -90,17 +93,30 @@ export const pruneChannels = defineMethod({
   },
 });
 
-/** Equal biases of unrelated layers are often one constant: it must not tie them. */
-function unshareVectors(model: Model): void {
+/**
+ * Equal biases of unrelated layers are often one constant, which must not tie them: each reader
+ * gets its own. Gives what puts back those that stayed equal.
+ */
+function unshareVectors(model: Model): () => void {
+  const copies: { node: Node; index: number; old: Value; copy: Value }[] = [];
   for (const graph of model.graph.walk()) {
-    for (const value of [...graph.constants]) {
-      const { tensor } = value;
+    for (const old of [...graph.constants]) {
+      const { tensor } = old;
       if (tensor?.shape.length !== 1 || tensor.size < 2) continue;
-      for (const { user, index } of [...value.uses].slice(1)) {
-        if ("setInput" in user) user.setInput(index, user.graph.addConstant(value.name, tensor));
+      for (const { user: node, index } of [...old.uses].slice(1)) {
+        if (!("setInput" in node)) continue;
+        const copy = graph.addConstant(old.name, tensor);
+        node.setInput(index, copy);
+        copies.push({ node, index, old, copy });
       }
     }
   }
+  return () => {
+    for (const { node, index, old, copy } of copies) {
+      if (node.inputs[index] === copy && copy.tensor === old.tensor) node.setInput(index, old);
+      if (copy.uses.size === 0) copy.graph.removeConstant(copy);
+    }
+  };
 }
 
 /** The groups to prune; tells of every other one that a chosen layer makes why it stays. */

@@ -38,12 +38,15 @@ const bias: Repair = async (model, removed, context) => {
     if (!data) return null;
     const seen = means?.get(data);
     if (seen) return (index) => seen[index];
-    const guess = isNormalized && !means ? levelsOf(group.units[unit], true)(data) : null;
+    const guess = isNormalized ? levelsOf(group.units[unit], true)(data) : null;
     return guess === null ? null : () => guess;
   });
 };
 
 export const repairs = { bias, none } as const satisfies Record<string, Repair>;
+
+export type RepairId = keyof typeof repairs;
+export const repairIds = Object.keys(repairs) as [RepairId, ...RepairId[]];
 
 /** The expected value of input channel `index`; null: not known. */
 type Expect = (
@@ -159,7 +162,6 @@ async function observeMeans(
       if (data) axes.set(data, channelAxis(reader, data));
     }
   }
-  if (axes.size === 0) return new Map();
   return meansOf(model, axes, false, context.observe);
 }
 
@@ -176,7 +178,10 @@ export async function meansOf(
   observe: NonNullable<Context["observe"]>,
 ): Promise<Map<Value, Float64Array>> {
   const sums = new Map<Value, { total: Float64Array; batches: number }>();
-  const taps: Tap[] = [...axes].map(([value, axis]) => ({
+  // A branch may not run: what is inside cannot be observed.
+  const outside = [...axes].filter(([{ graph }]) => graph === model.graph);
+  if (outside.length === 0) return new Map();
+  const taps: Tap[] = outside.map(([value, axis]) => ({
     value,
     of: (g, x) => {
       const others = (value.shape ?? []).flatMap((_, i) => (i === axis ? [] : [i]));

@@ -1,0 +1,391 @@
+/** @file Channels that disappear: dead ones without a trace, others by their worth, and what repairs them. */
+import { describe, expect, test } from "vitest";
+import type { Value } from "../../src/ir/graph.ts";
+import type { Model } from "../../src/ir/model.ts";
+import { type Tensor, tensor } from "../../src/ir/tensor.ts";
+import { verify } from "../../src/ir/verify.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import type { Builder } from "../../src/ops/builder.ts";
+import { inferModel } from "../../src/ops/infer.ts";
+import { weightsOf } from "../../src/ops/weights.ts";
+import { type Applied, apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { relativeError } from "../support/error.ts";
+import { layerModel } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
+import { type RealModel, realModels } from "../support/real-models.ts";
+import { pruneReal } from "./prune-real.ts";
+
+const bytesOf = (model: Model): Uint8Array => concat(writeModel(model));
+const reasonsOf = ({ skipped }: Applied): string[] =>
+  skipped.map(({ node, reason }) => `${node}: ${reason}`);
+
+/** Weight shapes by layer. */
+const shapesOf = (model: Model): Record<string, string> => {
+  inferModel(model);
+  return Object.fromEntries(
+    weightsOf(model).map(({ node, value }) => [node.name, String(value.shape)]),
+  );
+};
+
+describe("dead channels, ratio 0", () => {
+  /** Filters of 4 input channels; `spoil` may set some to zero. */
+  const net = (
+    pads: number[],
+    spoil: (first: Float32Array, second: Float32Array, bias: Float32Array) => void,
+  ): { model: Model; feeds: Record<string, Tensor> } => {
+    const random = createRandom(3);
+    const numbers = (size: number): Float32Array =>
+      Float32Array.from({ length: size }, () => random.normal());
+    const [first, second, bias] = [numbers(8 * 3 * 9), numbers(5 * 8 * 9), numbers(8)];
+    spoil(first, second, bias);
+    const model = layerModel(["N", 3, 9, 9], (g, x) => {
+      const y = g.Conv(x, g.constant(first, { shape: [8, 3, 3, 3] }), g.constant(bias), {
+        pads: [1, 1, 1, 1],
+      });
+      return g.Conv(g.Sigmoid(y), g.constant(second, { shape: [5, 8, 3, 3] }), null, { pads });
+    });
+    return { model, feeds: { x: tensor("float32", [2, 3, 9, 9], numbers(2 * 3 * 81)) } };
+  };
+  const clear = (array: Float32Array, from: number, to: number): void =>
+    void array.fill(0, from, to);
+
+  async function prune(pads: number[], spoil: Parameters<typeof net>[1]): Promise<Applied> {
+    const { model, feeds } = net(pads, spoil);
+    const result = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+    const outputs = [bytesOf(model), result.bytes].map((bytes) => outputsOf(bytes, feeds));
+    expect(relativeError(await outputs[0], await outputs[1])).toBeLessThan(1e-5);
+    return result;
+  }
+  const none = [0, 0, 0, 0];
+  const padded = [1, 1, 1, 1];
+
+  test("what nobody reads goes", async () => {
+    const { model } = await prune(padded, (_, second) => {
+      for (let f = 0; f < 5; f++)
+        for (const c of [2, 5]) clear(second, (f * 8 + c) * 9, (f * 8 + c + 1) * 9);
+    });
+    expect(shapesOf(model)).toEqual({ layer1: "6,3,3,3", layer3: "5,6,3,3" });
+  });
+
+  test("a filter of zeros gives a constant, which the next bias takes", async () => {
+    const { model } = await prune(none, (first) => clear(first, 3 * 27, 5 * 27));
+    expect(shapesOf(model)).toEqual({ layer1: "6,3,3,3", layer3: "5,6,3,3" });
+  });
+
+  test("but not where padding cuts it off at the rim", async () => {
+    const { model } = await prune(padded, (first) => clear(first, 3 * 27, 5 * 27));
+    expect(shapesOf(model)).toEqual({ layer1: "8,3,3,3", layer3: "5,8,3,3" });
+  });
+
+  test("a constant of zero is nothing, padding or not", async () => {
+    const relu = layerModel(["N", 3, 6, 6], (g, x) => {
+      const weights = (shape: number[], f: (i: number) => number): Value =>
+        g.constant(
+          Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => f(i)),
+          { shape },
+        );
+      const y = g.Conv(
+        x,
+        weights([4, 3, 1, 1], (i) => (i < 6 ? 0 : 1 + i)),
+        g.constant([0, -2, 1, 1]),
+      );
+      return g.Conv(
+        g.Relu(y),
+        weights([2, 4, 3, 3], (i) => i / 9),
+        null,
+        { pads: padded },
+      );
+    });
+    const { model } = await apply(relu, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+    expect(shapesOf(model)).toEqual({ layer1: "2,3,1,1", layer3: "2,2,3,3" });
+  });
+
+  test("a model without any stays as it is, byte for byte", async () => {
+    for (const { model } of nets) {
+      const { bytes } = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+      expect(Buffer.compare(bytes, bytesOf(model))).toBe(0);
+    }
+  });
+
+  test("who ignores a channel that others need is named", async () => {
+    const model = layerModel(["N", 4], (g, x) => {
+      const weight = (rows: number, zeros: number): Value =>
+        g.constant(
+          Float32Array.from({ length: rows * 4 }, (_, i) => (i < zeros * 4 ? 0 : 1 + i)),
+          { shape: [rows, 4] },
+        );
+      const hidden = g.Relu(g.MatMul(x, weight(4, 0)));
+      return g.Add(g.MatMul(hidden, weight(4, 2)), g.MatMul(hidden, weight(4, 0)));
+    });
+    const result = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+    expect(reasonsOf(result)).toContain(
+      "layer3: keeps 2 input channels with zero weights: layer4 read what it ignores",
+    );
+  });
+});
+
+describe("which channels go", () => {
+  const rows = [
+    [1, 2, 2],
+    [0.5, 0.5, 0.5],
+    [0, 0, 2],
+    [3, 3, 3],
+  ];
+  /** y = relu(x W) V: column i of W is rows[i], rows of V are alike. */
+  const net = (): Model =>
+    layerModel(["N", 3], (g, x) => {
+      const first = g.constant(
+        Float32Array.from({ length: 12 }, (_, i) => rows[i % 4][Math.floor(i / 4)]),
+        { shape: [3, 4] },
+      );
+      return g.MatMul(
+        g.Relu(g.MatMul(x, first)),
+        g.constant(new Float32Array(8).fill(1), { shape: [4, 2] }),
+      );
+    });
+  const leftOf = async (options: Record<string, unknown>): Promise<number[]> => {
+    const x = tensor("float32", [2, 3], [0, 0, 1, 0, 0, 1]);
+    const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+    const { model } = await apply(net(), "prune-channels", { repair: "none", ...options }, env);
+    const [{ value }] = weightsOf(model);
+    const values = value.tensor?.floats() ?? [];
+    const count = Number(value.shape?.[1]);
+    return Array.from({ length: count }, (_, i) =>
+      rows.findIndex((row) => row.every((w, k) => values[k * count + i] === w)),
+    );
+  };
+
+  test("by norms of weights", async () => {
+    expect(await leftOf({ ratio: 0.25, criterion: "l1" })).toEqual([0, 2, 3]);
+    expect(await leftOf({ ratio: 0.5, criterion: "l1" })).toEqual([0, 3]);
+    expect(await leftOf({ ratio: 0.5, criterion: "l2" })).toEqual([0, 3]);
+  });
+
+  test("by distance to the others: sums 6.9, 8.2, 8.3 and 11.1", async () => {
+    expect(await leftOf({ ratio: 0.25, criterion: "fpgm" })).toEqual([1, 2, 3]);
+    expect(await leftOf({ ratio: 0.5, criterion: "fpgm" })).toEqual([2, 3]);
+    expect(await leftOf({ ratio: 0.75, criterion: "fpgm" })).toEqual([3]);
+  });
+
+  test("by what they carry: the data only reach the third input", async () => {
+    expect(await leftOf({ ratio: 0.25, criterion: "activation" })).toEqual([0, 2, 3]);
+  });
+
+  test("at random, but the same with the same seed", async () => {
+    const { model } = nets[0];
+    const at = async (seed: number): Promise<Uint8Array> =>
+      (
+        await apply(
+          model,
+          "prune-channels",
+          { criterion: "random" },
+          environmentOf(nets[0], { seed }),
+        )
+      ).bytes;
+    const [a, b, c] = [await at(1), await at(1), await at(2)];
+    expect([Buffer.compare(a, b), Buffer.compare(a, c) === 0]).toEqual([0, false]);
+  });
+
+  test("by the scale of batch normalization, or why not", async () => {
+    const scales = [0.1, 1, -2, 0.5];
+    const normed = layerModel(["N", 3, 4, 4], (g, x) => {
+      const ones = (size: number): Float32Array => new Float32Array(size).fill(1);
+      const vector = (): Value => g.constant(ones(4));
+      const y = g.Conv(x, g.constant(ones(12), { shape: [4, 3, 1, 1] }));
+      const z = g.BatchNormalization(y, g.constant(scales), vector(), vector(), vector());
+      return g.Conv(z, g.constant(ones(8), { shape: [2, 4, 1, 1] }));
+    });
+    const env = environmentOf(nets[0], { calibration: null });
+    const { model } = await apply(
+      normed,
+      "prune-channels",
+      { ratio: 0.5, criterion: "bn-gamma" },
+      env,
+    );
+    const norm = [...model.graph.nodes].find(({ op }) => op === "BatchNormalization");
+    expect(norm?.inputs[1]?.tensor?.numbers()).toEqual(Float32Array.of(1, -2));
+    const refused = await apply(net(), "prune-channels", { criterion: "bn-gamma" }, env);
+    expect(reasonsOf(refused).join()).toContain("layer1: has no normalization left");
+  });
+
+  test("activation asks for data", async () => {
+    const env = environmentOf(nets[0], { calibration: null });
+    const run = apply(net(), "prune-channels", { criterion: "activation" }, env);
+    await expect(run).rejects.toMatchObject({ code: "needs-data" });
+  });
+});
+
+describe("how many go", () => {
+  const conv = nets[1];
+  const widths = async (
+    options: Record<string, unknown>,
+    name: "node" | "web" = "node",
+  ): Promise<number[]> => {
+    const env = environmentOf(conv);
+    const { model } = await apply(conv.model, "prune-channels", options, {
+      ...env,
+      runtime: { ...env.runtime, name },
+      calibration: null,
+    });
+    return weightsOf(model).map(({ value, role }) => Number(value.shape?.[role.outputAxis]));
+  };
+
+  test("multiples that native kernels like; any number for the web", async () => {
+    expect(await widths({ ratio: 0 })).toEqual([16, 16, 16, 32, 32, 10]);
+    expect(await widths({ ratio: 0.3 })).toEqual([12, 12, 12, 24, 24, 10]);
+    expect(await widths({ ratio: 0.5 })).toEqual([8, 8, 8, 16, 16, 10]);
+    expect(await widths({ ratio: 0.3 }, "web")).toEqual([11, 11, 11, 22, 22, 10]);
+    expect(await widths({ ratio: 0.3, round: 5 })).toEqual([15, 15, 15, 25, 25, 10]);
+  });
+
+  test("one threshold takes as many in all, but leaves no layer empty", async () => {
+    const kept = await widths({ ratio: 0.5, allocation: "global", round: 1 });
+    expect(kept[0] + kept[3] + kept[4]).toBe(40);
+    const most = await widths({ ratio: 0.95, allocation: "global", round: 1 });
+    expect(Math.min(...most)).toBeGreaterThan(0);
+  });
+});
+
+describe("repair", () => {
+  /** x -> [a linear layer] -> scores; some of the hidden features hardly vary around their mean. */
+  const net = (bias: boolean): Model => {
+    const random = createRandom(9);
+    return layerModel(["N", 6], (g: Builder, x) => {
+      const numbers = (size: number): Float32Array =>
+        Float32Array.from({ length: size }, () => random.normal() / 4);
+      const hidden = g.Add(
+        g.MatMul(x, g.constant(numbers(6 * 16), { shape: [6, 16] })),
+        g.constant(numbers(16).map((b) => b * 8)),
+      );
+      const y = g.MatMul(g.Relu(hidden), g.constant(numbers(16 * 4), { shape: [16, 4] }));
+      return bias ? g.Add(y, g.constant(numbers(4))) : g.Relu(y);
+    });
+  };
+  const x = ((random) =>
+    tensor(
+      "float32",
+      [64, 6],
+      Array.from({ length: 384 }, () => random.normal()),
+    ))(createRandom(2));
+
+  test.each([true, false])(
+    "means in the next bias bring outputs closer (a bias there: %s)",
+    async (bias) => {
+      const model = net(bias);
+      const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+      const original = await outputsOf(bytesOf(model), { x });
+      const errorOf = async (repair: string): Promise<number> => {
+        const { bytes } = await apply(model, "prune-channels", { ratio: 0.4, repair }, env);
+        const [a, b] = [original.y.floats(), (await outputsOf(bytes, { x })).y.floats()];
+        return Math.sqrt(
+          a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / a.reduce((sum, v) => sum + v * v, 0),
+        );
+      };
+      expect(await errorOf("bias")).toBeLessThan(0.8 * (await errorOf("none")));
+    },
+  );
+});
+
+test("layers that are left out keep their channels, and so do those that share them", async () => {
+  const conv = nets[1];
+  const result = await apply(
+    conv.model,
+    "prune-channels",
+    { ratio: 0.5, except: ["conv4"] },
+    environmentOf(conv),
+  );
+  const [before, after] = [shapesOf(conv.model), shapesOf(result.model)];
+  expect([after.conv1, after.conv4]).toEqual([before.conv1, before.conv4]);
+  expect(after.conv5).not.toBe(before.conv5);
+  expect(reasonsOf(result)).toContain(
+    "conv1: keeps its 16 channels because conv4, which is left out, shares them",
+  );
+});
+
+test.each(["store-float16", "quantize-weights", "quantize-int8"] as const)(
+  "prunes what %s stored, in that form",
+  async (id) => {
+    for (const net of [nets[0], nets[1]]) {
+      const env = environmentOf(net);
+      const stored = await apply(net.model, id, {}, env);
+      const pruned = await apply(stored.model, "prune-channels", { ratio: 0.5 }, env);
+      expect(pruned.bytes.length).toBeLessThan(0.72 * stored.bytes.length);
+      expect(verify(pruned.model)).toEqual([]);
+      await outputsOf(pruned.bytes, env.feeds);
+    }
+  },
+);
+
+const there = realModels.filter(({ path }) => path);
+
+describe.skipIf(there.length < 18)("real models", () => {
+  const named = (name: string): RealModel =>
+    there.find((model) => model.name === name) as RealModel;
+
+  test("distiller's 69 input channels of zeros go, and nothing else changes", async () => {
+    const { start, result, expected, actual, macs, size } = await pruneReal(
+      named("distiller_resnet20_ch_regularized_dense"),
+      { ratio: 0 },
+    );
+    const zeros = (model: Model): number => {
+      let count = 0;
+      for (const { node, value } of weightsOf(model)) {
+        const [filters, channels, ...kernel] = value.tensor?.shape ?? [];
+        const values = value.tensor?.floats() ?? new Float32Array();
+        const area = kernel.reduce((a, b) => a * b, 1);
+        for (let c = 0; node.op === "Conv" && c < channels; c++) {
+          const isZero = (_: unknown, f: number): boolean =>
+            values
+              .subarray((f * channels + c) * area, (f * channels + c + 1) * area)
+              .every((w) => w === 0);
+          if (Array.from({ length: filters }).every(isZero)) count++;
+        }
+      }
+      return count;
+    };
+    expect([zeros(start), zeros(result.model)]).toEqual([69, 0]);
+    expect(relativeError(expected, actual)).toBeLessThan(1e-5);
+    // 1092 -> 920 kB and 40.8 -> 30.0 million multiply-accumulates, measured 2026-11.
+    expect(macs).toBeLessThan(0.74);
+    expect(size).toBeLessThan(0.85);
+  });
+
+  test("the text encoder loses one head of four and 30 % of its neurons", async () => {
+    const { result } = await pruneReal(named("sst2_transformer"), { ratio: 0.3 });
+    const shapes = shapesOf(result.model);
+    for (const block of ["b.0", "b.1"]) {
+      const of = (layer: string): string => shapes[`/${block}/${layer}/MatMul`];
+      expect([of("a/q"), of("a/k"), of("a/v"), of("a/o")]).toEqual([
+        "64,48",
+        "64,48",
+        "64,48",
+        "48,64",
+      ]);
+      expect([of("f1"), of("f2")]).toEqual(["64,90", "90,64"]);
+    }
+  });
+
+  test("the decoder loses whole key-value heads with their queries, rotary pairs stay whole", async () => {
+    const { result } = await pruneReal(named("stories260k"), { ratio: 0.3 });
+    const shapes = shapesOf(result.model);
+    for (let i = 0; i < 5; i++) {
+      const of = (layer: string): string => shapes[`/${layer}/MatMul`];
+      expect([`at.${i}/q`, `at.${i}/k`, `at.${i}/v`, `at.${i}/o`].map(of)).toEqual([
+        "64,48",
+        "64,24",
+        "64,24",
+        "48,64",
+      ]);
+      expect([`ff.${i}/w1`, `ff.${i}/w3`, `ff.${i}/w2`].map(of)).toEqual([
+        "64,120",
+        "64,120",
+        "120,64",
+      ]);
+    }
+    expect(reasonsOf(result).join("\n")).toMatch(
+      /at\.0\/q\/MatMul: keeps its 2 x 32 channels because/,
+    );
+  });
+});
