@@ -17,6 +17,15 @@ export interface EngineWorker {
   stop(): Promise<void>;
 }
 
+/** Where long work is saved, to go on after an end that nobody wanted. */
+export interface Checkpoints {
+  /** What was saved under the name, when the run is to go on from there; else null. */
+  load(name: string): Promise<Uint8Array | null>;
+  save(name: string, bytes: Uint8Array): Promise<void>;
+  /** The file, for messages. */
+  where(name: string): string;
+}
+
 export interface Platform {
   /** "node 20.20.2 linux x64", for reports. */
   readonly name: string;

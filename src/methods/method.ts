@@ -6,7 +6,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { trainOptions } from "../train/options.ts";
-import type { CurvePoint, TrainState } from "../train/state.ts";
+import type { CurvePoint, Manner, TrainState } from "../train/state.ts";
 import type { PortSpec, Step, Student } from "../train/step.ts";
 
 /** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); "control" for yardsticks. */
@@ -79,6 +79,8 @@ export interface Trained {
   readonly steps: number;
   /** How many numbers learned. */
   readonly parameters: number;
+  /** How it computed: give it to a run that is to repeat this one. */
+  readonly manner: Manner | null;
   readonly seconds: number;
 }
 

@@ -1,7 +1,7 @@
 /** @file Checkpoints as files beside what a command writes: saved whole, gone when all is done. */
 import { existsSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { Checkpoints } from "../recipe/environment.ts";
+import type { Checkpoints } from "../platform.ts";
 import { saveFile } from "./files.ts";
 
 export interface FileCheckpoints extends Checkpoints {

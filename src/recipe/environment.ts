@@ -2,8 +2,9 @@
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
-import type { Platform } from "../platform.ts";
+import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
+import type { Manner } from "../train/state.ts";
 
 /** What long work tells about itself; nothing is printed by the library. */
 export type Event =
@@ -18,14 +19,6 @@ export type Event =
   | { readonly type: "note"; readonly text: string }
   /** Something the user should know that stops nothing. */
   | { readonly type: "warning"; readonly text: string };
-
-export interface Checkpoints {
-  /** What was saved under the name, when the run is to go on from there; else null. */
-  load(name: string): Promise<Uint8Array | null>;
-  save(name: string, bytes: Uint8Array): Promise<void>;
-  /** The file, for messages. */
-  where(name: string): string;
-}
 
 export interface Environment {
   readonly platform: Platform;
@@ -42,8 +35,8 @@ export interface Environment {
   readonly training: Dataset | null;
   /** What a loss with a teacher learns from; null: the recipe's own start. */
   readonly teacher: Model | null;
-  /** Choose no form of computing by the clock: the same bytes on every machine of a kind. */
-  readonly deterministic: boolean;
+  /** How training computes; null: whatever a self-test finds fastest, which changes the last bits. */
+  readonly manner: Manner | null;
   /** Cores that training may use. */
   readonly trainThreads: number;
   /** Where long work is saved, to go on after an end that nobody wanted; null: nowhere. */

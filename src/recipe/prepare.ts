@@ -4,10 +4,11 @@ import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
-import type { Platform } from "../platform.ts";
+import type { Checkpoints, Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
+import { type Manner, plainManner } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
-import type { Checkpoints, Environment, Event } from "./environment.ts";
+import type { Environment, Event } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { type Dims, sampleFeeds } from "./sample.ts";
 
@@ -34,6 +35,8 @@ export interface Settings {
   readonly teacher?: Loaded | null | undefined;
   /** Choose no form of computing by the clock (default false). */
   readonly deterministic?: boolean | undefined;
+  /** How an earlier run computed, to repeat it to the byte. */
+  readonly manner?: Manner | null | undefined;
   readonly checkpoints?: Checkpoints | null | undefined;
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
@@ -81,9 +84,10 @@ export async function prepare(
     const { checkpoints = null } = settings;
     const teacher = settings.teacher?.model ?? null;
     const trainThreads = settings.threads ?? platform.cores;
-    const { deterministic = false } = settings;
+    const usual = settings.deterministic ? plainManner : null;
+    const manner = settings.manner ?? usual;
     const records = { data, calibration, training, feeds };
-    return { ...around, ...records, teacher, trainThreads, checkpoints, deterministic };
+    return { ...around, ...records, teacher, trainThreads, checkpoints, manner };
   } finally {
     await session.close();
   }

@@ -8,13 +8,19 @@ import type { TrainHooks } from "../methods/method.ts";
 import { select } from "../methods/sites.ts";
 import type { Random } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
+import type { Forms } from "../ops/grad.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { lossValue, type Objective, objectiveOf } from "../train/objective.ts";
 import type { TrainOptions } from "../train/options.ts";
+import type { Manner } from "../train/state.ts";
 import { type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
+import { type Choices, formsOf, tune } from "../train/tune.ts";
 import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
 import type { Environment } from "./environment.ts";
 import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
+
+/** As measured best for steps (ENGINE B3). */
+const sessionOptions = { optimize: "basic", memoryPattern: false } as const;
 
 /** Everything that stays as it is from step to step. */
 export interface TrainJob {
@@ -29,6 +35,7 @@ export interface TrainJob {
 
 /** Ready to take steps. */
 export interface Setup {
+  readonly manner: Manner;
   readonly lanes: number;
   readonly task: Task;
   readonly step: Step;
@@ -40,15 +47,17 @@ export interface Setup {
     random: Random,
     at: { readonly step: number; readonly lane: number },
   ): Promise<Feeds>;
+  /** Times the forms of every convolution here, and gives the fastest. */
+  tune(): Promise<Choices>;
   stop(): Promise<void>;
 }
 
 /** Engines in `shape`; close them with `stop`. Null where there is nothing to train. */
-export async function setUp(job: TrainJob, shape: CrewShape): Promise<Setup | null> {
+export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Setup | null> {
   const crew = assembleCrew(job.env, shape);
   try {
     const plan = await planOf(job, crew);
-    const step = buildStep(job, plan);
+    const step = buildStep(job, plan, formsOf(forms));
     if (step.parameters.length === 0) {
       await crew.stop();
       return null;
@@ -56,14 +65,12 @@ export async function setUp(job: TrainJob, shape: CrewShape): Promise<Setup | nu
     const augment = createAugment(parseAugment(job.options.augment), job.training);
     const remembers = job.options.augment === "";
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew, remembers) : null;
-    const sessions = await crew.open(
-      { bytes: concat(writeModel(step.model)) },
-      { optimize: "basic", memoryPattern: false },
-    );
+    const sessions = await crew.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
     const { lanes } = crew;
     const { task, micro, batch } = plan;
     return {
-      ...{ lanes, task, step, sessions, micro, batch },
+      ...{ manner: { shape, forms }, lanes, task, step, sessions, micro, batch },
+      tune: () => tuneForms(job, plan, shape),
       read: (indices, random, at) => readFeeds(job, plan, teacher, augment, indices, random, at),
       stop: crew.stop,
     };
@@ -142,7 +149,17 @@ function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
   return tensor("int64", [rows], indices);
 }
 
-function buildStep({ model, options, hooks }: TrainJob, plan: Plan): Step {
+/** With the sizes of a batch and the options of the sessions that will run the step. */
+function tuneForms(job: TrainJob, plan: Plan, shape: CrewShape): Promise<Choices> {
+  const { runtime, platform, trainThreads } = job.env;
+  const threads = shape === "workers" ? 1 : trainThreads;
+  return tune((forms) => buildStep(job, plan, forms), {
+    open: (bytes) => runtime.open({ bytes }, { ...sessionOptions, threads }),
+    cpuMs: () => platform.cpuMs() ?? platform.wallMs(),
+  });
+}
+
+function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms): Step {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const chosen = select(nodes, options);
   const step = stepOf(model, {
@@ -153,6 +170,7 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan): Step {
         Object.entries(hooks.feeds ?? {}).map(([name, { spec }]) => [name, spec]),
       ),
     },
+    forms,
     isTrained: (node) => chosen.has(node),
     extra: hooks.extra ?? [],
     batchStatistics: options.batchnorm === "batch",

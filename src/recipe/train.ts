@@ -13,10 +13,9 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { gradientOf, type Progress, resultOf, trainLoop } from "../train/loop.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { flatten, unflatten } from "../train/parameters.ts";
-import { mannerOf } from "../train/state.ts";
+import { mannerOf, plainManner } from "../train/state.ts";
 import type { Step } from "../train/step.ts";
 import { globToRegExp } from "../util/glob.ts";
-import type { CrewShape } from "./crew.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
 
@@ -38,7 +37,14 @@ export function holdOut(
   return { training: rest, heldOut: calibration };
 }
 
-const untrained: Trained = { curve: [], score: null, steps: 0, parameters: 0, seconds: 0 };
+const untrained: Trained = {
+  curve: [],
+  score: null,
+  steps: 0,
+  parameters: 0,
+  manner: null,
+  seconds: 0,
+};
 
 /**
  * Trains the model's own constants in place. `original` teaches where a loss asks for a teacher and
@@ -81,7 +87,7 @@ export async function trainModel(
         saveEvery,
         resume: saved,
         key: JSON.stringify([...about, sizes]),
-        manner: { shape: setup.shape },
+        manner: setup.manner,
         where: env.checkpoints?.where(label) ?? "memory",
       },
       { ...options, steps, batch, lookEvery: perEpochOf(training, batch), seed: env.seed },
@@ -90,7 +96,8 @@ export async function trainModel(
     write(model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
-    return { curve, score, steps: state.step, parameters: parameters.length, seconds };
+    const { manner } = setup;
+    return { curve, score, steps: state.step, parameters: parameters.length, manner, seconds };
   } finally {
     await setup.stop();
   }
@@ -99,25 +106,30 @@ export async function trainModel(
 const perEpochOf = ({ length }: Dataset, batch: number): number =>
   Math.max(1, Math.floor(length / batch));
 
-type Chosen = Setup & { readonly shape: CrewShape };
-
-/** An engine per core, or one for all: whichever takes a step sooner here; a resumed run stays as it was. */
+/**
+ * An engine per core or one for all, and a form for every convolution: whatever takes a step sooner
+ * here. A run that goes on, or that is to be repeated, computes as it did.
+ */
 async function fastest(
   job: TrainJob,
   saved: Uint8Array | null,
   stepsOf: (setup: Setup) => number,
-): Promise<Chosen | null> {
-  const shape = (saved ? mannerOf(saved)?.shape : null) ?? "workers";
-  const first = await setUp(job, shape);
-  if (!first || saved || job.env.deterministic || first.lanes === 1) {
-    return first && { ...first, shape };
-  }
-  if (stepsOf(first) < worthTesting) return { ...first, shape };
-  const second = await setUp(job, "threads");
-  if (!second) return { ...first, shape };
-  const [a, b] = [await stepTime(first, job), await stepTime(second, job)];
-  const [kept, left] =
-    a <= b ? [{ ...first, shape }, second] : [{ ...second, shape: "threads" as const }, first];
+): Promise<Setup | null> {
+  const first = await setUp(job, (saved && mannerOf(saved)) ?? job.env.manner ?? plainManner);
+  if (!first || saved || job.env.manner || stepsOf(first) < worthTesting) return first;
+  const best = first.lanes > 1 ? await soonest(first, job) : first;
+  const { shape } = best.manner;
+  const forms = await best.tune();
+  await best.stop();
+  return setUp(job, { shape, forms });
+}
+
+/** Of the two shapes of a crew the one that takes a record through a step sooner; stops the other. */
+async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
+  const threads = await setUp(job, { shape: "threads", forms: {} });
+  if (!threads) return workers;
+  const isSooner = (await stepTime(workers, job)) <= (await stepTime(threads, job));
+  const [kept, left] = isSooner ? [workers, threads] : [threads, workers];
   await left.stop();
   return kept;
 }

@@ -35,7 +35,12 @@ export interface CurvePoint {
 export interface Manner {
   /** An engine per core, or one for all cores. */
   readonly shape: "workers" | "threads";
+  /** Chosen forms of convolutions' gradients (tune.ts); the default where nothing is said. */
+  readonly forms: Readonly<Record<string, string>>;
 }
+
+/** Without a look at the clock. */
+export const plainManner: Manner = { shape: "workers", forms: {} };
 
 const magic = "tersor-training-1";
 const numbersOf = (state: TrainState) =>
