@@ -1,5 +1,6 @@
 /** @file One tensor <-> its smallest self-describing body. */
 import type { DType } from "../ir/dtype.ts";
+import { encodeBody } from "./encode/tensor.ts";
 
 export { DecodeError } from "./decode/error.ts";
 export { decodeTensor } from "./decode/tensor.ts";
@@ -11,9 +12,7 @@ export interface Plain {
   readonly bytes: Uint8Array;
 }
 
-/** The first byte names the coder; the smallest by real size is taken. */
-export function encodeTensor(tensor: Plain): Uint8Array<ArrayBuffer> {
-  const body = new Uint8Array(tensor.bytes.length + 1);
-  body.set(tensor.bytes, 1);
-  return body;
+/** The first byte names mapping and coder (docs/format-tensors.md); the smallest by real size is taken. */
+export function encodeTensor({ dtype, dims, bytes }: Plain): Uint8Array<ArrayBuffer> {
+  return encodeBody(dtype, dims, bytes);
 }

@@ -1,11 +1,45 @@
-/** @file One tensor's body -> its bytes: dispatch on the first byte, the coder's id. */
+/**
+ * @file One tensor's body -> its bytes. The first byte: 16 * mapping + coder. A mapping says how
+ * integers become elements, a coder (symbols.ts) how bytes become integers.
+ */
 import { DecodeError } from "./error.ts";
+import { BitReader, Reader } from "./reader.ts";
+import { decodeSymbols } from "./symbols.ts";
+
+/** The bytes themselves. */
+export const RAW = 0;
+/** Integers less a centre. */
+export const INTEGERS = 1;
+/** Indices into a table of elements. */
+export const CODEBOOK = 2;
+/** float32: integers times a scale. */
+export const GRID = 3;
+/** Floats: sign and exponent, with the first bits of the fraction, as an integer; the other bits plain. */
+export const SPLIT = 4;
+/** Bytes as integers, an element a row. */
+export const BYTES = 5;
+/** Parts of equal size with bodies of their own. */
+export const PARTS = 6;
 
 /** Bits of one element, read from the type's name (float8e4m3fn: 8). */
 export function bitsOf(dtype: string): number {
   const bits = dtype === "bool" ? 8 : Number(/\d+/.exec(dtype)?.[0]);
   if (!(bits > 0)) throw new DecodeError(`no coder for elements of type ${dtype}`);
   return bits;
+}
+
+/**
+ * Dimensions of the parts of a tensor cut every `length` elements: whole rows if that is what
+ * `length` makes, flat pieces otherwise.
+ */
+export function partsOf(dims: readonly number[], size: number, length: number): number[][] {
+  const columns = dims[0] ? size / dims[0] : 0;
+  const parts: number[][] = [];
+  for (let at = 0; at < size; at += length) {
+    const count = Math.min(length, size - at);
+    parts.push(length % columns ? [count] : [count / columns, ...dims.slice(1)]);
+  }
+  return parts;
 }
 
 /** Decodes one tensor to ONNX raw_data bytes. Terminates on any input; throws DecodeError. */
@@ -15,8 +49,122 @@ export function decodeTensor(
   dims: readonly number[],
 ): Uint8Array<ArrayBuffer> {
   const size = dims.reduce((product, dim) => product * dim, 1);
-  const byteLength = Math.ceil((size * bitsOf(dtype)) / 8);
-  if (body[0] !== 0) throw new DecodeError(`unknown tensor coder ${body[0]}`);
-  if (body.length !== byteLength + 1) throw new DecodeError("a raw tensor's length is wrong");
-  return body.slice(1) as Uint8Array<ArrayBuffer>;
+  const bits = bitsOf(dtype);
+  const byteLength = Math.ceil((size * bits) / 8);
+  if (!Number.isSafeInteger(byteLength) || dims.some((dim) => !(dim >= 0))) {
+    throw new DecodeError("the dimensions are out of range");
+  }
+  const reader = new Reader(body);
+  const id = reader.byte();
+  const mapping = id >> 4;
+  if (mapping === RAW) {
+    const bytes = reader.take();
+    if (bytes.length !== byteLength) throw new DecodeError("a raw tensor's length is wrong");
+    return new Uint8Array(bytes);
+  }
+  const out = new Uint8Array(byteLength);
+  if (mapping === PARTS) return joinParts(reader, dtype, dims, size, bits, out);
+  if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
+  else if (mapping === BYTES) out.set(decodeSymbols(id & 15, reader, [size, bits >> 3]));
+  else if (mapping === INTEGERS) {
+    const centre = reader.signed();
+    const element = (symbol: number) => symbol + centre;
+    const symbols = decodeSymbols(id & 15, reader, dims);
+    store(out, bits, symbols, bits === 64 ? (symbol) => BigInt(element(symbol)) : element);
+  } else if (mapping === CODEBOOK) {
+    const zero = reader.varint();
+    const table = reader.section();
+    const elements = viewOf(new Uint8Array(table), bits);
+    store(out, bits, decodeSymbols(id & 15, reader, dims), (symbol) => {
+      const at = symbol + zero;
+      if (!(at >= 0 && at < elements.length)) throw new DecodeError("an index has no element");
+      return elements[at];
+    });
+  } else if (mapping === GRID && dtype === "float32") {
+    const [scale] = new Float32Array(new Uint8Array(reader.take(4)).buffer);
+    const floats = new Float32Array(out.buffer);
+    const symbols = decodeSymbols(id & 15, reader, dims);
+    for (let i = 0; i < size; i++) floats[i] = symbols[i] * scale;
+  } else throw new DecodeError(`unknown mapping ${mapping}`);
+  return out;
+}
+
+function joinParts(
+  reader: Reader,
+  dtype: string,
+  dims: readonly number[],
+  size: number,
+  bits: number,
+  out: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  const length = reader.varint();
+  if (length < 4096 || (length * bits) % 8) throw new DecodeError("a part's length is wrong");
+  let at = 0;
+  for (const part of partsOf(dims, size, length)) {
+    const body = reader.section();
+    if (body[0] >> 4 === PARTS) throw new DecodeError("a part has parts");
+    const bytes = decodeTensor(body, dtype, part);
+    out.set(bytes, at);
+    at += bytes.length;
+  }
+  return out;
+}
+
+/** Elements as words: their bits, whatever their type. */
+type Words = { readonly length: number; [i: number]: number | bigint };
+
+/** `bytes` as whole elements of 8, 16, 32 or 64 bits. */
+function viewOf(bytes: Uint8Array<ArrayBuffer>, bits: number): Words {
+  if (bits === 128 || (bytes.length * 8) % bits) throw new DecodeError("a table's length is wrong");
+  if (bits === 16) return new Uint16Array(bytes.buffer);
+  if (bits === 32) return new Int32Array(bytes.buffer);
+  return bits === 64 ? new BigInt64Array(bytes.buffer) : bytes;
+}
+
+/** Writes the low `bits` bits of each element, packed types low bits first. */
+function store(
+  out: Uint8Array<ArrayBuffer>,
+  bits: number,
+  symbols: Int32Array,
+  element: (symbol: number) => number | bigint,
+): void {
+  if (bits < 8) {
+    const each = 8 / bits;
+    for (let i = 0; i < symbols.length; i++) {
+      const value = Number(element(symbols[i])) & ((1 << bits) - 1);
+      out[(i / each) | 0] |= value << ((i % each) * bits);
+    }
+    return;
+  }
+  const view = viewOf(out, bits);
+  for (let i = 0; i < symbols.length; i++) view[i] = element(symbols[i]);
+}
+
+/**
+ * Floats from their bits. |bits| = fraction bits above, `plain` bits sent plainly, `dropped` zero bits.
+ * The symbol is +-(top - head + 1), head being |bits| >>> (plain + dropped); 0 stands for +0.
+ */
+function joinFloats(
+  id: number,
+  reader: Reader,
+  dims: readonly number[],
+  bits: number,
+  out: Uint8Array<ArrayBuffer>,
+): void {
+  const plain = reader.byte();
+  const dropped = reader.byte();
+  const top = reader.varint();
+  if ((bits !== 16 && bits !== 32) || plain + dropped >= bits) {
+    throw new DecodeError("a float has other bits");
+  }
+  const rest = new BitReader(reader.section());
+  const symbols = decodeSymbols(id & 15, reader, dims);
+  const view = viewOf(out, bits);
+  for (let i = 0; i < symbols.length; i++) {
+    const symbol = symbols[i];
+    if (symbol === 0) continue;
+    const head = top + 1 - (symbol < 0 ? -symbol : symbol);
+    const word = head * 2 ** plain + rest.take(plain);
+    view[i] = (word << dropped) | (symbol < 0 ? 1 << (bits - 1) : 0);
+  }
 }

@@ -1,0 +1,46 @@
+/**
+ * @file Linear prediction of integers from those before them: what is coded is the difference.
+ *
+ * Weights of neighbouring taps, channels and filters are correlated. The encoder fits by least
+ * squares; the coefficients, in 1/128, are sent. prediction(i) = (64 + sum of c_t v[i - t]) >> 7.
+ */
+import type { Shape } from "./shape.ts";
+
+/** Distances looked at; `width` is the last dimension. Before the first element there are zeros. */
+export function tapsOf({ columns, kernel }: Shape, width: number): number[] {
+  const plane = [1, 2, columns - 1, columns, columns + 1, 2 * columns];
+  const across = [width - 1, width, width + 1, kernel - 1, kernel, kernel + 1, 2 * kernel];
+  const taps = kernel > 1 ? [...plane, ...across] : plane;
+  return [...new Set(taps)].filter((tap) => tap > 0);
+}
+
+/**
+ * Differences -> values (`restore`) or back. `coefficients`: one set for all elements, or one for
+ * each place in the kernel, set after set.
+ */
+export function passPrediction(
+  source: Int32Array,
+  { kernel }: Shape,
+  taps: readonly number[],
+  coefficients: Int8Array,
+  restore: boolean,
+): Int32Array<ArrayBuffer> {
+  const count = taps.length;
+  const sets = coefficients.length / count;
+  const front = taps.reduce((a, b) => (a > b ? a : b));
+  const known = new Int32Array(front + source.length);
+  const out = new Int32Array(source.length);
+  const reach = Int32Array.from(taps);
+  for (let i = 0; i < source.length; i++) {
+    const j = front + i;
+    const set = sets > 1 ? (i % kernel) * count : 0;
+    let sum = 64;
+    for (let t = 0; t < count; t++) {
+      sum = (sum + Math.imul(coefficients[set + t], known[j - reach[t]])) | 0;
+    }
+    sum >>= 7;
+    out[i] = restore ? source[i] + sum : source[i] - sum;
+    known[j] = restore ? out[i] : source[i];
+  }
+  return out;
+}

@@ -1,0 +1,123 @@
+/**
+ * @file Integers <-> tokens by static tables, one table per class of neighbourhood: the fast coder.
+ *
+ * rANS (Duda 2013, arXiv 1311.2540): the state x in [2^23, 2^31) holds the token in its low 12 bits,
+ * where each token owns as many of the 4096 slots as it is frequent.
+ */
+import { codeByContext } from "./context.ts";
+import { DecodeError } from "./error.ts";
+import { RangeDecoder } from "./range.ts";
+import { BitReader, type Reader } from "./reader.ts";
+import { level, type Shape, shapeOf } from "./shape.ts";
+import { fromToken, TOKENS } from "./token.ts";
+
+export const SLOT_BITS = 12;
+const SLOTS = 1 << SLOT_BITS;
+
+/** Levels of `Surroundings.level`. */
+export const LEVELS = 96;
+
+/** What the magnitudes already coded say about the next one. The encoder asks the same. */
+export class Surroundings {
+  readonly #magnitudes: Uint8Array;
+  readonly #columnMeans: Int32Array;
+  readonly #columns: number;
+  readonly #kernel: number;
+  readonly #front: number;
+  #mean = 0;
+  #rowMean = 0;
+
+  constructor({ size, columns, kernel }: Shape) {
+    this.#front = Math.max(columns, kernel, 2);
+    this.#magnitudes = new Uint8Array(this.#front + size);
+    this.#columnMeans = new Int32Array(columns);
+    this.#columns = columns;
+    this.#kernel = kernel;
+  }
+
+  newRow(): void {
+    this.#rowMean = this.#mean;
+  }
+
+  /**
+   * The level, in quarters of an octave, of a weighted sum of the neighbours' magnitudes and of the
+   * running means of the row and of column `c`.
+   */
+  level(i: number, c: number): number {
+    const m = this.#magnitudes;
+    const j = this.#front + i;
+    const near = 2 * (m[j - 1] + m[j - this.#columns]) + m[j - 2] + m[j - this.#kernel];
+    return level(8 * near + ((3 * this.#rowMean + 3 * this.#columnMeans[c]) >> 2));
+  }
+
+  /** After the element is known. Means are in 1/64: the row's moves by 1/16, the column's by 1/8. */
+  add(i: number, c: number, value: number): void {
+    const size = value < 0 ? -value : value;
+    const magnitude = size < 255 ? size : 255;
+    const scaled = magnitude << 6;
+    this.#magnitudes[this.#front + i] = magnitude;
+    this.#mean += (scaled - this.#mean) >> 8;
+    this.#rowMean += (scaled - this.#rowMean) >> 4;
+    const columnMean = i < this.#columns ? this.#mean : this.#columnMeans[c];
+    this.#columnMeans[c] = columnMean + ((scaled - columnMean) >> 3);
+  }
+}
+
+/** Small tables of integers travel through the context coder: [rows, columns], no lag to speak of. */
+export function readTable(bytes: Uint8Array, rows: number, columns: number): Int32Array {
+  const table = new Int32Array(rows * columns);
+  codeByContext(new RangeDecoder(bytes), table, shapeOf([rows, columns]), 2);
+  return table;
+}
+
+/** Sections: class of each level | tokens' slots, [classes, alphabet] | rANS | plain bits of long tokens. */
+export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer> {
+  const classes = reader.byte();
+  const alphabet = reader.byte();
+  if (classes < 1 || classes > LEVELS || alphabet < 1 || alphabet > TOKENS) {
+    throw new DecodeError("the token tables are too large");
+  }
+  const classOf = classes > 1 ? readTable(reader.section(), 1, LEVELS) : new Int32Array(LEVELS);
+  if (classOf.some((k) => k < 0 || k >= classes)) throw new DecodeError("no such class");
+  const slots = slotsOf(readTable(reader.section(), classes, alphabet), classes, alphabet);
+  const coded = reader.section();
+  const bits = new BitReader(reader.take());
+
+  let at = 0;
+  const next = () => {
+    if (at >= coded.length) throw new DecodeError("the coded numbers are cut");
+    return coded[at++];
+  };
+  let x = 0;
+  for (let i = 0; i < 4; i++) x = (x << 8) | next();
+  if (x < 1 << 23) throw new DecodeError("the coded numbers begin wrongly");
+
+  const out = new Int32Array(shape.size);
+  const around = classes > 1 ? new Surroundings(shape) : null;
+  for (let i = 0, c = 0; i < out.length; i++) {
+    if (c === 0) around?.newRow();
+    const base = around ? classOf[around.level(i, c)] << SLOT_BITS : 0;
+    const slot = slots[base + (x & (SLOTS - 1))];
+    // token | offset in the token's slots | its slots - 1
+    x = ((slot & 4095) + 1) * (x >>> SLOT_BITS) + ((slot >>> 12) & 4095);
+    while (x < 1 << 23) x = (x << 8) | next();
+    const value = fromToken(slot >>> 24, bits);
+    out[i] = value;
+    around?.add(i, c, value);
+    if (++c === shape.columns) c = 0;
+  }
+  return out;
+}
+
+function slotsOf(frequencies: Int32Array, classes: number, alphabet: number): Uint32Array {
+  const slots = new Uint32Array(classes * SLOTS);
+  for (let k = 0, at = 0; k < classes; k++) {
+    for (let token = 0; token < alphabet; token++) {
+      const count = frequencies[k * alphabet + token];
+      if (count < 0 || at + count > (k + 1) * SLOTS) throw new DecodeError("a table overflows");
+      for (let i = 0; i < count; i++) slots[at++] = token * 2 ** 24 + i * 4096 + (count - 1);
+    }
+    if (at !== (k + 1) * SLOTS) throw new DecodeError("a table is incomplete");
+  }
+  return slots;
+}

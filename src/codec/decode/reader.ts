@@ -1,0 +1,74 @@
+/** @file Bounded reading of bytes, variable-length integers and bits. */
+import { DecodeError } from "./error.ts";
+
+/** A cursor over bytes; every read is checked. */
+export class Reader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** The next `count` bytes, all that is left if omitted; a view. */
+  take(count: number = this.#bytes.length - this.#at): Uint8Array {
+    if (count > this.#bytes.length - this.#at) throw new DecodeError("the coded tensor is cut");
+    this.#at += count;
+    return this.#bytes.subarray(this.#at - count, this.#at);
+  }
+
+  byte(): number {
+    return this.take(1)[0];
+  }
+
+  /** LEB128: 7 bits a byte, low first, the top bit set on all but the last; at most 2^35 - 1. */
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
+      const byte = this.byte();
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+    throw new DecodeError("a number is too long");
+  }
+
+  /** 0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ... */
+  signed(): number {
+    return unfold(this.varint());
+  }
+
+  /** A part with its length (varint) before it. */
+  section(): Uint8Array {
+    return this.take(this.varint());
+  }
+}
+
+export function unfold(x: number): number {
+  return x % 2 ? -(x + 1) / 2 : x / 2;
+}
+
+/** Bits of a stream, each byte's low bit first, so that a number's low bits come first. */
+export class BitReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #hold = 0;
+  #held = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** 0 to 32 bits as an unsigned number. */
+  take(count: number): number {
+    if (count > 16) return this.take(16) + this.take(count - 16) * 65536;
+    while (this.#held < count) {
+      if (this.#at >= this.#bytes.length) throw new DecodeError("the coded bits are cut");
+      this.#hold |= this.#bytes[this.#at++] << this.#held;
+      this.#held += 8;
+    }
+    const value = this.#hold & ((1 << count) - 1);
+    this.#hold >>>= count;
+    this.#held -= count;
+    return value;
+  }
+}

@@ -1,0 +1,65 @@
+/** @file Floats that are integers times a scale: what weight-only quantization leaves behind. */
+
+/** Steps from zero that a grid may have. */
+const REACH = 1 << 15;
+
+/**
+ * scale and symbols with Math.fround(symbol * scale) = value, bit for bit; null if there are none. The
+ * scale is looked for among largest / k, nudged to the neighbouring floats; -0, NaN and infinities have none.
+ */
+export function findGrid(
+  values: Float32Array,
+  counts: Map<number, number> | null,
+): { scale: number; symbols: Int32Array } | null {
+  const distinct = counts
+    ? [...new Float32Array(Int32Array.from(counts.keys()).buffer)]
+    : [...values.subarray(0, 4096)];
+  if (distinct.some((x) => !Number.isFinite(x) || Object.is(x, -0))) return null;
+  const sizes = [...new Set(distinct.map(Math.abs))].filter((x) => x > 0).sort((a, b) => a - b);
+  if (sizes.length === 0) return null;
+  const step = commonStep(sizes);
+  if (step === null) return null;
+  for (const scale of neighbours(step)) {
+    const on = (x: number) => Math.fround(Math.round(x / scale) * scale) === x;
+    if (!distinct.every(on)) continue;
+    const symbols = new Int32Array(values.length);
+    for (let i = 0; i < values.length; i++) {
+      const symbol = Math.round(values[i] / scale);
+      // Negated, for a NaN is on no grid.
+      if (!(Math.abs(symbol) <= REACH && Math.fround(symbol * scale) === values[i])) return null;
+      if (Object.is(values[i], -0)) return null;
+      symbols[i] = symbol;
+    }
+    return { scale, symbols };
+  }
+  return null;
+}
+
+/** Euclid's algorithm on numbers known to 24 bits, then the step that fits the largest best. */
+function commonStep(sizes: readonly number[]): number | null {
+  const largest = sizes[sizes.length - 1];
+  const noise = largest * 2 ** -21;
+  let step = sizes[0];
+  for (const size of sizes) {
+    let a = size;
+    let b = step;
+    while (b > noise) [a, b] = [b, Math.abs(a - Math.round(a / b) * b)];
+    step = a;
+    if (step * REACH < largest) return null;
+    const steps = Math.round(size / step);
+    if (steps > 0) step = size / steps;
+  }
+  return largest / Math.round(largest / step);
+}
+
+const word = new DataView(new ArrayBuffer(4));
+
+/** The float32 nearest to `x` and the 8 on either side, nearest first. */
+function neighbours(x: number): number[] {
+  word.setFloat32(0, x);
+  const centre = word.getInt32(0);
+  return Array.from({ length: 17 }, (_, i) => {
+    word.setInt32(0, centre + (i % 2 ? (i + 1) / 2 : -i / 2));
+    return word.getFloat32(0);
+  });
+}

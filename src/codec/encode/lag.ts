@@ -1,0 +1,38 @@
+/** @file The distance at which a sparse tensor resembles itself most: an image's width, a kernel's row. */
+import type { Shape } from "../decode/shape.ts";
+
+/** Of `width`, 2 to 128 and those times the columns: where non-zeros most often follow non-zeros. */
+export function findLag(
+  values: Int32Array,
+  { columns, kernel, rows }: Shape,
+  width: number,
+): number {
+  const usual = Math.min(kernel > 1 && width > 1 ? width : 2, Math.max(1, values.length));
+  if (kernel > 1 || values.length < 1000) return usual;
+  const at: number[] = [];
+  for (let i = 0; i < values.length; i++) if (values[i] !== 0) at.push(i);
+  if (at.length > values.length / 2) return usual;
+  const step = Math.ceil(at.length / 20_000);
+  const candidates: number[] = [];
+  for (let k = 2; k <= 128; k++) {
+    if (k < columns) candidates.push(k);
+    if (k < rows) candidates.push(k * columns);
+  }
+  let best = usual;
+  let most = 0;
+  for (const lag of candidates) {
+    let hits = 0;
+    let asked = 0;
+    for (let n = 0; n < at.length; n += step) {
+      if (at[n] < lag) continue;
+      asked++;
+      if (values[at[n] - lag] !== 0) hits++;
+    }
+    // The nearest of equals: a far one says the same of fewer.
+    if (asked > at.length / step / 2 && hits / asked > most * 1.02) {
+      most = hits / asked;
+      best = lag;
+    }
+  }
+  return best;
+}

@@ -1,0 +1,60 @@
+/** @file Least squares for the coefficients of decode/predict.ts. */
+import type { Shape } from "../decode/shape.ts";
+
+/**
+ * Coefficients in 1/128: one set, or one for each place in the kernel. The normal equations with a
+ * little ridge, by elimination; a coefficient that would not fit into a byte is clamped.
+ */
+export function fitPrediction(
+  values: Int32Array,
+  { kernel }: Shape,
+  taps: readonly number[],
+  byPlace: boolean,
+): Int8Array {
+  const sets = byPlace ? kernel : 1;
+  const width = taps.length + 1;
+  const sums = Array.from({ length: sets }, () => new Float64Array(width * width));
+  const row = new Float64Array(width);
+  // A sample of whole runs is enough for a dozen coefficients.
+  const step = Math.max(1, Math.floor(values.length / 60_000));
+  for (let i = 0; i < values.length; i++) {
+    if (step > 1 && Math.floor(i / 1000) % step !== 0) {
+      i += 999;
+      continue;
+    }
+    const sum = sums[sets > 1 ? i % kernel : 0];
+    for (let t = 0; t < taps.length; t++) row[t] = i < taps[t] ? 0 : values[i - taps[t]];
+    row[width - 1] = values[i];
+    for (let a = 0; a < width; a++) {
+      for (let b = a; b < width; b++) sum[a * width + b] += row[a] * row[b];
+    }
+  }
+  const coefficients = new Int8Array(sets * taps.length);
+  sums.forEach((sum, set) => {
+    solve(sum, taps.length).forEach((x, t) => {
+      coefficients[set * taps.length + t] = Math.max(-127, Math.min(127, Math.round(x * 128)));
+    });
+  });
+  return coefficients;
+}
+
+/** Solves A x = b for the symmetric A | b in the upper triangle of (n + 1) x (n + 1). */
+function solve(sum: Float64Array, n: number): Float64Array {
+  const width = n + 1;
+  const trace = Array.from({ length: n }, (_, i) => sum[i * width + i]).reduce((a, b) => a + b, 0);
+  const ridge = (trace / n) * 1e-3 + 1e-9;
+  for (let i = 0; i < n; i++) sum[i * width + i] += ridge;
+  for (let i = 0; i < n; i++) {
+    for (let j = i + 1; j < n; j++) {
+      const factor = sum[i * width + j] / sum[i * width + i];
+      for (let k = j; k < width; k++) sum[j * width + k] -= factor * sum[i * width + k];
+    }
+  }
+  const x = new Float64Array(n);
+  for (let i = n - 1; i >= 0; i--) {
+    let rest = sum[i * width + n];
+    for (let k = i + 1; k < n; k++) rest -= sum[i * width + k] * x[k];
+    x[i] = rest / sum[i * width + i];
+  }
+  return x;
+}

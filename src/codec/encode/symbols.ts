@@ -1,0 +1,123 @@
+/** @file Integer tensor -> the smallest of its coders' bytes: the mirror of decode/symbols.ts. */
+import { codeByContext } from "../decode/context.ts";
+import { passPrediction, tapsOf } from "../decode/predict.ts";
+import { type Shape, shapeOf } from "../decode/shape.ts";
+import { CONTEXT, GAPS, HUFFMAN, PACKED, PREDICTED, RANS } from "../decode/symbols.ts";
+import { encodeGaps } from "./gaps.ts";
+import { codeLengths, codesOf } from "./huffman.ts";
+import { findLag } from "./lag.ts";
+import { fitPrediction } from "./predict.ts";
+import { RangeEncoder } from "./range.ts";
+import { encodeRans, writeTable } from "./rans.ts";
+import { countTokens, putRest, tokenOf } from "./token.ts";
+import { BitWriter, fold, join, section, varint } from "./writer.ts";
+
+/** A coder's number and bytes. */
+export interface Coded {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+}
+
+const encoders: Record<number, (values: Int32Array, shape: Shape, width: number) => Uint8Array> = {
+  [PACKED]: encodePacked,
+  [HUFFMAN]: encodeHuffman,
+  [GAPS]: (values) => encodeGaps(values).bytes,
+  [CONTEXT](values, shape, width) {
+    const lag = findLag(values, shape, width);
+    const coder = new RangeEncoder();
+    codeByContext(coder, values, shape, lag);
+    return join(varint(lag), coder.finish());
+  },
+  [RANS](values, shape) {
+    const plain = encodeRans(values, shape, false);
+    const classes = encodeRans(values, shape, true);
+    return classes.length < plain.length ? classes : plain;
+  },
+};
+
+/** The bytes of one coder, whatever their size. */
+export function encodeWith(coder: number, values: Int32Array, dims: readonly number[]): Coded {
+  const shape = shapeOf(dims);
+  const width = dims[dims.length - 1] ?? 1;
+  if (!(coder & PREDICTED)) return { id: coder, bytes: encoders[coder](values, shape, width) };
+  const sets = shape.kernel > 1 && values.length > 200 * shape.kernel;
+  const choices = (sets ? [false, true] : [false]).map((byPlace) => {
+    const taps = tapsOf(shape, width);
+    const coefficients = fitPrediction(values, shape, taps, byPlace);
+    const differences = passPrediction(values, shape, taps, coefficients, false);
+    const table = writeTable(coefficients, coefficients.length / taps.length, taps.length);
+    const coded = encoders[coder & 7](differences, shape, width);
+    return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
+  });
+  return smallestOf(choices);
+}
+
+/** How many bits the context coder would code one by one: what decoding it costs. */
+function binaryDecisions(values: Int32Array): number {
+  let count = values.length;
+  for (const value of values) if (value !== 0) count += 65 - 2 * Math.clz32(Math.abs(value));
+  return count;
+}
+
+/** Tensors longer than this are judged by a piece of them. */
+const SAMPLE = 1 << 16;
+
+/**
+ * The smallest of the coders that decode fast enough: the context coder takes some 60 ns a decision,
+ * so it has to get by with few of them in an element, unless there are few altogether.
+ */
+export function encodeSymbols(values: Int32Array, dims: readonly number[]): Coded {
+  const { length } = values;
+  if (length === 0) return { id: PACKED, bytes: encodePacked(values) };
+  const decisions = binaryDecisions(values);
+  const patient = decisions <= Math.max(2.4 * length, 600_000);
+  const coders = [PACKED, RANS];
+  // What these only beat where tables are most of the bytes.
+  if (length < 4096) coders.push(HUFFMAN);
+  if (length < SAMPLE && decisions < 3 * length) coders.push(GAPS);
+  if (patient) coders.push(CONTEXT);
+  // Differences of sparse or coarse numbers are no smaller than the numbers.
+  if (decisions > 5 * length && length >= 256) {
+    coders.push((patient ? CONTEXT : RANS) | PREDICTED);
+  }
+  const all = (part: Int32Array, of: readonly number[]) =>
+    coders.map((coder) => encodeWith(coder, part, of));
+  if (length < 4 * SAMPLE) return smallestOf(all(values, dims));
+  const columns = length / dims[0];
+  const rows = Math.ceil(SAMPLE / columns);
+  const from = (dims[0] - rows) >> 1;
+  const part = values.slice(from * columns, (from + rows) * columns);
+  const best = smallestOf(all(part, [rows, ...dims.slice(1)]));
+  return encodeWith(best.id, values, dims);
+}
+
+export function smallestOf(choices: readonly Coded[]): Coded {
+  return choices.reduce((best, next) => (next.bytes.length < best.bytes.length ? next : best));
+}
+
+function encodePacked(values: Int32Array): Uint8Array {
+  let least = values[0] ?? 0;
+  let most = least;
+  for (const value of values) {
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  const width = most === least ? 0 : 32 - Math.clz32(most - least);
+  const bits = new BitWriter();
+  if (width > 0) for (const value of values) bits.put(value - least, width);
+  return join(varint(fold(least)), [width], bits.finish());
+}
+
+function encodeHuffman(values: Int32Array): Uint8Array {
+  const tokens = Uint8Array.from(values, tokenOf);
+  const lengths = codeLengths(countTokens(tokens));
+  const codes = codesOf(lengths);
+  const bits = new BitWriter();
+  const alone = lengths.filter((length) => length > 0).length === 1;
+  for (let i = 0; i < values.length; i++) {
+    if (!alone) bits.put(codes[tokens[i]], lengths[tokens[i]]);
+    putRest(values[i], bits);
+  }
+  const table = writeTable(lengths, 1, lengths.length);
+  return join(section(table), [lengths.length], bits.finish());
+}

@@ -1,0 +1,198 @@
+/** @file One tensor -> its smallest body: the mirror of decode/tensor.ts. */
+import {
+  BYTES,
+  bitsOf,
+  CODEBOOK,
+  GRID,
+  INTEGERS,
+  PARTS,
+  partsOf,
+  RAW,
+  SPLIT,
+} from "../decode/tensor.ts";
+import { findGrid } from "./grid.ts";
+import { splitFloats } from "./split.ts";
+import { type Coded, encodeSymbols, smallestOf } from "./symbols.ts";
+import { fold, join, section, varint } from "./writer.ts";
+
+/** Elements of a part: what is decoded at once, and adapted to apart from the rest. */
+const PART = 1 << 20;
+
+/** Distinct elements that a codebook may have; more are better seen as numbers. */
+const MAX_CODEBOOK = 4096;
+
+/** The body of a tensor given as ONNX raw_data, by real size. */
+export function encodeBody(
+  dtype: string,
+  dims: readonly number[],
+  raw: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const bits = bitsOf(dtype);
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  const plain = join([RAW << 4], raw);
+  // Bits behind the last packed element are nobody's, but they are kept.
+  const left = (size * bits) % 8;
+  if (size === 0 || (left && raw[raw.length - 1] >> left)) return plain;
+  if (size > 1.5 * PART) {
+    const columns = size / dims[0];
+    const rows = Math.floor(PART / columns / 8) * 8;
+    const length = rows > 0 ? rows * columns : PART;
+    let at = 0;
+    const parts = partsOf(dims, size, length).map((part) => {
+      const count = part.reduce((product, dim) => product * dim, 1);
+      const from = at;
+      at += Math.ceil((count * bits) / 8);
+      return section(encodeBody(dtype, part, raw.subarray(from, at)));
+    });
+    return join([PARTS << 4], varint(length), ...parts);
+  }
+  const bodies = mappingsOf(dtype, dims, new Uint8Array(raw), bits, size).map(toBody);
+  return smallestOf([{ id: 0, bytes: plain }, ...bodies]).bytes as Uint8Array<ArrayBuffer>;
+}
+
+/** A mapping: its number, what its coder's bytes follow, and the integers. */
+interface Mapped {
+  readonly mapping: number;
+  readonly head: Uint8Array;
+  readonly symbols: Int32Array;
+  readonly dims: readonly number[];
+}
+
+function toBody({ mapping, head, symbols, dims }: Mapped): Coded {
+  const coded = encodeSymbols(symbols, dims);
+  return { id: 0, bytes: join([mapping * 16 + coded.id], head, coded.bytes) };
+}
+
+function mappingsOf(
+  dtype: string,
+  dims: readonly number[],
+  raw: Uint8Array<ArrayBuffer>,
+  bits: number,
+  size: number,
+): Mapped[] {
+  const words = wordsOf(dtype, raw, bits, size);
+  const floating = /^b?float(16|32)/.test(dtype);
+  const asBytes = (): Mapped => ({
+    mapping: BYTES,
+    head: new Uint8Array(),
+    symbols: Int32Array.from(raw),
+    dims: [size, bits >> 3],
+  });
+  if (!words) return [asBytes()];
+  const counts = countDistinct(words, MAX_CODEBOOK);
+  const mappings: Mapped[] = [];
+  if (floating) {
+    if (counts && counts.size < size / 3) mappings.push(codebook(dtype, words, counts, bits, dims));
+    else {
+      const { head, symbols } = splitFloats(
+        words,
+        bits,
+        dtype === "bfloat16" ? 7 : bits === 16 ? 10 : 23,
+      );
+      mappings.push({ mapping: SPLIT, head, symbols, dims });
+    }
+    const grid = dtype === "float32" ? findGrid(new Float32Array(raw.buffer), counts) : null;
+    if (grid) {
+      const head = new Uint8Array(Float32Array.of(grid.scale).buffer);
+      mappings.push({ mapping: GRID, head, symbols: grid.symbols, dims });
+    }
+    return mappings;
+  }
+  // Only neighbouring integers make a range that needs no table.
+  const few = counts && counts.size <= 256 && counts.size < size / 8 ? counts : null;
+  const range = few ? Math.max(...few.keys()) - Math.min(...few.keys()) + 1 : 0;
+  if (few && bits >= 8 && range > 2 * few.size)
+    mappings.push(codebook(dtype, words, few, bits, dims));
+  const centre = centreOf(words, few);
+  const symbols = words.map((word) => word - centre);
+  mappings.push({ mapping: INTEGERS, head: join(varint(fold(centre))), symbols, dims });
+  return mappings;
+}
+
+/**
+ * Elements as 32-bit words: integers as they are, floats as their bits; null where they do not fit
+ * (64-bit types with large values, float64, uint32 beyond 2^30).
+ */
+function wordsOf(
+  dtype: string,
+  raw: Uint8Array<ArrayBuffer>,
+  bits: number,
+  size: number,
+): Int32Array<ArrayBuffer> | null {
+  const signed = dtype.startsWith("int");
+  if (bits < 8) {
+    const each = 8 / bits;
+    const sign = signed ? 1 << (bits - 1) : 0;
+    const mask = (1 << bits) - 1;
+    return Int32Array.from({ length: size }, (_, i) => {
+      const value = (raw[Math.floor(i / each)] >> ((i % each) * bits)) & mask;
+      return (value ^ sign) - sign;
+    });
+  }
+  if (bits === 8) return Int32Array.from(signed ? new Int8Array(raw.buffer) : raw);
+  if (bits === 16) {
+    return Int32Array.from(signed ? new Int16Array(raw.buffer) : new Uint16Array(raw.buffer));
+  }
+  if (bits === 32 && dtype === "float32") return new Int32Array(raw.buffer);
+  const small = (x: number) => x > -(2 ** 30) && x < 2 ** 30;
+  if (bits === 32) {
+    const words = new Int32Array(raw.buffer);
+    return words.every(small) ? words : null;
+  }
+  if (dtype !== "int64" && dtype !== "uint64") return null;
+  const long = new BigInt64Array(raw.buffer);
+  if (!long.every((x) => x > -(2n ** 30n) && x < 2n ** 30n)) return null;
+  return Int32Array.from(long, Number);
+}
+
+/** Elements and how often they occur, if there are few enough. */
+function countDistinct(words: Int32Array, most: number): Map<number, number> | null {
+  const counts = new Map<number, number>();
+  for (const word of words) {
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+    if (counts.size > most) return null;
+  }
+  return counts;
+}
+
+/** The most common value if it stands out, else the middle one: 0 or a zero point in practice. */
+function centreOf(words: Int32Array, counts: Map<number, number> | null): number {
+  if (counts) {
+    const [value, count] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+    if (count > words.length / 16) return value;
+  }
+  const sample = words.filter((_, i) => i % Math.ceil(words.length / 10_000) === 0);
+  return sample.sort()[sample.length >> 1];
+}
+
+/** Elements in the order of their numbers, the most common one (or that nearest 0) at index 0. */
+function codebook(
+  dtype: string,
+  words: Int32Array,
+  counts: Map<number, number>,
+  bits: number,
+  dims: readonly number[],
+): Mapped {
+  const floating = /float/.test(dtype);
+  // Sign-and-magnitude bits to a number that orders as the floats do.
+  const order = (word: number) => {
+    const sign = floating ? 2 ** (bits - 1) : Number.POSITIVE_INFINITY;
+    const unsigned = floating && word < 0 ? word + 2 ** 32 : word;
+    return unsigned >= sign ? sign - unsigned - 1 : unsigned;
+  };
+  const table = [...counts.keys()].sort((a, b) => order(a) - order(b));
+  const common = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+  const nearest = table.reduce((a, b) => (Math.abs(order(b)) < Math.abs(order(a)) ? b : a));
+  const zero = table.indexOf(common[1] > words.length / 16 ? common[0] : nearest);
+  const index = new Map(table.map((word, i) => [word, i - zero]));
+  const bytes = new Uint8Array(table.length * (bits >> 3));
+  const view = new DataView(bytes.buffer);
+  table.forEach((word, i) => {
+    if (bits === 8) view.setUint8(i, word);
+    else if (bits === 16) view.setUint16(i * 2, word, true);
+    else if (bits === 32) view.setInt32(i * 4, word, true);
+    else view.setBigInt64(i * 8, BigInt(word), true);
+  });
+  const symbols = words.map((word) => index.get(word) as number);
+  return { mapping: CODEBOOK, head: join(varint(zero), section(bytes)), symbols, dims };
+}
