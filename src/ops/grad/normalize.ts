@@ -12,6 +12,7 @@ import {
   rankOf,
   reshapeLike,
   scalar,
+  shapeValue,
   sumPerChannel,
   zerosLike,
 } from "./rule.ts";
@@ -103,8 +104,12 @@ const batchNorm: OneRule = (g, dy, node) => {
 const layerNorm: OneRule = (g, dy, node) => {
   const [x, scale, bias] = node.inputs;
   const rank = rankOf(x, node);
-  const mean = meanOver(g, from(axisOf(node.int("axis", -1), rank), rank));
-  const { n, r } = standardize(g, x, mean, node.float("epsilon", 1e-5));
+  const axis = axisOf(node.int("axis", -1), rank);
+  const mean = meanOver(g, from(axis, rank));
+  // Standardized in one pass, and r with it.
+  const ones = g.Expand(scalar(g, x, 1), shapeValue(g, scale));
+  const attributes = { axis, epsilon: node.float("epsilon", 1e-5) };
+  const [n, , r] = g.many("LayerNormalization", [x, ones], { outputs: 3, attributes });
   const dx = backStandardized(g, g.Mul(dy, scale), n, r, mean);
   return [dx, g.Mul(dy, n), bias ? dy : null];
 };
