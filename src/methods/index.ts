@@ -5,7 +5,11 @@ import type { Method } from "./method.ts";
 import { pack } from "./pack.ts";
 import { pruneChannels } from "./prune-channels.ts";
 import { pruneMagnitude } from "./prune-magnitude.ts";
+import { pruneObd } from "./prune-obd.ts";
+import { pruneObs } from "./prune-obs.ts";
 import { pruneRandom } from "./prune-random.ts";
+import { pruneSparsegpt } from "./prune-sparsegpt.ts";
+import { pruneWanda } from "./prune-wanda.ts";
 import { quantizeDynamic } from "./quantize-dynamic.ts";
 import { quantizeInt8 } from "./quantize-int8.ts";
 import { quantizeWeights } from "./quantize-weights.ts";
@@ -22,6 +26,10 @@ export const methods = {
   "prune-channels": pruneChannels,
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,
+  "prune-wanda": pruneWanda,
+  "prune-obd": pruneObd,
+  "prune-obs": pruneObs,
+  "prune-sparsegpt": pruneSparsegpt,
   "factor-svd": factorSvd,
   train,
   pack,

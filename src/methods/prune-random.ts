@@ -12,8 +12,10 @@ export const pruneRandom = defineMethod({
   survey: [{ sparsity: 0.5 }],
   neutral: { sparsity: 0 },
   apply: (model, options, context) =>
-    pruneByScore(model, options, context, ({ node, weight }) => {
-      const random = context.random.fork(node.name);
-      return Float32Array.from(weight.values, () => random.float());
-    }),
+    pruneByScore(model, options, context, (sites) =>
+      sites.map(({ node, weight }) => {
+        const random = context.random.fork(node.name);
+        return Float32Array.from(weight.values, () => random.float());
+      }),
+    ),
 });

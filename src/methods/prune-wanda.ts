@@ -1,0 +1,54 @@
+/** @file Wanda: a small weight on a loud input matters more than a larger one on a quiet input. */
+import { z } from "zod";
+import type { Model } from "../ir/model.ts";
+import { type Moments, momentsOf } from "./hessian.ts";
+import { type Context, defineMethod } from "./method.ts";
+import { calibrationOptions, pruneByScore, sharedOptions } from "./prune.ts";
+import { type Site, siteOptions } from "./sites.ts";
+
+/** s_ij = |W_ij| |X_j|, |X_j| over all records and, for convolutions, over all positions of the window. */
+export const pruneWanda = defineMethod({
+  title: "pruning by weights and activations (Wanda)",
+  family: "pruning",
+  cite: "Sun et al. 2024, arXiv 2306.11695",
+  summary:
+    "Sets to zero what adds least to each output, weight times input: one pass over the data.",
+  needs: ["calibration"],
+  options: z.object({
+    ...sharedOptions("row", "layer", "global"),
+    ...calibrationOptions,
+    ...siteOptions,
+  }),
+  survey: [{ sparsity: 0.5 }],
+  neutral: { sparsity: 0 },
+  apply: (model, options, context) =>
+    pruneByScore(model, options, context, (sites) =>
+      loudness(model, sites, options.records, context),
+    ),
+});
+
+/** |W_ij| |X_j| for every weight; layers whose input cannot be observed score by |W_ij| alone. */
+export async function loudness(
+  model: Model,
+  sites: readonly Site[],
+  records: number,
+  context: Context,
+): Promise<Float32Array[]> {
+  const moments = await momentsOf(model, sites, "squares", records, context);
+  return sites.map((site) => {
+    const found = moments.get(site) as Moments | string;
+    const scores = site.weight.values.map(Math.abs);
+    if (typeof found === "string") {
+      context.warn(`${site.node.name} ${found}: scored by magnitude`);
+      return scores;
+    }
+    const { rows } = found;
+    for (const [group, squares] of found.groups.entries()) {
+      const norms = squares.map(Math.sqrt);
+      for (let row = 0; row < rows.rows; row++) {
+        for (let j = 0; j < rows.columns; j++) scores[rows.at(group, row, j)] *= norms[j];
+      }
+    }
+    return scores;
+  });
+}
