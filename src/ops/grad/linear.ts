@@ -2,7 +2,7 @@
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { parseEinsum } from "../einsum.ts";
-import { type GradRules, type OneRule, rankOf, scalar, unsupported } from "./rule.ts";
+import { type GradRules, type OneRule, rankOf, reshapeLike, scalar, unsupported } from "./rule.ts";
 
 /** The last two axes swapped. */
 function transposed(g: Builder, x: Value, rank: number): Value {
@@ -65,12 +65,14 @@ export const products = {
     const right = q === 1 ? g.Unsqueeze(b, g.ints([1], "axes")) : b;
     const column = q === 1 ? g.Unsqueeze(dy, g.ints([-1], "axes")) : dy;
     const outer = p === 1 ? g.Unsqueeze(column, g.ints([-2], "axes")) : column;
-    const da = g.MatMul(outer, transposed(g, right, Math.max(q, 2)));
     if (p > 2 && q <= 2) {
-      // One weight for all batches: one product, and no batch of weights to sum.
-      const db = inner(g, rows(g, left, p, node), rows(g, outer, p, node));
+      // One weight for all batches: one product each, and no batch of weights to sum.
+      const flat = rows(g, outer, p, node);
+      const da = reshapeLike(g, g.Gemm(flat, right, { transB: 1 }), a);
+      const db = inner(g, rows(g, left, p, node), flat);
       return [da, q === 1 ? g.Squeeze(db, g.ints([1], "axes")) : db];
     }
+    const da = g.MatMul(outer, transposed(g, right, Math.max(q, 2)));
     const db = g.MatMul(transposed(g, left, Math.max(p, 2)), outer);
     return [da, q === 1 ? g.Squeeze(db, g.ints([-1], "axes")) : db];
   },
