@@ -49,7 +49,7 @@ export function backward(
     }
     result.set(value, gradient);
   }
-  sweep(graph, before, new Set(result.values()));
+  sweep(graph, before, new Set([loss, ...result.values()]));
   blockConvolutions(model, before.nodes, forms);
   return result;
 }
@@ -181,7 +181,26 @@ function onesLike(graph: Graph, loss: Value): Value {
 function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
   if (parts.length < 2) return parts[0] ?? null;
   const g = typed(graph, value.name);
+  const products = parts.map(({ producer }) => outerProduct(producer));
+  if (parts.length > 2 && !products.includes(null)) {
+    const [left, right] = [0, 1].map((side) =>
+      g.Concat(...products.map((pair) => (pair as readonly Value[])[side]), { axis: 0 }),
+    );
+    return g.MatMul(g.Transpose(left, { perm: [1, 0] }), right);
+  }
   return parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts);
+}
+
+/**
+ * A and D of A^T D, the gradient of a matrix: where a weight is used many times (steps of an unrolled
+ * LSTM), sum A_i^T D_i is one product of longer matrices.
+ */
+function outerProduct(node: Node | null): readonly [Value, Value] | null {
+  const [left, right] = node?.inputs ?? [];
+  const source = left?.producer;
+  if (node?.op !== "MatMul" || source?.op !== "Transpose" || !right) return null;
+  const [a] = source.inputs;
+  return a?.shape?.length === 2 && right.shape?.length === 2 ? [a, right] : null;
 }
 
 /** Types are known as soon as a node is there. */

@@ -15,8 +15,8 @@ export interface State {
 export interface Parameters {
   readonly hidden: number;
   readonly activations: readonly Activation[];
-  /** [H, gates H] */
-  readonly recurrence: Value;
+  /** [H, gates H], in the pieces that the cell multiplies by. */
+  readonly recurrence: readonly Value[];
   /** The recurrent bias of a GRU's last gate, where it is added before the reset: [H] */
   readonly innerBias: Value | null;
   /** Peepholes of i, o, f, each [H], or none. */
@@ -33,25 +33,28 @@ export type Cell = (
   node: Node,
 ) => State;
 
-function gatesOf(g: Builder, x: Value, count: number, hidden: number): readonly Value[] {
-  const sizes = g.ints(new Array<number>(count).fill(hidden), "gates");
-  return g.many("Split", [x, sizes], { outputs: count, attributes: { axis: -1 } });
+export function cut(g: Builder, x: Value, sizes: readonly number[]): readonly Value[] {
+  return g.many("Split", [x, g.ints(sizes, "gates")], {
+    outputs: sizes.length,
+    attributes: { axis: -1 },
+  });
 }
 
-/** Gates i, o, f, c: C = f C + i g(c), H = o h(C). */
+/** Gates i, o, f, c: C = f C + i g(c), H = o h(C). Without peepholes three gates are one function. */
 const lstm: Cell = (g, input, { h, c }, parameters, node) => {
   const { hidden, activations, recurrence, peepholes, clip } = parameters;
   const [f, inner, outer] = activations;
   const cell = c as Value;
-  const sums = gatesOf(g, g.Add(input, g.MatMul(h, recurrence)), 4, hidden);
+  const [first, last] = cut(g, g.Add(input, g.MatMul(h, recurrence[0])), [3 * hidden, hidden]);
+  const isPeeping = peepholes.length > 0;
+  const gates = cut(g, isPeeping ? first : f(g, clip(first)), [hidden, hidden, hidden]);
   const gate = (index: number, seen: Value): Value => {
-    const peephole = peepholes[index];
-    const sum = peephole ? g.Add(sums[index], g.Mul(peephole, seen)) : sums[index];
-    return f(g, clip(sum));
+    if (!isPeeping) return gates[index];
+    return f(g, clip(g.Add(gates[index], g.Mul(peepholes[index], seen))));
   };
   const i = gate(0, cell);
   const forget = node.int("input_forget", 0) === 1 ? g.Sub(scalar(g, i, 1), i) : gate(2, cell);
-  const next = g.Add(g.Mul(forget, cell), g.Mul(i, inner(g, clip(sums[3]))));
+  const next = g.Add(g.Mul(forget, cell), g.Mul(i, inner(g, clip(last))));
   return { h: g.Mul(gate(1, next), outer(g, next)), c: next };
 };
 
@@ -59,32 +62,33 @@ const lstm: Cell = (g, input, { h, c }, parameters, node) => {
 const gru: Cell = (g, input, { h }, parameters) => {
   const { hidden, activations, recurrence, innerBias, clip } = parameters;
   const [f, inner] = activations;
-  const [xz, xr, xh] = gatesOf(g, input, 3, hidden);
-  const [wz, wr, wh] = innerBias ? [] : gatesOf(g, recurrence, 3, hidden);
-  const [hz, hr, hh] = innerBias
-    ? gatesOf(g, g.MatMul(h, recurrence), 3, hidden)
-    : [g.MatMul(h, wz), g.MatMul(h, wr), null];
-  const z = f(g, clip(g.Add(xz, hz)));
-  const r = f(g, clip(g.Add(xr, hr)));
-  const damped = hh && innerBias ? g.Mul(r, g.Add(hh, innerBias)) : g.MatMul(g.Mul(r, h), wh);
+  const sizes = [2 * hidden, hidden];
+  const [xs, xh] = cut(g, input, sizes);
+  const [weights, last] = recurrence;
+  const product = g.MatMul(h, weights);
+  const [hs, hh] = innerBias ? cut(g, product, sizes) : [product, null];
+  const [z, r] = cut(g, f(g, clip(g.Add(xs, hs))), [hidden, hidden]);
+  const damped = hh ? g.Mul(r, g.Add(hh, innerBias as Value)) : g.MatMul(g.Mul(r, h), last);
   const candidate = inner(g, clip(g.Add(xh, damped)));
   return { h: g.Add(candidate, g.Mul(z, g.Sub(h, candidate))), c: null };
 };
 
 const rnn: Cell = (g, input, { h }, { activations, recurrence, clip }) => ({
-  h: activations[0](g, clip(g.Add(input, g.MatMul(h, recurrence)))),
+  h: activations[0](g, clip(g.Add(input, g.MatMul(h, recurrence[0])))),
   c: null,
 });
 
 export interface Kind {
   readonly cell: Cell;
   readonly gates: number;
+  /** How many gates each piece of the recurrence makes; all at once unless it says so. */
+  readonly pieces?: readonly number[];
   readonly activations: readonly string[];
 }
 
 export const kinds: Readonly<Record<string, Kind>> = {
   LSTM: { cell: lstm, gates: 4, activations: ["sigmoid", "tanh", "tanh"] },
-  GRU: { cell: gru, gates: 3, activations: ["sigmoid", "tanh"] },
+  GRU: { cell: gru, gates: 3, pieces: [2, 1], activations: ["sigmoid", "tanh"] },
   RNN: { cell: rnn, gates: 1, activations: ["tanh"] },
 };
 

@@ -7,7 +7,7 @@ import { type Builder, build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { scalar, sizesOf } from "../ops/grad/rule.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
-import { activationsOf, type Kind, kinds, type State, unstack } from "./recurrent-cells.ts";
+import { activationsOf, cut, type Kind, kinds, type State, unstack } from "./recurrent-cells.ts";
 
 /**
  * Unrolls every recurrent node, in bodies too; the values it gave keep their identity.
@@ -48,10 +48,12 @@ function unroll(graph: Graph, node: Node, kind: Kind): void {
   const runs = Array.from({ length: directions }, (_, d) => {
     const isLinear = node.int("linear_before_reset", 0) === 1;
     const { bias, inner } = biases(g, bs?.[d], kind, hidden, isLinear, x as Value);
+    const turned = g.Transpose((rs as Value[])[d], { perm: [1, 0] });
+    const pieces = inner ? null : kind.pieces?.map((count) => count * hidden);
     const parameters = {
       hidden,
       activations: activations.slice(d * kind.activations.length),
-      recurrence: g.Transpose((rs as Value[])[d], { perm: [1, 0] }),
+      recurrence: pieces ? cut(g, turned, pieces) : [turned],
       innerBias: inner,
       peepholes: ps ? thirds(g, ps[d], hidden) : [],
       clip: (value: Value): Value =>

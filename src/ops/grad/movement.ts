@@ -45,11 +45,29 @@ const split: ManyRule = {
   },
 };
 
+/** The opposite of pads, for all axes: the engine's optimizer mixes up a few (1.30). */
+function allPads(x: Value, pads: Value, axes: Value | undefined): number[] | null {
+  const [list, at] = [pads, axes].map((value) => value && constantValue(value)?.numbers());
+  const rank = x.shape?.length;
+  if (!list || rank === undefined || (axes && !at)) return null;
+  const all = new Array<number>(2 * rank).fill(0);
+  const count = list.length / 2;
+  for (let i = 0; i < count; i++) {
+    const axis = at ? axisOf(at[i], rank) : i;
+    [all[axis], all[rank + axis]] = [-list[i], -list[count + i]];
+  }
+  return all;
+}
+
 const pad: OneRule = (g, dy, node) => {
   const [x, pads, , axes] = node.inputs;
   const mode = node.text("mode", "constant");
   // Cuts off what was added, adds zeros where was cut.
-  if (mode === "constant") return [g.Pad(dy, g.Neg(pads), null, axes), null, null, null];
+  if (mode === "constant") {
+    const all = allPads(x, pads, axes);
+    const back = all ? g.Pad(dy, g.ints(all, "pads")) : g.Pad(dy, g.Neg(pads), null, axes);
+    return [back, null, null, null];
+  }
   return [scatterBack(g, dy, x, (at) => g.Pad(at, pads, null, axes, { mode })), null, null, null];
 };
 
