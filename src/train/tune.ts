@@ -66,12 +66,16 @@ export async function tune(
       return defaultForms[role](geometry);
     }) as Forms[R];
   make({ output: noting("output"), input: noting("input"), weight: noting("weight") });
-  const block = await blockOf(bench);
+  let probe: Promise<number | null> | null = null;
   const choices: Record<string, string> = {};
   for (const [key, question] of questions) {
     const given = known[key];
-    const suits = given !== undefined && (!isBlocked(given) || given === `blocked${block}`);
-    choices[key] = suits ? given : await fastest(question, candidates(question, block), bench);
+    if (given === undefined || isBlocked(given)) {
+      probe ??= blockOf(bench);
+      const block = await probe;
+      const suits = given === `blocked${block}`;
+      choices[key] = suits ? given : await fastest(question, candidates(question, block), bench);
+    } else choices[key] = given;
   }
   return choices;
 }
