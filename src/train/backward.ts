@@ -200,6 +200,7 @@ function outerProduct(node: Node | null): readonly [Value, Value] | null {
   const source = left?.producer;
   if (node?.op !== "MatMul" || source?.op !== "Transpose" || !right) return null;
   const [a] = source.inputs;
+  if (source.ints("perm")?.[0] === 0) return null;
   return a?.shape?.length === 2 && right.shape?.length === 2 ? [a, right] : null;
 }
 
