@@ -97,7 +97,8 @@ describe("formatRecipe", () => {
 
   test("parses to the same steps, leaves defaults out, is a fixed point", () => {
     fc.assert(
-      fc.property(fc.array(arbitraryStep, { maxLength: 3 }), (inputs) => {
+      fc.property(fc.array(arbitraryStep, { maxLength: 3 }), (drawn) => {
+        const inputs = drawn.filter(({ method }, i) => method !== "pack" || i === drawn.length - 1);
         const steps = parseRecipe(inputs as never);
         const text = formatRecipe(steps);
         expect(parseRecipe(text)).toEqual(steps);
