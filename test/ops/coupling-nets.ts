@@ -4,7 +4,7 @@ import { createModel, type Model } from "../../src/ir/model.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom, type Random } from "../../src/numeric/random.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
-import { type Coupling, couple, type Removal } from "../../src/ops/coupling.ts";
+import type { Coupling, Removal } from "../../src/ops/coupling.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 
 interface Draw {
@@ -245,5 +245,3 @@ export function zeroAtSinks(model: Model, coupling: Coupling, removals: readonly
   }
   inferModel(model);
 }
-
-export { couple };

@@ -55,12 +55,12 @@ function byThreshold(scores: readonly Float64Array[], ratio: number): number[] {
 
 /**
  * Native convolutions work on blocks of 16, then 8 and 4 channels: the largest that does not move
- * the wanted count by more than an eighth of the layer. Matrix products and the web have no blocks.
+ * the wanted count by more than a sixteenth of the layer. Matrix products and the web have no blocks.
  */
 function aligned({ group, makers }: Candidate, count: number, target: Context["target"]): number {
   const size = group.units.length;
   const isConv = makers.some(({ use }) => use.role.kind.startsWith("conv"));
   if (target === "web" || !isConv) return count;
   const multiples = [16, 8, 4].map((step) => Math.max(step, Math.round(count / step) * step));
-  return multiples.find((near) => near < size && Math.abs(near - count) <= size / 8) ?? count;
+  return multiples.find((near) => near < size && Math.abs(near - count) <= size / 16) ?? count;
 }

@@ -91,11 +91,12 @@ const recurrent: CouplingRule = {
   },
 };
 
-/** One scale, bias, mean or variance for each channel. */
+/** One scale, bias, mean or variance for each channel, given or (in training) returned. */
 const perChannel = (axis: number): CouplingRule => ({
   tie(node, t) {
-    for (let i = 0; i < t.rank(0); i++) if (i < 2) t.same(t.in(0, i), t.out(0, i));
-    for (const i of node.inputs.keys()) if (i > 0) t.same(t.in(i, 0), t.in(0, axis));
+    for (const i of [0, axis]) t.same(t.in(0, i), t.out(0, i));
+    for (let i = 1; i < node.inputs.length; i++) t.same(t.in(i, 0), t.in(0, axis));
+    for (let i = 1; i < node.outputs.length; i++) t.same(t.out(i, 0), t.in(0, axis));
   },
 });
 
@@ -104,11 +105,12 @@ const overLast: CouplingRule = {
   tie(node, t) {
     const rank = t.rank(0);
     const first = mod(node.int("axis", -1), rank);
-    for (let axis = 0; axis < rank; axis++) {
-      if (axis < first) t.same(t.in(0, axis), t.out(0, axis));
-      else
-        for (const side of [t.in(0, axis), t.out(0, axis)])
-          t.pin(side, "takes its mean over all channels");
+    for (let axis = 0; axis < first; axis++) {
+      for (const i of node.outputs.keys()) t.same(t.in(0, axis), t.out(i, axis));
+    }
+    for (let axis = first; axis < rank; axis++) {
+      for (const side of [t.in(0, axis), t.out(0, axis)])
+        t.pin(side, "takes its mean over all channels");
     }
   },
 };

@@ -88,8 +88,8 @@ function tieBlocks(from: Shape, to: Shape, t: Ties): void {
   for (const block of blocksOf(from, to)) {
     const ins = block.ins.map((axis) => t.in(0, axis)).filter((side) => side !== null);
     const outs = block.outs.map((axis) => t.out(0, axis)).filter((side) => side !== null);
-    if (ins.length === 0 && outs.length === 0) continue;
-    const factors = factorsOf(ins, outs, t);
+    const isWhole = ins.length + outs.length === block.ins.length + block.outs.length;
+    const factors = isWhole ? factorsOf(ins, outs, t) : null;
     for (const side of [ins, outs]) {
       let at = 0;
       for (const axis of side) {

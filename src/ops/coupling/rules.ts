@@ -1,6 +1,7 @@
 /** @file The coupling table, keyed by operator. */
 import type { Node } from "../../ir/graph.ts";
 import { couplingElementwise } from "./elementwise.ts";
+import { couplingExtent } from "./extent.ts";
 import { couplingLayers } from "./layers.ts";
 import { couplingMovement } from "./movement.ts";
 import { couplingReshape } from "./reshape.ts";
@@ -9,6 +10,7 @@ import type { CouplingRule, CouplingRules } from "./rule.ts";
 export const couplingRules: CouplingRules = {
   ...couplingElementwise,
   ...couplingMovement,
+  ...couplingExtent,
   ...couplingReshape,
   ...couplingLayers,
 };

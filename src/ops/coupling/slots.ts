@@ -34,7 +34,7 @@ export interface Slots {
   readonly products: Product[];
   readonly sums: Sum[];
   readonly pins: ReadonlyMap<number, Pin>;
-  /** Null where the size is not a number. */
+  /** Null where the size is not a number, or too large to be one of channels. */
   axis(value: Value, axis: number): Axis | null;
   fresh(size: number): Axis;
   join(a: number, b: number): void;
@@ -43,6 +43,9 @@ export interface Slots {
   /** The first reason for a slot is the one that is told. */
   pin(slot: number, pin: Pin): void;
 }
+
+/** Longer axes are data, not channels. */
+const LONGEST = 2 ** 20;
 
 export function createSlots(): Slots {
   const parents: number[] = [];
@@ -78,7 +81,7 @@ export function createSlots(): Slots {
       let all = known.get(value);
       if (!all) {
         all = (value.shape ?? []).map((dim, i) =>
-          typeof dim === "number" ? add(value, i, dim) : null,
+          typeof dim === "number" && dim <= LONGEST ? add(value, i, dim) : null,
         );
         known.set(value, all);
       }
