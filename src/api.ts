@@ -6,6 +6,7 @@ import type { Result } from "./measure/measurement.ts";
 import { methodOf, methods } from "./methods/index.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
+import type { TrainingRun } from "./recipe/apply.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
@@ -39,7 +40,7 @@ export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | 
   readonly data: DataSource | string;
   /** Other records to measure on; without them the part that judges. */
   readonly test?: DataSource | string | null | undefined;
-  /** Epochs, rate, loss ...: what the step \`train\` takes. */
+  /** Epochs, rate, loss ...: what the step `train` takes. */
   readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -52,6 +53,8 @@ export interface Compression {
   readonly bytes: Uint8Array;
   /** The .tersor file. */
   pack(): Uint8Array;
+  /** Runs of training on the way, with their loss curves. */
+  readonly training: readonly TrainingRun[];
   /** As .tersor where the path ends so, else as ONNX. */
   save(path: string): Promise<void>;
   /** The figures as a text table. */
@@ -125,16 +128,20 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     const inspection = options.layers
       ? await inspect(model, env)
       : { model: infoOf(model, done.baseline), layers: [] };
-    const report = reportOf(command, inspection, options, {
-      baseline: done.baseline,
-      results: [done.result],
-      pareto: [],
-      seconds: done.seconds,
-    });
+    const report: Report = {
+      ...reportOf(command, inspection, options, {
+        baseline: done.baseline,
+        results: [done.result],
+        pareto: [],
+        seconds: done.seconds,
+      }),
+      training: done.training,
+    };
     return {
       result: done.result,
       baseline: done.baseline,
       report,
+      training: done.training,
       bytes: done.bytes,
       pack: done.pack,
       async save(path) {

@@ -5,7 +5,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
 import type { Skip } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
-import type { Context, Method } from "../methods/method.ts";
+import type { Context, Method, Trained } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
@@ -13,8 +13,14 @@ import { rewrite } from "../rewrite/index.ts";
 import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createObserve } from "./observe.ts";
-import { formatRecipe, type Step } from "./steps.ts";
+import { formatRecipe, isTraining, type Step } from "./steps.ts";
 import { trainModel } from "./train.ts";
+
+/** A run of training: how the loss went, and how it computed. */
+export interface TrainingRun extends Trained {
+  /** The step it belongs to, as text. */
+  readonly step: string;
+}
 
 /** A recipe's product. */
 export interface Outcome {
@@ -27,7 +33,8 @@ export interface Outcome {
   readonly warnings: readonly string[];
   /** Whether calibration records were looked at. */
   readonly usedData: boolean;
-  readonly usedTraining: boolean;
+  /** Runs of training, in order. */
+  readonly training: readonly TrainingRun[];
   readonly seconds: number;
 }
 
@@ -45,14 +52,12 @@ export async function applyRecipe(
   const warnings: string[] = [];
   const kept: boolean[] = [];
   let usedData = false;
-  let usedTraining = false;
+  const training: TrainingRun[] = [];
   let model = start;
   let bytes = concat(writeModel(model));
   const whole = bytes.byteLength;
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
-  const lastTraining = steps.findLastIndex(({ method }) =>
-    methodOf(method)?.needs.includes("training"),
-  );
+  const lastTraining = steps.findLastIndex(isTraining);
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.method);
     const method = methodOf(step.method) as Method;
@@ -64,8 +69,13 @@ export async function applyRecipe(
     }
     const candidate = cloneModel(model);
     inferModel(candidate);
-    const context = createContext(step, i, start, env, skipped, warnings, () => {
-      usedData = true;
+    const context = createContext(step, i, start, env, {
+      skipped,
+      warnings,
+      training,
+      onUse: () => {
+        usedData = true;
+      },
     });
     await method.apply(candidate, step.options, context);
     rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
@@ -80,11 +90,10 @@ export async function applyRecipe(
     if (why === null) {
       model = candidate;
       bytes = written;
-      usedTraining ||= method.needs.includes("training");
     } else warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
   }
   const seconds = (env.platform.wallMs() - began) / 1000;
-  return { model, bytes, kept, skipped, warnings, usedData, usedTraining, seconds };
+  return { model, bytes, kept, skipped, warnings, usedData, training, seconds };
 }
 
 function createContext(
@@ -92,10 +101,15 @@ function createContext(
   index: number,
   original: Model,
   env: Environment,
-  skipped: Skip[],
-  warnings: string[],
-  onUse: () => void,
+  notes: {
+    readonly skipped: Skip[];
+    readonly warnings: string[];
+    readonly training: TrainingRun[];
+    readonly onUse: () => void;
+  },
 ): Context {
+  const { skipped, warnings, training, onUse } = notes;
+  let runs = 0;
   return {
     random: createRandom(env.seed).fork(`${index}/${step.method}`),
     signal: env.signal,
@@ -107,9 +121,13 @@ function createContext(
       await checkpoint(env, step.method);
     },
     observe: createObserve(env, onUse),
-    train(model, options, hooks = {}) {
-      const label = `${index + 1} ${step.method}`;
-      return trainModel(model, trainOptions.parse(options), hooks, env, { label, original });
+    async train(model, options, hooks = {}) {
+      // A step may train several times: checkpoints are told apart by name.
+      const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${step.method}`;
+      const parsed = trainOptions.parse(options);
+      const run = await trainModel(model, parsed, hooks, env, { label, original });
+      if (run.steps > 0) training.push({ step: formatRecipe([step]), ...run });
+      return run;
     },
   };
 }

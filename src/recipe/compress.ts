@@ -1,6 +1,7 @@
 /** @file Compress: one recipe on one model, measured beside the original. */
 import type { Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
+import type { TrainingRun } from "./apply.ts";
 import { assessBaseline } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
@@ -23,6 +24,8 @@ export interface Compressed {
   readonly bytes: Uint8Array;
   /** The .tersor file. */
   pack(): Uint8Array;
+  /** Runs of training on the way. */
+  readonly training: readonly TrainingRun[];
   readonly seconds: number;
 }
 
@@ -42,7 +45,7 @@ export async function compress(
     const original = { ...baseline.result, latency: beside };
     const { bytes, model } = outcome;
     const pack = () => packSmallest({ name: result.recipe, source: { bytes }, model }).bytes;
-    return { baseline: original, result, bytes, pack, seconds };
+    return { baseline: original, result, bytes, pack, training: outcome.training, seconds };
   } finally {
     await baseline.session.close();
   }

@@ -62,6 +62,12 @@ function splitText(text: string): Record<string, unknown>[] {
   });
 }
 
+/** Whether the step needs records to train on: always, or with these options. */
+export function isTraining({ method, options }: Step): boolean {
+  const found = methodOf(method);
+  return found?.needs.includes("training") || found?.trains?.(options) || false;
+}
+
 /** The shortest text that parses to the same steps: options at their defaults are left out. */
 export function formatRecipe(steps: readonly Step[]): string {
   return steps

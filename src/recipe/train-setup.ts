@@ -173,7 +173,7 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
     forms,
     isTrained: (node) => chosen.has(node),
     extra: hooks.extra ?? [],
-    batchStatistics: options.batchnorm === "batch",
+    batchStatistics: options.batchnorm !== "frozen",
     loss(g, student, feeds) {
       const output = student.outputs[plan.output];
       const values = {

@@ -12,7 +12,7 @@ import { rewrite, rules } from "../rewrite/index.ts";
 import { applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
-import { formatRecipe, type Step } from "./steps.ts";
+import { formatRecipe, isTraining, type Step } from "./steps.ts";
 
 /**
  * The losslessly simplified original every recipe starts from. What will be trained keeps its
@@ -28,7 +28,7 @@ export function simplify(model: Model, steps: readonly Step[] = []): Model {
 
 /** Whether some step needs records to train on. */
 export function trains(steps: readonly Step[]): boolean {
-  return steps.some(({ method }) => methodOf(method)?.needs.includes("training"));
+  return steps.some(isTraining);
 }
 
 export interface Trial {
@@ -101,7 +101,7 @@ function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result[
   const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
   return {
     data: labelled ? "labelled" : outcome.usedData ? "unlabelled" : "none",
-    training: outcome.usedTraining,
+    training: outcome.training.length > 0,
     seconds: outcome.seconds,
     covered: coveredShare(start, outcome.model),
   };

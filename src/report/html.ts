@@ -75,6 +75,16 @@ export function htmlReport(report: Report): string {
               plots.layers.map((f) => figure(f, "wide")),
             )
           : null,
+        plots.training.length
+          ? section(
+              "Training",
+              el(
+                "div",
+                { class: "plots" },
+                plots.training.map((f) => figure(f)),
+              ),
+            )
+          : null,
         list("Skipped, and why", skippedLines(rows)),
         list("Warnings", warningLines(rows)),
         section("How marks are given", thresholds(report)),

@@ -1,6 +1,7 @@
 /** @file The plots of a report: quality against bytes and time, and where both sit, by layer. */
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { bars, type Panel } from "./bars.ts";
+import { curveFigure } from "./curve.ts";
 import * as format from "./format.ts";
 import type { Markup } from "./markup.ts";
 import {
@@ -224,11 +225,16 @@ function decibels(n: number | null): string {
 }
 
 /** Every plot that the figures of the report allow. */
-export function figuresOf(report: Report): { pareto: Figure[]; layers: Figure[] } {
+export function figuresOf(report: Report): {
+  pareto: Figure[];
+  layers: Figure[];
+  training: Figure[];
+} {
   const present = (figures: readonly (Figure | null)[]) => figures.filter((f) => f !== null);
   return {
     pareto: present([paretoFigure(report, byBytes), paretoFigure(report, byLatency)]),
     layers: present([layerFigure(report), ...errorFigures(report)]),
+    training: (report.training ?? []).map(curveFigure),
   };
 }
 

@@ -189,6 +189,7 @@ export const colorStyle = `:root{color-scheme:light dark;${variables(light)}}
 export const plotStyle = `.plot{font:${fontSize}px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
 .plot text{fill:var(--ink)}.plot .name{stroke:var(--paper);stroke-width:3px;stroke-linejoin:round;paint-order:stroke}.plot .soft{fill:var(--soft)}.plot .mid{text-anchor:middle}.plot .end{text-anchor:end}
 .plot .grid{stroke:var(--line);stroke-width:1}.plot .limit{stroke:var(--faint);stroke-dasharray:2 3}
+.plot .curve{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linejoin:round}.plot .score{fill:var(--soft)}
 .plot .front{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:5 3}
 .plot .leader{stroke:var(--faint);stroke-width:.75}
 .plot circle{fill:var(--c);fill-opacity:.55;stroke:var(--c);stroke-width:1}

@@ -78,8 +78,9 @@ export const trainOptions = z.object({
     description: "Which parameters to keep, by the held-out records.",
   }),
   ...layerOptions,
-  batchnorm: z.enum(["batch", "frozen"]).default("batch").meta({
-    description: "Normalize by the batch and follow its statistics, or keep the stored ones.",
+  batchnorm: z.enum(["batch", "frozen", "unfold"]).default("batch").meta({
+    description:
+      "Normalize by the batch and follow its statistics; keep the stored ones; or also put back what was folded into convolutions.",
   }),
 });
 

@@ -8,6 +8,8 @@ import { inferModel, inferNode } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { backward } from "./backward.ts";
 import { toTrainingMode } from "./batch-norm.ts";
+import { hoistConstants } from "./branch.ts";
+import { fastGathers } from "./fast-gather.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
 
 /** Names of what the step takes besides the model's own inputs, and of what it gives. */
@@ -77,8 +79,13 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   const work: Model = { ...model, domains: new Map(model.domains), graph };
   for (const input of graph.inputs) input.shape = spec.shapes[input.name] ?? input.shape;
   const norms = spec.batchStatistics === false ? [] : toTrainingMode(work, spec.isTrained);
+  const hoisted = hoistConstants(work);
+  fastGathers(work);
   inferModel(work);
-  const of = (value: Value): Value => twins.get(value) ?? value;
+  const of = (value: Value): Value => {
+    const twin = twins.get(value) ?? value;
+    return hoisted.get(twin) ?? twin;
+  };
 
   const g = build(graph, "train", inferNode);
   const student: Student = { outputs: [...graph.outputs], of };

@@ -93,7 +93,7 @@ describe("applyRecipe", () => {
       env,
     );
     expect(outcome.usedData).toBe(true);
-    expect(outcome.usedTraining).toBe(false);
+    expect(outcome.training).toEqual([]);
     const shares = events.filter(
       (event) => event.type === "progress" && event.what === "store-float16",
     );
