@@ -34,7 +34,7 @@ describe("encodeTensor, decodeTensor", () => {
           roundTrip(dtype, dims, bytes);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
@@ -60,7 +60,7 @@ describe("encodeTensor, decodeTensor", () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 120 },
     );
   });
 
@@ -115,26 +115,28 @@ describe("encodeTensor, decodeTensor", () => {
     const size = 1_700_000;
     const bytes = new Uint8Array(size);
     for (let i = 0; i < size; i += 1009) bytes[i] = 1 + (i % 7);
-    for (const dims of [[size], [2, size / 2], [1700, 1000]]) {
+    for (const dims of [
+      [2, size / 2],
+      [1700, 1000],
+    ]) {
       expect(roundTrip("int8", dims, bytes).length).toBeLessThan(3500);
     }
-    expect(roundTrip("uint4", [size, 2], bytes).length).toBeLessThan(5000);
   });
 });
 
 describe("bodies that nobody wrote", () => {
   const random = createRandom(3);
-  const sparse = Int8Array.from({ length: 3000 }, () =>
+  const sparse = Int8Array.from({ length: 1500 }, () =>
     random.float() < 0.9 ? 0 : Math.round(random.normal() * 20),
   );
-  const floats = Float32Array.from({ length: 3000 }, () => random.normal());
-  const dense = Int8Array.from({ length: 3000 }, () => random.normal() * 30);
+  const floats = Float32Array.from({ length: 1500 }, () => random.normal());
+  const dense = Int8Array.from({ length: 1500 }, () => random.normal() * 30);
   const shared = floats.map((x) => Math.fround(Math.round(x * 2) / 3));
   const samples: [DType, number[], Uint8Array][] = [
-    ["int8", [10, 30, 10], bytesOf(sparse)],
-    ["float32", [30, 100], bytesOf(floats)],
-    ["int8", [60, 50], bytesOf(dense)],
-    ["float32", [50, 60], bytesOf(shared)],
+    ["int8", [10, 15, 10], bytesOf(sparse)],
+    ["float32", [15, 100], bytesOf(floats)],
+    ["int8", [30, 50], bytesOf(dense)],
+    ["float32", [25, 60], bytesOf(shared)],
     ["int64", [3], bytesOf(BigInt64Array.of(1n, -1n, 2n ** 60n))],
   ];
 
@@ -149,10 +151,10 @@ describe("bodies that nobody wrote", () => {
 
   it.each(samples)("%s %j: any cut, any flipped byte", (dtype, dims, bytes) => {
     const body = encodeTensor({ dtype, dims, bytes });
-    for (let length = 0; length < body.length; length += Math.ceil(body.length / 60)) {
+    for (let length = 0; length < body.length; length += Math.ceil(body.length / 25)) {
       survives(body.subarray(0, length), dtype, dims, bytes.length);
     }
-    for (let at = 0; at < body.length; at += at < 60 ? 1 : Math.ceil(body.length / 60)) {
+    for (let at = 0; at < body.length; at += at < 60 ? 1 : Math.ceil(body.length / 25)) {
       for (const mask of [1, 16, 128, 255]) {
         const forged = Uint8Array.from(body);
         forged[at] ^= mask;

@@ -27,7 +27,8 @@ export function toEntries(values: Int32Array, bits: number): Entries {
       gap = 0;
     }
   }
-  return { gaps: Uint8Array.from(gaps), values: Int32Array.from(kept) };
+  while (kept.length > 0 && kept[kept.length - 1] === 0) kept.pop();
+  return { gaps: Uint8Array.from(gaps.slice(0, kept.length)), values: Int32Array.from(kept) };
 }
 
 /** The smallest over gaps of 3 to 8 bits; `bits` fixes them. */

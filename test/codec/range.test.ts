@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest";
+import { codeByContext } from "../../src/codec/decode/context.ts";
+import { DecodeError } from "../../src/codec/decode/error.ts";
+import { RangeDecoder } from "../../src/codec/decode/range.ts";
+import { shapeOf } from "../../src/codec/decode/shape.ts";
+import { CONTEXT, RANS } from "../../src/codec/decode/symbols.ts";
+import { SPLIT } from "../../src/codec/decode/tensor.ts";
+import { RangeEncoder } from "../../src/codec/encode/range.ts";
+import { encodeWith } from "../../src/codec/encode/symbols.ts";
+import { encodeTensor } from "../../src/codec/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+
+const entropy = (p: number) => -p * Math.log2(p) - (1 - p) * Math.log2(1 - p);
+
+function orderZeroBytes(values: Int32Array): number {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  let bits = 0;
+  for (const count of counts.values()) bits -= count * Math.log2(count / values.length);
+  return bits / 8;
+}
+
+describe("the range coder", () => {
+  it.each([0.5, 0.1, 0.01, 0.001])("takes the entropy for bits of probability %d", (p) => {
+    const random = createRandom(7);
+    const count = 100_000;
+    const bits = Array.from({ length: count }, () => (random.float() < p ? 1 : 0));
+    const ones = bits.reduce((a, b) => a + b, 0);
+    const encoder = new RangeEncoder();
+    for (const bit of bits) encoder.code(Math.round(p * 65536), bit);
+    const bytes = encoder.finish();
+    const ideal = (-ones * Math.log2(p) - (count - ones) * Math.log2(1 - p)) / 8;
+    expect(bytes.length).toBeLessThan(ideal * 1.01 + 4);
+    expect(bytes.length).toBeGreaterThan(ideal * 0.99 - 4);
+    const decoder = new RangeDecoder(bytes);
+    expect(bits.every((bit) => decoder.code(Math.round(p * 65536)) === bit)).toBe(true);
+  });
+
+  it("carries through any number of 255s, at the most unlikely bits", () => {
+    const random = createRandom(8);
+    for (let round = 0; round < 200; round++) {
+      const script = Array.from({ length: 300 }, () => {
+        const p = [1, 2, 32768, 65534, 65535][random.int(5)];
+        return { p, bit: random.int(8) === 0 ? Number(p < 32768) : Number(p >= 32768) };
+      });
+      const encoder = new RangeEncoder();
+      for (const { p, bit } of script) encoder.code(p, bit);
+      const decoder = new RangeDecoder(encoder.finish());
+      expect(script.every(({ p, bit }) => decoder.code(p) === bit)).toBe(true);
+    }
+  });
+
+  it("does not read far past its end", () => {
+    const decoder = new RangeDecoder(new Uint8Array());
+    expect(() => {
+      for (let i = 0; i < 100; i++) decoder.code(32768);
+    }).toThrow(DecodeError);
+  });
+});
+
+describe("coders of integers", () => {
+  const random = createRandom(9);
+  const sparse = Int32Array.from({ length: 60_000 }, () =>
+    random.float() < 0.95 ? 0 : (1 + random.int(4)) * (random.int(2) ? 1 : -1),
+  );
+  const gauss = Int32Array.from({ length: 60_000 }, () => Math.round(random.normal() * 12));
+
+  it("independent symbols: within 2 % of the entropy of their distribution", () => {
+    const ideal = (60_000 * (entropy(0.05) + 0.05 * 3)) / 8;
+    const context = encodeWith(CONTEXT, sparse, [200, 300]).bytes.length;
+    expect(context / ideal).toBeLessThan(1.02 * (orderZeroBytes(sparse) / ideal) + 0.005);
+    expect(encodeWith(RANS, sparse, [200, 300]).bytes.length / ideal).toBeLessThan(1.04);
+    const dense = orderZeroBytes(gauss);
+    expect(encodeWith(CONTEXT, gauss, [200, 300]).bytes.length / dense).toBeLessThan(1.01);
+    expect(encodeWith(RANS, gauss, [200, 300]).bytes.length / dense).toBeLessThan(1.01);
+  });
+
+  it("structure: rows, columns and scales that differ take far less than order 0", () => {
+    // Half the columns empty, and every row with a scale of its own.
+    const values = Int32Array.from({ length: 60_000 }, (_, i) =>
+      i % 2 ? 0 : Math.round(random.normal() * 2 ** ((Math.floor(i / 300) % 8) - 1)),
+    );
+    const ideal = orderZeroBytes(values);
+    expect(encodeWith(CONTEXT, values, [200, 300]).bytes.length / ideal).toBeLessThan(0.72);
+    expect(encodeWith(RANS, values, [200, 300]).bytes.length / ideal).toBeLessThan(0.92);
+  });
+
+  it("the context model is the same on both sides", () => {
+    const encoder = new RangeEncoder();
+    const shape = shapeOf([20, 30, 10, 10]);
+    codeByContext(encoder, sparse, shape, 10);
+    const back = new Int32Array(sparse.length);
+    codeByContext(new RangeDecoder(encoder.finish()), back, shape, 10);
+    expect(back).toEqual(sparse);
+  });
+
+  it("floats: sign, exponent and fraction cost what their entropy says", () => {
+    const floats = Float32Array.from({ length: 60_000 }, () => random.normal());
+    const body = encodeTensor({
+      dtype: "float32",
+      dims: [200, 300],
+      bytes: new Uint8Array(floats.buffer),
+    });
+    expect(body[0] >> 4).toBe(SPLIT);
+    // 24 bits of sign and fraction, and the exponent of a normal variate: 2.0 bits.
+    const exponents = Int32Array.from(floats, (x) => Math.floor(Math.log2(Math.abs(x))));
+    const ideal = (60_000 * 24) / 8 + orderZeroBytes(exponents);
+    expect(body.length).toBeLessThan(ideal * 1.003);
+  });
+});
