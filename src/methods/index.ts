@@ -12,6 +12,7 @@ import { pruneSparsegpt } from "./prune-sparsegpt.ts";
 import { pruneWanda } from "./prune-wanda.ts";
 import { quantizeDynamic } from "./quantize-dynamic.ts";
 import { quantizeInt8 } from "./quantize-int8.ts";
+import { quantizeRate } from "./quantize-rate.ts";
 import { quantizeWeights } from "./quantize-weights.ts";
 import { shareWeights } from "./share-weights.ts";
 import { storeFloat16 } from "./store-float16.ts";
@@ -21,6 +22,7 @@ export const methods = {
   "quantize-int8": quantizeInt8,
   "quantize-dynamic": quantizeDynamic,
   "quantize-weights": quantizeWeights,
+  "quantize-rate": quantizeRate,
   "store-float16": storeFloat16,
   "share-weights": shareWeights,
   "prune-channels": pruneChannels,

@@ -1,0 +1,123 @@
+/**
+ * @file Integers chosen one by one while the context coder runs, by what they would cost just then
+ * (rate-distortion quantization as in DeepCABAC, Wiedemann et al. 2019, arXiv 1907.11900, section III).
+ */
+import { log } from "../../numeric/log.ts";
+import { codeByContext } from "../decode/context.ts";
+import type { BitCoder } from "../decode/range.ts";
+import { shapeOf } from "../decode/shape.ts";
+import { findLag } from "./lag.ts";
+
+export interface Chosen {
+  readonly values: Int32Array;
+  /** What the context coder would write, in bits. */
+  readonly bits: number;
+  /** sum_i importance_i (x_i - v_i)^2 */
+  readonly distortion: number;
+}
+
+/**
+ * Integers v near `x` that make sum_i importance_i (x_i - v_i)^2 + price * bits(v_i | v_0 .. v_i-1)
+ * small, greedily: what a choice does to the contexts of later elements is not foreseen.
+ */
+export function chooseByRate(
+  x: Float32Array,
+  importance: ArrayLike<number>,
+  price: number,
+  dims: readonly number[],
+): Chosen {
+  const shape = shapeOf(dims);
+  const values = Int32Array.from(x, Math.round);
+  const lag = findLag(values, shape, dims[dims.length - 1] ?? 1);
+  const coder = new Chooser(x, importance, price);
+  codeByContext(coder, values, shape, lag);
+  let distortion = 0;
+  for (let i = 0; i < x.length; i++) distortion += importance[i] * (x[i] - values[i]) ** 2;
+  return { values, bits: coder.bits, distortion };
+}
+
+/** -log2(p / 65536) by p >> 4, at the middle of the 16 */
+const costs = Float64Array.from({ length: 4096 }, (_, i) => -log((i + 0.5) / 4096) / log(2));
+
+/** Magnitudes with a price of their own; larger ones share the last. */
+const MAGNITUDES = 64;
+/** Share of the newest in a magnitude's price. */
+const NEWEST = 1 / 16;
+
+/**
+ * Answers the model's questions like a decoder: is the element a zero, and if not, which bits. The
+ * price of a zero is known when the question comes; that of sign and magnitude is what such
+ * magnitudes cost before.
+ */
+class Chooser implements BitCoder {
+  bits = 0;
+  readonly #x: Float32Array;
+  readonly #importance: ArrayLike<number>;
+  readonly #price: number;
+  readonly #costs = Float64Array.from(
+    { length: MAGNITUDES },
+    (_, m) => 2 + 2 * (31 - Math.clz32(m || 1)),
+  );
+  #at = 0;
+  /** Magnitude of the element whose bits are being asked for; 0 at the first question. */
+  #magnitude = 0;
+  #asked = 0;
+  #spent = 0;
+
+  constructor(x: Float32Array, importance: ArrayLike<number>, price: number) {
+    this.#x = x;
+    this.#importance = importance;
+    this.#price = price;
+  }
+
+  code(p: number): number {
+    const bit = this.#magnitude === 0 ? this.#begin(p) : this.#next();
+    const cost = costs[(bit ? p : 65536 - p) >> 4];
+    this.bits += cost;
+    if (this.#asked > 0) this.#spent += cost;
+    if (this.#isDone(bit)) this.#end();
+    return bit;
+  }
+
+  /** Zero, the nearest integer, or the one below it. */
+  #begin(p: number): number {
+    const x = Math.abs(this.#x[this.#at]);
+    const importance = this.#importance[this.#at];
+    const nearest = Math.round(x);
+    let best = 0;
+    let least = importance * x * x + this.#price * costs[(65536 - p) >> 4];
+    for (let m = Math.max(1, nearest - 1); m <= nearest; m++) {
+      const bits = costs[p >> 4] + this.#costs[Math.min(m, MAGNITUDES - 1)];
+      const total = importance * (x - m) ** 2 + this.#price * bits;
+      if (total < least) [best, least] = [m, total];
+    }
+    this.#magnitude = best;
+    return best ? 1 : 0;
+  }
+
+  /** Sign, then k = floor(log2 m) in unary, then the k bits of m below the first. */
+  #next(): number {
+    const m = this.#magnitude;
+    const k = 31 - Math.clz32(m);
+    const asked = this.#asked;
+    if (asked === 1) return this.#x[this.#at] < 0 ? 1 : 0;
+    if (asked <= 2 + k) return asked < 2 + k ? 1 : 0;
+    return (m >> (2 * k + 2 - asked)) & 1;
+  }
+
+  #isDone(bit: number): boolean {
+    const k = 31 - Math.clz32(this.#magnitude);
+    if (this.#asked === 0 && bit === 0) return true;
+    this.#asked++;
+    return this.#asked === 3 + 2 * k;
+  }
+
+  #end(): void {
+    if (this.#magnitude > 0) {
+      const m = Math.min(this.#magnitude, MAGNITUDES - 1);
+      this.#costs[m] += NEWEST * (this.#spent - this.#costs[m]);
+    }
+    this.#at++;
+    [this.#magnitude, this.#asked, this.#spent] = [0, 0, 0];
+  }
+}
