@@ -14,10 +14,17 @@ export function fitsWeave({ batch, kernel, dilations }: Geometry): boolean {
   return batch !== null && kernel.length <= 3 && (dilations.at(-1) === 1 || kernel.at(-1) === 1);
 }
 
-/** Samples that share a filter, where groups allow: their products are summed by the convolution. */
-function chunkOf(batch: number, groups: number, positions: number): number {
+/**
+ * Samples that share a filter, so that the convolution sums their products: enough positions, and
+ * partial sums no larger than x. Groups have no axis left for them.
+ */
+function chunkOf(geometry: Geometry, batch: number): number {
+  const { group, filters, kernel, sides, output } = geometry;
+  const partial = filters * product(kernel);
+  const isSmall = (chunk: number): boolean =>
+    chunk * product(output) < enough || partial > chunk * product(sides);
   let chunk = 1;
-  while (groups === 1 && chunk * positions < enough && batch % (2 * chunk) === 0) chunk *= 2;
+  while (group === 1 && batch % (2 * chunk) === 0 && isSmall(chunk)) chunk *= 2;
   return chunk;
 }
 
@@ -37,7 +44,7 @@ export function weave(g: Builder, x: Value, dy: Value, geometry: Geometry): Valu
   const groups = geometry.group / block;
   const [width, rows] = [geometry.depth * block, filters / groups];
   const [size, positions] = [product(kernel), product(output)];
-  const chunk = chunkOf(batch, groups, positions);
+  const chunk = chunkOf(geometry, batch);
   const parts = (batch / chunk) * groups;
 
   const planes = g.Reshape(x, g.ints([batch * groups, width, product(sides)], "shape"));
