@@ -1,7 +1,6 @@
 /** @file Coupling: which channels, heads and neurons of a model can only go together. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { constantValue } from "./constant.ts";
 import { createTies } from "./coupling/rule.ts";
 import { couplingRuleOf } from "./coupling/rules.ts";
 import { createSlots, type Slots } from "./coupling/slots.ts";
@@ -54,9 +53,8 @@ function tieNode(node: Node, slots: Slots): void {
   const ends = [...node.inputs, ...node.outputs].filter((value) => value !== null);
   const isKnown = ends.every(({ shape }) => shape !== null);
   const { ties, done } = createTies(node, slots, (index) => {
-    const value = node.inputs[index];
-    const known = value && constantValue(value);
-    return known ? Array.from(known.numbers()) : null;
+    const tensor = node.inputs[index]?.tensor;
+    return tensor ? Array.from(tensor.numbers()) : null;
   });
   if (rule && isKnown) rule.tie(node, ties);
   done(

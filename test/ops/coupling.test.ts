@@ -2,9 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Value } from "../../src/ir/graph.ts";
+import { tensor } from "../../src/ir/tensor.ts";
 import { verify } from "../../src/ir/verify.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import type { Builder } from "../../src/ops/builder.ts";
+import { take } from "../../src/ops/coupling/remove.ts";
+import { blocksOf } from "../../src/ops/coupling/reshape.ts";
 import { type Coupling, couple, removeUnits } from "../../src/ops/coupling.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
 import { relativeError } from "../support/error.ts";
@@ -125,7 +128,9 @@ describe("what cannot shrink says why", () => {
     const odd = relu.graph.add("Mystery", [relu.inputs[0]], { domain: "acme", name: "odd" });
     odd.output.shape = relu.output.shape;
     relu.graph.replace(relu.output, odd.output);
-    expect(reasons(couple(picture.model)).join()).toContain("odd: has no coupling rule for Mystery");
+    expect(reasons(couple(picture.model)).join()).toContain(
+      "odd: has no coupling rule for Mystery",
+    );
   });
 });
 
@@ -172,4 +177,48 @@ test("what is removed is gone everywhere, and nothing can lose everything", () =
   for (const { value, axis } of stream.units[0].members) {
     if (value.shape?.length === 4) expect(kept.indices(value, axis)).toEqual([1, 2, 3, 4, 5, 6]);
   }
+});
+
+test("elements of every type are cut alike, packed ones too", () => {
+  const values = [0, 1, -2, 3, 4, -5, 6, 7, -8, 1, 2, 3];
+  for (const dtype of ["float32", "float16", "int64", "int8", "int4"] as const) {
+    const part = take(tensor(dtype, [2, 3, 2], values), 1, [0, 2]);
+    expect(part.shape).toEqual([2, 2, 2]);
+    expect(Array.from(part.numbers())).toEqual([0, 1, 4, -5, 6, 7, 2, 3]);
+  }
+});
+
+describe("two ways to cut one axis", () => {
+  test.each([
+    [[2, 12, 5], [2, 3, 4, 5], "1=1,2 | 2=3"],
+    [["N", 8, null, 6], ["N", 4, 2, null, 6], "1=1,2 | 2=3"],
+    [[null, 12], [null, 3, 4], "0=0 | 1=1,2"],
+    [["N", 4, "T"], ["N", "M"], ""],
+    [[6, 4], [4, 6], "0,1=0,1"],
+  ])("%j and %j", (from, to, expected) => {
+    const blocks = blocksOf(from, to).map(({ ins, outs }) => `${ins}=${outs}`);
+    for (const block of expected.split("|")) {
+      if (block.trim()) expect(blocks).toContain(block.trim());
+    }
+    if (!expected) expect(blocks).toEqual(["0=0"]);
+  });
+
+  test("8 x 8 over 4 x 16 keeps what divides both; 4 x 6 over 6 x 4 keeps nothing", () => {
+    const free = (first: number[], second: number[]): number[] =>
+      couple(
+        layerModel(["N", 5], (g, x) => {
+          const size = first.reduce((a, b) => a * b);
+          const weight = (...shape: number[]): Value =>
+            g.constant(new Float32Array(shape.reduce((a, b) => a * b)), { shape });
+          const wide = g.Reshape(g.MatMul(x, weight(5, size)), g.ints([0, ...first]));
+          const again = g.Reshape(wide, g.ints([0, ...second]));
+          return g.MatMul(g.Reshape(again, g.ints([0, size])), weight(size, 3));
+        }),
+      )
+        .groups.filter(({ pinned }) => !pinned)
+        .map(({ units }) => units.length)
+        .sort((a, b) => a - b);
+    expect(free([8, 8], [4, 16])).toEqual([2, 4, 8]);
+    expect(free([4, 6], [6, 4])).toEqual([]);
+  });
 });

@@ -78,16 +78,11 @@ function cutsOf(node: Node, rank: number, ints: Ties["ints"]): Cut[] | null {
 const slice: CouplingRule = {
   tie(node, t) {
     const count = node.inputs[1]?.shape?.[0];
-    const axes = node.inputs[3]
-      ? t.ints(3)
-      : typeof count === "number"
-        ? [...Array(count).keys()]
-        : null;
+    if (typeof count !== "number") return;
+    const axes = node.inputs[3] ? t.ints(3) : [...Array(count).keys()];
     if (!axes) return;
-    through(
-      t,
-      axes.map((axis) => mod(axis, t.rank(0))),
-    );
+    const touched = axes.map((axis) => mod(axis, t.rank(0)));
+    through(t, touched);
     for (const { axis, start, end, step } of cutsOf(node, t.rank(0), t.ints) ?? []) {
       const [from, to] = [t.in(0, axis), t.out(0, axis)];
       if (!from || !to) continue;
@@ -103,22 +98,16 @@ const slice: CouplingRule = {
     };
     const cuts = x && cutsOf(node, x.shape?.length ?? 0, numbers);
     if (!cuts) return;
-    const moved = cuts.map(({ axis, start, end, step }) => {
-      if (!kept.shrinks(x, axis)) return { start, end };
+    const [starts, ends]: [number[], number[]] = [[], []];
+    for (const { axis, start, end, step } of cuts) {
       const { first } = sliceRange(Number(x.shape?.[axis]), start, end, step);
       const before = kept.indices(x, axis).filter((i) => i < first).length;
-      return { start: before, end: before + kept.count(node.output, axis) };
-    });
-    setInts(
-      node,
-      1,
-      moved.map(({ start }) => start),
-    );
-    setInts(
-      node,
-      2,
-      moved.map(({ end }) => end),
-    );
+      const isCut = kept.shrinks(x, axis);
+      starts.push(isCut ? before : start);
+      ends.push(isCut ? before + kept.count(node.output, axis) : end);
+    }
+    setInts(node, 1, starts);
+    setInts(node, 2, ends);
   },
 };
 

@@ -51,7 +51,10 @@ export const mod = (axis: number, rank: number): number => (axis < 0 ? axis + ra
 
 /** Gives the node a constant of its own: others may read the old one. */
 export function setInts(node: Node, index: number, values: readonly number[]): void {
-  const name = node.inputs[index]?.name ?? `${node.name}_sizes`;
+  const old = node.inputs[index];
+  const before = old?.tensor?.numbers();
+  if (before?.length === values.length && values.every((value, i) => value === before[i])) return;
+  const name = old?.name ?? `${node.name}_sizes`;
   const constant = node.graph.addConstant(name, tensor("int64", [values.length], values));
   node.setInput(index, constant);
 }
