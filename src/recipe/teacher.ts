@@ -1,8 +1,9 @@
 /** @file Teacher: a model whose outputs are learned from, run beside the student and remembered. */
 import type { Value } from "../ir/graph.ts";
-import { cloneModel, type Model } from "../ir/model.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
+import { build } from "../ops/builder.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { scoresOf } from "../train/objective.ts";
 
@@ -10,17 +11,23 @@ import { scoresOf } from "../train/objective.ts";
 const memory = 2 ** 28;
 
 export interface Teacher {
-  /** Its scores for these records; `lane` says whose engine computes them. */
-  teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor>;
+  /** Its scores for these records, then the hints; `lane` says whose engine computes them. */
+  teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor[]>;
 }
 
-/** The file of a teacher that gives the scores before its softmax, of output `index`. */
-export function teacherBytes(model: Model, index: number): Uint8Array {
-  const clone = cloneModel(model);
-  const scores: Value = scoresOf(clone.graph.outputs[index]);
-  clone.graph.setOutputs([scores]);
-  return concat(writeModel(clone));
+/** The file of a teacher that gives the scores before its softmax, of output `index`, and hints. */
+export function teacherBytes(model: Model, index: number, hints: readonly Value[]): Uint8Array {
+  const twins = new Map<Value, Value>();
+  const graph = cloneGraph(model.graph, twins);
+  const g = build(graph, "teach");
+  const wanted = [scoresOf(graph.outputs[index]), ...hints.map((hint) => twins.get(hint) as Value)];
+  const outputs = wanted.map((value) => g.Identity(value));
+  for (const [i, output] of outputs.entries()) output.name = nameOf(i);
+  graph.setOutputs(outputs);
+  return concat(writeModel({ ...model, graph }));
 }
+
+const nameOf = (i: number): string => `tersor_taught_${i}`;
 
 /** `remembers`: the inputs of a record never change. */
 export function createTeacher(sessions: readonly Session[], remembers: boolean): Teacher {
@@ -33,11 +40,13 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
       if (row && rows.every((other) => other !== undefined)) {
         const all = new Float32Array(row.length * rows.length);
         for (const [i, other] of rows.entries()) all.set(other as Float32Array, i * row.length);
-        return tensor("float32", [rows.length, row.length], all);
+        return [tensor("float32", [rows.length, row.length], all)];
       }
       const session = sessions[lane % sessions.length];
-      const [scores] = Object.values(await session.run(inputs));
-      const values = scores.floats();
+      const outputs = await session.run(inputs);
+      const taught = Object.keys(outputs).map((_, i) => outputs[nameOf(i)]);
+      if (taught.length > 1) return taught; // inner values are too many to remember
+      const values = taught[0].floats();
       const size = values.length / indices.length;
       if (remembers && room > 0) {
         for (const [i, index] of indices.entries()) {
@@ -46,7 +55,7 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
           room -= 4 * size;
         }
       }
-      return tensor("float32", [indices.length, size], values);
+      return taught;
     },
   };
 }

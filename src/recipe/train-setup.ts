@@ -17,6 +17,7 @@ import { type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
 import { type Choices, formsOf, tune } from "../train/tune.ts";
 import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
 import type { Environment } from "./environment.ts";
+import { type Hint, hintsOf } from "./hints.ts";
 import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
 
 /** As measured best for steps (ENGINE B3). */
@@ -89,10 +90,12 @@ interface Plan {
   readonly batch: number;
   readonly shapes: Record<string, readonly number[]>;
   readonly feeds: Record<string, PortSpec>;
+  readonly hints: readonly Hint[];
 }
 
 /** Runs the first records once: what the label means, and the sizes of a batch. */
-async function planOf({ model, options, training, env }: TrainJob, crew: Crew): Promise<Plan> {
+async function planOf(job: TrainJob, crew: Crew): Promise<Plan> {
+  const { model, options, training, env } = job;
   const fixed = model.graph.inputs
     .map(({ shape }) => shape?.[0])
     .find((n) => typeof n === "number");
@@ -115,8 +118,8 @@ async function planOf({ model, options, training, env }: TrainJob, crew: Crew): 
   const task = taskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
   // Where nobody was named, the recipe's own start can teach: no label is needed to repair.
-  const asks = options.loss === "kd" || options.loss === "logits" || task.kind === "none";
-  const hasTeacher = env.teacher !== null || asks;
+  const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
+  const hasTeacher = env.teacher !== null || asks || options.hints.length > 0;
   const objective = objectiveOf(options.loss, task, hasTeacher);
   const shapes = Object.fromEntries(
     Object.entries(first.inputs).map(([name, { shape }]) => [name, shape]),
@@ -129,7 +132,10 @@ async function planOf({ model, options, training, env }: TrainJob, crew: Crew): 
   if (objective.teacher) {
     feeds[ports.teacher] = { dtype: "float32", shape: outputs[task.output].shape };
   }
-  return { task, output, objective, micro, batch, shapes, feeds };
+  const choice = { hints: options.hints, all: objective.id === "features" };
+  const hints = objective.teacher ? hintsOf(model, guideOf(job), choice, shapes) : [];
+  for (const { port, shape } of hints) feeds[port] = { dtype: "float32", shape };
+  return { task, output, objective, micro, batch, shapes, feeds, hints };
 }
 
 /** As the losses take it: class indices [rows] int64, or numbers. */
@@ -180,6 +186,7 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
         output,
         label: feeds[ports.label] ?? null,
         teacher: feeds[ports.teacher] ?? null,
+        hints: plan.hints.map((hint) => [student.of(hint.student), feeds[hint.port]] as const),
       };
       const loss = lossValue(g, plan.objective, plan.task, values, options);
       const penalty = hooks.penalty?.(g, student, feeds);
@@ -189,15 +196,23 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
   return step;
 }
 
+const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
+
 async function openTeacher(
-  { env, original }: TrainJob,
+  job: TrainJob,
   plan: Plan,
   crew: Crew,
   remembers: boolean,
 ): Promise<Teacher> {
-  const guide = env.teacher ?? original;
+  const guide = guideOf(job);
   const index = guide.graph.outputs.length > plan.output ? plan.output : 0;
-  const sessions = await crew.open({ bytes: teacherBytes(guide, index) });
+  const sessions = await crew.open({
+    bytes: teacherBytes(
+      guide,
+      index,
+      plan.hints.map(({ teacher }) => teacher),
+    ),
+  });
   return createTeacher(sessions, remembers);
 }
 
@@ -214,8 +229,9 @@ async function readFeeds(
   const feeds: Record<string, Tensor> = { ...batch.inputs };
   if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
   if (teacher) {
-    const scores = await teacher.teach(indices, batch.inputs, at.lane);
+    const [scores, ...hints] = await teacher.teach(indices, batch.inputs, at.lane);
     feeds[ports.teacher] = scores.reshape(plan.feeds[ports.teacher].shape);
+    for (const [i, { port }] of plan.hints.entries()) feeds[port] = hints[i];
   }
   for (const [name, feed] of Object.entries(hooks.feeds ?? {}))
     feeds[name] = feed.at(at.step, random);

@@ -35,6 +35,19 @@ export function mse(g: Builder, output: Value, target: Value): Value {
   return meanOf(g, g.Mul(error, error));
 }
 
+/**
+ * How far inner values are from a teacher's: the mean over all pairs of |s - t|^2 / |t|^2. Layers
+ * count alike whatever the size of their values.
+ */
+export function features(g: Builder, pairs: readonly (readonly [Value, Value])[]): Value {
+  const shares = pairs.map(([student, teacher]) => {
+    const energy = meanOf(g, g.Mul(teacher, teacher));
+    return g.Div(mse(g, student, teacher), g.Max(energy, number(g, teacher, 1e-12)));
+  });
+  const sum = shares.length === 1 ? shares[0] : g.Sum(...shares);
+  return g.Mul(sum, number(g, sum, 1 / shares.length));
+}
+
 /** Binary cross-entropy of logits z against targets t in [0, 1]: ln(1 + e^z) - z t. */
 export function bce(g: Builder, logits: Value, target: Value): Value {
   return meanOf(g, g.Sub(g.Softplus(logits), g.Mul(logits, target)));

@@ -3,9 +3,9 @@ import { errors, fail } from "../errors.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
-import { bce, distillation, kd, mse, softmaxCrossEntropy } from "./losses.ts";
+import { bce, distillation, features, kd, mse, softmaxCrossEntropy } from "./losses.ts";
 
-export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits"] as const;
+export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
 export type LossId = (typeof losses)[number];
 
 export interface ObjectiveOptions {
@@ -15,6 +15,8 @@ export interface ObjectiveOptions {
   /** Distillation: softmax temperature, and the teacher's share of the loss. */
   readonly temperature: number;
   readonly alpha: number;
+  /** Weight of the hints beside the loss of the output. */
+  readonly hintweight: number;
 }
 
 /** What the label and the judged output are to each other, and how many scores a prediction has. */
@@ -35,8 +37,8 @@ export function objectiveOf(loss: LossId, target: Target, hasTeacher: boolean): 
   const id = loss === "auto" ? choose(target, hasTeacher) : loss;
   const objective = {
     id,
-    label: id !== "logits" && target.kind !== "none",
-    teacher: id === "kd" || id === "logits",
+    label: id !== "logits" && id !== "features" && target.kind !== "none",
+    teacher: id === "kd" || id === "logits" || id === "features",
   };
   const refuse = (why: string, remedy: string) => fail(errors.badOption(`loss ${id}`, why, remedy));
   if (objective.teacher && !hasTeacher) throw refuse("needs a teacher", "Give --teacher <model>");
@@ -61,12 +63,33 @@ function choose({ kind, classes }: Target, hasTeacher: boolean): Objective["id"]
   return kind === "binary" ? "bce" : "cross-entropy";
 }
 
+export interface LossInputs {
+  readonly output: Value;
+  readonly label: Value | null;
+  readonly teacher: Value | null;
+  /** Inner values of the student and the teacher. */
+  readonly hints: readonly (readonly [Value, Value])[];
+}
+
 /** One number from the judged output, the label and the teacher's output, null where not looked at. */
 export function lossValue(
   g: Builder,
   { id }: Objective,
   target: Target,
-  values: { readonly output: Value; readonly label: Value | null; readonly teacher: Value | null },
+  values: LossInputs,
+  options: ObjectiveOptions,
+): Value {
+  if (id === "features") return features(g, values.hints);
+  const loss = outputLoss(g, id, target, values, options);
+  if (values.hints.length === 0) return loss;
+  return g.Add(loss, g.Mul(features(g, values.hints), g.constant(options.hintweight)));
+}
+
+function outputLoss(
+  g: Builder,
+  id: Exclude<Objective["id"], "features">,
+  target: Target,
+  values: LossInputs,
   options: ObjectiveOptions,
 ): Value {
   const rows = (value: Value): Value =>

@@ -30,7 +30,8 @@ export const trainOptions = z.object({
       "Records per run of the engine; less saves memory, gradients add up; 0: by itself.",
   }),
   loss: z.enum(losses).default("auto").meta({
-    description: "auto goes by the labels, and distils where there is a teacher or no label.",
+    description:
+      "auto goes by the labels, and distils where there is a teacher or no label; features rebuilds every layer's output.",
   }),
   smoothing: share(0).meta({ description: "Label smoothing of the cross-entropy." }),
   temperature: z
@@ -42,6 +43,15 @@ export const trainOptions = z.object({
       search: [1, 4],
     }),
   alpha: share(0.9).meta({ description: "The teacher's share of the loss (kd)." }),
+  hints: globs.meta({
+    description:
+      "Layers whose output is to resemble the teacher's, split by |; conv3=conv7 where names differ.",
+  }),
+  hintweight: z
+    .number()
+    .min(0)
+    .default(1)
+    .meta({ description: "Weight of the hints in the loss." }),
   optimizer: z.enum(keysOf(optimizers)).default("adam").meta({ description: "Update rule." }),
   rate: z
     .number()

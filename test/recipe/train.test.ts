@@ -202,4 +202,31 @@ describe("training", () => {
     const healed = await noise("prune-magnitude:sparsity=0.7 > train:epochs=6,batch=32,rate=0.003");
     expect(healed).toBeLessThan(0.7 * hurt);
   });
+
+  test("layers are rebuilt against the start's, and by name against a teacher's", async () => {
+    const env = environmentOf(net, { training });
+    const { inputs } = await quarters(64, 9).read(Array.from({ length: 64 }, (_, i) => i));
+    const noiseOf = async (recipe: string, changes: Partial<Environment> = {}) => {
+      const { model } = await applyRecipe(net.model, parseRecipe(recipe), { ...env, ...changes });
+      const reference = await outputsOf(concat(writeModel(net.model)), inputs);
+      const outputs = await outputsOf(concat(writeModel(model)), inputs);
+      return relativeNoise(
+        Object.values(reference)[0].floats(),
+        Object.values(outputs)[0].floats(),
+      );
+    };
+    const hurt = await noiseOf("prune-magnitude:sparsity=0.7");
+    const train = "train:epochs=6,batch=32,rate=0.003";
+    const rebuilt = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},loss=features`);
+    expect(rebuilt).toBeLessThan(0.7 * hurt);
+    const [first] = weightsOf(net.model).map(({ node }) => node.name);
+    const hinted = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},hints=${first}`, {
+      teacher: net.model,
+    });
+    expect(hinted).toBeLessThan(hurt);
+    const unknown = noiseOf(`${train},hints=nothing*`);
+    await expect(unknown).rejects.toMatchObject({ code: "no-match" });
+    const misfit = noiseOf(`${train},hints=${first}=nothing`);
+    await expect(misfit).rejects.toThrow('the teacher has no layer "nothing"');
+  });
 });
