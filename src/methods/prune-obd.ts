@@ -3,7 +3,8 @@ import { z } from "zod";
 import { curvatures } from "./curvature.ts";
 import { defineMethod } from "./method.ts";
 import { calibrationOptions, pruneByScore, sharedOptions } from "./prune.ts";
-import { siteOptions } from "./sites.ts";
+import { rowsOf } from "./rows.ts";
+import { type Site, siteOptions } from "./sites.ts";
 
 /** s = h w^2 / 2, h being the Hessian's diagonal. */
 export const pruneObd = defineMethod({
@@ -22,11 +23,27 @@ export const pruneObd = defineMethod({
   apply: (model, options, context) =>
     pruneByScore(model, options, context, async (sites) => {
       const found = await curvatures(model, sites, options.records, context);
-      return sites.map(({ weight: { values }, node }, i) => {
-        const h = found[i];
+      return sites.map((site, i) => {
+        const { values } = site.weight;
+        const h = found[i] && levelled(site, found[i]);
         if (h) return h.map((_, j) => (h[j] * values[j] ** 2) / 2);
-        context.warn(`${node.name} has no gradient: scored by magnitude`);
+        context.warn(`${site.node.name} has no gradient: scored by magnitude`);
         return Float64Array.from(values, Math.abs);
       });
     }),
 });
+
+/** A token that did not come up is not worthless: the rows of an embedding share their curvature. */
+function levelled(site: Site, h: Float64Array): Float64Array {
+  const view = rowsOf(site);
+  if (site.role.kind !== "embedding" || typeof view === "string") return h;
+  const mean = new Float64Array(view.columns);
+  const shared = h.slice();
+  for (let row = 0; row < view.rows; row++) {
+    for (let j = 0; j < view.columns; j++) mean[j] += h[view.at(0, row, j)] / view.rows;
+  }
+  for (let row = 0; row < view.rows; row++) {
+    for (let j = 0; j < view.columns; j++) shared[view.at(0, row, j)] = mean[j];
+  }
+  return shared;
+}

@@ -18,11 +18,11 @@ export const pruneObs = defineMethod({
       .int()
       .min(0)
       .max(4096)
-      .default(128)
+      .default(64)
       .meta({
         description:
           "Inputs that make up for each other; 0: all, exact, and slower by the square (blocks leave out H between them).",
-        search: [64, 128, 256],
+        search: [64, 128],
       }),
     ...surgeonOptions,
   }),
