@@ -12,12 +12,14 @@ function erfSlope(g: Builder, x: Value): Value {
   return g.Mul(scalar(g, x, 2 / Math.sqrt(Math.PI)), g.Exp(g.Neg(g.Mul(x, x))));
 }
 
-/** Phi(x) + x phi(x), Phi the normal distribution, phi its density. */
+/**
+ * Phi(x) + x phi(x), Phi the normal distribution, phi its density; the constants where they cost no
+ * pass of their own: phi = e^(ln(1 / sqrt(2 pi)) - x^2 / 2), Phi = (erf(x / sqrt(2)) + 1) / 2.
+ */
 function geluSlope(g: Builder, x: Value): Value {
-  const reduced = g.Mul(x, scalar(g, x, Math.SQRT1_2));
-  const half = scalar(g, x, 0.5);
-  const phi = g.Mul(g.Mul(half, scalar(g, x, Math.SQRT1_2)), erfSlope(g, reduced));
-  const Phi = g.Mul(half, g.Add(g.Erf(reduced), scalar(g, x, 1)));
+  const t = g.Mul(x, scalar(g, x, Math.SQRT1_2));
+  const phi = g.Exp(g.Sub(scalar(g, x, -Math.log(2 * Math.PI) / 2), g.Mul(t, t)));
+  const Phi = g.HardSigmoid(g.Erf(t), { alpha: 0.5, beta: 0.5 });
   return g.Add(Phi, g.Mul(x, phi));
 }
 
