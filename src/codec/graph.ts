@@ -1,6 +1,7 @@
 /** @file A graph's tokens -> its coded bytes: the mirror of decode/graph.ts. */
-import { plausibleTokens } from "./decode/container.ts";
+
 import { lengthOf, readGraph, start } from "./decode/graph.ts";
+import { plausibleTokens } from "./decode/limits.ts";
 import { createPredictor } from "./decode/predictor.ts";
 import { prime } from "./decode/prime.ts";
 import { RangeEncoder } from "./encode/range.ts";

@@ -2,8 +2,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
 import { coderOf } from "../codec/coder-name.ts";
-import { plausible } from "../codec/decode/container.ts";
 import { pushVarint, wires } from "../codec/decode/graph.ts";
+import { plausible } from "../codec/decode/limits.ts";
 import { encodeTensor, type Plain } from "../codec/tensor.ts";
 import { type DType, dtypes } from "../ir/dtype.ts";
 import { type Name, resolveNames } from "./pack-names.ts";

@@ -2,6 +2,7 @@
 import { crc32 } from "./crc32.ts";
 import { DecodeError } from "./error.ts";
 import { type Gap, lengthOf, type Part, readGraph, start } from "./graph.ts";
+import { plausible, plausibleTokens } from "./limits.ts";
 import { createPredictor } from "./predictor.ts";
 import { prime } from "./prime.ts";
 import { RangeDecoder } from "./range.ts";
@@ -12,12 +13,6 @@ export const magic = [0x74, 0x73, 0x72, 1] as const;
 
 /** A checksum ends every stretch of this many bytes, at the end of a section, and the file. */
 export const stretch = 2 ** 16;
-
-/** The most bytes that may come out of `read` ones: memory grows with what was really sent. */
-export const plausible = (read: number): number => 2 ** 24 + 4096 * read;
-
-/** The most tokens in a graph of `coded` bytes. */
-export const plausibleTokens = (coded: number): number => 2 ** 16 + 64 * coded;
 
 /** The next `length` bytes of the file, or as many as are left. */
 export type Take = (length: number) => Promise<Uint8Array>;

@@ -20,7 +20,7 @@ export type CodeBit = (probability: number) => number;
 const contexts = 8;
 /** Two of each context, two of the match, one constant. */
 const inputs = 2 * contexts + 3;
-const slotBits = 18;
+const slotBits = 17;
 
 export function hash(a: number, b: number): number {
   const h = Math.imul(a ^ Math.imul(b + 0x7f4a7c15, 0x2c1b3c6d), 0x297a2d39);
@@ -52,7 +52,7 @@ export function createPredictor(place: Place): (code: CodeBit) => number {
   const historyChance = new Float64Array(contexts * 128).fill(0.5);
   /** By length of the match: how often the predicted bit was right. */
   const matchChance = new Float64Array(32).fill(0.75);
-  const weights = new Float64Array(3 * 256 * inputs).fill(0.3);
+  const weights = new Float64Array(3 * 256 * inputs).fill(0.1);
   const x = new Float64Array(inputs);
   const slot = new Int32Array(contexts);
   const bytes: number[] = [];
@@ -121,14 +121,14 @@ export function createPredictor(place: Place): (code: CodeBit) => number {
       const p = squash(sum);
       const bit = code(Math.max(24, Math.min(65512, (p * 65536) | 0)));
 
-      const error = (bit - p) * 0.02;
+      const error = (bit - p) * 0.01;
       for (let i = 0; i < inputs; i++) weights[set + i] += error * x[i];
       for (let i = 0; i < contexts; i++) {
         const at = slot[i];
         if (seen[at] < 30) seen[at]++;
         chance[at] += ((bit * 65535 - chance[at]) / (seen[at] + 0.5)) | 0;
         const h = history[at];
-        historyChance[(i << 7) + h] += (bit - historyChance[(i << 7) + h]) * 0.02;
+        historyChance[(i << 7) + h] += (bit - historyChance[(i << 7) + h]) * 0.01;
         history[at] = h < 64 ? h * 2 + bit : 64 | ((h * 2) & 62) | bit;
       }
       if (holds) matchChance[size] += ((bit === likely ? 1 : 0) - matchChance[size]) * 0.02;

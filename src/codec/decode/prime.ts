@@ -1,20 +1,15 @@
-/** @file What graphs mostly hold: tokens the predictor has seen before the first byte. */
+/** @file Shows a predictor what graphs mostly hold, before the first byte. */
 import { readGraph } from "./graph.ts";
 import type { CodeBit, Place } from "./predictor.ts";
+import { primer } from "./primer.ts";
 
-const tokens: string = "";
-
-/** Shows `code` the tokens. */
+/** `code` is the predictor that looks at `place`. */
 export function prime(code: (bit: CodeBit) => number, place: Place): void {
-  if (tokens === "") return;
   let at = 0;
-  readGraph(
-    () => {
-      const symbol = tokens.charCodeAt(at++);
-      let left = 8;
-      return code(() => (symbol >>> --left) & 1);
-    },
-    place,
-    Infinity,
-  );
+  const next = (): number => {
+    const token = primer.charCodeAt(at++);
+    let left = 8;
+    return code(() => (token >>> --left) & 1);
+  };
+  readGraph(next, place, Infinity);
 }
