@@ -102,6 +102,43 @@ describe("dead channels, ratio 0", () => {
     expect(shapesOf(model)).toEqual({ layer1: "2,3,1,1", layer3: "2,2,3,3" });
   });
 
+  test("layers without a bias of their own, returned or transposed, take a constant too", async () => {
+    const random = createRandom(4);
+    const numbers = (size: number): Float32Array =>
+      Float32Array.from({ length: size }, () => random.normal());
+    const x = tensor("float32", [3, 5], numbers(15));
+    const readers: ((g: Builder, y: Value) => Value)[] = [
+      (g, y) => g.MatMul(y, g.constant(numbers(24), { shape: [6, 4] })),
+      (g, y) =>
+        g.Gemm(y, g.constant(numbers(24), { shape: [4, 6] }), g.constant(numbers(1)), {
+          transB: 1,
+          alpha: 0.5,
+        }),
+      (g, y) =>
+        g.Gemm(y, g.constant(numbers(24), { shape: [6, 4] }), g.constant(numbers(4)), {
+          alpha: 0.5,
+          beta: 2,
+        }),
+      (g, y) =>
+        g.Gemm(g.constant(numbers(24), { shape: [6, 4] }), y, null, { transA: 1, transB: 1 }),
+    ];
+    for (const [i, read] of readers.entries()) {
+      const first = numbers(30).map((w, at) => (at % 6 < 2 ? 0 : w));
+      const model = layerModel(["N", 5], (g, value) => {
+        const y = g.Add(
+          g.MatMul(value, g.constant(first, { shape: [5, 6] })),
+          g.constant(numbers(6)),
+        );
+        return read(g, g.Softplus(y));
+      });
+      const result = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+      const outputs = [bytesOf(model), result.bytes].map((bytes) => outputsOf(bytes, { x }));
+      expect(relativeError(await outputs[0], await outputs[1])).toBeLessThan(1e-5);
+      // The last one reads from the right: its outputs are columns, which no bias shifts.
+      expect(shapesOf(result.model).layer1).toBe(i === 3 ? "5,6" : "5,4");
+    }
+  });
+
   test("a model without any stays as it is, byte for byte", async () => {
     for (const { model } of nets) {
       const { bytes } = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));

@@ -49,16 +49,26 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
       const constant = data && level(data);
       if (constant === null || constant === undefined) return false;
       if (constant !== 0) constants.set(reader, constant);
-      return constant === 0 || (reader.part !== null && isUniform(reader.sink.node));
+      return (
+        constant === 0 ||
+        (reader.part !== null && canAbsorb(reader.part) && isUniform(reader.sink.node))
+      );
     };
     return { isDead: heard.every(isSilent), deaf, constants };
   });
 }
 
-/** Whether a constant input channel adds the same to every output: padding would cut it at the rim. */
+/**
+ * Whether a vector over the layer's outputs can stand for an input channel. Under a stride a
+ * transposed convolution gives each output another part of its kernel.
+ */
+export function canAbsorb({ use, weight }: Part): boolean {
+  const isRight = use.index === 1 && weight.shape.length === 2;
+  return use.node.op === "Conv" || (isRight && ["Gemm", "MatMul"].includes(use.node.op));
+}
+
+/** Padding cuts what a constant channel adds at the rim. */
 function isUniform(node: Node): boolean {
-  if (node.op !== "Conv") return node.op === "Gemm" || node.op === "MatMul";
   const isPadded = node.ints("pads")?.some((pad) => pad !== 0) ?? false;
-  const auto = node.text("auto_pad", "NOTSET");
-  return !isPadded && (auto === "NOTSET" || auto === "VALID");
+  return !isPadded && ["NOTSET", "VALID"].includes(node.text("auto_pad", "NOTSET"));
 }

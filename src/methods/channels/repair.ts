@@ -1,4 +1,5 @@
 /** @file Repair: what the readers of removed channels keep of them. */
+import type { DType } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { tensor } from "../../ir/tensor.ts";
@@ -7,7 +8,7 @@ import type { Kept } from "../../ops/coupling.ts";
 import { biasOf } from "../../ops/weights.ts";
 import type { Context, Tap } from "../method.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
-import { dataOf, type Vitality } from "./dead.ts";
+import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
 
 /** Units that go, and what is known of them. */
@@ -76,22 +77,15 @@ function absorb(removed: readonly Removed[], expect: Expect): (kept: Kept) => vo
     }
   }
   return (kept) => {
-    for (const [{ use }, shift] of shifts) {
+    for (const [{ use, weight }, shift] of shifts) {
       const rows = kept.indices(use.value, use.role.outputAxis);
       shiftOutputs(
         use.node,
-        Float32Array.from(rows, (row) => shift[row]),
+        Float64Array.from(rows, (row) => shift[row]),
+        weight.dtype,
       );
     }
   };
-}
-
-/** Under a stride a transposed convolution gives each output another part of its kernel. */
-function canAbsorb({ use, weight }: Part): boolean {
-  return (
-    ["Conv", "Gemm"].includes(use.node.op) ||
-    (use.node.op === "MatMul" && weight.shape.length === 2)
-  );
 }
 
 function addShift(
@@ -115,36 +109,39 @@ function addShift(
 }
 
 /** Adds a vector to what a layer gives, in its bias where it has one of its own. */
-function shiftOutputs(node: Node, shift: Float32Array): void {
+function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
   const { graph } = node;
-  const scale = node.op === "Gemm" ? node.float("alpha", 1) / node.float("beta", 1) : 1;
-  const scaled = shift.map((x) => x * scale);
+  const [alpha, beta] =
+    node.op === "Gemm" ? [node.float("alpha", 1), node.float("beta", 1)] : [1, 1];
   const old = biasOf(node);
-  const place = node.op === "MatMul" ? node.output.consumers[0] : node;
-  if (old?.tensor && old.tensor.size === shift.length) {
-    const values = old.tensor.floats();
-    const sum = tensor(
-      old.tensor.dtype,
-      old.tensor.shape,
-      scaled.map((x, i) => x + values[i]),
+  if (!old && node.op !== "MatMul" && beta !== 0) {
+    const bias = tensor(
+      dtype,
+      [shift.length],
+      shift.map((x) => (x * alpha) / beta),
     );
-    place.setInput(place.inputs.indexOf(old), graph.addConstant(old.name, sum));
-  } else if (!old && node.op !== "MatMul") {
-    node.setInput(
-      2,
-      graph.addConstant(`${node.name}_bias`, tensor("float32", [shift.length], scaled)),
-    );
-  } else if (!node.output.isOutput) insertAdd(node, shift);
-}
-
-function insertAdd(node: Node, shift: Float32Array): void {
-  const g = build(node.graph, node.name);
-  const uses = [...node.output.uses];
-  const spatial = node.op === "Conv" ? (node.output.shape?.slice(2).map(() => 1) ?? []) : [];
-  const shifted = g.Add(node.output, g.constant(shift, { shape: [shift.length, ...spatial] }));
-  for (const { user, index } of uses) {
-    if ("setInput" in user) user.setInput(index, shifted);
+    node.setInput(2, graph.addConstant(`${node.name}_bias`, bias));
+    return;
   }
+  if (old?.tensor?.size === shift.length && beta !== 0) {
+    const values = old.tensor.numbers();
+    const sum = shift.map((x, i) => values[i] + (x * alpha) / beta);
+    const place = node.op === "MatMul" ? node.output.consumers[0] : node;
+    const bias = graph.addConstant(old.name, tensor(old.tensor.dtype, old.tensor.shape, sum));
+    place.setInput(place.inputs.indexOf(old), bias);
+    return;
+  }
+  const sides = node.op === "Conv" ? (node.output.shape?.slice(2).map(() => 1) ?? []) : [];
+  const g = build(graph, node.name);
+  const shape = [shift.length, ...sides];
+  const sum = tensor(
+    dtype,
+    shape,
+    shift.map((x) => x * alpha),
+  );
+  const shifted = g.Add(node.output, g.constant(sum, { name: "shift" }));
+  graph.replace(node.output, shifted);
+  shifted.producer?.setInput(0, node.output);
 }
 
 /** Means of what readers read, channel by channel; null without calibration data. */
