@@ -33,13 +33,10 @@ export function codeByContext(
   let counters = 0;
   const take = (count: number) => (counters += count) - count;
   const single = kernel === 1;
-  const near = take(32);
-  const pattern = take(32);
-  const triple = take(27);
+  const near = take(128);
   const column = take(columns);
   const row = take(1);
-  const density = take(256);
-  const channel = take(channels);
+  const density = take(512);
   const place = take(kernel * 3);
   const signAny = take(3);
   const signPattern = take(81);
@@ -89,26 +86,20 @@ export function codeByContext(
       const group = single ? c : (c / kernel) | 0;
       const old = r === 0 ? 7 : octave(((nonzeros[c] * 64) / r) | 0);
       const recent = c === 0 ? 7 : octave(((rowNonzeros * 64) / c) | 0);
-      const significant = mixer.code6(
+      const significant = mixer.code(
         values[i] !== 0 ? 1 : 0,
         age,
-        near + around,
+        near + cap(around, 31) * 4 + cap(up, 1) + 2 * cap(far, 1),
         column + c,
-        row,
-        density + old * 32 + recent * 4 + cap(around, 3),
-        single
-          ? pattern + (up && 1) + (up2 && 2) + (far && 4) + (a && 8) + (a2 && 16)
-          : channel + group,
-        single
-          ? triple + cap(a, 2) * 9 + cap(a2, 2) * 3 + cap(far, 2)
-          : place + spot * 3 + cap(a, 2),
+        single ? row : place + spot * 3 + cap(a, 2),
+        density + old * 64 + recent * 8 + cap(around, 7),
       );
       if (significant === 0) {
         values[i] = 0;
         continue;
       }
 
-      const negative = mixer.code4(
+      const negative = mixer.code(
         values[i] < 0 ? 1 : 0,
         8 + age,
         signPattern +
@@ -129,7 +120,7 @@ export function codeByContext(
       let k = 0;
       for (; ; k++) {
         const base = classAny + k * 256;
-        const more = mixer.code4(
+        const more = mixer.code(
           k < last ? 1 : 0,
           16 + k,
           base + aroundLevel,
@@ -145,7 +136,7 @@ export function codeByContext(
         const depth = k - 1 - b;
         let bit = (magnitude >> b) & 1;
         if (depth < 8) {
-          bit = mixer.code4(
+          bit = mixer.code(
             bit,
             48 + depth,
             bitAny + k * 8 + depth,

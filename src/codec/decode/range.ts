@@ -82,7 +82,7 @@ for (let n = 0; n < 1024; n++) {
 }
 
 /** Inputs a weight set has room for. */
-const WIDTH = 6;
+const WIDTH = 4;
 
 /**
  * Predicts a bit from several contexts at once (logistic mixing, Mahoney 2005, PAQ). Each context
@@ -108,59 +108,8 @@ export class Mixer {
     this.#counters[counter] = NEW;
   }
 
-  /** Codes one bit from six counters and the weights of `set`; unrolled, for this is where the time goes. */
-  code6(
-    bit: number,
-    set: number,
-    a: number,
-    b: number,
-    c: number,
-    d: number,
-    e: number,
-    f: number,
-  ): number {
-    const counters = this.#counters;
-    const weights = this.#weights;
-    const w = set * WIDTH;
-    const ca = counters[a];
-    const cb = known(counters[b], ca);
-    const cc = known(counters[c], ca);
-    const cd = known(counters[d], ca);
-    const ce = known(counters[e], ca);
-    const cf = known(counters[f], ca);
-    const sa = stretch[ca >>> 20];
-    const sb = stretch[cb >>> 20];
-    const sc = stretch[cc >>> 20];
-    const sd = stretch[cd >>> 20];
-    const se = stretch[ce >>> 20];
-    const sf = stretch[cf >>> 20];
-    const dot =
-      Math.imul(sa, weights[w]) +
-      Math.imul(sb, weights[w + 1]) +
-      Math.imul(sc, weights[w + 2]) +
-      Math.imul(sd, weights[w + 3]) +
-      Math.imul(se, weights[w + 4]) +
-      Math.imul(sf, weights[w + 5]);
-    const p = probability(dot | 0);
-    const y = this.#coder.code(p, bit);
-    const step = this.#step(set, (y << 16) - p);
-    weights[w] = nudged(weights[w], sa, step);
-    weights[w + 1] = nudged(weights[w + 1], sb, step);
-    weights[w + 2] = nudged(weights[w + 2], sc, step);
-    weights[w + 3] = nudged(weights[w + 3], sd, step);
-    weights[w + 4] = nudged(weights[w + 4], se, step);
-    weights[w + 5] = nudged(weights[w + 5], sf, step);
-    counters[a] = counted(ca, y);
-    counters[b] = counted(cb, y);
-    counters[c] = counted(cc, y);
-    counters[d] = counted(cd, y);
-    counters[e] = counted(ce, y);
-    counters[f] = counted(cf, y);
-    return y;
-  }
-
-  /** The same with four. */
-  code4(bit: number, set: number, a: number, b: number, c: number, d: number): number {
+  /** Codes one bit from four counters and the weights of `set`; unrolled, for this is where the time goes. */
+  code(bit: number, set: number, a: number, b: number, c: number, d: number): number {
     const counters = this.#counters;
     const weights = this.#weights;
     const w = set * WIDTH;

@@ -60,7 +60,7 @@ export class BitReader {
 
   /** 0 to 32 bits as an unsigned number. */
   take(count: number): number {
-    if (count > 16) return this.take(16) + this.take(count - 16) * 65536;
+    if (count > 24) return this.take(16) + this.take(count - 16) * 65536;
     while (this.#held < count) {
       if (this.#at >= this.#bytes.length) throw new DecodeError("the coded bits are cut");
       this.#hold |= this.#bytes[this.#at++] << this.#held;
