@@ -18,8 +18,15 @@ import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
 import { inputsOf, withEnding } from "./paths.ts";
 import { readRecipe } from "./recipe-file.ts";
 import type { Shell } from "./shell.ts";
+import {
+  endTraining,
+  recordText,
+  type TrainingFlags,
+  trainingFlags,
+  trainingSettings,
+} from "./training.ts";
 
-interface CompressFlags extends DataFlags {
+interface CompressFlags extends DataFlags, TrainingFlags {
   readonly output?: string;
   readonly recipe?: string;
   readonly preset?: PresetId;
@@ -51,6 +58,7 @@ export const compressCommand: Command<CompressFlags> = {
     },
     { flags: "--report <file>", doc: "Write an HTML report." },
     { flags: "--no-simplify", doc: "Do not simplify the graph first (simplifying is lossless)." },
+    ...trainingFlags,
     ...dataFlags,
   ],
   examples: [
@@ -91,16 +99,23 @@ export const compressCommand: Command<CompressFlags> = {
       checkOutput(flags.report, saving);
     }
 
+    if (flags.record !== undefined) checkOutput(flags.record, saving);
+    const training = await trainingSettings(flags, shell, file);
     const done = await compress(model, {
       ...shell.settings,
       ...dataSettings(flags),
       recipe,
       preset: flags.preset,
       simplify: flags.simplify,
+      ...training,
       layers: flags.report !== undefined,
       file,
     });
     await saveFile(file, packs ? done.pack() : done.bytes, saving);
+    if (flags.record !== undefined) {
+      await saveFile(flags.record, recordText(done.training, shell), saving);
+    }
+    endTraining(training, flags, shell);
     if (flags.report !== undefined) {
       const report = { ...done.report, commandLine: shell.commandLine };
       await saveFile(flags.report, htmlReport(report), saving);

@@ -92,7 +92,7 @@ const dataFlag: Flag = {
 };
 const calibFlag: Flag = {
   flags: "--calib <data>",
-  doc: "Data to calibrate on (default: a seeded part of --data, which the metric leaves out).",
+  doc: "Data to calibrate or train on (default: a seeded part of --data, which the metric leaves out).",
 };
 
 const timingFlag: Flag = {

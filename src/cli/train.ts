@@ -1,7 +1,5 @@
 /** @file tersor train: gradient descent on the user's data, from a model or from scratch. */
-import { basename, dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
-import { fileCheckpoints } from "../node/checkpoints.ts";
 import { checkOutput, saveFile } from "../node/files.ts";
 import { load, train } from "../node.ts";
 import { describeOptions, parseOptions } from "../options.ts";
@@ -12,13 +10,19 @@ import { resultLine } from "../report/table.ts";
 import { trainOptions } from "../train/options.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataSettings, evalFlags, type Flag } from "./flags.ts";
+import { inputsOf, withEnding } from "./paths.ts";
+import {
+  endTraining,
+  recordText,
+  type TrainingFlags,
+  trainingFlags,
+  trainingSettings,
+} from "./training.ts";
 
-interface TrainFlags extends DataFlags, Readonly<Record<string, unknown>> {
+interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, unknown>> {
   readonly output?: string;
   readonly test?: string;
-  readonly teacher?: string;
   readonly report?: string;
-  readonly resume?: true;
 }
 
 /** On the command line, what is left out is frozen. */
@@ -41,9 +45,8 @@ export const trainCommand: Command<TrainFlags> = {
   flags: [
     { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
     { flags: "--test <data>", doc: "Data to measure on (default: the part that is held out)." },
-    { flags: "--teacher <model>", doc: "A model to learn from: distillation." },
-    { flags: "--resume", doc: "Go on from the checkpoint of a run that was interrupted." },
     { flags: "--report <file>", doc: "Write an HTML report." },
+    ...trainingFlags,
     ...optionFlags,
     ...evalFlags,
   ],
@@ -57,29 +60,27 @@ export const trainCommand: Command<TrainFlags> = {
     const options = optionsOf(flags);
     const test: DataSource | null = flags.test ? { ...data, spec: flags.test } : null;
     const model = await load(path, shell.settings);
-    const teacher = flags.teacher === undefined ? null : await load(flags.teacher, shell.settings);
-    const name = path.startsWith("net:") ? path.slice(4) : basename(path, ".onnx");
-    const file =
-      flags.output ?? join(path.startsWith("net:") ? "." : dirname(path), `${name}.trained.onnx`);
-    const saving = { inputs: path.startsWith("net:") ? [] : [path], force: shell.force };
+    const file = flags.output ?? withEnding(model.name, ".trained.onnx");
+    const saving = { inputs: inputsOf(path, model), force: shell.force };
     checkOutput(file, saving);
-    if (flags.report !== undefined) checkOutput(flags.report, saving);
-    const checkpoints = fileCheckpoints(file, flags.resume ?? false);
+    for (const other of [flags.report, flags.record]) {
+      if (other !== undefined) checkOutput(other, saving);
+    }
+    const training = await trainingSettings(flags, shell, file);
     const done = await train(model, {
       ...shell.settings,
       ...settings,
+      ...training,
       data,
       test,
-      teacher,
       options,
       file,
-      checkpoints,
     });
     await saveFile(file, done.bytes, saving);
-    if (flags.resume && !checkpoints.resumed) {
-      shell.warn("--resume: there was no checkpoint, so the run began anew");
+    if (flags.record !== undefined) {
+      await saveFile(flags.record, recordText(done.training, shell), saving);
     }
-    checkpoints.clear();
+    endTraining(training, flags, shell);
     if (flags.report !== undefined) {
       const report = { ...done.report, commandLine: shell.commandLine };
       await saveFile(flags.report, htmlReport(report), saving);

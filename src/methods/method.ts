@@ -79,6 +79,8 @@ export interface Trained {
   readonly steps: number;
   /** How many numbers learned. */
   readonly parameters: number;
+  /** Whether the loss looked at labels. */
+  readonly labelled: boolean;
   /** How it computed: give it to a run that is to repeat this one. */
   readonly manner: Manner | null;
   readonly seconds: number;

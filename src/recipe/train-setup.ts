@@ -38,6 +38,7 @@ export interface TrainJob {
 export interface Setup {
   readonly manner: Manner;
   readonly lanes: number;
+  readonly labelled: boolean;
   readonly task: Task;
   readonly step: Step;
   readonly sessions: readonly Session[];
@@ -70,7 +71,16 @@ export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Se
     const { lanes } = crew;
     const { task, micro, batch } = plan;
     return {
-      ...{ manner: { shape, forms }, lanes, task, step, sessions, micro, batch },
+      ...{
+        manner: { shape, forms },
+        lanes,
+        task,
+        step,
+        sessions,
+        micro,
+        batch,
+        labelled: plan.objective.label,
+      },
       tune: () => tuneForms(job, plan, shape),
       read: (indices, random, at) => readFeeds(job, plan, teacher, augment, indices, random, at),
       stop: crew.stop,

@@ -42,6 +42,7 @@ const untrained: Trained = {
   score: null,
   steps: 0,
   parameters: 0,
+  labelled: false,
   manner: null,
   seconds: 0,
 };
@@ -96,8 +97,16 @@ export async function trainModel(
     write(model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
-    const { manner } = setup;
-    return { curve, score, steps: state.step, parameters: parameters.length, manner, seconds };
+    const { manner, labelled } = setup;
+    return {
+      curve,
+      score,
+      steps: state.step,
+      parameters: parameters.length,
+      labelled,
+      manner,
+      seconds,
+    };
   } finally {
     await setup.stop();
   }

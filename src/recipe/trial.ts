@@ -99,8 +99,10 @@ function familyOf(steps: readonly Step[]): string {
 
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
   const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
+  const { training, usedData } = outcome;
+  const looked = labelled || training.some((run) => run.labelled);
   return {
-    data: labelled ? "labelled" : outcome.usedData ? "unlabelled" : "none",
+    data: looked ? "labelled" : usedData || training.length > 0 ? "unlabelled" : "none",
     training: outcome.training.length > 0,
     seconds: outcome.seconds,
     covered: coveredShare(start, outcome.model),

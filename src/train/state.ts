@@ -99,7 +99,7 @@ export function decodeState(bytes: Uint8Array, key: string, where: string): Trai
   let at = end + 1;
   const [parameters, statistics, average, bestParameters, bestStatistics, ...slots] =
     header.lengths.map((length) => {
-      const piece = bytes.slice(at, at + 4 * length);
+      const piece = new Uint8Array(bytes.subarray(at, at + 4 * length)); // slice() of a Buffer is a view
       at += 4 * length;
       return new Float32Array(piece.buffer);
     });

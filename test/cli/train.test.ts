@@ -1,0 +1,109 @@
+/** @file tersor train: what it prints and writes, and that neither Ctrl-C nor kill -9 loses work. */
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeFixtures } from "./fixtures.ts";
+import { run, temporaryFolder } from "./run.ts";
+
+const folder = temporaryFolder();
+const model = folder.in("model.onnx");
+const data = `jsonl:${folder.in("data.jsonl")}`;
+beforeAll(() => writeFixtures(folder));
+afterAll(() => folder.close());
+
+const bytesOf = (name: string) => readFileSync(folder.in(name));
+const around = ["--data", data, "--timing", "0.05s", "--batch", "8", "--threads", "1"];
+
+test("writes a trained model, a report with the curve, and a record that can be replayed", async () => {
+  const files = ["-o", folder.in("t.onnx"), "--report", folder.in("t.html")];
+  const record = folder.in("t.json");
+  const { status, stdout, stderr } = await run([
+    "train",
+    model,
+    ...around,
+    ...files,
+    "--epochs",
+    "40",
+    "--record",
+    record,
+    "--json",
+  ]);
+  expect(status, stderr).toBe(0);
+  const { command, result } = JSON.parse(stdout);
+  expect(command).toBe("train");
+  expect(result).toMatchObject({
+    recipe: "train:epochs=40,batch=8",
+    file: folder.in("t.onnx"),
+    ease: { data: "labelled", training: true },
+    metric: { name: "accuracy" },
+  });
+  expect(bytesOf("t.html").toString()).toContain("Loss curve of train:epochs=40");
+  const { manner, runs } = JSON.parse(readFileSync(record, "utf8"));
+  expect(manner.shape).toBe("workers");
+  expect(runs[0].curve.at(-1).loss).toBeLessThan(runs[0].curve[0].loss);
+  expect(readdirSync(folder.in("")).filter((name) => name.endsWith(".checkpoint"))).toEqual([]);
+
+  const again = await run([
+    "train",
+    model,
+    ...around,
+    "-o",
+    folder.in("t2.onnx"),
+    "--epochs",
+    "40",
+    "--replay",
+    record,
+  ]);
+  expect(again.stdout).toContain("train:epochs=40,batch=8 -> ");
+  expect(Buffer.compare(bytesOf("t2.onnx"), bytesOf("t.onnx"))).toBe(0);
+}, 30_000);
+
+test("kill -9 and --resume end in the very same bytes", async () => {
+  const steps = ["--steps", "4000", "--optimizer", "adamw", "--deterministic", "--ema", "0.9"];
+  const whole = await run(["train", model, ...around, ...steps, "-o", folder.in("whole.onnx")]);
+  expect(whole.status, whole.stderr).toBe(0);
+
+  const out = folder.in("killed.onnx");
+  const checkpoint = `${out}.1-train.checkpoint`;
+  const command = ["train", model, ...around, ...steps, "-o", out];
+  const child = spawn("npx", ["tsx", "src/cli/main.ts", ...command], { detached: true });
+  await new Promise<void>((resolve, reject) => {
+    const poll = setInterval(() => {
+      if (!existsSync(checkpoint) && child.exitCode === null) return;
+      clearInterval(poll);
+      // The whole group: npx, the loader and the program.
+      if (child.exitCode === null) process.kill(-(child.pid as number), "SIGKILL");
+      else reject(new Error("ended before it could be killed"));
+    }, 2);
+    child.on("exit", () => resolve());
+  });
+  expect(existsSync(out)).toBe(false);
+  expect(existsSync(checkpoint)).toBe(true);
+
+  const other = await run([...command, "--rate", "0.01", "--resume"]);
+  expect(other.status).toBe(2);
+  expect(other.stderr).toMatch(/^tersor: bad-checkpoint: .*belongs to another run.*\n$/);
+
+  const resumed = await run([...command, "--resume"]);
+  expect(resumed.status, resumed.stderr).toBe(0);
+  expect(Buffer.compare(readFileSync(out), bytesOf("whole.onnx"))).toBe(0);
+  expect(existsSync(checkpoint)).toBe(false);
+}, 60_000);
+
+test("bad usage is one line, and nothing is written", async () => {
+  const cases: readonly [readonly string[], RegExp][] = [
+    [["--rate", "fast"], /train: rate="fast" is refused/],
+    [["--freeze", "no-such*"], /no-match: .*"no-such\*" matches no layer/],
+    [["--augment", "spin=3"], /unknown-option: augment: .*spin/],
+    [["--replay", model], /--replay .*is no record of a training run/],
+  ];
+  for (const [flags, message] of cases) {
+    const out = folder.in("never.onnx");
+    const { status, stdout, stderr } = await run(["train", model, ...around, ...flags, "-o", out]);
+    expect([status, stdout, stderr.trimEnd().split("\n").length]).toEqual([2, "", 1]);
+    expect(stderr).toMatch(message);
+    expect(existsSync(out)).toBe(false);
+  }
+  const bare = await run(["train", model, "-o", folder.in("never.onnx")]);
+  expect(bare.stderr).toBe("tersor: bad-usage: train: has no data to learn from. Give --data.\n");
+});
