@@ -9,6 +9,7 @@ import { applyRecipe } from "../../src/recipe/apply.ts";
 import type { Environment } from "../../src/recipe/environment.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { trainModel } from "../../src/recipe/train.ts";
+import { openWebRuntime } from "../../src/runtime/ort-web.ts";
 import { trainOptions } from "../../src/train/options.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
@@ -92,6 +93,12 @@ describe("training", () => {
   test("two workers take the same steps as one", async () => {
     const two = await trained({}, { trainThreads: 2 });
     expect(distance(two.model, plain.model)).toBeLessThan(2e-3);
+  });
+
+  test("the web build takes the same steps", async () => {
+    const web = await openWebRuntime();
+    const there = await trained({}, { runtime: web, trainThreads: 2 });
+    expect(distance(there.model, plain.model)).toBeLessThan(2e-3);
   });
 
   test("an interrupted run goes on to the very same bytes", async () => {
