@@ -48,14 +48,14 @@ export function codeByContext(
   const bitTree = take(32 * 256);
   const bitSigned = take(64 * 256);
   const bitScale = take(32 * 16 * 64);
-  const mixer = new Mixer(coder, counters, 80);
+  const mixer = new Mixer(coder, counters, 56);
 
   // Magnitudes (255 at most) and signs (1 negative, 2 positive) of what is coded, zeros in front.
   const front = Math.max(2 * columns, 2 * kernel, lag, 2) + 1;
   const magnitudes = new Uint8Array(front + size);
   const signs = new Uint8Array(front + size);
   const nonzeros = new Int32Array(columns);
-  const scales = new Scales(columns, channels, kernel);
+  const scales = new Scales(channels, kernel);
 
   for (let r = 0, i = 0; r < rows; r++) {
     mixer.forget(row);
@@ -116,7 +116,7 @@ export function codeByContext(
       const last = 31 - Math.clz32(magnitude);
       const around16 = (((2 * (a + up + before) + a2 + far + up2) * 16) / 9) | 0;
       const aroundLevel = cap(level(around16) >> 1, 63);
-      scales.look(c, group, spot);
+      scales.look(group, spot);
       let k = 0;
       for (; ; k++) {
         const base = classAny + k * 256;
@@ -153,28 +153,24 @@ export function codeByContext(
       signs[j] = 2 - negative;
       rowNonzeros++;
       nonzeros[c]++;
-      scales.add(cap(value - 1, 4095), c, group, spot);
+      scales.add(cap(value - 1, 4095), group, spot);
     }
   }
 }
 
-/** Running mean of |v| - 1 over all non-zero v, the row's, each place's, channel's and column's; as levels. */
+/** Running means of |v| - 1 over the non-zero v: of all, the row, each place and each channel; as half octaves. */
 class Scales {
   row = 0;
-  column = 0;
   channel = 0;
+  /** Row, channel and place together. */
   all = 0;
   readonly #sums: Int32Array;
   readonly #counts: Int32Array;
   readonly #channels: number;
-  readonly #columns: number;
-  readonly #single: boolean;
 
-  constructor(columns: number, channels: number, kernel: number) {
+  constructor(channels: number, kernel: number) {
     this.#channels = 2 + kernel;
-    this.#columns = 2 + kernel + channels;
-    this.#single = kernel === 1;
-    this.#sums = new Int32Array(2 + kernel + channels + columns);
+    this.#sums = new Int32Array(2 + kernel + channels);
     this.#counts = new Int32Array(this.#sums.length);
   }
 
@@ -182,26 +178,24 @@ class Scales {
     this.#sums[1] = this.#counts[1] = 0;
   }
 
-  look(c: number, group: number, spot: number): void {
+  look(group: number, spot: number): void {
     const mean = this.#counts[0] ? ((this.#sums[0] * 16) / this.#counts[0]) | 0 : 32;
     const all = level(mean);
     const row = level(this.#mean(1, mean, 2));
-    const column = level(this.#mean(this.#columns + c, mean, 2));
-    const channel = this.#single ? column : level(this.#mean(this.#channels + group, mean, 2));
-    const place = this.#single ? all : level(this.#mean(2 + spot, mean, 8));
+    const channel = level(this.#mean(this.#channels + group, mean, 2));
+    const single = this.#channels === 3;
+    const place = single ? all : level(this.#mean(2 + spot, mean, 8));
     const product = row + channel + place - 2 * all;
     this.row = cap(row >> 1, 63);
-    this.column = cap(column >> 1, 63);
-    this.channel = this.#single ? (product < 0 ? 0 : cap(product >> 1, 63)) : cap(channel >> 1, 63);
     this.all = product < 0 ? 0 : cap(product >> 1, 63);
+    this.channel = single ? this.all : cap(channel >> 1, 63);
   }
 
-  add(x: number, c: number, group: number, spot: number): void {
+  add(x: number, group: number, spot: number): void {
     this.#put(0, x);
     this.#put(1, x);
     this.#put(2 + spot, x);
     this.#put(this.#channels + group, x);
-    this.#put(this.#columns + c, x);
   }
 
   /** Mean times 16, `weight` elements of the overall mean included. */

@@ -21,6 +21,9 @@ export const BYTES = 5;
 /** Parts of equal size with bodies of their own. */
 export const PARTS = 6;
 
+/** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
+const MOST = 1 << 21;
+
 /** Bits of one element, read from the type's name (float8e4m3fn: 8). */
 export function bitsOf(dtype: string): number {
   const bits = dtype === "bool" ? 8 : Number(/\d+/.exec(dtype)?.[0]);
@@ -62,6 +65,7 @@ export function decodeTensor(
     if (bytes.length !== byteLength) throw new DecodeError("a raw tensor's length is wrong");
     return new Uint8Array(bytes);
   }
+  if (mapping !== PARTS && size > MOST) throw new DecodeError("the tensor is not cut into parts");
   const out = new Uint8Array(byteLength);
   if (mapping === PARTS) return joinParts(reader, dtype, dims, size, bits, out);
   if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
