@@ -18,7 +18,12 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
     return demo ? inBlock(text, "demo", demoTable(demo)) : text;
   },
   "docs/benchmarks.md": () =>
-    benchmarksPage(readJson("bench/results/rewrite.json"), readJson("bench/results/peers.json")),
+    benchmarksPage({
+      rewrite: readJson("bench/results/rewrite.json"),
+      peers: readJson("bench/results/peers.json"),
+      train: readJson("bench/results/train.json"),
+      learn: readJson("bench/results/learn.json"),
+    }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,

@@ -2,6 +2,7 @@
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { code, page, table } from "./page.ts";
+import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
 
 interface RewriteRow {
   readonly model: string;
@@ -38,12 +39,22 @@ interface PeerBench {
   }[];
 }
 
-export function benchmarksPage(rewrite: RewriteBench | null, peers: PeerBench | null): string {
+/** Null where a bench has not been run. */
+interface Benches {
+  readonly rewrite: RewriteBench | null;
+  readonly peers: PeerBench | null;
+  readonly train: SpeedBench | null;
+  readonly learn: LearnBench | null;
+}
+
+export function benchmarksPage({ rewrite, peers, train, learn }: Benches): string {
   return page(
     "# Benchmarks",
-    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `npm run bench:peers` (both need `../shared/assets`; the second a Python environment, see `bench/peers/README.md`).",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn` (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(peers ? peersSection(peers) : []),
+    ...(train ? speedSection(train) : []),
+    ...(learn ? learnSection(learn) : []),
   );
 }
 
