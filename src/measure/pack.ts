@@ -1,6 +1,8 @@
 /** @file The smallest .tersor file of a model: stored forms as they are, or the weights they stand for. */
-import type { Value } from "../ir/graph.ts";
+import { encodeTensor } from "../codec/tensor.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import { type Packed, packModel } from "../onnx/pack.ts";
 import type { OpenExternal } from "../onnx/tensor-proto.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -20,19 +22,21 @@ export interface PackInput {
 /** Nodes that the engine's integer kernels look for; they stay. */
 const stored: ReadonlySet<string> = new Set(["QuantizeLinear", "DequantizeLinear"]);
 
+/** About what a node takes in a coded graph. */
+const nodeBytes = 5;
+
 /**
  * A codebook behind a Gather, packed bits and positions help a plain file; to a coder, the weights
- * themselves say more. Both are tried. Throws what `packModel` throws.
+ * themselves often say more. Weight by weight the smaller one is taken; the engine computes the same
+ * from both when it loads the model. Throws what `packModel` throws.
  */
 export function packSmallest({ name, source, model, keepNames = false }: PackInput): Packed {
-  const asStored = packModel(source.bytes, { name, external: externalOf(source), keepNames });
   const plain = model && withPlainWeights(model);
-  if (!plain) return asStored;
-  const asPlain = packModel(concat(writeModel(plain)), { name, keepNames });
-  return asPlain.bytes.length < asStored.bytes.length ? asPlain : asStored;
+  if (plain) return packModel(concat(writeModel(plain)), { name, keepNames });
+  return packModel(source.bytes, { name, external: externalOf(source), keepNames });
 }
 
-/** Null where nothing is stored as an expression. The engine computes the same when it loads a model. */
+/** Null where nothing is stored as an expression, or all that is had better stay. */
 function withPlainWeights(model: Model): Model | null {
   const clone = cloneModel(model);
   let isChanged = false;
@@ -41,9 +45,14 @@ function withPlainWeights(model: Model): Model | null {
     const isRead = (value: Value): boolean =>
       value.consumers.some(({ outputs }) => !outputs.some((output) => found.has(output)));
     for (const value of found) {
-      if (!isRead(value) || value.isOutput || comesFrom(value, stored)) continue;
+      if (!isRead(value) || value.isOutput) continue;
+      const { nodes, constants } = expressionOf(value);
+      if (nodes.some(({ op }) => stored.has(op))) continue;
       const tensor = constantValue(value);
-      if (!tensor) continue;
+      if (!tensor || tensor.strings) continue;
+      const own = constants.filter(({ consumers }) => consumers.every((n) => nodes.includes(n)));
+      const before = own.reduce((sum, { tensor }) => sum + codedBytes(tensor), 0);
+      if (codedBytes(tensor) > before + nodeBytes * nodes.length) continue;
       graph.replace(value, graph.addConstant(value.name, tensor));
       isChanged = true;
     }
@@ -52,14 +61,21 @@ function withPlainWeights(model: Model): Model | null {
   return isChanged ? clone : null;
 }
 
-function comesFrom(value: Value, ops: ReadonlySet<string>): boolean {
+/** The nodes and constants that a value is computed from. */
+function expressionOf(value: Value): { nodes: Node[]; constants: Value[] } {
   const seen = new Set([value]);
+  // Grows while it is walked.
   for (const { producer } of seen) {
-    if (!producer) continue;
-    if (ops.has(producer.op)) return true;
-    for (const input of producer.inputs) if (input) seen.add(input);
+    for (const input of producer?.inputs ?? []) if (input) seen.add(input);
   }
-  return false;
+  const nodes = new Set([...seen].flatMap(({ producer }) => producer ?? []));
+  return { nodes: [...nodes], constants: [...seen].filter(({ tensor }) => tensor) };
+}
+
+function codedBytes(tensor: Tensor | null): number {
+  if (!tensor || tensor.strings) return 0;
+  const { dtype, shape: dims } = tensor;
+  return encodeTensor({ dtype, dims, bytes: tensor.bytes() }).length;
 }
 
 function externalOf({ external = [] }: Source): OpenExternal {
