@@ -4,6 +4,7 @@ import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { tensor } from "../../ir/tensor.ts";
 import { build } from "../../ops/builder.ts";
+import { constantValue } from "../../ops/constant.ts";
 import type { Kept } from "../../ops/coupling.ts";
 import { biasOf } from "../../ops/weights.ts";
 import type { Context, Tap } from "../method.ts";
@@ -114,34 +115,33 @@ function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
   const [alpha, beta] =
     node.op === "Gemm" ? [node.float("alpha", 1), node.float("beta", 1)] : [1, 1];
   const old = biasOf(node);
-  if (!old && node.op !== "MatMul" && beta !== 0) {
-    const bias = tensor(
-      dtype,
-      [shift.length],
-      shift.map((x) => (x * alpha) / beta),
-    );
-    node.setInput(2, graph.addConstant(`${node.name}_bias`, bias));
-    return;
-  }
-  if (old?.tensor?.size === shift.length && beta !== 0) {
-    const values = old.tensor.numbers();
+  // A stored form of a bias becomes plain numbers.
+  const before = old && constantValue(old);
+  if (before?.shape.at(-1) === shift.length && before.size === shift.length && beta !== 0) {
+    const values = before.numbers();
     const sum = shift.map((x, i) => values[i] + (x * alpha) / beta);
     const place = node.op === "MatMul" ? node.output.consumers[0] : node;
-    const bias = graph.addConstant(old.name, tensor(old.tensor.dtype, old.tensor.shape, sum));
+    const bias = graph.addConstant(old?.name ?? "bias", tensor(before.dtype, before.shape, sum));
     place.setInput(place.inputs.indexOf(old), bias);
     return;
   }
-  const sides = node.op === "Conv" ? (node.output.shape?.slice(2).map(() => 1) ?? []) : [];
-  const g = build(graph, node.name);
-  const shape = [shift.length, ...sides];
+  const isMissing = !old && node.op !== "MatMul" && beta !== 0;
+  const sides =
+    node.op === "Conv" && !isMissing ? (node.output.shape?.slice(2).map(() => 1) ?? []) : [];
+  const scale = isMissing ? alpha / beta : alpha;
   const sum = tensor(
     dtype,
-    shape,
-    shift.map((x) => x * alpha),
+    [shift.length, ...sides],
+    shift.map((x) => x * scale),
   );
-  const shifted = g.Add(node.output, g.constant(sum, { name: "shift" }));
-  graph.replace(node.output, shifted);
-  shifted.producer?.setInput(0, node.output);
+  const g = build(graph, node.name);
+  const constant = g.constant(sum, { name: "shift" });
+  if (isMissing) node.setInput(2, constant);
+  else {
+    const shifted = g.Add(node.output, constant);
+    graph.replace(node.output, shifted);
+    shifted.producer?.setInput(0, node.output);
+  }
 }
 
 /** Means of what readers read, channel by channel; null without calibration data. */
