@@ -9,6 +9,8 @@ import { pruneObd } from "./prune-obd.ts";
 import { pruneObs } from "./prune-obs.ts";
 import { pruneRandom } from "./prune-random.ts";
 import { pruneSparsegpt } from "./prune-sparsegpt.ts";
+import { pruneSurgery } from "./prune-surgery.ts";
+import { pruneTrained } from "./prune-trained.ts";
 import { pruneWanda } from "./prune-wanda.ts";
 import { quantizeDynamic } from "./quantize-dynamic.ts";
 import { quantizeInt8 } from "./quantize-int8.ts";
@@ -17,6 +19,7 @@ import { quantizeWeights } from "./quantize-weights.ts";
 import { shareWeights } from "./share-weights.ts";
 import { storeFloat16 } from "./store-float16.ts";
 import { train } from "./train.ts";
+import { trainRate } from "./train-rate.ts";
 
 export const methods = {
   "quantize-int8": quantizeInt8,
@@ -32,8 +35,11 @@ export const methods = {
   "prune-obd": pruneObd,
   "prune-obs": pruneObs,
   "prune-sparsegpt": pruneSparsegpt,
+  "prune-surgery": pruneSurgery,
+  "prune-trained": pruneTrained,
   "factor-svd": factorSvd,
   train,
+  "train-rate": trainRate,
   pack,
 } as const;
 
