@@ -83,14 +83,11 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
   const coded = reader.section();
   const bits = new BitReader(reader.take());
 
-  let at = 0;
-  const next = () => {
-    if (at >= coded.length) throw new DecodeError("the coded numbers are cut");
-    return coded[at++];
-  };
-  let x = 0;
-  for (let i = 0; i < 4; i++) x = (x << 8) | next();
-  if (x < 1 << 23) throw new DecodeError("the coded numbers begin wrongly");
+  if (coded.length < 4) throw new DecodeError("the coded numbers are cut");
+  let at = 4;
+  let x = coded[0] * 2 ** 24 + coded[1] * 2 ** 16 + coded[2] * 256 + coded[3];
+  if (x < 1 << 23 || x >= 2 ** 31) throw new DecodeError("the coded numbers begin wrongly");
+  x |= 0;
 
   const out = new Int32Array(shape.size);
   const around = classes > 1 ? new Surroundings(shape) : null;
@@ -99,8 +96,11 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
     const base = around ? classOf[around.level(i, c)] << SLOT_BITS : 0;
     const slot = slots[base + (x & (SLOTS - 1))];
     // token | offset in the token's slots | its slots - 1
-    x = ((slot & 4095) + 1) * (x >>> SLOT_BITS) + ((slot >>> 12) & 4095);
-    while (x < 1 << 23) x = (x << 8) | next();
+    x = Math.imul((slot & 4095) + 1, x >>> SLOT_BITS) + ((slot >>> 12) & 4095);
+    while (x < 1 << 23) {
+      if (at === coded.length) throw new DecodeError("the coded numbers are cut");
+      x = (x << 8) | coded[at++];
+    }
     const value = fromToken(slot >>> 24, bits);
     out[i] = value;
     around?.add(i, c, value);

@@ -61,14 +61,15 @@ export class BitReader {
   /** 0 to 32 bits as an unsigned number. */
   take(count: number): number {
     if (count > 24) return this.take(16) + this.take(count - 16) * 65536;
-    while (this.#held < count) {
+    let hold = this.#hold;
+    let held = this.#held;
+    for (; held < count; held += 8) {
       if (this.#at >= this.#bytes.length) throw new DecodeError("the coded bits are cut");
-      this.#hold |= this.#bytes[this.#at++] << this.#held;
-      this.#held += 8;
+      hold |= this.#bytes[this.#at++] << held;
     }
-    const value = this.#hold & ((1 << count) - 1);
-    this.#hold >>>= count;
-    this.#held -= count;
+    const value = hold & ((1 << count) - 1);
+    this.#hold = hold >>> count;
+    this.#held = held - count;
     return value;
   }
 }

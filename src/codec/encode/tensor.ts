@@ -59,7 +59,7 @@ interface Mapped {
 }
 
 function toBody({ mapping, head, symbols, dims }: Mapped): Coded {
-  const coded = encodeSymbols(symbols, dims);
+  const coded = encodeSymbols(symbols, dims, head.length);
   return { id: 0, bytes: join([mapping * 16 + coded.id], head, coded.bytes) };
 }
 
