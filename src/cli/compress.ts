@@ -8,14 +8,14 @@ import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
 import { isPacked, parseRecipe } from "../recipe/steps.ts";
 import { missedTargets, parseTargets } from "../recipe/target.ts";
 import { skippedLines } from "../report/findings.ts";
-import { ratio } from "../report/format.ts";
+import { bytes, ratio } from "../report/format.ts";
 import { htmlReport } from "../report/html.ts";
 import { jsonText, resultReportJson } from "../report/json.ts";
 import { plainText } from "../report/span.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
-import { inputsOf, withEnding } from "./paths.ts";
+import { inputsOf, isPackedName, withEnding } from "./paths.ts";
 import { readRecipe } from "./recipe-file.ts";
 import type { Shell } from "./shell.ts";
 import {
@@ -82,7 +82,7 @@ export const compressCommand: Command<CompressFlags> = {
     const kind = recipe === undefined ? (flags.preset ?? defaultPreset) : "tersor";
     const isToPack = recipe !== undefined && isPacked(parseRecipe(recipe));
     const file = flags.output ?? withEnding(model.name, isToPack ? ".tersor" : `.${kind}.onnx`);
-    const packs = /\.tersor$/i.test(file);
+    const packs = isPackedName(file);
     if (isToPack && !packs) {
       const why = "is no name for what the recipe ends with, a .tersor file";
       throw fail(
@@ -134,6 +134,10 @@ export const compressCommand: Command<CompressFlags> = {
 function summarize(shell: Shell, result: Result, baseline: Result, file: string): void {
   shell.print(`${result.recipe} -> ${file}`);
   shell.print(resultLine(result, baseline));
+  const { packed } = result.bytes;
+  if (isPackedName(file) && packed !== null) {
+    shell.print(`Packed: ${bytes(packed)} (${ratio(baseline.bytes.raw / packed)}).`);
+  }
   const { alpha, delta } = result;
   if (alpha.bytes > 1.05 && delta.infer !== null && delta.infer < 0.95) {
     shell.print(`Smaller, not faster: it runs at ${ratio(delta.infer)} the original's speed here.`);

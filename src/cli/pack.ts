@@ -35,7 +35,7 @@ export const packCommand: Command<PackFlags> = {
       const size = packed.bytes.byteLength;
       const smaller = format.ratio(model.bytes / size);
       shell.print(packTable(packed, shell.table));
-      shell.print(`\n${file}: ${format.bytes(size)}, ${smaller} smaller than ${path}`);
+      shell.print(`\n${file}: ${format.bytes(size)}, ${smaller} smaller than the ONNX file`);
     }
     return 0;
   },

@@ -13,6 +13,8 @@ export function withEnding(path: string, ending: string): string {
   return join(dirname(path), `${name}${ending}`);
 }
 
+export const isPackedName = (path: string): boolean => /\.tersor$/i.test(path);
+
 /** Files that were read and must not be overwritten. */
 export function inputsOf(path: string, { source }: Pick<Loaded, "source">): string[] {
   return [path, ...(source.external ?? []).map((file) => join(dirname(path), file.path))];
