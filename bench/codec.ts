@@ -100,7 +100,7 @@ async function weightsOf(path: string, sparsity: number, quantized: boolean): Pr
   await pruneMagnitude.apply(model, options, context);
   return sitesOf(model, options, context).map(({ weight: { values, shape } }) => {
     if (!quantized) return { dtype: "float32", dims: shape, bytes: bytesOf(values) };
-    const { q } = quantizeChannels(values, shape, null, { bits: 8, signed: true, symmetric: true });
+    const { q } = quantizeChannels(values, shape, null, { bits: 8, symmetric: true });
     return { dtype: "int8", dims: shape, bytes: bytesOf(q) };
   });
 }

@@ -24,7 +24,7 @@ describe("the range coder", () => {
   it.each([0.5, 0.1, 0.01, 0.001])("takes the entropy for bits of probability %d", (p) => {
     const random = createRandom(7);
     const count = 100_000;
-    const bits = Array.from({ length: count }, () => (random.float() < p ? 1 : 0));
+    const bits = Array.from({ length: count }, () => Number(random.float() < p));
     const ones = bits.reduce((a, b) => a + b, 0);
     const encoder = new RangeEncoder();
     for (const bit of bits) encoder.code(Math.round(p * 65536), bit);

@@ -60,7 +60,7 @@ function binaryDecisions(values: Int32Array): number {
 }
 
 /** Tensors longer than this are judged by a piece of them. */
-const SAMPLE = 1 << 16;
+const SAMPLE = 1 << 15;
 
 /**
  * The smallest of the coders that decode fast enough: the context coder takes some 60 ns a decision,
@@ -75,7 +75,7 @@ export function encodeSymbols(values: Int32Array, dims: readonly number[], besid
   const coders = [PACKED, RANS];
   // What these only beat where tables are most of the bytes.
   if (length < 4096) coders.push(HUFFMAN);
-  if (length < SAMPLE && decisions < 3 * length) coders.push(GAPS);
+  if (length < 2 * SAMPLE && decisions < 3 * length) coders.push(GAPS);
   if (patient) coders.push(CONTEXT);
   // Differences of sparse or coarse numbers are no smaller than the numbers.
   if (decisions > 5 * length && length >= 256) {
