@@ -83,7 +83,7 @@ export async function tune(
 const isBlocked = (form: string): boolean => form.startsWith("blocked");
 
 /** "weight 128x16x32x32 16x16x3x3 stride 1,1 ...": all that a form's speed depends on. */
-export function keyOf(role: Role, geometry: Geometry): string {
+function keyOf(role: Role, geometry: Geometry): string {
   const { batch, filters, depth, kernel, strides, dilations, group, sides, output } = geometry;
   return [
     role,
