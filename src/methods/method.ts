@@ -63,6 +63,8 @@ export interface TrainHooks {
   readonly extra?: readonly Value[];
   /** Graph inputs of the model that are no data, made anew for every step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
+  /** Hears how many steps there will be, before the first. */
+  readonly begin?: (steps: number) => void;
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
   readonly afterUpdate?: (state: TrainState, step: Step) => void;
 }

@@ -70,6 +70,7 @@ export async function trainModel(
   try {
     const { step, sessions, micro, batch, task, read } = setup;
     const steps = stepsOf(setup);
+    hooks.begin?.(steps);
     const about = [label, options, env.seed, setup.lanes, training.name, training.length];
     const sizes = step.parameters.map(({ size }) => size);
     const state = await trainLoop(
