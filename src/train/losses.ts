@@ -5,7 +5,13 @@ import type { Builder } from "../ops/builder.ts";
 const number = (g: Builder, like: Value, value: number): Value =>
   g.constant(value, { dtype: like.dtype ?? "float32", name: "scalar" });
 
-const meanOf = (g: Builder, x: Value): Value => g.ReduceMean(x, { keepdims: 0 });
+/** Row by row, then over the rows: one sum of a million float32 would lose five digits. */
+function meanOf(g: Builder, x: Value): Value {
+  const { shape } = x;
+  const isWide = shape && shape.length > 1 && typeof shape.at(-1) === "number";
+  const rows = isWide ? g.ReduceMean(x, g.ints([-1], "axes"), { keepdims: 0 }) : x;
+  return g.ReduceMean(rows, { keepdims: 0 });
+}
 const sumOverClasses = (g: Builder, x: Value): Value =>
   g.ReduceSum(x, g.ints([-1], "classes"), { keepdims: 0 });
 

@@ -59,7 +59,9 @@ const adam =
   (p, g, { slots: [m, v], scalars }, segments, { momentum, beta2, epsilon }) => {
     scalars[0] *= momentum;
     scalars[1] *= beta2;
-    const [whole1, whole2] = [1 - scalars[0], 1 - scalars[1]];
+    // m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with its divisions taken out of the loop.
+    const root = 1 / Math.sqrt(1 - scalars[1]);
+    const share = 1 / (1 - scalars[0]);
     for (const { from, to, rate, decay } of segments) {
       for (let i = from; i < to; i++) {
         const slope = decoupled ? g[i] : g[i] + decay * p[i];
@@ -67,7 +69,7 @@ const adam =
         const second = beta2 * v[i] + (1 - beta2) * slope * slope;
         m[i] = first;
         v[i] = second;
-        const step = first / whole1 / (Math.sqrt(second / whole2) + epsilon);
+        const step = (share * first) / (Math.sqrt(second) * root + epsilon);
         p[i] -= rate * (decoupled ? step + decay * p[i] : step);
       }
     }
