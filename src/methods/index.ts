@@ -1,6 +1,8 @@
 /** @file THE table of methods: a new method is one new file and one line here. */
 
 import { factorSvd } from "./factor-svd.ts";
+import { hashWeights } from "./hash-weights.ts";
+import { mergeNeurons } from "./merge-neurons.ts";
 import type { Method } from "./method.ts";
 import { pack } from "./pack.ts";
 import { pruneChannels } from "./prune-channels.ts";
@@ -28,6 +30,8 @@ export const methods = {
   "quantize-rate": quantizeRate,
   "store-float16": storeFloat16,
   "share-weights": shareWeights,
+  "hash-weights": hashWeights,
+  "merge-neurons": mergeNeurons,
   "prune-channels": pruneChannels,
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,

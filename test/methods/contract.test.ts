@@ -21,6 +21,9 @@ const table = (Object.entries(methods) as unknown as [MethodId, Method][]).filte
 );
 const bytesOf = (model: Model): Uint8Array => concat(writeModel(model));
 
+/** What is a start for training and no result. */
+const starts: ReadonlySet<string> = new Set(["hash-weights"]);
+
 /** The defaults, then whatever a survey tries. */
 function settingsOf({ survey }: Method): Record<string, unknown>[] {
   const seen = new Map([{}, ...survey].map((options) => [JSON.stringify(options), options]));
@@ -43,7 +46,8 @@ describe.each(table)("%s", (id, method) => {
           expect(outputs[name].shape).toEqual(expected.shape);
           expect(outputs[name].floats().every(Number.isFinite)).toBe(true);
         }
-        const isRough = method.family === "control" || Object.keys(options).length > 0;
+        const isRough =
+          method.family === "control" || starts.has(id) || Object.keys(options).length > 0;
         expect(noise(original, outputs)).toBeLessThan(isRough ? 1.3 : 0.8);
 
         expect(writeModel(model).byteLength).toBe(bytes.length);
