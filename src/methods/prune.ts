@@ -72,6 +72,7 @@ export const scheduleOptions = {
     .meta({ description: "How the share of zeros grows from round to round." }),
   epochs: trainOptions.shape.epochs.meta({ description: "Epochs of training between two rounds." }),
   rate: trainOptions.shape.rate.meta({ description: "Its learning rate." }),
+  augment: trainOptions.shape.augment,
 };
 
 export const pruneOptions = z.object({
@@ -92,7 +93,7 @@ export type Score = (
   sites: readonly Site[],
 ) => readonly ArrayLike<number>[] | Promise<readonly ArrayLike<number>[]>;
 
-const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1 };
+const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1, augment: "" };
 
 /** Sets the lowest-scoring weights to zero; ties fall in order, so that results repeat exactly. */
 export async function pruneByScore(
@@ -102,7 +103,7 @@ export async function pruneByScore(
   score: Score,
 ): Promise<void> {
   if (options.sparsity === 0 && options.pattern === "") return;
-  const { steps, schedule, epochs, rate } = { ...oneShot, ...options };
+  const { steps, schedule, epochs, rate, augment } = { ...oneShot, ...options };
   const { only, except } = options;
   for (let round = 1; round <= steps; round++) {
     // Said once is enough.
@@ -116,7 +117,7 @@ export async function pruneByScore(
       await context.progress((round - 1) * sites.length + i, steps * sites.length);
       setZero(site, doomed[i]);
     }
-    if (round < steps) await context.train(model, { epochs, rate, only, except });
+    if (round < steps) await context.train(model, { epochs, rate, augment, only, except });
   }
 }
 

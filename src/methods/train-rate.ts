@@ -24,6 +24,8 @@ export const trainRate = defineMethod({
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
   summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
   needs: ["training"],
+  // After an earlier run at a higher price it may give some bytes back for accuracy.
+  quickens: true,
   options: z.object({
     lambda: z
       .number()
@@ -36,6 +38,9 @@ export const trainRate = defineMethod({
     }),
     ramp: z.int().min(0).default(1000).meta({
       description: "Batches over which the price of a bit rises.",
+    }),
+    revive: z.boolean().default(true).meta({
+      description: "Lets weights that are exactly zero at the start come back.",
     }),
     ...trainOptions.pick({
       epochs: true,
@@ -52,7 +57,7 @@ export const trainRate = defineMethod({
   }),
   survey: [],
   neutral: { epochs: 0 },
-  async apply(model, { lambda, step, ramp, only, except, ...options }, context) {
+  async apply(model, { lambda, step, ramp, revive, only, except, ...options }, context) {
     if (options.epochs === 0) return;
     const sites = sitesOf(model, { only, except }, context).filter(({ node, value }) => {
       const isOutside = value.graph === model.graph;
@@ -67,7 +72,7 @@ export const trainRate = defineMethod({
       { ...options, keep: "last", rates: latents.flatMap(ratesOf) },
       {
         extra: latents.flatMap(({ levels, scale }) => [levels, scale]),
-        beforeUpdate: priceOf(latents, lambda, ramp),
+        beforeUpdate: priceOf(latents, { lambda, ramp, revive }),
       },
     );
     for (const latent of latents) latent.store();
@@ -162,7 +167,10 @@ const lookEvery = 100;
  * Adds lambda dR/du to the gradient. R(u) = B phi(|u|) + log2(1 + |u|): B bits say that a level is
  * not zero, phi(m) = (1 + a) m / (m + a) is 0 at 0 and 1 at 1, so that B is paid on the way there.
  */
-function priceOf(latents: readonly Latent[], lambda: number, ramp: number) {
+function priceOf(
+  latents: readonly Latent[],
+  { lambda, ramp, revive }: { lambda: number; ramp: number; revive: boolean },
+) {
   const costs = latents.map(() => ({ rows: new Float64Array(), columns: new Float64Array() }));
   const a = 0.5;
   return (
@@ -181,6 +189,10 @@ function priceOf(latents: readonly Latent[], lambda: number, ramp: number) {
         for (let c = 0; c < columns.length; c++, i++) {
           const m = u[i] < 0 ? -u[i] : u[i];
           const bits = Math.max(1, Math.min(14, rows[r] + columns[c]));
+          if (m === 0 && !revive) {
+            gradient[place.offset + i] = 0;
+            continue;
+          }
           const slope = (bits * (1 + a) * a) / ((m + a) * (m + a)) + Math.LOG2E / (1 + m);
           gradient[place.offset + i] += u[i] < 0 ? -price * slope : price * slope;
         }

@@ -37,6 +37,21 @@ export const presets = {
       return has("linear") ? "quantize-dynamic > quantize-weights" : "quantize-weights";
     },
   },
+  "deep-compression": {
+    summary: "Prune, train, share weights, train the codebook, code (Han et al. 2016); needs data.",
+    recipe: () =>
+      [
+        "prune-magnitude:sparsity=0.92,scope=global,steps=6",
+        "train:epochs=6",
+        "share-weights:bits=5",
+        "train:epochs=2,rate=0.0003",
+        "pack",
+      ].join(" > "),
+  },
+  smallest: {
+    summary: "Trained against the coded size: the smallest download; needs data and time.",
+    recipe: () => "train-rate:epochs=20 > pack",
+  },
 } as const satisfies Record<string, Preset>;
 
 export type PresetId = keyof typeof presets;

@@ -1,0 +1,204 @@
+/**
+ * @file Deep Compression's own networks: its table stage by stage, and the smallest files. Writes
+ * examples/*.tersor and results/lenet.json. Stages are kept in tersor-out/lenet; delete them to run again.
+ *
+ * Everything is chosen on training images that are held out; the test set is only measured on.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { encodeGaps } from "../src/codec/encode/gaps.ts";
+import { compress, evaluate, load, pack, train } from "../src/node.ts";
+import { biasOf, weightsOf } from "../src/ops/weights.ts";
+import { presetRecipe } from "../src/recipe/presets.ts";
+import { formatRecipe, type Step } from "../src/recipe/steps.ts";
+import { unpack } from "../src/unpack.ts";
+import { readWeight } from "../src/weights/read.ts";
+
+const root = new URL("../", import.meta.url).pathname;
+const work = `${root}tersor-out/lenet/`;
+mkdirSync(work, { recursive: true });
+const threads = Number(process.env.LENET_THREADS ?? 2);
+const augment = "shift=1+affine=8";
+const settings = { data: "mnist:test", calib: "mnist:train", threads, timingSeconds: 0.2 };
+
+/** Error in percent and bytes as printed: arXiv 1510.00149 tables 1 to 3; 1906.06624 table 1. */
+const published = {
+  "lenet-300-100": {
+    error: 1.64,
+    stages: { pruned: 12, shared: 32, coded: 40 },
+    coded: { bytes: 27_000, error: 1.58 },
+    smallest: { bytes: 8_560, error: 1.9 },
+  },
+  "lenet-5": {
+    error: 0.8,
+    stages: { pruned: 12, shared: 33, coded: 39 },
+    coded: { bytes: 44_000, error: 0.74 },
+    smallest: { bytes: 2_840, error: 1.0 },
+  },
+} as const;
+type Net = keyof typeof published;
+
+interface Plan {
+  readonly original: Record<string, unknown>;
+  /** Options over those of the preset, by method. */
+  readonly smallest: Record<string, unknown>;
+}
+
+const plans: Record<Net, Plan> = {
+  "lenet-300-100": {
+    original: { epochs: 20, rate: 0.002, schedule: "one-cycle", augment },
+    smallest: { lambda: 8e-6, epochs: 20, augment },
+  },
+  "lenet-5": {
+    original: { epochs: 8, rate: 0.002, schedule: "one-cycle", augment },
+    smallest: { lambda: 1.5e-5, epochs: 12, augment },
+  },
+};
+
+interface Stage {
+  readonly stage: string;
+  readonly recipe: string;
+  /** Weights and biases that are not zero. */
+  readonly nonzeros: number;
+  /** Stored bits of a weight that is left, by layer. */
+  readonly bits: readonly number[];
+  /** The ONNX file, and the .tersor file. */
+  readonly onnx: number;
+  readonly packed: number;
+  /** What the paper's own coder makes of it: gaps and entries in Huffman codes, codebooks, biases. */
+  readonly huffman: number | null;
+  readonly error: number;
+  readonly trainSeconds: number;
+}
+
+/** The preset's steps, the augmentation and `over` put in where a method knows such options. */
+function stepsOf(preset: string, model: Parameters<typeof presetRecipe>[1], over: object): Step[] {
+  return presetRecipe(preset, model, true).map(({ method, options }) => {
+    const known = Object.entries({ augment, ...over }).filter(([name]) => name in options);
+    return { method, options: { ...options, ...Object.fromEntries(known) } };
+  });
+}
+
+async function describe(
+  file: string,
+  stage: string,
+  recipe: string,
+  trainSeconds: number,
+): Promise<Stage> {
+  const model = await load(`${work}${file}.onnx`);
+  const { bytes: packed } = await pack(model);
+  writeFileSync(`${work}${file}.tersor`, packed);
+  // What a user gets: the unpacked file, on all test images.
+  const unpacked = await load((await unpack(packed)).slice());
+  const result = await evaluate(unpacked, { data: "mnist:test", threads, timingSeconds: 0.2 });
+  let [nonzeros, huffman] = [0, 0];
+  const bits: number[] = [];
+  for (const { node, value } of weightsOf(unpacked.model)) {
+    const values = readWeight(value)?.values ?? new Float32Array();
+    const bias = biasOf(node)?.tensor?.floats() ?? new Float32Array();
+    for (const part of [values, bias]) nonzeros += part.filter((w) => w !== 0).length;
+    const entries = [...new Set(values)].filter((w) => w !== 0);
+    bits.push(entries.length > 256 ? 32 : Math.ceil(Math.log2(entries.length + 1)));
+    const codes = new Map([[0, 0], ...entries.map((w, i) => [w, i + 1] as const)]);
+    const symbols = Int32Array.from(values, (w) => codes.get(w) ?? 0);
+    huffman += encodeGaps(symbols).bytes.length + 4 * (entries.length + bias.length);
+  }
+  return {
+    stage,
+    recipe,
+    nonzeros,
+    bits,
+    onnx: readFileSync(`${work}${file}.onnx`).length,
+    packed: packed.length,
+    huffman: bits.every((b) => b < 32) ? huffman : null,
+    error: round(100 - (result.metric?.value ?? 0), 2),
+    trainSeconds: round(trainSeconds, 0),
+  };
+}
+
+/** Runs `steps` on `from` unless that has been done, and measures what came out. */
+async function stageOf(net: Net, stage: string, from: string, steps: readonly Step[]) {
+  const file = `${net}.${stage}`;
+  const recipe = formatRecipe(steps);
+  const about = `${work}${file}.json`;
+  const isDone = existsSync(about) && JSON.parse(readFileSync(about, "utf8")).recipe === recipe;
+  if (!isDone) {
+    const began = performance.now();
+    const start = await load(from.startsWith("net:") ? from : `${work}${from}.onnx`);
+    const done =
+      stage === "original"
+        ? await train(start, {
+            data: "mnist:train",
+            test: "mnist:test",
+            threads,
+            deterministic: true,
+            options: steps[0].options,
+          })
+        : await compress(start, {
+            ...settings,
+            deterministic: true,
+            recipe: steps.map(({ method, options }) => ({ method, ...options })) as never,
+          });
+    writeFileSync(`${work}${file}.onnx`, done.bytes);
+    const seconds = (performance.now() - began) / 1000;
+    writeFileSync(about, JSON.stringify({ recipe, seconds }));
+  }
+  const { seconds } = JSON.parse(readFileSync(about, "utf8"));
+  const row = await describe(file, stage, recipe, seconds);
+  print(net, row);
+  return row;
+}
+
+function print(net: Net, row: Stage): void {
+  const { stage, nonzeros, bits, packed, onnx, huffman, error } = row;
+  const columns = [
+    `${net} ${stage}`.padEnd(24),
+    `${nonzeros} left`.padStart(12),
+    `bits ${bits.join("/")}`.padEnd(16),
+    `onnx ${onnx}`.padStart(13),
+    `huffman ${huffman ?? "-"}`.padStart(14),
+    `.tersor ${packed}`.padStart(14),
+    `error ${error.toFixed(2)} %`.padStart(13),
+  ];
+  console.log(columns.join("  "));
+}
+
+const round = (x: number, digits: number): number => Number(x.toFixed(digits));
+const fileName = (net: Net): string => net.replace("-5", "5");
+
+async function run(net: Net) {
+  const { original, smallest } = plans[net];
+  const trainStep = { method: "train", options: original } as const;
+  const first = await stageOf(net, "original", `net:${net}`, [trainStep]);
+  const { model } = await load(`${work}${net}.original.onnx`);
+  const deep = stepsOf("deep-compression", model, {});
+  const cut = deep.findIndex(({ method }) => method === "share-weights");
+  const stages = [
+    first,
+    await stageOf(net, "pruned", `${net}.original`, deep.slice(0, cut)),
+    await stageOf(net, "shared", `${net}.pruned`, deep.slice(cut)),
+    await stageOf(net, "smallest", `${net}.original`, stepsOf("smallest", model, smallest)),
+  ];
+  for (const [stage, file] of [
+    ["shared", "deep-compression"],
+    ["smallest", "smallest"],
+  ]) {
+    const bytes = readFileSync(`${work}${net}.${stage}.tersor`);
+    writeFileSync(`${root}examples/${fileName(net)}.${file}.tersor`, bytes);
+  }
+  return { published: published[net], stages };
+}
+
+const wanted = process.argv.slice(2);
+const results: Record<string, unknown> = {};
+for (const net of Object.keys(plans) as Net[]) {
+  if (wanted.length === 0 || wanted.includes(net)) results[net] = await run(net);
+}
+const file = `${root}bench/results/lenet.json`;
+const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+const machine = `${cpus()[0].model}, ${cpus().length} threads`;
+writeFileSync(
+  file,
+  `${JSON.stringify({ ...before, command: "npm run bench:lenet", machine, ...results }, null, 1)}\n`,
+);
+process.exit(0);

@@ -1,0 +1,83 @@
+/** @file Training against the coded size: what a price per bit does, on images with a bright quarter. */
+import { describe, expect, test } from "vitest";
+import type { Model } from "../../src/ir/model.ts";
+import { tensor } from "../../src/ir/tensor.ts";
+import { measureMetric } from "../../src/measure/metric.ts";
+import { packSmallest } from "../../src/measure/pack.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { biasOf, weightsOf } from "../../src/ops/weights.ts";
+import { readWeight } from "../../src/weights/read.ts";
+import { apply, environmentOf, runtime } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { type Net, nets } from "../support/nets.ts";
+
+const net = nets.find(({ name }) => name === "lenet5") as Net;
+const side = 28;
+
+/** The label says which of the four quarters is bright. */
+function quarters(records: number, seed: number) {
+  const random = createRandom(seed);
+  const pixels = new Float32Array(records * side * side);
+  const labels = Int32Array.from({ length: records }, () => random.int(4));
+  for (let i = 0; i < pixels.length; i++) {
+    const place = i % (side * side);
+    const quarter = 2 * Number(place >= (side * side) / 2) + Number(place % side >= side / 2);
+    const isBright = quarter === labels[Math.floor(i / (side * side))];
+    pixels[i] = random.normal() * 0.3 + Number(isBright);
+  }
+  const [input] = net.model.graph.inputs;
+  const inputs = { [input.name]: tensor("float32", [records, 1, side, side], pixels) };
+  return tensorDataset(inputs, tensor("int32", [records], labels), "quarters");
+}
+
+const env = environmentOf(net, { training: quarters(256, 3) });
+const options = { epochs: 2, batch: 8, holdout: 0, rate: 0.003, ramp: 10 };
+const train = (given: object) => apply(net.model, "train-rate", { ...options, ...given }, env);
+
+const nonzeros = (model: Model): number =>
+  weightsOf(model).reduce(
+    (sum, { value }) => sum + readWeight(value)!.values.filter((w) => w !== 0).length,
+    0,
+  );
+
+async function accuracyOf(bytes: Uint8Array): Promise<number> {
+  const session = await runtime.open({ bytes }, { threads: 1 });
+  const { metric } = await measureMetric({ session, dataset: quarters(256, 9), batchSize: 64 });
+  await session.close();
+  return metric?.value ?? 0;
+}
+
+describe("train-rate", () => {
+  test("a dearer bit gives a smaller file, and the net still learns", async () => {
+    const sizes: number[] = [];
+    for (const lambda of [0, 1e-4]) {
+      const { bytes, model } = await train({ lambda });
+      sizes.push(packSmallest({ name: "net", source: { bytes }, model }).bytes.length);
+      expect(await accuracyOf(bytes)).toBeGreaterThan(95);
+    }
+    expect(sizes[1]).toBeLessThan(0.5 * sizes[0]);
+  });
+
+  test("weights and biases lie on a grid", async () => {
+    const { model } = await train({ lambda: 1e-5 });
+    for (const { node, value } of weightsOf(model)) {
+      const { form } = readWeight(value)!;
+      expect(form.kind).toBe("grid");
+      const bias = biasOf(node)?.tensor?.floats() ?? new Float32Array();
+      const sizes = [...new Set(bias.map(Math.abs))].filter((b) => b > 0);
+      const step = sizes.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+      // Multiples of some step: the smallest, or a part of it.
+      const isGrid = [1, 2, 3, 4, 5, 6].some((part) =>
+        sizes.every((b) => Math.abs((b * part) / step - Math.round((b * part) / step)) < 1e-3),
+      );
+      expect(isGrid).toBe(true);
+    }
+  });
+
+  test("what was pruned may come back", async () => {
+    const pruned = await apply(net.model, "prune-magnitude", { sparsity: 0.99 }, env);
+    const start = nonzeros(pruned.model);
+    const grown = await apply(pruned.model, "train-rate", { ...options, lambda: 0 }, env);
+    expect(nonzeros(grown.model)).toBeGreaterThan(start);
+  });
+});
