@@ -210,19 +210,44 @@ export function inverseFactor(matrix: Float64Array, n: number): Float64Array<Arr
   return invertLower(cholesky(matrix.slice().reverse(), n), n).reverse();
 }
 
-/** The inverse of a lower triangular matrix, in its place. */
+/**
+ * The inverse X of a lower triangular matrix, in its place: X_i = (e_i - sum_{j<i} L_ij X_j) / L_ii,
+ * four rows at once for all j before them, so that what is done is read a quarter as often.
+ */
 function invertLower(l: Float64Array<ArrayBuffer>, n: number): Float64Array<ArrayBuffer> {
-  for (let i = 0; i < n; i++) {
-    const row = l.slice(i * n, i * n + i);
-    const scale = 1 / l[i * n + i];
-    l.fill(0, i * n, i * n + i);
-    for (let j = 0; j < i; j++) {
-      const factor = row[j] * scale;
-      for (let k = 0, from = j * n, to = i * n; k <= j; k++) l[to + k] -= factor * l[from + k];
+  for (let first = 0; first < n; first += 4) {
+    const count = Math.min(4, n - first);
+    const given = l.slice(first * n, (first + count) * n);
+    l.fill(0, first * n, (first + count) * n);
+    if (count === 4) subtractDone(l, given, first, n);
+    for (let row = 0; row < count; row++) {
+      const to = (first + row) * n;
+      for (let j = count === 4 ? first : 0; j < first + row; j++) {
+        const factor = given[row * n + j];
+        for (let k = 0, from = j * n; k <= j; k++) l[to + k] -= factor * l[from + k];
+      }
+      const scale = 1 / given[row * n + first + row];
+      for (let k = 0; k < first + row; k++) l[to + k] *= scale;
+      l[to + first + row] = scale;
     }
-    l[i * n + i] = scale;
   }
   return l;
+}
+
+/** Takes L_ij X_j off the four rows from `first` on, for all j < first. */
+function subtractDone(l: Float64Array, given: Float64Array, first: number, n: number): void {
+  const a = first * n;
+  for (let j = 0; j < first; j++) {
+    const [f0, f1] = [given[j], given[n + j]];
+    const [f2, f3] = [given[2 * n + j], given[3 * n + j]];
+    for (let k = 0, from = j * n; k <= j; k++) {
+      const x = l[from + k];
+      l[a + k] -= f0 * x;
+      l[a + n + k] -= f1 * x;
+      l[a + 2 * n + k] -= f2 * x;
+      l[a + 3 * n + k] -= f3 * x;
+    }
+  }
 }
 
 /** The inverse of a symmetric positive definite matrix, exactly symmetric. */
