@@ -23,6 +23,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       peers: readJson("bench/results/peers.json"),
       train: readJson("bench/results/train.json"),
       learn: readJson("bench/results/learn.json"),
+      lenet: readJson("bench/results/lenet.json"),
     }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),

@@ -1,6 +1,7 @@
 /** @file docs/benchmarks.md and README's table, from the files in bench/results/. */
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
+import { type LenetBench, lenetSection } from "./lenet.ts";
 import { code, page, table } from "./page.ts";
 import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
 
@@ -45,16 +46,18 @@ interface Benches {
   readonly peers: PeerBench | null;
   readonly train: SpeedBench | null;
   readonly learn: LearnBench | null;
+  readonly lenet: LenetBench | null;
 }
 
-export function benchmarksPage({ rewrite, peers, train, learn }: Benches): string {
+export function benchmarksPage({ rewrite, peers, train, learn, lenet }: Benches): string {
   return page(
     "# Benchmarks",
-    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn` (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet` (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(peers ? peersSection(peers) : []),
     ...(train ? speedSection(train) : []),
     ...(learn ? learnSection(learn) : []),
+    ...(lenet ? lenetSection(lenet) : []),
   );
 }
 

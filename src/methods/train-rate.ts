@@ -31,8 +31,8 @@ export const trainRate = defineMethod({
       .number()
       .min(0)
       .max(1)
-      .default(1e-6)
-      .meta({ description: "What a bit costs, in loss.", search: [3e-7, 1e-6, 3e-6, 1e-5] }),
+      .default(3e-6)
+      .meta({ description: "What a bit costs, in loss.", search: [1e-6, 3e-6, 1e-5] }),
     step: z.number().positive().max(10).default(1.25).meta({
       description: "First grid step of a layer, in root mean squares of its weights.",
     }),
