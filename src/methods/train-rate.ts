@@ -33,7 +33,7 @@ export const trainRate = defineMethod({
       .max(1)
       .default(3e-6)
       .meta({ description: "What a bit costs, in loss.", search: [1e-6, 3e-6, 1e-5] }),
-    step: z.number().positive().max(10).default(1.25).meta({
+    step: z.number().positive().max(10).default(1).meta({
       description: "First grid step of a layer, in root mean squares of its weights.",
     }),
     ramp: z.int().min(0).default(1000).meta({
@@ -69,7 +69,7 @@ export const trainRate = defineMethod({
     await context.train(
       model,
       // The best score would be an early one, before bits cost anything.
-      { ...options, keep: "last", rates: latents.flatMap(ratesOf) },
+      { ...options, only, except, keep: "last", rates: latents.flatMap(ratesOf) },
       {
         extra: latents.flatMap(({ levels, scale }) => [levels, scale]),
         beforeUpdate: priceOf(latents, { lambda, ramp, revive }),

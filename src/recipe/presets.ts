@@ -50,7 +50,7 @@ export const presets = {
   },
   smallest: {
     summary: "Trained against the coded size: the smallest download; needs data and time.",
-    recipe: () => "train-rate:lambda=0.00001,epochs=20 > pack",
+    recipe: () => "train-rate:lambda=0.00001,step=1.25,epochs=20 > pack",
   },
 } as const satisfies Record<string, Preset>;
 
