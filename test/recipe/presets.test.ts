@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { presetRecipe } from "../../src/recipe/presets.ts";
 import { formatRecipe } from "../../src/recipe/steps.ts";
+import { trains } from "../../src/recipe/trial.ts";
 import { nets } from "../support/nets.ts";
 
 const fast = (name: string, hasCalibration: boolean): string => {
@@ -18,5 +19,14 @@ test("fast calibrates networks of convolutions where it can", () => {
 test("fast takes transformers' ranges at run time", () => {
   for (const hasCalibration of [true, false]) {
     expect(fast("transformer", hasCalibration)).toBe("quantize-dynamic > quantize-weights");
+  }
+});
+
+test("presets that train end in a file of coded bytes, and parse", () => {
+  const [net] = nets;
+  for (const name of ["deep-compression", "smallest"]) {
+    const steps = presetRecipe(name, net.model, true);
+    expect(steps.at(-1)?.method).toBe("pack");
+    expect(trains(steps)).toBe(true);
   }
 });
