@@ -91,12 +91,10 @@ function layerOf(site: Site, curvature: Float64Array | null): Layer {
 
 /** Levels are int8. */
 const LEVELS = 127;
-/** A zero costs so little that steps are best somewhat finer than for all levels alike. */
-const finer = 0.7;
 
 function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number): Trial {
   const { values, shape } = site.weight;
-  const best = finer * Math.sqrt((6 * lambda) / (Math.LN2 * mean || 1));
+  const best = Math.sqrt((6 * lambda) / (Math.LN2 * mean || 1));
   const scale = Math.fround(step ?? Math.max(best, largest / LEVELS, 1e-30));
   const x = values.map((w) => w / scale);
   const weights = importance.map((h) => h * scale * scale);
