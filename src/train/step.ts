@@ -78,7 +78,10 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   const graph = cloneGraph(model.graph, twins);
   const work: Model = { ...model, domains: new Map(model.domains), graph };
   for (const input of graph.inputs) input.shape = spec.shapes[input.name] ?? input.shape;
-  const norms = spec.batchStatistics === false ? [] : toTrainingMode(work, spec.isTrained);
+  const { isTrained = () => true, batchStatistics = true } = spec;
+  const own = [...model.graph.nodes];
+  const trained = new Set([...graph.nodes].filter((_, i) => isTrained(own[i])));
+  const norms = batchStatistics ? toTrainingMode(work, (node) => trained.has(node)) : [];
   const hoisted = hoistConstants(work);
   fastGathers(work);
   inferModel(work);
@@ -119,13 +122,12 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   return {
     model: work,
     parameters,
-    statistics: norms.map(({ runningMean, runningVariance, momentum, count }) => ({
-      mean: origin.get(runningMean) as Value,
-      variance: origin.get(runningVariance) as Value,
-      momentum,
-      count: count ?? 1,
-      channels: runningMean.tensor?.size ?? 0,
-    })),
+    statistics: norms.map(({ runningMean, runningVariance, momentum, count }) => {
+      const mean = origin.get(runningMean) as Value;
+      const variance = origin.get(runningVariance) as Value;
+      const channels = mean.tensor?.size ?? 0;
+      return { mean, variance, momentum, count: count ?? 1, channels };
+    }),
   };
 }
 

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { cloneModel, type Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
+import { makeNet } from "../../src/nets/index.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
@@ -236,4 +237,63 @@ describe("training", () => {
     const misfit = noiseOf(`${train},hints=${first}=nothing`);
     await expect(misfit).rejects.toThrow('the teacher has no layer "nothing"');
   });
+
+  test("normalization goes by the batch, its statistics follow; left-out layers keep theirs", async () => {
+    const start = makeNet("resnet-8", 1);
+    const [{ shape }] = start.graph.inputs;
+    const [, channels, height, width] = shape as number[];
+    const random = createRandom(4);
+    const records = 64;
+    const values = Float32Array.from(
+      { length: records * channels * height * width },
+      () => 3 + 2 * random.normal(),
+    );
+    const labels = Int32Array.from({ length: records }, () => random.int(10));
+    const pixels = { image: tensor("float32", [records, channels, height, width], values) };
+    const noise = tensorDataset(pixels, tensor("int32", [records], labels), "noise");
+    const norms = (model: Model) =>
+      model.graph.sorted().filter(({ op }) => op === "BatchNormalization");
+    const run = async (given: object) =>
+      (await trained({ steps: 3, batch: 32, rate: 0.001, ...given }, { training: noise }, start))
+        .model;
+    const statistics = (model: Model, layer: number) =>
+      norms(model)
+        [layer].inputs.slice(3)
+        .map((value) => value!.tensor!.floats());
+
+    const [meanBefore, varianceBefore] = statistics(start, 0);
+    const moved = await run({});
+    const [mean, variance] = statistics(moved, 0);
+    expect(mean).not.toEqual(meanBefore);
+    expect(variance).not.toEqual(varianceBefore);
+    // The batch's own: what the first convolution gives for these records.
+    const conv = (await outputsOf(tapped(start), { image: pixels.image }))["first"];
+    const [perChannel, size] = [conv.shape[1], conv.shape[2] * conv.shape[3]];
+    const data = conv.floats();
+    let sum = 0;
+    for (let i = 0; i < records; i++) {
+      for (let j = 0; j < size; j++) sum += data[i * perChannel * size + j];
+    }
+    const momentum = norms(start)[0].float("momentum", 0.9);
+    const kept = momentum ** 3;
+    const expected = kept * meanBefore[0] + (1 - kept) * (sum / (records * size));
+    // Weights move a little, and two batches of three are seen: close, not equal.
+    expect(Math.abs(mean[0] - expected)).toBeLessThan(0.05 * Math.abs(expected));
+
+    const first = norms(start)[0].name;
+    const frozen = await run({ except: [first] });
+    expect(statistics(frozen, 0)).toEqual([meanBefore, varianceBefore]);
+    expect(statistics(frozen, 1)).not.toEqual(statistics(start, 1));
+    const still = await run({ batchnorm: "frozen" });
+    expect(statistics(still, 0)).toEqual([meanBefore, varianceBefore]);
+  });
 });
+
+/** The model with its first convolution as its output. */
+function tapped(model: Model): Uint8Array {
+  const copy = cloneModel(model);
+  const conv = copy.graph.sorted().find(({ op }) => op === "Conv")!;
+  conv.output.name = "first";
+  copy.graph.setOutputs([conv.output]);
+  return concat(writeModel(copy));
+}
