@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { encodeGaps } from "../src/codec/encode/gaps.ts";
+import type { Model } from "../src/ir/model.ts";
 import { compress, evaluate, load, pack, train } from "../src/node.ts";
 import { biasOf, weightsOf } from "../src/ops/weights.ts";
 import { presetRecipe } from "../src/recipe/presets.ts";
@@ -38,21 +39,10 @@ const published = {
 } as const;
 type Net = keyof typeof published;
 
-interface Plan {
-  readonly original: Record<string, unknown>;
-  /** Options over those of the preset, by method. */
-  readonly smallest: Record<string, unknown>;
-}
-
-const plans: Record<Net, Plan> = {
-  "lenet-300-100": {
-    original: { epochs: 20, rate: 0.002, schedule: "one-cycle", augment },
-    smallest: { lambda: 8e-6, epochs: 20, augment },
-  },
-  "lenet-5": {
-    original: { epochs: 8, rate: 0.002, schedule: "one-cycle", augment },
-    smallest: { lambda: 1.5e-5, epochs: 12, augment },
-  },
+/** How the originals are trained. */
+const plans: Record<Net, Record<string, unknown>> = {
+  "lenet-300-100": { epochs: 20, rate: 0.002, schedule: "one-cycle", augment },
+  "lenet-5": { epochs: 8, rate: 0.002, schedule: "one-cycle", augment },
 };
 
 interface Stage {
@@ -71,12 +61,12 @@ interface Stage {
   readonly trainSeconds: number;
 }
 
-/** The preset's steps, the augmentation and `over` put in where a method knows such options. */
-function stepsOf(preset: string, model: Parameters<typeof presetRecipe>[1], over: object): Step[] {
-  return presetRecipe(preset, model, true).map(({ method, options }) => {
-    const known = Object.entries({ augment, ...over }).filter(([name]) => name in options);
-    return { method, options: { ...options, ...Object.fromEntries(known) } };
-  });
+/** The preset's steps, with the augmentation where a method knows of any. */
+function stepsOf(preset: string, model: Model): Step[] {
+  return presetRecipe(preset, model, true).map(({ method, options }) => ({
+    method,
+    options: "augment" in options ? { ...options, augment } : options,
+  }));
 }
 
 async function describe(
@@ -167,17 +157,16 @@ const round = (x: number, digits: number): number => Number(x.toFixed(digits));
 const fileName = (net: Net): string => net.replace("-5", "5");
 
 async function run(net: Net) {
-  const { original, smallest } = plans[net];
-  const trainStep = { method: "train", options: original } as const;
+  const trainStep = { method: "train", options: plans[net] } as const;
   const first = await stageOf(net, "original", `net:${net}`, [trainStep]);
   const { model } = await load(`${work}${net}.original.onnx`);
-  const deep = stepsOf("deep-compression", model, {});
+  const deep = stepsOf("deep-compression", model);
   const cut = deep.findIndex(({ method }) => method === "share-weights");
   const stages = [
     first,
     await stageOf(net, "pruned", `${net}.original`, deep.slice(0, cut)),
     await stageOf(net, "shared", `${net}.pruned`, deep.slice(cut)),
-    await stageOf(net, "smallest", `${net}.original`, stepsOf("smallest", model, smallest)),
+    await stageOf(net, "smallest", `${net}.original`, stepsOf("smallest", model)),
   ];
   for (const [stage, file] of [
     ["shared", "deep-compression"],
