@@ -38,27 +38,22 @@ export function cloneModel(model: Model): Model {
 /** `values` maps what is already copied, so that bodies find the outer values they capture. */
 export function cloneGraph(graph: Graph, values: Map<Value, Value>): Graph {
   const copy = new Graph(graph.name);
-  const copyOf = (value: Value): Value => {
-    let twin = values.get(value);
-    // A capture from outside of what is being cloned stays the very same value.
-    if (!twin && value.graph !== graph) return value;
-    if (!twin) {
-      twin = copy.addValue(value.name);
-      twin.dtype = value.dtype;
-      twin.shape = value.shape;
-      twin.opaqueType = value.opaqueType;
-      values.set(value, twin);
-    }
-    return twin;
-  };
-  for (const input of graph.inputs) copy.inputs.push(copyOf(input));
+  for (const input of graph.inputs) copy.inputs.push(twinOf(input, graph, copy, values));
+  copyNodes(graph, copy, values);
+  copy.setOutputs(graph.outputs.map((output) => twinOf(output, graph, copy, values)));
+  return copy;
+}
+
+/** Puts copies of all constants and nodes into another graph, beside what is there. */
+export function copyNodes(graph: Graph, into: Graph, values: Map<Value, Value>): void {
+  const copyOf = (value: Value): Value => twinOf(value, graph, into, values);
   for (const constant of graph.constants) {
-    if (constant.tensor) copy.setConstant(copyOf(constant), constant.tensor);
+    if (constant.tensor) into.setConstant(copyOf(constant), constant.tensor);
   }
   // Outputs first: bodies may capture values that later nodes of an unsorted graph produce.
   for (const node of graph.nodes) for (const output of node.outputs) copyOf(output);
   for (const node of graph.nodes) {
-    copy.add(
+    into.add(
       node.op,
       node.inputs.map((input) => input && copyOf(input)),
       {
@@ -69,8 +64,20 @@ export function cloneGraph(graph: Graph, values: Map<Value, Value>): Graph {
       },
     );
   }
-  copy.setOutputs(graph.outputs.map(copyOf));
-  return copy;
+}
+
+function twinOf(value: Value, graph: Graph, copy: Graph, values: Map<Value, Value>): Value {
+  let twin = values.get(value);
+  // A capture from outside of what is being cloned stays the very same value.
+  if (!twin && value.graph !== graph) return value;
+  if (!twin) {
+    twin = copy.addValue(value.name);
+    twin.dtype = value.dtype;
+    twin.shape = value.shape;
+    twin.opaqueType = value.opaqueType;
+    values.set(value, twin);
+  }
+  return twin;
 }
 
 function cloneAttributes(attributes: Attributes, values: Map<Value, Value>): Attributes {

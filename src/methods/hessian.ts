@@ -134,14 +134,24 @@ function tapOf(
     value: data,
     groups,
     of(g, x) {
-      const inputs =
-        node.op === "Conv"
-          ? windows(g, node, x, rows, weight.shape)
-          : factors(g, node, index, x, rows.columns);
+      const inputs = inputsOf(g, { node, index }, x, rows, weight.shape);
       if (kind === "squares") return g.ReduceSumSquare(inputs, g.ints([1]), { keepdims: 0 });
       return g.MatMul(g.Transpose(inputs, { perm: [0, 2, 1] }), inputs);
     },
   };
+}
+
+/** What a layer's rows meet, x, as [groups, positions, columns]. */
+export function inputsOf(
+  g: Builder,
+  { node, index }: Pick<WeightUse, "node" | "index">,
+  x: Value,
+  rows: Rows,
+  shape: readonly number[],
+): Value {
+  return node.op === "Conv"
+    ? windows(g, node, x, rows, shape)
+    : factors(g, node, index, x, rows.columns);
 }
 
 /** The other factor of a product as [1, positions, columns]. */
@@ -175,21 +185,21 @@ function windows(
     { attributes: node.attributes },
   );
   unfold.set("group", { type: "int", value: channels });
-  unfold.set("strides", { type: "ints", value: sampled(node, columns * groups, kernel.length) });
+  const factor = sampling(node, columns * groups);
+  const strides = node.ints("strides") ?? kernel.map(() => 1);
+  unfold.set("strides", { type: "ints", value: strides.map((stride) => stride * factor) });
   const split = g.Reshape(unfold.output, g.ints([0, groups, depth, taps, -1], "shape"));
   const turned = g.Transpose(split, { perm: [1, 0, 4, 3, 2] });
   return g.Reshape(turned, g.ints([groups, -1, columns], "shape"));
 }
 
-/** Strides so long that the windows of a record stay small: a sample of the positions will do. */
-function sampled(node: Node, columns: number, rank: number): number[] {
-  const strides = [...(node.ints("strides") ?? Array.from({ length: rank }, () => 1))];
+/** Every how many positions along each side: a sample of a large record's windows will do. */
+export function sampling(node: Node, columns: number): number {
   const sides = (node.output.shape ?? []).slice(2);
   const isFixed = (node.text("auto_pad") ?? "NOTSET") === "NOTSET";
-  if (!isFixed || !sides.every((side) => typeof side === "number")) return strides;
+  if (!isFixed || !sides.every((side) => typeof side === "number")) return 1;
   const elements = (sides as number[]).reduce((a, b) => a * b, columns);
-  const factor = Math.ceil(Math.sqrt(Math.max(1, elements / WINDOWS)));
-  return strides.map((stride) => stride * factor);
+  return Math.ceil(Math.sqrt(Math.max(1, elements / WINDOWS)));
 }
 
 /** H + damping mean(diag H) I; a column without any input gets the mean alone. */

@@ -5,6 +5,7 @@ import { hashWeights } from "./hash-weights.ts";
 import { mergeNeurons } from "./merge-neurons.ts";
 import type { Method } from "./method.ts";
 import { pack } from "./pack.ts";
+import { pruneBlocks } from "./prune-blocks.ts";
 import { pruneChannels } from "./prune-channels.ts";
 import { pruneMagnitude } from "./prune-magnitude.ts";
 import { pruneObd } from "./prune-obd.ts";
@@ -32,6 +33,7 @@ export const methods = {
   "share-weights": shareWeights,
   "hash-weights": hashWeights,
   "merge-neurons": mergeNeurons,
+  "prune-blocks": pruneBlocks,
   "prune-channels": pruneChannels,
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,

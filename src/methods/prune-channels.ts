@@ -40,8 +40,12 @@ const options = z.object({
   round: z.int().min(0).max(64).default(0).meta({
     description: "Channels left are a multiple of this; 0: what the target's kernels like.",
   }),
-  repair: z.enum(repairIds).default("bias").meta({
-    description: "Moves the mean of removed channels into the next layer's bias, or does not.",
+  repair: z.enum(repairIds).default("least-squares").meta({
+    description:
+      "What readers keep of removed channels: a fit of the weights left, on calibration records; their mean in the bias; nothing.",
+  }),
+  records: z.int().min(1).default(256).meta({
+    description: "Calibration records to look at, at most.",
   }),
   ...siteOptions,
 });
@@ -72,11 +76,12 @@ export const pruneChannels = defineMethod({
       await context.progress(i, candidates.length);
       vitality.push(vitalityOf(candidate));
     }
-    const scores = given.ratio > 0 ? await criterion.score(candidates, model, context) : [];
+    const scores =
+      given.ratio > 0 ? await criterion.score(candidates, model, context, given.records) : [];
     const removed = choose(candidates, vitality, scores, given, context);
     if (removed.length > 0) {
-      const finish = await repairs[given.repair](model, removed, context);
-      finish(
+      const finish = await repairs[given.repair](model, removed, context, given.records);
+      await finish(
         removeUnits(
           model,
           removed.map(({ candidate, units }) => ({ group: candidate.group, units })),

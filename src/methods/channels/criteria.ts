@@ -16,6 +16,7 @@ export interface Criterion {
     candidates: readonly Candidate[],
     model: Model,
     context: Context,
+    records: number,
   ): Promise<Scores[]> | Scores[];
 }
 
@@ -81,7 +82,7 @@ const gamma = byGroup(({ group }) => {
 /** Mean magnitude of what the readers read (Hu et al. 2016, arXiv 1607.03250, with means for zeros). */
 const activation: Criterion = {
   needs: "calibration",
-  async score(candidates, model, context) {
+  async score(candidates, model, { observe }, records) {
     const axes = new Map<Value, number>();
     for (const { readers } of candidates) {
       for (const reader of readers) {
@@ -89,7 +90,7 @@ const activation: Criterion = {
         if (data) axes.set(data, channelAxis(reader, data));
       }
     }
-    const means = context.observe ? await meansOf(model, axes, true, context.observe) : null;
+    const means = observe ? await meansOf(model, axes, true, observe, records) : null;
     return candidates.map(({ group, readers }) => {
       const vectors = readers.flatMap((reader) => {
         const data = dataOf(reader);

@@ -1,7 +1,7 @@
 /** @file Repair: what the readers of removed channels keep of them. */
 import type { DType } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
+import { cloneGraph, type Model } from "../../ir/model.ts";
 import { tensor } from "../../ir/tensor.ts";
 import { build } from "../../ops/builder.ts";
 import { constantValue } from "../../ops/constant.ts";
@@ -11,6 +11,7 @@ import type { Context, Tap } from "../method.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
+import { type Loss, refit } from "./refit.ts";
 
 /** Units that go, and what is known of them. */
 export interface Removed {
@@ -27,25 +28,60 @@ export type Repair = (
   model: Model,
   removed: readonly Removed[],
   context: Context,
-) => Promise<(kept: Kept) => void>;
+  /** Calibration records to look at, at most. */
+  records: number,
+) => Promise<(kept: Kept) => Promise<void> | void>;
 
 /** Constants only: exact, and all that dead channels need. */
-const none: Repair = async (_, removed) => absorb(removed, () => null);
-
-/** The mean of each removed channel moves into the biases of those that read it. */
-const bias: Repair = async (model, removed, context) => {
-  const means = await observeMeans(model, removed, context);
-  return absorb(removed, (reader, { group, isNormalized }, unit) => {
-    const data = dataOf(reader);
-    if (!data) return null;
-    const seen = means?.get(data);
-    if (seen) return (index) => seen[index];
-    const guess = isNormalized ? levelsOf(group.units[unit], true)(data) : null;
-    return guess === null ? null : () => guess;
-  });
+const none: Repair = async (_, removed) => {
+  const shifts = absorb(removed, () => null);
+  return (kept) => shift(shifts, kept);
 };
 
-export const repairs = { bias, none } as const satisfies Record<string, Repair>;
+/** The mean of each removed channel moves into the biases of those that read it. */
+const bias: Repair = async (model, removed, context, records) => {
+  const shifts = await meanShifts(model, removed, context, records);
+  return (kept) => shift(shifts, kept);
+};
+
+/** Readers then learn what means cannot say: see `refit`. */
+const leastSquares: Repair = async (model, removed, context, records) => {
+  const shifts = await meanShifts(model, removed, context, records);
+  if (!context.observe) return (kept) => shift(shifts, kept);
+  const twins = new Map<Value, Value>();
+  const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
+  const parts = new Set(
+    removed.flatMap(({ candidate, units, vitality }) =>
+      candidate.readers.flatMap((reader) =>
+        reader.part &&
+        canAbsorb(reader.part) &&
+        units.some((unit) => isHeard(vitality[unit], reader))
+          ? reader.part
+          : [],
+      ),
+    ),
+  );
+  return async (kept) => {
+    shift(shifts, kept);
+    const losses = [...parts].map((part): Loss => {
+      const { use } = part;
+      const rows = kept.indices(use.value, use.role.outputAxis);
+      const moved = use.node.op === "MatMul" ? shifts.get(part) : null;
+      return { use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null };
+    });
+    await refit(model, original, losses, kept, records, context, (node, by) =>
+      shiftOutputs(node, by, "float32"),
+    );
+  };
+};
+
+const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
+  !isDead && !deaf.includes(reader);
+
+export const repairs = { "least-squares": leastSquares, bias, none } as const satisfies Record<
+  string,
+  Repair
+>;
 
 export type RepairId = keyof typeof repairs;
 export const repairIds = Object.keys(repairs) as [RepairId, ...RepairId[]];
@@ -57,8 +93,25 @@ type Expect = (
   unit: number,
 ) => ((index: number) => number) | null;
 
-/** shift[o] = sum over removed i of w[o, i] E(x[i]), added to the layer's bias. */
-function absorb(removed: readonly Removed[], expect: Expect): (kept: Kept) => void {
+async function meanShifts(
+  model: Model,
+  removed: readonly Removed[],
+  context: Context,
+  records: number,
+): Promise<Map<Part, Float64Array>> {
+  const means = await observeMeans(model, removed, context, records);
+  return absorb(removed, (reader, { group, isNormalized }, unit) => {
+    const data = dataOf(reader);
+    if (!data) return null;
+    const seen = means?.get(data);
+    if (seen) return (index) => seen[index];
+    const guess = isNormalized ? levelsOf(group.units[unit], true)(data) : null;
+    return guess === null ? null : () => guess;
+  });
+}
+
+/** shift[o] = sum over removed i of w[o, i] E(x[i]), for the layer's bias. */
+function absorb(removed: readonly Removed[], expect: Expect): Map<Part, Float64Array> {
   const shifts = new Map<Part, Float64Array>();
   for (const { candidate, units, vitality } of removed) {
     for (const reader of candidate.readers) {
@@ -77,16 +130,15 @@ function absorb(removed: readonly Removed[], expect: Expect): (kept: Kept) => vo
       if (shift.some((x) => x !== 0)) shifts.set(part, shift);
     }
   }
-  return (kept) => {
-    for (const [{ use, weight }, shift] of shifts) {
-      const rows = kept.indices(use.value, use.role.outputAxis);
-      shiftOutputs(
-        use.node,
-        Float64Array.from(rows, (row) => shift[row]),
-        weight.dtype,
-      );
-    }
-  };
+  return shifts;
+}
+
+function shift(shifts: ReadonlyMap<Part, Float64Array>, kept: Kept): void {
+  for (const [{ use, weight }, by] of shifts) {
+    const rows = kept.indices(use.value, use.role.outputAxis);
+    const left = Float64Array.from(rows, (row) => by[row]);
+    shiftOutputs(use.node, left, weight.dtype);
+  }
 }
 
 function addShift(
@@ -149,6 +201,7 @@ async function observeMeans(
   model: Model,
   removed: readonly Removed[],
   context: Context,
+  records: number,
 ): Promise<Map<Value, Float64Array> | null> {
   if (!context.observe) return null;
   const axes = new Map<Value, number>();
@@ -159,7 +212,7 @@ async function observeMeans(
       if (data) axes.set(data, channelAxis(reader, data));
     }
   }
-  return meansOf(model, axes, false, context.observe);
+  return meansOf(model, axes, false, context.observe, records);
 }
 
 export function channelAxis({ sink }: Reader, data: Value): number {
@@ -173,6 +226,7 @@ export async function meansOf(
   axes: ReadonlyMap<Value, number>,
   isMagnitude: boolean,
   observe: NonNullable<Context["observe"]>,
+  records: number,
 ): Promise<Map<Value, Float64Array>> {
   const sums = new Map<Value, { total: Float64Array; batches: number }>();
   // A branch may not run: what is inside cannot be observed.
@@ -185,13 +239,18 @@ export async function meansOf(
       return g.ReduceMean(isMagnitude ? g.Abs(x) : x, g.ints(others), { keepdims: 0 });
     },
   }));
-  await observe(model, taps, ({ value }, batch) => {
-    const means = batch.floats();
-    const sum = sums.get(value) ?? { total: new Float64Array(means.length), batches: 0 };
-    sums.set(value, sum);
-    for (let i = 0; i < means.length; i++) sum.total[i] += means[i];
-    sum.batches++;
-  });
+  await observe(
+    model,
+    taps,
+    ({ value }, batch) => {
+      const means = batch.floats();
+      const sum = sums.get(value) ?? { total: new Float64Array(means.length), batches: 0 };
+      sums.set(value, sum);
+      for (let i = 0; i < means.length; i++) sum.total[i] += means[i];
+      sum.batches++;
+    },
+    records,
+  );
   return new Map(
     [...sums].map(([value, { total, batches }]) => [value, total.map((x) => x / batches)]),
   );

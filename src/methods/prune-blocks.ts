@@ -1,0 +1,142 @@
+/** @file Whole residual blocks that hardly change what goes through them. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import type { Builder } from "../ops/builder.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { defineMethod, type Observe } from "./method.ts";
+import { select, siteOptions } from "./sites.ts";
+
+/** y = x + f(x): the sum, what it lets through, and the layers of f. */
+interface Block {
+  readonly sum: Node;
+  readonly through: Value;
+  readonly layers: readonly Node[];
+  /** y, or what a function on y makes of it. */
+  readonly result: Value;
+}
+
+export const pruneBlocks = defineMethod({
+  title: "block pruning",
+  family: "structured",
+  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853",
+  summary: "Removes the residual blocks whose output is most like their input.",
+  needs: ["calibration"],
+  options: z.object({
+    ratio: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.25)
+      .meta({
+        description: "Share of the residual blocks to remove.",
+        search: [0.15, 0.25, 0.4],
+      }),
+    records: z.int().min(1).default(256).meta({
+      description: "Calibration records to judge by, at most.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{ ratio: 0.25 }],
+  neutral: { ratio: 0 },
+  async apply(model, given, context) {
+    const layers = weightsOf(model).map(({ node }) => node);
+    const chosen = select(layers, given);
+    const blocks = blocksOf(model, new Set(layers)).filter(({ layers: own }) =>
+      own.every((node) => chosen.has(node)),
+    );
+    const count = Math.round(given.ratio * blocks.length);
+    if (count === 0) return;
+    if (!context.observe) throw fail(errors.needsData("prune-blocks"));
+    const influence = await influences(model, blocks, given.records, context.observe);
+    const order = [...blocks.keys()].sort((a, b) => influence[a] - influence[b] || a - b);
+    const gone = new Set(order.slice(0, count));
+    for (const i of gone) model.graph.replace(blocks[i].sum.output, blocks[i].through);
+    const tell = (i: number): string =>
+      `${blocks[i].layers[0].name} ${influence[i].toPrecision(2)}${gone.has(i) ? " (gone)" : ""}`;
+    context.warn(`influence of blocks, 1 - cos(in, out): ${order.map(tell).join(", ")}`);
+  },
+});
+
+/** Sums of a value and of what layers make of that very value, of one shape. */
+function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
+  return model.graph.sorted().flatMap((sum) => {
+    if (sum.op !== "Add" || sum.output.isOutput) return [];
+    for (const [at, through] of sum.inputs.entries()) {
+      const branch = sum.inputs[1 - at];
+      if (!through || !branch || through.tensor || !isAlike(through, branch)) continue;
+      const between = nodesBetween(through, branch).filter((node) => layers.has(node));
+      if (between.length === 0) continue;
+      const [next, ...others] = sum.output.consumers;
+      const isOnly = others.length === 0 && next?.inputs.length === 1 && next.outputs.length === 1;
+      const result = isOnly && isAlike(next.output, through) ? next.output : sum.output;
+      return [{ sum, through, layers: between, result }];
+    }
+    return [];
+  });
+}
+
+const isAlike = (a: Value, b: Value): boolean =>
+  a.shape !== null && b.shape !== null && String(a.shape) === String(b.shape);
+
+/** The nodes on all ways from one value to another. */
+function nodesBetween(from: Value, to: Value): Node[] {
+  const leads = new Map<Value, boolean>([[from, true]]);
+  const found: Node[] = [];
+  // A stack, not a recursion: decoders have thousands of nodes in a row.
+  const stack = [to];
+  while (stack.length > 0) {
+    const value = stack[stack.length - 1];
+    const node = value.producer;
+    if (leads.has(value) || !node) {
+      if (!leads.has(value)) leads.set(value, false);
+      stack.pop();
+      continue;
+    }
+    const inputs = node.inputs.filter((input) => input !== null);
+    const open = inputs.filter((input) => !leads.has(input));
+    if (open.length > 0) {
+      stack.push(...open);
+      continue;
+    }
+    const isOn = inputs.some((input) => leads.get(input));
+    for (const output of node.outputs) if (output) leads.set(output, isOn);
+    if (isOn) found.push(node);
+    stack.pop();
+  }
+  return found;
+}
+
+/** 1 - cos(x, y), record by record, on average. */
+async function influences(
+  model: Model,
+  blocks: readonly Block[],
+  records: number,
+  observe: Observe,
+): Promise<number[]> {
+  const sums = blocks.map(() => ({ total: 0, records: 0 }));
+  const taps = blocks.map((block, i) => ({
+    value: block.result,
+    i,
+    of: (g: Builder, y: Value) => {
+      const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
+      const x = sum.producer?.inputs[block.sum.inputs.indexOf(block.through)] as Value;
+      const flat = (value: Value) => g.Reshape(value, g.ints([0, -1], "shape"));
+      const [a, b] = [flat(x), flat(y)];
+      const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), g.ints([1]), { keepdims: 0 });
+      return g.Div(dot(a, b), g.Sqrt(g.Mul(dot(a, a), dot(b, b))));
+    },
+  }));
+  await observe(
+    model,
+    taps,
+    ({ i }, batch) => {
+      const cosines = batch.floats();
+      sums[i].total += cosines.reduce((a, b) => a + (Number.isNaN(b) ? 0 : b), 0);
+      sums[i].records += cosines.length;
+    },
+    records,
+  );
+  return sums.map(({ total, records: seen }) => 1 - total / seen);
+}

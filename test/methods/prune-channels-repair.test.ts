@@ -1,0 +1,98 @@
+/** @file Least squares after channels went: exact where the rest can say it, better elsewhere. */
+import { describe, expect, test } from "vitest";
+import type { Value } from "../../src/ir/graph.ts";
+import type { Model } from "../../src/ir/model.ts";
+import { type Tensor, tensor } from "../../src/ir/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import type { Builder } from "../../src/ops/builder.ts";
+import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { relativeError } from "../support/error.ts";
+import { layerModel } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
+
+const random = createRandom(5);
+const numbers = (size: number): Float32Array =>
+  Float32Array.from({ length: size }, () => random.normal());
+
+/** Channels 4..7 are 0.3 times channels 0..3, along an axis of `size` elements per channel. */
+function doubled(perChannel: number): Float32Array {
+  const first = numbers(4 * perChannel);
+  return Float32Array.of(...first, ...first.map((w) => 0.3 * w));
+}
+
+describe("what the channels left can say is said exactly", () => {
+  /** conv 2 -> 8 of which 4 are copies, then what reads them. */
+  const conv = (read: (g: Builder, y: Value) => Value): Model =>
+    layerModel(["N", 2, 9, 9], (g, x) => {
+      const w = g.constant(doubled(18), { shape: [8, 2, 3, 3] });
+      return read(g, g.Relu(g.Conv(x, w, null, { pads: [1, 1, 1, 1] })));
+    });
+  const dense = (read: (g: Builder, y: Value) => Value): Model =>
+    layerModel(["N", 6], (g, x) => {
+      const w = g.constant(doubled(6), { shape: [8, 6] });
+      return read(g, g.Relu(g.MatMul(x, g.Transpose(w, { perm: [1, 0] }))));
+    });
+  const weight = (g: Builder, ...shape: number[]): Value =>
+    g.constant(numbers(shape.reduce((a, b) => a * b)), { shape });
+  const cases: Record<string, Model> = {
+    "Conv, padded": conv((g, y) => g.Conv(y, weight(g, 5, 8, 3, 3), null, { pads: [1, 1, 1, 1] })),
+    "Conv, strided, with a bias": conv((g, y) =>
+      g.Conv(y, weight(g, 5, 8, 3, 3), weight(g, 5), { strides: [2, 2] }),
+    ),
+    "Conv, dilated": conv((g, y) =>
+      g.Conv(y, weight(g, 5, 8, 3, 3), null, { dilations: [2, 1], pads: [2, 1, 2, 1] }),
+    ),
+    MatMul: dense((g, y) => g.MatMul(y, weight(g, 8, 5))),
+    "MatMul and Add": dense((g, y) => g.Add(g.MatMul(y, weight(g, 8, 5)), weight(g, 5))),
+    "Gemm, turned and scaled": dense((g, y) =>
+      g.Gemm(y, weight(g, 5, 8), weight(g, 5), { transB: 1, alpha: 0.5, beta: 2 }),
+    ),
+  };
+  test.each(Object.entries(cases))("%s", async (_, model) => {
+    const { shape } = model.graph.inputs[0];
+    const sides = (shape ?? []).slice(1).map(Number);
+    const size = sides.reduce((a, b) => a * b, 1);
+    const x = tensor("float32", [128, ...sides], numbers(128 * size));
+    const other = { x: tensor("float32", [16, ...sides], numbers(16 * size)) };
+    const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+    const expected = await outputsOf(concat(writeModel(model)), other);
+    const errorOf = async (repair: string): Promise<number> => {
+      const { bytes } = await apply(model, "prune-channels", { ratio: 0.5, round: 1, repair }, env);
+      return relativeError(expected, await outputsOf(bytes, other));
+    };
+    expect(await errorOf("least-squares")).toBeLessThan(2e-3);
+    expect(await errorOf("bias")).toBeGreaterThan(0.05);
+  });
+});
+
+describe("on records it has not seen", () => {
+  const distance = (a: Record<string, Tensor>, b: Record<string, Tensor>): number => {
+    const [x, y] = [a.scores.floats(), b.scores.floats()];
+    return x.reduce((sum, v, i) => sum + (v - y[i]) ** 2, 0);
+  };
+  test.each(nets.slice(1, 3))(
+    "better than means, which are better than nothing: $name",
+    async (net) => {
+      const env = environmentOf(net, { calibration: tensorDataset(net.feeds(256, 21)) });
+      const other = net.feeds(128, 22);
+      const expected = await outputsOf(concat(writeModel(net.model)), other);
+      const bytes: Uint8Array[] = [];
+      const errors: number[] = [];
+      for (const repair of ["least-squares", "least-squares", "bias", "none"]) {
+        const done = await apply(
+          net.model,
+          "prune-channels",
+          { ratio: 0.4, repair },
+          env,
+        );
+        bytes.push(done.bytes);
+        errors.push(distance(expected, await outputsOf(done.bytes, other)));
+      }
+        expect(errors[0]).toBeLessThan(errors[2]);
+      expect(errors[2]).toBeLessThan(errors[3]);
+      expect(Buffer.compare(bytes[0], bytes[1])).toBe(0);
+    },
+  );
+});
