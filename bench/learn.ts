@@ -113,16 +113,15 @@ const round = (n: number) => Math.round(n * 1000) / 1000;
 const scoreOf = ({ result }: Pick<Done, "result">) => round(result.metric?.value ?? Number.NaN);
 const secondsOf = ({ result }: Pick<Done, "result">) => round(result.ease.seconds);
 
+const mnist = { rate: 0.002, schedule: "one-cycle", augment: "shift=1+affine=8" };
 const cifarSgd = { optimizer: "nesterov", decay: 0.0005, batch: 128 };
 const parts: Record<string, () => Promise<unknown>> = {
-  "lenet-300-100": () =>
-    scratch("lenet-300-100", { epochs: 20, augment: "shift=1+affine=8" }, 98.36),
-  "lenet-5": () =>
-    scratch("lenet-5", { epochs: 9, rate: 0.002, augment: "shift=2+affine=8" }, 99.2),
+  "lenet-300-100": () => scratch("lenet-300-100", { epochs: 20, ...mnist }, 98.36),
+  "lenet-5": () => scratch("lenet-5", { epochs: 8, ...mnist }, 99.2),
   "resnet20-200": () =>
     fineTune({ optimizer: "nesterov", rate: 0.01, steps: 200, holdout: 0.02 }, 85.5),
   "resnet20-long": () =>
-    fineTune({ ...cifarSgd, rate: 0.02, epochs: 5, augment: "flip+crop=2", holdout: 0.02 }, 87),
+    fineTune({ ...cifarSgd, rate: 0.02, epochs: 4, augment: "flip+crop=2", holdout: 0.02 }, 87),
   sst2: () =>
     relearn(
       "sst2_transformer",
@@ -140,7 +139,7 @@ const parts: Record<string, () => Promise<unknown>> = {
     ),
   distillation: () =>
     distill({
-      epochs: 10,
+      epochs: 5,
       ...cifarSgd,
       rate: 0.05,
       augment: "flip+crop=4",
