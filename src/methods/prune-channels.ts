@@ -27,8 +27,9 @@ const options = z.object({
     .enum(criterionIds)
     .default("l2")
     .meta({
-      description: "What tells how much a channel matters; activation needs calibration data.",
-      search: ["l2", "fpgm", "activation"],
+      description:
+        "What tells how much a channel matters; activation and reconstruction need calibration data.",
+      search: ["l2", "fpgm", "activation", "reconstruction"],
     }),
   allocation: z
     .enum(["uniform", "global"])

@@ -6,6 +6,7 @@ import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
+import { weightsOf } from "../../src/ops/weights.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
@@ -67,6 +68,50 @@ describe("what the channels left can say is said exactly", () => {
   });
 });
 
+describe("what the others can make up for goes first", () => {
+  /** Features 0 and 1 are proportional, feature 3 is the sum of 4 and 5; 2 and 6 stand alone. */
+  const features = (): Float32Array[] => {
+    const [a, b, c, d, e] = Array.from({ length: 5 }, () => numbers(6));
+    const sum = c.map((w, i) => w + d[i]);
+    return [a, a.map((w) => -2 * w), b.map((w) => w / 3), sum, c, d, e.map((w) => w / 3)];
+  };
+  test("of a dense layer, and of a convolution with two readers", async () => {
+    const rows = features();
+    const at = (row: number, i: number): number => rows[row][i];
+    const dense = layerModel(["N", 6], (g, x) => {
+      const first = Float32Array.from({ length: 42 }, (_, k) => at(k % 7, Math.floor(k / 7)));
+      const y = g.MatMul(x, g.constant(first, { shape: [6, 7] }));
+      return g.MatMul(y, g.constant(numbers(28), { shape: [7, 4] }));
+    });
+    const conv = layerModel(["N", 6, 5, 5], (g, x) => {
+      const first = Float32Array.from({ length: 42 }, (_, k) => at(Math.floor(k / 6), k % 6));
+      const y = g.Conv(x, g.constant(first, { shape: [7, 6, 1, 1] }));
+      const read = () =>
+        g.Conv(y, g.constant(numbers(4 * 7 * 9), { shape: [4, 7, 3, 3] }), null, {
+          pads: [1, 1, 1, 1],
+        });
+      return g.Sub(read(), read());
+    });
+    for (const [model, x] of [
+      [dense, tensor("float32", [128, 6], numbers(768))],
+      [conv, tensor("float32", [128, 6, 5, 5], numbers(128 * 150))],
+    ] as const) {
+      const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+      const options = { ratio: 2 / 7, round: 1, criterion: "reconstruction" };
+      const { model: pruned, bytes } = await apply(model, "prune-channels", options, env);
+      const [{ value }] = weightsOf(pruned);
+      expect(value.shape?.includes(5)).toBe(true);
+      const left = value.tensor?.floats() ?? [];
+      const isLeft = (row: number): boolean => left.includes(Math.fround(at(row, 0)));
+      expect([0, 1].filter(isLeft)).toHaveLength(1);
+      expect([3, 4, 5].filter(isLeft)).toHaveLength(2);
+      expect([2, 6].filter(isLeft)).toEqual([2, 6]);
+      const expected = await outputsOf(concat(writeModel(model)), { x });
+      expect(relativeError(expected, await outputsOf(bytes, { x }))).toBeLessThan(2e-3);
+    }
+  });
+});
+
 describe("on records it has not seen", () => {
   const distance = (a: Record<string, Tensor>, b: Record<string, Tensor>): number => {
     const [x, y] = [a.scores.floats(), b.scores.floats()];
@@ -81,16 +126,11 @@ describe("on records it has not seen", () => {
       const bytes: Uint8Array[] = [];
       const errors: number[] = [];
       for (const repair of ["least-squares", "least-squares", "bias", "none"]) {
-        const done = await apply(
-          net.model,
-          "prune-channels",
-          { ratio: 0.4, repair },
-          env,
-        );
+        const done = await apply(net.model, "prune-channels", { ratio: 0.4, repair }, env);
         bytes.push(done.bytes);
         errors.push(distance(expected, await outputsOf(done.bytes, other)));
       }
-        expect(errors[0]).toBeLessThan(errors[2]);
+      expect(errors[0]).toBeLessThan(errors[2]);
       expect(errors[2]).toBeLessThan(errors[3]);
       expect(Buffer.compare(bytes[0], bytes[1])).toBe(0);
     },

@@ -5,6 +5,7 @@ import type { Context } from "../method.ts";
 import { type Candidate, eachElement, type Part } from "./candidates.ts";
 import { dataOf } from "./dead.ts";
 import { scoreDistance } from "./distance.ts";
+import { scoreReconstruction } from "./reconstruction.ts";
 import { channelAxis, meansOf } from "./repair.ts";
 
 /** One score per unit, the lowest goes first; or why this group has none. */
@@ -120,6 +121,7 @@ export const criteria = {
   ),
   "bn-gamma": gamma,
   activation,
+  reconstruction: { needs: "calibration", score: scoreReconstruction },
 } as const satisfies Record<string, Criterion>;
 
 export type CriterionId = keyof typeof criteria;
