@@ -34,7 +34,7 @@ export const trainRate = defineMethod({
       .default(3e-6)
       .meta({ description: "What a bit costs, in loss.", search: [1e-6, 3e-6, 1e-5] }),
     step: z.number().positive().max(10).default(1).meta({
-      description: "First grid step of a layer, in root mean squares of its weights.",
+      description: "First grid step of a layer, in root mean squares of its non-zero weights.",
     }),
     ramp: z.int().min(0).default(1000).meta({
       description: "Batches over which the price of a bit rises.",
@@ -60,9 +60,9 @@ export const trainRate = defineMethod({
   async apply(model, { lambda, step, ramp, revive, only, except, ...options }, context) {
     if (options.epochs === 0) return;
     const sites = sitesOf(model, { only, except }, context).filter(({ node, value }) => {
-      const isOutside = value.graph === model.graph;
-      if (!isOutside) context.skip(node.name, "lies inside a loop or a branch");
-      return isOutside;
+      const isMain = value.graph === model.graph;
+      if (!isMain) context.skip(node.name, "lies inside a loop or a branch");
+      return isMain;
     });
     if (sites.length === 0) return;
     const latents = sites.flatMap((site) => latentsOf(site, model, step));
@@ -96,9 +96,10 @@ interface Latent {
 function latentsOf(site: Site, model: Model, step: number): Latent[] {
   const { value, weight, node } = site;
   const { values } = weight;
-  const rms = Math.sqrt(values.reduce((sum, w) => sum + w * w, 0) / values.length) || 1;
-  const first = weight.form.kind === "grid" && weight.form.axis === null;
-  const scale = first ? (weight.form as Grid).scale[0] : step * rms;
+  const kept = values.filter((w) => w !== 0);
+  const rms = Math.sqrt(kept.reduce((sum, w) => sum + w * w, 0) / kept.length) || 1;
+  const { form } = weight;
+  const scale = form.kind === "grid" && form.axis === null ? form.scale[0] : step * rms;
   const main = latentOf(value, model, values, weight.shape, scale);
   const latents: Latent[] = [
     { ...main, store: () => storeWeight({ node, weight, value: main.value }, gridOf(main)) },
