@@ -37,6 +37,11 @@ export interface Context {
    * what each tap asks for, batch by batch (nothing is kept). Null without calibration data.
    */
   readonly observe: Observe | null;
+  /**
+   * Milliseconds that one run of each model takes, side by side, on the user's own inputs. Left out
+   * where there is no engine to time.
+   */
+  readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
   /** Trains the model's floats in place on the training records (DESIGN 1: theta moves by gradient). */
   readonly train: Train;
 }

@@ -3,9 +3,10 @@ import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { couple, removeUnits } from "../ops/coupling.ts";
+import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { allocate } from "./channels/allocate.ts";
+import { budgetPattern, ratioFor } from "./channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
 import { criteria, criterionIds } from "./channels/criteria.ts";
 import { type Vitality, vitalityOf } from "./channels/dead.ts";
@@ -22,6 +23,13 @@ const options = z.object({
     .meta({
       description: "Share of channels, heads and neurons to remove; 0 takes only dead ones.",
       search: [0.15, 0.25, 0.5],
+    }),
+  budget: z
+    .union([z.literal(""), z.string().regex(budgetPattern)])
+    .default("")
+    .meta({
+      description:
+        "Instead of a ratio, how much may be left: macs<=0.5, bytes<=0.5, latency<=0.7 (timed here).",
     }),
   criterion: z
     .enum(criterionIds)
@@ -67,7 +75,8 @@ export const pruneChannels = defineMethod({
     );
     if (chosen.size === 0) return;
     const criterion = criteria[given.criterion];
-    if (given.ratio > 0 && criterion.needs === "calibration" && !context.observe) {
+    const ranks = given.ratio > 0 || given.budget !== "";
+    if (ranks && criterion.needs === "calibration" && !context.observe) {
       throw fail(errors.needsData(`prune-channels:criterion=${given.criterion}`));
     }
     const reshare = unshareVectors(model);
@@ -79,15 +88,16 @@ export const pruneChannels = defineMethod({
     }
     const scores =
       given.ratio > 0 ? await criterion.score(candidates, model, context, given.records) : [];
-    const removed = choose(candidates, vitality, scores, given, context);
+    const plan = (ratio: number, told: Context): Removed[] =>
+      choose(candidates, vitality, scores, { ...given, ratio }, told);
+    const quiet = { ...context, skip: () => {} };
+    const ratio = given.budget
+      ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
+      : given.ratio;
+    const removed = plan(ratio, context);
     if (removed.length > 0) {
       const finish = await repairs[given.repair](model, removed, context, given.records);
-      await finish(
-        removeUnits(
-          model,
-          removed.map(({ candidate, units }) => ({ group: candidate.group, units })),
-        ),
-      );
+      await finish(removeUnits(model, removed.map(removalOf)));
     }
     reshare();
     if (removed.length === 0) return;
@@ -124,6 +134,8 @@ function unshareVectors(model: Model): () => void {
     }
   };
 }
+
+const removalOf = ({ candidate, units }: Removed): Removal => ({ group: candidate.group, units });
 
 /** The groups to prune; tells of every other one that a chosen layer makes why it stays. */
 function freeGroups(

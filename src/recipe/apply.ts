@@ -3,6 +3,7 @@ import { errors, fail, TersorError } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
+import { measureLatency } from "../measure/latency.ts";
 import type { Skip } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Context, Method, Trained } from "../methods/method.ts";
@@ -10,11 +11,15 @@ import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
+import type { Session } from "../runtime/runtime.ts";
 import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
 import { trainModel } from "./train.ts";
+
+/** Spent on each comparison of speeds that a method asks for. */
+const TIMING_MS = 600;
 
 /** A run of training: how the loss went, and how it computed. */
 export interface TrainingRun extends Trained {
@@ -121,6 +126,7 @@ function createContext(
       await checkpoint(env, step.method);
     },
     observe: createObserve(env, onUse),
+    time: (models) => timeModels(models, env),
     async train(model, options, hooks = {}) {
       // A step may train several times: checkpoints are told apart by name.
       const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${step.method}`;
@@ -130,6 +136,26 @@ function createContext(
       return run;
     },
   };
+}
+
+/** Medians of interleaved runs, by CPU time where there is such a clock. */
+async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {
+  const { runtime, threads, platform, signal } = env;
+  const sessions: Session[] = [];
+  try {
+    for (const model of models) {
+      sessions.push(await runtime.open({ bytes: concat(writeModel(model)) }, { threads }));
+    }
+    const candidates = sessions.map((session, i) => ({
+      name: String(i),
+      run: () => session.run(env.feeds),
+    }));
+    const options = { platform, budgetMs: TIMING_MS, signal: signal ?? undefined };
+    const timings = await measureLatency(candidates, options);
+    return timings.map(({ latency }) => latency.cpu ?? latency.median);
+  } finally {
+    for (const session of sessions) await session.close();
+  }
 }
 
 function refusal(model: Model, bytes: number, before: number, limit: number): string | null {

@@ -7,6 +7,7 @@ import { verify } from "../../src/ir/verify.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
+import { costModel } from "../../src/ops/cost.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { type Applied, apply, environmentOf, outputsOf } from "../support/apply.ts";
@@ -275,6 +276,36 @@ describe("how many go", () => {
     expect(await widths({ ratio: 0.5 })).toEqual([8, 8, 8, 16, 16, 10]);
     expect(await widths({ ratio: 0.3 }, "web")).toEqual([11, 11, 11, 22, 22, 10]);
     expect(await widths({ ratio: 0.3, round: 5 })).toEqual([15, 15, 15, 25, 25, 10]);
+  });
+
+  test.each([
+    ["macs", (model: Model) => costModel(model).macs ?? 0],
+    ["bytes", (model: Model) => bytesOf(model).length],
+  ] as const)("as few as a budget of %s asks for", async (kind, costOf) => {
+    for (const share of [0.7, 0.4]) {
+      for (const allocation of ["uniform", "global"]) {
+        const given = { budget: `${kind}<=${share}`, allocation, round: 1, repair: "none" };
+        const { model } = await apply(conv.model, "prune-channels", given, environmentOf(conv));
+        const left = costOf(model) / costOf(conv.model);
+        expect(left).toBeLessThanOrEqual(share);
+        expect(left).toBeGreaterThan(share - 0.1);
+      }
+    }
+  });
+
+  test("a budget that cannot be met, or measured, is told", async () => {
+    const least = { budget: "bytes<=0.01", repair: "none" };
+    const { warnings } = await apply(conv.model, "prune-channels", least, environmentOf(conv));
+    expect(warnings[0]).toMatch(
+      /^bytes<=0.01 cannot be met: with 0.95 of all channels gone 0\.\d+/,
+    );
+    const timed = apply(
+      conv.model,
+      "prune-channels",
+      { budget: "latency<=0.5" },
+      environmentOf(conv),
+    );
+    await expect(timed).rejects.toMatchObject({ code: "bad-option" });
   });
 
   test("one threshold takes as many in all, but leaves no layer empty", async () => {

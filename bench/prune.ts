@@ -1,0 +1,204 @@
+/**
+ * @file What structured pruning reaches on real networks: accuracy, measured speed, size. Arguments
+ * choose the parts; the figures of the others stay. Writes results/prune.json.
+ *
+ * Everything is chosen on training records that are held out; what is judged on is only measured on.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import type { Model } from "../src/ir/model.ts";
+import { tensor } from "../src/ir/tensor.ts";
+import { measureLatency } from "../src/measure/latency.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { compress, images, type Loaded, load } from "../src/node.ts";
+import { createRandom } from "../src/numeric/random.ts";
+import { readModel } from "../src/onnx/read.ts";
+import { concat, writeModel } from "../src/onnx/write.ts";
+import { costModel } from "../src/ops/cost.ts";
+import { inferModel } from "../src/ops/infer.ts";
+import { simplify } from "../src/recipe/trial.ts";
+import { openNodeRuntime } from "../src/runtime/ort-node.ts";
+import { apply, environmentOf, outputsOf } from "../test/support/apply.ts";
+import { assets } from "../test/support/assets.ts";
+import { relativeError } from "../test/support/error.ts";
+import { nets } from "../test/support/nets.ts";
+import { feedsOf, type RealModel, realModels } from "../test/support/real-models.ts";
+
+const root = new URL("../", import.meta.url).pathname;
+const file = `${root}bench/results/prune.json`;
+const products = `${root}tersor-out/prune/`;
+mkdirSync(products, { recursive: true });
+const threads = 2;
+const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+const cifar = (part: string) => images(assets(`data/cifar10/${part}.zip`) ?? "", imagenet);
+const model = (name: string) => load(assets(`models/${name}.onnx`) ?? "");
+const runtime = await openNodeRuntime();
+
+const round = (n: number) => Math.round(n * 1000) / 1000;
+type Done = Awaited<ReturnType<typeof compress>>;
+
+/** Times the simplified original and a product side by side, one thread. */
+async function speedup(original: Loaded, bytes: Uint8Array, batch: number) {
+  const { name, shape } = simplify(original.model).graph.inputs[0];
+  const dims = [batch, ...(shape ?? []).slice(1).map(Number)];
+  const random = createRandom(1);
+  const size = dims.reduce((a, b) => a * b, 1);
+  const feeds = { [name]: tensor("float32", dims, Array.from({ length: size }, random.normal)) };
+  const files = [concat(writeModel(simplify(original.model))), bytes];
+  const candidates = await Promise.all(
+    files.map(async (each, i) => {
+      const session = await runtime.open({ bytes: each }, { threads: 1 });
+      return { name: String(i), run: () => session.run(feeds) };
+    }),
+  );
+  const options = { platform: nodePlatform, budgetMs: 8000, minRuns: 20 };
+  const [before, after] = await measureLatency(candidates, options);
+  const ratio = after.cpuRatio ?? after.ratio;
+  return {
+    batch,
+    cpuMs: [before, after].map(({ latency }) => round(latency.cpu ?? latency.median)),
+    ratio: round(ratio.value),
+    ci95: ratio.ci95?.map(round),
+    wallRatio: round(after.ratio.value),
+  };
+}
+
+function macsOf(of: Model): number {
+  inferModel(of);
+  const [{ name, shape }] = of.graph.inputs;
+  return Number(
+    costModel(of, { dims: { [name]: [1, ...(shape ?? []).slice(1).map(Number)] } }).macs,
+  );
+}
+
+async function pruned(
+  original: Loaded,
+  data: Parameters<typeof compress>[1],
+  recipe: string,
+  target: object,
+  batch: number,
+  name: string,
+) {
+  const before = process.cpuUsage();
+  const done: Done = await compress(original, { threads, timingSeconds: 0.3, ...data, recipe });
+  const { user, system } = process.cpuUsage(before);
+  writeFileSync(`${products}${name}.onnx`, done.bytes);
+  const { result, baseline } = done;
+  const start = simplify(original.model);
+  return {
+    recipe,
+    target,
+    metric: result.metric?.name,
+    original: round(baseline.metric?.value ?? 0),
+    reached: round(result.metric?.value ?? 0),
+    drop: round((baseline.metric?.value ?? 0) - (result.metric?.value ?? 0)),
+    macs: round(macsOf(readModel(done.bytes, { name })) / macsOf(start)),
+    bytes: [concat(writeModel(start)).length, done.bytes.length],
+    parameters: [baseline.params, result.params],
+    speed: await speedup(original, done.bytes, batch),
+    training: done.training.map(({ steps, seconds, curve }) => ({
+      steps,
+      seconds: round(seconds),
+      heldOut: curve.flatMap(({ score }) => (score == null ? [] : [round(score)])),
+    })),
+    /** Everything: pruning, repair, training and both measurements, over all cores. */
+    cpuSeconds: round((user + system) / 1e6),
+    skipped: result.skipped.length,
+    warnings: result.warnings,
+  };
+}
+
+const tuned =
+  "loss=kd,optimizer=nesterov,rate=0.02,clip=4,decay=0.0005,batch=128,augment=flip+crop=2,holdout=0.04,batchnorm=unfold";
+const resnet = async (recipe: string, target: object, name: string) =>
+  pruned(
+    await model("resnet20_cifar10_jpegft"),
+    { data: cifar("test"), calib: cifar("train_25k") },
+    recipe,
+    target,
+    16,
+    name,
+  );
+
+const parts: Record<string, () => Promise<unknown>> = {
+  "resnet20-half": () =>
+    resnet(
+      `prune-blocks:ratio=0.43 > prune-channels:ratio=0.5,only=/layer3/* > train:${tuned},epochs=7`,
+      { macs: 0.5, drop: 1.5, speed: 1.5 },
+      "resnet20-half",
+    ),
+  "resnet20-1.4": () =>
+    resnet(
+      `prune-blocks:ratio=0.29 > prune-channels:ratio=0.25,only=/layer3/* > train:${tuned},epochs=3`,
+      { macs: 1 / 1.4, drop: 0.5 },
+      "resnet20-1.4",
+    ),
+};
+
+/** Neurons and filters alone: 431,080 parameters before. */
+parts["lenet-5"] = async () =>
+  pruned(
+    await load(`${root}examples/lenet5.onnx`),
+    { data: "mnist:test", calib: "mnist:train" },
+    [
+      ...["conv1|conv2,ratio=0.5", "conv2|fc1,ratio=0.52", "fc1|fc2,ratio=0.82"].map(
+        (only) => `prune-channels:round=1,criterion=reconstruction,records=512,only=${only}`,
+      ),
+      "train:loss=kd,epochs=4,rate=0.002,augment=shift=1+affine=8",
+    ].join(" > "),
+    { parameters: 0.1, drop: 0.2 },
+    1,
+    "lenet-5",
+  );
+
+/** Channels that are worth nothing, of a net that was trained to have such: nothing else may change. */
+parts.distiller = async () => {
+  const [real] = realModels.filter(({ name }) => name.startsWith("distiller"));
+  return shrink(real, { ratio: 0 });
+};
+
+parts.models = async () => {
+  const rows: Record<string, unknown> = {};
+  for (const real of realModels)
+    if (real.path) rows[real.name] = await shrink(real, { ratio: 0.3 });
+  return rows;
+};
+
+/** Without data, run beside the original. */
+async function shrink({ path, shapes }: RealModel, options: Record<string, unknown>) {
+  const loaded = await load(path as string);
+  const start = simplify(loaded.model);
+  inferModel(start);
+  const env = environmentOf(nets[0], { calibration: null });
+  const { model: done, bytes, skipped } = await apply(start, "prune-channels", options, env);
+  const before = concat(writeModel(start));
+  const [feeds] = shapes.map((shape) => feedsOf(shape));
+  const [expected, actual] = [await outputsOf(before, feeds), await outputsOf(bytes, feeds)];
+  const macs = (of: Model): number => Number(costModel(of, { dims: shapes[0] }).macs);
+  const reasons = new Map<string, string[]>();
+  for (const { node, reason } of skipped) {
+    reasons.set(reason, [...(reasons.get(reason) ?? []), node]);
+  }
+  return {
+    bytes: [before.length, bytes.length],
+    macs: [macs(start), macs(done)],
+    relativeError: relativeError(expected, actual),
+    refused: Object.fromEntries(
+      [...reasons].map(([reason, nodes]) => [reason, [...new Set(nodes)].join(", ")]),
+    ),
+  };
+}
+
+const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+const chosen = process.argv.slice(2);
+for (const [name, run] of Object.entries(parts)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  if (!assets("models")) continue;
+  const found = await run();
+  console.log(name, found);
+  results.command = "npm run bench:prune";
+  results.machine = `${cpus()[0].model}, ${threads} threads; timed at one`;
+  results[name] = found;
+  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
+}
+process.exit(0);

@@ -1,0 +1,93 @@
+/** @file Budget: the smallest share of channels whose removal leaves few enough MACs, bytes or ms. */
+import { errors, fail } from "../../errors.ts";
+import type { Value } from "../../ir/graph.ts";
+import { cloneGraph, type Model } from "../../ir/model.ts";
+import { concat, writeModel } from "../../onnx/write.ts";
+import { costModel } from "../../ops/cost.ts";
+import { type Removal, removeUnits } from "../../ops/coupling.ts";
+import type { Context } from "../method.ts";
+
+export const budgetPattern = /^(macs|bytes|latency)<=(0?\.\d+|1)$/;
+
+/** Halvings of the range of ratios: to 0.4 %, and 3 % where every look is timed. */
+const LOOKS = { macs: 8, bytes: 8, latency: 5 };
+const MOST = 0.95;
+
+/**
+ * Measures really pruned copies, so whatever goes along with the channels counts; `plan` says what a
+ * ratio removes. Warns where even the largest ratio keeps too much.
+ */
+export async function ratioFor(
+  budget: string,
+  model: Model,
+  plan: (ratio: number) => readonly Removal[],
+  context: Context,
+): Promise<number> {
+  const [, kind, share] = budgetPattern.exec(budget) as unknown as [
+    string,
+    keyof typeof LOOKS,
+    string,
+  ];
+  const limit = Number(share);
+  const measure = await gaugeOf(kind, model, context);
+  const keeps = async (ratio: number): Promise<number> => measure(without(model, plan(ratio)));
+  let [low, high] = [0, MOST];
+  if ((await keeps(low)) <= limit) return low;
+  const least = await keeps(high);
+  if (least > limit) {
+    context.warn(
+      `${budget} cannot be met: with ${MOST} of all channels gone ${least.toFixed(2)} is left`,
+    );
+    return high;
+  }
+  for (let look = 0; look < LOOKS[kind]; look++) {
+    await context.progress(look, LOOKS[kind]);
+    const middle = (low + high) / 2;
+    if ((await keeps(middle)) <= limit) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+/** What is left of the model's own cost, as a share. */
+async function gaugeOf(
+  kind: keyof typeof LOOKS,
+  model: Model,
+  { time }: Context,
+): Promise<(pruned: Model) => Promise<number> | number> {
+  if (kind === "latency") {
+    if (!time)
+      throw fail(
+        errors.badOption("budget", "nothing here can tell the time", "Give macs or bytes"),
+      );
+    return async (pruned) => {
+      const [before, after] = await time([model, pruned]);
+      return after / before;
+    };
+  }
+  const costOf = (of: Model): number =>
+    kind === "macs" ? (costModel(of).macs ?? Number.NaN) : concat(writeModel(of)).length;
+  const whole = costOf(model);
+  if (!(whole > 0)) {
+    throw fail(
+      errors.badOption("budget", `the model's ${kind} are not known`, "Give bytes, or a ratio"),
+    );
+  }
+  return (pruned) => costOf(pruned) / whole;
+}
+
+function without(model: Model, removals: readonly Removal[]): Model {
+  const twins = new Map<Value, Value>();
+  const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
+  const twinsOf = ({ group, units }: Removal): Removal => ({
+    units,
+    group: {
+      ...group,
+      units: group.units.map(({ members }) => ({
+        members: members.map((member) => ({ ...member, value: twins.get(member.value) as Value })),
+      })),
+    },
+  });
+  if (removals.length > 0) removeUnits(copy, removals.map(twinsOf));
+  return copy;
+}
