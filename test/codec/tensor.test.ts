@@ -104,6 +104,19 @@ describe("encodeTensor, decodeTensor", () => {
     expect(roundTrip("float32", [40, 100], bytesOf(shared)).length).toBeLessThan(2000 + 64 + 60);
   });
 
+  it("write rows and columns that are there already once", () => {
+    const random = createRandom(4);
+    const noise = () => Float32Array.from({ length: 64 }, () => random.normal());
+    const [once, again] = [noise(), noise()];
+    const rows = Array.from({ length: 60 }, (_, i) => (i % 3 ? again : i ? noise() : once));
+    const dense = new Float32Array(rows.flatMap((row) => [...row]));
+    // 21 of 60 rows are distinct; 3.4 bytes a float.
+    expect(roundTrip("float32", [60, 64], bytesOf(dense)).length).toBeLessThan(21 * 64 * 3.6);
+    const turned = dense.map((_, i) => rows[i % 60][Math.floor(i / 60)]);
+    expect(roundTrip("float32", [64, 60], bytesOf(turned)).length).toBeLessThan(21 * 64 * 3.6);
+    expect(roundTrip("float32", [60, 4, 4, 4], bytesOf(dense))[0]).toBe(0x70);
+  });
+
   it("leave noise alone: one byte more at most", () => {
     const random = createRandom(2);
     const noise = Uint8Array.from({ length: 40_000 }, () => random.int(256));
@@ -137,6 +150,7 @@ describe("bodies that nobody wrote", () => {
     ["float32", [15, 100], bytesOf(floats)],
     ["int8", [30, 50], bytesOf(dense)],
     ["float32", [25, 60], bytesOf(shared)],
+    ["int8", [60, 25], bytesOf(dense.map((_, i) => dense[i % 600]))],
     ["int64", [3], bytesOf(BigInt64Array.of(1n, -1n, 2n ** 60n))],
   ];
 

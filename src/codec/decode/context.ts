@@ -44,10 +44,10 @@ export function codeByContext(
   const signRow = take(1);
   const signPlace = take(kernel);
   const classAny = take(32 * 4 * 64);
-  const bitAny = take(32 * 8);
-  const bitTree = take(32 * 256);
-  const bitSigned = take(64 * 256);
-  const bitScale = take(32 * 16 * 64);
+  const bitAny = take(16 * 8);
+  const bitTree = take(16 * 256);
+  const bitSigned = take(32 * 256);
+  const bitScale = take(16 * 16 * 64);
   const mixer = new Mixer(coder, counters, 56);
 
   // Magnitudes (255 at most) and signs (1 negative, 2 positive) of what is coded, zeros in front.
@@ -131,6 +131,7 @@ export function codeByContext(
         if (more === 0) break;
         if (k === MAX_CLASS) throw new DecodeError("a number is out of range");
       }
+      const width = cap(k, 15); // wider numbers share counters
       let value = 1;
       for (let b = k - 1; b >= 0; b--) {
         const depth = k - 1 - b;
@@ -139,10 +140,10 @@ export function codeByContext(
           bit = mixer.code(
             bit,
             48 + depth,
-            bitAny + k * 8 + depth,
-            bitTree + (k << 8) + value,
-            bitSigned + (((k << 1) | negative) << 8) + value,
-            bitScale + (((k << 4) + (depth < 2 ? value : depth + 2)) << 6) + scales.all,
+            bitAny + width * 8 + depth,
+            bitTree + (width << 8) + value,
+            bitSigned + (((width << 1) | negative) << 8) + value,
+            bitScale + (((width << 4) + (depth < 2 ? value : depth + 2)) << 6) + scales.all,
           );
         } else bit = coder.code(32768, bit);
         value = (value << 1) | bit;

@@ -78,7 +78,7 @@ for (let d = -LIMIT, i = 0; d <= LIMIT; d++) {
 }
 for (let n = 0; n < 1024; n++) {
   counterRate[n] = Math.floor(8192 / (n + 1.5));
-  mixerRate[n] = 4 + Math.floor(4800 / (n + 30));
+  mixerRate[n] = 12 + Math.floor(4800 / (n + 30));
 }
 
 /** Inputs a weight set has room for. */
@@ -160,8 +160,7 @@ function probability(dot: number): number {
 }
 
 function nudged(weight: number, input: number, step: number): number {
-  const moved = weight + ((Math.imul(input, step) + 32768) >> 16);
-  return moved > 65535 ? 65535 : moved < -65535 ? -65535 : moved;
+  return (weight + ((Math.imul(input, step) + 32768) >> 16)) | 0;
 }
 
 /** The counter after a bit: p moves to 0 or to 2^22 - 1; without a branch, for the bit is a surprise. */

@@ -3,6 +3,7 @@
  * integers become elements, a coder (symbols.ts) how bytes become integers.
  */
 import { DecodeError } from "./error.ts";
+import { readTable } from "./rans.ts";
 import { BitReader, Reader } from "./reader.ts";
 import { decodeSymbols } from "./symbols.ts";
 
@@ -20,6 +21,8 @@ export const SPLIT = 4;
 export const BYTES = 5;
 /** Parts of equal size with bodies of their own. */
 export const PARTS = 6;
+/** Rows or columns that occur more than once, written once. */
+export const COPIES = 7;
 
 /** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
 const MOST = 1 << 21;
@@ -69,6 +72,7 @@ export function decodeTensor(
   const out = new Uint8Array(byteLength);
   if (mapping === PARTS) return joinParts(reader, dtype, dims, size, bits, out);
   if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
+  else if (mapping === COPIES && bits >= 8) repeatLines(reader, dtype, dims, bits >> 3, out);
   else if (mapping === BYTES) out.set(decodeSymbols(id & 15, reader, [size, bits >> 3]));
   else if (mapping === INTEGERS) {
     const centre = reader.signed();
@@ -112,6 +116,40 @@ function joinParts(
     at += bytes.length;
   }
   return out;
+}
+
+/** Dimensions of so many distinct rows, or columns: of a tensor seen as a matrix. */
+export function distinctOf(dims: readonly number[], byColumn: boolean, count: number): number[] {
+  return byColumn ? [dims[0], count] : [count, ...dims.slice(1)];
+}
+
+/** By column | distinct | for each line 0 if it is a new one, else 1 + its number | the new ones' body. */
+function repeatLines(
+  reader: Reader,
+  dtype: string,
+  dims: readonly number[],
+  width: number,
+  out: Uint8Array,
+): void {
+  const byColumn = reader.byte() > 0;
+  const distinct = reader.varint();
+  const columns = dims[0] ? out.length / width / dims[0] : 0;
+  const lines = byColumn ? columns : dims[0];
+  if (!(distinct < lines)) throw new DecodeError("there are no copies");
+  const known = readTable(reader.section(), 1, lines);
+  const body = reader.take();
+  if (body[0] >> 4 >= PARTS) throw new DecodeError("a row has parts");
+  const once = decodeTensor(body, dtype, distinctOf(dims, byColumn, distinct));
+  const length = byColumn ? width : columns * width;
+  const step = byColumn ? distinct : 1;
+  for (let line = 0, next = 0; line < lines; line++) {
+    const from = known[line] > 0 ? known[line] - 1 : next++;
+    if (known[line] < 0 || from >= distinct) throw new DecodeError("a copy has no original");
+    for (let r = 0; r < (byColumn ? dims[0] : 1); r++) {
+      const at = (r * step + from) * length;
+      out.set(once.subarray(at, at + length), (r * (byColumn ? columns : 1) + line) * length);
+    }
+  }
 }
 
 /** Elements as words: their bits, whatever their type. */

@@ -1,5 +1,39 @@
 /** @file Least squares for the coefficients of decode/predict.ts. */
+import { log } from "../../numeric/log.ts";
+import { passPrediction } from "../decode/predict.ts";
 import type { Shape } from "../decode/shape.ts";
+
+/** A prediction: its coefficients, what it leaves, and the bits an element that this should save. */
+export interface Prediction {
+  readonly byPlace: boolean;
+  readonly coefficients: Int8Array;
+  readonly differences: Int32Array;
+  readonly gain: number;
+}
+
+/**
+ * The better of one set of coefficients and one for each place. Gain = log2(rms of the values / rms of the
+ * differences), less the coefficients, as if all were normal.
+ */
+export function choosePrediction(
+  values: Int32Array,
+  shape: Shape,
+  taps: readonly number[],
+): Prediction {
+  const energy = (of: Int32Array) => of.reduce((sum, x) => sum + x * x, 1);
+  const before = energy(values);
+  const solved = (byPlace: boolean): Prediction => {
+    const coefficients = fitPrediction(values, shape, taps, byPlace);
+    const differences = passPrediction(values, shape, taps, coefficients, false);
+    const gain = log(before / energy(differences)) / (2 * Math.LN2);
+    const cost = (6 * coefficients.length) / values.length;
+    return { byPlace, coefficients, differences, gain: gain - cost };
+  };
+  const one = solved(false);
+  if (shape.kernel === 1 || values.length <= 200 * shape.kernel) return one;
+  const many = solved(true);
+  return many.gain > one.gain ? many : one;
+}
 
 /**
  * Coefficients in 1/128: one set, or one for each place in the kernel. The normal equations with a

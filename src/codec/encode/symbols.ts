@@ -1,12 +1,12 @@
 /** @file Integer tensor -> the smallest of its coders' bytes: the mirror of decode/symbols.ts. */
 import { codeByContext } from "../decode/context.ts";
-import { passPrediction, tapsOf } from "../decode/predict.ts";
+import { tapsOf } from "../decode/predict.ts";
 import { type Shape, shapeOf } from "../decode/shape.ts";
 import { CONTEXT, GAPS, HUFFMAN, PACKED, PREDICTED, RANS } from "../decode/symbols.ts";
 import { encodeGaps } from "./gaps.ts";
 import { codeLengths, codesOf } from "./huffman.ts";
 import { findLag } from "./lag.ts";
-import { fitPrediction } from "./predict.ts";
+import { choosePrediction, type Prediction } from "./predict.ts";
 import { RangeEncoder } from "./range.ts";
 import { encodeRans, writeTable } from "./rans.ts";
 import { countTokens, putRest, tokenOf } from "./token.ts";
@@ -39,17 +39,25 @@ const encoders: Record<number, (values: Int32Array, shape: Shape, width: number)
 export function encodeWith(coder: number, values: Int32Array, dims: readonly number[]): Coded {
   const shape = shapeOf(dims);
   const width = dims[dims.length - 1] ?? 1;
-  if (!(coder & PREDICTED)) return { id: coder, bytes: encoders[coder](values, shape, width) };
-  const sets = shape.kernel > 1 && values.length > 200 * shape.kernel;
-  const choices = (sets ? [false, true] : [false]).map((byPlace) => {
-    const taps = tapsOf(shape, width);
-    const coefficients = fitPrediction(values, shape, taps, byPlace);
-    const differences = passPrediction(values, shape, taps, coefficients, false);
-    const table = writeTable(coefficients, coefficients.length / taps.length, taps.length);
-    const coded = encoders[coder & 7](differences, shape, width);
-    return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
-  });
-  return smallestOf(choices);
+  if (coder & PREDICTED) return encodePredicted(coder, predict(values, dims), dims);
+  return { id: coder, bytes: encoders[coder](values, shape, width) };
+}
+
+function predict(values: Int32Array, dims: readonly number[]): Prediction {
+  const shape = shapeOf(dims);
+  return choosePrediction(values, shape, tapsOf(shape, dims[dims.length - 1] ?? 1));
+}
+
+function encodePredicted(
+  coder: number,
+  { byPlace, coefficients, differences }: Prediction,
+  dims: readonly number[],
+): Coded {
+  const shape = shapeOf(dims);
+  const sets = byPlace ? shape.kernel : 1;
+  const table = writeTable(coefficients, sets, coefficients.length / sets);
+  const coded = encoders[coder & 7](differences, shape, dims[dims.length - 1] ?? 1);
+  return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
 }
 
 /** How many bits the context coder would code one by one: what decoding it costs. */
@@ -59,42 +67,47 @@ function binaryDecisions(values: Int32Array): number {
   return count;
 }
 
-/** Tensors longer than this are judged by a piece of them. */
-const SAMPLE = 1 << 15;
+/** Tensors much longer than this are judged by a piece of them. */
+const SAMPLE = 1 << 14;
+
+/** Bits an element below which predicting is not tried. */
+const LEAST_GAIN = 0.01;
 
 /**
- * The smallest of the coders that decode fast enough: the context coder takes some 60 ns a decision,
+ * The smallest of the coders that decode fast enough: the context coder takes some 40 ns a decision,
  * so it has to get by with few of them in an element, unless there are few altogether. `beside`: bytes
  * of the body that are not the coder's.
  */
 export function encodeSymbols(values: Int32Array, dims: readonly number[], beside = 0): Coded {
   const { length } = values;
   if (length === 0) return { id: PACKED, bytes: encodePacked(values) };
-  const decisions = binaryDecisions(values);
-  const patient = decisions <= Math.max(2.4 * length, 600_000);
+  if (length < 4 * SAMPLE) return quickestOf(tryAll(values, dims, length), length, beside);
+  if (binaryDecisions(values) < 2.4 * length) return encodeWith(CONTEXT, values, dims);
+  const columns = length / dims[0];
+  const rows = Math.min(dims[0], Math.ceil(SAMPLE / columns));
+  const from = (dims[0] - rows) >> 1;
+  const part = values.subarray(from * columns, (from + rows) * columns);
+  const choices = tryAll(part, [rows, ...dims.slice(1)], length);
+  const best = quickestOf(choices, length, (beside * part.length) / length);
+  return encodeWith(best.id, values, dims);
+}
+
+/** All coders that may be the best one for `length` numbers like these. */
+function tryAll(values: Int32Array, dims: readonly number[], length: number): Coded[] {
+  const decisions = binaryDecisions(values) / values.length;
+  const patient = decisions * length <= Math.max(2.4 * length, 600_000);
   const coders = [PACKED, RANS];
   // What these only beat where tables are most of the bytes.
   if (length < 4096) coders.push(HUFFMAN);
-  if (length < 2 * SAMPLE && decisions < 3 * length) coders.push(GAPS);
+  if (length < 4 * SAMPLE && decisions < 3) coders.push(GAPS);
   if (patient) coders.push(CONTEXT);
+  const coded = coders.map((coder) => encodeWith(coder, values, dims));
   // Differences of sparse or coarse numbers are no smaller than the numbers.
-  if (decisions > 5 * length && length >= 256) {
-    coders.push(RANS | PREDICTED);
-    if (patient) coders.push(CONTEXT | PREDICTED);
-  }
-  const all = (part: Int32Array, of: readonly number[]) =>
-    coders.map((coder) => encodeWith(coder, part, of));
-  if (length < 4 * SAMPLE) return quickestOf(all(values, dims), length, beside);
-  const columns = length / dims[0];
-  const rows = Math.ceil(SAMPLE / columns);
-  const from = (dims[0] - rows) >> 1;
-  const part = values.slice(from * columns, (from + rows) * columns);
-  const best = quickestOf(
-    all(part, [rows, ...dims.slice(1)]),
-    length,
-    (beside * part.length) / length,
-  );
-  return encodeWith(best.id, values, dims);
+  if (decisions <= 5 || length < 256) return coded;
+  const prediction = predict(values, dims);
+  if (prediction.gain < LEAST_GAIN) return coded;
+  const by = patient ? [RANS, CONTEXT] : [RANS];
+  return [...coded, ...by.map((coder) => encodePredicted(coder | PREDICTED, prediction, dims))];
 }
 
 export function smallestOf(choices: readonly Coded[]): Coded {
@@ -107,7 +120,7 @@ function quickestOf(choices: readonly Coded[], length: number, beside: number): 
   const quick = length >= 4096 ? choices.filter(({ id }) => (id & 7) === RANS) : [];
   return (
     quick.find(
-      ({ bytes }) => bytes.length <= best.bytes.length + 0.003 * (best.bytes.length + beside),
+      ({ bytes }) => bytes.length <= best.bytes.length + 0.01 * (best.bytes.length + beside),
     ) ?? best
   );
 }

@@ -3,6 +3,8 @@ import {
   BYTES,
   bitsOf,
   CODEBOOK,
+  COPIES,
+  distinctOf,
   GRID,
   INTEGERS,
   PARTS,
@@ -10,7 +12,9 @@ import {
   RAW,
   SPLIT,
 } from "../decode/tensor.ts";
+import { findCopies } from "./copies.ts";
 import { findGrid } from "./grid.ts";
+import { writeTable } from "./rans.ts";
 import { splitFloats } from "./split.ts";
 import { type Coded, encodeSymbols, smallestOf } from "./symbols.ts";
 import { fold, join, section, varint } from "./writer.ts";
@@ -46,8 +50,40 @@ export function encodeBody(
     });
     return join([PARTS << 4], varint(length), ...parts);
   }
-  const bodies = mappingsOf(dtype, dims, new Uint8Array(raw), bits, size).map(toBody);
-  return smallestOf([{ id: 0, bytes: plain }, ...bodies]).bytes as Uint8Array<ArrayBuffer>;
+  const once = encodeOnce(dtype, dims, raw, bits, size);
+  const copies = bits >= 8 ? encodeCopies(dtype, dims, raw, bits) : [];
+  const choices = [plain, once, ...copies].map((bytes) => ({ id: 0, bytes }));
+  return smallestOf(choices).bytes as Uint8Array<ArrayBuffer>;
+}
+
+/** The smallest by a mapping of every element. */
+function encodeOnce(
+  dtype: string,
+  dims: readonly number[],
+  raw: Uint8Array,
+  bits: number,
+  size: number,
+): Uint8Array {
+  return smallestOf(mappingsOf(dtype, dims, new Uint8Array(raw), bits, size).map(toBody)).bytes;
+}
+
+/** Without the rows, or in a matrix the columns, that are there already. */
+function encodeCopies(
+  dtype: string,
+  dims: readonly number[],
+  raw: Uint8Array,
+  bits: number,
+): Uint8Array[] {
+  if (dims.length < 2) return [];
+  return (dims.length === 2 ? [false, true] : [false]).flatMap((byColumn) => {
+    const found = findCopies(raw, dims[0], bits >> 3, byColumn);
+    if (!found) return [];
+    const { known, distinct, bytes } = found;
+    const inner = distinctOf(dims, byColumn, distinct);
+    const body = encodeOnce(dtype, inner, bytes, bits, (bytes.length * 8) / bits);
+    const table = section(writeTable(known, 1, known.length));
+    return [join([COPIES << 4, byColumn ? 1 : 0], varint(distinct), table, body)];
+  });
 }
 
 /** A mapping: its number, what its coder's bytes follow, and the integers. */

@@ -1,0 +1,62 @@
+/** @file Rows or columns that a tensor repeats: what embeddings of words never seen look like. */
+
+/** Lines of a matrix: 0 for a new one, else 1 + the number of the new one it equals; and the new ones' bytes. */
+export interface Lines {
+  readonly known: Int32Array;
+  readonly distinct: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Null where fewer than one line in `1 / least` is a copy. `raw`: rows of elements of `width` bytes. */
+export function findCopies(
+  raw: Uint8Array,
+  rows: number,
+  width: number,
+  byColumn: boolean,
+  least = 0.1,
+): Lines | null {
+  const lines = byColumn ? raw.length / width / rows : rows;
+  const length = raw.length / lines;
+  if (lines < 4 || length < 8) return null;
+  const matrix = byColumn ? transpose(raw, rows, lines, width) : raw;
+  const known = new Int32Array(lines);
+  const news: number[] = [];
+  const byHash = new Map<number, number[]>();
+  const isEqual = (a: number, b: number) => {
+    for (let i = 0; i < length; i++) {
+      if (matrix[a * length + i] !== matrix[b * length + i]) return false;
+    }
+    return true;
+  };
+  for (let line = 0; line < lines; line++) {
+    let hash = 0;
+    for (let i = line * length; i < (line + 1) * length; i++) {
+      hash = (Math.imul(hash, 16777619) ^ matrix[i]) | 0; // FNV-1
+    }
+    const same = byHash.get(hash) ?? [];
+    const at = same.find((n) => isEqual(news[n], line));
+    if (at !== undefined) known[line] = at + 1;
+    else {
+      byHash.set(hash, [...same, news.length]);
+      news.push(line);
+    }
+  }
+  const distinct = news.length;
+  if (distinct > lines * (1 - least)) return null;
+  const once = new Uint8Array(distinct * length);
+  news.forEach((line, n) => {
+    once.set(matrix.subarray(line * length, (line + 1) * length), n * length);
+  });
+  return { known, distinct, bytes: byColumn ? transpose(once, distinct, rows, width) : once };
+}
+
+/** [rows, columns] elements of `width` bytes -> [columns, rows]. */
+function transpose(raw: Uint8Array, rows: number, columns: number, width: number): Uint8Array {
+  const out = new Uint8Array(raw.length);
+  for (let r = 0, at = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      for (let b = 0; b < width; b++) out[(c * rows + r) * width + b] = raw[at++];
+    }
+  }
+  return out;
+}
