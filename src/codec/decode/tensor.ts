@@ -78,7 +78,9 @@ export function decodeTensor(
     const centre = reader.signed();
     const element = (symbol: number) => symbol + centre;
     const symbols = decodeSymbols(id & 15, reader, dims);
-    store(out, bits, symbols, bits === 64 ? (symbol) => BigInt(element(symbol)) : element);
+    // The most common case, and several times faster without a call.
+    if (bits === 8) for (let i = 0; i < size; i++) out[i] = symbols[i] + centre;
+    else store(out, bits, symbols, bits === 64 ? (symbol) => BigInt(element(symbol)) : element);
   } else if (mapping === CODEBOOK) {
     const zero = reader.varint();
     const table = reader.section();
@@ -206,7 +208,7 @@ function joinFloats(
     const symbol = symbols[i];
     if (symbol === 0) continue;
     const head = top + 1 - (symbol < 0 ? -symbol : symbol);
-    const word = head * 2 ** plain + rest.take(plain);
-    view[i] = (word << dropped) | (symbol < 0 ? 1 << (bits - 1) : 0);
+    const word = ((head << plain) | rest.take(plain)) << dropped;
+    view[i] = word | (symbol < 0 ? 1 << (bits - 1) : 0);
   }
 }
