@@ -9,7 +9,7 @@ import { DecodeError } from "./error.ts";
 import { RangeDecoder } from "./range.ts";
 import { BitReader, type Reader } from "./reader.ts";
 import { level, type Shape, shapeOf } from "./shape.ts";
-import { fromToken, TOKENS } from "./token.ts";
+import { DIRECT, fromToken, TOKENS } from "./token.ts";
 
 export const SLOT_BITS = 12;
 const SLOTS = 1 << SLOT_BITS;
@@ -101,7 +101,8 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
       if (at === coded.length) throw new DecodeError("the coded numbers are cut");
       x = (x << 8) | coded[at++];
     }
-    const value = fromToken(slot >>> 24, bits);
+    const token = slot >>> 24;
+    const value = token < DIRECT ? (token >>> 1) ^ -(token & 1) : fromToken(token, bits);
     out[i] = value;
     around?.add(i, c, value);
     if (++c === shape.columns) c = 0;

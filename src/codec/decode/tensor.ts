@@ -85,11 +85,17 @@ export function decodeTensor(
     const zero = reader.varint();
     const table = reader.section();
     const elements = viewOf(new Uint8Array(table), bits);
-    store(out, bits, decodeSymbols(id & 15, reader, dims), (symbol) => {
-      const at = symbol + zero;
-      if (!(at >= 0 && at < elements.length)) throw new DecodeError("an index has no element");
-      return elements[at];
-    });
+    const symbols = decodeSymbols(id & 15, reader, dims);
+    for (let i = 0; i < size; i++) {
+      symbols[i] += zero;
+      if (!(symbols[i] >= 0 && symbols[i] < elements.length)) {
+        throw new DecodeError("an index has no element");
+      }
+    }
+    if (elements instanceof Int32Array) {
+      const words = new Int32Array(out.buffer);
+      for (let i = 0; i < size; i++) words[i] = elements[symbols[i]];
+    } else store(out, bits, symbols, (index) => elements[index]);
   } else if (mapping === GRID && dtype === "float32") {
     const [scale] = new Float32Array(new Uint8Array(reader.take(4)).buffer);
     const floats = new Float32Array(out.buffer);
