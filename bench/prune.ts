@@ -129,7 +129,7 @@ const parts: Record<string, () => Promise<unknown>> = {
     ),
   "resnet20-1.4": () =>
     resnet(
-      `prune-blocks:ratio=0.29 > prune-channels:ratio=0.25,only=/layer3/* > train:${tuned},epochs=3`,
+      `prune-blocks:ratio=0.29 > prune-channels:ratio=0.25,only=/layer3/* > train:${tuned},epochs=2`,
       { macs: 1 / 1.4, drop: 0.5 },
       "resnet20-1.4",
     ),

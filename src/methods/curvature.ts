@@ -24,37 +24,54 @@ export async function curvatures(
   records: number,
   context: Context,
 ): Promise<(Float64Array | null)[]> {
-  const twins = new Map<Value, Value>();
-  const probe: Model = { ...model, graph: cloneGraph(model.graph, twins) };
   const sums = sites.map(({ weight }) => new Float64Array(weight.values.length));
-  const sumOf = new Map<Value, Float64Array>();
+  const seen = await probe(model, sites, records, context, (i, gradient) => {
+    const sum = sums[i];
+    for (let k = 0; k < sum.length; k++) sum[k] += gradient[k] ** 2 / records;
+  });
+  return sites.map((_, i) => (seen.has(i) ? sums[i] : null));
+}
+
+/**
+ * Hands over the gradients of r . y by the weights, record by record, and site by site within a
+ * record. Gives the sites that have one.
+ */
+export async function probe(
+  model: Model,
+  sites: readonly Pick<Site, "value" | "weight">[],
+  records: number,
+  context: Context,
+  visit: (site: number, gradient: Float32Array) => void,
+): Promise<Set<number>> {
+  const twins = new Map<Value, Value>();
+  const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
+  const siteOf = new Map<Value, number>();
   for (const [i, { value, weight }] of sites.entries()) {
     const twin = twins.get(value) as Value;
     const { graph } = twin;
     const plain = graph.addConstant(value.name, tensor("float32", weight.shape, weight.values));
     graph.replace(twin, plain);
-    sumOf.set(plain, sums[i]);
+    siteOf.set(plain, i);
   }
-  const seen = new Set<Value>();
+  const seen = new Set<number>();
   await context.train(
-    probe,
+    copy,
     { loss: "logits", optimizer: "sgd", steps: records, batch: 1, holdout: 0, batchnorm: "frozen" },
     {
       feeds: { tersor_wave: wave },
       penalty: (g, { outputs }, feeds) => project(g, outputs, feeds.tersor_wave),
       beforeUpdate(gradient, _, { parameters }) {
         for (const { value, offset, size } of parameters) {
-          const sum = sumOf.get(value);
-          if (!sum) continue;
-          seen.add(value);
-          for (let i = 0; i < size; i++) sum[i] += gradient[offset + i] ** 2 / records;
+          const site = siteOf.get(value);
+          if (site === undefined) continue;
+          seen.add(site);
+          visit(site, gradient.subarray(offset, offset + size));
         }
         gradient.fill(0);
       },
     },
   );
-  const values = [...sumOf.keys()];
-  return sites.map((_, i) => (seen.has(values[i]) ? sums[i] : null));
+  return seen;
 }
 
 /** r_k = sin(a + b k): uncorrelated for random a and b, of any length. */

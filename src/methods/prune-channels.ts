@@ -36,7 +36,7 @@ const options = z.object({
     .default("l2")
     .meta({
       description:
-        "What tells how much a channel matters; activation and reconstruction need calibration data.",
+        "What tells how much a channel matters; activation and reconstruction need calibration data, taylor training data.",
       search: ["l2", "fpgm", "activation", "reconstruction"],
     }),
   allocation: z
@@ -65,6 +65,7 @@ export const pruneChannels = defineMethod({
   cite: "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
   summary: "Removes whole channels, heads and neurons: smaller, and faster in every engine.",
   needs: [],
+  trains: ({ criterion }) => criterion === "taylor",
   options,
   survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
   neutral: { ratio: 0 },

@@ -218,7 +218,7 @@ describe("which channels go", () => {
         await apply(
           model,
           "prune-channels",
-          { criterion: "random" },
+          { criterion: "random", repair: "bias" },
           environmentOf(nets[0], { seed }),
         )
       ).bytes;
@@ -246,6 +246,47 @@ describe("which channels go", () => {
     expect(norm?.inputs[1]?.tensor?.numbers()).toEqual(Float32Array.of(1, -2));
     const refused = await apply(net(), "prune-channels", { criterion: "bn-gamma" }, env);
     expect(reasonsOf(refused).join()).toContain("layer1: has no normalization left");
+  });
+
+  test("by what the outputs feel: the size of a feature times that of its weights", async () => {
+    const random = createRandom(12);
+    // Alike but for scale; the last factor decides, and it is no layer's own.
+    const [into, out] = [
+      [8, 1, 2, 1, 4, 2],
+      [1, 1, 4, 4, 8, 2],
+    ];
+    const draw = (scales: number[], inner: number, by: (i: number) => number): Float32Array =>
+      Float32Array.from({ length: scales.length * inner }, (_, i) => {
+        const sign = random.float() < 0.5 ? -1 : 1;
+        return sign * (1 + random.float() / 9) * scales[by(i)];
+      });
+    const first = draw(into, 4, (i) => i % 6);
+    const model = layerModel(["N", 4], (g, x) => {
+      const y = g.MatMul(x, g.constant(first, { shape: [4, 6] }));
+      return g.MatMul(
+        y,
+        g.constant(
+          draw(out, 8, (i) => Math.floor(i / 8)),
+          { shape: [6, 8] },
+        ),
+      );
+    });
+    const x = tensor(
+      "float32",
+      [256, 4],
+      Array.from({ length: 1024 }, () => random.normal()),
+    );
+    const env = environmentOf(nets[0], { training: tensorDataset({ x }) });
+    const leftOf = async (ratio: number): Promise<number[]> => {
+      const given = { ratio, criterion: "taylor", repair: "none" };
+      const { model: pruned } = await apply(model, "prune-channels", given, env);
+      const left = weightsOf(pruned)[0].value.tensor?.floats() ?? [];
+      return [0, 1, 2, 3, 4, 5].filter((unit) => left.includes(first[unit]));
+    };
+    // Products 8, 1, 8, 4, 32, 4.
+    expect(await leftOf(1 / 6)).toEqual([0, 2, 3, 4, 5]);
+    expect(await leftOf(1 / 2)).toEqual([0, 2, 4]);
+    expect(await leftOf(5 / 6)).toEqual([4]);
   });
 
   test("activation asks for data", async () => {

@@ -7,12 +7,13 @@ import { dataOf } from "./dead.ts";
 import { scoreDistance } from "./distance.ts";
 import { scoreReconstruction } from "./reconstruction.ts";
 import { channelAxis, meansOf } from "./repair.ts";
+import { scoreTaylor } from "./taylor.ts";
 
 /** One score per unit, the lowest goes first; or why this group has none. */
 export type Scores = Float64Array | string;
 
 export interface Criterion {
-  readonly needs: "nothing" | "calibration";
+  readonly needs: "nothing" | "calibration" | "training";
   score(
     candidates: readonly Candidate[],
     model: Model,
@@ -122,6 +123,7 @@ export const criteria = {
   "bn-gamma": gamma,
   activation,
   reconstruction: { needs: "calibration", score: scoreReconstruction },
+  taylor: { needs: "training", score: scoreTaylor },
 } as const satisfies Record<string, Criterion>;
 
 export type CriterionId = keyof typeof criteria;
