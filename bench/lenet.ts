@@ -38,19 +38,25 @@ const published = {
 } as const;
 type Net = keyof typeof published;
 
+/** At the errors that issue 4 asks for: zeros stay in the second run. */
+const smallest =
+  "train-rate:lambda=0.00001,step=1.25,epochs=10 > train-rate:lambda=0.000002,ramp=0,revive=false,epochs=4,rate=0.0005 > pack";
+
 interface Plan {
   readonly original: Record<string, unknown>;
-  /** In place of the preset's: what the held-out images preferred. */
-  readonly smallest?: string;
+  /** Also the preset `smallest` as it is: fewer bytes, more errors. */
+  readonly tiny: boolean;
 }
 
 const plans: Record<Net, Plan> = {
   "lenet-300-100": {
     original: { epochs: 20, rate: 0.002, schedule: "one-cycle", augment },
-    smallest:
-      "train-rate:lambda=0.00001,step=1.25,epochs=10 > train-rate:lambda=0.000002,ramp=0,revive=false,epochs=4,rate=0.0005 > pack",
+    tiny: false,
   },
-  "lenet-5": { original: { epochs: 8, rate: 0.002, schedule: "one-cycle", augment } },
+  "lenet-5": {
+    original: { epochs: 8, rate: 0.002, schedule: "one-cycle", augment },
+    tiny: true,
+  },
 };
 
 interface Stage {
@@ -170,18 +176,22 @@ async function run(net: Net) {
   const preset = (name: string) => presetRecipe(name, model, true);
   const deep = augmented(preset("deep-compression"));
   const cut = deep.findIndex(({ method }) => method === "share-weights");
-  const given = plans[net].smallest;
-  const smallest = augmented(given ? parseRecipe(given) : preset("smallest"));
   const stages = [
     first,
     await stageOf(net, "pruned", `${net}.original`, deep.slice(0, cut)),
     await stageOf(net, "shared", `${net}.pruned`, deep.slice(cut)),
-    await stageOf(net, "smallest", `${net}.original`, smallest),
+    await stageOf(net, "smallest", `${net}.original`, augmented(parseRecipe(smallest))),
   ];
-  for (const [stage, file] of [
+  const files = [
     ["shared", "deep-compression"],
     ["smallest", "smallest"],
-  ]) {
+  ];
+  if (plans[net].tiny) {
+    const steps = augmented(preset("smallest"));
+    stages.push(await stageOf(net, "tiny", `${net}.original`, steps));
+    files.push(["tiny", "tiny"]);
+  }
+  for (const [stage, file] of files) {
     const bytes = readFileSync(`${work}${net}.${stage}.tersor`);
     writeFileSync(`${root}examples/${fileName(net)}.${file}.tersor`, bytes);
   }

@@ -47,7 +47,8 @@ function networkTable(net: string, { published, stages }: Network): string[] {
     original: `${published.error.toFixed(2)} %`,
     pruned: `${published.stages.pruned}x`,
     shared: `${published.stages.shared}x; coded ${thousands(published.coded.bytes)} at ${published.coded.error.toFixed(2)} %`,
-    smallest: `${thousands(published.smallest.bytes)} at ${published.smallest.error.toFixed(2)} %`,
+    [stages[stages.length - 1].stage]:
+      `${thousands(published.smallest.bytes)} at ${published.smallest.error.toFixed(2)} %`,
   };
   const rows = stages.map(({ stage, nonzeros, bits, onnx, huffman, packed, error }) => [
     stage,

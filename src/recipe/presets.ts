@@ -54,7 +54,7 @@ export const presets = {
       [
         "train-rate:lambda=0.00001,step=1.25,epochs=10",
         // The warm restart finds a fifth of the bytes at the same error.
-        "train-rate:lambda=0.00001,ramp=0,rate=0.0007,epochs=8",
+        "train-rate:lambda=0.000013,ramp=0,rate=0.0007,epochs=8",
         "pack",
       ].join(" > "),
   },
