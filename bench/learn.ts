@@ -139,7 +139,7 @@ const parts: Record<string, () => Promise<unknown>> = {
     ),
   distillation: () =>
     distill({
-      epochs: 5,
+      epochs: 3,
       ...cifarSgd,
       rate: 0.05,
       augment: "flip+crop=4",

@@ -43,7 +43,7 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
         return [tensor("float32", [rows.length, row.length], all)];
       }
       const session = sessions[lane % sessions.length];
-      const outputs = await session.run(inputs);
+      const outputs = await session.run(renamed(inputs, session));
       const taught = Object.keys(outputs).map((_, i) => outputs[nameOf(i)]);
       if (taught.length > 1) return taught; // inner values are too many to remember
       const values = taught[0].floats();
@@ -58,4 +58,11 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
       return taught;
     },
   };
+}
+
+/** A teacher of another origin calls its inputs otherwise: then they go by their order. */
+function renamed(inputs: Feeds, { inputs: ports }: Pick<Session, "inputs">): Feeds {
+  const given = Object.entries(inputs);
+  if (given.length !== ports.length || ports.every(({ name }) => inputs[name])) return inputs;
+  return Object.fromEntries(given.map(([, value], i) => [ports[i].name, value]));
 }

@@ -232,6 +232,12 @@ describe("training", () => {
       teacher: net.model,
     });
     expect(hinted).toBeLessThan(hurt);
+    const stranger = cloneModel(net.model);
+    stranger.graph.inputs[0].name = "pixels";
+    const named = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},loss=logits`, {
+      teacher: stranger,
+    });
+    expect(named).toBeLessThan(hurt);
     const unknown = noiseOf(`${train},hints=nothing*`);
     await expect(unknown).rejects.toMatchObject({ code: "no-match" });
     const misfit = noiseOf(`${train},hints=${first}=nothing`);
