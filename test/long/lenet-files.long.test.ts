@@ -10,6 +10,7 @@ test.each([
   ["lenet5.deep-compression", 44_000, 0.8],
   ["lenet-300-100.smallest", 8_600, 1.9],
   ["lenet5.smallest", 8_600, 0.9],
+  ["lenet5.tiny", 2_840, 1],
 ])("%s takes at most %i bytes and errs on at most %f percent", async (name, bytes, error) => {
   const packed = readFileSync(new URL(`../../examples/${name}.tersor`, import.meta.url));
   expect(packed.length).toBeLessThanOrEqual(bytes);
