@@ -11,6 +11,7 @@ import { type Candidate, candidatesOf, independent } from "./channels/candidates
 import { criteria, criterionIds } from "./channels/criteria.ts";
 import { type Vitality, vitalityOf } from "./channels/dead.ts";
 import { type Removed, repairIds, repairs } from "./channels/repair.ts";
+import { bySensitivity } from "./channels/sensitivity.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -40,11 +41,12 @@ const options = z.object({
       search: ["l2", "fpgm", "activation", "reconstruction"],
     }),
   allocation: z
-    .enum(["uniform", "global"])
+    .enum(["uniform", "global", "sensitivity"])
     .default("uniform")
     .meta({
-      description: "The same share of every layer, or one threshold for the whole model.",
-      search: ["uniform", "global"],
+      description:
+        "The same share of every layer; one threshold for the whole model; or by what the outputs feel on calibration records.",
+      search: ["uniform", "global", "sensitivity"],
     }),
   round: z.int().min(0).max(64).default(0).meta({
     description: "Channels left are a multiple of this; 0: what the target's kernels like.",
@@ -77,8 +79,10 @@ export const pruneChannels = defineMethod({
     if (chosen.size === 0) return;
     const criterion = criteria[given.criterion];
     const ranks = given.ratio > 0 || given.budget !== "";
-    if (ranks && criterion.needs === "calibration" && !context.observe) {
-      throw fail(errors.needsData(`prune-channels:criterion=${given.criterion}`));
+    const isBlind = ranks && !context.observe;
+    if (isBlind && (criterion.needs === "calibration" || given.allocation === "sensitivity")) {
+      const { criterion: id, allocation } = given;
+      throw fail(errors.needsData(`prune-channels:criterion=${id},allocation=${allocation}`));
     }
     const reshare = unshareVectors(model);
     const candidates = freeGroups(candidatesOf(model, couple(model)), chosen, context);
@@ -87,8 +91,11 @@ export const pruneChannels = defineMethod({
       await context.progress(i, candidates.length);
       vitality.push(vitalityOf(candidate));
     }
+    const worth = ranks ? await criterion.score(candidates, model, context, given.records) : [];
     const scores =
-      given.ratio > 0 ? await criterion.score(candidates, model, context, given.records) : [];
+      given.allocation === "sensitivity"
+        ? await bySensitivity(model, candidates, worth, given.records, context)
+        : worth;
     const plan = (ratio: number, told: Context): Removed[] =>
       choose(candidates, vitality, scores, { ...given, ratio }, told);
     const quiet = { ...context, skip: () => {} };

@@ -319,13 +319,53 @@ describe("how many go", () => {
     expect(await widths({ ratio: 0.3, round: 5 })).toEqual([15, 15, 15, 25, 25, 10]);
   });
 
+  test("by what the outputs feel, most where it is felt least", async () => {
+    const random = createRandom(6);
+    const numbers = (size: number, scale: number): Float32Array =>
+      Float32Array.from({ length: size }, () => random.normal() * scale);
+    // Two branches of 16 neurons; the second adds a hundredth of what the first does.
+    const model = layerModel(["N", 8], (g, x) => {
+      const branch = (scale: number): Value => {
+        const y = g.Relu(g.MatMul(x, g.constant(numbers(128, 1), { shape: [8, 16] })));
+        return g.MatMul(y, g.constant(numbers(64, scale), { shape: [16, 4] }));
+      };
+      return g.Add(branch(1), branch(0.01));
+    });
+    const x = tensor("float32", [64, 8], numbers(512, 1));
+    const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+    const counts = async (given: Record<string, unknown>): Promise<number[]> => {
+      const options = { allocation: "sensitivity", repair: "none", ...given };
+      const { model: pruned } = await apply(model, "prune-channels", options, env);
+      return weightsOf(pruned)
+        .filter(({ value }) => value.shape?.[0] === 8)
+        .map(({ value }) => Number(value.shape?.[1]));
+    };
+    expect(await counts({ ratio: 0.4 })).toEqual([16, 3]);
+    expect(await counts({ ratio: 0.4, allocation: "uniform" })).toEqual([10, 10]);
+    const [strong, weak] = await counts({ ratio: 0, budget: "macs<=0.7" });
+    expect(strong).toBeGreaterThan(weak);
+    const blind = apply(
+      model,
+      "prune-channels",
+      { allocation: "sensitivity" },
+      { ...env, calibration: null },
+    );
+    await expect(blind).rejects.toMatchObject({ code: "needs-data" });
+  });
+
   test.each([
     ["macs", (model: Model) => costModel(model).macs ?? 0],
     ["bytes", (model: Model) => bytesOf(model).length],
   ] as const)("as few as a budget of %s asks for", async (kind, costOf) => {
     for (const share of [0.7, 0.4]) {
       for (const allocation of ["uniform", "global"]) {
-        const given = { budget: `${kind}<=${share}`, allocation, round: 1, repair: "none" };
+        const given = {
+          ratio: 0,
+          budget: `${kind}<=${share}`,
+          allocation,
+          round: 1,
+          repair: "none",
+        };
         const { model } = await apply(conv.model, "prune-channels", given, environmentOf(conv));
         const left = costOf(model) / costOf(conv.model);
         expect(left).toBeLessThanOrEqual(share);

@@ -4,7 +4,7 @@ import type { Candidate } from "./candidates.ts";
 
 export interface Share {
   readonly ratio: number;
-  readonly allocation: "uniform" | "global";
+  readonly allocation: "uniform" | "global" | "sensitivity";
   /** 0: what the target rewards. */
   readonly round: number;
 }
@@ -29,7 +29,7 @@ export function allocate(
   const wanted =
     allocation === "uniform"
       ? scores.map(({ length }) => length - Math.round(ratio * length))
-      : byThreshold(scores, ratio);
+      : byThreshold(scores, ratio, allocation === "global");
   return groups.map(({ candidate, score: { length }, dead }, i) => {
     const count = Math.max(1, Math.min(wanted[i], length - dead));
     const kept = round > 0 ? Math.ceil(count / round) * round : aligned(candidate, count, target);
@@ -37,9 +37,14 @@ export function allocate(
   });
 }
 
-function byThreshold(scores: readonly Float64Array[], ratio: number): number[] {
+/** `isRelative`: what groups are worth on average counts alike. */
+function byThreshold(
+  scores: readonly Float64Array[],
+  ratio: number,
+  isRelative: boolean,
+): number[] {
   const all = scores.flatMap((each, group) => {
-    const mean = each.reduce((a, b) => a + b, 0) / each.length || 1;
+    const mean = (isRelative && each.reduce((a, b) => a + b, 0) / each.length) || 1;
     return Array.from(each, (score) => ({ score: score / mean, group }));
   });
   const kept = scores.map(({ length }) => length);

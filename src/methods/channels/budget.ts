@@ -76,7 +76,8 @@ async function gaugeOf(
   return (pruned) => costOf(pruned) / whole;
 }
 
-function without(model: Model, removals: readonly Removal[]): Model {
+/** A copy that has lost those units. */
+export function without(model: Model, removals: readonly Removal[]): Model {
   const twins = new Map<Value, Value>();
   const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
   const twinsOf = ({ group, units }: Removal): Removal => ({

@@ -28,14 +28,14 @@ export interface Original {
 /** More inputs than this take minutes: their readers keep what the means repaired. */
 const LARGEST = 4096;
 /** lambda, times the mean of the diagonal; the one that serves records best that were not fitted. */
-const DAMPINGS = [1e-3, 1e-2, 1e-1];
+const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1];
 /** Where there are too few records to set some aside. */
 const CAUTIOUS = 0.1;
 
 /**
  * Layer by layer in order of execution, x being what the layer reads now and y what it gave before:
  *   min over D, c of  mean |y - (W + D) x - c|^2 + lambda |D|^2
- * (He et al. 2017, arXiv 1707.06168, eq. 4, with the inputs of the pruned model as in section 3.2).
+ * (He et al. 2017, arXiv 1707.06168, with inputs as the pruned model has them).
  * Both models run side by side in one graph; only X^T [X | R] leaves the engine.
  */
 export async function refit(

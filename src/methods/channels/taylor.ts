@@ -12,8 +12,8 @@ const RECORDS = 128;
 /**
  * With a gate of 1 on every unit, E (d(r . y) / d gate)^2 for random r: what closing the gate moves
  * the outputs, to first order, and without labels. The derivative is the sum of w dL/dw over the
- * weights that read the unit, all its readers together (Molchanov et al. 2019, arXiv 1906.10771,
- * eq. 8, with the outputs in the loss's place).
+ * weights that read the unit, all its readers together (Molchanov et al. 2019, arXiv 1906.10771, with
+ * the outputs in the loss's place).
  */
 export async function scoreTaylor(
   candidates: readonly Candidate[],
