@@ -30,7 +30,7 @@ export const pruneBlocks = defineMethod({
       .max(1)
       .default(0.25)
       .meta({
-        description: "Share of the residual blocks to remove.",
+        description: "Share of the residual blocks to remove, at most.",
         search: [0.15, 0.25, 0.4],
       }),
     records: z.int().min(1).default(256).meta({
@@ -46,7 +46,8 @@ export const pruneBlocks = defineMethod({
     const blocks = blocksOf(model, new Set(layers)).filter(({ layers: own }) =>
       own.every((node) => chosen.has(node)),
     );
-    const count = Math.round(given.ratio * blocks.length);
+    await context.progress(0, blocks.length);
+    const count = Math.floor(given.ratio * blocks.length + 1e-9);
     if (count === 0) return;
     if (!context.observe) throw fail(errors.needsData("prune-blocks"));
     const influence = await influences(model, blocks, given.records, context.observe);
