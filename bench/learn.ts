@@ -148,13 +148,14 @@ const parts: Record<string, () => Promise<unknown>> = {
     }),
 };
 
-const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
 const chosen = process.argv.slice(2);
 for (const [name, run] of Object.entries(parts)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   if (!name.startsWith("lenet") && !assets("models")) continue;
   const found = await run();
   console.log(name, found);
+  // Read late: another process may have added its part meanwhile.
+  const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
   results.command = "npm run bench:learn";
   results.machine = `${cpus()[0].model}, ${threads} threads`;
   results[name] = found;

@@ -273,7 +273,7 @@ describe("training", () => {
     expect(mean).not.toEqual(meanBefore);
     expect(variance).not.toEqual(varianceBefore);
     // The batch's own: what the first convolution gives for these records.
-    const conv = (await outputsOf(tapped(start), { image: pixels.image }))["first"];
+    const conv = (await outputsOf(tapped(start), { image: pixels.image })).first;
     const [perChannel, size] = [conv.shape[1], conv.shape[2] * conv.shape[3]];
     const data = conv.floats();
     let sum = 0;
