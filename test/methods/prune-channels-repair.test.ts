@@ -101,7 +101,7 @@ describe("what the others can make up for goes first", () => {
       const { model: pruned, bytes } = await apply(model, "prune-channels", options, env);
       const [{ value }] = weightsOf(pruned);
       expect(value.shape?.includes(5)).toBe(true);
-      const left = value.tensor?.floats() ?? [];
+      const left = value.tensor?.floats() ?? new Float32Array();
       const isLeft = (row: number): boolean => left.includes(Math.fround(at(row, 0)));
       expect([0, 1].filter(isLeft)).toHaveLength(1);
       expect([3, 4, 5].filter(isLeft)).toHaveLength(2);

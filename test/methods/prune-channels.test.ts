@@ -188,7 +188,7 @@ describe("which channels go", () => {
     const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
     const { model } = await apply(net(), "prune-channels", { repair: "none", ...options }, env);
     const [{ value }] = weightsOf(model);
-    const values = value.tensor?.floats() ?? [];
+    const values = value.tensor?.floats() ?? new Float32Array();
     const count = Number(value.shape?.[1]);
     return Array.from({ length: count }, (_, i) =>
       rows.findIndex((row) => row.every((w, k) => values[k * count + i] === w)),
@@ -280,7 +280,7 @@ describe("which channels go", () => {
     const leftOf = async (ratio: number): Promise<number[]> => {
       const given = { ratio, criterion: "taylor", repair: "none" };
       const { model: pruned } = await apply(model, "prune-channels", given, env);
-      const left = weightsOf(pruned)[0].value.tensor?.floats() ?? [];
+      const left = weightsOf(pruned)[0].value.tensor?.floats() ?? new Float32Array();
       return [0, 1, 2, 3, 4, 5].filter((unit) => left.includes(first[unit]));
     };
     // Products 8, 1, 8, 4, 32, 4.

@@ -171,7 +171,8 @@ describe("moments", () => {
     ({ observe: createObserve(env, () => {}), skip() {}, warn() {} }) as unknown as Context;
 
   /** tr(dW H dW^T) against the engine's own outputs with and without dW. */
-  const cases: readonly [string, readonly (number | string)[], (typeof draws)[number]][] = [];
+  type Draw = (g: ReturnType<typeof build>, x: Value) => Value;
+  const cases: [string, readonly (number | string)[], Draw][] = [];
   const draws = [
     (g: ReturnType<typeof build>, x: Value) =>
       g.Conv(x, g.constant(normal(8 * 4 * 9), { dtype: "float32", shape: [8, 4, 3, 3] }), null, {
