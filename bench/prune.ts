@@ -123,13 +123,13 @@ const resnet = async (recipe: string, target: object, name: string) =>
 const parts: Record<string, () => Promise<unknown>> = {
   "resnet20-half": () =>
     resnet(
-      `prune-blocks:ratio=0.43 > prune-channels:ratio=0.5,only=/layer3/* > train:${tuned},epochs=7`,
+      `prune-blocks:ratio=0.43 > prune-channels:repair=least-squares,ratio=0.5,only=/layer3/* > train:${tuned},epochs=7`,
       { macs: 0.5, drop: 1.5, speed: 1.5 },
       "resnet20-half",
     ),
   "resnet20-1.4": () =>
     resnet(
-      `prune-blocks:ratio=0.29 > prune-channels:ratio=0.25,only=/layer3/* > train:${tuned},epochs=2`,
+      `prune-blocks:ratio=0.29 > prune-channels:repair=least-squares,ratio=0.25,only=/layer3/* > train:${tuned},epochs=2`,
       { macs: 1 / 1.4, drop: 0.5 },
       "resnet20-1.4",
     ),
@@ -142,7 +142,8 @@ parts["lenet-5"] = async () =>
     { data: "mnist:test", calib: "mnist:train" },
     [
       ...["conv1|conv2,ratio=0.5", "conv2|fc1,ratio=0.52", "fc1|fc2,ratio=0.82"].map(
-        (only) => `prune-channels:round=1,criterion=reconstruction,records=512,only=${only}`,
+        (only) =>
+          `prune-channels:repair=least-squares,round=1,criterion=reconstruction,records=512,only=${only}`,
       ),
       "train:loss=kd,epochs=4,rate=0.002,augment=shift=1+affine=8",
     ].join(" > "),
