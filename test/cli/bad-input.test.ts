@@ -109,7 +109,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     ["compres", "@model.onnx"],
     "bad-usage: tersor: unknown command 'compres'. Did you mean compress?",
   ],
-  [["pak", "@model.onnx"], "bad-usage: tersor: unknown command 'pak'. See: tersor --help."],
+  [["pak", "@model.onnx"], "bad-usage: tersor: unknown command 'pak'. Did you mean pack?"],
   [["help", "bogus"], "bad-usage: tersor: there is no such command. See: tersor --help."],
   [
     ["compress"],
@@ -125,7 +125,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
   ],
   [
     ["compress", "@model.onnx", "--preset", "smal"],
-    'bad-usage: --preset: "smal" is none of lossless, half, small, fast. Did you mean "small"?',
+    'bad-usage: --preset: "smal" is none of lossless, half, small, fast, deep-compression, smallest. Did you mean "small"?',
   ],
   [
     ["bench", "@model.onnx", "--runtime", "bogus"],
