@@ -98,8 +98,13 @@ describe("training", () => {
 
   test("the web build takes the same steps", async () => {
     const web = await openWebRuntime();
-    const there = await trained({}, { runtime: web, trainThreads: 2 });
-    expect(distance(there.model, plain.model)).toBeLessThan(2e-3);
+    // Adam's first steps are all of one length: rounding alone may turn those of tiny gradients.
+    const options = { optimizer: "sgd", rate: 0.02 };
+    const here = await trained(options);
+    const there = await trained(options, { runtime: web, trainThreads: 2 });
+    const moved = distance(here.model, net.model);
+    expect(moved).toBeGreaterThan(0.01);
+    expect(distance(there.model, here.model)).toBeLessThan(0.01 * moved);
   });
 
   test("an interrupted run goes on to the very same bytes", async () => {

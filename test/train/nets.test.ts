@@ -117,7 +117,7 @@ const original = (): Tensor[] => {
 const mnist = (part: string) =>
   openData(
     `mnist:${part}`,
-    [{ name: "input", dtype: "float32", dims: ["N", 1, 28, 28] }],
+    [{ name: "image", dtype: "float32", dims: ["N", 1, 28, 28] }],
     {},
     nodePlatform,
   );
@@ -126,7 +126,7 @@ async function read(part: string, from: number, count: number) {
   const data = await mnist(part);
   const { inputs, label } = await data.read(Array.from({ length: count }, (_, i) => from + i));
   const classes = Array.from((label as Tensor).numbers());
-  return { input: inputs.input, label: tensor("int64", [count], classes), classes };
+  return { input: inputs.image, label: tensor("int64", [count], classes), classes };
 }
 
 describe("LeNet-5 on MNIST", () => {
@@ -135,12 +135,12 @@ describe("LeNet-5 on MNIST", () => {
     const named = (convert: (x: Tensor) => Tensor) =>
       Object.fromEntries(damaged().map((x, i) => [`w${i}`, convert(x)]));
     const engine = await runOrt(lenetStep(2, "float32").model, {
-      input,
+      image: input,
       label,
       ...named((x) => x),
     });
     const { model, weights } = lenetStep(2, "float64");
-    const feeds = { input: toDouble(input), label, ...named(toDouble) };
+    const feeds = { image: toDouble(input), label, ...named(toDouble) };
     const reference = evaluateGraph(model.graph, feeds);
     const forward = cloneModel(model);
     forward.graph.setOutputs([forward.graph.outputs[0]]);
@@ -176,7 +176,7 @@ describe("LeNet-5 on MNIST", () => {
       const shapes = damaged().map(({ shape }) => shape);
       const run = async (batch: Awaited<ReturnType<typeof read>>) => {
         const feeds: Record<string, ort.Tensor> = {
-          input: new ort.Tensor("float32", batch.input.floats(), batch.input.shape),
+          image: new ort.Tensor("float32", batch.input.floats(), batch.input.shape),
           label: new ort.Tensor("int64", BigInt64Array.from(batch.classes, BigInt)),
         };
         for (const [i, w] of weights.entries()) feeds[`w${i}`] = new ort.Tensor(w, shapes[i]);
