@@ -26,7 +26,7 @@ const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unro
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
  * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
- * gradient, except what QuantizeLinear makes, which is passed straight through. On the way recurrent
+ * gradient, except what quantizing makes, which is passed straight through. On the way recurrent
  * nodes are unrolled and Attention is spelled out; If is differentiated branch by branch. `forms` may also ask for blocked
  * convolutions, which only the processor they were tried on runs right.
  * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
@@ -115,9 +115,17 @@ function partsOf(
   });
 }
 
-/** Carries a gradient: real numbers, and integers that stand for them. */
+/** Operators whose first output, an integer, stands for a real number. */
+const quantizers: ReadonlySet<string> = new Set([
+  "QuantizeLinear",
+  "DynamicQuantizeLinear",
+  "MatMulInteger",
+]);
+
+/** Carries a gradient: real numbers, and integers that stand for them; a measured range does not. */
 function isReal(value: Value): boolean {
-  if (value.producer?.op === "QuantizeLinear") return true;
+  const { producer } = value;
+  if (producer && quantizers.has(producer.op)) return value === producer.output;
   return value.dtype === null || dtypes[value.dtype].kind === "float";
 }
 

@@ -1,5 +1,5 @@
 /** @file Cases of every gradient rule; a rule without one does not compile. */
-import type { DType } from "../../src/ir/dtype.ts";
+import { type DType, dtypes } from "../../src/ir/dtype.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import type { gradRules } from "../../src/ops/grad.ts";
@@ -424,7 +424,31 @@ export const cases: Record<keyof typeof gradRules, readonly Case[]> = {
   ],
   QuantizeLinear: quantized(),
   DequantizeLinear: quantized(),
+  DynamicQuantizeLinear: dynamic(),
+  MatMulInteger: dynamic(),
 };
+
+/** Cast((q - z) (B - b)) s, in single precision as the operator asks: acts as x (B - b). */
+function dynamic(): readonly Case[] {
+  const levels = Array.from({ length: 12 }, (_, i) => ((i * 37) % 100) - 50);
+  const zeros = [3, 0, -20];
+  const make: Case["make"] = (g, [x]) => {
+    const single = g.Cast(x, { to: dtypes.float32.code });
+    const [q, s, z] = g.many("DynamicQuantizeLinear", [single], { outputs: 3 });
+    const weight = g.constant(levels, { dtype: "int8", shape: [4, 3] });
+    const product = g.MatMulInteger(q, weight, z, g.constant(zeros, { dtype: "int8" }));
+    const { code } = dtypes[x.dtype as DType];
+    return g.Mul(g.Cast(product, { to: code }), g.Cast(s, { to: code }));
+  };
+  const surrogate: Case["make"] = (g, [x]) => {
+    const weight = levels.map((level, i) => level - zeros[i % 3]);
+    return g.MatMul(x, g.constant(weight, { dtype: x.dtype as DType, shape: [4, 3] }));
+  };
+  return [
+    [5, 4],
+    [2, 3, 4],
+  ].map((shape) => ({ shapes: [shape], make, surrogate }));
+}
 
 /** x -> int8 -> x, per tensor and per channel: the slope is 1 inside the range, 0 outside. */
 function quantized(): readonly Case[] {

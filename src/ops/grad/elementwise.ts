@@ -1,4 +1,6 @@
 /** @file Gradients of arithmetic on elements; sums over broadcast axes are the driver's. */
+
+import { dtypes } from "../../ir/dtype.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { castTo, type GradRules, mask, type OneRule, scalar } from "./rule.ts";
@@ -30,7 +32,10 @@ export const elementwise = {
   },
   Neg: (g, dy) => [g.Neg(dy)],
   Identity: (_, dy) => [dy],
-  Cast: (g, dy, { inputs: [x] }) => [castTo(g, dy, x.dtype ?? "float32")],
+  // An integer on the way stands for a real number, and so does its gradient.
+  Cast: (g, dy, { inputs: [{ dtype }] }) => [
+    dtype && dtypes[dtype].kind !== "float" ? dy : castTo(g, dy, dtype ?? "float32"),
+  ],
   CastLike: (g, dy, { inputs: [x] }) => [castTo(g, dy, x.dtype ?? "float32"), null],
 
   // d(ab) = b da + a db

@@ -1,4 +1,4 @@
-/** @file Straight-through gradients of QuantizeLinear and DequantizeLinear, with learned step sizes. */
+/** @file Straight-through gradients of quantization, with learned step sizes where they are given. */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
@@ -104,5 +104,22 @@ export const quantization = {
     const dx = g.Mul(dy, mask(g, isInside, dy));
     const ds = g.Neg(gather(g, g.Mul(dx, v), scale, scales, node));
     return [dx, damped(g, ds, x, scale, node.output, node), null];
+  },
+  // q = round(x / s) + z over x's whole range: nothing is cut off, and s (q - z) acts as x.
+  DynamicQuantizeLinear: (g, dy, { outputs: [, scale] }) => [g.Div(dy, scale)],
+  // Y = (A - a) (B - b) in levels: dA = dY (B - b)^T; B is stored in integers and stays as it is.
+  MatMulInteger: (g, dy, node) => {
+    const [a, b, , zero] = node.inputs;
+    if (
+      a.producer?.op !== "DynamicQuantizeLinear" ||
+      rankOf(a, node) < 2 ||
+      rankOf(b, node) !== 2
+    ) {
+      throw unsupported(node, "any form but rows from DynamicQuantizeLinear times a matrix");
+    }
+    const dtype = dy.dtype ?? "float32";
+    const levels = castTo(g, b, dtype);
+    const centred = zero ? g.Sub(levels, castTo(g, zero, dtype)) : levels;
+    return [g.MatMul(dy, g.Transpose(centred, { perm: [1, 0] })), null, null, null];
   },
 } satisfies GradRules;
