@@ -8,7 +8,7 @@ import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
-import { parseRecipe } from "../../src/recipe/steps.ts";
+import { isTraining, parseRecipe } from "../../src/recipe/steps.ts";
 import { openWebRuntime } from "../../src/runtime/ort-web.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { relativeError } from "../support/error.ts";
@@ -46,8 +46,12 @@ describe.each(table)("%s", (id, method) => {
           expect(outputs[name].shape).toEqual(expected.shape);
           expect(outputs[name].floats().every(Number.isFinite)).toBe(true);
         }
+        // What learns follows its labels, here noise; other settings are there to be tried.
         const isRough =
-          method.family === "control" || starts.has(id) || Object.keys(options).length > 0;
+          method.family === "control" ||
+          starts.has(id) ||
+          parseRecipe([{ method: id }] as never).some(isTraining) ||
+          Object.keys(options).length > 0;
         expect(noise(original, outputs)).toBeLessThan(isRough ? 1.3 : 0.8);
 
         expect(writeModel(model).byteLength).toBe(bytes.length);
