@@ -1,30 +1,20 @@
 /** @file tersor compress: one recipe, measured, written. */
-import { resolve } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
-import { checkOutput, saveFile } from "../node/files.ts";
 import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
 import { isPacked, parseRecipe } from "../recipe/steps.ts";
 import { missedTargets, parseTargets } from "../recipe/target.ts";
 import { skippedLines } from "../report/findings.ts";
 import { bytes, ratio } from "../report/format.ts";
-import { htmlReport } from "../report/html.ts";
-import { jsonText, resultReportJson } from "../report/json.ts";
 import { plainText } from "../report/span.ts";
-import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
-import { inputsOf, isPackedName, withEnding } from "./paths.ts";
+import { isPackedName, withEnding } from "./paths.ts";
+import { planProduct, printProduct, saveProduct } from "./product.ts";
 import { readRecipe } from "./recipe-file.ts";
 import type { Shell } from "./shell.ts";
-import {
-  endTraining,
-  recordText,
-  type TrainingFlags,
-  trainingFlags,
-  trainingSettings,
-} from "./training.ts";
+import { type TrainingFlags, trainingFlags, trainingSettings } from "./training.ts";
 
 interface CompressFlags extends DataFlags, TrainingFlags {
   readonly output?: string;
@@ -89,17 +79,7 @@ export const compressCommand: Command<CompressFlags> = {
         errors.badUsage(`-o ${file}`, why, "Name it *.tersor, or leave out the step pack"),
       );
     }
-    const saving = { inputs: inputsOf(path, model), force: shell.force };
-    checkOutput(file, saving);
-    if (flags.report !== undefined) {
-      if (resolve(flags.report) === resolve(file)) {
-        const why = "is where the model goes, too";
-        throw fail(errors.badUsage(`--report ${flags.report}`, why, "Name another file"));
-      }
-      checkOutput(flags.report, saving);
-    }
-
-    if (flags.record !== undefined) checkOutput(flags.record, saving);
+    const product = planProduct(shell, path, model, file, flags);
     const training = await trainingSettings(flags, shell, file);
     const done = await compress(model, {
       ...shell.settings,
@@ -111,29 +91,17 @@ export const compressCommand: Command<CompressFlags> = {
       layers: flags.report !== undefined,
       file,
     });
-    await saveFile(file, packs ? done.pack() : done.bytes, saving);
-    if (flags.record !== undefined) {
-      await saveFile(flags.record, recordText(done.training, shell), saving);
-    }
-    endTraining(training, flags, shell);
-    if (flags.report !== undefined) {
-      const report = { ...done.report, commandLine: shell.commandLine };
-      await saveFile(flags.report, htmlReport(report), saving);
-    }
+    await saveProduct(shell, product, packs ? done.pack() : done.bytes, done, training);
     const { result, baseline } = done;
-    for (const warning of result.warnings) shell.warn(warning);
-    if (shell.json) {
-      shell.print(jsonText(resultReportJson("compress", done.report.model, result)));
-    } else summarize(shell, result, baseline, file);
+    printProduct(shell, "compress", product, done, () => comment(shell, result, baseline, file));
     const missed = missedTargets(targets, result);
     for (const text of missed) shell.warn(`target missed: ${text}`);
     return missed.length > 0 ? 1 : 0;
   },
 };
 
-function summarize(shell: Shell, result: Result, baseline: Result, file: string): void {
-  shell.print(`${result.recipe} -> ${file}`);
-  shell.print(resultLine(result, baseline));
+/** What the line of figures does not say. */
+function comment(shell: Shell, result: Result, baseline: Result, file: string): void {
   const { packed } = result.bytes;
   if (isPackedName(file) && packed !== null) {
     shell.print(`Packed: ${bytes(packed)} (${ratio(baseline.bytes.raw / packed)}).`);

@@ -1,23 +1,14 @@
 /** @file tersor train: gradient descent on the user's data, from a model or from scratch. */
 import { errors, fail } from "../errors.ts";
-import { checkOutput, saveFile } from "../node/files.ts";
 import { load, train } from "../node.ts";
 import { describeOptions, parseOptions } from "../options.ts";
 import type { DataSource } from "../recipe/prepare.ts";
-import { htmlReport } from "../report/html.ts";
-import { jsonText, resultReportJson } from "../report/json.ts";
-import { resultLine } from "../report/table.ts";
 import { trainOptions } from "../train/options.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataSettings, evalFlags, type Flag } from "./flags.ts";
-import { inputsOf, withEnding } from "./paths.ts";
-import {
-  endTraining,
-  recordText,
-  type TrainingFlags,
-  trainingFlags,
-  trainingSettings,
-} from "./training.ts";
+import { withEnding } from "./paths.ts";
+import { planProduct, printProduct, saveProduct } from "./product.ts";
+import { type TrainingFlags, trainingFlags, trainingSettings } from "./training.ts";
 
 interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, unknown>> {
   readonly output?: string;
@@ -61,11 +52,7 @@ export const trainCommand: Command<TrainFlags> = {
     const test: DataSource | null = flags.test ? { ...data, spec: flags.test } : null;
     const model = await load(path, shell.settings);
     const file = flags.output ?? withEnding(model.name, ".trained.onnx");
-    const saving = { inputs: inputsOf(path, model), force: shell.force };
-    checkOutput(file, saving);
-    for (const other of [flags.report, flags.record]) {
-      if (other !== undefined) checkOutput(other, saving);
-    }
+    const product = planProduct(shell, path, model, file, flags);
     const training = await trainingSettings(flags, shell, file);
     const done = await train(model, {
       ...shell.settings,
@@ -76,22 +63,8 @@ export const trainCommand: Command<TrainFlags> = {
       options,
       file,
     });
-    await saveFile(file, done.bytes, saving);
-    if (flags.record !== undefined) {
-      await saveFile(flags.record, recordText(done.training, shell), saving);
-    }
-    endTraining(training, flags, shell);
-    if (flags.report !== undefined) {
-      const report = { ...done.report, commandLine: shell.commandLine };
-      await saveFile(flags.report, htmlReport(report), saving);
-    }
-    const { result, baseline } = done;
-    for (const warning of result.warnings) shell.warn(warning);
-    if (shell.json) shell.print(jsonText(resultReportJson("train", done.report.model, result)));
-    else {
-      shell.print(`${result.recipe} -> ${file}`);
-      shell.print(resultLine(result, baseline));
-    }
+    await saveProduct(shell, product, done.bytes, done, training);
+    printProduct(shell, "train", product, done);
     return 0;
   },
 };
