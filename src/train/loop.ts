@@ -3,6 +3,7 @@ import { errors, fail } from "../errors.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { tensor } from "../ir/tensor.ts";
 import { createRandom, type Random } from "../numeric/random.ts";
+import { updateRunning } from "./batch-norm.ts";
 import {
   average,
   clip,
@@ -108,7 +109,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   const frozen = prunedPlaces(step.parameters, flatten(step.parameters));
   const batch = Math.min(options.batch, Math.max(micro, records - (records % micro)));
   const perEpoch = Math.max(1, Math.floor(records / batch));
-  const hyper = { momentum: options.momentum, beta2: options.beta2, epsilon: 1e-8, decay: 0 };
+  const hyper = { momentum: options.momentum, beta2: options.beta2, epsilon: 1e-8 };
   const update = optimizers[options.optimizer].update;
   const recorded = Math.max(1, Math.floor(options.steps / curvePoints));
   let order: { readonly epoch: number; readonly indices: Uint32Array } | null = null;
@@ -278,19 +279,22 @@ function segmentsOf(
   }));
 }
 
-/** running <- momentum * running + (1 - momentum) * batch; the variance as of a sample. */
+/** Running statistics after one more batch; each layer's lie side by side, means first. */
 function follow(
   running: Float32Array,
   batch: Float32Array,
   layers: readonly RunningStatistics[],
 ): void {
   let at = 0;
-  for (const { channels, momentum, count } of layers) {
-    const unbiased = count / Math.max(1, count - 1);
-    for (let i = 0; i < 2 * channels; i++, at++) {
-      const now = i < channels ? batch[at] : batch[at] * unbiased;
-      running[at] = momentum * running[at] + (1 - momentum) * now;
-    }
+  for (const layer of layers) {
+    const { channels } = layer;
+    const middle = at + channels;
+    const of = (vector: Float32Array) => ({
+      mean: vector.subarray(at, middle),
+      variance: vector.subarray(middle, middle + channels),
+    });
+    updateRunning(of(running), of(batch), layer);
+    at = middle + channels;
   }
 }
 

@@ -4,7 +4,6 @@ export interface Hyper {
   readonly momentum: number;
   readonly beta2: number;
   readonly epsilon: number;
-  readonly decay: number;
 }
 
 /** What an optimizer remembers; saved with checkpoints. */

@@ -24,7 +24,7 @@ const torch: Record<OptimizerId, number[]> = {
   adamw: [0.8321058379607779, -1.8310127735702886, 0.48436271775726586],
 };
 
-const hyper = { momentum: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0 };
+const hyper = { momentum: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 for (const [id, expected] of Object.entries(torch) as [OptimizerId, number[]][]) {
   test(`${id} is PyTorch's`, () => {
