@@ -59,7 +59,8 @@ const plans: Record<Net, Plan> = {
   },
 };
 
-interface Stage {
+/** One row of bench/results/lenet.json, which scripts/docs prints. */
+export interface Stage {
   readonly stage: string;
   readonly recipe: string;
   /** Weights and biases that are not zero. */

@@ -1,16 +1,6 @@
 /** @file docs/benchmarks.md: Deep Compression's networks, stage by stage, and the smallest files. */
+import type { Stage } from "../../bench/lenet.ts";
 import { code, table } from "./page.ts";
-
-interface Stage {
-  readonly stage: string;
-  readonly recipe: string;
-  readonly nonzeros: number;
-  readonly bits: readonly number[];
-  readonly onnx: number;
-  readonly packed: number;
-  readonly huffman: number | null;
-  readonly error: number;
-}
 
 interface Network {
   readonly published: {
