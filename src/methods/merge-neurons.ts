@@ -4,6 +4,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
 import { biasOf, weightsOf } from "../ops/weights.ts";
+import { spellOut } from "../weights/spell-out.ts";
 import { type Candidate, candidatesOf, eachElement, type Part } from "./channels/candidates.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
@@ -31,6 +32,7 @@ export const mergeNeurons = defineMethod({
     const nodes = weightsOf(model).map(({ node }) => node);
     const chosen = select(nodes, selection);
     if (ratio === 0 || chosen.size === 0) return;
+    const packAgain = spellOut(model);
     const candidates = candidatesOf(model, couple(model));
     /** Weights as merging leaves them. */
     const weights = new Map<Value, Float32Array>();
@@ -47,6 +49,7 @@ export const mergeNeurons = defineMethod({
       value.graph.setConstant(value, tensor("float32", shape, values));
     }
     if (removals.length > 0) removeUnits(model, removals);
+    packAgain();
   },
 });
 

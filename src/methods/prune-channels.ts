@@ -5,6 +5,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
 import { weightsOf } from "../ops/weights.ts";
+import { spellOut } from "../weights/spell-out.ts";
 import { allocate } from "./channels/allocate.ts";
 import { budgetPattern, ratioFor } from "./channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
@@ -84,6 +85,7 @@ export const pruneChannels = defineMethod({
       const { criterion: id, allocation } = given;
       throw fail(errors.needsData(`prune-channels:criterion=${id},allocation=${allocation}`));
     }
+    const packAgain = spellOut(model);
     const reshare = unshareVectors(model);
     const candidates = freeGroups(candidatesOf(model, couple(model)), chosen, context);
     const vitality: Vitality[][] = [];
@@ -108,6 +110,7 @@ export const pruneChannels = defineMethod({
       await finish(removeUnits(model, removed.map(removalOf)));
     }
     reshare();
+    packAgain();
     if (removed.length === 0) return;
     const parts = removed.map(({ candidate: { group }, units }) => {
       const size = group.units.length;

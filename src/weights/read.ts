@@ -63,7 +63,7 @@ function readFloat(value: Value, values: Float32Array): Form {
 }
 
 /** The type the elements have in the file, below any layout and Cast. */
-function storedType(value: Value): DType | null {
+export function storedType(value: Value): DType | null {
   if (value.tensor) return value.tensor.dtype;
   const node = value.producer;
   switch (node?.op) {
@@ -94,7 +94,7 @@ function toLevels(tensor: Tensor): Int8Array | null {
 }
 
 /** The fewest bits that hold all levels; {-1, +1} without 0 is one bit. */
-function bitsOf(q: Int8Array): number {
+export function bitsOf(q: Int8Array): number {
   let low = 0;
   let high = 0;
   let hasZero = false;

@@ -453,19 +453,23 @@ test("layers that are left out keep their channels, and so do those that share t
   );
 });
 
-test.each(["store-float16", "quantize-weights", "quantize-int8"] as const)(
-  "prunes what %s stored, in that form",
-  async (id) => {
-    for (const net of [nets[0], nets[1]]) {
-      const env = environmentOf(net);
-      const stored = await apply(net.model, id, {}, env);
-      const pruned = await apply(stored.model, "prune-channels", { ratio: 0.5 }, env);
-      expect(pruned.bytes.length).toBeLessThan(0.72 * stored.bytes.length);
-      expect(verify(pruned.model)).toEqual([]);
-      await outputsOf(pruned.bytes, env.feeds);
-    }
-  },
-);
+test.each([
+  ["store-float16", {}],
+  ["quantize-weights", {}],
+  ["quantize-weights", { bits: 3 }],
+  ["quantize-int8", {}],
+  ["share-weights", { bits: 3 }],
+  ["prune-magnitude", { sparsity: 0.8 }],
+] as const)("prunes what %s %j stored, in that form", async (id, options) => {
+  for (const net of [nets[0], nets[1]]) {
+    const env = environmentOf(net);
+    const stored = await apply(net.model, id, options, env);
+    const pruned = await apply(stored.model, "prune-channels", { ratio: 0.5 }, env);
+    expect(pruned.bytes.length).toBeLessThan(0.72 * stored.bytes.length);
+    expect(verify(pruned.model)).toEqual([]);
+    await outputsOf(pruned.bytes, env.feeds);
+  }
+});
 
 const there = realModels.filter(({ path }) => path);
 
