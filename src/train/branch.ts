@@ -4,7 +4,7 @@ import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
-import { zerosLike } from "../ops/grad/rule.ts";
+import { gradientType, zerosLike } from "../ops/grad/rule.ts";
 import { inferNode } from "../ops/infer.ts";
 
 /**
@@ -38,8 +38,8 @@ export function branchGradients(
     outputs: captured.map((value) => `${name}/${value.name}`),
   });
   inferNode(made);
-  for (const [i, { dtype, shape }] of captured.entries()) {
-    Object.assign(made.outputs[i], { dtype, shape });
+  for (const [i, value] of captured.entries()) {
+    Object.assign(made.outputs[i], { dtype: gradientType(value), shape: value.shape });
   }
   return made.outputs;
 }

@@ -77,8 +77,14 @@ export function reshapeLike(g: Builder, dy: Value, x: Value): Value {
   return g.Reshape(dy, g.ints(sizes, "shape"));
 }
 
+/** Of what x has as its gradient: integers on the way stand for real numbers. */
+export function gradientType({ dtype }: Value): DType {
+  return dtype && dtypes[dtype].kind === "float" ? dtype : "float32";
+}
+
+/** A gradient of x that is zero. */
 export function zerosLike(g: Builder, x: Value): Value {
-  return g.ConstantOfShape(shapeValue(g, x), { value: tensor(x.dtype ?? "float32", [1], [0]) });
+  return g.ConstantOfShape(shapeValue(g, x), { value: tensor(gradientType(x), [1], [0]) });
 }
 
 export function axisOf(axis: number, rank: number): number {
