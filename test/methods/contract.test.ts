@@ -82,6 +82,9 @@ describe.each(table)("%s", (id, method) => {
       expect(relativeError(original, await outputsOf(bytes, env.feeds))).toBeLessThan(1e-5);
     });
 
+    // The one real network says what the methods do to it; its like are small.
+    if (net.name === "lenet5") return;
+
     test("gives the same in the web build", async () => {
       const env = environmentOf(net);
       const { bytes } = await apply(net.model, id, {}, env);
