@@ -91,5 +91,5 @@ function isFlat(array: Value): boolean {
 
 function bitsOfIndex(index: Int16Array): number {
   const top = index.reduce((most, entry) => Math.max(most, entry), 1);
-  return Math.ceil(Math.log2(top + 1));
+  return 32 - Math.clz32(top);
 }

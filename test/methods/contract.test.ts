@@ -30,8 +30,11 @@ function settingsOf({ survey }: Method): Record<string, unknown>[] {
   return [...seen.values()];
 }
 
+/** The one real network takes seconds each time; real-models.test.ts has others. */
+const small = nets.filter(({ name }) => name !== "lenet5");
+
 describe.each(table)("%s", (id, method) => {
-  describe.each(nets.map((net) => [net.name, net] as const))("on %s", (_, net) => {
+  describe.each(small.map((net) => [net.name, net] as const))("on %s", (_, net) => {
     test.each(settingsOf(method))(
       "opens, runs, repeats and round-trips with %j",
       async (options) => {
@@ -81,9 +84,6 @@ describe.each(table)("%s", (id, method) => {
       const { bytes } = await apply(net.model, id, { ...method.neutral }, env);
       expect(relativeError(original, await outputsOf(bytes, env.feeds))).toBeLessThan(1e-5);
     });
-
-    // The one real network says what the methods do to it; its like are small.
-    if (net.name === "lenet5") return;
 
     test("gives the same in the web build", async () => {
       const env = environmentOf(net);

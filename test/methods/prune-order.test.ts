@@ -89,6 +89,7 @@ describe.each(cases.filter(([, path]) => path))("%s", (name, path, spec, options
     const [a, b, c] = [1, 1, 2].map((seed) => run("prune-random", {}, seed));
     expect(Buffer.compare((await a).bytes, (await b).bytes)).toBe(0);
     expect(Buffer.compare((await a).bytes, (await c).bytes)).not.toBe(0);
+    if (name !== "transformer") return;
     const first = await run("prune-sparsegpt", { pattern: "2:4" });
     const again = await run("prune-sparsegpt", { pattern: "2:4" }, 2);
     expect(Buffer.compare(first.bytes, again.bytes)).toBe(0);
