@@ -7,7 +7,13 @@ export interface Lines {
   readonly bytes: Uint8Array;
 }
 
-/** Null where fewer than one line in `1 / least` is a copy. `raw`: rows of elements of `width` bytes. */
+/** Share of lines that pays even if all of them are zeros, which cost little in their places. */
+const MANY = 0.3;
+
+/**
+ * Null where fewer than one line in `1 / least` is a copy, zeros not counted if they are few. `raw`: rows
+ * of elements of `width` bytes.
+ */
 export function findCopies(
   raw: Uint8Array,
   rows: number,
@@ -42,7 +48,12 @@ export function findCopies(
     }
   }
   const distinct = news.length;
-  if (distinct > lines * (1 - least)) return null;
+  const copies = lines - distinct;
+  const isEmpty = news.map((line) =>
+    matrix.subarray(line * length, (line + 1) * length).every((byte) => byte === 0),
+  );
+  const zeros = known.filter((at) => at > 0 && isEmpty[at - 1]).length;
+  if (copies - zeros < lines * least && copies < lines * MANY) return null;
   const once = new Uint8Array(distinct * length);
   news.forEach((line, n) => {
     once.set(matrix.subarray(line * length, (line + 1) * length), n * length);

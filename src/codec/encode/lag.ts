@@ -12,7 +12,7 @@ export function findLag(
   const at: number[] = [];
   for (let i = 0; i < values.length; i++) if (values[i] !== 0) at.push(i);
   if (at.length > values.length / 2) return usual;
-  const step = Math.ceil(at.length / 20_000);
+  const step = Math.ceil(at.length / 6_000);
   const candidates: number[] = [];
   for (let k = 2; k <= 128; k++) {
     if (k < columns) candidates.push(k);

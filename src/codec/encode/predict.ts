@@ -22,8 +22,9 @@ export function choosePrediction(
 ): Prediction {
   const energy = (of: Int32Array) => of.reduce((sum, x) => sum + x * x, 1);
   const before = energy(values);
+  const sums = momentsOf(values, shape, taps);
   const solved = (byPlace: boolean): Prediction => {
-    const coefficients = fitPrediction(values, shape, taps, byPlace);
+    const coefficients = fitPrediction(byPlace ? sums : [total(sums)], taps.length);
     const differences = passPrediction(values, shape, taps, coefficients, false);
     const gain = log(before / energy(differences)) / (2 * Math.LN2);
     const cost = (6 * coefficients.length) / values.length;
@@ -35,38 +36,50 @@ export function choosePrediction(
   return many.gain > one.gain ? many : one;
 }
 
-/**
- * Coefficients in 1/128: one set, or one for each place in the kernel. The normal equations with a
- * little ridge, by elimination; a coefficient that would not fit into a byte is clamped.
- */
-export function fitPrediction(
+/** Elements that are enough for a dozen coefficients. */
+const ENOUGH = 20_000;
+
+/** Sums of products of neighbours and element, one matrix (upper triangle) for each place in the kernel. */
+function momentsOf(
   values: Int32Array,
   { kernel }: Shape,
   taps: readonly number[],
-  byPlace: boolean,
-): Int8Array {
-  const sets = byPlace ? kernel : 1;
+): readonly Float64Array[] {
   const width = taps.length + 1;
-  const sums = Array.from({ length: sets }, () => new Float64Array(width * width));
+  const sums = Array.from({ length: kernel }, () => new Float64Array(width * width));
   const row = new Float64Array(width);
-  // A sample of whole runs is enough for a dozen coefficients.
-  const step = Math.max(1, Math.floor(values.length / 60_000));
+  // Whole runs, evenly spread.
+  const step = Math.max(1, Math.floor(values.length / Math.max(ENOUGH, 2000 * kernel)));
   for (let i = 0; i < values.length; i++) {
     if (step > 1 && Math.floor(i / 1000) % step !== 0) {
       i += 999;
       continue;
     }
-    const sum = sums[sets > 1 ? i % kernel : 0];
+    const sum = sums[i % kernel];
     for (let t = 0; t < taps.length; t++) row[t] = i < taps[t] ? 0 : values[i - taps[t]];
     row[width - 1] = values[i];
     for (let a = 0; a < width; a++) {
-      for (let b = a; b < width; b++) sum[a * width + b] += row[a] * row[b];
+      const x = row[a];
+      if (x === 0) continue;
+      for (let b = a; b < width; b++) sum[a * width + b] += x * row[b];
     }
   }
-  const coefficients = new Int8Array(sets * taps.length);
+  return sums;
+}
+
+function total(sums: readonly Float64Array[]): Float64Array {
+  return sums[0].map((_, k) => sums.reduce((sum, each) => sum + each[k], 0));
+}
+
+/**
+ * Coefficients in 1/128, one set for each matrix of sums. The normal equations with a little ridge, by
+ * elimination; a coefficient that would not fit into a byte is clamped.
+ */
+function fitPrediction(sums: readonly Float64Array[], taps: number): Int8Array {
+  const coefficients = new Int8Array(sums.length * taps);
   sums.forEach((sum, set) => {
-    solve(sum, taps.length).forEach((x, t) => {
-      coefficients[set * taps.length + t] = Math.max(-127, Math.min(127, Math.round(x * 128)));
+    solve(sum.slice(), taps).forEach((x, t) => {
+      coefficients[set * taps + t] = Math.max(-127, Math.min(127, Math.round(x * 128)));
     });
   });
   return coefficients;

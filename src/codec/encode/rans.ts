@@ -10,14 +10,19 @@ import { BitWriter, join, section } from "./writer.ts";
 
 const SLOTS = 1 << SLOT_BITS;
 
+const MOST_CLASSES = 16;
+
+/** What several classes may take of the bits of one, to be worth their time. */
+const FEWER = 1 / 1.007;
+
 export function writeTable(table: ArrayLike<number>, rows: number, columns: number): Uint8Array {
   const coder = new RangeEncoder();
   codeByContext(coder, Int32Array.from(table), shapeOf([rows, columns]), 2);
   return coder.finish();
 }
 
-/** With one table (`contexts` false), or with one for each class of neighbourhood. */
-export function encodeRans(values: Int32Array, shape: Shape, contexts: boolean): Uint8Array {
+/** With a table for each class of neighbourhood, or with one where those save less than 0.7 %. */
+export function encodeRans(values: Int32Array, shape: Shape): Uint8Array {
   const tokens = new Uint8Array(values.length);
   const bits = new BitWriter();
   for (let i = 0; i < values.length; i++) {
@@ -25,9 +30,8 @@ export function encodeRans(values: Int32Array, shape: Shape, contexts: boolean):
     putRest(values[i], bits);
   }
   const alphabet = countTokens(tokens).length;
-  const levels = new Uint8Array(values.length);
-  if (contexts) lookAround(values, shape, levels);
-  const { classOf, tables } = chooseClasses(tokens, levels, alphabet, contexts);
+  const levels = levelsOf(values, shape);
+  const { classOf, tables } = chooseClasses(tokens, levels, alphabet);
   const classes = tables.length;
   const slots = tables.map(toSlots);
   const starts = slots.map((table) => {
@@ -61,7 +65,8 @@ export function encodeRans(values: Int32Array, shape: Shape, contexts: boolean):
   );
 }
 
-function lookAround(values: Int32Array, shape: Shape, levels: Uint8Array): void {
+function levelsOf(values: Int32Array, shape: Shape): Uint8Array {
+  const levels = new Uint8Array(values.length);
   const around = new Surroundings(shape);
   for (let i = 0, c = 0; i < values.length; i++) {
     if (c === 0) around.newRow();
@@ -69,45 +74,57 @@ function lookAround(values: Int32Array, shape: Shape, levels: Uint8Array): void 
     around.add(i, c, values[i]);
     if (++c === shape.columns) c = 0;
   }
+  return levels;
+}
+
+/** Levels `from` up to those of the next class, and what they and its table cost in bits. */
+interface Class {
+  readonly from: number;
+  readonly table: Uint32Array;
+  readonly bits: number;
 }
 
 /**
  * Levels begin as classes of their own; as long as it makes the whole smaller, the two neighbouring
- * classes that lose least by it are joined. A table is reckoned at 5 bits a token that occurs.
+ * classes that lose least by it are joined. A table is reckoned at 5 bits a token that occurs. One table
+ * decodes faster, and is taken where more save little.
  */
 function chooseClasses(
   tokens: Uint8Array,
   levels: Uint8Array,
   alphabet: number,
-  contexts: boolean,
 ): { classOf: Int32Array; tables: Uint32Array[] } {
-  const groups: { from: number; table: Uint32Array; bits: number }[] = [];
+  const classes: Class[] = [];
   const counts = new Uint32Array(LEVELS * alphabet);
   for (let i = 0; i < tokens.length; i++) counts[levels[i] * alphabet + tokens[i]]++;
   for (let from = 0; from < LEVELS; from++) {
     const table = counts.slice(from * alphabet, (from + 1) * alphabet);
-    if (table.some((count) => count > 0)) groups.push({ from, table, bits: bitsOf(table) });
+    if (table.some((count) => count > 0)) classes.push({ from, table, bits: bitsOf(table) });
   }
-  const merged = (a: Uint32Array, b: Uint32Array) => a.map((count, i) => count + b[i]);
-  while (groups.length > 1) {
+  const joined = (a: Class, b: Class): Class => {
+    const table = a.table.map((count, i) => count + b.table[i]);
+    return { from: a.from, table, bits: bitsOf(table) };
+  };
+  // pairs[i]: classes i and i + 1 as one.
+  const pairs = classes.slice(1).map((next, i) => joined(classes[i], next));
+  const gainOf = (i: number): number => classes[i].bits + classes[i + 1].bits - pairs[i].bits;
+  let many: readonly Class[] | null = null;
+  while (classes.length > 1) {
     let best = 0;
-    let gain = Number.NEGATIVE_INFINITY;
-    let table = groups[0].table;
-    let bits = 0;
-    for (let i = 0; i + 1 < groups.length; i++) {
-      const both = merged(groups[i].table, groups[i + 1].table);
-      const bothBits = bitsOf(both);
-      const less = groups[i].bits + groups[i + 1].bits - bothBits;
-      if (less > gain) [best, gain, table, bits] = [i, less, both, bothBits];
-    }
-    if (gain < 0 && groups.length <= 16 && contexts) break;
-    groups.splice(best, 2, { from: groups[best].from, table, bits });
+    for (let i = 1; i < pairs.length; i++) if (gainOf(i) > gainOf(best)) best = i;
+    if (gainOf(best) < 0 && classes.length <= MOST_CLASSES) many ??= [...classes];
+    classes.splice(best, 2, pairs[best]);
+    pairs.splice(best, 1);
+    if (best > 0) pairs[best - 1] = joined(classes[best - 1], classes[best]);
+    if (best < pairs.length) pairs[best] = joined(classes[best], classes[best + 1]);
   }
+  const bits = many?.reduce((sum, each) => sum + each.bits, 0) ?? 0;
+  const chosen = many && bits < FEWER * classes[0].bits ? many : classes;
   const classOf = new Int32Array(LEVELS);
-  groups.forEach(({ from }, k) => {
+  chosen.forEach(({ from }, k) => {
     classOf.fill(k, from);
   });
-  return { classOf, tables: groups.map(({ table }) => table) };
+  return { classOf, tables: chosen.map(({ table }) => table) };
 }
 
 function bitsOf(table: Uint32Array): number {

@@ -28,11 +28,7 @@ const encoders: Record<number, (values: Int32Array, shape: Shape, width: number)
     codeByContext(coder, values, shape, lag);
     return join(varint(lag), coder.finish());
   },
-  [RANS](values, shape) {
-    const plain = encodeRans(values, shape, false);
-    const classes = encodeRans(values, shape, true);
-    return classes.length * 1.007 < plain.length ? classes : plain; // one table decodes faster
-  },
+  [RANS]: encodeRans,
 };
 
 /** The bytes of one coder, whatever their size. */
@@ -83,7 +79,7 @@ export function encodeSymbols(values: Int32Array, dims: readonly number[], besid
   if (length === 0) return { id: PACKED, bytes: encodePacked(values) };
   const decisions = binaryDecisions(values);
   // Nothing codes sparse numbers as well, and then it is quick.
-  if (length >= 4096 && decisions > length && decisions < 2.4 * length) {
+  if (length >= 512 && decisions > length && decisions < 2.4 * length) {
     return encodeWith(CONTEXT, values, dims);
   }
   if (length < 4 * SAMPLE) return quickestOf(tryAll(values, dims, length), length, beside);
@@ -104,14 +100,18 @@ function tryAll(values: Int32Array, dims: readonly number[], length: number): Co
   // What these only beat where tables are most of the bytes.
   if (length < 4096) coders.push(HUFFMAN);
   if (length < 4 * SAMPLE && decisions < 3) coders.push(GAPS);
-  if (patient) coders.push(CONTEXT);
   const coded = coders.map((coder) => encodeWith(coder, values, dims));
   // Differences of sparse or coarse numbers are no smaller than the numbers.
-  if (decisions <= 5 || length < 256) return coded;
-  const prediction = predict(values, dims);
-  if (prediction.gain < LEAST_GAIN) return coded;
-  const by = patient ? [RANS, CONTEXT] : [RANS];
-  return [...coded, ...by.map((coder) => encodePredicted(coder | PREDICTED, prediction, dims))];
+  const prediction = decisions > 5 && length >= 256 ? predict(values, dims) : null;
+  const predicted = (coder: number): Coded[] =>
+    prediction && prediction.gain >= LEAST_GAIN
+      ? [encodePredicted(coder | PREDICTED, prediction, dims)]
+      : [];
+  coded.push(...predicted(RANS));
+  if (!patient) return coded;
+  // What helps the quick coder helps the slow one.
+  const isPredicted = (smallestOf(coded).id & PREDICTED) !== 0;
+  return [...coded, ...(isPredicted ? predicted(CONTEXT) : [encodeWith(CONTEXT, values, dims)])];
 }
 
 export function smallestOf(choices: readonly Coded[]): Coded {
