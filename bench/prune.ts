@@ -123,13 +123,13 @@ const resnet = async (recipe: string, target: object, name: string) =>
 const parts: Record<string, () => Promise<unknown>> = {
   "resnet20-half": () =>
     resnet(
-      `prune-blocks:ratio=0.43 > prune-channels:repair=least-squares,ratio=0.5,only=/layer3/* > train:${tuned},epochs=7`,
+      `prune-blocks:ratio=0.43 > prune-channels:repair=least-squares,ratio=0.5,only=/layer3/* > train:${tuned},epochs=12`,
       { macs: 0.5, drop: 1.5, speed: 1.5 },
       "resnet20-half",
     ),
   "resnet20-1.4": () =>
     resnet(
-      `prune-blocks:ratio=0.29 > prune-channels:repair=least-squares,ratio=0.25,only=/layer3/* > train:${tuned},epochs=2`,
+      `prune-blocks:ratio=0.29 > prune-channels:repair=least-squares,ratio=0.25,only=/layer3/* > train:${tuned},epochs=9`,
       { macs: 1 / 1.4, drop: 0.5 },
       "resnet20-1.4",
     ),
