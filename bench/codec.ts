@@ -43,6 +43,7 @@ const kinds = {
 const context = {
   random: createRandom(1),
   skip: () => {},
+  group: () => {},
   warn: () => {},
   progress: async () => {},
 } as unknown as Context;

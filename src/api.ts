@@ -135,6 +135,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         pareto: [],
         seconds: done.seconds,
       }),
+      groups: done.groups,
       training: done.training,
     };
     return {

@@ -64,6 +64,16 @@ export interface Skip {
   readonly reason: string;
 }
 
+/** Channels, heads or neurons that only go together: how many there were, how many are left, and why. */
+export interface GroupChange {
+  readonly method: string;
+  /** The first layer that makes them. */
+  readonly node: string;
+  readonly before: number;
+  readonly after: number;
+  readonly reason: string;
+}
+
 /** One row: a recipe applied to a model, measured. What was not measured is null. */
 export interface Result {
   readonly recipe: string;

@@ -29,6 +29,8 @@ export interface Context {
   readonly target: "node" | "web";
   /** Says why a layer was left alone. */
   skip(node: string, reason: string): void;
+  /** Says how many of the channels that `node` makes are left, and why. */
+  group(node: string, before: number, after: number, reason: string): void;
   warn(text: string): void;
   /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
   progress(done: number, total: number): Promise<void>;

@@ -100,7 +100,7 @@ export const pruneChannels = defineMethod({
         : worth;
     const plan = (ratio: number, told: Context): Removed[] =>
       choose(candidates, vitality, scores, { ...given, ratio }, told);
-    const quiet = { ...context, skip: () => {} };
+    const quiet = { ...context, skip() {}, group() {} };
     const ratio = given.budget
       ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
       : given.ratio;
@@ -112,6 +112,14 @@ export const pruneChannels = defineMethod({
     reshare();
     packAgain();
     if (removed.length === 0) return;
+    for (const { candidate, units, vitality: alive } of removed) {
+      const { name, units: all } = candidate.group;
+      const dead = units.filter((unit) => alive[unit].isDead).length;
+      const chosenBy = `lowest by ${given.criterion}, ${given.allocation}`;
+      const why = dead < units.length ? chosenBy : "dead: they change nothing";
+      const also = dead > 0 && dead < units.length ? `; ${dead} of them dead` : "";
+      context.group(name, all.length, all.length - units.length, why + also);
+    }
     const parts = removed.map(({ candidate: { group }, units }) => {
       const size = group.units.length;
       return `${group.name} ${size} -> ${size - units.length}`;
@@ -162,12 +170,17 @@ function freeGroups(
     const why = group.pinned
       ? `because ${group.pinned.node} ${group.pinned.reason}`.replace("  ", " ")
       : outside && `because ${outside.name}, which is left out, shares them`;
-    if (why) context.skip(own.name, `keeps its ${unitsOf(candidate)} ${why}`);
+    if (why) {
+      context.skip(own.name, `keeps its ${unitsOf(candidate)} ${why}`);
+      context.group(group.name, group.units.length, group.units.length, `kept, ${why}`);
+    }
     return !why;
   });
   const { chosen: kept, shutOut } = independent(free);
   for (const [candidate, winner] of shutOut) {
     const why = `since it can lose some of its ${unitsOf(winner)}`;
+    const { name, units } = candidate.group;
+    context.group(name, units.length, units.length, `kept, ${why}`);
     context.skip(candidate.group.name, `keeps its ${unitsOf(candidate)}, ${why}`);
   }
   return kept;
@@ -217,10 +230,9 @@ function choose(
     const gone = order.length - Math.max(1, count);
     tellDeaf(candidate, alive, order.slice(gone), context);
     if (gone === 0 && given.ratio > 0 && score) {
-      context.skip(
-        candidate.group.name,
-        `keeps its ${unitsOf(candidate)}: the share rounds to none of them`,
-      );
+      const why = "the share rounds to none of them";
+      context.skip(candidate.group.name, `keeps its ${unitsOf(candidate)}: ${why}`);
+      context.group(candidate.group.name, order.length, order.length, `kept: ${why}`);
     }
     return gone > 0 ? [{ candidate, units: order.slice(0, gone), vitality: alive }] : [];
   });

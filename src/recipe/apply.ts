@@ -4,7 +4,7 @@ import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
 import { measureLatency } from "../measure/latency.ts";
-import type { Skip } from "../measure/measurement.ts";
+import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Context, Method, Trained } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
@@ -35,6 +35,7 @@ export interface Outcome {
   /** False for a step that was rolled back; the warnings say why. */
   readonly kept: readonly boolean[];
   readonly skipped: readonly Skip[];
+  readonly groups: readonly GroupChange[];
   readonly warnings: readonly string[];
   /** Whether calibration records were looked at. */
   readonly usedData: boolean;
@@ -54,6 +55,7 @@ export async function applyRecipe(
 ): Promise<Outcome> {
   const began = env.platform.wallMs();
   const skipped: Skip[] = [];
+  const groups: GroupChange[] = [];
   const warnings: string[] = [];
   const kept: boolean[] = [];
   let usedData = false;
@@ -76,6 +78,7 @@ export async function applyRecipe(
     inferModel(candidate);
     const context = createContext(step, i, start, env, {
       skipped,
+      groups,
       warnings,
       training,
       onUse: () => {
@@ -98,7 +101,7 @@ export async function applyRecipe(
     } else warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
   }
   const seconds = (env.platform.wallMs() - began) / 1000;
-  return { model, bytes, kept, skipped, warnings, usedData, training, seconds };
+  return { model, bytes, kept, skipped, groups, warnings, usedData, training, seconds };
 }
 
 function createContext(
@@ -108,18 +111,21 @@ function createContext(
   env: Environment,
   notes: {
     readonly skipped: Skip[];
+    readonly groups: GroupChange[];
     readonly warnings: string[];
     readonly training: TrainingRun[];
     readonly onUse: () => void;
   },
 ): Context {
-  const { skipped, warnings, training, onUse } = notes;
+  const { skipped, groups, warnings, training, onUse } = notes;
   let runs = 0;
   return {
     random: createRandom(env.seed).fork(`${index}/${step.method}`),
     signal: env.signal,
     target: env.runtime.name === "web" ? "web" : "node",
     skip: (node, reason) => skipped.push({ node, method: step.method, reason }),
+    group: (node, before, after, reason) =>
+      groups.push({ method: step.method, node, before, after, reason }),
     warn: (text) => warnings.push(`${step.method}: ${text}`),
     async progress(done, total) {
       env.onEvent({ type: "progress", what: step.method, done, total });

@@ -1,5 +1,5 @@
 /** @file Compress: one recipe on one model, measured beside the original. */
-import type { Result } from "../measure/measurement.ts";
+import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
 import type { TrainingRun } from "./apply.ts";
 import { assessBaseline } from "./assess.ts";
@@ -24,6 +24,8 @@ export interface Compressed {
   readonly bytes: Uint8Array;
   /** The .tersor file. */
   pack(): Uint8Array;
+  /** What structured pruning did, group by group. */
+  readonly groups: readonly GroupChange[];
   /** Runs of training on the way. */
   readonly training: readonly TrainingRun[];
   readonly seconds: number;
@@ -45,7 +47,8 @@ export async function compress(
     const original = { ...baseline.result, latency: beside };
     const { bytes, model } = outcome;
     const pack = () => packSmallest({ name: result.recipe, source: { bytes }, model }).bytes;
-    return { baseline: original, result, bytes, pack, training: outcome.training, seconds };
+    const { groups, training } = outcome;
+    return { baseline: original, result, bytes, pack, groups, training, seconds };
   } finally {
     await baseline.session.close();
   }

@@ -1,5 +1,5 @@
 /** @file The report as one HTML file without a single request: figures, table, plots, conditions. */
-import type { Result } from "../measure/measurement.ts";
+import type { GroupChange, Result } from "../measure/measurement.ts";
 import { starHint } from "./columns.ts";
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
@@ -84,6 +84,9 @@ export function htmlReport(report: Report): string {
                 plots.training.map((f) => figure(f)),
               ),
             )
+          : null,
+        report.groups?.length
+          ? section("Channels, heads and neurons", groupTable(report.groups))
           : null,
         list("Skipped, and why", skippedLines(rows)),
         list("Warnings", warningLines(rows)),
@@ -174,35 +177,29 @@ function printed({ title, note, header, rows }: PrintedTable): Markup {
     {},
     el("summary", {}, title),
     el("p", { class: "dim" }, note),
-    el(
-      "div",
-      { class: "scroll" },
-      el(
-        "table",
-        {},
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            header.map((name) => el("th", { scope: "col" }, name)),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          rows.map((row) =>
-            el(
-              "tr",
-              {},
-              row.map((text) => el("td", {}, text)),
-            ),
-          ),
-        ),
-      ),
-    ),
+    scrollTable(header, rows),
   );
+}
+
+function scrollTable(header: readonly string[], rows: readonly (readonly string[])[]): Markup {
+  const row = (cells: readonly Markup[]) => el("tr", {}, cells);
+  const head = row(header.map((name) => el("th", { scope: "col" }, name)));
+  const body = rows.map((texts) => row(texts.map((text) => el("td", {}, text))));
+  const table = el("table", {}, el("thead", {}, head), el("tbody", {}, body));
+  return el("div", { class: "scroll" }, table);
+}
+
+/** What structured pruning left of each group, and why. */
+function groupTable(groups: readonly GroupChange[]): Markup {
+  const header = ["method", "layer", "before", "after", "why"];
+  const rows = groups.map(({ method, node, before, after, reason }) => [
+    method,
+    node,
+    format.count(before),
+    format.count(after),
+    reason,
+  ]);
+  return scrollTable(header, rows);
 }
 
 function reproduce({

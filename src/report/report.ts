@@ -1,6 +1,6 @@
 /** @file Report: all that a survey found, and the rows, picks and groups every format prints from it. */
 import type { Thresholds } from "../measure/marks.ts";
-import type { Marks, Result } from "../measure/measurement.ts";
+import type { GroupChange, Marks, Result } from "../measure/measurement.ts";
 import type { TrainingRun } from "../recipe/apply.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
@@ -20,6 +20,8 @@ export interface Report {
   /** Recipes on the Pareto front. */
   readonly pareto: readonly string[];
   readonly errors?: readonly LayerErrors[];
+  /** What structured pruning did, group by group. */
+  readonly groups?: readonly GroupChange[];
   /** Runs of training, for their loss curves. */
   readonly training?: readonly TrainingRun[];
   readonly thresholds: Thresholds;

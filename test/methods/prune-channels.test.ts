@@ -471,6 +471,19 @@ test.each([
   }
 });
 
+test("says of every group how many are left, and why", async () => {
+  const [net] = nets.filter(({ name }) => name === "transformer");
+  const { groups } = await apply(net.model, "prune-channels", { ratio: 0.25 }, environmentOf(net));
+  expect(groups.map(({ node, before, after }) => `${node} ${before} ${after}`)).toContain(
+    "matmul7 64 48",
+  );
+  const kept = groups.filter(({ before, after }) => before === after);
+  const gone = groups.filter(({ before, after }) => before > after);
+  expect(kept.length * gone.length).toBeGreaterThan(0);
+  for (const { reason } of kept) expect(reason).toMatch(/^kept[,:] /);
+  for (const { reason } of gone) expect(reason).toMatch(/^lowest by l2, uniform/);
+});
+
 const there = realModels.filter(({ path }) => path);
 
 describe.skipIf(there.length < 18)("real models", () => {

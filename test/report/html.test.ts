@@ -79,6 +79,13 @@ test("has the figures, the conditions and the survey's tables", () => {
   expect(page.match(/<tr id="row-/g)).toHaveLength(12);
 });
 
+test("channels, heads and neurons: what was left, and why", () => {
+  const group = { method: "prune-channels", node: "conv1", before: 16, after: 12 };
+  const page = htmlReport({ ...lenet(), groups: [{ ...group, reason: "lowest by <l2>" }] });
+  const cells = ["prune-channels", "conv1", "16", "12", "lowest by &lt;l2&gt;"];
+  expect(page).toContain(cells.map((cell) => `<td>${cell}</td>`).join(""));
+});
+
 test("the same report gives the same bytes", () => {
   expect(htmlReport(lenet())).toBe(htmlReport(lenet()));
 });

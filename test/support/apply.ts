@@ -1,7 +1,7 @@
 /** @file Applies one method to a fixture network as a recipe would, without the roll-back. */
 import { cloneModel, type Model } from "../../src/ir/model.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
-import type { Skip } from "../../src/measure/measurement.ts";
+import type { GroupChange, Skip } from "../../src/measure/measurement.ts";
 import { type MethodId, methodOf } from "../../src/methods/index.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
@@ -47,6 +47,7 @@ export interface Applied {
   readonly model: Model;
   readonly bytes: Uint8Array;
   readonly skipped: readonly Skip[];
+  readonly groups: readonly GroupChange[];
   readonly warnings: readonly string[];
   /** Whether the result depends on the seed. */
   readonly drew: boolean;
@@ -63,6 +64,7 @@ export async function apply(
   inferModel(model);
   const skipped: Skip[] = [];
   const warnings: string[] = [];
+  const groups: GroupChange[] = [];
   let drew = false;
   await method.apply(model, parseOptions(method.options, given, id), {
     random: watched(createRandom(env.seed), () => {
@@ -71,6 +73,8 @@ export async function apply(
     signal: env.signal,
     target: env.runtime.name === "web" ? "web" : "node",
     skip: (node, reason) => skipped.push({ node, method: id, reason }),
+    group: (node, before, after, reason) =>
+      groups.push({ method: id, node, before, after, reason }),
     warn: (text) => warnings.push(text),
     async progress(done, total) {
       env.onEvent({ type: "progress", what: id, done, total });
@@ -81,7 +85,7 @@ export async function apply(
       trainModel(trained, trainOptions.parse(options), hooks, env, { label: id, original: start }),
   });
   rewrite(model, { rules: ["drop-dead"] });
-  return { model, bytes: concat(writeModel(model)), skipped, warnings, drew };
+  return { model, bytes: concat(writeModel(model)), skipped, groups, warnings, drew };
 }
 
 function watched(random: Random, onDraw: () => void): Random {
