@@ -475,7 +475,7 @@ test("says of every group how many are left, and why", async () => {
   const [net] = nets.filter(({ name }) => name === "transformer");
   const { groups } = await apply(net.model, "prune-channels", { ratio: 0.25 }, environmentOf(net));
   expect(groups.map(({ node, before, after }) => `${node} ${before} ${after}`)).toContain(
-    "matmul7 64 48",
+    "matmul7 128 96",
   );
   const kept = groups.filter(({ before, after }) => before === after);
   const gone = groups.filter(({ before, after }) => before > after);
