@@ -141,3 +141,36 @@ describe("on records it has not seen", () => {
     },
   );
 });
+
+test("normalization measured anew standardizes what its layers give after the removal", async () => {
+  const vector = (g: Builder, size: number, value: (i: number) => number): Value =>
+    g.constant(Array.from({ length: size }, (_, i) => value(i)));
+  const norm = (g: Builder, x: Value, size: number): Value =>
+    g.BatchNormalization(
+      x,
+      vector(g, size, (i) => 1 + i / 8),
+      vector(g, size, (i) => i - 2),
+      vector(g, size, () => 3),
+      vector(g, size, () => 7),
+    );
+  const model = layerModel(["N", 2, 9, 9], (g, x) => {
+    const [first, second] = [numbers(8 * 18), numbers(5 * 72)];
+    const hidden = g.Conv(x, g.constant(first, { shape: [8, 2, 3, 3] }));
+    const y = g.Conv(g.Relu(norm(g, hidden, 8)), g.constant(second, { shape: [5, 8, 3, 3] }));
+    return norm(g, y, 5);
+  });
+  const x = tensor("float32", [32, 2, 9, 9], numbers(32 * 2 * 81));
+  const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+  const options = { ratio: 0.5, round: 1, repair: "batchnorm" };
+  const { bytes, model: pruned } = await apply(model, "prune-channels", options, env);
+  expect(weightsOf(pruned)[1].value.shape).toEqual([5, 4, 3, 3]);
+  const [y] = Object.values(await outputsOf(bytes, { x }));
+  const values = y.floats();
+  for (let c = 0; c < 5; c++) {
+    const own = values.filter((_, i) => Math.floor(i / 25) % 5 === c);
+    const mean = own.reduce((a, b) => a + b, 0) / own.length;
+    const variance = own.reduce((sum, v) => sum + (v - mean) ** 2, 0) / own.length;
+    expect(mean).toBeCloseTo(c - 2, 1);
+    expect(Math.sqrt(variance)).toBeCloseTo(1 + c / 8, 1);
+  }
+});

@@ -12,6 +12,7 @@ import { type Candidate, eachElement, type Part, type Reader } from "./candidate
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
 import { type Loss, refit } from "./refit.ts";
+import { renormalize } from "./renormalize.ts";
 
 /** Units that go, and what is known of them. */
 export interface Removed {
@@ -42,6 +43,15 @@ const none: Repair = async (_, removed) => {
 const bias: Repair = async (model, removed, context, records) => {
   const shifts = await meanShifts(model, removed, context, records);
   return (kept) => shift(shifts, kept);
+};
+
+/** Then normalization goes by what its layers now give. */
+const batchnorm: Repair = async (model, removed, context, records) => {
+  const finish = await bias(model, removed, context, records);
+  return async (kept) => {
+    await finish(kept);
+    await renormalize(model, context, records);
+  };
 };
 
 /** Readers then learn what means cannot say: see `refit`. */
@@ -78,10 +88,12 @@ const leastSquares: Repair = async (model, removed, context, records) => {
 const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
   !isDead && !deaf.includes(reader);
 
-export const repairs = { "least-squares": leastSquares, bias, none } as const satisfies Record<
-  string,
-  Repair
->;
+export const repairs = {
+  "least-squares": leastSquares,
+  batchnorm,
+  bias,
+  none,
+} as const satisfies Record<string, Repair>;
 
 export type RepairId = keyof typeof repairs;
 export const repairIds = Object.keys(repairs) as [RepairId, ...RepairId[]];
