@@ -1,8 +1,10 @@
 /** @file docs/benchmarks.md and README's table, from the files in bench/results/. */
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
+import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
 import { type LenetBench, lenetSection } from "./lenet.ts";
 import { code, page, table } from "./page.ts";
+import { type PruneBench, pruneSection } from "./pruning.ts";
 import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
 
 interface RewriteRow {
@@ -47,17 +49,24 @@ interface Benches {
   readonly train: SpeedBench | null;
   readonly learn: LearnBench | null;
   readonly lenet: LenetBench | null;
+  readonly resnet20: ResnetBench | null;
+  readonly codec: CodecBench | null;
+  readonly prune: PruneBench | null;
 }
 
-export function benchmarksPage({ rewrite, peers, train, learn, lenet }: Benches): string {
+export function benchmarksPage(benches: Benches): string {
+  const { rewrite, peers, train, learn, lenet, resnet20, codec, prune } = benches;
   return page(
     "# Benchmarks",
-    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet` (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(peers ? peersSection(peers) : []),
     ...(train ? speedSection(train) : []),
     ...(learn ? learnSection(learn) : []),
     ...(lenet ? lenetSection(lenet) : []),
+    ...(resnet20 ? resnetSection(resnet20) : []),
+    ...(codec ? codecSection(codec) : []),
+    ...(prune ? pruneSection(prune) : []),
   );
 }
 

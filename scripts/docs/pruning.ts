@@ -1,0 +1,64 @@
+/** @file docs/benchmarks.md: what structured pruning reaches, from bench/results/prune.json. */
+import * as format from "../../src/report/format.ts";
+import { code, table } from "./page.ts";
+
+interface Reached {
+  readonly recipe: string;
+  readonly metric: string;
+  readonly original: number;
+  readonly reached: number;
+  readonly drop: number;
+  readonly macs: number;
+  readonly bytes: readonly [number, number];
+  readonly parameters: readonly [number, number];
+  readonly speed: { readonly batch: number; readonly ratio: number };
+  readonly cpuSeconds: number;
+}
+
+interface Shrunk {
+  readonly bytes: readonly [number, number];
+  readonly macs: readonly [number, number];
+  readonly refused: Readonly<Record<string, string>>;
+}
+
+export interface PruneBench {
+  readonly distiller: Shrunk;
+  readonly models: Readonly<Record<string, Shrunk>>;
+  readonly [part: string]: unknown;
+}
+
+export function pruneSection(bench: PruneBench): string[] {
+  const parts = Object.entries(bench).flatMap(([name, part]) =>
+    part !== null && typeof part === "object" && "speed" in part
+      ? [[name, part as Reached] as const]
+      : [],
+  );
+  return [
+    "## Structured pruning",
+    "Channels, neurons and blocks that are gone from the file. Everything is chosen on calibration or held-out records; accuracy is of the others, speed of one thread beside the original; CPU seconds are those of the whole command, training and both measurements included. `npm run bench:prune`.",
+    table(
+      ["", "accuracy", "drop", "MACs", "parameters", "file", "speed-up", "CPU s"],
+      parts.map(([name, row]) => [
+        name,
+        `${row.original.toFixed(2)} -> ${row.reached.toFixed(2)} %`,
+        row.drop.toFixed(2),
+        `x ${row.macs.toFixed(3)}`,
+        row.parameters.map((n) => format.count(n)).join(" -> "),
+        row.bytes.map((n) => format.bytes(n)).join(" -> "),
+        `${row.speed.ratio.toFixed(2)}x (batch ${row.speed.batch})`,
+        row.cpuSeconds.toFixed(0),
+      ]),
+    ),
+    parts.map(([name, { recipe }]) => `- ${name}: ${code(recipe)}`).join("\n"),
+    "`prune-channels:ratio=0.3` without data; every product ran beside its original. What was refused is named by the command with its reason.",
+    table(
+      ["model", "file", "MACs", "kinds of refusal"],
+      Object.entries(bench.models).map(([model, { bytes, macs, refused }]) => [
+        model,
+        bytes.map((n) => format.bytes(n)).join(" -> "),
+        macs.map((n) => format.quantity(n)).join(" -> "),
+        String(Object.keys(refused).length),
+      ]),
+    ),
+  ];
+}
