@@ -87,9 +87,16 @@ const totals = Object.keys(kinds).map((kind) => {
     tersor: sum("tersor"),
   };
   const encodeMBps = speed("encodeMBps");
-  return { ...summarize("all", kind, sizes), encodeMBps, decodeMBps: speed("decodeMBps") };
+  // One large model has half of all weights: the mean counts each model once.
+  const logs = of.reduce((total, { toBrotli }) => total + Math.log(toBrotli), 0);
+  const meanToBrotli = round(Math.exp(logs / of.length), 3);
+  const all = summarize("all", kind, sizes);
+  return { ...all, meanToBrotli, encodeMBps, decodeMBps: speed("decodeMBps") };
 });
-totals.forEach(print);
+for (const total of totals) {
+  print(total);
+  console.log(`  geometric mean of the models to brotli: ${total.meanToBrotli}x`);
+}
 if (process.argv.length === 2) {
   const file = fileURLToPath(new URL("results/codec.json", import.meta.url));
   writeFileSync(file, `${JSON.stringify({ node: process.version, totals, rows }, null, 2)}\n`);

@@ -14,7 +14,8 @@ interface CodecRow {
 }
 
 export interface CodecBench {
-  readonly totals: readonly CodecRow[];
+  /** Of all weights together; `meanToBrotli` is the geometric mean over models. */
+  readonly totals: readonly (CodecRow & { readonly meanToBrotli?: number })[];
   readonly rows: readonly CodecRow[];
 }
 
@@ -33,6 +34,9 @@ export interface ResnetBench {
 const thousands = (n: number): string => n.toLocaleString("en-US");
 
 export function codecSection({ totals, rows }: CodecBench): string[] {
+  const means = totals.flatMap(({ kind, meanToBrotli: mean }) =>
+    mean === undefined ? [] : [`${kind} ${mean.toFixed(3)}`],
+  );
   return [
     "## The coder beside brotli",
     "Weights of ten real models, `brotli -11` on each tensor; entropy: of order 0, tensor by tensor. Speed is fp32-equivalent megabytes per second of process CPU. `npm run bench:codec`.",
@@ -58,6 +62,9 @@ export function codecSection({ totals, rows }: CodecBench): string[] {
         row.decodeMBps.toFixed(1),
       ]),
     ),
+    means.length > 0
+      ? `Half of all weights are one model's. To brotli, geometric mean over the models: ${means.join(", ")}.`
+      : "",
   ];
 }
 
