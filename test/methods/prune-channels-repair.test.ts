@@ -174,3 +174,20 @@ test("normalization measured anew standardizes what its layers give after the re
     expect(Math.sqrt(variance)).toBeCloseTo(1 + c / 8, 1);
   }
 });
+
+test("lasso keeps what explains most of the sum, not what is largest", async () => {
+  // y = (x0, 0) + (0, x1) + w (x0 + x1, x0 + x1): the last is the smallest, 4 w^2 < 1, but its product
+  // with y, 2 w + 4 w^2, is above the 1 + w of the others.
+  const w = 0.45;
+  const model = layerModel(["N", 2], (g, x) => {
+    const hidden = g.MatMul(x, g.constant([1, 0, 1, 0, 1, 1], { shape: [2, 3] }));
+    return g.MatMul(hidden, g.constant([1, 0, 0, 1, w, w], { shape: [3, 2] }));
+  });
+  const x = tensor("float32", [4, 2], [1, 1, 1, -1, -1, 1, -1, -1]);
+  const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+  const options = { ratio: 2 / 3, round: 1, criterion: "lasso", repair: "none" };
+  const { model: pruned } = await apply(model, "prune-channels", options, env);
+  const [first, second] = weightsOf(pruned).map(({ value }) => [...(value.tensor?.floats() ?? [])]);
+  expect(first).toEqual([1, 1]);
+  expect(second).toEqual([w, w].map(Math.fround));
+});

@@ -5,6 +5,7 @@ import type { Context } from "../method.ts";
 import { type Candidate, eachElement, type Part } from "./candidates.ts";
 import { dataOf } from "./dead.ts";
 import { scoreDistance } from "./distance.ts";
+import { scoreLasso } from "./lasso.ts";
 import { scoreReconstruction } from "./reconstruction.ts";
 import { channelAxis, meansOf } from "./repair.ts";
 import { scoreTaylor } from "./taylor.ts";
@@ -122,6 +123,7 @@ export const criteria = {
   ),
   "bn-gamma": gamma,
   activation,
+  lasso: { needs: "calibration", score: scoreLasso },
   reconstruction: { needs: "calibration", score: scoreReconstruction },
   taylor: { needs: "training", score: scoreTaylor },
 } as const satisfies Record<string, Criterion>;

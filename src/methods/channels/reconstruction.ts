@@ -1,15 +1,7 @@
 /** @file Reconstruction: which channels the readers can do without, the others making up for them. */
-import type { Model } from "../../ir/model.ts";
-import { readWeight } from "../../weights/read.ts";
-import { damped, inverse, momentsOf } from "../hessian.ts";
-import type { Context } from "../method.ts";
-import type { Rows } from "../rows.ts";
-import type { Site } from "../sites.ts";
-import type { Candidate, Part } from "./candidates.ts";
-import { canAbsorb } from "./dead.ts";
+import { damped, inverse } from "../hessian.ts";
+import { byReaders, type Products } from "./products.ts";
 
-/** The inverse of more inputs than this takes minutes to shrink column by column. */
-const LARGEST = 2304;
 const DAMPING = 1e-3;
 
 /**
@@ -19,41 +11,9 @@ const DAMPING = 1e-3;
  * (channel selection by reconstruction: He et al. 2017, arXiv 1707.06168; Luo et al. 2017, ThiNet,
  * arXiv 1707.06342). A unit's score is the share of the outputs' energy lost once it is gone.
  */
-export async function scoreReconstruction(
-  candidates: readonly Candidate[],
-  model: Model,
-  context: Context,
-  records: number,
-): Promise<(Float64Array | string)[]> {
-  const partsOf = candidates.map(({ readers }) =>
-    readers.flatMap(({ part }) => (part && canAbsorb(part) ? part : [])),
-  );
-  const sites = new Map<Part, Site>();
-  for (const part of partsOf.flat()) {
-    const weight = readWeight(part.use.value);
-    if (weight && columnsOf(part) <= LARGEST) sites.set(part, { ...part.use, weight });
-  }
-  const moments = await momentsOf(model, [...sites.values()], "gram", records, context);
-  const scores: (Float64Array | string)[] = [];
-  for (const [i, { group }] of candidates.entries()) {
-    await context.progress(i, candidates.length);
-    const systems = partsOf[i].flatMap((part) => {
-      const site = sites.get(part);
-      const found = site && moments.get(site);
-      if (!found || typeof found === "string") return [];
-      return systemsOf(part, site.weight.values, found.rows, found.groups);
-    });
-    scores.push(
-      systems.length > 0
-        ? eliminate(group.units.length, systems)
-        : "is read by no layer whose inputs could be weighed: try criterion=l2",
-    );
-  }
-  return scores;
-}
-
-const columnsOf = ({ weight, use }: Part): number =>
-  weight.size / weight.shape[use.role.outputAxis];
+export const scoreReconstruction = byReaders((units, readers) =>
+  eliminate(units, readers.flatMap(systemsOf)),
+);
 
 /** One product W X, [rows, n] x [n, records]. */
 interface System {
@@ -63,49 +23,18 @@ interface System {
   /** (X X^T)^-1. */
   readonly h: Float64Array;
   /** tr(W X X^T W^T), of the whole layer. */
-  energy: number;
+  readonly energy: number;
   columns(unit: number): readonly number[];
 }
 
-function systemsOf(
-  part: Part,
-  values: Float32Array,
-  { groups, rows, columns: n, at }: Rows,
-  grams: readonly Float64Array[],
-): System[] {
-  const depth = part.weight.shape[part.axis];
-  const taps = Array.from({ length: n / depth }, (_, tap) => tap * depth);
-  const systems = grams.map((gram, group): System => {
-    const w = new Float64Array(rows * n);
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < n; column++) {
-        w[row * n + column] = values[at(group, row, column)];
-      }
-    }
-    return {
-      ...{ n, rows, w },
-      h: inverse(damped(gram, n, DAMPING), n),
-      energy: energyOf(w, gram, rows, n),
-      columns: (unit) => taps.flatMap((tap) => part.indices(unit).map((index) => tap + index)),
-    };
-  });
-  const whole = systems.reduce((sum, { energy }) => sum + energy, 0) || 1;
-  for (const system of systems) system.energy = whole;
-  return systems.slice(0, groups);
-}
-
-function energyOf(w: Float64Array, gram: Float64Array, rows: number, n: number): number {
-  let sum = 0;
-  for (let row = 0; row < rows; row++) {
-    for (let i = 0; i < n; i++) {
-      const left = w[row * n + i];
-      if (left === 0) continue;
-      let inner = 0;
-      for (let j = 0; j < n; j++) inner += gram[i * n + j] * w[row * n + j];
-      sum += left * inner;
-    }
-  }
-  return sum;
+function systemsOf(reader: Products): System[] {
+  const { n, rows, columns, groups } = reader;
+  const energy = groups.reduce((sum, { energy }) => sum + energy, 0) || 1;
+  return groups.map(({ w, gram }) => ({
+    ...{ n, rows, columns, energy },
+    w: w.slice(),
+    h: inverse(damped(gram, n, DAMPING), n),
+  }));
 }
 
 function eliminate(units: number, systems: readonly System[]): Float64Array {
