@@ -1,7 +1,7 @@
 /**
  * @file The tensor coder against brotli -11 on the weights of real models: dense and 90 %-pruned int8, and
  * fp32. Sizes, order-0 entropies, and speed as fp32-equivalent megabytes a second of process CPU time (the
- * median of five runs over the model). Writes results/codec.json. Run: npm run bench:codec [-- part of a name]
+ * median of runs over the model). Writes results/codec.json. Run: npm run bench:codec [-- part of a name]
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -159,14 +159,17 @@ function summarize(
   };
 }
 
+/** The median of `times` runs or more, until they have taken 0.8 s: short ones are compiled while they run. */
 function cpuSeconds(run: () => void, times: number): number {
-  const seconds = Array.from({ length: times }, () => {
+  const seconds: number[] = [];
+  for (let total = 0; seconds.length < times || total < 0.8; ) {
     const { user, system } = process.cpuUsage();
     run();
     const spent = process.cpuUsage();
-    return (spent.user + spent.system - user - system) / 1e6;
-  });
-  return seconds.sort((a, b) => a - b)[times >> 1];
+    seconds.push((spent.user + spent.system - user - system) / 1e6);
+    total += seconds.at(-1) as number;
+  }
+  return seconds.sort((a, b) => a - b)[seconds.length >> 1];
 }
 
 function brotli(bytes: Uint8Array): number {
