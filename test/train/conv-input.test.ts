@@ -6,27 +6,18 @@ import { build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
 import type { Geometry } from "../../src/ops/grad/conv-geometry.ts";
 import { defaultInputForm, type InputForm, inputForms } from "../../src/ops/grad/conv-input.ts";
+import { plain } from "./geometry.ts";
 
-const plain: Geometry = {
-  batch: 2,
-  filters: 4,
-  depth: 3,
-  kernel: [3, 2],
-  strides: [1, 1],
-  dilations: [1, 1],
-  group: 1,
-  sides: [6, 5],
-  output: [6, 6],
-  begins: [1, 1],
-};
+/** Windows reach beyond the input at one end. */
+const beyond: Geometry = { ...plain, output: [6, 6] };
 
 const geometries: Record<string, Geometry> = {
-  plain,
+  plain: beyond,
   "windows that end early": { ...plain, output: [5, 4] },
   strided: { ...plain, strides: [2, 3], output: [3, 2] },
   dilated: { ...plain, dilations: [2, 3], output: [3, 4] },
-  grouped: { ...plain, group: 2, depth: 2 },
-  depthwise: { ...plain, group: 4, depth: 1 },
+  grouped: { ...beyond, group: 2, depth: 2 },
+  depthwise: { ...beyond, group: 4, depth: 1 },
   pointwise: { ...plain, kernel: [1, 1], begins: [0, 0], output: [6, 5] },
 };
 

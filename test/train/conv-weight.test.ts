@@ -6,19 +6,7 @@ import { build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
 import type { Geometry } from "../../src/ops/grad/conv-geometry.ts";
 import { defaultWeightForm, type WeightForm, weightForms } from "../../src/ops/grad/conv-weight.ts";
-
-const plain: Geometry = {
-  batch: 2,
-  filters: 4,
-  depth: 3,
-  kernel: [3, 2],
-  strides: [1, 1],
-  dilations: [1, 1],
-  group: 1,
-  sides: [6, 5],
-  output: [6, 5],
-  begins: [1, 1],
-};
+import { plain } from "./geometry.ts";
 
 /** Windows that end before the input does, beyond it, with holes, in groups, on one axis and on three. */
 const geometries: Record<string, Geometry> = {
