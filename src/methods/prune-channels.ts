@@ -224,7 +224,10 @@ function choose(
   return candidates.flatMap((candidate, i) => {
     const alive = vitality[i];
     const order = [...alive.keys()];
-    const { score, count = order.length - (dead.get(candidate) ?? 0) } = keep.get(candidate) ?? {};
+    const {
+      score,
+      count = withoutDead(candidate, dead.get(candidate) ?? 0, given.round, context),
+    } = keep.get(candidate) ?? {};
     const rank = (unit: number): number => (alive[unit].isDead ? -1 : (score?.[unit] ?? 0));
     order.sort((a, b) => rank(a) - rank(b) || a - b);
     const gone = order.length - Math.max(1, count);
@@ -236,6 +239,25 @@ function choose(
     }
     return gone > 0 ? [{ candidate, units: order.slice(0, gone), vitality: alive }] : [];
   });
+}
+
+/** Units that a group keeps which nothing ranked: the others are dead. */
+function withoutDead(
+  { group, makers }: Candidate,
+  dead: number,
+  round: number,
+  { target, warn }: Context,
+): number {
+  const size = group.units.length;
+  if (round > 0) return Math.min(size, Math.ceil((size - dead) / round) * round);
+  const isConv = makers.some(({ use }) => use.role.kind.startsWith("conv"));
+  if (isConv && target === "node" && size % 8 === 0 && dead % 8 !== 0) {
+    const advice = "other than multiples of 8 may run slower: round=8 keeps some of them";
+    warn(
+      `${group.name} keeps ${size - dead} of ${size} channels, the others being dead; ${advice}`,
+    );
+  }
+  return size - dead;
 }
 
 /** Names the layers that ignore a channel which others still need. */

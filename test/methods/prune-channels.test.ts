@@ -52,9 +52,14 @@ describe("dead channels, ratio 0", () => {
   const clear = (array: Float32Array, from: number, to: number): void =>
     void array.fill(0, from, to);
 
-  async function prune(pads: number[], spoil: Parameters<typeof net>[1]): Promise<Applied> {
+  async function prune(
+    pads: number[],
+    spoil: Parameters<typeof net>[1],
+    round = 0,
+  ): Promise<Applied> {
     const { model, feeds } = net(pads, spoil);
-    const result = await apply(model, "prune-channels", { ratio: 0 }, environmentOf(nets[0]));
+    const options = { ratio: 0, round };
+    const result = await apply(model, "prune-channels", options, environmentOf(nets[0]));
     const outputs = [bytesOf(model), result.bytes].map((bytes) => outputsOf(bytes, feeds));
     expect(relativeError(await outputs[0], await outputs[1])).toBeLessThan(1e-5);
     return result;
@@ -68,6 +73,17 @@ describe("dead channels, ratio 0", () => {
         for (const c of [2, 5]) clear(second, (f * 8 + c) * 9, (f * 8 + c + 1) * 9);
     });
     expect(shapesOf(model)).toEqual({ layer1: "6,3,3,3", layer3: "5,6,3,3" });
+  });
+
+  test("as many dead ones stay as fill a block, where that is asked for", async () => {
+    const spoil: Parameters<typeof net>[1] = (first) => clear(first, 0, 5 * 27);
+    const kept = async (round: number): Promise<string> =>
+      shapesOf((await prune(none, spoil, round)).model).layer1;
+    expect(await kept(0)).toBe("3,3,3,3");
+    expect(await kept(4)).toBe("4,3,3,3");
+    expect(await kept(8)).toBe("8,3,3,3");
+    const { warnings } = await prune(none, spoil);
+    expect(warnings.join()).toMatch(/keeps 3 of 8 channels, the others being dead/);
   });
 
   test("a filter of zeros gives a constant, which the next bias takes", async () => {
