@@ -6,7 +6,7 @@ import type { Model } from "../ir/model.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { spellOut } from "../weights/spell-out.ts";
-import { allocate } from "./channels/allocate.ts";
+import { allocate, hasBlocks, roundUp } from "./channels/allocate.ts";
 import { budgetPattern, ratioFor } from "./channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
 import { criteria, criterionIds } from "./channels/criteria.ts";
@@ -111,22 +111,28 @@ export const pruneChannels = defineMethod({
     }
     reshare();
     packAgain();
-    if (removed.length === 0) return;
-    for (const { candidate, units, vitality: alive } of removed) {
-      const { name, units: all } = candidate.group;
-      const dead = units.filter((unit) => alive[unit].isDead).length;
-      const chosenBy = `lowest by ${given.criterion}, ${given.allocation}`;
-      const why = dead < units.length ? chosenBy : "dead: they change nothing";
-      const also = dead > 0 && dead < units.length ? `; ${dead} of them dead` : "";
-      context.group(name, all.length, all.length - units.length, why + also);
-    }
-    const parts = removed.map(({ candidate: { group }, units }) => {
-      const size = group.units.length;
-      return `${group.name} ${size} -> ${size - units.length}`;
-    });
-    context.warn(`channels kept: ${parts.join(", ")}`);
+    if (removed.length > 0) tellRemoved(removed, given, context);
   },
 });
+
+/** Says of every group that shrank what is left, and of all together in one line. */
+function tellRemoved(
+  removed: readonly Removed[],
+  { criterion, allocation }: z.output<typeof options>,
+  context: Context,
+): void {
+  const parts = removed.map(({ candidate, units, vitality }) => {
+    const { name, units: all } = candidate.group;
+    const left = all.length - units.length;
+    const dead = units.filter((unit) => vitality[unit].isDead).length;
+    const also = dead > 0 ? `; ${dead} of them dead` : "";
+    const chosen = `lowest by ${criterion}, ${allocation}${also}`;
+    const why = dead < units.length ? chosen : "dead: they change nothing";
+    context.group(name, all.length, left, why);
+    return `${name} ${all.length} -> ${left}`;
+  });
+  context.warn(`channels kept: ${parts.join(", ")}`);
+}
 
 /**
  * Equal biases of unrelated layers are often one constant, which must not tie them: each reader
@@ -170,20 +176,28 @@ function freeGroups(
     const why = group.pinned
       ? `because ${group.pinned.node} ${group.pinned.reason}`.replace("  ", " ")
       : outside && `because ${outside.name}, which is left out, shares them`;
-    if (why) {
-      context.skip(own.name, `keeps its ${unitsOf(candidate)} ${why}`);
-      context.group(group.name, group.units.length, group.units.length, `kept, ${why}`);
-    }
+    if (why) tellKept(candidate, own.name, "", why, context);
     return !why;
   });
   const { chosen: kept, shutOut } = independent(free);
   for (const [candidate, winner] of shutOut) {
     const why = `since it can lose some of its ${unitsOf(winner)}`;
-    const { name, units } = candidate.group;
-    context.group(name, units.length, units.length, `kept, ${why}`);
-    context.skip(candidate.group.name, `keeps its ${unitsOf(candidate)}, ${why}`);
+    tellKept(candidate, candidate.group.name, ",", why, context);
   }
   return kept;
+}
+
+/** Says of a group that stays whole why it does. */
+function tellKept(
+  candidate: Candidate,
+  node: string,
+  mark: "" | "," | ":",
+  why: string,
+  context: Context,
+): void {
+  const { name, units } = candidate.group;
+  context.skip(node, `keeps its ${unitsOf(candidate)}${mark} ${why}`);
+  context.group(name, units.length, units.length, `kept${mark || ","} ${why}`);
 }
 
 /** "16 channels", or "4 blocks of 16 channels" (heads). */
@@ -234,8 +248,7 @@ function choose(
     tellDeaf(candidate, alive, order.slice(gone), context);
     if (gone === 0 && given.ratio > 0 && score) {
       const why = "the share rounds to none of them";
-      context.skip(candidate.group.name, `keeps its ${unitsOf(candidate)}: ${why}`);
-      context.group(candidate.group.name, order.length, order.length, `kept: ${why}`);
+      tellKept(candidate, candidate.group.name, ":", why, context);
     }
     return gone > 0 ? [{ candidate, units: order.slice(0, gone), vitality: alive }] : [];
   });
@@ -243,15 +256,15 @@ function choose(
 
 /** Units that a group keeps which nothing ranked: the others are dead. */
 function withoutDead(
-  { group, makers }: Candidate,
+  candidate: Candidate,
   dead: number,
   round: number,
   { target, warn }: Context,
 ): number {
+  const { group } = candidate;
   const size = group.units.length;
-  if (round > 0) return Math.min(size, Math.ceil((size - dead) / round) * round);
-  const isConv = makers.some(({ use }) => use.role.kind.startsWith("conv"));
-  if (isConv && target === "node" && size % 8 === 0 && dead % 8 !== 0) {
+  if (round > 0) return Math.min(size, roundUp(size - dead, round));
+  if (hasBlocks(candidate, target) && size % 8 === 0 && dead % 8 !== 0) {
     const advice = "other than multiples of 8 may run slower: round=8 keeps some of them";
     warn(
       `${group.name} keeps ${size - dead} of ${size} channels, the others being dead; ${advice}`,

@@ -32,7 +32,7 @@ export function allocate(
       : byThreshold(scores, ratio, allocation === "global");
   return groups.map(({ candidate, score: { length }, dead }, i) => {
     const count = Math.max(1, Math.min(wanted[i], length - dead));
-    const kept = round > 0 ? Math.ceil(count / round) * round : aligned(candidate, count, target);
+    const kept = round > 0 ? roundUp(count, round) : aligned(candidate, count, target);
     return Math.min(length, kept);
   });
 }
@@ -58,14 +58,19 @@ function byThreshold(
   return kept;
 }
 
+export const roundUp = (count: number, step: number): number => Math.ceil(count / step) * step;
+
+/** Native convolutions work on blocks of channels; matrix products and the web have none. */
+export const hasBlocks = ({ makers }: Candidate, target: Context["target"]): boolean =>
+  target === "node" && makers.some(({ use }) => use.role.kind.startsWith("conv"));
+
 /**
- * Native convolutions work on blocks of 16, then 8 and 4 channels: the largest that does not move
- * the wanted count by more than a sixteenth of the layer. Matrix products and the web have no blocks.
+ * Blocks of 16, then 8 and 4 channels: the largest that does not move the wanted count by more than a
+ * sixteenth of the layer.
  */
-function aligned({ group, makers }: Candidate, count: number, target: Context["target"]): number {
-  const size = group.units.length;
-  const isConv = makers.some(({ use }) => use.role.kind.startsWith("conv"));
-  if (target === "web" || !isConv) return count;
+function aligned(candidate: Candidate, count: number, target: Context["target"]): number {
+  if (!hasBlocks(candidate, target)) return count;
+  const size = candidate.group.units.length;
   const multiples = [16, 8, 4].map((step) => Math.max(step, Math.round(count / step) * step));
   return multiples.find((near) => near < size && Math.abs(near - count) <= size / 16) ?? count;
 }
