@@ -7,19 +7,20 @@ export interface Lines {
   readonly bytes: Uint8Array;
 }
 
-/** Share of lines that pays even if all of them are zeros, which cost little in their places. */
+/** Share of lines that pays. */
+const LEAST = 0.1;
+/** The same where all of them may be zeros, which cost little in their places. */
 const MANY = 0.3;
 
 /**
- * Null where fewer than one line in `1 / least` is a copy, zeros not counted if they are few. `raw`: rows
- * of elements of `width` bytes.
+ * Null where fewer than one line in ten is a copy, zeros not counted if they are few. `raw`: rows of
+ * elements of `width` bytes.
  */
 export function findCopies(
   raw: Uint8Array,
   rows: number,
   width: number,
   byColumn: boolean,
-  least = 0.1,
 ): Lines | null {
   const lines = byColumn ? raw.length / width / rows : rows;
   const length = raw.length / lines;
@@ -49,11 +50,12 @@ export function findCopies(
   }
   const distinct = news.length;
   const copies = lines - distinct;
+  if (copies < lines * LEAST) return null;
   const isEmpty = news.map((line) =>
     matrix.subarray(line * length, (line + 1) * length).every((byte) => byte === 0),
   );
   const zeros = known.filter((at) => at > 0 && isEmpty[at - 1]).length;
-  if (copies - zeros < lines * least && copies < lines * MANY) return null;
+  if (copies - zeros < lines * LEAST && copies < lines * MANY) return null;
   const once = new Uint8Array(distinct * length);
   news.forEach((line, n) => {
     once.set(matrix.subarray(line * length, (line + 1) * length), n * length);

@@ -82,19 +82,26 @@ export function encodeSymbols(values: Int32Array, dims: readonly number[], besid
   if (length >= 512 && decisions > length && decisions < 2.4 * length) {
     return encodeWith(CONTEXT, values, dims);
   }
-  if (length < 4 * SAMPLE) return quickestOf(tryAll(values, dims, length), length, beside);
+  if (length < 4 * SAMPLE) {
+    return quickestOf(tryAll(values, dims, length, decisions / length), length, beside);
+  }
   const columns = length / dims[0];
   const rows = Math.min(dims[0], Math.ceil(SAMPLE / columns));
   const from = (dims[0] - rows) >> 1;
   const part = values.subarray(from * columns, (from + rows) * columns);
-  const choices = tryAll(part, [rows, ...dims.slice(1)], length);
+  const each = binaryDecisions(part) / part.length;
+  const choices = tryAll(part, [rows, ...dims.slice(1)], length, each);
   const best = quickestOf(choices, length, (beside * part.length) / length);
   return encodeWith(best.id, values, dims);
 }
 
-/** All coders that may be the best one for `length` numbers like these. */
-function tryAll(values: Int32Array, dims: readonly number[], length: number): Coded[] {
-  const decisions = binaryDecisions(values) / values.length;
+/** All coders that may be the best one for `length` numbers like these, of `decisions` bits each. */
+function tryAll(
+  values: Int32Array,
+  dims: readonly number[],
+  length: number,
+  decisions: number,
+): Coded[] {
   const patient = decisions * length <= Math.max(2.4 * length, 600_000);
   const coders = [PACKED, RANS];
   // What these only beat where tables are most of the bytes.
