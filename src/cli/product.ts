@@ -22,7 +22,7 @@ export interface Product {
   readonly saving: SaveOptions;
 }
 
-/** Before anything is computed: each name is free, and no two are the same. */
+/** Before anything is computed: each name is free, and none is the model's own. */
 export function planProduct(
   shell: Shell,
   path: string,
