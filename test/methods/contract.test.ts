@@ -12,7 +12,7 @@ import { isTraining, parseRecipe } from "../../src/recipe/steps.ts";
 import { openWebRuntime } from "../../src/runtime/ort-web.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { relativeError } from "../support/error.ts";
-import { nets } from "../support/nets.ts";
+import { nets, smallNets } from "../support/nets.ts";
 
 const web = await openWebRuntime();
 /** Without the step that edits nothing and says how the file is written. */
@@ -30,11 +30,8 @@ function settingsOf({ survey }: Method): Record<string, unknown>[] {
   return [...seen.values()];
 }
 
-/** The one real network takes seconds each time; real-models.test.ts has others. */
-const small = nets.filter(({ name }) => name !== "lenet5");
-
 describe.each(table)("%s", (id, method) => {
-  describe.each(small.map((net) => [net.name, net] as const))("on %s", (_, net) => {
+  describe.each(smallNets.map((net) => [net.name, net] as const))("on %s", (_, net) => {
     test.each(settingsOf(method))(
       "opens, runs, repeats and round-trips with %j",
       async (options) => {

@@ -1,12 +1,4 @@
-/** @file Every method on real models of each kind; test/long tries all settings. */
-import { methods } from "../../src/methods/index.ts";
-import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
-import { describeRecipes } from "./real-models.ts";
+/** @file Every method on real models of each kind; test/long tries its other settings. */
+import { describeRecipes, recipesOf } from "./real-models.ts";
 
-const recipes = Object.entries(methods).flatMap(([method, { survey }]) =>
-  survey.slice(0, 1).map((options) => formatRecipe(parseRecipe([{ method, ...options }] as never))),
-);
-describeRecipes(
-  ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15", "ultraface_rfb_320"],
-  recipes,
-);
+describeRecipes(recipesOf(0, 1));

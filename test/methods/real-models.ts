@@ -4,10 +4,11 @@ import { describe, expect, test } from "vitest";
 import type { Dataset } from "../../src/data/dataset.ts";
 import type { Model } from "../../src/ir/model.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
+import { methods } from "../../src/methods/index.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
-import { parseRecipe } from "../../src/recipe/steps.ts";
+import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
 import { simplify } from "../../src/recipe/trial.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
 import { nets } from "../support/nets.ts";
@@ -20,8 +21,26 @@ const least: Readonly<Record<string, readonly [number, number]>> = {
   "share-weights": [3.8, 10],
 };
 
-/** Tests of all recipes on all models that `wanted` names. */
-export function describeRecipes(wanted: readonly string[], recipes: readonly string[]): void {
+/** One of each kind. */
+const wanted = [
+  "kws_dscnn",
+  "sst2_transformer",
+  "stories260k",
+  "silero_vad_16k_op15",
+  "ultraface_rfb_320",
+];
+
+/** What surveys try of every method, from setting `from` up to `to`. */
+export function recipesOf(from: number, to?: number): string[] {
+  return Object.entries(methods).flatMap(([method, { survey }]) =>
+    survey
+      .slice(from, to)
+      .map((options) => formatRecipe(parseRecipe([{ method, ...options }] as never))),
+  );
+}
+
+/** Tests of the recipes on all of them. */
+export function describeRecipes(recipes: readonly string[]): void {
   const chosen = realModels.filter(({ name, path }) => wanted.includes(name) && path);
   test.skipIf(chosen.length === 0)("all models are there", () => {
     expect(chosen.map(({ name }) => name).sort()).toEqual([...wanted].sort());

@@ -221,3 +221,6 @@ export const nets: readonly Net[] = [
   recurrent(),
   conditional(),
 ];
+
+/** Without the one real network, which takes seconds where the others take none. */
+export const smallNets = nets.filter(({ name }) => name !== "lenet5");

@@ -7,6 +7,7 @@ import { build } from "../../src/ops/builder.ts";
 import { defaultForms, type Forms } from "../../src/ops/grad/forms.ts";
 import { backward } from "../../src/train/backward.ts";
 import { type Bench, formsOf, tune } from "../../src/train/tune.ts";
+import { plain } from "./geometry.ts";
 
 /** Two convolutions of one kind, and a loss. */
 function build2(batch: number | "N" = 2) {
@@ -133,18 +134,8 @@ describe("tune", () => {
   });
 });
 
-const geometry = {
-  batch: 2,
-  filters: 16,
-  depth: 16,
-  kernel: [3, 3],
-  strides: [1, 1],
-  dilations: [1, 1],
-  group: 1,
-  sides: [6, 6],
-  output: [6, 6],
-  begins: [1, 1],
-};
+const square = { kernel: [3, 3], sides: [6, 6], output: [6, 6] };
+const geometry = { ...plain, ...square, filters: 16, depth: 16 };
 
 describe("chosen forms", () => {
   test("the graph has them", async () => {
