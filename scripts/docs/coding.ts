@@ -1,5 +1,5 @@
 /** @file docs/benchmarks.md: the coder beside brotli, and ResNet-20's smallest files. */
-import { code, table } from "./page.ts";
+import { code, table, thousands } from "./page.ts";
 
 interface CodecRow {
   readonly model: string;
@@ -30,8 +30,6 @@ export interface ResnetBench {
     readonly drop: number;
   }[];
 }
-
-const thousands = (n: number): string => n.toLocaleString("en-US");
 
 export function codecSection({ totals, rows }: CodecBench): string[] {
   const means = totals.flatMap(({ kind, meanToBrotli: mean }) =>

@@ -1,6 +1,6 @@
 /** @file docs/benchmarks.md: Deep Compression's networks, stage by stage, and the smallest files. */
 import type { Stage } from "../../bench/lenet.ts";
-import { code, table } from "./page.ts";
+import { code, table, thousands } from "./page.ts";
 
 interface Network {
   readonly published: {
@@ -28,8 +28,6 @@ export function lenetSection(bench: LenetBench): string[] {
     ...nets,
   ];
 }
-
-const thousands = (n: number): string => n.toLocaleString("en-US");
 
 function networkTable(net: string, { published, stages }: Network): string[] {
   const whole = stages[0].nonzeros * 4;

@@ -15,6 +15,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 /** A literal `|` would end the cell. */
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
+export const thousands = (n: number): string => n.toLocaleString("en-US");
+
 export const code = (text: string): string => `\`${text}\``;
 
 /** `text` with what stands between `<!-- generated: name -->` and `<!-- /generated -->` replaced. */
