@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { codeByContext } from "../../src/codec/decode/context.ts";
 import { DecodeError } from "../../src/codec/decode/error.ts";
 import { RangeDecoder } from "../../src/codec/decode/range.ts";
+import { Reader } from "../../src/codec/decode/reader.ts";
 import { shapeOf } from "../../src/codec/decode/shape.ts";
-import { CONTEXT, RANS } from "../../src/codec/decode/symbols.ts";
+import { CONTEXT, decodeSymbols, RANS } from "../../src/codec/decode/symbols.ts";
 import { SPLIT } from "../../src/codec/decode/tensor.ts";
 import { RangeEncoder } from "../../src/codec/encode/range.ts";
 import { encodeWith } from "../../src/codec/encode/symbols.ts";
@@ -83,6 +84,22 @@ describe("coders of integers", () => {
     const ideal = orderZeroBytes(values);
     expect(encodeWith(CONTEXT, values, [200, 300]).bytes.length / ideal).toBeLessThan(0.72);
     expect(encodeWith(RANS, values, [200, 300]).bytes.length / ideal).toBeLessThan(0.92);
+  });
+
+  it("rANS: low bits of dense numbers are plain, so that small tensors need no large tables", () => {
+    const normal = Int32Array.from({ length: 4096 }, () => Math.round(random.normal() * 30));
+    const { bytes } = encodeWith(RANS, normal, [64, 64]);
+    const ideal = (4096 * Math.log2(30 * Math.sqrt(2 * Math.PI * Math.E))) / 8;
+    expect(bytes.length / ideal).toBeLessThan(1.015);
+    const low = 2;
+    expect(bytes[low]).toBeGreaterThan(1);
+    normal.set([3000, -3000, 4095, -4096]); // and long ones
+    const long = encodeWith(RANS, normal, [64, 64]).bytes;
+    expect(long[low]).toBeGreaterThan(1);
+    expect(decodeSymbols(RANS, new Reader(long), [64, 64])).toEqual(normal);
+    const forged = long.slice();
+    forged[low] = 25;
+    expect(() => decodeSymbols(RANS, new Reader(forged), [64, 64])).toThrow(DecodeError);
   });
 
   it("the context model is the same on both sides", () => {

@@ -17,51 +17,51 @@ const SLOTS = 1 << SLOT_BITS;
 /** Levels of `Surroundings.level`. */
 export const LEVELS = 96;
 
-/** What the magnitudes already coded say about the next one. The encoder asks the same. */
+/**
+ * What the magnitudes already coded say about the next one: running means of its row and its column,
+ * in 1/4096, and of all before the row. The encoder asks the same.
+ */
 export class Surroundings {
-  readonly #magnitudes: Uint8Array;
-  readonly #columnMeans: Int32Array;
-  readonly #columns: number;
-  readonly #kernel: number;
-  readonly #front: number;
-  #mean = 0;
-  #rowMean = 0;
+  readonly #columns: Int32Array;
+  #row = 0;
+  #r = -1;
+  #sum = 0;
+  #count = 0;
+  #all = 0;
 
-  constructor({ size, columns, kernel }: Shape) {
-    this.#front = Math.max(columns, kernel, 2);
-    this.#magnitudes = new Uint8Array(this.#front + size);
-    this.#columnMeans = new Int32Array(columns);
-    this.#columns = columns;
-    this.#kernel = kernel;
+  constructor({ columns }: Shape) {
+    this.#columns = new Int32Array(columns);
   }
 
   newRow(): void {
-    this.#rowMean = this.#mean;
+    this.#r++;
+    this.#row = this.#count && Math.floor((this.#sum * 4096) / this.#count);
+    this.#all = level(this.#row);
   }
 
-  /**
-   * The level, in quarters of an octave, of a weighted sum of the neighbours' magnitudes and of the
-   * running means of the row and of column `c`.
-   */
-  level(i: number, c: number): number {
-    const m = this.#magnitudes;
-    const j = this.#front + i;
-    const near = 2 * (m[j - 1] + m[j - this.#columns]) + m[j - 2] + m[j - this.#kernel];
-    return level(8 * near + ((3 * this.#rowMean + 3 * this.#columnMeans[c]) >> 2));
+  /** Of the row's mean times the column's over that of all, in quarters of an octave. */
+  level(c: number): number {
+    const row = level(this.#row);
+    if (this.#r === 0) return row;
+    const product = row + level(this.#columns[c]) - this.#all;
+    return product < 0 ? 0 : product < LEVELS ? product : LEVELS - 1;
   }
 
-  /** After the element is known. Means are in 1/64: the row's moves by 1/16, the column's by 1/8. */
-  add(i: number, c: number, value: number): void {
+  /** After the element is known. Means move by 1/8, later by 1/32. */
+  add(c: number, value: number): void {
     const size = value < 0 ? -value : value;
     const magnitude = size < 255 ? size : 255;
-    const scaled = magnitude << 6;
-    this.#magnitudes[this.#front + i] = magnitude;
-    this.#mean += (scaled - this.#mean) >> 8;
-    this.#rowMean += (scaled - this.#rowMean) >> 4;
-    const columnMean = i < this.#columns ? this.#mean : this.#columnMeans[c];
-    this.#columnMeans[c] = columnMean + ((scaled - columnMean) >> 3);
+    this.#sum += magnitude;
+    this.#count++;
+    const scaled = magnitude << 12;
+    const column = this.#r === 0 ? this.#row : this.#columns[c];
+    this.#columns[c] = column + ((scaled - column) >> settled(this.#r));
+    this.#row += (scaled - this.#row) >> settled(c);
   }
 }
+
+/** How slowly a mean of `count` numbers moves, as a shift. */
+const settled = (count: number) => (count < 12 ? 3 : count < 24 ? 4 : 5);
 
 /** Small tables of integers travel through the context coder: [rows, columns], no lag to speak of. */
 export function readTable(bytes: Uint8Array, rows: number, columns: number): Int32Array {
@@ -70,10 +70,16 @@ export function readTable(bytes: Uint8Array, rows: number, columns: number): Int
   return table;
 }
 
-/** Sections: class of each level | tokens' slots, [classes, alphabet] | rANS | plain bits of long tokens. */
+/**
+ * Classes | alphabet | low | sections: class of each level, tokens' slots [classes, alphabet], rANS | plain
+ * bits: of a long token, then the low ones of its number, which is (v + half of 2^low) >> low.
+ */
 export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer> {
   const classes = reader.byte();
   const alphabet = reader.byte();
+  const low = reader.byte();
+  if (low > 24) throw new DecodeError("the low bits are too many");
+  const half = (1 << low) >> 1;
   if (classes < 1 || classes > LEVELS || alphabet < 1 || alphabet > TOKENS) {
     throw new DecodeError("the token tables are too large");
   }
@@ -93,7 +99,7 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
   const around = classes > 1 ? new Surroundings(shape) : null;
   for (let i = 0, c = 0; i < out.length; i++) {
     if (c === 0) around?.newRow();
-    const base = around ? classOf[around.level(i, c)] << SLOT_BITS : 0;
+    const base = around ? classOf[around.level(c)] << SLOT_BITS : 0;
     const slot = slots[base + (x & (SLOTS - 1))];
     // token | offset in the token's slots | its slots - 1
     x = Math.imul((slot & 4095) + 1, x >>> SLOT_BITS) + ((slot >>> 12) & 4095);
@@ -103,8 +109,8 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
     }
     const token = slot >>> 24;
     const value = token < DIRECT ? (token >>> 1) ^ -(token & 1) : fromToken(token, bits);
-    out[i] = value;
-    around?.add(i, c, value);
+    out[i] = low ? (value << low) + bits.take(low) - half : value;
+    around?.add(c, value);
     if (++c === shape.columns) c = 0;
   }
   return out;

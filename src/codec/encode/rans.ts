@@ -22,12 +22,16 @@ export function writeTable(table: ArrayLike<number>, rows: number, columns: numb
 }
 
 /** With a table for each class of neighbourhood, or with one where those save less than 0.7 %. */
-export function encodeRans(values: Int32Array, shape: Shape): Uint8Array {
+export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
+  const low = chooseLow(numbers);
+  const half = (1 << low) >> 1;
+  const values = low > 0 ? numbers.map((number) => (number + half) >> low) : numbers;
   const tokens = new Uint8Array(values.length);
   const bits = new BitWriter();
   for (let i = 0; i < values.length; i++) {
     tokens[i] = tokenOf(values[i]);
     putRest(values[i], bits);
+    if (low > 0) bits.put((numbers[i] + half) & (2 * half - 1), low);
   }
   const alphabet = countTokens(tokens).length;
   const levels = levelsOf(values, shape);
@@ -51,7 +55,7 @@ export function encodeRans(values: Int32Array, shape: Shape): Uint8Array {
   }
   for (let i = 0; i < 4; i++, x >>>= 8) coded.push(x & 255);
   return join(
-    [classes, alphabet],
+    [classes, alphabet, low],
     classes > 1 ? section(writeTable(classOf, 1, LEVELS)) : [],
     section(
       writeTable(
@@ -70,8 +74,8 @@ function levelsOf(values: Int32Array, shape: Shape): Uint8Array {
   const around = new Surroundings(shape);
   for (let i = 0, c = 0; i < values.length; i++) {
     if (c === 0) around.newRow();
-    levels[i] = around.level(i, c);
-    around.add(i, c, values[i]);
+    levels[i] = around.level(c);
+    around.add(c, values[i]);
     if (++c === shape.columns) c = 0;
   }
   return levels;
@@ -125,6 +129,33 @@ function chooseClasses(
     classOf.fill(k, from);
   });
   return { classOf, tables: chosen.map(({ table }) => table) };
+}
+
+/** Numbers further from 0 are not looked at for their low bits. */
+const REACH = 1 << 12;
+const MOST_LOW = 5;
+/** What plain low bits may take of the bits that coded ones do: they are the faster. */
+const PLAIN = 1.0005;
+
+/** How many low bits are as good as random, by the numbers' frequencies and what a table of them takes. */
+function chooseLow(numbers: Int32Array): number {
+  const counts = new Uint32Array(2 * REACH);
+  for (const number of numbers) {
+    if (number < -REACH || number >= REACH) return 0;
+    counts[number + REACH]++;
+  }
+  let least = bitsOf(counts);
+  let chosen = 0;
+  for (let low = 1; low <= MOST_LOW; low++) {
+    const table = new Uint32Array((counts.length >> low) + 1);
+    counts.forEach((count, i) => {
+      table[(i + (1 << (low - 1))) >> low] += count;
+    });
+    const bits = bitsOf(table) + low * numbers.length;
+    if (bits <= PLAIN * least) chosen = low;
+    least = Math.min(least, bits);
+  }
+  return chosen;
 }
 
 function bitsOf(table: Uint32Array): number {
