@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { codeByContext } from "../../src/codec/decode/context.ts";
+import { codeByContext, usual } from "../../src/codec/decode/context.ts";
 import { DecodeError } from "../../src/codec/decode/error.ts";
 import { RangeDecoder } from "../../src/codec/decode/range.ts";
 import { Reader } from "../../src/codec/decode/reader.ts";
 import { shapeOf } from "../../src/codec/decode/shape.ts";
 import { CONTEXT, decodeSymbols, RANS } from "../../src/codec/decode/symbols.ts";
 import { SPLIT } from "../../src/codec/decode/tensor.ts";
+import { chooseHabits } from "../../src/codec/encode/habits.ts";
 import { RangeEncoder } from "../../src/codec/encode/range.ts";
 import { encodeWith } from "../../src/codec/encode/symbols.ts";
 import { encodeTensor } from "../../src/codec/tensor.ts";
@@ -51,6 +52,27 @@ describe("the range coder", () => {
     }
   });
 
+  it("plain bits among others", () => {
+    const random = createRandom(8);
+    const script = Array.from({ length: 20_000 }, () => {
+      const count = random.int(9);
+      return { count, bits: random.int(2 ** count), p: 1 + random.int(65535), bit: random.int(2) };
+    });
+    const encoder = new RangeEncoder();
+    for (const { count, bits, p, bit } of script) {
+      if (count > 0) encoder.plain(bits, count);
+      else encoder.code(p, bit);
+    }
+    const decoder = new RangeDecoder(encoder.finish());
+    for (const { count, bits, p, bit } of script) {
+      if (count > 0) expect(decoder.plain(0, count)).toBe(bits);
+      else expect(decoder.code(p)).toBe(bit);
+    }
+    const alone = new RangeEncoder();
+    for (let i = 0; i < 1000; i++) alone.plain(i & 7, 3);
+    expect(alone.finish().length).toBeLessThan(375 + 4);
+  });
+
   it("does not read far past its end", () => {
     const decoder = new RangeDecoder(new Uint8Array());
     expect(() => {
@@ -86,6 +108,66 @@ describe("coders of integers", () => {
     expect(encodeWith(RANS, values, [200, 300]).bytes.length / ideal).toBeLessThan(0.92);
   });
 
+  it("the context coder asks for no class that does not occur, and for the usual one first", () => {
+    // All magnitudes in [32, 128): a zero is one question; one of the rest that, its sign, whether it
+    // exceeds 64, and the bits below, of which the uniform ones are plain.
+    const magnitude = () => 32 + random.int(96);
+    const pruned = Int32Array.from({ length: 20_000 }, () =>
+      random.float() < 0.9 ? 0 : random.int(2) ? magnitude() : -magnitude(),
+    );
+    const shape = shapeOf([100, 200]);
+    const habits = chooseHabits(pruned, shape, 200);
+    expect(habits).toMatchObject({ least: 5, most: 6, first: 5 });
+    expect(habits.low).toBeGreaterThanOrEqual(3);
+    let asked = 0;
+    let plain = 0;
+    const counter = {
+      code: (_: number, bit: number) => ++asked && bit,
+      plain: (bits: number) => ++plain && bits,
+    };
+    codeByContext(counter, pruned, shape, habits);
+    const kept = pruned.filter((value) => value !== 0);
+    const large = kept.filter((value) => Math.abs(value) > 63).length;
+    expect(asked).toBe(20_000 + (7 - habits.low) * kept.length + large);
+    expect(plain).toBe(kept.length);
+  });
+
+  it.each([
+    [1, 1, 1],
+    [-1, 0, 0],
+    [5, -5, 4],
+    [2 ** 31 - 1, 1 - 2 ** 31, 1],
+    [2 ** 30, 2 ** 20 + 3, -(2 ** 29)],
+    [3, 70_000, -65_536],
+  ])("the context coder: %d, %d and %d among zeros, whatever its habits", (...some) => {
+    const values = Int32Array.from({ length: 2000 }, (_, i) => (i % 7 ? 0 : some[i % 3]));
+    const { bytes } = encodeWith(CONTEXT, values, [40, 50]);
+    expect(decodeSymbols(CONTEXT, new Reader(bytes), [40, 50])).toEqual(values);
+    const shape = shapeOf([40, 50]);
+    const found = chooseHabits(values, shape, 50);
+    for (let first = found.least; first <= found.most; first++) {
+      for (const low of [0, 1, 7]) {
+        const habits = { ...found, first, low };
+        const encoder = new RangeEncoder();
+        codeByContext(encoder, values, shape, habits);
+        const back = new Int32Array(values.length);
+        codeByContext(new RangeDecoder(encoder.finish()), back, shape, habits);
+        expect(back).toEqual(values);
+      }
+    }
+  });
+
+  it("habits that no encoder has are refused", () => {
+    const forged =
+      (...bytes: number[]) =>
+      () =>
+        decodeSymbols(CONTEXT, new Reader(Uint8Array.from([...bytes, 9, 9, 9, 9, 9])), [4, 4]);
+    expect(forged(2 * 2 + 1, 20 * 8, 11 * 16)).toThrow(DecodeError); // class 31
+    expect(forged(2 * 2 + 1, 3 * 8, 2 * 16 + 3)).toThrow(DecodeError); // first beyond the largest
+    expect(forged(0, 9)).toThrow(DecodeError); // lag 0
+    expect(forged(17 * 2, 9)).toThrow(DecodeError); // lag beyond the tensor
+  });
+
   it("rANS: low bits of dense numbers are plain, so that small tensors need no large tables", () => {
     const normal = Int32Array.from({ length: 4096 }, () => Math.round(random.normal() * 30));
     const { bytes } = encodeWith(RANS, normal, [64, 64]);
@@ -105,9 +187,10 @@ describe("coders of integers", () => {
   it("the context model is the same on both sides", () => {
     const encoder = new RangeEncoder();
     const shape = shapeOf([20, 30, 10, 10]);
-    codeByContext(encoder, sparse, shape, 10);
+    const habits = { ...usual, lag: 10 };
+    codeByContext(encoder, sparse, shape, habits);
     const back = new Int32Array(sparse.length);
-    codeByContext(new RangeDecoder(encoder.finish()), back, shape, 10);
+    codeByContext(new RangeDecoder(encoder.finish()), back, shape, habits);
     expect(back).toEqual(sparse);
   });
 

@@ -8,16 +8,30 @@
  * and i - 2 columns (row above), i - kernel and i - 2 kernel (channel before) and i - lag, a distance
  * that the encoder found. Before the first element there are zeros.
  */
-import { DecodeError } from "./error.ts";
 import { type BitCoder, Mixer } from "./range.ts";
 import { level, type Shape } from "./shape.ts";
 
 /** Largest |v| is 2^31 - 1. */
-const MAX_CLASS = 30;
+export const MAX_CLASS = 30;
 
 const cap = (x: number, max: number) => (x < max ? x : max);
 /** Octaves: 0, then 1 + floor(log2 x), at most 7. */
 const octave = (x: number) => cap(32 - Math.clz32(x), 7);
+
+/** How an encoder asked: what a tensor has no use for is not asked, and what is likely first. */
+export interface Habits {
+  /** Distance of the far neighbour. */
+  readonly lag: number;
+  /** Of the classes k of its non-zero integers: the least, the largest, and the one asked for first. */
+  readonly least: number;
+  readonly most: number;
+  readonly first: number;
+  /** Low bits of a magnitude that are plain. */
+  readonly low: number;
+}
+
+/** All classes from below, no plain bits: fit for anything. */
+export const usual: Habits = { lag: 2, least: 0, most: MAX_CLASS, first: 0, low: 0 };
 
 /**
  * One pass over `values`, in order: an encoder's `coder` writes what is there, a decoder's fills it.
@@ -27,7 +41,7 @@ export function codeByContext(
   coder: BitCoder,
   values: Int32Array,
   { size, rows, columns, kernel, channels }: Shape,
-  lag: number,
+  { lag, least, most, first, low }: Habits,
 ): void {
   // Counters, by what they look at.
   let counters = 0;
@@ -114,39 +128,48 @@ export function codeByContext(
 
       const magnitude = values[i] < 0 ? -values[i] : values[i];
       const last = 31 - Math.clz32(magnitude);
-      const around16 = (((2 * (a + up + before) + a2 + far + up2) * 16) / 9) | 0;
-      const aroundLevel = cap(level(around16) >> 1, 63);
+      const beside = (((2 * (a + up + before) + a2 + far + up2) * 16) / 9) | 0;
+      const besideLevel = cap(level(beside) >> 1, 63);
       scales.look(group, spot);
-      let k = 0;
-      for (; ; k++) {
-        const base = classAny + k * 256;
+      // Is k larger than t? From `first` on, upwards after a yes and downwards after a no.
+      let t = first;
+      let step = 0;
+      while (t >= least && t < most) {
+        const base = classAny + t * 256;
         const more = mixer.code(
-          k < last ? 1 : 0,
-          16 + k,
-          base + aroundLevel,
+          t < last ? 1 : 0,
+          16 + t,
+          base + besideLevel,
           base + 64 + scales.row,
           base + 128 + scales.channel,
           base + 192 + scales.all,
         );
-        if (more === 0) break;
-        if (k === MAX_CLASS) throw new DecodeError("a number is out of range");
+        const way = more ? 1 : -1;
+        if (way === -step) break;
+        step = way;
+        t += way;
       }
+      const k = step < 0 ? t + 1 : t;
+
       const width = cap(k, 15); // wider numbers share counters
+      const plain = k - 8 > low ? k - 8 : cap(k, low);
       let value = 1;
-      for (let b = k - 1; b >= 0; b--) {
+      for (let b = k - 1; b >= plain; b--) {
         const depth = k - 1 - b;
-        let bit = (magnitude >> b) & 1;
-        if (depth < 8) {
-          bit = mixer.code(
-            bit,
-            48 + depth,
-            bitAny + width * 8 + depth,
-            bitTree + (width << 8) + value,
-            bitSigned + (((width << 1) | negative) << 8) + value,
-            bitScale + (((width << 4) + (depth < 2 ? value : depth + 2)) << 6) + scales.all,
-          );
-        } else bit = coder.code(32768, bit);
+        const bit = mixer.code(
+          (magnitude >> b) & 1,
+          48 + depth,
+          bitAny + width * 8 + depth,
+          bitTree + (width << 8) + value,
+          bitSigned + (((width << 1) | negative) << 8) + value,
+          bitScale + (((width << 4) + (depth < 2 ? value : depth + 2)) << 6) + scales.all,
+        );
         value = (value << 1) | bit;
+      }
+      for (let b = plain; b > 0; ) {
+        const count = b < 8 ? b : 8;
+        b -= count;
+        value = (value << count) | coder.plain((magnitude >> b) & ((1 << count) - 1), count);
       }
 
       values[i] = negative ? -value : value;

@@ -5,6 +5,8 @@ import { DecodeError } from "./error.ts";
 export interface BitCoder {
   /** `p`: the probability of a 1, in 1..65535 of 65536. */
   code(p: number, bit: number): number;
+  /** 1 to 8 bits that are as likely as not. */
+  plain(bits: number, count: number): number;
 }
 
 /**
@@ -50,6 +52,22 @@ export class RangeDecoder implements BitCoder {
     state[0] = range;
     state[1] = code & 0x7fffffff; // keeps forged input an ordinary number
     return bit;
+  }
+
+  plain(_: number, count: number): number {
+    const state = this.#state;
+    let range = state[0] >>> count;
+    const most = (1 << count) - 1;
+    const ratio = (state[1] / range) | 0;
+    const bits = ratio < most ? ratio : most;
+    let code = state[1] - Math.imul(bits, range);
+    while (range < 0x800000) {
+      range <<= 8;
+      code = (code << 8) | this.#next();
+    }
+    state[0] = range;
+    state[1] = code & 0x7fffffff;
+    return bits;
   }
 }
 

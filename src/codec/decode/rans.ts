@@ -4,7 +4,7 @@
  * rANS (Duda 2013, arXiv 1311.2540): the state x in [2^23, 2^31) holds the token in its low 12 bits,
  * where each token owns as many of the 4096 slots as it is frequent.
  */
-import { codeByContext } from "./context.ts";
+import { codeByContext, usual } from "./context.ts";
 import { DecodeError } from "./error.ts";
 import { RangeDecoder } from "./range.ts";
 import { BitReader, type Reader } from "./reader.ts";
@@ -66,7 +66,7 @@ const settled = (count: number) => (count < 12 ? 3 : count < 24 ? 4 : 5);
 /** Small tables of integers travel through the context coder: [rows, columns], no lag to speak of. */
 export function readTable(bytes: Uint8Array, rows: number, columns: number): Int32Array {
   const table = new Int32Array(rows * columns);
-  codeByContext(new RangeDecoder(bytes), table, shapeOf([rows, columns]), 2);
+  codeByContext(new RangeDecoder(bytes), table, shapeOf([rows, columns]), usual);
   return table;
 }
 

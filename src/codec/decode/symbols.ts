@@ -1,5 +1,5 @@
 /** @file The coders of integer tensors, by number; and prediction in front of any of them. */
-import { codeByContext } from "./context.ts";
+import { codeByContext, type Habits, MAX_CLASS, usual } from "./context.ts";
 import { DecodeError } from "./error.ts";
 import { huffmanDecoder } from "./huffman.ts";
 import { passPrediction, tapsOf } from "./predict.ts";
@@ -62,14 +62,28 @@ coders[GAPS] = (reader, { size }) => {
   return out;
 };
 
-/** Lag | range-coded bits. */
+/** Habits | range-coded bits. */
 coders[CONTEXT] = (reader, shape) => {
-  const lag = reader.varint();
-  if (lag < 1 || lag > shape.size) throw new DecodeError("the lag is out of range");
+  const habits = readHabits(reader);
+  if (habits.lag < 1 || habits.lag > shape.size) throw new DecodeError("the lag is out of range");
   const out = new Int32Array(shape.size);
-  codeByContext(new RangeDecoder(reader.take()), out, shape, lag);
+  codeByContext(new RangeDecoder(reader.take()), out, shape, habits);
   return out;
 };
+
+/** 2 lag, plus 1 if there are others than the usual: 8 least + low | 16 (most - least) + first - least. */
+function readHabits(reader: Reader): Habits {
+  const head = reader.varint();
+  const lag = Math.floor(head / 2);
+  if (head % 2 === 0) return { ...usual, lag };
+  const lower = reader.byte();
+  const upper = reader.byte();
+  const least = lower >> 3;
+  const most = least + (upper >> 4);
+  const first = least + (upper & 15);
+  if (most > MAX_CLASS || first > most) throw new DecodeError("the classes are out of range");
+  return { lag, least, most, first, low: lower & 7 };
+}
 
 coders[RANS] = decodeRans;
 

@@ -3,7 +3,7 @@
  * (rate-distortion quantization as in DeepCABAC, Wiedemann et al. 2019, arXiv 1907.11900, section III).
  */
 import { log } from "../../numeric/log.ts";
-import { codeByContext } from "../decode/context.ts";
+import { codeByContext, usual } from "../decode/context.ts";
 import type { BitCoder } from "../decode/range.ts";
 import { shapeOf } from "../decode/shape.ts";
 import { findLag } from "./lag.ts";
@@ -30,7 +30,7 @@ export function chooseByRate(
   const values = Int32Array.from(x, Math.round);
   const lag = findLag(values, shape, dims[dims.length - 1] ?? 1);
   const coder = new Chooser(x, importance, price);
-  codeByContext(coder, values, shape, lag);
+  codeByContext(coder, values, shape, { ...usual, lag });
   let distortion = 0;
   for (let i = 0; i < x.length; i++) distortion += importance[i] * (x[i] - values[i]) ** 2;
   return { values, bits: coder.bits, distortion };
@@ -72,11 +72,15 @@ class Chooser implements BitCoder {
 
   code(p: number): number {
     const bit = this.#magnitude === 0 ? this.#begin(p) : this.#next();
-    const cost = costs[(bit ? p : 65536 - p) >> 4];
-    this.bits += cost;
-    if (this.#asked > 0) this.#spent += cost;
-    if (this.#isDone(bit)) this.#end();
+    this.#took(bit === 0 && this.#magnitude === 0 ? 0 : 1, costs[(bit ? p : 65536 - p) >> 4]);
     return bit;
+  }
+
+  plain(_: number, count: number): number {
+    const above = 2 * (31 - Math.clz32(this.#magnitude)) + 3 - this.#asked;
+    const bits = (this.#magnitude >> (above - count)) & ((1 << count) - 1);
+    this.#took(count, count);
+    return bits;
   }
 
   /** Zero, the nearest integer, or the one below it. */
@@ -105,11 +109,13 @@ class Chooser implements BitCoder {
     return (m >> (2 * k + 2 - asked)) & 1;
   }
 
-  #isDone(bit: number): boolean {
-    const k = 31 - Math.clz32(this.#magnitude);
-    if (this.#asked === 0 && bit === 0) return true;
-    this.#asked++;
-    return this.#asked === 3 + 2 * k;
+  /** So many questions answered, at so many bits. The first one's are no part of a magnitude's price. */
+  #took(questions: number, bits: number): void {
+    this.bits += bits;
+    if (this.#asked > 0) this.#spent += bits;
+    this.#asked += questions;
+    const last = this.#magnitude > 0 ? 3 + 2 * (31 - Math.clz32(this.#magnitude)) : 0;
+    if (this.#asked === last) this.#end();
   }
 
   #end(): void {

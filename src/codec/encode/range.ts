@@ -10,21 +10,29 @@ export class RangeEncoder implements BitCoder {
 
   code(p: number, bit: number): number {
     const bound = (this.#range >>> 16) * p;
-    if (bit) this.#range = bound;
-    else {
-      this.#low += bound;
-      this.#range -= bound;
-      if (this.#low > 0xffffffff) {
-        this.#low -= 0x100000000;
-        this.#carry();
-      }
+    if (bit) this.#narrow(0, bound);
+    else this.#narrow(bound, this.#range - bound);
+    return bit;
+  }
+
+  plain(bits: number, count: number): number {
+    const range = this.#range >>> count;
+    this.#narrow(bits * range, range);
+    return bits;
+  }
+
+  #narrow(from: number, range: number): void {
+    this.#low += from;
+    this.#range = range;
+    if (this.#low > 0xffffffff) {
+      this.#low -= 0x100000000;
+      this.#carry();
     }
     while (this.#range < 0x800000) {
       this.#put(this.#low >>> 24);
       this.#low = (this.#low << 8) >>> 0;
       this.#range <<= 8;
     }
-    return bit;
   }
 
   /** Some value in [low, low + range) with as few bytes as possible; the decoder reads zeros beyond. */

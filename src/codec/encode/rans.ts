@@ -1,9 +1,9 @@
 /** @file Integers -> rANS: the mirror of decode/rans.ts, and the choice of its classes. */
 
-import { log } from "../../numeric/log.ts";
-import { codeByContext } from "../decode/context.ts";
+import { codeByContext, usual } from "../decode/context.ts";
 import { LEVELS, SLOT_BITS, Surroundings } from "../decode/rans.ts";
 import { type Shape, shapeOf } from "../decode/shape.ts";
+import { plainBits, tableBits } from "./plain.ts";
 import { RangeEncoder } from "./range.ts";
 import { countTokens, putRest, tokenOf } from "./token.ts";
 import { BitWriter, join, section } from "./writer.ts";
@@ -17,13 +17,13 @@ const FEWER = 1 / 1.007;
 
 export function writeTable(table: ArrayLike<number>, rows: number, columns: number): Uint8Array {
   const coder = new RangeEncoder();
-  codeByContext(coder, Int32Array.from(table), shapeOf([rows, columns]), 2);
+  codeByContext(coder, Int32Array.from(table), shapeOf([rows, columns]), usual);
   return coder.finish();
 }
 
 /** With a table for each class of neighbourhood, or with one where those save less than 0.7 %. */
 export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
-  const low = chooseLow(numbers);
+  const low = plainBits(numbers, true);
   const half = (1 << low) >> 1;
   const values = low > 0 ? numbers.map((number) => (number + half) >> low) : numbers;
   const tokens = new Uint8Array(values.length);
@@ -90,7 +90,7 @@ interface Class {
 
 /**
  * Levels begin as classes of their own; as long as it makes the whole smaller, the two neighbouring
- * classes that lose least by it are joined. A table is reckoned at 5 bits a token that occurs. One table
+ * classes that lose least by it are joined. One table
  * decodes faster, and is taken where more save little.
  */
 function chooseClasses(
@@ -103,11 +103,11 @@ function chooseClasses(
   for (let i = 0; i < tokens.length; i++) counts[levels[i] * alphabet + tokens[i]]++;
   for (let from = 0; from < LEVELS; from++) {
     const table = counts.slice(from * alphabet, (from + 1) * alphabet);
-    if (table.some((count) => count > 0)) classes.push({ from, table, bits: bitsOf(table) });
+    if (table.some((count) => count > 0)) classes.push({ from, table, bits: tableBits(table) });
   }
   const joined = (a: Class, b: Class): Class => {
     const table = a.table.map((count, i) => count + b.table[i]);
-    return { from: a.from, table, bits: bitsOf(table) };
+    return { from: a.from, table, bits: tableBits(table) };
   };
   // pairs[i]: classes i and i + 1 as one.
   const pairs = classes.slice(1).map((next, i) => joined(classes[i], next));
@@ -129,46 +129,6 @@ function chooseClasses(
     classOf.fill(k, from);
   });
   return { classOf, tables: chosen.map(({ table }) => table) };
-}
-
-/** Numbers further from 0 are not looked at for their low bits. */
-const REACH = 1 << 12;
-const MOST_LOW = 5;
-/** What plain low bits may take of the bits that coded ones do: they are the faster. */
-const PLAIN = 1.0005;
-
-/** How many low bits are as good as random, by the numbers' frequencies and what a table of them takes. */
-function chooseLow(numbers: Int32Array): number {
-  const counts = new Uint32Array(2 * REACH);
-  for (const number of numbers) {
-    if (number < -REACH || number >= REACH) return 0;
-    counts[number + REACH]++;
-  }
-  let least = bitsOf(counts);
-  let chosen = 0;
-  for (let low = 1; low <= MOST_LOW; low++) {
-    const table = new Uint32Array((counts.length >> low) + 1);
-    counts.forEach((count, i) => {
-      table[(i + (1 << (low - 1))) >> low] += count;
-    });
-    const bits = bitsOf(table) + low * numbers.length;
-    if (bits <= PLAIN * least) chosen = low;
-    least = Math.min(least, bits);
-  }
-  return chosen;
-}
-
-function bitsOf(table: Uint32Array): number {
-  let total = 0;
-  let used = 0;
-  let sum = 0;
-  for (const count of table) {
-    if (count === 0) continue;
-    total += count;
-    used++;
-    sum += count * log(count);
-  }
-  return (total * log(total) - sum) / Math.LN2 + 5 * used;
 }
 
 /** Counts -> slots that sum to 4096, at least one for a token that occurs. */

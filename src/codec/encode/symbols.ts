@@ -4,8 +4,8 @@ import { tapsOf } from "../decode/predict.ts";
 import { type Shape, shapeOf } from "../decode/shape.ts";
 import { CONTEXT, GAPS, HUFFMAN, PACKED, PREDICTED, RANS } from "../decode/symbols.ts";
 import { encodeGaps } from "./gaps.ts";
+import { chooseHabits, writeHabits } from "./habits.ts";
 import { codeLengths, codesOf } from "./huffman.ts";
-import { findLag } from "./lag.ts";
 import { choosePrediction, type Prediction } from "./predict.ts";
 import { RangeEncoder } from "./range.ts";
 import { encodeRans, writeTable } from "./rans.ts";
@@ -23,10 +23,10 @@ const encoders: Record<number, (values: Int32Array, shape: Shape, width: number)
   [HUFFMAN]: encodeHuffman,
   [GAPS]: (values) => encodeGaps(values).bytes,
   [CONTEXT](values, shape, width) {
-    const lag = findLag(values, shape, width);
+    const habits = chooseHabits(values, shape, width);
     const coder = new RangeEncoder();
-    codeByContext(coder, values, shape, lag);
-    return join(varint(lag), coder.finish());
+    codeByContext(coder, values, shape, habits);
+    return join(writeHabits(habits), coder.finish());
   },
   [RANS]: encodeRans,
 };

@@ -1,0 +1,41 @@
+/** @file What a tensor needs not be asked: the context coder's habits (decode/context.ts), by its statistics. */
+import { type Habits, MAX_CLASS, usual } from "../decode/context.ts";
+import type { Shape } from "../decode/shape.ts";
+import { findLag } from "./lag.ts";
+import { plainBits } from "./plain.ts";
+import { varint } from "./writer.ts";
+
+/** Elements below which the two bytes are not worth it. */
+const FEW = 1024;
+
+/** `width`: the last dimension. */
+export function chooseHabits(values: Int32Array, shape: Shape, width: number): Habits {
+  const lag = findLag(values, shape, width);
+  if (values.length < FEW) return { ...usual, lag };
+  const counts = new Uint32Array(MAX_CLASS + 1);
+  for (const value of values) if (value !== 0) counts[31 - Math.clz32(Math.abs(value))]++;
+  const least = counts.findIndex((count) => count > 0);
+  const most = counts.findLastIndex((count) => count > 0);
+  if (most - least > 15 || most < 0 || most === usual.most) return { ...usual, lag };
+  let first = least;
+  for (let k = least + 1; k < most; k++) {
+    if (questions(counts, least, most, k) < questions(counts, least, most, first)) first = k;
+  }
+  const magnitudes = values.filter((value) => value !== 0).map(Math.abs);
+  return { lag, least, most, first, low: plainBits(magnitudes, false) };
+}
+
+/** Mirror of readHabits in decode/symbols.ts. */
+export function writeHabits({ lag, least, most, first, low }: Habits): number[] {
+  if (most === usual.most) return varint(2 * lag);
+  return [...varint(2 * lag + 1), 8 * least + low, 16 * (most - least) + first - least];
+}
+
+/** How many questions of the kind "is k larger?" it takes when `first` is the first. */
+function questions(counts: Uint32Array, least: number, most: number, first: number): number {
+  return counts.reduce((sum, count, k) => {
+    const up = Math.min(k + 1, most) - first;
+    const down = first + 2 - Math.max(k, least + 1);
+    return sum + count * (k > first ? up : down);
+  }, 0);
+}
