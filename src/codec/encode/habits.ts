@@ -7,13 +7,20 @@ import { varint } from "./writer.ts";
 
 /** Elements below which the two bytes are not worth it. */
 const FEW = 1024;
+/** Larger magnitudes than this are not looked at for their low bits. */
+const REACH = 4096;
 
 /** `width`: the last dimension. */
 export function chooseHabits(values: Int32Array, shape: Shape, width: number): Habits {
   const lag = findLag(values, shape, width);
   if (values.length < FEW) return { ...usual, lag };
   const counts = new Uint32Array(MAX_CLASS + 1);
-  for (const value of values) if (value !== 0) counts[31 - Math.clz32(Math.abs(value))]++;
+  const magnitudes = new Uint32Array(REACH);
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = values[i] < 0 ? -values[i] : values[i];
+    if (magnitude > 0) counts[31 - Math.clz32(magnitude)]++;
+    if (magnitude > 0 && magnitude < REACH) magnitudes[magnitude]++;
+  }
   const least = counts.findIndex((count) => count > 0);
   const most = counts.findLastIndex((count) => count > 0);
   if (most - least > 15 || most < 0 || most === usual.most) return { ...usual, lag };
@@ -21,8 +28,7 @@ export function chooseHabits(values: Int32Array, shape: Shape, width: number): H
   for (let k = least + 1; k < most; k++) {
     if (questions(counts, least, most, k) < questions(counts, least, most, first)) first = k;
   }
-  const magnitudes = values.filter((value) => value !== 0).map(Math.abs);
-  return { lag, least, most, first, low: plainBits(magnitudes, false) };
+  return { lag, least, most, first, low: 2 ** most < REACH ? plainBits(magnitudes, false) : 0 };
 }
 
 /** Mirror of readHabits in decode/symbols.ts. */

@@ -1,29 +1,23 @@
 /** @file Low bits of numbers that are as good as random: they are not worth a model's time. */
 import { log } from "../../numeric/log.ts";
 
-/** Numbers further from 0 are not looked at. */
-const REACH = 1 << 12;
 const MOST_LOW = 5;
 /** What plain bits may take of those that coded ones do: they are the faster. */
 const PLAIN = 1.0005;
 
 /**
- * How many low bits of (number + half of 2^bits, if `rounded`) may be plain, by the numbers' frequencies and
- * what a table of them takes.
+ * How many low bits may be plain, by how often each number occurs and what a table of that takes: counts[n] is
+ * that of n less some multiple of 2^5. `rounded`: the rest is to be nearest to the number, not below it.
  */
-export function plainBits(numbers: Int32Array, rounded: boolean): number {
-  const counts = new Uint32Array(2 * REACH);
-  for (const number of numbers) {
-    if (number < -REACH || number >= REACH) return 0;
-    counts[number + REACH]++;
-  }
+export function plainBits(counts: Uint32Array, rounded: boolean): number {
+  const total = counts.reduce((a, b) => a + b, 0);
   let least = tableBits(counts);
   let chosen = 0;
   for (let low = 1; low <= MOST_LOW; low++) {
     const table = new Uint32Array((counts.length >> low) + 1);
     const half = rounded ? 1 << (low - 1) : 0;
-    for (let i = 0; i < counts.length; i++) table[(i + half) >> low] += counts[i];
-    const bits = tableBits(table) + low * numbers.length;
+    for (let n = 0; n < counts.length; n++) table[(n + half) >> low] += counts[n];
+    const bits = tableBits(table) + low * total;
     if (bits <= PLAIN * least) chosen = low;
     least = Math.min(least, bits);
   }

@@ -37,7 +37,7 @@ export function choosePrediction(
 }
 
 /** Elements that are enough for a dozen coefficients. */
-const ENOUGH = 20_000;
+const ENOUGH = 10_000;
 
 /** Sums of products of neighbours and element, one matrix (upper triangle) for each place in the kernel. */
 function momentsOf(

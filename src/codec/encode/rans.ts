@@ -23,7 +23,7 @@ export function writeTable(table: ArrayLike<number>, rows: number, columns: numb
 
 /** With a table for each class of neighbourhood, or with one where those save less than 0.7 %. */
 export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
-  const low = plainBits(numbers, true);
+  const low = lowBits(numbers);
   const half = (1 << low) >> 1;
   const values = low > 0 ? numbers.map((number) => (number + half) >> low) : numbers;
   const tokens = new Uint8Array(values.length);
@@ -37,36 +37,46 @@ export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
   const levels = levelsOf(values, shape);
   const { classOf, tables } = chooseClasses(tokens, levels, alphabet);
   const classes = tables.length;
-  const slots = tables.map(toSlots);
-  const starts = slots.map((table) => {
-    let start = 0;
-    return table.map((count) => (start += count) - count);
+  const slots = Uint32Array.from(tables.flatMap((table) => [...toSlots(table)]));
+  let start = 0;
+  const starts = slots.map((count, k) => {
+    if (k % alphabet === 0) start = 0;
+    return (start += count) - count;
   });
 
-  // Backwards: the decoder takes last what is put first.
-  const coded: number[] = [];
+  // Backwards: the decoder takes last what is put first. A token takes two bytes at most.
+  const coded = new Uint8Array(2 * values.length + 4);
+  let at = coded.length;
   let x = 1 << 23;
   for (let i = values.length - 1; i >= 0; i--) {
-    const k = classOf[levels[i]];
-    const count = slots[k][tokens[i]];
+    const k = classOf[levels[i]] * alphabet + tokens[i];
+    const count = slots[k];
     const limit = count * 2 ** 19;
-    for (; x >= limit; x >>>= 8) coded.push(x & 255);
-    x = Math.floor(x / count) * SLOTS + (x % count) + starts[k][tokens[i]];
+    for (; x >= limit; x >>= 8) coded[--at] = x;
+    const rounds = (x / count) | 0;
+    x = (rounds << SLOT_BITS) + x - rounds * count + starts[k];
   }
-  for (let i = 0; i < 4; i++, x >>>= 8) coded.push(x & 255);
+  for (let i = 0; i < 4; i++, x >>= 8) coded[--at] = x;
   return join(
     [classes, alphabet, low],
     classes > 1 ? section(writeTable(classOf, 1, LEVELS)) : [],
-    section(
-      writeTable(
-        slots.flatMap((table) => [...table]),
-        classes,
-        alphabet,
-      ),
-    ),
-    section(Uint8Array.from(coded).reverse()),
+    section(writeTable(slots, classes, alphabet)),
+    section(coded.subarray(at)),
     bits.finish(),
   );
+}
+
+/** Numbers further from 0 are not looked at for their low bits. */
+const REACH = 4096;
+
+function lowBits(numbers: Int32Array): number {
+  const counts = new Uint32Array(2 * REACH);
+  for (let i = 0; i < numbers.length; i++) {
+    const n = numbers[i] + REACH;
+    if (n < 0 || n >= counts.length) return 0;
+    counts[n]++;
+  }
+  return plainBits(counts, true);
 }
 
 function levelsOf(values: Int32Array, shape: Shape): Uint8Array {

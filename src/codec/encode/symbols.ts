@@ -82,7 +82,7 @@ export function encodeSymbols(values: Int32Array, dims: readonly number[], besid
   if (length >= 512 && decisions > length && decisions < 2.4 * length) {
     return encodeWith(CONTEXT, values, dims);
   }
-  if (length < 4 * SAMPLE) {
+  if (length < 2 * SAMPLE) {
     return quickestOf(tryAll(values, dims, length, decisions / length), length, beside);
   }
   const columns = length / dims[0];

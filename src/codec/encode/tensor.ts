@@ -118,19 +118,19 @@ function mappingsOf(
   const counts = countDistinct(words, MAX_CODEBOOK);
   const mappings: Mapped[] = [];
   if (floating) {
-    if (counts && counts.size < size / 3) mappings.push(codebook(dtype, words, counts, bits, dims));
-    else {
-      const { head, symbols } = splitFloats(
-        words,
-        bits,
-        dtype === "bfloat16" ? 7 : bits === 16 ? 10 : 23,
-      );
-      mappings.push({ mapping: SPLIT, head, symbols, dims });
-    }
     const grid = dtype === "float32" ? findGrid(new Float32Array(raw.buffer), counts) : null;
     if (grid) {
       const head = new Uint8Array(Float32Array.of(grid.scale).buffer);
       mappings.push({ mapping: GRID, head, symbols: grid.symbols, dims });
+    }
+    const few = counts && counts.size < size / 3 ? counts : null;
+    // Nothing is better than a grid without many holes.
+    if (grid && !(few && spanOf(grid.symbols) > 2 * few.size)) return mappings;
+    if (few) mappings.push(codebook(dtype, words, few, bits, dims));
+    else {
+      const fraction = dtype === "bfloat16" ? 7 : bits === 16 ? 10 : 23;
+      const { head, symbols } = splitFloats(words, bits, fraction);
+      mappings.push({ mapping: SPLIT, head, symbols, dims });
     }
     return mappings;
   }
@@ -189,6 +189,16 @@ function countDistinct(words: Int32Array, most: number): Map<number, number> | n
     if (counts.size > most) return null;
   }
   return counts;
+}
+
+function spanOf(symbols: Int32Array): number {
+  let least = 0;
+  let most = 0;
+  for (const symbol of symbols) {
+    if (symbol < least) least = symbol;
+    if (symbol > most) most = symbol;
+  }
+  return most - least + 1;
 }
 
 /** The most common value if it stands out, else the middle one: 0 or a zero point in practice. */
