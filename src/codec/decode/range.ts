@@ -100,7 +100,7 @@ for (let n = 0; n < 1024; n++) {
 }
 
 /** Inputs a weight set has room for. */
-const WIDTH = 4;
+const WIDTH = 5;
 
 /**
  * Predicts a bit from several contexts at once (logistic mixing, Mahoney 2005, PAQ). Each context
@@ -111,14 +111,13 @@ const WIDTH = 4;
 export class Mixer {
   readonly #counters: Int32Array;
   readonly #weights: Int32Array;
-  readonly #used: Int32Array;
   readonly #coder: BitCoder;
 
   constructor(coder: BitCoder, counters: number, sets: number) {
     this.#coder = coder;
     this.#counters = new Int32Array(counters).fill(NEW);
     this.#weights = new Int32Array(sets * WIDTH).fill(3277); // 0.2 of 16384
-    this.#used = new Int32Array(sets);
+    for (let used = WIDTH - 1; used < this.#weights.length; used += WIDTH) this.#weights[used] = 0;
   }
 
   /** Makes a counter new again. */
@@ -139,30 +138,26 @@ export class Mixer {
     const sb = stretch[cb >>> 20];
     const sc = stretch[cc >>> 20];
     const sd = stretch[cd >>> 20];
-    const dot =
-      Math.imul(sa, weights[w]) +
-      Math.imul(sb, weights[w + 1]) +
-      Math.imul(sc, weights[w + 2]) +
-      Math.imul(sd, weights[w + 3]);
+    const wa = weights[w];
+    const wb = weights[w + 1];
+    const wc = weights[w + 2];
+    const wd = weights[w + 3];
+    const used = weights[w + 4];
+    const dot = Math.imul(sa, wa) + Math.imul(sb, wb) + Math.imul(sc, wc) + Math.imul(sd, wd);
     const p = probability(dot | 0);
     const y = this.#coder.code(p, bit);
-    const step = this.#step(set, (y << 16) - p);
-    weights[w] = nudged(weights[w], sa, step);
-    weights[w + 1] = nudged(weights[w + 1], sb, step);
-    weights[w + 2] = nudged(weights[w + 2], sc, step);
-    weights[w + 3] = nudged(weights[w + 3], sd, step);
+    // A set learns more slowly the more it was used.
+    const step = Math.imul((y << 16) - p, mixerRate[used]) >> 6;
+    weights[w] = nudged(wa, sa, step);
+    weights[w + 1] = nudged(wb, sb, step);
+    weights[w + 2] = nudged(wc, sc, step);
+    weights[w + 3] = nudged(wd, sd, step);
+    weights[w + 4] = used + (used < 1023 ? 1 : 0);
     counters[a] = counted(ca, y);
     counters[b] = counted(cb, y);
     counters[c] = counted(cc, y);
     counters[d] = counted(cd, y);
     return y;
-  }
-
-  /** How far the weights move for an error of 1; a set learns more slowly the more it was used. */
-  #step(set: number, error: number): number {
-    const used = this.#used[set];
-    if (used < 1023) this.#used[set] = used + 1;
-    return Math.imul(error, mixerRate[used]) >> 6;
   }
 }
 
@@ -181,10 +176,14 @@ function nudged(weight: number, input: number, step: number): number {
   return (weight + ((Math.imul(input, step) + 32768) >> 16)) | 0;
 }
 
-/** The counter after a bit: p moves to 0 or to 2^22 - 1; without a branch, for the bit is a surprise. */
+/** Where counters move to, of 2^22: so far from the ends that rounding never takes them past. */
+const NEVER = 64;
+const ALWAYS = 2 ** 22 - 1 - NEVER;
+
+/** The counter after a bit; without a branch, for the bit is a surprise. */
 function counted(counter: number, bit: number): number {
   const count = counter & 1023;
-  const distance = ((counter >>> 10) ^ (-bit & 4194303)) >>> 3;
-  const move = Math.imul(distance, counterRate[count]) & ~1023;
-  return counter + ((move ^ (bit - 1)) + 1 - bit) + (count < 1023 ? 1 : 0);
+  const distance = NEVER + (-bit & (ALWAYS - NEVER)) - (counter >>> 10);
+  const move = Math.imul(distance >> 3, counterRate[count]) & ~1023;
+  return (counter + move + (count < 1023 ? 1 : 0)) | 0;
 }
