@@ -162,10 +162,10 @@ describe("coders of integers", () => {
       (...bytes: number[]) =>
       () =>
         decodeSymbols(CONTEXT, new Reader(Uint8Array.from([...bytes, 9, 9, 9, 9, 9])), [4, 4]);
-    expect(forged(2 * 2 + 1, 20 * 8, 11 * 16)).toThrow(DecodeError); // class 31
-    expect(forged(2 * 2 + 1, 3 * 8, 2 * 16 + 3)).toThrow(DecodeError); // first beyond the largest
-    expect(forged(0, 9)).toThrow(DecodeError); // lag 0
-    expect(forged(17 * 2, 9)).toThrow(DecodeError); // lag beyond the tensor
+    expect(forged(0, 20 * 8, 11 * 16, 2)).toThrow(DecodeError); // class 31
+    expect(forged(0, 3 * 8, 2 * 16 + 3, 2)).toThrow(DecodeError); // first beyond the largest
+    expect(forged(0, 0, 16, 0)).toThrow(DecodeError); // lag 0
+    expect(forged(17)).toThrow(DecodeError); // lag beyond the tensor
   });
 
   it("rANS: low bits of dense numbers are plain, so that small tensors need no large tables", () => {
@@ -173,14 +173,13 @@ describe("coders of integers", () => {
     const { bytes } = encodeWith(RANS, normal, [64, 64]);
     const ideal = (4096 * Math.log2(30 * Math.sqrt(2 * Math.PI * Math.E))) / 8;
     expect(bytes.length / ideal).toBeLessThan(1.015);
-    const low = 2;
-    expect(bytes[low]).toBeGreaterThan(1);
+    expect(bytes[0] >> 5).toBeGreaterThan(1);
     normal.set([3000, -3000, 4095, -4096]); // and long ones
     const long = encodeWith(RANS, normal, [64, 64]).bytes;
-    expect(long[low]).toBeGreaterThan(1);
+    expect(long[0] >> 5).toBeGreaterThan(1);
     expect(decodeSymbols(RANS, new Reader(long), [64, 64])).toEqual(normal);
     const forged = long.slice();
-    forged[low] = 25;
+    forged[0] += 64; // more low bits than there are
     expect(() => decodeSymbols(RANS, new Reader(forged), [64, 64])).toThrow(DecodeError);
   });
 

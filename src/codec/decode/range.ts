@@ -176,14 +176,10 @@ function nudged(weight: number, input: number, step: number): number {
   return (weight + ((Math.imul(input, step) + 32768) >> 16)) | 0;
 }
 
-/** Where counters move to, of 2^22: so far from the ends that rounding never takes them past. */
-const NEVER = 64;
-const ALWAYS = 2 ** 22 - 1 - NEVER;
-
-/** The counter after a bit; without a branch, for the bit is a surprise. */
+/** The counter after a bit: p moves to 0 or to 2^22 - 1; without a branch, for the bit is a surprise. */
 function counted(counter: number, bit: number): number {
   const count = counter & 1023;
-  const distance = NEVER + (-bit & (ALWAYS - NEVER)) - (counter >>> 10);
-  const move = Math.imul(distance >> 3, counterRate[count]) & ~1023;
-  return (counter + move + (count < 1023 ? 1 : 0)) | 0;
+  const distance = ((counter >>> 10) ^ (-bit & 4194303)) >>> 3;
+  const move = Math.imul(distance, counterRate[count]) & ~1023;
+  return counter + ((move ^ (bit - 1)) + 1 - bit) + (count < 1023 ? 1 : 0);
 }

@@ -71,16 +71,16 @@ export function readTable(bytes: Uint8Array, rows: number, columns: number): Int
 }
 
 /**
- * Classes | alphabet | low | sections: class of each level, tokens' slots [classes, alphabet], rANS | plain
- * bits: of a long token, then the low ones of its number, which is (v + half of 2^low) >> low.
+ * Classes + 32 low | alphabet | sections: class of each level, unless there is one; tokens' slots [classes,
+ * alphabet]; rANS | plain bits: of a long token, then the `low` ones of its number, rounded to be a token's.
  */
 export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer> {
-  const classes = reader.byte();
-  const alphabet = reader.byte();
-  const low = reader.byte();
-  if (low > 24) throw new DecodeError("the low bits are too many");
+  const head = reader.byte();
+  const classes = head & 31;
+  const low = head >> 5;
   const half = (1 << low) >> 1;
-  if (classes < 1 || classes > LEVELS || alphabet < 1 || alphabet > TOKENS) {
+  const alphabet = reader.byte();
+  if (classes < 1 || alphabet < 1 || alphabet > TOKENS) {
     throw new DecodeError("the token tables are too large");
   }
   const classOf = classes > 1 ? readTable(reader.section(), 1, LEVELS) : new Int32Array(LEVELS);

@@ -71,13 +71,13 @@ coders[CONTEXT] = (reader, shape) => {
   return out;
 };
 
-/** 2 lag, plus 1 if there are others than the usual: 8 least + low | 16 (most - least) + first - least. */
+/** Lag; before it, if there are others than the usual habits: 0 | 8 least + low | 16 (most - least) + first - least. */
 function readHabits(reader: Reader): Habits {
   const head = reader.varint();
-  const lag = Math.floor(head / 2);
-  if (head % 2 === 0) return { ...usual, lag };
+  if (head > 0) return { ...usual, lag: head };
   const lower = reader.byte();
   const upper = reader.byte();
+  const lag = reader.varint();
   const least = lower >> 3;
   const most = least + (upper >> 4);
   const first = least + (upper & 15);

@@ -5,21 +5,23 @@ import { findLag } from "./lag.ts";
 import { plainBits } from "./plain.ts";
 import { varint } from "./writer.ts";
 
-/** Elements below which the two bytes are not worth it. */
-const FEW = 1024;
+/** Questions that have to be saved for three bytes of habits. */
+const WORTH = 4096;
 /** Larger magnitudes than this are not looked at for their low bits. */
 const REACH = 4096;
 
 /** `width`: the last dimension. */
 export function chooseHabits(values: Int32Array, shape: Shape, width: number): Habits {
   const lag = findLag(values, shape, width);
-  if (values.length < FEW) return { ...usual, lag };
   const counts = new Uint32Array(MAX_CLASS + 1);
   const magnitudes = new Uint32Array(REACH);
+  let nonzeros = 0;
   for (let i = 0; i < values.length; i++) {
     const magnitude = values[i] < 0 ? -values[i] : values[i];
-    if (magnitude > 0) counts[31 - Math.clz32(magnitude)]++;
-    if (magnitude > 0 && magnitude < REACH) magnitudes[magnitude]++;
+    if (magnitude === 0) continue;
+    nonzeros++;
+    counts[31 - Math.clz32(magnitude)]++;
+    if (magnitude < REACH) magnitudes[magnitude]++;
   }
   const least = counts.findIndex((count) => count > 0);
   const most = counts.findLastIndex((count) => count > 0);
@@ -28,13 +30,16 @@ export function chooseHabits(values: Int32Array, shape: Shape, width: number): H
   for (let k = least + 1; k < most; k++) {
     if (questions(counts, least, most, k) < questions(counts, least, most, first)) first = k;
   }
-  return { lag, least, most, first, low: 2 ** most < REACH ? plainBits(magnitudes, false) : 0 };
+  const low = 2 ** most < REACH ? plainBits(magnitudes, false) : 0;
+  const before = questions(counts, 0, MAX_CLASS, 0);
+  const saved = before - questions(counts, least, most, first) + low * nonzeros;
+  return saved < WORTH ? { ...usual, lag } : { lag, least, most, first, low };
 }
 
 /** Mirror of readHabits in decode/symbols.ts. */
 export function writeHabits({ lag, least, most, first, low }: Habits): number[] {
-  if (most === usual.most) return varint(2 * lag);
-  return [...varint(2 * lag + 1), 8 * least + low, 16 * (most - least) + first - least];
+  if (most === usual.most) return varint(lag);
+  return [0, 8 * least + low, 16 * (most - least) + first - least, ...varint(lag)];
 }
 
 /** How many questions of the kind "is k larger?" it takes when `first` is the first. */

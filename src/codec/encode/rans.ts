@@ -58,7 +58,7 @@ export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
   }
   for (let i = 0; i < 4; i++, x >>= 8) coded[--at] = x;
   return join(
-    [classes, alphabet, low],
+    [classes + 32 * low, alphabet],
     classes > 1 ? section(writeTable(classOf, 1, LEVELS)) : [],
     section(writeTable(slots, classes, alphabet)),
     section(coded.subarray(at)),
