@@ -3,7 +3,7 @@
  * (Wiedemann et al. 2019, arXiv 1907.11900), with the contexts mixed instead of chosen.
  *
  * An integer v is coded as
- *   v != 0 | v < 0 | k = floor(log2 |v|) in unary (1 = more) | the k bits of |v| below the first, high to low
+ *   v != 0 | v < 0 | the class k = floor(log2 |v|) | the k bits of |v| below the first, high to low
  * The neighbours of element i are those already coded at i - 1 and i - 2 (same row), i - columns
  * and i - 2 columns (row above), i - kernel and i - 2 kernel (channel before) and i - lag, a distance
  * that the encoder found. Before the first element there are zeros.

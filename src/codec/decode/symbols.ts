@@ -71,7 +71,7 @@ coders[CONTEXT] = (reader, shape) => {
   return out;
 };
 
-/** Lag; before it, if there are others than the usual habits: 0 | 8 least + low | 16 (most - least) + first - least. */
+/** Lag; if the other habits are not the usual ones, before it: 0 | 8 least + low | 16 (most - least) + first - least. */
 function readHabits(reader: Reader): Habits {
   const head = reader.varint();
   if (head > 0) return { ...usual, lag: head };

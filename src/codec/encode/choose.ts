@@ -45,9 +45,9 @@ const MAGNITUDES = 64;
 const NEWEST = 1 / 16;
 
 /**
- * Answers the model's questions like a decoder: is the element a zero, and if not, which bits. The
- * price of a zero is known when the question comes; that of sign and magnitude is what such
- * magnitudes cost before.
+ * Answers the model's questions, asked with the usual habits, like a decoder: is the element a zero,
+ * and if not, which bits. The price of a zero is known when the question comes; that of sign and
+ * magnitude is what such magnitudes cost before.
  */
 class Chooser implements BitCoder {
   bits = 0;

@@ -56,14 +56,14 @@ function encodePredicted(
   return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
 }
 
-/** How many bits the context coder would code one by one: what decoding it costs. */
+/** How many bits the context coder would code one by one with its usual habits: what decoding costs, about. */
 function binaryDecisions(values: Int32Array): number {
   let count = values.length;
   for (const value of values) if (value !== 0) count += 65 - 2 * Math.clz32(Math.abs(value));
   return count;
 }
 
-/** Tensors much longer than this are judged by a piece of them. */
+/** Tensors twice as long as this are judged by a piece of them. */
 const SAMPLE = 1 << 14;
 
 /** Bits an element below which predicting is not tried. */
