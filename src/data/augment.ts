@@ -5,7 +5,7 @@ import { tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import { parseOptions } from "../options.ts";
 import type { Batch, Dataset } from "./dataset.ts";
-import { erase, fills, type Pixels, place, warp } from "./move-pixels.ts";
+import { blend, erase, fills, type Pixels, place, relight, warp, zoom } from "./move-pixels.ts";
 
 export const AugmentOptions = z.strictObject({
   shift: z
@@ -19,6 +19,15 @@ export const AugmentOptions = z.strictObject({
   flip: z.boolean().default(false).meta({ description: "Mirrors half of the images." }),
   affine: z.number().min(0).max(45).default(0).meta({
     description: "Turns by up to this many degrees, zooms and shears by up to as many percent.",
+  }),
+  zoom: z.number().min(0).max(0.95).default(0).meta({
+    description: "Stretches a random window over the image: takes up to this share of it away.",
+  }),
+  light: z.number().min(0).max(1).default(0).meta({
+    description: "Changes brightness and contrast by up to this share.",
+  }),
+  mixup: z.boolean().default(false).meta({
+    description: "Blends in another image of the batch by up to half; for distillation.",
   }),
   cutout: z.int().min(0).default(0).meta({
     description: "Blackens a square of this side somewhere.",
@@ -60,20 +69,24 @@ export type Augment = (batch: Batch, random: Random) => Batch;
  * black at 0. Throws TersorError "bad-option" where a batch holds no float images.
  */
 export function createAugment(
-  { shift, crop, flip, affine, cutout, fill }: AugmentOptions,
+  given: AugmentOptions,
   dataset: Pick<Dataset, "name" | "images">,
 ): Augment {
+  const { shift, crop, flip, affine, cutout, fill } = given;
   const isMoved = shift > 0 || crop > 0 || flip;
-  if (!isMoved && affine === 0 && cutout === 0) return (batch) => batch;
+  const amounts = [affine, given.zoom, given.light, cutout];
+  if (!isMoved && !given.mixup && amounts.every((amount) => amount === 0)) return (batch) => batch;
   return (batch, random) => {
     const { name, pixels } = imagesIn(batch, dataset);
     let { data } = pixels;
     if (affine > 0) data = warp(pixels, { strength: affine, fill }, random);
+    if (given.zoom > 0) data = zoom({ ...pixels, data }, 1 - given.zoom, random);
     if (isMoved) data = place({ ...pixels, data }, { shift: shift + crop, flip, fill }, random);
-    if (cutout > 0) {
-      if (data === pixels.data) data = data.slice();
-      erase({ ...pixels, data }, cutout, random);
-    }
+    if (given.mixup) data = blend({ ...pixels, data }, random);
+    // The rest changes in place, but never the dataset's own pixels.
+    if (data === pixels.data) data = data.slice();
+    if (given.light > 0) relight({ ...pixels, data }, given.light, random);
+    if (cutout > 0) erase({ ...pixels, data }, cutout, random);
     const changed = tensor("float32", batch.inputs[name].shape, data);
     return { ...batch, inputs: { ...batch.inputs, [name]: changed } };
   };

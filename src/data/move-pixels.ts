@@ -84,17 +84,56 @@ export function warp(
   { strength, fill }: { readonly strength: number; readonly fill: Fill },
   random: Random,
 ): Float32Array {
+  const amount = (): number => strength * (2 * random.float() - 1);
+  return resample(pixels, fill, () => ({
+    ...linearMap(amount(), 1 + amount() / 100, amount() / 100),
+    down: 0,
+    right: 0,
+  }));
+}
+
+/**
+ * Stretches a window anywhere in each image to the whole: of a share of its area between `least` and 1, and
+ * 3/4 to 4/3 as wide as high, relative to the image (Szegedy et al. 2014, arXiv 1409.4842). Bilinear.
+ */
+export function zoom(pixels: Pixels, least: number, random: Random): Float32Array {
+  return resample(pixels, "edge", () => {
+    const side = Math.sqrt(least + (1 - least) * random.float());
+    const narrow = Math.sqrt(0.75 + 0.25 * random.float());
+    const isWide = random.int(2) === 1;
+    const width = Math.min(1, isWide ? side / narrow : side * narrow);
+    const height = Math.min(1, isWide ? side * narrow : side / narrow);
+    const [down, right] = [random.float() - 0.5, random.float() - 0.5];
+    return {
+      ...{ xx: width, xy: 0, yx: 0, yy: height },
+      down: down * (1 - height) * pixels.height,
+      right: right * (1 - width) * pixels.width,
+    };
+  });
+}
+
+/** Where a pixel comes from: its place relative to the image's centre, times a matrix, plus a way. */
+interface Origin {
+  readonly xx: number;
+  readonly xy: number;
+  readonly yx: number;
+  readonly yy: number;
+  readonly down: number;
+  readonly right: number;
+}
+
+/** Each image by an origin of its own, which is asked for once. Bilinear. */
+function resample(pixels: Pixels, fill: Fill, originOf: () => Origin): Float32Array {
   const { data, count, channels, height, width, black } = pixels;
   const { image, channel, row, column } = strides(pixels);
   const out = new Float32Array(data.length);
   const [middleY, middleX] = [(height - 1) / 2, (width - 1) / 2];
-  const amount = (): number => strength * (2 * random.float() - 1);
   for (let n = 0; n < count; n++) {
-    const { xx, xy, yx, yy } = linearMap(amount(), 1 + amount() / 100, amount() / 100);
+    const { xx, xy, yx, yy, down, right } = originOf();
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
-        const fromX = middleX + xx * (x - middleX) + xy * (y - middleY);
-        const fromY = middleY + yx * (x - middleX) + yy * (y - middleY);
+        const fromX = middleX + right + xx * (x - middleX) + xy * (y - middleY);
+        const fromY = middleY + down + yx * (x - middleX) + yy * (y - middleY);
         const left = Math.floor(fromX);
         const top = Math.floor(fromY);
         const shareX = fromX - left;
@@ -159,4 +198,45 @@ export function erase(pixels: Pixels, side: number, random: Random): void {
       }
     }
   }
+}
+
+/**
+ * Makes each image lighter or darker and its contrast stronger or weaker, in place, by up to `strength` of
+ * its own range: v -> mean + contrast (v - mean) + shift, all channels alike.
+ */
+export function relight(pixels: Pixels, strength: number, random: Random): void {
+  const { data, count } = pixels;
+  const size = data.length / count;
+  for (let n = 0; n < count; n++) {
+    const image = data.subarray(n * size, (n + 1) * size);
+    let [least, most, sum] = [image[0], image[0], 0];
+    for (const v of image) {
+      if (v < least) least = v;
+      if (v > most) most = v;
+      sum += v;
+    }
+    const mean = sum / size;
+    const contrast = 1 + strength * (2 * random.float() - 1);
+    const shift = (most - least) * strength * (random.float() - 0.5);
+    for (let i = 0; i < size; i++) image[i] = mean + contrast * (image[i] - mean) + shift;
+  }
+}
+
+/**
+ * Blends each image with another of the batch, which gets up to half: mixup (Zhang et al. 2018, arXiv
+ * 1710.09412) with labels left alone, for students of a teacher that sees the blend too (Beyer et al. 2022,
+ * arXiv 2106.05237).
+ */
+export function blend({ data, count }: Pixels, random: Random): Float32Array {
+  const out = new Float32Array(data.length);
+  const size = data.length / count;
+  const away = count > 1 ? 1 + random.int(count - 1) : 0;
+  for (let n = 0; n < count; n++) {
+    const share = random.float() / 2;
+    const [mine, other] = [n * size, ((n + away) % count) * size];
+    for (let i = 0; i < size; i++) {
+      out[mine + i] = data[mine + i] + share * (data[other + i] - data[mine + i]);
+    }
+  }
+  return out;
 }

@@ -96,6 +96,39 @@ describe("by hand", () => {
     expect(flipped.slice(0, 6)).toEqual([5, 6, 3, 4, 1, 2]);
   });
 
+  test("zoom: a window of a quarter of the area, in the middle, at a corner, and wide", () => {
+    // Draws: area, narrowness, wide or high, down, right. The image is 1 + x + 3 y.
+    const at = (rows: readonly number[], columns: readonly number[]) =>
+      rows.flatMap((y) => columns.map((x) => 1 + x + 3 * y));
+    const near = (values: readonly number[]) => values.map((value) => expect.closeTo(value, 5));
+    const middle = [0.5, 1, 1.5];
+    expect(changed("zoom=0.75", [0, 1, 0, 0.5, 0.5])).toEqual(near(at(middle, middle)));
+    expect(changed("zoom=0.75", [0, 1, 0, 0, 1])).toEqual(
+      near(at([0, 0.25, 0.75], [1.25, 1.75, 2])),
+    );
+    const [wide, low] = [0.5 / Math.sqrt(0.75), 0.5 * Math.sqrt(0.75)];
+    expect(changed("zoom=0.75", [0, 0, 1, 0.5, 0.5])).toEqual(
+      near(at([1 - low, 1, 1 + low], [1 - wide, 1, 1 + wide])),
+    );
+  });
+
+  test("light: contrast about the mean, brightness by a share of the range", () => {
+    expect(changed("light=0.5", [0.5, 1])).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    expect(changed("light=0.5", [1, 0.5])).toEqual([-1, 0.5, 2, 3.5, 5, 6.5, 8, 9.5, 11]);
+  });
+
+  test("mixup: up to half of another image", () => {
+    const augment = createAugment(parseAugment("mixup"), { name: "test" });
+    const batch = batchOf([0, 1, 4, 8], [2, 1, 1, 2]);
+    // Draws: how far away the other is, and a share for each.
+    const { inputs, label } = augment(batch, drawing(0, 0.5, 1));
+    expect([...inputs.image.floats()]).toEqual([1, 2.75, 2, 4.5]);
+    expect(label).toBe(batch.label);
+    expect([...augment(batchOf([5, 6], [1, 1, 1, 2]), drawing(0.5)).inputs.image.floats()]).toEqual(
+      [5, 6],
+    );
+  });
+
   test("affine: no turn leaves the image; a zoom by 0.9 takes pixels from nearer the centre", () => {
     const half = 0.5; // draws 0.5: nothing
     const whole = [1, 2, 3, 4, 5, 6, 7, 8, 9];
@@ -162,6 +195,8 @@ const cases = fc.record({
     "affine=20,fill=reflect",
     "shift=9,fill=edge",
     "cutout=3",
+    "zoom=0.5,flip",
+    "mixup+shift=2",
   ),
   shape: fc.tuple(
     fc.integer({ min: 1, max: 3 }),
@@ -209,7 +244,11 @@ describe("properties", () => {
 
   test("zero strength is the very same batch", () => {
     const batch = randomBatch(1, [2, 3, 4, 4]);
-    for (const text of ["", "shift=0,crop=0,flip=false,affine=0,cutout=0", "fill=edge"]) {
+    for (const text of [
+      "",
+      "shift=0,crop=0,flip=false,affine=0,cutout=0,zoom=0,light=0,mixup=false",
+      "fill=edge",
+    ]) {
       const augment = createAugment(parseAugment(text), { name: "test" });
       expect(augment(batch, createRandom(1))).toBe(batch);
     }
@@ -256,6 +295,9 @@ describe("options", () => {
       crop: 4,
       flip: true,
       affine: 0,
+      zoom: 0,
+      light: 0,
+      mixup: false,
       cutout: 8,
       fill: "reflect",
     };
