@@ -88,7 +88,9 @@ export async function applyRecipe(
     await method.apply(candidate, step.options, context);
     rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
-    const limit = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
+    const most = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
+    // Equal constants are written once, and part in training: hours of it are not lost for that.
+    const limit = isTraining(step) ? Number.POSITIVE_INFINITY : most;
     let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
     if (why === null) {
       original ??= await outputsOf(bytes, env);

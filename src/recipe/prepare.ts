@@ -4,6 +4,7 @@ import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
 import { type Manner, plainManner } from "../train/state.ts";
@@ -58,6 +59,7 @@ export async function prepare(
   settings: Settings = {},
 ): Promise<Environment> {
   const { seed = 1, threads = 1, dims = {}, signal = null, onEvent = () => {} } = settings;
+  const teacher = teacherOf(settings.teacher);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
   if (warning) onEvent({ type: "warning", text: warning });
   const session = await runtime.open(loaded.source, { threads });
@@ -82,7 +84,6 @@ export async function prepare(
     const timingMs = (settings.timingSeconds ?? 2) * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
-    const teacher = settings.teacher?.model ?? null;
     const trainThreads = settings.threads ?? platform.cores;
     const usual = settings.deterministic ? plainManner : null;
     const manner = settings.manner ?? usual;
@@ -108,6 +109,14 @@ function checkDims(ports: readonly Port[], dims: Dims): void {
       : `Open axes: ${[...new Set(open)].join(", ") || "none"}`;
     throw fail(errors.badOption("--dims", `the model has no open axis "${name}"`, remedy));
   }
+}
+
+/** A model would silently be its own teacher where somebody gave a path instead of what `load` gives. */
+function teacherOf(teacher: Loaded | null | undefined): Model | null {
+  if (teacher && !teacher.model) {
+    throw fail(errors.badOption("teacher", "it is no loaded model", "Give await load(path)"));
+  }
+  return teacher?.model ?? null;
 }
 
 /** Most of the records train, the metric is taken on the others. */

@@ -14,6 +14,7 @@ import {
   type RecipeInput,
   survey,
   TersorError,
+  train,
 } from "../../src/node.ts";
 import { writeFixtures } from "../cli/fixtures.ts";
 import { temporaryFolder } from "../cli/run.ts";
@@ -65,6 +66,9 @@ describe("compress", () => {
     const none = compress(model, { recipe: [{ method: "quantize-int8" }] });
     await expect(none).rejects.toMatchObject({ code: "needs-data" });
     await expect(none).rejects.toBeInstanceOf(TersorError);
+    // As plain JavaScript may give it: a model would be its own teacher, and learn nothing.
+    const byPath = train(model, { data: "mnist:train", teacher: path as never });
+    await expect(byPath).rejects.toThrow(/teacher: it is no loaded model. Give await load\(path\)/);
   });
 
   test("a signal ends it", async () => {

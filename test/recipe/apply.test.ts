@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { cloneModel } from "../../src/ir/model.ts";
 import { methods } from "../../src/methods/index.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
@@ -52,6 +53,17 @@ describe("applyRecipe", () => {
     expect(outcome.kept).toEqual([true, true]);
     expect(outcome.bytes.length).toBeGreaterThan(shared.bytes.length);
     expect(outcome.bytes.length).toBeLessThan(size(net));
+  });
+
+  test("training is kept, though normalizing gave convolutions a bias they had not", async () => {
+    const start = cloneModel(conv.model);
+    for (const node of start.graph.nodes) if (node.op === "Conv") node.setInput(2, null);
+    const before = concat(writeModel(start)).length;
+    const env = environmentOf(conv, { teacher: conv.model });
+    const steps = parseRecipe("train:loss=logits,steps=1,holdout=0,batchnorm=unfold");
+    const outcome = await applyRecipe(start, steps, env);
+    expect(outcome.kept).toEqual([true]);
+    expect(outcome.bytes.length).toBeGreaterThan(before);
   });
 
   test("a step that breaks the model is rolled back with the engine's words", async () => {
