@@ -52,7 +52,7 @@ const options = z.object({
   round: z.int().min(0).max(64).default(0).meta({
     description: "Channels left are a multiple of this; 0: what the target's kernels like.",
   }),
-  repair: z.enum(repairIds).default("bias").meta({
+  repair: z.enum(repairIds).default("least-squares").meta({
     description:
       "What readers keep of removed channels: a fit of the weights left, on calibration records; their mean in the bias; nothing.",
   }),

@@ -80,6 +80,8 @@ function layerOf(use: WeightUse, model: Model): Layer | string {
   if (value.uses.size > 1) return "shares its weight";
   const { shape } = value.tensor;
   const values = value.tensor.floats();
+  const zeros = values.reduce((count, w) => count + Number(w === 0), 0);
+  if (zeros > values.length / 2) return "is sparse, and a fit would fill its zeros";
   const rows = rowsOf({
     role,
     node,
