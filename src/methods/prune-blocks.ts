@@ -2,16 +2,22 @@
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import type { Builder } from "../ops/builder.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { defineMethod, type Observe } from "./method.ts";
+import { refit } from "./channels/refit.ts";
+import { shiftOutputs } from "./channels/repair.ts";
+import { type Context, defineMethod, type Observe } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
 /** y = x + f(x): the sum, what it lets through, and the layers of f. */
 interface Block {
   readonly sum: Node;
   readonly through: Value;
+  /** Which input of the sum that is. */
+  readonly at: number;
   readonly layers: readonly Node[];
   /** y, or what a function on y makes of it. */
   readonly result: Value;
@@ -33,6 +39,14 @@ export const pruneBlocks = defineMethod({
         description: "Share of the residual blocks to remove, at most.",
         search: [0.15, 0.25, 0.4],
       }),
+    repair: z
+      .enum(["least-squares", "none"])
+      .default("least-squares")
+      .meta({
+        description:
+          "What is left where blocks were: one linear layer, fitted to what they gave; nothing.",
+        search: ["least-squares", "none"],
+      }),
     records: z.int().min(1).default(256).meta({
       description: "Calibration records to judge by, at most.",
     }),
@@ -53,12 +67,73 @@ export const pruneBlocks = defineMethod({
     const influence = await influences(model, blocks, given.records, context.observe);
     const order = [...blocks.keys()].sort((a, b) => influence[a] - influence[b] || a - b);
     const gone = new Set(order.slice(0, count));
-    for (const i of gone) model.graph.replace(blocks[i].sum.output, blocks[i].through);
+    await remove(model, blocks, gone, given, context);
     const tell = (i: number): string =>
       `${blocks[i].layers[0].name} ${influence[i].toPrecision(2)}${gone.has(i) ? " (gone)" : ""}`;
     context.warn(`influence of blocks, 1 - cos(in, out): ${order.map(tell).join(", ")}`);
   },
 });
+
+/**
+ * A linear layer stands for each run of blocks, y ~ T x + c by least squares, which starts as the identity
+ * (Shopkhoev et al. 2025, ReplaceMe, arXiv 2505.02819).
+ */
+async function remove(
+  model: Model,
+  blocks: readonly Block[],
+  gone: ReadonlySet<number>,
+  { repair, records }: { readonly repair: "least-squares" | "none"; readonly records: number },
+  context: Context,
+): Promise<void> {
+  const twins = new Map<Value, Value>();
+  const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
+  const stands = new Map<Value, Tensor | null>();
+  const inRun = new Set([...gone].map((i) => blocks[i].through));
+  for (const [i, block] of blocks.entries()) {
+    if (!gone.has(i)) continue;
+    const { sum } = block;
+    const before = twins.get(sum.output) as Value;
+    // Not block.through: it may be the sum of a block that is gone by now.
+    const through = sum.inputs[block.at] as Value;
+    const isLast = repair !== "none" && !inRun.has(sum.output);
+    const stand = isLast ? identity(through, block) : null;
+    model.graph.replace(sum.output, stand ?? through);
+    if (!stand) continue;
+    twins.set(stand, before);
+    stands.set(stand, stand.producer?.inputs[1]?.tensor ?? null);
+  }
+  if (stands.size === 0) return;
+  inferModel(model);
+  const losses = weightsOf(model).flatMap((use) =>
+    stands.has(use.node.output) ? [{ use, shift: null }] : [],
+  );
+  const kept = { indices: ({ shape }: Value, axis: number) => range(Number(shape?.[axis])) };
+  await refit(model, original, losses, kept, records, context, (node, by) =>
+    shiftOutputs(node, by, "float32"),
+  );
+  // Where nothing is to be gained nothing stands.
+  for (const [stand, start] of stands) {
+    const [x, weight] = stand.producer?.inputs ?? [];
+    if (x && weight?.tensor === start) model.graph.replace(stand, x);
+  }
+}
+
+/** A layer of its own that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. */
+function identity(x: Value, { layers: [first], sum }: Block): Value | null {
+  const shape = sum.output.shape ?? [];
+  const isConv = first.op === "Conv";
+  const size = shape.at(isConv ? 1 : -1);
+  if (typeof size !== "number") return null;
+  const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
+    Number(i % (size + 1) === 0),
+  );
+  const g = build(x.graph, `${first.name}/repair`);
+  const kernel = isConv ? shape.slice(2).map(() => 1) : [];
+  const weight = g.constant(diagonal, { shape: [size, size, ...kernel], name: "weight" });
+  return isConv ? g.Conv(x, weight) : g.MatMul(x, weight);
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Sums of a value and of what layers make of that very value, of one shape. */
 function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
@@ -72,7 +147,7 @@ function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
       const [next, ...others] = sum.output.consumers;
       const isOnly = others.length === 0 && next?.inputs.length === 1 && next.outputs.length === 1;
       const result = isOnly && isAlike(next.output, through) ? next.output : sum.output;
-      return [{ sum, through, layers: between, result }];
+      return [{ sum, through, at, layers: between, result }];
     }
     return [];
   });
@@ -122,7 +197,7 @@ async function influences(
     i,
     of: (g: Builder, y: Value) => {
       const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
-      const x = sum.producer?.inputs[block.sum.inputs.indexOf(block.through)] as Value;
+      const x = sum.producer?.inputs[block.at] as Value;
       const flat = (value: Value) => g.Reshape(value, g.ints([0, -1], "shape"));
       const [a, b] = [flat(x), flat(y)];
       const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), g.ints([1]), { keepdims: 0 });

@@ -86,3 +86,62 @@ test("blocks of which a layer is left out stay", async () => {
   const { model } = await apply(net(0), "prune-blocks", { ratio: 0.5, except: ["layer8"] }, env);
   expect(weightsOf(model).map(({ node }) => node.name)).toContain("layer8");
 });
+
+test("what stands for blocks gives nearly what they gave, where they were nearly linear", async () => {
+  // y + A tanh(B y) twice in a row, with small B: tanh(z) ~ z.
+  const model = layerModel(["N", 6], (g, input) => {
+    let y = dense(g, input, 1);
+    for (let i = 0; i < 2; i++) y = g.Add(y, dense(g, g.Tanh(dense(g, y, 0.01)), 8));
+    return dense(g, g.Relu(y), 1, 2);
+  });
+  // Records enough to set a half aside, and so to fit closely.
+  const many = tensorDataset({ x: tensor("float32", [512, 6], numbers(512 * 6)) });
+  const enough = environmentOf(nets[0], { calibration: many });
+  const expected = await outputsOf(concat(writeModel(model)), { x });
+  const errorOf = async (repair: string) => {
+    const options = { ratio: 1, repair, records: 512 };
+    const pruned = await apply(model, "prune-blocks", options, enough);
+    const error = relativeError(expected, await outputsOf(pruned.bytes, { x }));
+    return { error, layers: weightsOf(pruned.model).length };
+  };
+  const [none, fitted] = [await errorOf("none"), await errorOf("least-squares")];
+  // The first and the last; and one for both blocks.
+  expect([none.layers, fitted.layers]).toEqual([2, 3]);
+  expect(none.error).toBeGreaterThan(0.2);
+  expect(fitted.error).toBeLessThan(0.05);
+});
+
+test("neighbours that go leave together, whichever is the weaker", async () => {
+  for (const scales of [
+    [0.01, 0.02, 1],
+    [0.02, 0.01, 1],
+  ]) {
+    const model = layerModel(["N", 6], (g, input) => {
+      let y = dense(g, input, 1);
+      for (const scale of scales) y = g.Add(y, dense(g, g.Relu(dense(g, y, 0.5)), scale));
+      return dense(g, y, 1, 2);
+    });
+    const { model: pruned } = await apply(
+      model,
+      "prune-blocks",
+      { ratio: 0.67, repair: "none" },
+      env,
+    );
+    const names = weightsOf(model).map(({ node }) => node.name);
+    const left = weightsOf(pruned).map(({ node }) => node.name);
+    expect(left).toEqual([names[0], ...names.slice(5)]);
+  }
+});
+
+test("among convolutions a 1x1 Conv stands", async () => {
+  const conv = nets.find(({ name }) => name === "conv") as (typeof nets)[number];
+  const { model, bytes } = await apply(
+    conv.model,
+    "prune-blocks",
+    { ratio: 1 },
+    environmentOf(conv),
+  );
+  const stands = weightsOf(model).filter(({ value }) => value.shape?.slice(2).join() === "1,1");
+  expect(stands.map(({ node }) => node.op)).toEqual(["Conv"]);
+  await outputsOf(bytes, conv.feeds(2));
+});

@@ -45,7 +45,7 @@ export async function refit(
   model: Model,
   original: Original,
   losses: readonly Loss[],
-  kept: Kept,
+  kept: Pick<Kept, "indices">,
   records: number,
   context: Context,
   shiftOutputs: (node: Node, shift: Float64Array) => void,
@@ -80,8 +80,6 @@ function layerOf(use: WeightUse, model: Model): Layer | string {
   if (value.uses.size > 1) return "shares its weight";
   const { shape } = value.tensor;
   const values = value.tensor.floats();
-  const zeros = values.reduce((count, w) => count + Number(w === 0), 0);
-  if (zeros > values.length / 2) return "is sparse, and a fit would fill its zeros";
   const rows = rowsOf({
     role,
     node,
@@ -100,7 +98,7 @@ async function observeLayer(
   model: Model,
   original: Original,
   layer: Layer,
-  kept: Kept,
+  kept: Pick<Kept, "indices">,
   records: number,
   context: Context,
 ): Promise<{ readonly halves: Moments; readonly batches: number }> {
@@ -188,7 +186,8 @@ function solveLayer(
       shift[group * outputs + row] = d[columns * outputs + row] / alpha;
     }
   }
-  if (!weights.every(Number.isFinite)) return null;
+  const isSame = weights.every((w, i) => w === values[i]) && shift.every((c) => c === 0);
+  if (isSame || !weights.every(Number.isFinite)) return null;
   const { value } = use;
   value.graph.setConstant(value, tensor("float32", shape, weights));
   return shift;

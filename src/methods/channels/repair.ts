@@ -73,17 +73,27 @@ const leastSquares: Repair = async (model, removed, context, records) => {
   );
   return async (kept) => {
     shift(shifts, kept);
-    const losses = [...parts].map((part): Loss => {
+    const losses = [...parts].flatMap((part): Loss[] => {
       const { use } = part;
+      if (isSparse(part)) {
+        const why = "is repaired by means alone: it is sparse, and a fit would fill its zeros";
+        context.skip(use.node.name, why);
+        return [];
+      }
       const rows = kept.indices(use.value, use.role.outputAxis);
       const moved = use.node.op === "MatMul" ? shifts.get(part) : null;
-      return { use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null };
+      return [{ use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null }];
     });
     await refit(model, original, losses, kept, records, context, (node, by) =>
       shiftOutputs(node, by, "float32"),
     );
   };
 };
+
+function isSparse({ weight }: Part): boolean {
+  const numbers = Array.from(weight.numbers());
+  return numbers.filter((w) => w === 0).length > numbers.length / 2;
+}
 
 const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
   !isDead && !deaf.includes(reader);
@@ -174,7 +184,7 @@ function addShift(
 }
 
 /** Adds a vector to what a layer gives, in its bias where it has one of its own. */
-function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
+export function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
   const { graph } = node;
   const [alpha, beta] =
     node.op === "Gemm" ? [node.float("alpha", 1), node.float("beta", 1)] : [1, 1];
