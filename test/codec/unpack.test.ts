@@ -82,5 +82,5 @@ test("the decoder stands alone and is small", async () => {
   ).toEqual([]);
   const size = gzipSync(outputFiles[0].contents, { level: 9 }).length;
   console.info(`tersor/unpack: ${size} bytes minified and gzipped`);
-  expect(size).toBeLessThanOrEqual(10_240);
+  expect(size).toBeLessThanOrEqual(10_000);
 });

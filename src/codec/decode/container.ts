@@ -44,7 +44,7 @@ export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffe
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw new DecodeError("a number in the header is too long");
+    throw new DecodeError("a number is too long");
   }
 
   /** Nothing is believed before its checksum. */

@@ -65,12 +65,12 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
       value += (digit & 127) * scale;
       if (digit < 128) return value;
     }
-    throw new DecodeError("a number in the graph is too long");
+    throw new DecodeError("a number is too long");
   }
 
   function grow(bytes: number): void {
     size += bytes;
-    if (!(size <= limit)) throw new DecodeError("the graph describes more than the file can hold");
+    if (!(size <= limit)) throw new DecodeError("the graph is implausibly large");
   }
 
   function text(length: number): number[] {

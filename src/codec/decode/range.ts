@@ -23,7 +23,7 @@ export class RangeDecoder implements BitCoder {
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     for (let i = 0; i < 4; i++) this.#state[1] = (this.#state[1] << 8) | this.#next();
-    if (this.#state[1] < 0) throw new DecodeError("the coded numbers begin wrongly");
+    if (this.#state[1] < 0) throw new DecodeError("the coded numbers are cut");
   }
 
   #next(): number {

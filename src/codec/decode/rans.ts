@@ -89,10 +89,10 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
   const coded = reader.section();
   const bits = new BitReader(reader.take());
 
-  if (coded.length < 4) throw new DecodeError("the coded numbers are cut");
   let at = 4;
   let x = coded[0] * 2 ** 24 + coded[1] * 2 ** 16 + coded[2] * 256 + coded[3];
-  if (x < 1 << 23 || x >= 2 ** 31) throw new DecodeError("the coded numbers begin wrongly");
+  // NaN where there are fewer than four.
+  if (!(x >= 1 << 23 && x < 2 ** 31)) throw new DecodeError("the coded numbers are cut");
   x |= 0;
 
   const out = new Int32Array(shape.size);
@@ -121,10 +121,11 @@ function slotsOf(frequencies: Int32Array, classes: number, alphabet: number): Ui
   for (let k = 0, at = 0; k < classes; k++) {
     for (let token = 0; token < alphabet; token++) {
       const count = frequencies[k * alphabet + token];
-      if (count < 0 || at + count > (k + 1) * SLOTS) throw new DecodeError("a table overflows");
+      if (count < 0 || at + count > (k + 1) * SLOTS)
+        throw new DecodeError("a table does not add up");
       for (let i = 0; i < count; i++) slots[at++] = token * 2 ** 24 + i * 4096 + (count - 1);
     }
-    if (at !== (k + 1) * SLOTS) throw new DecodeError("a table is incomplete");
+    if (at !== (k + 1) * SLOTS) throw new DecodeError("a table does not add up");
   }
   return slots;
 }

@@ -12,7 +12,7 @@ export class Reader {
 
   /** The next `count` bytes, all that is left if omitted; a view. */
   take(count: number = this.#bytes.length - this.#at): Uint8Array {
-    if (count > this.#bytes.length - this.#at) throw new DecodeError("the coded tensor is cut");
+    if (count > this.#bytes.length - this.#at) throw new DecodeError("the coded numbers are cut");
     this.#at += count;
     return this.#bytes.subarray(this.#at - count, this.#at);
   }
@@ -64,7 +64,7 @@ export class BitReader {
     let hold = this.#hold;
     let held = this.#held;
     for (; held < count; held += 8) {
-      if (this.#at >= this.#bytes.length) throw new DecodeError("the coded bits are cut");
+      if (this.#at >= this.#bytes.length) throw new DecodeError("the coded numbers are cut");
       hold |= this.#bytes[this.#at++] << held;
     }
     const value = hold & ((1 << count) - 1);

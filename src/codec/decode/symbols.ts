@@ -65,7 +65,10 @@ coders[GAPS] = (reader, { size }) => {
 /** Habits | range-coded bits. */
 coders[CONTEXT] = (reader, shape) => {
   const habits = readHabits(reader);
-  if (habits.lag < 1 || habits.lag > shape.size) throw new DecodeError("the lag is out of range");
+  const { lag, first, most } = habits;
+  if (!(lag > 0 && lag <= shape.size && first <= most && most <= MAX_CLASS)) {
+    throw new DecodeError("the habits are out of range");
+  }
   const out = new Int32Array(shape.size);
   codeByContext(new RangeDecoder(reader.take()), out, shape, habits);
   return out;
@@ -81,7 +84,6 @@ function readHabits(reader: Reader): Habits {
   const least = lower >> 3;
   const most = least + (upper >> 4);
   const first = least + (upper & 15);
-  if (most > MAX_CLASS || first > most) throw new DecodeError("the classes are out of range");
   return { lag, least, most, first, low: lower & 7 };
 }
 
