@@ -25,7 +25,8 @@ export function createObserve(env: Environment, onUse: () => void): Observe | nu
     try {
       const fixed = fixedBatch(session.inputs[0]?.dims[0]);
       const size = fixed ?? batchSizeOf(taps);
-      const count = fixed ? wholeBatches(records, fixed) : Math.min(records, calibration.length);
+      const most = Math.min(records, calibration.length);
+      const count = fixed ? wholeBatches(most, fixed) : most;
       for await (const inputs of batchesOf(calibration, size, count)) {
         const outputs = await session.run(inputs);
         for (const [i, tap] of taps.entries()) collect(tap, outputs[nameOf(i)]);

@@ -4,6 +4,7 @@ import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
+import { layerModel } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 
 describe("observe", () => {
@@ -39,6 +40,21 @@ describe("observe", () => {
     const records = (await seen([inner], 10)).get(inner.name)!.length / 48;
     expect(records).toBeGreaterThanOrEqual(8);
     expect(records).toBeLessThanOrEqual(16);
+  });
+
+  test("a model of fixed batch sees each record once, however many are asked for", async () => {
+    for (const [batch, runs] of [
+      [1, 24],
+      [5, 4],
+      [32, 1],
+    ]) {
+      const model = layerModel([batch, 48], (g, x) => g.Relu(x));
+      const [value] = model.graph.outputs;
+      let seen = 0;
+      const observe = createObserve(environmentOf(net), () => {})!;
+      await observe(model, [{ value }], () => seen++, 256);
+      expect(seen).toBe(runs);
+    }
   });
 
   test("leaves the model's outputs alone", async () => {

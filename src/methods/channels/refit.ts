@@ -25,8 +25,8 @@ export interface Original {
   readonly twins: ReadonlyMap<Value, Value>;
 }
 
-/** More inputs than this take minutes: their readers keep what the means repaired. */
-const LARGEST = 4096;
+/** More inputs than this take half a minute a layer: their readers keep what the means repaired. */
+const LARGEST = 2048;
 /** lambda, times the mean of the diagonal; the one that serves records best that were not fitted. */
 const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1];
 /** Systems of more unknowns take seconds each: one damping, if it serves at all. */
