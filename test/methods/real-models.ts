@@ -22,13 +22,9 @@ const least: Readonly<Record<string, readonly [number, number]>> = {
 };
 
 /** One of each kind. */
-const wanted = [
-  "kws_dscnn",
-  "sst2_transformer",
-  "stories260k",
-  "silero_vad_16k_op15",
-  "ultraface_rfb_320",
-];
+export const small = ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15"];
+/** Takes as long as all of the others. */
+export const large = ["ultraface_rfb_320"];
 
 /** What surveys try of every method, from setting `from` up to `to`. */
 export function recipesOf(from: number, to?: number): string[] {
@@ -39,8 +35,8 @@ export function recipesOf(from: number, to?: number): string[] {
   );
 }
 
-/** Tests of the recipes on all of them. */
-export function describeRecipes(recipes: readonly string[]): void {
+/** Tests of the recipes on all of the models `wanted`. */
+export function describeRecipes(recipes: readonly string[], wanted: readonly string[]): void {
   const chosen = realModels.filter(({ name, path }) => wanted.includes(name) && path);
   test.skipIf(chosen.length === 0)("all models are there", () => {
     expect(chosen.map(({ name }) => name).sort()).toEqual([...wanted].sort());
