@@ -198,6 +198,17 @@ parts["mobilenet-v2"] = () =>
     { speed: 1.3, drop: 3 },
     "mobilenet-v2",
   );
+parts["mobilenet-v1"] = () =>
+  mobilenet(
+    "mobilenet_v1_0.25_128_dequant",
+    [
+      `${fitted},ratio=0.5,only=t_61|t_67|t_73`,
+      `${fitted},ratio=0.5,only=t_133|t_139|t_145`,
+      `train:${guided},epochs=240,rates=t_164*=0,hints=t_49|t_73|t_85|t_97|t_109|t_121|t_145|t_157`,
+    ],
+    { speed: 1.3, drop: 3 },
+    "mobilenet-v1",
+  );
 
 /** Channels that are worth nothing, of a net that was trained to have such: nothing else may change. */
 parts.distiller = async () => {
