@@ -6,7 +6,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { unzipSync } from "fflate";
+import { memorySource, openZip } from "../src/data/zip.ts";
 import type { Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
 import { measureLatency } from "../src/measure/latency.ts";
@@ -126,13 +126,13 @@ const resnet = async (recipe: string, target: object, name: string) =>
 const parts: Record<string, () => Promise<unknown>> = {
   "resnet20-half": () =>
     resnet(
-      `prune-blocks:ratio=0.43 > prune-channels:repair=least-squares,ratio=0.5,only=/layer1/*|/layer2/* > train:${tuned},epochs=12`,
+      `prune-blocks:ratio=0.43,repair=none > prune-channels:repair=least-squares,ratio=0.5,only=/layer1/*|/layer2/* > train:${tuned},epochs=12`,
       { macs: 0.5, drop: 1.5, speed: 1.5 },
       "resnet20-half",
     ),
   "resnet20-1.4": () =>
     resnet(
-      `prune-blocks:ratio=0.29 > prune-channels:repair=least-squares,ratio=0.5,only=/layer1/layer1.1/* > train:${tuned},epochs=10`,
+      `prune-blocks:ratio=0.29,repair=none > prune-channels:repair=least-squares,ratio=0.5,only=/layer1/layer1.1/* > train:${tuned},epochs=10`,
       { macs: 1 / 1.4, drop: 0.5 },
       "resnet20-1.4",
     ),
@@ -157,8 +157,10 @@ parts["lenet-5"] = async () =>
 
 /** Folders of every second image of the 500: what calibrates and teaches, and what judges. */
 function halves(): { calib: string; data: string } {
-  const files = unzipSync(readFileSync(assets("data/imagenet_even.zip") ?? ""));
-  const [head, ...rows] = Buffer.from(files["labels.csv"]).toString().trim().split("\n");
+  const archive = memorySource(readFileSync(assets("data/imagenet_even.zip") ?? ""));
+  const files = openZip(archive, "imagenet_even.zip");
+  const read = (name: string) => Buffer.from(files.get(name)?.read() ?? []);
+  const [head, ...rows] = read("labels.csv").toString().trim().split("\n");
   const [calib, data] = ["calib", "judge"].map((name, half) => {
     const folder = `${products}imagenet-${name}`;
     mkdirSync(folder, { recursive: true });
@@ -166,7 +168,7 @@ function halves(): { calib: string; data: string } {
     writeFileSync(`${folder}/labels.csv`, `${[head, ...mine].join("\n")}\n`);
     for (const row of mine) {
       const [image] = row.split(",");
-      writeFileSync(`${folder}/${image}`, files[image]);
+      writeFileSync(`${folder}/${image}`, read(image));
     }
     return folder;
   });

@@ -105,7 +105,10 @@ export function zoom(pixels: Pixels, least: number, random: Random): Float32Arra
     const height = Math.min(1, isWide ? side * narrow : side / narrow);
     const [down, right] = [random.float() - 0.5, random.float() - 0.5];
     return {
-      ...{ xx: width, xy: 0, yx: 0, yy: height },
+      xx: width,
+      xy: 0,
+      yx: 0,
+      yy: height,
       down: down * (1 - height) * pixels.height,
       right: right * (1 - width) * pixels.width,
     };

@@ -8,7 +8,6 @@ import { type Builder, build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { refit } from "./channels/refit.ts";
-import { shiftOutputs } from "./channels/repair.ts";
 import { type Context, defineMethod, type Observe } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -108,9 +107,7 @@ async function remove(
     stands.has(use.node.output) ? [{ use, shift: null }] : [],
   );
   const kept = { indices: ({ shape }: Value, axis: number) => range(Number(shape?.[axis])) };
-  await refit(model, original, losses, kept, records, context, (node, by) =>
-    shiftOutputs(node, by, "float32"),
-  );
+  await refit(model, original, losses, kept, records, context);
   // Where nothing is to be gained nothing stands.
   for (const [stand, start] of stands) {
     const [x, weight] = stand.producer?.inputs ?? [];

@@ -25,7 +25,6 @@ export const trainRate = defineMethod({
   summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
   needs: ["training"],
   // After an earlier run at a higher price it may give some bytes back for accuracy.
-  quickens: true,
   options: z.object({
     lambda: z
       .number()

@@ -13,7 +13,6 @@ export const train = defineMethod({
   summary:
     "Learns from data what earlier steps lost: every float that weights are made of moves, zeros stay.",
   needs: ["training"],
-  quickens: true,
   options: trainOptions,
   survey: [],
   neutral: { epochs: 0 },

@@ -89,7 +89,7 @@ export async function applyRecipe(
     rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
     const most = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
-    // Equal constants are written once, and part in training: hours of it are not lost for that.
+    // A layer may gain a bias in training: hours of it are not lost for that.
     const limit = isTraining(step) ? Number.POSITIVE_INFINITY : most;
     let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
     if (why === null) {

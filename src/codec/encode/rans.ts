@@ -100,8 +100,7 @@ interface Class {
 
 /**
  * Levels begin as classes of their own; as long as it makes the whole smaller, the two neighbouring
- * classes that lose least by it are joined. One table
- * decodes faster, and is taken where more save little.
+ * classes that lose least by it are joined. One table decodes faster, and is taken where more save little.
  */
 function chooseClasses(
   tokens: Uint8Array,

@@ -11,6 +11,7 @@ import { rewrite } from "../../rewrite/index.ts";
 import { inputsOf, sampling } from "../hessian.ts";
 import type { Context, Observe } from "../method.ts";
 import { type Rows, rowsOf } from "../rows.ts";
+import { shiftOutputs } from "./shift.ts";
 
 /** A layer that lost inputs. */
 export interface Loss {
@@ -48,7 +49,6 @@ export async function refit(
   kept: Pick<Kept, "indices">,
   records: number,
   context: Context,
-  shiftOutputs: (node: Node, shift: Float64Array) => void,
 ): Promise<void> {
   const byNode = new Map(losses.map((loss) => [loss.use.node, loss]));
   const uses = weightsOf(model).filter(({ node, index }) => byNode.get(node)?.use.index === index);
@@ -62,7 +62,9 @@ export async function refit(
     const moments = await observeLayer(model, original, layer, kept, records, context);
     const shift = solveLayer(layer, moments);
     const before = byNode.get(use.node)?.shift;
-    if (shift) shiftOutputs(use.node, before ? shift.map((c, row) => c - before[row]) : shift);
+    if (!shift) continue;
+    const left = before ? shift.map((c, row) => c - before[row]) : shift;
+    shiftOutputs(use.node, left, "float32");
   }
 }
 

@@ -1,18 +1,14 @@
 /** @file Repair: what the readers of removed channels keep of them. */
-import type { DType } from "../../ir/dtype.ts";
-import type { Node, Value } from "../../ir/graph.ts";
+import type { Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
-import { tensor } from "../../ir/tensor.ts";
-import { build } from "../../ops/builder.ts";
-import { constantValue } from "../../ops/constant.ts";
 import type { Kept } from "../../ops/coupling.ts";
-import { biasOf } from "../../ops/weights.ts";
 import type { Context, Tap } from "../method.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
 import { type Loss, refit } from "./refit.ts";
 import { renormalize } from "./renormalize.ts";
+import { shiftOutputs } from "./shift.ts";
 
 /** Units that go, and what is known of them. */
 export interface Removed {
@@ -84,9 +80,7 @@ const leastSquares: Repair = async (model, removed, context, records) => {
       const moved = use.node.op === "MatMul" ? shifts.get(part) : null;
       return [{ use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null }];
     });
-    await refit(model, original, losses, kept, records, context, (node, by) =>
-      shiftOutputs(node, by, "float32"),
-    );
+    await refit(model, original, losses, kept, records, context);
   };
 };
 
@@ -181,41 +175,6 @@ function addShift(
     const group = Math.floor(row / rowsPerGroup);
     shift[row] += weights[element] * mean(group * weight.shape[axis] + at(element, axis));
   });
-}
-
-/** Adds a vector to what a layer gives, in its bias where it has one of its own. */
-export function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
-  const { graph } = node;
-  const [alpha, beta] =
-    node.op === "Gemm" ? [node.float("alpha", 1), node.float("beta", 1)] : [1, 1];
-  const old = biasOf(node);
-  // A stored form of a bias becomes plain numbers.
-  const before = old && constantValue(old);
-  if (before?.shape.at(-1) === shift.length && before.size === shift.length && beta !== 0) {
-    const values = before.numbers();
-    const sum = shift.map((x, i) => values[i] + (x * alpha) / beta);
-    const place = node.op === "MatMul" ? node.output.consumers[0] : node;
-    const bias = graph.addConstant(old?.name ?? "bias", tensor(before.dtype, before.shape, sum));
-    place.setInput(place.inputs.indexOf(old), bias);
-    return;
-  }
-  const isMissing = !old && node.op !== "MatMul" && beta !== 0;
-  const sides =
-    node.op === "Conv" && !isMissing ? (node.output.shape?.slice(2).map(() => 1) ?? []) : [];
-  const scale = isMissing ? alpha / beta : alpha;
-  const sum = tensor(
-    dtype,
-    [shift.length, ...sides],
-    shift.map((x) => x * scale),
-  );
-  const g = build(graph, node.name);
-  const constant = g.constant(sum, { name: "shift" });
-  if (isMissing) node.setInput(2, constant);
-  else {
-    const shifted = g.Add(node.output, constant);
-    graph.replace(node.output, shifted);
-    shifted.producer?.setInput(0, node.output);
-  }
 }
 
 /** Means of what readers read, channel by channel; null without calibration data. */
