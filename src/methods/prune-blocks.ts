@@ -120,7 +120,7 @@ function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   const shape = sum.output.shape ?? [];
   const isConv = first.op === "Conv";
   const size = shape.at(isConv ? 1 : -1);
-  if (typeof size !== "number") return null;
+  if (typeof size !== "number" || sum.output.dtype !== "float32") return null;
   const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
     Number(i % (size + 1) === 0),
   );

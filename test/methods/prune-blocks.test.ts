@@ -133,6 +133,24 @@ test("neighbours that go leave together, whichever is the weaker", async () => {
   }
 });
 
+test("in half precision blocks go, and nothing stands for them", async () => {
+  const half = (g: Builder, y: Value, scale: number) =>
+    g.MatMul(y, g.Cast(g.constant(numbers(36, scale), { shape: [6, 6] }), { to: 10 }));
+  const model = layerModel(["N", 6], (g, input) => {
+    const y = g.Cast(input, { to: 10 });
+    const sum = g.Add(y, half(g, g.Relu(half(g, y, 0.5)), 0.1));
+    return g.Cast(g.Neg(sum), { to: 1 });
+  });
+  const { bytes } = await apply(model, "prune-blocks", { ratio: 1 }, env);
+  const [output] = Object.values(await outputsOf(bytes, { x }));
+  const negative = tensor(
+    "float32",
+    x.shape,
+    x.floats().map((v) => -v),
+  );
+  expect(relativeError({ y: negative }, { y: output })).toBeLessThan(1e-3);
+});
+
 test("among convolutions a 1x1 Conv stands", async () => {
   const conv = nets.find(({ name }) => name === "conv") as (typeof nets)[number];
   const { model, bytes } = await apply(
