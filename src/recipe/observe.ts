@@ -5,6 +5,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Observe, Tap } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
+import { rewrite } from "../rewrite/index.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 
 /** Elements of inner values computed at once, and records at most. */
@@ -81,5 +82,8 @@ function tapModel(model: Model, taps: readonly Tap[]): Model {
     return wanted;
   });
   graph.setOutputs(outputs);
-  return { ...model, graph };
+  const tapped: Model = { ...model, graph };
+  // The engine would run what nobody asked for.
+  rewrite(tapped, { rules: ["drop-dead"] });
+  return tapped;
 }
