@@ -5,31 +5,39 @@ import { type Tensor, tensor } from "../ir/tensor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
+import { rewrite } from "../rewrite/index.ts";
 import { scoresOf } from "../train/objective.ts";
 
 /** Outputs are kept up to this many bytes: with the same inputs each epoch they are the same. */
 const memory = 2 ** 28;
 
 export interface Teacher {
-  /** Its scores for these records, then the hints; `lane` says whose engine computes them. */
+  /** Its scores for these records, if anyone wants them, then the hints; `lane` says whose engine computes them. */
   teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor[]>;
 }
 
-/** The file of a teacher that gives the scores before its softmax, of output `index`, and hints. */
-export function teacherBytes(model: Model, index: number, hints: readonly Value[]): Uint8Array {
+/** The file of a teacher that gives the scores before its softmax, of output `index` (null: none), and hints. */
+export function teacherBytes(
+  model: Model,
+  index: number | null,
+  hints: readonly Value[],
+): Uint8Array {
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   const g = build(graph, "teach");
-  const wanted = [scoresOf(graph.outputs[index]), ...hints.map((hint) => twins.get(hint) as Value)];
+  const scores = index === null ? [] : [scoresOf(graph.outputs[index])];
+  const wanted = [...scores, ...hints.map((hint) => twins.get(hint) as Value)];
   const outputs = wanted.map((value) => g.Identity(value));
   for (const [i, output] of outputs.entries()) output.name = nameOf(i);
   graph.setOutputs(outputs);
-  return concat(writeModel({ ...model, graph }));
+  const teacher: Model = { ...model, graph };
+  rewrite(teacher, { rules: ["drop-dead"] });
+  return concat(writeModel(teacher));
 }
 
 const nameOf = (i: number): string => `tersor_taught_${i}`;
 
-/** `remembers`: the inputs of a record never change. */
+/** `remembers`: it gives scores alone, and the inputs of a record never change. */
 export function createTeacher(sessions: readonly Session[], remembers: boolean): Teacher {
   const known = new Map<number, Float32Array>();
   let room = memory;
@@ -45,15 +53,13 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
       const session = sessions[lane % sessions.length];
       const outputs = await session.run(renamed(inputs, session));
       const taught = Object.keys(outputs).map((_, i) => outputs[nameOf(i)]);
-      if (taught.length > 1) return taught; // inner values are too many to remember
+      if (!remembers) return taught;
       const values = taught[0].floats();
       const size = values.length / indices.length;
-      if (remembers && room > 0) {
-        for (const [i, index] of indices.entries()) {
-          if (known.has(index)) continue;
-          known.set(index, values.slice(i * size, (i + 1) * size));
-          room -= 4 * size;
-        }
+      for (const [i, index] of indices.entries()) {
+        if (room <= 0 || known.has(index)) continue;
+        known.set(index, values.slice(i * size, (i + 1) * size));
+        room -= 4 * size;
       }
       return taught;
     },

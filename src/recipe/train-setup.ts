@@ -65,8 +65,7 @@ export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Se
       return null;
     }
     const augment = createAugment(parseAugment(job.options.augment), job.training);
-    const remembers = job.options.augment === "";
-    const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew, remembers) : null;
+    const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew) : null;
     const sessions = await crew.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
     const { lanes } = crew;
     const { task, micro, batch } = plan;
@@ -139,7 +138,7 @@ async function planOf(job: TrainJob, crew: Crew): Promise<Plan> {
     const { dtype, shape } = labelOf(first, task);
     feeds[ports.label] = { dtype, shape };
   }
-  if (objective.teacher) {
+  if (objective.teacher && objective.id !== "features") {
     feeds[ports.teacher] = { dtype: "float32", shape: outputs[task.output].shape };
   }
   const choice = { hints: options.hints, all: objective.id === "features" };
@@ -208,14 +207,10 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
 
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
 
-async function openTeacher(
-  job: TrainJob,
-  plan: Plan,
-  crew: Crew,
-  remembers: boolean,
-): Promise<Teacher> {
+async function openTeacher(job: TrainJob, plan: Plan, crew: Crew): Promise<Teacher> {
   const guide = guideOf(job);
-  const index = guide.graph.outputs.length > plan.output ? plan.output : 0;
+  const own = guide.graph.outputs.length > plan.output ? plan.output : 0;
+  const index = plan.feeds[ports.teacher] ? own : null;
   const sessions = await crew.open({
     bytes: teacherBytes(
       guide,
@@ -223,6 +218,8 @@ async function openTeacher(
       plan.hints.map(({ teacher }) => teacher),
     ),
   });
+  // Inner values are too many to remember.
+  const remembers = job.options.augment === "" && plan.hints.length === 0;
   return createTeacher(sessions, remembers);
 }
 
@@ -239,9 +236,10 @@ async function readFeeds(
   const feeds: Record<string, Tensor> = { ...batch.inputs };
   if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
   if (teacher) {
-    const [scores, ...hints] = await teacher.teach(indices, batch.inputs, at.lane);
-    feeds[ports.teacher] = scores.reshape(plan.feeds[ports.teacher].shape);
-    for (const [i, { port }] of plan.hints.entries()) feeds[port] = hints[i];
+    const taught = await teacher.teach(indices, batch.inputs, at.lane);
+    const scores = plan.feeds[ports.teacher];
+    if (scores) feeds[ports.teacher] = (taught.shift() as Tensor).reshape(scores.shape);
+    for (const [i, { port }] of plan.hints.entries()) feeds[port] = taught[i];
   }
   for (const [name, feed] of Object.entries(hooks.feeds ?? {}))
     feeds[name] = feed.at(at.step, random);
