@@ -142,6 +142,47 @@ describe("on records it has not seen", () => {
   );
 });
 
+test("a layer whose output is added to something makes up for what that has lost", async () => {
+  const model = layerModel(["N", 6], (g, x) => {
+    const branch = (hidden: number): Value => {
+      const first = g.constant(numbers(6 * hidden), { shape: [6, hidden] });
+      const second = g.constant(numbers(hidden * 3), { shape: [hidden, 3] });
+      return g.MatMul(g.Relu(g.MatMul(x, first)), second);
+    };
+    return g.Add(branch(8), branch(12));
+  });
+  const x = tensor("float32", [256, 6], numbers(256 * 6));
+  const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+  const done = await apply(model, "prune-channels", { ratio: 0.5, round: 1 }, env);
+  const [expected, y] = await Promise.all(
+    [concat(writeModel(model)), done.bytes].map(async (bytes) =>
+      (await outputsOf(bytes, { x })).y.floats(),
+    ),
+  );
+  // Normal equations: what is missing is orthogonal to every feature of the layer that was fitted last.
+  const first = weightsOf(done.model).filter(({ value }) => value.shape?.[1] === 6)[0]?.value
+    .tensor;
+  const w = first?.floats() as Float32Array;
+  const feature = (unit: number): number[] =>
+    Array.from({ length: 256 }, (_, n) => {
+      const sum = [...x.floats().subarray(6 * n, 6 * n + 6)].reduce(
+        (a, v, i) => a + v * w[6 * i + unit],
+        0,
+      );
+      return Math.max(0, sum);
+    });
+  let [together, apart] = [0, 0];
+  for (let unit = 0; unit < 6; unit++) {
+    const h = feature(unit);
+    for (let column = 0; column < 3; column++) {
+      const r = h.map((_, n) => expected[3 * n + column] - y[3 * n + column]);
+      together += h.reduce((sum, v, n) => sum + v * r[n], 0) ** 2;
+      apart += (Math.hypot(...h) * Math.hypot(...r)) ** 2;
+    }
+  }
+  expect(together / apart).toBeLessThan(0.002);
+});
+
 test("normalization measured anew standardizes what its layers give after the removal", async () => {
   const vector = (g: Builder, size: number, value: (i: number) => number): Value =>
     g.constant(Array.from({ length: size }, (_, i) => value(i)));

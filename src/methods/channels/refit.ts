@@ -39,7 +39,8 @@ const CAUTIOUS = 0.1;
 /**
  * Layer by layer in order of execution, x being what the layer reads now and y what it gave before:
  *   min over D, c of  mean |y - (W + D) x - c|^2 + lambda |D|^2
- * (He et al. 2017, arXiv 1707.06168, with inputs as the pruned model has them).
+ * (He et al. 2017, arXiv 1707.06168, with inputs as the pruned model has them). Where a sum takes in
+ * what the layer gives, y is the sum: so it makes up for what its other side, a trunk, has lost as well.
  * Both models run side by side in one graph; only X^T [X | R] leaves the engine.
  */
 export async function refit(
@@ -54,7 +55,7 @@ export async function refit(
   const uses = weightsOf(model).filter(({ node, index }) => byNode.get(node)?.use.index === index);
   for (const [i, use] of uses.entries()) {
     await context.progress(i, uses.length);
-    const layer = layerOf(use, model);
+    const layer = layerOf(use, model, original);
     if (typeof layer === "string") {
       context.skip(use.node.name, `is repaired by means alone: it ${layer}`);
       continue;
@@ -63,7 +64,8 @@ export async function refit(
     const shift = solveLayer(layer, moments);
     const before = byNode.get(use.node)?.shift;
     if (!shift) continue;
-    const left = before ? shift.map((c, row) => c - before[row]) : shift;
+    const isCounted = layer.sum.path.length > 0;
+    const left = before && !isCounted ? shift.map((c, row) => c - before[row]) : shift;
     shiftOutputs(use.node, left, "float32");
   }
 }
@@ -73,9 +75,29 @@ interface Layer {
   readonly rows: Rows;
   readonly shape: readonly number[];
   readonly values: Float32Array;
+  readonly sum: Sum;
 }
 
-function layerOf(use: WeightUse, model: Model): Layer | string {
+/** The last sum that what a layer gives goes into, and which input of each Add leads back to it. */
+interface Sum {
+  readonly value: Value;
+  readonly path: readonly number[];
+}
+
+function sumOf({ output }: Node, { twins }: Original): Sum {
+  let sum: Sum = { value: output, path: [] };
+  let { value, path } = sum;
+  for (;;) {
+    const [add, ...others] = value.consumers;
+    if (add?.op !== "Add" || others.length > 0 || value.isOutput) return sum;
+    if (`${add.output.shape}` !== `${value.shape}`) return sum;
+    path = [...path, add.inputs.indexOf(value)];
+    value = add.output;
+    if (twins.has(value)) sum = { value, path };
+  }
+}
+
+function layerOf(use: WeightUse, model: Model, original: Original): Layer | string {
   const { value, node, role } = use;
   if (node.graph !== model.graph) return "is inside a branch or loop";
   if (value.tensor?.dtype !== "float32") return "stores its weight in fewer bits";
@@ -90,7 +112,7 @@ function layerOf(use: WeightUse, model: Model): Layer | string {
   if (typeof rows === "string") return rows;
   return rows.columns > LARGEST
     ? `has ${rows.columns} inputs; ${LARGEST} are the most`
-    : { use, rows, shape, values };
+    : { use, rows, shape, values, sum: sumOf(node, original) };
 }
 
 /** Sums over two halves of the records, per group [columns + 1, columns + 1 + rows]: X^T [X | R]. */
@@ -104,16 +126,16 @@ async function observeLayer(
   records: number,
   context: Context,
 ): Promise<{ readonly halves: Moments; readonly batches: number }> {
-  const { rows, use } = layer;
+  const { rows, use, sum } = layer;
   const own = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, own);
   const other = new Map<Value, Value>();
   for (const [i, input] of original.model.graph.inputs.entries()) other.set(input, graph.inputs[i]);
   copyNodes(original.model.graph, graph, other);
   const g = build(graph, "refit");
-  const now = own.get(use.node.output) as Value;
-  const before = other.get(original.twins.get(use.node.output) as Value) as Value;
-  const axis = use.role.kind === "conv" ? 1 : (use.node.output.shape?.length ?? 2) - 1;
+  const now = own.get(sum.value) as Value;
+  const before = other.get(original.twins.get(sum.value) as Value) as Value;
+  const axis = use.role.kind === "conv" ? 1 : (sum.value.shape?.length ?? 2) - 1;
   const outputs = kept.indices(use.value, use.role.outputAxis);
   const residual = g.Sub(g.Gather(before, g.ints([...outputs]), { axis }), now);
   graph.setOutputs([residual]);
@@ -139,8 +161,9 @@ async function observeLayer(
 }
 
 /** Of r = y - W x, found again in a copy of the graph: X^T [X | R] with a column of ones in X. */
-function momentsOf(g: Builder, r: Value, { use, rows, shape }: Layer): Value {
-  const node = r.producer?.inputs[1]?.producer as Node;
+function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Value {
+  const back = (value: Value, index: number) => value.producer?.inputs[index] as Value;
+  const node = sum.path.reduceRight(back, back(r, 1)).producer as Node;
   const data = node.inputs[node.op === "Conv" ? 0 : 1 - use.index] as Value;
   const x = inputsOf(g, { node, index: use.index }, data, rows, shape);
   const zero = g.constant(0, { shape: [1] });
