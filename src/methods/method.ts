@@ -1,6 +1,6 @@
 /** @file Method: what a compression method declares, and what it may ask while it works. */
 import type { z } from "zod";
-import type { Value } from "../ir/graph.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
@@ -44,6 +44,8 @@ export interface Context {
    * where there is no engine to time.
    */
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
+  /** Microseconds that the engine spends on each node; null where it does not tell. */
+  readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
   /** Trains the model's floats in place on the training records (DESIGN 1: theta moves by gradient). */
   readonly train: Train;
 }

@@ -11,6 +11,7 @@ import { budgetPattern, ratioFor } from "./channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "./channels/candidates.ts";
 import { criteria, criterionIds } from "./channels/criteria.ts";
 import { type Vitality, vitalityOf } from "./channels/dead.ts";
+import { pricesOf } from "./channels/price.ts";
 import { type Removed, repairIds, repairs } from "./channels/repair.ts";
 import { bySensitivity } from "./channels/sensitivity.ts";
 import { type Context, defineMethod } from "./method.ts";
@@ -87,7 +88,8 @@ export const pruneChannels = defineMethod({
     }
     const packAgain = spellOut(model);
     const reshare = unshareVectors(model);
-    const candidates = freeGroups(candidatesOf(model, couple(model)), chosen, context);
+    const all = candidatesOf(model, couple(model));
+    const candidates = freeGroups(all, chosen, context);
     const vitality: Vitality[][] = [];
     for (const [i, candidate] of candidates.entries()) {
       await context.progress(i, candidates.length);
@@ -96,10 +98,11 @@ export const pruneChannels = defineMethod({
     const worth = ranks ? await criterion.score(candidates, model, context, given.records) : [];
     const scores =
       given.allocation === "sensitivity"
-        ? await bySensitivity(model, candidates, worth, given.records, context)
+        ? await bySensitivity(model, all, candidates, worth, given, context)
         : worth;
+    const prices = await pricesOf(given.budget, model, candidates, context);
     const plan = (ratio: number, told: Context): Removed[] =>
-      choose(candidates, vitality, scores, { ...given, ratio }, told);
+      choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
     const quiet = { ...context, skip() {}, group() {} };
     const ratio = given.budget
       ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
@@ -213,13 +216,14 @@ function choose(
   candidates: readonly Candidate[],
   vitality: readonly (readonly Vitality[])[],
   scores: readonly (Float64Array | string)[],
+  prices: readonly number[],
   given: z.output<typeof options>,
   context: Context,
 ): Removed[] {
   const ranked = candidates.flatMap((candidate, i) => {
     const score = scores[i];
     if (typeof score === "string") context.skip(candidate.group.name, score);
-    return score instanceof Float64Array ? [{ candidate, score }] : [];
+    return score instanceof Float64Array ? [{ candidate, score, price: prices[i] }] : [];
   });
   const dead = new Map(
     candidates.map((candidate, i) => [
@@ -228,7 +232,7 @@ function choose(
     ]),
   );
   const counts = allocate(
-    ranked.map(({ candidate, score }) => ({ candidate, score, dead: dead.get(candidate) ?? 0 })),
+    ranked.map((each) => ({ ...each, dead: dead.get(each.candidate) ?? 0 })),
     given,
     context.target,
   );

@@ -1,5 +1,6 @@
 /** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
 import { errors, fail, TersorError } from "../errors.ts";
+import type { Node } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
@@ -16,10 +17,11 @@ import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
+import { timeNodes } from "./time-nodes.ts";
 import { trainModel } from "./train.ts";
 
 /** Spent on each comparison of speeds that a method asks for. */
-const TIMING_MS = 600;
+const TIMING_MS = 1500;
 
 /** A run of training: how the loss went, and how it computed. */
 export interface TrainingRun extends Trained {
@@ -135,6 +137,12 @@ function createContext(
     },
     observe: createObserve(env, onUse),
     time: (models) => timeModels(models, env),
+    async timeNodes(model) {
+      const times = await timeNodes(model, env);
+      const sums = new Map<Node, number>();
+      for (const { node, us } of times ?? []) if (node) sums.set(node, (sums.get(node) ?? 0) + us);
+      return times && sums;
+    },
     async train(model, options, hooks = {}) {
       // A step may train several times: checkpoints are told apart by name.
       const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${step.method}`;
@@ -160,7 +168,10 @@ async function timeModels(models: readonly Model[], env: Environment): Promise<n
     }));
     const options = { platform, budgetMs: TIMING_MS, signal: signal ?? undefined };
     const timings = await measureLatency(candidates, options);
-    return timings.map(({ latency }) => latency.cpu ?? latency.median);
+    // Paired by round: what disturbs one disturbs both.
+    const [{ latency }] = timings;
+    const first = latency.cpu ?? latency.median;
+    return timings.map(({ ratio, cpuRatio }) => first / (cpuRatio ?? ratio).value);
   } finally {
     for (const session of sessions) await session.close();
   }

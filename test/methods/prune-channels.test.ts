@@ -369,6 +369,48 @@ describe("how many go", () => {
     await expect(blind).rejects.toMatchObject({ code: "needs-data" });
   });
 
+  /** Two branches of neurons side by side, and how many of each are left. */
+  const branches = (...shapes: readonly (readonly [inputs: number, hidden: number])[]) => {
+    const random = createRandom(8);
+    const numbers = (size: number): Float32Array =>
+      Float32Array.from({ length: size }, random.normal);
+    const model = layerModel(["N", 64], (g, x) => {
+      const sums = shapes.map(([inputs, hidden]) => {
+        const some = g.Slice(x, g.ints([0]), g.ints([inputs]), g.ints([1]));
+        const scale = Math.sqrt(inputs);
+        const first = numbers(inputs * hidden).map((w) => w / scale);
+        const y = g.Relu(g.MatMul(some, g.constant(first, { shape: [inputs, hidden] })));
+        return g.MatMul(y, g.constant(numbers(hidden * 4), { shape: [hidden, 4] }));
+      });
+      return g.Add(sums[0], sums[1]);
+    });
+    const x = tensor("float32", [48, 64], numbers(48 * 64));
+    const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+    return async (given: Record<string, unknown>): Promise<number[]> => {
+      const options = { allocation: "sensitivity", round: 1, ...given };
+      const { model: pruned } = await apply(model, "prune-channels", options, env);
+      const widths = weightsOf(pruned).map(({ value }) => (value.shape ?? []).map(Number));
+      return shapes.map(([inputs]) => widths.find(([rows]) => rows === inputs)?.[1] ?? 0);
+    };
+  };
+
+  test("under a budget those that cost most go first, where outputs feel them alike", async () => {
+    const counts = branches([8, 16], [64, 16]);
+    const budget = { budget: "macs<=0.6", repair: "none" };
+    const [cheap, dear] = await counts(budget);
+    expect(dear).toBeLessThan(cheap - 4);
+    const [one, other] = await counts({ ratio: 0.4, repair: "none" });
+    expect(Math.abs(one - other)).toBeLessThan(6);
+  });
+
+  test("a fit does not judge itself: more neurons than records are not worth nothing", async () => {
+    // On 32 records the readers of 200 neurons can learn anything.
+    const counts = branches([8, 16], [64, 200]);
+    const [small, wide] = await counts({ ratio: 0.3 });
+    expect(wide).toBeLessThan(200);
+    expect(small).toBeLessThan(16);
+  });
+
   test.each([
     ["macs", (model: Model) => costModel(model).macs ?? 0],
     ["bytes", (model: Model) => bytesOf(model).length],

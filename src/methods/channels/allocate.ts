@@ -15,6 +15,8 @@ const FLOOR = 0.1;
 export interface Ranked {
   readonly candidate: Candidate;
   readonly score: Float64Array;
+  /** What one unit costs: a group gives up first what is worth least for its price. */
+  readonly price: number;
   /** Units that are worth nothing: no group keeps them but to fill a block. */
   readonly dead: number;
 }
@@ -29,7 +31,7 @@ export function allocate(
   const wanted =
     allocation === "uniform"
       ? scores.map(({ length }) => length - Math.round(ratio * length))
-      : byThreshold(scores, ratio, allocation === "global");
+      : byThreshold(groups, ratio, allocation === "global");
   return groups.map(({ candidate, score: { length }, dead }, i) => {
     const count = Math.max(1, Math.min(wanted[i], length - dead));
     const kept = round > 0 ? roundUp(count, round) : aligned(candidate, count, target);
@@ -37,21 +39,18 @@ export function allocate(
   });
 }
 
-/** `isRelative`: what groups are worth on average counts alike. */
-function byThreshold(
-  scores: readonly Float64Array[],
-  ratio: number,
-  isRelative: boolean,
-): number[] {
-  const all = scores.flatMap((each, group) => {
-    const mean = (isRelative && each.reduce((a, b) => a + b, 0) / each.length) || 1;
-    return Array.from(each, (score) => ({ score: score / mean, group }));
+/** `isRelative`: what groups are worth on average counts alike, whatever they cost. */
+function byThreshold(groups: readonly Ranked[], ratio: number, isRelative: boolean): number[] {
+  const all = groups.flatMap(({ score: each, price }, group) => {
+    const mean = each.reduce((a, b) => a + b, 0) / each.length;
+    const unit = (isRelative ? mean : price) || 1;
+    return Array.from(each, (score) => ({ score: score / unit, group }));
   });
-  const kept = scores.map(({ length }) => length);
+  const kept = groups.map(({ score }) => score.length);
   let left = Math.round(ratio * all.length);
   for (const { group } of all.sort((a, b) => a.score - b.score)) {
     if (left === 0) break;
-    if (kept[group] - 1 < Math.max(1, FLOOR * scores[group].length)) continue;
+    if (kept[group] - 1 < Math.max(1, FLOOR * groups[group].score.length)) continue;
     kept[group]--;
     left--;
   }

@@ -9,6 +9,10 @@ import type { Context } from "../method.ts";
 
 export const budgetPattern = /^(macs|bytes|latency)<=(0?\.\d+|1)$/;
 
+/** What is to be saved: "macs" of macs<=0.5. */
+export const budgetKind = (budget: string): keyof typeof LOOKS =>
+  budgetPattern.exec(budget)?.[1] as keyof typeof LOOKS;
+
 /** Halvings of the range of ratios: to 0.4 %, and 3 % where every look is timed. */
 const LOOKS = { macs: 8, bytes: 8, latency: 5 };
 const MOST = 0.95;
@@ -30,7 +34,11 @@ export async function ratioFor(
   ];
   const limit = Number(share);
   const measure = await gaugeOf(kind, model, context);
-  const keeps = async (ratio: number): Promise<number> => measure(without(model, plan(ratio)));
+  // Nothing gone is all kept, whatever the clock says.
+  const keeps = async (ratio: number): Promise<number> => {
+    const removals = plan(ratio);
+    return removals.length === 0 ? 1 : measure(without(model, removals));
+  };
   let [low, high] = [0, MOST];
   if ((await keeps(low)) <= limit) return low;
   const least = await keeps(high);

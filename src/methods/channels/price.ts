@@ -1,0 +1,36 @@
+/** @file Price: what a unit of each group costs, in the unit of what is to be saved. */
+import type { Node } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { costModel } from "../../ops/cost.ts";
+import type { Context } from "../method.ts";
+import { budgetKind } from "./budget.ts";
+import type { Candidate } from "./candidates.ts";
+
+/** Of every layer that loses weights, its share of MACs, weights or measured time; 1 without a budget. */
+export async function pricesOf(
+  budget: string,
+  model: Model,
+  candidates: readonly Candidate[],
+  context: Context,
+): Promise<number[]> {
+  const costOf = budget ? await gaugeOf(budgetKind(budget), model, context) : null;
+  return candidates.map(({ layers, group }) => {
+    if (!costOf) return 1;
+    return [...layers].reduce((sum, node) => sum + costOf(node), 0) / group.units.length;
+  });
+}
+
+type Gauge = (node: Node) => number;
+
+async function gaugeOf(
+  kind: ReturnType<typeof budgetKind>,
+  model: Model,
+  { timeNodes }: Context,
+): Promise<Gauge> {
+  const times = kind === "latency" ? await timeNodes?.(model) : null;
+  if (times) return (node) => times.get(node) ?? 0;
+  const { perNode } = costModel(model);
+  return kind === "bytes"
+    ? (node) => perNode.get(node)?.params ?? 0
+    : (node) => perNode.get(node)?.macs ?? 0;
+}
