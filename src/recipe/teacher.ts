@@ -4,8 +4,8 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
-import type { Feeds, Session } from "../runtime/runtime.ts";
 import { rewrite } from "../rewrite/index.ts";
+import type { Feeds, Session } from "../runtime/runtime.ts";
 import { scoresOf } from "../train/objective.ts";
 
 /** Outputs are kept up to this many bytes: with the same inputs each epoch they are the same. */
