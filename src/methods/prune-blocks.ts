@@ -1,6 +1,7 @@
 /** @file Whole residual blocks that hardly change what goes through them. */
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
+import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -195,7 +196,9 @@ async function influences(
     of: (g: Builder, y: Value) => {
       const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
       const x = sum.producer?.inputs[block.at] as Value;
-      const flat = (value: Value) => g.Reshape(value, g.ints([0, -1], "shape"));
+      // Squares of half precision overflow, and a Cast may lie between the two.
+      const flat = (value: Value) =>
+        g.Cast(g.Reshape(value, g.ints([0, -1], "shape")), { to: dtypes.float32.code });
       const [a, b] = [flat(x), flat(y)];
       const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), g.ints([1]), { keepdims: 0 });
       return g.Div(dot(a, b), g.Sqrt(g.Mul(dot(a, a), dot(b, b))));
