@@ -81,7 +81,7 @@ async function pruned(
   name: string,
 ) {
   const before = process.cpuUsage();
-  const done: Done = await compress(original, { threads, timingSeconds: 0.3, ...data, recipe });
+  const done: Done = await compress(original, { timingSeconds: 0.3, ...data, recipe });
   const { user, system } = process.cpuUsage(before);
   writeFileSync(`${products}${name}.onnx`, done.bytes);
   const { result, baseline } = done;
@@ -114,7 +114,7 @@ const tuned =
 const resnet = async (recipe: string, target: object, name: string) =>
   pruned(
     await model("resnet20_cifar10_jpegft"),
-    { data: cifar("test"), calib: cifar("train_25k") },
+    { threads, data: cifar("test"), calib: cifar("train_25k") },
     recipe,
     target,
     16,
@@ -142,7 +142,7 @@ const parts: Record<string, () => Promise<unknown>> = {
 parts["lenet-5"] = async () =>
   pruned(
     await load(`${root}examples/lenet5.onnx`),
-    { data: "mnist:test", calib: "mnist:train" },
+    { threads, data: "mnist:test", calib: "mnist:train" },
     [
       ...["conv1|conv2,ratio=0.5", "conv2|fc1,ratio=0.52", "fc1|fc2,ratio=0.82"].map(
         (only) =>
@@ -175,6 +175,7 @@ function halves(): { calib: string; data: string } {
   return { calib, data };
 }
 
+// One thread runs and tells the time, as in `speedup`; training takes all cores.
 const mobilenet = async (name: string, recipe: string[], target: object, part: string) => {
   const { calib, data } = halves();
   const options = { mean: [128], std: [128], scale: 1, labelOffset: 1 };
@@ -194,7 +195,7 @@ parts["mobilenet-v2"] = () =>
   mobilenet(
     "mobilenet_v2_1.0_224_dequant",
     [
-      `${fitted},budget=latency<=0.77`,
+      `${fitted},budget=latency<=0.76`,
       `train:loss=features,rate=0.002,batch=8,${views},epochs=60,hints=t_59|t_106`,
       `train:loss=logits,hintweight=10,rate=0.0005,batch=16,${views},epochs=30,rates=${late},hints=t_59|t_106|t_169|t_216`,
     ],
@@ -205,8 +206,8 @@ parts["mobilenet-v1"] = () =>
   mobilenet(
     "mobilenet_v1_0.25_128_dequant",
     [
-      `${fitted},budget=latency<=0.77`,
-      `train:loss=logits,hintweight=10,rate=0.0005,batch=16,${views},epochs=120,rates=t_164*=0,hints=t_49|t_73|t_97|t_121|t_145|t_157`,
+      `${fitted},budget=latency<=0.76`,
+      `train:loss=logits,rate=0.001,batch=16,${views},epochs=120,rates=t_164*=0`,
     ],
     { speed: 1.3, drop: 3 },
     "mobilenet-v1",

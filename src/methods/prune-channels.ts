@@ -47,7 +47,7 @@ const options = z.object({
     .default("uniform")
     .meta({
       description:
-        "The same share of every layer; one threshold for the whole model; or by what the outputs feel on calibration records.",
+        "The same share of every layer; one threshold for the whole model; or least where outputs feel it most, for what it saves of the budget.",
       search: ["uniform", "global", "sensitivity"],
     }),
   round: z.int().min(0).max(64).default(0).meta({

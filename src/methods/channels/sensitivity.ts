@@ -16,6 +16,8 @@ const SHARES = [0.125, 0.25, 0.5, 0.75];
 const RECORDS = 96;
 const FITTED = 2 / 3;
 
+const BEYOND = 4;
+
 export interface Trial {
   readonly repair: RepairId;
   readonly records: number;
@@ -120,7 +122,8 @@ interface Point {
 
 /**
  * What each next unit costs: the slopes of the lower convex hull, which rise, so that taking by them is
- * taking as much as possible for the same loss. Beyond the last point as before it.
+ * taking as much as possible for the same loss. Beyond the last point they go on rising: a layer's last
+ * channels are worth more than any before.
  */
 function slopesOf(curve: readonly Point[], length: number): number[] {
   const slope = (a: Point, b: Point): number => (b.error - a.error) / (b.count - a.count);
@@ -136,7 +139,8 @@ function slopesOf(curve: readonly Point[], length: number): number[] {
   return Array.from({ length }, (_, rank) => {
     const found = hull.findIndex(({ count }) => count > rank);
     const to = found < 0 ? hull.length - 1 : found;
-    return to < 1 ? 0 : Math.max(0, slope(hull[to - 1], hull[to]));
+    const last = to < 1 ? 0 : Math.max(0, slope(hull[to - 1], hull[to]));
+    return found < 0 ? BEYOND * last : last;
   });
 }
 
