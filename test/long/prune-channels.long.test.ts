@@ -1,6 +1,11 @@
 /** @file Every real model at 30 %: pruned and run, and a reason for each group of channels that stays. */
 import { expect, test } from "vitest";
+import { costModel } from "../../src/ops/cost.ts";
+import { applyRecipe } from "../../src/recipe/apply.ts";
+import { parseRecipe } from "../../src/recipe/steps.ts";
 import { pruneReal } from "../methods/prune-real.ts";
+import { environmentOf } from "../support/apply.ts";
+import { nets } from "../support/nets.ts";
 import { realModels } from "../support/real-models.ts";
 
 const there = realModels.filter(({ path }) => path);
@@ -25,3 +30,20 @@ test.each(there.map(({ name }) => name))("%s", async (wanted) => {
 test.skipIf(there.length < 18)("most of them shrink", () =>
   expect(shrunk).toBeGreaterThanOrEqual(17),
 );
+
+test("a budget of time is kept by the engine's own clock, node by node", async () => {
+  const [net] = nets.filter(({ name }) => name === "conv");
+  const told: string[] = [];
+  const { runtime, ...around } = environmentOf(net);
+  const profile: typeof runtime.profile = (...given) => {
+    told.push("profile");
+    return runtime.profile(...given);
+  };
+  const steps = parseRecipe("prune-channels:allocation=sensitivity,budget=latency<=0.8,round=1");
+  const env = { ...around, runtime: { ...runtime, profile }, feeds: net.feeds(256) };
+  const { kept, model, groups } = await applyRecipe(net.model, steps, env);
+  expect(kept).toEqual([true]);
+  expect(told).toEqual(["profile"]);
+  expect(groups.some(({ before, after }) => after < before)).toBe(true);
+  expect(costModel(model).params).toBeLessThan(costModel(net.model).params);
+});
