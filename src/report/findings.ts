@@ -58,8 +58,16 @@ export function warningLines(results: readonly Result[]): Line[] {
   return [...groups.values()].map(({ warning, recipes }) => {
     const [first] = recipes;
     const more = recipes.size > 1 ? ` and ${format.plural(recipes.size - 1, "other")}` : "";
-    return line(span(names.get(first) ?? first, "code"), `${more}: ${warning}`);
+    return line(span(names.get(first) ?? first, "code"), `${more}: ${withoutOwn(first, warning)}`);
   });
+}
+
+/** Whose warning it is says the recipe already, where that is one step. */
+function withoutOwn(recipe: string, warning: string): string {
+  const prefix = `${/^[^:>]*/.exec(recipe)?.[0].trim()}: `;
+  return !recipe.includes(">") && warning.startsWith(prefix)
+    ? warning.slice(prefix.length)
+    : warning;
 }
 
 /** The thresholds behind the marks, one line a mark. */

@@ -1,7 +1,9 @@
 /** @file Terminal tables: golden text at three widths, nothing wider than asked, colour adds nothing. */
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
+import { warningLines } from "../../src/report/findings.ts";
 import { displayWidth } from "../../src/report/format.ts";
+import { plainText } from "../../src/report/span.ts";
 import {
   benchTable,
   evalTable,
@@ -79,6 +81,18 @@ describe("any width", () => {
         );
     }
   });
+});
+
+test("a warning does not name its step twice", () => {
+  const said = (recipe: string): string => {
+    const [row] = lenet().results;
+    const warnings = ["pack: this is told"];
+    return warningLines([{ ...row, recipe, warnings }])
+      .map(plainText)
+      .join();
+  };
+  expect(said("pack:size=2")).toBe("pack: this is told");
+  expect(said("prune > pack")).toBe("prune > pack: pack: this is told");
 });
 
 test("control characters in names do not reach the terminal", () => {
