@@ -234,12 +234,13 @@ function write(
 
 /** "fc*=0.1" -> the factor of the layers it names; the last one that fits counts. */
 function rateOf(model: Model, rates: readonly string[]) {
+  const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const rules = rates.map((text) => {
     const [glob, factor] = text.split("=");
     const number = Number(factor);
     if (!(number >= 0))
       throw fail(errors.badOption("rates", `"${text}" is no glob=factor`, "Write fc*=0.1"));
-    select([...model.graph.nodes], { only: [glob], except: [] }); // throws where nothing fits
+    select(nodes, { only: [glob], except: [] }); // throws where nothing fits
     return { pattern: globToRegExp(glob), number };
   });
   return ({ node }: { readonly node: Node }): number =>
