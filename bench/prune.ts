@@ -195,7 +195,7 @@ parts["mobilenet-v2"] = () =>
   mobilenet(
     "mobilenet_v2_1.0_224_dequant",
     [
-      `${fitted},budget=latency<=0.76`,
+      `${fitted},budget=latency<=0.77`,
       `train:loss=features,rate=0.002,batch=8,${views},epochs=60,hints=t_59|t_106`,
       `train:loss=logits,hintweight=10,rate=0.0005,batch=16,${views},epochs=30,rates=${late},hints=t_59|t_106|t_169|t_216`,
     ],
@@ -206,7 +206,7 @@ parts["mobilenet-v1"] = () =>
   mobilenet(
     "mobilenet_v1_0.25_128_dequant",
     [
-      `${fitted},budget=latency<=0.76`,
+      `${fitted},budget=latency<=0.77`,
       `train:loss=logits,rate=0.001,batch=16,${views},epochs=120,rates=t_164*=0`,
     ],
     { speed: 1.3, drop: 3 },

@@ -3,7 +3,7 @@ import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { costModel } from "../../ops/cost.ts";
 import type { Context } from "../method.ts";
-import { budgetKind } from "./budget.ts";
+import { budgetKind, type Kind } from "./budget.ts";
 import type { Candidate } from "./candidates.ts";
 
 /** Of every layer that loses weights, its share of MACs, weights or measured time; 1 without a budget. */
@@ -22,11 +22,7 @@ export async function pricesOf(
 
 type Gauge = (node: Node) => number;
 
-async function gaugeOf(
-  kind: ReturnType<typeof budgetKind>,
-  model: Model,
-  { timeNodes }: Context,
-): Promise<Gauge> {
+async function gaugeOf(kind: Kind, model: Model, { timeNodes }: Context): Promise<Gauge> {
   const times = kind === "latency" ? await timeNodes?.(model) : null;
   if (times) return (node) => times.get(node) ?? 0;
   const { perNode } = costModel(model);
