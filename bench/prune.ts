@@ -206,7 +206,7 @@ parts["mobilenet-v1"] = () =>
   mobilenet(
     "mobilenet_v1_0.25_128_dequant",
     [
-      `${fitted},budget=latency<=0.77`,
+      `${fitted},budget=latency<=0.82`,
       `train:loss=logits,rate=0.001,batch=16,${views},epochs=120,rates=t_164*=0`,
     ],
     { speed: 1.3, drop: 3 },
