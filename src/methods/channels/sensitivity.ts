@@ -16,6 +16,7 @@ const SHARES = [0.125, 0.25, 0.5, 0.75];
 const RECORDS = 96;
 const FITTED = 2 / 3;
 
+/** How much steeper the curve goes on beyond the last share. */
 const BEYOND = 4;
 
 export interface Trial {
@@ -37,7 +38,7 @@ export async function bySensitivity(
   trial: Trial,
   context: Context,
 ): Promise<Scores[]> {
-  const records = await count(model, Math.min(RECORDS, trial.records), context);
+  const records = await countRecords(model, Math.min(RECORDS, trial.records), context);
   const own = { ...trial, records: Math.max(1, Math.floor(FITTED * records)) };
   const expected = await outputsOf(model, records, context);
   const scores: Scores[] = [];
@@ -81,7 +82,7 @@ async function removeAlone(
 }
 
 /** How many records there are, up to so many. */
-async function count(model: Model, records: number, { observe }: Context): Promise<number> {
+async function countRecords(model: Model, records: number, { observe }: Context): Promise<number> {
   let seen = 0;
   const [input] = model.graph.inputs;
   const sizes = { value: input, of: (g: Builder, x: Value) => g.Shape(x) };
