@@ -96,11 +96,12 @@ export const pruneChannels = defineMethod({
       vitality.push(vitalityOf(candidate));
     }
     const worth = ranks ? await criterion.score(candidates, model, context, given.records) : [];
-    const scores =
-      given.allocation === "sensitivity"
-        ? await bySensitivity(model, all, candidates, worth, given, context)
-        : worth;
-    const prices = await pricesOf(given.budget, model, candidates, context);
+    const isFelt = given.allocation === "sensitivity";
+    const scores = isFelt
+      ? await bySensitivity(model, all, candidates, worth, given, context)
+      : worth;
+    // Nobody else asks for prices, and telling them may take a clock.
+    const prices = await pricesOf(isFelt ? given.budget : "", model, candidates, context);
     const plan = (ratio: number, told: Context): Removed[] =>
       choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
     const quiet = { ...context, skip() {}, group() {} };

@@ -24,7 +24,6 @@ export const trainRate = defineMethod({
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
   summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
   needs: ["training"],
-  // After an earlier run at a higher price it may give some bytes back for accuracy.
   options: z.object({
     lambda: z
       .number()

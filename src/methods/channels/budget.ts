@@ -11,8 +11,11 @@ export const budgetPattern = /^(macs|bytes|latency)<=(0?\.\d+|1)$/;
 
 export type Kind = "macs" | "bytes" | "latency";
 
-/** What is to be saved: "macs" of macs<=0.5. */
-export const budgetKind = (budget: string): Kind => budgetPattern.exec(budget)?.[1] as Kind;
+/** macs<=0.5 -> what is to be saved, and the share that may be left. */
+export function parseBudget(budget: string): { readonly kind: Kind; readonly limit: number } {
+  const [, kind, share] = budgetPattern.exec(budget) as unknown as [string, Kind, string];
+  return { kind, limit: Number(share) };
+}
 
 /** Halvings of the range of ratios: to 0.2 %, for where most channels stay a few ratios make the difference. */
 const LOOKS = 9;
@@ -28,8 +31,7 @@ export async function ratioFor(
   plan: (ratio: number) => readonly Removal[],
   context: Context,
 ): Promise<number> {
-  const [, kind, share] = budgetPattern.exec(budget) as unknown as [string, Kind, string];
-  const limit = Number(share);
+  const { kind, limit } = parseBudget(budget);
   const measure = await gaugeOf(kind, model, context);
   // Nothing gone is all kept, whatever the clock says.
   const keeps = async (ratio: number): Promise<number> => {
@@ -82,7 +84,7 @@ async function gaugeOf(
 }
 
 /** A copy that has lost those units. */
-export function without(model: Model, removals: readonly Removal[]): Model {
+function without(model: Model, removals: readonly Removal[]): Model {
   const twins = new Map<Value, Value>();
   const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
   const twinsOf = ({ group, units }: Removal): Removal => ({

@@ -3,7 +3,7 @@ import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { costModel } from "../../ops/cost.ts";
 import type { Context } from "../method.ts";
-import { budgetKind, type Kind } from "./budget.ts";
+import { type Kind, parseBudget } from "./budget.ts";
 import type { Candidate } from "./candidates.ts";
 
 /** Of every layer that loses weights, its share of MACs, weights or measured time; 1 without a budget. */
@@ -13,11 +13,12 @@ export async function pricesOf(
   candidates: readonly Candidate[],
   context: Context,
 ): Promise<number[]> {
-  const costOf = budget ? await gaugeOf(budgetKind(budget), model, context) : null;
-  return candidates.map(({ layers, group }) => {
-    if (!costOf) return 1;
-    return [...layers].reduce((sum, node) => sum + costOf(node), 0) / group.units.length;
-  });
+  if (!budget) return candidates.map(() => 1);
+  const costOf = await gaugeOf(parseBudget(budget).kind, model, context);
+  return candidates.map(
+    ({ layers, group }) =>
+      [...layers].reduce((sum, node) => sum + costOf(node), 0) / group.units.length,
+  );
 }
 
 type Gauge = (node: Node) => number;
