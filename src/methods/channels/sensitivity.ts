@@ -4,6 +4,7 @@ import { cloneModel, type Model } from "../../ir/model.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { couple, removeUnits } from "../../ops/coupling.ts";
+import { distance, outputsOf } from "../felt.ts";
 import type { Context, Observe } from "../method.ts";
 import { type Candidate, candidatesOf } from "./candidates.ts";
 import type { Scores } from "./criteria.ts";
@@ -40,7 +41,7 @@ export async function bySensitivity(
 ): Promise<Scores[]> {
   const records = await countRecords(model, Math.min(RECORDS, trial.records), context);
   const own = { ...trial, records: Math.max(1, Math.floor(FITTED * records)) };
-  const expected = await outputsOf(model, records, context);
+  const expected = await judgedOutputs(model, records, context);
   const scores: Scores[] = [];
   for (const [i, score] of given.entries()) {
     if (typeof score === "string") {
@@ -57,7 +58,10 @@ export async function bySensitivity(
       const pruned = cloneModel(model);
       const twin = candidatesOf(pruned, couple(pruned))[all.indexOf(candidates[i])];
       await removeAlone(pruned, twin, order.slice(0, count), own, context);
-      curve.push({ count, error: distance(expected, await outputsOf(pruned, records, context)) });
+      curve.push({
+        count,
+        error: distance(expected, await judgedOutputs(pruned, records, context)),
+      });
     }
     const slopes = slopesOf(curve, length);
     const worth = new Float64Array(length);
@@ -92,28 +96,13 @@ async function countRecords(model: Model, records: number, { observe }: Context)
 }
 
 /** Each output for the records that repair nothing: what was fitted to its own records would judge itself. */
-async function outputsOf(
+async function judgedOutputs(
   model: Model,
   records: number,
   { observe }: Context,
 ): Promise<Float32Array[]> {
-  const taps = model.graph.outputs.map((value) => ({ value, batches: [] as Float32Array[] }));
-  await (observe as Observe)(
-    model,
-    taps,
-    ({ batches }, batch) => void batches.push(batch.floats().slice()),
-    records,
-  );
-  return taps.map(({ batches }) => {
-    const size = batches.reduce((sum, { length }) => sum + length, 0);
-    const all = new Float32Array(size);
-    let at = 0;
-    for (const batch of batches) {
-      all.set(batch, at);
-      at += batch.length;
-    }
-    return all.subarray(Math.floor(FITTED * size));
-  });
+  const outputs = await outputsOf(model, records, observe as Observe);
+  return outputs.map((all) => all.subarray(Math.floor(FITTED * all.length)));
 }
 
 interface Point {
@@ -143,15 +132,4 @@ function slopesOf(curve: readonly Point[], length: number): number[] {
     const last = to < 1 ? 0 : Math.max(0, slope(hull[to - 1], hull[to]));
     return found < 0 ? BEYOND * last : last;
   });
-}
-
-function distance(expected: readonly Float32Array[], actual: readonly Float32Array[]): number {
-  let [error, energy] = [0, 0];
-  for (const [i, batch] of expected.entries()) {
-    for (let k = 0; k < batch.length; k++) {
-      error += (actual[i][k] - batch[k]) ** 2;
-      energy += batch[k] ** 2;
-    }
-  }
-  return error / (energy || 1);
 }
