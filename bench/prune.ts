@@ -195,9 +195,11 @@ parts["mobilenet-v2"] = () =>
   mobilenet(
     "mobilenet_v2_1.0_224_dequant",
     [
-      `${fitted},budget=latency<=0.77`,
-      `train:loss=features,rate=0.002,batch=8,${views},epochs=60,hints=t_59|t_106`,
-      `train:loss=logits,hintweight=10,rate=0.0005,batch=16,${views},epochs=30,rates=${late},hints=t_59|t_106|t_169|t_216`,
+      "fill-channels:round=16",
+      "open-clips:tolerance=0.1",
+      `${fitted},budget=latency<=0.865`,
+      `train:loss=features,rate=0.0005,batch=8,${views},epochs=60,hints=t_59|t_106`,
+      `train:loss=logits,hintweight=10,rate=0.0002,batch=16,${views},epochs=60,rates=${late},hints=t_59|t_106|t_169|t_216`,
     ],
     { speed: 1.3, drop: 3 },
     "mobilenet-v2",
@@ -206,8 +208,10 @@ parts["mobilenet-v1"] = () =>
   mobilenet(
     "mobilenet_v1_0.25_128_dequant",
     [
-      `${fitted},budget=latency<=0.82`,
-      `train:loss=logits,rate=0.001,batch=16,${views},epochs=120,rates=t_164*=0`,
+      "fill-channels",
+      "open-clips:tolerance=0.05",
+      `${fitted},budget=latency<=0.935`,
+      `train:loss=logits,rate=0.0003,batch=16,${views},epochs=240,hints=t_37|t_49|t_133|t_157,hintweight=5,rates=t_164*=0`,
     ],
     { speed: 1.3, drop: 3 },
     "mobilenet-v1",

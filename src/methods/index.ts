@@ -1,9 +1,11 @@
 /** @file THE table of methods: a new method is one new file and one line here. */
 
 import { factorSvd } from "./factor-svd.ts";
+import { fillChannels } from "./fill-channels.ts";
 import { hashWeights } from "./hash-weights.ts";
 import { mergeNeurons } from "./merge-neurons.ts";
 import type { Method } from "./method.ts";
+import { openClips } from "./open-clips.ts";
 import { pack } from "./pack.ts";
 import { pruneBlocks } from "./prune-blocks.ts";
 import { pruneChannels } from "./prune-channels.ts";
@@ -33,6 +35,8 @@ export const methods = {
   "share-weights": shareWeights,
   "hash-weights": hashWeights,
   "merge-neurons": mergeNeurons,
+  "fill-channels": fillChannels,
+  "open-clips": openClips,
   "prune-blocks": pruneBlocks,
   "prune-channels": pruneChannels,
   "prune-magnitude": pruneMagnitude,

@@ -120,7 +120,10 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
   readonly needs: readonly Need[];
   /** Whether it trains with these options, where it need not always (then `needs` says so). */
   trains?(options: Readonly<Record<string, unknown>>): boolean;
-  /** Buys speed: may take back some of the bytes that earlier steps of a recipe saved. */
+  /**
+   * Buys speed: may take back the bytes that earlier steps of a recipe saved, and a hundredth of the
+   * original file.
+   */
   readonly quickens?: boolean;
   /** Says how the product is written, and so can only be the last step: as a .tersor file. */
   readonly packs?: boolean;

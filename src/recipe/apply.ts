@@ -22,6 +22,8 @@ import { trainModel } from "./train.ts";
 
 /** Spent on each comparison of speeds that a method asks for. */
 const TIMING_MS = 1500;
+/** What buys speed may cost so much of the original file. */
+const ROOM = 1.01;
 
 /** A run of training: how the loss went, and how it computed. */
 export interface TrainingRun extends Trained {
@@ -90,7 +92,7 @@ export async function applyRecipe(
     await method.apply(candidate, step.options, context);
     rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
     const written = concat(writeModel(candidate));
-    const most = method.quickens ? Math.max(whole, bytes.byteLength) : bytes.byteLength;
+    const most = method.quickens ? Math.max(ROOM * whole, bytes.byteLength) : bytes.byteLength;
     // A layer may gain a bias in training: hours of it are not lost for that.
     const limit = isTraining(step) ? Number.POSITIVE_INFINITY : most;
     let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
