@@ -14,7 +14,7 @@ import { select, siteOptions } from "./sites.ts";
 export const fillChannels = defineMethod({
   title: "filling up channels",
   family: "structured",
-  cite: "Chen et al. 2016, Net2Net, arXiv 1511.05641, section 2.2; Radu et al. 2019, arXiv 1902.07486",
+  cite: "Chen et al. 2016, Net2Net, arXiv 1511.05641 (Net2WiderNet)",
   summary:
     "Adds channels that are not read where native convolutions are faster with more: outputs stay the same.",
   needs: [],
