@@ -8,6 +8,8 @@ export default defineConfig(({ mode }) => {
       include: [long ? "test/long/**/*.test.ts" : "test/**/*.test.ts"],
       exclude: [...configDefaults.exclude, ...(long ? [] : ["test/long/**"])],
       testTimeout: long ? 600_000 : 60_000,
+      // Opening sessions beside a busy neighbour takes longer than the 10 s that are usual.
+      hookTimeout: 60_000,
       // Two engine sessions at a time: the machines we test on have two cores.
       maxWorkers: 2,
       // Modules are loaded once per worker, not once per file: half a minute less.
