@@ -6,7 +6,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { constantValue } from "../ops/constant.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { distance, outputsOf } from "./felt.ts";
-import { defineMethod, type Observe } from "./method.ts";
+import { type Context, defineMethod, type Observe } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
 export const openClips = defineMethod({
@@ -43,6 +43,11 @@ export const openClips = defineMethod({
     if (bounds.length === 0 || tolerance === 0) return;
     if (!context.observe) throw fail(errors.needsData("open-clips"));
     const gauge = await createGauge(model, records, context.observe);
+    if (tolerance === 1) {
+      const moved = await gauge(bounds);
+      openAll(bounds, bounds.length, moved, context);
+      return;
+    }
     const costs = new Map<Bound, number>();
     for (const [i, bound] of bounds.entries()) {
       costs.set(bound, await gauge([bound]));
@@ -51,15 +56,12 @@ export const openClips = defineMethod({
     const cost = (bound: Bound): number => costs.get(bound) ?? 0;
     // What a Clip takes goes by the elements it looks at.
     const order = bounds.toSorted((a, b) => cost(a) / a.size - cost(b) / b.size);
-    const count = tolerance < 1 ? await longest(order, gauge, tolerance) : order.length;
+    const { count, moved } = await longest(order, gauge, tolerance);
     for (const bound of order.slice(count)) {
       const why = `without it alone the outputs move by ${cost(bound).toPrecision(2)}`;
       context.skip(bound.layer.name, `keeps the upper bound of what it gives: ${why}`);
     }
-    if (count === 0) return;
-    const moved = (await gauge(order.slice(0, count))).toPrecision(2);
-    for (const { output } of order.slice(0, count)) open(output);
-    context.warn(`${count} of ${bounds.length} clips are open; the outputs move by ${moved}`);
+    if (count > 0) openAll(order.slice(0, count), bounds.length, moved, context);
   },
 });
 
@@ -84,15 +86,21 @@ async function createGauge(model: Model, records: number, observe: Observe): Pro
   };
 }
 
-/** How many may be open together: the errors of single ones add up, or worse. */
-async function longest(order: readonly Bound[], gauge: Gauge, tolerance: number): Promise<number> {
-  let [low, high] = [0, order.length + 1];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if ((await gauge(order.slice(0, middle))) <= tolerance) low = middle;
-    else high = middle;
+/** How many may be open together, and what that does: the errors of single ones add up, or worse. */
+async function longest(
+  order: readonly Bound[],
+  gauge: Gauge,
+  tolerance: number,
+): Promise<{ readonly count: number; readonly moved: number }> {
+  let best = { count: 0, moved: 0 };
+  let tooMany = order.length + 1;
+  while (tooMany - best.count > 1) {
+    const count = (best.count + tooMany) >> 1;
+    const moved = await gauge(order.slice(0, count));
+    if (moved <= tolerance) best = { count, moved };
+    else tooMany = count;
   }
-  return low;
+  return best;
 }
 
 /** Clips to [0, something] in order of execution, of chosen layers. */
@@ -122,4 +130,9 @@ function open(output: Value): void {
   const { name, graph, inputs } = output.producer as Node;
   const { outputs } = graph.add("Relu", [inputs[0]], { name, outputs: [output.name] });
   graph.replace(output, outputs[0]);
+}
+
+function openAll(bounds: readonly Bound[], of: number, moved: number, { warn }: Context): void {
+  for (const { output } of bounds) open(output);
+  warn(`${bounds.length} of ${of} clips are open; the outputs move by ${moved.toPrecision(2)}`);
 }
