@@ -7,7 +7,7 @@ import { couple } from "../ops/coupling.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { hasBlocks, roundUp } from "./channels/allocate.ts";
-import { type Candidate, candidatesOf } from "./channels/candidates.ts";
+import { type Candidate, candidatesOf, whyFixed } from "./channels/candidates.ts";
 import { defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -68,10 +68,10 @@ const separate: ReadonlySet<string> = new Set(
 );
 
 /** Why a group cannot get channels that nobody notices; null where it can. */
-function refusal({ group, readers, layers }: Candidate, chosen: ReadonlySet<Node>): string | null {
-  if (group.pinned) return `${group.pinned.node} ${group.pinned.reason}`.trim();
-  const outside = [...layers].find((node) => !chosen.has(node));
-  if (outside) return `${outside.name} reads or makes them and is left out`;
+function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null {
+  const { group, readers } = candidate;
+  const fixed = whyFixed(candidate, chosen);
+  if (fixed) return fixed;
   if (readers.length === 0 || readers.some(({ part }) => part === null)) {
     return "something that is no weight adds them up";
   }

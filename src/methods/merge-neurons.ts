@@ -5,7 +5,13 @@ import { type Tensor, tensor } from "../ir/tensor.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
 import { biasOf, weightsOf } from "../ops/weights.ts";
 import { spellOut } from "../weights/spell-out.ts";
-import { type Candidate, candidatesOf, eachElement, type Part } from "./channels/candidates.ts";
+import {
+  type Candidate,
+  candidatesOf,
+  eachElement,
+  type Part,
+  whyFixed,
+} from "./channels/candidates.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -79,20 +85,16 @@ const separate = new Set(
 const LARGEST = 2048;
 
 /** Null, perhaps with a reason told, where neurons cannot be merged. */
-function layerOf(
-  { group, makers, readers, layers }: Candidate,
-  chosen: ReadonlySet<Node>,
-  context: Context,
-): Layer | null {
+function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Context): Layer | null {
+  const { group, makers, readers, layers } = candidate;
   const own = makers.find(({ use }) => chosen.has(use.node))?.use.node;
   if (!own || group.units.length < 2) return null;
   const refuse = (why: string): null => {
     context.skip(own.name, `keeps its ${group.units.length} neurons: ${why}`);
     return null;
   };
-  if (group.pinned) return refuse(`${group.pinned.node} ${group.pinned.reason}`.trim());
-  const outside = [...layers].find((node) => !chosen.has(node));
-  if (outside) return refuse(`${outside.name} reads or makes them and is left out`);
+  const fixed = whyFixed(candidate, chosen);
+  if (fixed) return refuse(fixed);
   if (makers.length > 1) return refuse("several layers make them");
   if (group.units.length > LARGEST) return refuse(`only ${LARGEST} are compared`);
   const parts = readers.flatMap(({ part }) => (part ? [part] : []));

@@ -84,6 +84,16 @@ export function candidatesOf(model: Model, { groups, sinks }: Coupling): Candida
   });
 }
 
+/** Why a group keeps its size whatever the method; null where it need not. `chosen` are layers. */
+export function whyFixed(
+  { group: { pinned }, layers }: Candidate,
+  chosen: ReadonlySet<Node>,
+): string | null {
+  if (pinned) return `${pinned.node} ${pinned.reason}`.trim();
+  const outside = [...layers].find((node) => !chosen.has(node));
+  return outside ? `${outside.name} reads or makes them and is left out` : null;
+}
+
 /** Calls `visit` with every element that the indices of an axis hold, and its place among outputs. */
 export function eachElement(
   { weight, axis }: Part,
