@@ -5,7 +5,17 @@ import { tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import { parseOptions } from "../options.ts";
 import type { Batch, Dataset } from "./dataset.ts";
-import { blend, erase, fills, type Pixels, place, relight, warp, zoom } from "./move-pixels.ts";
+import {
+  blend,
+  erase,
+  fills,
+  type Pixels,
+  place,
+  randomWindow,
+  relight,
+  warp,
+  zoom,
+} from "./move-pixels.ts";
 
 export const AugmentOptions = z.strictObject({
   shift: z
@@ -21,7 +31,8 @@ export const AugmentOptions = z.strictObject({
     description: "Turns by up to this many degrees, zooms and shears by up to as many percent.",
   }),
   zoom: z.number().min(0).max(0.95).default(0).meta({
-    description: "Stretches a random window over the image: takes up to this share of it away.",
+    description:
+      "Stretches a random window of the picture over the image: takes up to this share of it away.",
   }),
   light: z.number().min(0).max(1).default(0).meta({
     description: "Changes brightness and contrast by up to this share.",
@@ -89,6 +100,25 @@ export function createAugment(
     if (cutout > 0) erase({ ...pixels, data }, cutout, random);
     const changed = tensor("float32", batch.inputs[name].shape, data);
     return { ...batch, inputs: { ...batch.inputs, [name]: changed } };
+  };
+}
+
+/**
+ * Records, changed. Where a picture has more pixels than the model's input, a window that zoom takes from it
+ * is as sharp as the picture allows.
+ */
+export function createReader(
+  given: AugmentOptions,
+  dataset: Dataset,
+): (indices: readonly number[], random: Random) => Promise<Batch> {
+  if (given.zoom === 0 || !dataset.readWindows) {
+    const augment = createAugment(given, dataset);
+    return async (indices, random) => augment(await dataset.read(indices), random);
+  }
+  const augment = createAugment({ ...given, zoom: 0 }, dataset);
+  return async (indices, random) => {
+    const windows = indices.map(() => randomWindow(1 - given.zoom, random));
+    return augment(await dataset.readWindows!(indices, windows), random);
   };
 }
 

@@ -19,6 +19,14 @@ export interface ImageLayout {
   readonly black: readonly number[];
 }
 
+/** A part of an image as shares of its sides: where it begins and how far it reaches. */
+export interface Window {
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+}
+
 /** Random access, so that splits, shuffles and several epochs need no copy. */
 export interface Dataset {
   /** As the user named it, e.g. "mnist:test". */
@@ -33,6 +41,8 @@ export interface Dataset {
   readonly images?: ImageLayout | null;
   /** Reads the given records, in that order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
+  /** Of each record only a window, stretched to the input: made of all the pixels that its picture has. */
+  readWindows?(indices: readonly number[], windows: readonly Window[]): Promise<Batch>;
 }
 
 /** Batches of at most `size` in order; the last may be smaller. */
@@ -46,11 +56,15 @@ export async function* batches(dataset: Dataset, size: number): AsyncGenerator<B
 /** The records named by `indices`, as a dataset of its own. */
 export function subset(dataset: Dataset, indices: readonly number[], name = dataset.name): Dataset {
   const { labels } = dataset;
+  const own = (wanted: readonly number[]) => wanted.map((i) => indices[i]);
   return {
     ...dataset,
     name,
     length: indices.length,
     labels: labels ? Int32Array.from(indices, (i) => labels[i]) : null,
-    read: (wanted) => dataset.read(wanted.map((i) => indices[i])),
+    read: (wanted) => dataset.read(own(wanted)),
+    ...(dataset.readWindows && {
+      readWindows: (wanted, windows) => dataset.readWindows!(own(wanted), windows),
+    }),
   };
 }

@@ -4,10 +4,11 @@ import { arrayOf, type DType, type TypedArray } from "../ir/dtype.ts";
 import { rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
-import type { Dataset } from "./dataset.ts";
+import type { Batch, Dataset, Window } from "./dataset.ts";
 import { fitImages, type Geometry, type ImageSource } from "./image-geometry.ts";
 import type { DataOptions } from "./options.ts";
 import { describePorts, holds, isInteger, offsetLabels, type ReadContext } from "./reader.ts";
+import { type Area, coverImage, resizeArea, type Size } from "./resize.ts";
 
 /** Decoded pixels kept between epochs; what does not fit is decoded again. */
 const cacheBytes = 256 * 2 ** 20;
@@ -19,15 +20,34 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
   const { spec, options } = context;
   const port = imagePort(context);
   const geometry = await fitImages(source, port, context);
-  const { size, channels, layout } = geometry;
+  const { size, channels, layout, shown } = geometry;
   const dtype = port.dtype ?? "float32";
   const tables = pixelTables(dtype, channels, options, spec);
-  const pixelsOf = pixelReader(source, geometry);
+  const pixelsOf = adapted(source, geometry);
   await pixelsOf(0);
   const area = size.width * size.height;
   const record = area * channels;
   const labels = source.labels && offsetLabels(source.labels, options.labelOffset);
 
+  const batchOf = async (
+    indices: readonly number[],
+    imageOf: (index: number, slot: number) => Image | Promise<Image>,
+  ): Promise<Batch> => {
+    const bytes = record * indices.length * tables[0].BYTES_PER_ELEMENT;
+    const out = new (arrayOf(dtype))(new ArrayBuffer(bytes), 0, record * indices.length);
+    await eachOf(indices, async (index, slot) => {
+      const held = imageOf(index, slot);
+      const { data } = held instanceof Promise ? await held : held;
+      write(out, slot * record, data, tables, layout === "nchw" ? area : 0);
+    });
+    const shape = [indices.length, ...geometry.shape];
+    return {
+      inputs: { [port.name]: rawTensor(dtype, shape, new Uint8Array(out.buffer)) },
+      label: labels && classIndices(indices, labels),
+      size: indices.length,
+    };
+  };
+  const windowOf = shown && windows(source, geometry, shown);
   return {
     name: spec,
     length: source.length,
@@ -35,21 +55,11 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
     labelled: labels !== null,
     labels,
     images: { input: port.name, channels, ...size, layout, black: blackOf(dtype, tables) },
-    async read(indices) {
-      const bytes = record * indices.length * tables[0].BYTES_PER_ELEMENT;
-      const out = new (arrayOf(dtype))(new ArrayBuffer(bytes), 0, record * indices.length);
-      await eachOf(indices, async (index, slot) => {
-        const held = pixelsOf(index);
-        const pixels = held instanceof Uint8Array ? held : await held;
-        write(out, slot * record, pixels, tables, layout === "nchw" ? area : 0);
-      });
-      const shape = [indices.length, ...geometry.shape];
-      return {
-        inputs: { [port.name]: rawTensor(dtype, shape, new Uint8Array(out.buffer)) },
-        label: labels && classIndices(indices, labels),
-        size: indices.length,
-      };
-    },
+    read: (indices) => batchOf(indices, pixelsOf),
+    ...(windowOf && {
+      readWindows: (indices, windows) =>
+        batchOf(indices, (index, slot) => windowOf(index, windows[slot])),
+    }),
   };
 }
 
@@ -70,34 +80,71 @@ function imagePort({ ports, options, spec }: ReadContext): Port {
   return ports[0];
 }
 
-/** One record's pixels in the model's size and channels, cached while there is room. */
-function pixelReader(source: ImageSource, geometry: Geometry) {
-  const cache = new Map<number, Uint8Array>();
-  const room = Math.floor(cacheBytes / (geometry.size.width * geometry.size.height));
-  const prepare = (image: Image, index: number): Uint8Array => {
-    const { data, channels } = geometry.adapt(image, source.nameOf(index));
-    const pixels = toChannels(data, channels, geometry.channels, source.nameOf(index));
-    if (!source.size && (cache.size + 1) * geometry.channels <= room) cache.set(index, pixels);
-    return pixels;
+/** Records in the model's size and channels. */
+function adapted(source: ImageSource, geometry: Geometry) {
+  return keeper(source, (image, index) =>
+    toChannels(
+      geometry.adapt(image, source.nameOf(index)),
+      geometry.channels,
+      source.nameOf(index),
+    ),
+  );
+}
+
+/** Windows of what the model sees of records: from their own pixels, as far as twice the input's size. */
+function windows(source: ImageSource, { size, channels }: Geometry, shown: (image: Size) => Area) {
+  const pictureOf = keeper(source, (image) => {
+    const { width, height } = shown(image);
+    const shrink = Math.max(1, Math.min(width / (2 * size.width), height / (2 * size.height)));
+    return coverImage(image, {
+      width: Math.round(image.width / shrink),
+      height: Math.round(image.height / shrink),
+    });
+  });
+  return async (index: number, { top, left, height, width }: Window): Promise<Image> => {
+    const picture = await pictureOf(index);
+    const seen = shown(picture);
+    const area = {
+      left: seen.left + left * seen.width,
+      top: seen.top + top * seen.height,
+      width: width * seen.width,
+      height: height * seen.height,
+    };
+    return toChannels(resizeArea(picture, area, size), channels, source.nameOf(index));
   };
-  return (index: number): Uint8Array | Promise<Uint8Array> => {
+}
+
+/** Images as `prepare` makes them: encoded ones are kept between epochs while there is room. */
+function keeper(source: ImageSource, prepare: (image: Image, index: number) => Image) {
+  const cache = new Map<number, Image>();
+  let room = source.size ? 0 : cacheBytes;
+  const keep = (image: Image, index: number): Image => {
+    const prepared = prepare(image, index);
+    if (prepared.data.length <= room && !cache.has(index)) {
+      room -= prepared.data.length;
+      cache.set(index, prepared);
+    }
+    return prepared;
+  };
+  return (index: number): Image | Promise<Image> => {
     const kept = cache.get(index);
     if (kept) return kept;
     const image = source.image(index);
     return image instanceof Promise
-      ? image.then((decoded) => prepare(decoded, index))
-      : prepare(image, index);
+      ? image.then((decoded) => keep(decoded, index))
+      : keep(image, index);
   };
 }
 
 /** Grey repeats into colour; colour becomes grey only where nothing is lost. */
-function toChannels(data: Uint8Array, from: number, to: number, where: string): Uint8Array {
-  if (from === to) return data;
+function toChannels(image: Image, to: number, where: string): Image {
+  const { data, channels: from } = image;
+  if (from === to) return image;
   const area = data.length / from;
   const out = new Uint8Array(area * to);
   if (from === 1) {
     for (let i = 0; i < out.length; i++) out[i] = data[Math.floor(i / to)];
-    return out;
+    return { ...image, channels: to, data: out };
   }
   if (to !== 1 || from !== 3) throw fail(errors.wrongChannels(where, from, to));
   for (let i = 0; i < area; i++) {
@@ -106,7 +153,7 @@ function toChannels(data: Uint8Array, from: number, to: number, where: string): 
       throw fail(errors.wrongChannels(where, from, to));
     }
   }
-  return out;
+  return { ...image, channels: to, data: out };
 }
 
 /** Per channel, the input element of each of the 256 pixel values, in its storage type. */

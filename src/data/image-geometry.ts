@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { describePort, known, type ReadContext } from "./reader.ts";
-import { coverImage, cropCentre, type Size } from "./resize.ts";
+import { type Area, coverImage, cropCentre, type Size } from "./resize.ts";
 
 export interface ImageSource {
   readonly length: number;
@@ -25,6 +25,8 @@ export interface Geometry {
   readonly shape: readonly number[];
   /** An image from the source, brought to `size`; refuses what was not asked to be resized. */
   adapt(image: Image, where: string): Image;
+  /** Of an image from the source, what `adapt` shows; null: only whole images as they are. */
+  readonly shown: ((image: Size) => Area) | null;
 }
 
 type Dim = number | string | undefined;
@@ -73,7 +75,15 @@ export async function fitImages(
       layout === "nchw" ? [channels, size.height, size.width] : [size.height, size.width, channels],
   };
   const shape = shapes[port.dims.length as keyof typeof shapes];
-  return { size, channels, layout, shape, adapt };
+  const shown = cover && ((image: Size) => centre(image, cover, size));
+  return { size, channels, layout, shape, adapt, shown };
+}
+
+/** What is left of an image that just covers `cover` when its middle `size` is cut out, in its own pixels. */
+function centre({ width, height }: Size, cover: Size, size: Size): Area {
+  const scale = Math.max(cover.width / width, cover.height / height);
+  const area = { width: size.width / scale, height: size.height / scale };
+  return { ...area, left: (width - area.width) / 2, top: (height - area.height) / 2 };
 }
 
 /** [N,D] is an image laid out flat, [N,H,W] a grey one, rank 4 has a channel axis. */

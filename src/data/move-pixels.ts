@@ -1,5 +1,6 @@
 /** @file Random changes of images: moved and mirrored, warped, partly erased. */
 import type { Random } from "../numeric/random.ts";
+import type { Window } from "./dataset.ts";
 
 /** Images in one array. */
 export interface Pixels {
@@ -93,25 +94,26 @@ export function warp(
 }
 
 /**
- * Stretches a window anywhere in each image to the whole: of a share of its area between `least` and 1, and
- * 3/4 to 4/3 as wide as high, relative to the image (Szegedy et al. 2014, arXiv 1409.4842). Bilinear.
+ * A window anywhere in an image: of a share of its area between `least` and 1, and 3/4 to 4/3 as wide as high,
+ * relative to the image (Szegedy et al. 2014, arXiv 1409.4842).
  */
+export function randomWindow(least: number, random: Random): Window {
+  const side = Math.sqrt(least + (1 - least) * random.float());
+  const narrow = Math.sqrt(0.75 + 0.25 * random.float());
+  const isWide = random.int(2) === 1;
+  const width = Math.min(1, isWide ? side / narrow : side * narrow);
+  const height = Math.min(1, isWide ? side * narrow : side / narrow);
+  const [down, right] = [random.float(), random.float()];
+  return { top: down * (1 - height), left: right * (1 - width), height, width };
+}
+
+/** Stretches a window of each image to the whole. Bilinear. */
 export function zoom(pixels: Pixels, least: number, random: Random): Float32Array {
   return resample(pixels, "edge", () => {
-    const side = Math.sqrt(least + (1 - least) * random.float());
-    const narrow = Math.sqrt(0.75 + 0.25 * random.float());
-    const isWide = random.int(2) === 1;
-    const width = Math.min(1, isWide ? side / narrow : side * narrow);
-    const height = Math.min(1, isWide ? side * narrow : side / narrow);
-    const [down, right] = [random.float() - 0.5, random.float() - 0.5];
-    return {
-      xx: width,
-      xy: 0,
-      yx: 0,
-      yy: height,
-      down: down * (1 - height) * pixels.height,
-      right: right * (1 - width) * pixels.width,
-    };
+    const { top, left, height, width } = randomWindow(least, random);
+    const down = (top + height / 2 - 0.5) * pixels.height;
+    const right = (left + width / 2 - 0.5) * pixels.width;
+    return { xx: width, xy: 0, yx: 0, yy: height, down, right };
   });
 }
 

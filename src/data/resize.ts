@@ -6,19 +6,41 @@ export interface Size {
   readonly height: number;
 }
 
+/** Part of an image, in pixels, not necessarily whole. */
+export interface Area extends Size {
+  readonly left: number;
+  readonly top: number;
+}
+
 /**
  * Scales until the image just covers `size`, then crops the centre. Equal to Pillow's BILINEAR, and
  * so to torchvision's Resize, up to one grey level of rounding.
  */
 export function coverImage(image: Image, size: Size): Image {
-  const { width, height, channels } = image;
+  const { width, height } = image;
   if (width === size.width && height === size.height) return image;
   const scale = Math.max(size.width / width, size.height / height);
-  const columns = taps(width, Math.max(size.width, Math.round(width * scale)), size.width);
-  const rows = taps(height, Math.max(size.height, Math.round(height * scale)), size.height);
-  const out = new Uint8Array(size.width * size.height * channels);
-  down(across(image, columns, rows), rows, size.width * channels, out);
-  return { ...size, channels, data: out };
+  const centred = (from: number, wanted: number): Taps[] => {
+    const to = Math.max(wanted, Math.round(from * scale));
+    return taps(from, from / to, middle(to, wanted), wanted);
+  };
+  return stretch(image, centred(width, size.width), centred(height, size.height));
+}
+
+/** A part of an image, anywhere inside, scaled to `size` with the same filter. */
+export function resizeArea(image: Image, area: Area, size: Size): Image {
+  const along = (from: number, start: number, length: number, wanted: number): Taps[] =>
+    taps(from, length / wanted, (start * wanted) / length, wanted);
+  const columns = along(image.width, area.left, area.width, size.width);
+  return stretch(image, columns, along(image.height, area.top, area.height, size.height));
+}
+
+function stretch(image: Image, columns: Taps[], rows: Taps[]): Image {
+  const { channels } = image;
+  const [width, height] = [columns.length, rows.length];
+  const out = new Uint8Array(width * height * channels);
+  down(across(image, columns, rows), rows, width * channels, out);
+  return { width, height, channels, data: out };
 }
 
 /** Horizontal pass, on the rows that the vertical one reads. */
@@ -79,11 +101,12 @@ interface Taps {
   readonly weights: Float64Array;
 }
 
-/** Source pixels and weights of the `wanted` central pixels of an axis scaled `from` -> `to`. */
-function taps(from: number, to: number, wanted: number): Taps[] {
-  const ratio = from / to;
+/**
+ * Source pixels and weights of `wanted` pixels of an axis of `from`: each covers `ratio` of the source's, and
+ * `start` such lie before the first.
+ */
+function taps(from: number, ratio: number, start: number, wanted: number): Taps[] {
   const reach = Math.max(1, ratio);
-  const start = middle(to, wanted);
   return Array.from({ length: wanted }, (_, i) => {
     const centre = (start + i + 0.5) * ratio - 0.5;
     const first = Math.max(0, Math.ceil(centre - reach));

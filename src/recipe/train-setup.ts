@@ -1,5 +1,5 @@
 /** @file What a run of training needs before its first step: the task, the step's graph, open engines. */
-import { type Augment, createAugment, parseAugment } from "../data/augment.ts";
+import { createReader, parseAugment } from "../data/augment.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
 import type { Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
@@ -64,7 +64,7 @@ export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Se
       await crew.stop();
       return null;
     }
-    const augment = createAugment(parseAugment(job.options.augment), job.training);
+    const records = createReader(parseAugment(job.options.augment), job.training);
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew) : null;
     const sessions = await crew.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
     const { lanes } = crew;
@@ -81,7 +81,7 @@ export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Se
         labelled: plan.objective.label,
       },
       tune: () => tuneForms(job, plan, shape),
-      read: (indices, random, at) => readFeeds(job, plan, teacher, augment, indices, random, at),
+      read: (indices, random, at) => readFeeds(job, plan, teacher, records, indices, random, at),
       stop: crew.stop,
     };
   } catch (cause) {
@@ -224,15 +224,15 @@ async function openTeacher(job: TrainJob, plan: Plan, crew: Crew): Promise<Teach
 }
 
 async function readFeeds(
-  { training, hooks }: TrainJob,
+  { hooks }: TrainJob,
   plan: Plan,
   teacher: Teacher | null,
-  augment: Augment,
+  records: ReturnType<typeof createReader>,
   indices: readonly number[],
   random: Random,
   at: { readonly step: number; readonly lane: number },
 ): Promise<Feeds> {
-  const batch = augment(await training.read(indices), random.fork("augment"));
+  const batch = await records(indices, random.fork("augment"));
   const feeds: Record<string, Tensor> = { ...batch.inputs };
   if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
   if (teacher) {

@@ -1,8 +1,14 @@
 /** @file Augmentation against hand-worked images, and its statistics. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createAugment, parseAugment } from "../../src/data/augment.ts";
-import { type Batch, type ImageLayout, subset } from "../../src/data/dataset.ts";
+import { createAugment, createReader, parseAugment } from "../../src/data/augment.ts";
+import {
+  type Batch,
+  type Dataset,
+  type ImageLayout,
+  subset,
+  type Window,
+} from "../../src/data/dataset.ts";
 import { openData } from "../../src/data/open.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
@@ -110,6 +116,26 @@ describe("by hand", () => {
     expect(changed("zoom=0.75", [0, 0, 1, 0.5, 0.5])).toEqual(
       near(at([1 - low, 1, 1 + low], [1 - wide, 1, 1 + wide])),
     );
+  });
+
+  test("zoom of pictures that have windows asks for those", async () => {
+    const asked: (readonly Window[])[] = [];
+    const [whole, part] = [batchOf([1, 2], [1, 1, 1, 2]), batchOf([3, 4], [1, 1, 1, 2])];
+    const plain = { name: "test", length: 1, classes: null, labelled: false };
+    const data: Dataset = { ...plain, read: async () => whole };
+    const sharp: Dataset = {
+      ...data,
+      readWindows: async (_, windows) => {
+        asked.push(windows);
+        return part;
+      },
+    };
+    const options = parseAugment("zoom=0.75");
+    expect(await createReader(options, sharp)([0], drawing(0, 1, 0, 0, 1))).toBe(part);
+    expect(asked).toEqual([[{ top: 0, left: 0.5, height: 0.5, width: 0.5 }]]);
+    const { inputs } = await createReader(options, data)([0], drawing(0, 1, 0, 0.5, 0.5));
+    expect([...inputs.image.floats()]).toEqual([1.25, 1.75]);
+    expect(await createReader(parseAugment(""), sharp)([0], drawing())).toBe(whole);
   });
 
   test("light: contrast about the mean, brightness by a share of the range", () => {

@@ -2,6 +2,7 @@
 import { strToU8, zipSync } from "fflate";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { subset } from "../../src/data/dataset.ts";
 import { openData } from "../../src/data/open.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
 import { folder, port, refusal } from "./folder.ts";
@@ -136,6 +137,39 @@ describe("pixels", () => {
     );
     const resized = await open(`images:${root}`, free, { size: [3] });
     expect((await resized.read([0, 1])).inputs.x.shape).toEqual([2, 3, 3, 3]);
+  });
+
+  it("of a window come from the picture's own pixels, as far as twice the input's", async () => {
+    // Columns black and white by turns, each a pixel wide: grey once it is shrunk.
+    const striped = async (width: number, height: number) => {
+      const data = Uint8Array.from({ length: width * height }, (_, i) => ((i % width) % 2) * 255);
+      const raw = { width, height, channels: 1 as const };
+      return new Uint8Array(await sharp(data, { raw }).png().toBuffer());
+    };
+    const root = folder({ "1.png": await striped(8, 8), "2.png": await striped(16, 8) });
+    const data = await open(`images:${root}`, ["N", 1, 4, 4]);
+    const whole = { top: 0, left: 0, height: 1, width: 1 };
+    const corner = { top: 0.5, left: 0.5, height: 0.5, width: 0.5 };
+    const [seen, all] = [await data.read([0]), await data.readWindows!([0], [whole])];
+    expect(all.inputs.x.floats()).toEqual(seen.inputs.x.floats());
+    expect(new Set(seen.inputs.x.floats().slice(1, 3))).toEqual(new Set([Math.fround(128 / 255)]));
+    // Of the 16 x 8 picture the model sees the middle 8 x 8: its lower right quarter, columns 8 to 11.
+    const { inputs, size } = await data.readWindows!([0, 1], [corner, corner]);
+    expect([size, inputs.x.shape]).toEqual([2, [2, 1, 4, 4]]);
+    expect(inputs.x.floats()).toEqual(Float32Array.from({ length: 32 }, (_, i) => i % 2));
+    const part = subset(data, [1]);
+    expect((await part.readWindows!([0], [corner])).inputs.x.floats()).toEqual(
+      inputs.x.floats().slice(16),
+    );
+    // No model of 2 x 2 is shown the stripes: the picture kept of them is 4 x 4.
+    const small = await open(`images:${root}`, ["N", 1, 2, 2]);
+    const tiny = await small.readWindows!([0], [{ ...corner, height: 0.25, width: 0.25 }]);
+    for (const value of tiny.inputs.x.floats()) expect(Math.abs(value - 0.5)).toBeLessThan(0.05);
+  });
+
+  it("of raw formats have no windows", async () => {
+    const readable = await openData("mnist:test", [port(["N", 1, 28, 28])], {}, nodePlatform);
+    expect(readable.readWindows).toBeUndefined();
   });
 
   it("are the same from the cache as decoded", async () => {

@@ -1,6 +1,6 @@
 /** @file Resizing against Pillow's BILINEAR, computed once with Pillow 12.3. */
 import { expect, it } from "vitest";
-import { coverImage, cropCentre } from "../../src/data/resize.ts";
+import { coverImage, cropCentre, resizeArea } from "../../src/data/resize.ts";
 
 /** The same picture that the Pillow script drew. */
 function picture(width: number, height: number) {
@@ -31,6 +31,26 @@ it.each([
   const pillow = Uint8Array.from(atob(expected), (c) => c.charCodeAt(0));
   const { data, ...rest } = coverImage(picture(w, h), { width, height });
   expect(rest).toEqual({ width, height, channels: 3 });
+  expect(Math.max(...data.map((value, i) => Math.abs(value - pillow[i])))).toBeLessThanOrEqual(1);
+});
+
+// Pillow: resize(size, BILINEAR, box=(left, top, right, bottom)).
+it.each([
+  [
+    [20, 16],
+    { left: 3.25, top: 1.5, width: 12, height: 12.25 },
+    { width: 4, height: 5 },
+    "gHl3eHKQaXiRlnp3gHh+il2CjGqUjXiCaHWRc3OOfmSWfHR2j1uLdoF+en18gYF9knmKq1Z+k5uBdWyO",
+  ],
+  [
+    [9, 7],
+    { left: 0, top: 2, width: 4.5, height: 5 },
+    { width: 6, height: 6 },
+    "ruMu03VSpkh1P3GUa43AibZYOm9kZXKPf4x5iaYzvElmdmNwRnuwdquDd6xcU3tSjGSMg5BokseRhbpqZZpySHCliGCVmKV9ntNIYZaDYX6zooe0xktIh3SRIleMYpfMsIW65jtQp7wRPHFG",
+  ],
+])("stretches part of %j, %j, to %j within one grey level", ([w, h], area, size, expected) => {
+  const pillow = Uint8Array.from(atob(expected), (c) => c.charCodeAt(0));
+  const { data } = resizeArea(picture(w, h), area, size);
   expect(Math.max(...data.map((value, i) => Math.abs(value - pillow[i])))).toBeLessThanOrEqual(1);
 });
 
