@@ -2,11 +2,11 @@
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import { cloneGraph, type Model } from "../ir/model.ts";
+import type { Model } from "../ir/model.ts";
 import { constantValue } from "../ops/constant.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { distance, outputsOf } from "./felt.ts";
-import { type Context, defineMethod, type Observe } from "./method.ts";
+import { createGauge, tolerated } from "./felt.ts";
+import { defineMethod } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
 export const openClips = defineMethod({
@@ -42,26 +42,19 @@ export const openClips = defineMethod({
     await context.progress(0, bounds.length);
     if (bounds.length === 0 || tolerance === 0) return;
     if (!context.observe) throw fail(errors.needsData("open-clips"));
-    const gauge = await createGauge(model, records, context.observe);
-    if (tolerance === 1) {
-      const moved = await gauge(bounds);
-      openAll(bounds, bounds.length, moved, context);
-      return;
+    const gauge = await createGauge<Bound>(model, records, context.observe, (_, twins, gone) => {
+      for (const { output } of gone) open(twins.get(output) as Value);
+    });
+    const trials = { items: bounds, size: (bound: Bound) => bound.size, gauge };
+    const { gone, moved, kept } = await tolerated(trials, tolerance, context);
+    for (const [{ layer }, cost] of kept) {
+      const why = `without it alone the outputs move by ${cost.toPrecision(2)}`;
+      context.skip(layer.name, `keeps the upper bound of what it gives: ${why}`);
     }
-    const costs = new Map<Bound, number>();
-    for (const [i, bound] of bounds.entries()) {
-      costs.set(bound, await gauge([bound]));
-      await context.progress(i + 1, bounds.length);
-    }
-    const cost = (bound: Bound): number => costs.get(bound) ?? 0;
-    // What a Clip takes goes by the elements it looks at.
-    const order = bounds.toSorted((a, b) => cost(a) / a.size - cost(b) / b.size);
-    const { count, moved } = await longest(order, gauge, tolerance);
-    for (const bound of order.slice(count)) {
-      const why = `without it alone the outputs move by ${cost(bound).toPrecision(2)}`;
-      context.skip(bound.layer.name, `keeps the upper bound of what it gives: ${why}`);
-    }
-    if (count > 0) openAll(order.slice(0, count), bounds.length, moved, context);
+    if (gone.length === 0) return;
+    for (const { output } of gone) open(output);
+    const share = `${gone.length} of ${bounds.length} clips are open`;
+    context.warn(`${share}; the outputs move by ${moved.toPrecision(2)}`);
   },
 });
 
@@ -71,36 +64,6 @@ interface Bound {
   readonly layer: Node;
   /** Elements, of what is known. */
   readonly size: number;
-}
-
-type Gauge = (opened: readonly Bound[]) => Promise<number>;
-
-/** How far the outputs are from those of the model once these are open. */
-async function createGauge(model: Model, records: number, observe: Observe): Promise<Gauge> {
-  const expected = await outputsOf(model, records, observe);
-  return async (opened) => {
-    const twins = new Map<Value, Value>();
-    const trial = { ...model, graph: cloneGraph(model.graph, twins) };
-    for (const { output } of opened) open(twins.get(output) as Value);
-    return distance(expected, await outputsOf(trial, records, observe));
-  };
-}
-
-/** How many may be open together, and what that does: the errors of single ones add up, or worse. */
-async function longest(
-  order: readonly Bound[],
-  gauge: Gauge,
-  tolerance: number,
-): Promise<{ readonly count: number; readonly moved: number }> {
-  let best = { count: 0, moved: 0 };
-  let tooMany = order.length + 1;
-  while (tooMany - best.count > 1) {
-    const count = (best.count + tooMany) >> 1;
-    const moved = await gauge(order.slice(0, count));
-    if (moved <= tolerance) best = { count, moved };
-    else tooMany = count;
-  }
-  return best;
 }
 
 /** Clips to [0, something] in order of execution, of chosen layers. */
@@ -130,9 +93,4 @@ function open(output: Value): void {
   const { name, graph, inputs } = output.producer as Node;
   const { outputs } = graph.add("Relu", [inputs[0]], { name, outputs: [output.name] });
   graph.replace(output, outputs[0]);
-}
-
-function openAll(bounds: readonly Bound[], of: number, moved: number, { warn }: Context): void {
-  for (const { output } of bounds) open(output);
-  warn(`${bounds.length} of ${of} clips are open; the outputs move by ${moved.toPrecision(2)}`);
 }
