@@ -15,6 +15,7 @@ import { pruneObs } from "./prune-obs.ts";
 import { pruneRandom } from "./prune-random.ts";
 import { pruneSparsegpt } from "./prune-sparsegpt.ts";
 import { pruneSurgery } from "./prune-surgery.ts";
+import { pruneTaps } from "./prune-taps.ts";
 import { pruneTrained } from "./prune-trained.ts";
 import { pruneWanda } from "./prune-wanda.ts";
 import { quantizeDynamic } from "./quantize-dynamic.ts";
@@ -39,6 +40,7 @@ export const methods = {
   "open-clips": openClips,
   "prune-blocks": pruneBlocks,
   "prune-channels": pruneChannels,
+  "prune-taps": pruneTaps,
   "prune-magnitude": pruneMagnitude,
   "prune-random": pruneRandom,
   "prune-wanda": pruneWanda,

@@ -1,0 +1,159 @@
+/** @file Outer rows and columns of kernels that outputs hardly feel: 3x3 becomes 3x2, 2x2, 1x3. */
+import { z } from "zod";
+import { errors, fail } from "../errors.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import { inferModel } from "../ops/infer.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { windowOf } from "../ops/window.ts";
+import { refit } from "./channels/refit.ts";
+import { createGauge, tolerated } from "./felt.ts";
+import { type Context, defineMethod } from "./method.ts";
+import { select, siteOptions } from "./sites.ts";
+
+export const pruneTaps = defineMethod({
+  title: "kernel tap pruning",
+  family: "structured",
+  cite: "Lebedev and Lempitsky 2016, Group-wise Brain Damage, arXiv 1506.02515",
+  summary:
+    "Takes outer rows and columns of kernels away where outputs hardly feel it; the rest is fitted to what the layer gave.",
+  needs: ["calibration"],
+  options: z.object({
+    tolerance: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.01)
+      .meta({
+        description: "How far the outputs may move, |y' - y|^2 / |y|^2; 1 takes every line.",
+        search: [0.003, 0.01, 0.05],
+      }),
+    records: z.int().min(1).default(256).meta({
+      description: "Calibration records to fit and to judge by, at most.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{}],
+  neutral: { tolerance: 0 },
+  async apply(model, { tolerance, records, ...selection }, context) {
+    const chosen = select(
+      weightsOf(model).map(({ node }) => node),
+      selection,
+    );
+    const lines = linesOf(model, chosen);
+    await context.progress(0, lines.length);
+    if (lines.length === 0 || tolerance === 0) return;
+    if (!context.observe) throw fail(errors.needsData("prune-taps"));
+    const quiet: Context = { ...context, progress: async () => {}, skip: () => {} };
+    const gauge = await createGauge<Line>(model, records, context.observe, (copy, twins, gone) => {
+      const own = gone.map((line) => ({ ...line, output: twins.get(line.output) as Value }));
+      return remove(copy, own, records, quiet);
+    });
+    const trials = { items: lines, size: (line: Line) => line.macs, gauge };
+    const { gone, moved, kept } = await tolerated(trials, tolerance, context);
+    const before = new Map(lines.map((line) => [layerOf(line), kernelOf(line)]));
+    if (gone.length > 0) await remove(model, gone, records, context);
+    const tell = (line: Line): string =>
+      `${layerOf(line).name} ${before.get(layerOf(line))} -> ${kernelOf(line)}`;
+    for (const [line, cost] of leastPerLayer(kept)) {
+      const why = `without its ${nameOf(line)} alone the outputs move by ${cost.toPrecision(2)}`;
+      context.skip(layerOf(line).name, `keeps a kernel of ${kernelOf(line)}: ${why}`);
+    }
+    if (gone.length === 0) return;
+    const told = [...new Set(gone.map(tell))].join(", ");
+    context.warn(`kernels: ${told}; the outputs move by ${moved.toPrecision(2)}`);
+  },
+});
+
+/** One end of a kernel along one of its axes. */
+interface Line {
+  /** What the convolution gives. */
+  readonly output: Value;
+  /** Of the kernel: 0 for rows, 1 for columns of two. */
+  readonly axis: number;
+  readonly end: "first" | "last";
+  /** Multiplications that go with it, of one record as far as sizes are known. */
+  readonly macs: number;
+}
+
+const layerOf = ({ output }: Line): Node => output.producer as Node;
+const kernelOf = (line: Line): string => (layerOf(line).inputs[1]?.shape ?? []).slice(2).join("x");
+const nameOf = ({ output, axis, end }: Line): string =>
+  `${end} ${(output.shape?.length ?? 4) === 4 ? ["row", "column"][axis] : `of axis ${axis}`}`;
+
+/**
+ * Ends that padding makes room for: a kernel that begins one tap later needs one row of padding less, and what
+ * it gives stays where it was.
+ */
+function linesOf(model: Model, chosen: ReadonlySet<Node>): Line[] {
+  return weightsOf(model).flatMap(({ node, value }) => {
+    const isPlain = node.op === "Conv" && node.domain === "" && node.graph === model.graph;
+    const { tensor: weight } = value;
+    if (!isPlain || !chosen.has(node) || weight?.dtype !== "float32" || value.uses.size > 1)
+      return [];
+    const { kernel, pads, dilations } = windowOf(node, weight.shape.slice(2));
+    const sides = (node.output.shape ?? []).slice(2).map((side) => Number(side) || 1);
+    const places = sides.reduce((a, b) => a * b, 1);
+    return kernel.flatMap((taps, axis) =>
+      (["first", "last"] as const).flatMap((end, i) => {
+        const isFree = pads[axis + i * kernel.length] >= dilations[axis];
+        // Of two taps one stays.
+        if (taps < 2 || !isFree || (taps === 2 && end === "first")) return [];
+        return [{ output: node.output, axis, end, macs: (weight.size / taps) * places }];
+      }),
+    );
+  });
+}
+
+function leastPerLayer(kept: ReadonlyMap<Line, number>): (readonly [Line, number])[] {
+  const least = new Map<Node, readonly [Line, number]>();
+  for (const [line, cost] of [...kept].sort(([, a], [, b]) => b - a)) {
+    least.set(layerOf(line), [line, cost]);
+  }
+  return [...least.values()];
+}
+
+/** Takes the lines away and fits what is left of their kernels. */
+async function remove(
+  model: Model,
+  lines: readonly Line[],
+  records: number,
+  context: Context,
+): Promise<void> {
+  const twins = new Map<Value, Value>();
+  const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
+  for (const line of lines) cut(line);
+  inferModel(model);
+  const changed = new Set(lines.map(layerOf));
+  const losses = weightsOf(model).flatMap((use) =>
+    changed.has(use.node) && use.index === 1 ? [{ use, shift: null }] : [],
+  );
+  const indices = ({ shape }: Value, axis: number) =>
+    Array.from({ length: Number(shape?.[axis]) }, (_, i) => i);
+  await refit(model, original, losses, { indices }, records, context);
+}
+
+function cut(line: Line): void {
+  const node = layerOf(line);
+  const value = node.inputs[1] as Value;
+  const weight = withoutLine(value.tensor as Tensor, line.axis + 2, line.end);
+  const { kernel, pads, dilations } = windowOf(node, weight.shape.slice(2));
+  const side = line.axis + (line.end === "first" ? 0 : kernel.length);
+  const less = pads.map((pad, i) => (i === side ? pad - dilations[line.axis] : pad));
+  value.graph.setConstant(value, weight);
+  node.set("pads", { type: "ints", value: less });
+  if (node.ints("kernel_shape")) node.set("kernel_shape", { type: "ints", value: [...kernel] });
+}
+
+/** A tensor without its first or last slice along an axis. */
+function withoutLine(given: Tensor, axis: number, end: "first" | "last"): Tensor {
+  const { shape } = given;
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const run = shape[axis] * inner;
+  const values = given.floats();
+  const left = values.filter((_, i) =>
+    end === "first" ? i % run >= inner : i % run < run - inner,
+  );
+  return tensor("float32", shape.with(axis, shape[axis] - 1), left);
+}

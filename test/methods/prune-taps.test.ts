@@ -1,0 +1,125 @@
+/** @file Lines of kernels that do nothing go, those that do something stay; outputs stay where they were. */
+import { expect, test } from "vitest";
+import { tensor } from "../../src/ir/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { relativeError } from "../support/error.ts";
+import { layerModel } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
+
+const random = createRandom(7);
+const numbers = (size: number): Float32Array => Float32Array.from({ length: size }, random.normal);
+const x = tensor("float32", [16, 2, 9, 8], numbers(16 * 2 * 9 * 8));
+const env = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x } });
+
+/** One convolution of 2 channels to 4 and what is attached to it; zeros where `isZero` says so. */
+function convolution(
+  kernel: readonly [number, number],
+  attributes: { pads: number[]; strides?: number[]; dilations?: number[]; group?: number },
+  isZero: (row: number, column: number) => boolean,
+) {
+  const [height, width] = kernel;
+  const depth = 2 / (attributes.group ?? 1);
+  const weight = numbers(4 * depth * height * width);
+  for (let i = 0; i < weight.length; i++) {
+    if (isZero(Math.floor(i / width) % height, i % width)) weight[i] = 0;
+  }
+  return layerModel(["N", 2, 9, 8], (g, input) =>
+    g.Relu(
+      g.Conv(
+        input,
+        g.constant(weight, { shape: [4, depth, height, width] }),
+        g.constant(numbers(4)),
+        {
+          kernel_shape: [...kernel],
+          ...attributes,
+        },
+      ),
+    ),
+  );
+}
+const kernelOf = (of: ReturnType<typeof convolution>): readonly number[] | undefined =>
+  of.graph
+    .sorted()
+    .find(({ op }) => op === "Conv")
+    ?.inputs[1]?.shape?.slice(2);
+
+test.each([
+  [[3, 3], { pads: [1, 1, 1, 1] }, (row: number) => row === 0, [2, 3]],
+  [[3, 3], { pads: [1, 1, 1, 1] }, (_: number, column: number) => column === 2, [3, 2]],
+  [
+    [3, 3],
+    { pads: [1, 1, 1, 1] },
+    (row: number, column: number) => row !== 1 || column !== 1,
+    [1, 1],
+  ],
+  [[3, 3], { pads: [0, 0, 1, 1], strides: [2, 2] }, (row: number) => row === 2, [2, 3]],
+  [[3, 3], { pads: [2, 2, 2, 2], dilations: [2, 2] }, (row: number) => row === 2, [2, 3]],
+  [
+    [5, 1],
+    { pads: [2, 0, 2, 0], strides: [2, 1] },
+    (row: number) => row === 0 || row === 4,
+    [3, 1],
+  ],
+  [[3, 3], { pads: [1, 1, 1, 1], group: 2 }, (_: number, column: number) => column === 0, [3, 2]],
+  [[2, 3], { pads: [1, 1, 1, 1] }, (row: number) => row === 1, [1, 3]],
+] as const)(
+  "%j %j loses its lines of zeros and nothing changes",
+  async (kernel, given, isZero, left) => {
+    const attributes = Object.fromEntries(
+      Object.entries(given).map(([name, value]) => [
+        name,
+        typeof value === "number" ? value : [...value],
+      ]),
+    ) as { pads: number[] };
+    const model = convolution(kernel, attributes, isZero);
+    const { model: done, bytes } = await apply(model, "prune-taps", { tolerance: 1e-6 }, env);
+    expect(kernelOf(done)).toEqual(left);
+    const before = concat(writeModel(model));
+    const [expected, actual] = [await outputsOf(before, { x }), await outputsOf(bytes, { x })];
+    expect(relativeError(expected, actual)).toBeLessThan(1e-6);
+  },
+);
+
+test("without padding there, a line cannot go: what is given would move", async () => {
+  const model = convolution([3, 3], { pads: [0, 0, 0, 0] }, (row) => row === 0);
+  const { model: done } = await apply(model, "prune-taps", { tolerance: 1 }, env);
+  expect(kernelOf(done)).toEqual([3, 3]);
+});
+
+test("what goes is made up for by what stays, and both are told", async () => {
+  // Rows are nearly alike: one can speak for the others.
+  const alike = x.floats().map((v, i, all) => all[72 * Math.floor(i / 72) + (i % 8)] + 0.05 * v);
+  const smooth = tensor("float32", [16, 2, 9, 8], alike);
+  const own = environmentOf(nets[0], {
+    calibration: tensorDataset({ x: smooth }),
+    feeds: { x: smooth },
+  });
+  const model = convolution([3, 3], { pads: [1, 1, 1, 1] }, (_, column) => column !== 1);
+  const {
+    model: done,
+    bytes,
+    warnings,
+  } = await apply(model, "prune-taps", { tolerance: 0.05 }, own);
+  const [rows, columns] = kernelOf(done) ?? [];
+  expect(columns).toBe(1);
+  expect(rows).toBeLessThan(3);
+  const told = Number(warnings[0].split(" ").at(-1));
+  expect(warnings[0]).toContain(`layer1 3x3 -> ${rows}x1; the outputs move by`);
+  expect(told).toBeLessThanOrEqual(0.05);
+  const [y, z] = await Promise.all(
+    [concat(writeModel(model)), bytes].map(async (each) =>
+      Object.values(await outputsOf(each, { x: smooth }))[0].floats(),
+    ),
+  );
+  const square = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
+  expect(square(y.map((v, i) => v - z[i])) / square(y)).toBeCloseTo(told, 3);
+  const strict = await apply(model, "prune-taps", { tolerance: 1e-5 }, own);
+  expect(kernelOf(strict.model)).toEqual([3, 1]);
+  expect(strict.skipped.map(({ node }) => node)).toEqual(["layer1"]);
+  const reason =
+    /^keeps a kernel of 3x1: without its (first|last) row alone the outputs move by 0\.0/;
+  expect(strict.skipped[0].reason).toMatch(reason);
+});
