@@ -6,7 +6,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { windowOf } from "../ops/window.ts";
+import { padding, windowOf } from "../ops/window.ts";
 import { refit } from "./channels/refit.ts";
 import { createGauge, tolerated } from "./felt.ts";
 import { type Context, defineMethod } from "./method.ts";
@@ -41,7 +41,7 @@ export const pruneTaps = defineMethod({
       weightsOf(model).map(({ node }) => node),
       selection,
     );
-    const lines = linesOf(model, chosen);
+    const lines = linesOf(model, chosen, context);
     await context.progress(0, lines.length);
     if (lines.length === 0 || tolerance === 0) return;
     if (!context.observe) throw fail(errors.needsData("prune-taps"));
@@ -84,26 +84,51 @@ const nameOf = ({ output, axis, end }: Line): string =>
 
 /**
  * Ends that padding makes room for: a kernel that begins one tap later needs one row of padding less, and what
- * it gives stays where it was.
+ * it gives stays where it was. Layers with kernels that have none are named with the reason.
  */
-function linesOf(model: Model, chosen: ReadonlySet<Node>): Line[] {
-  return weightsOf(model).flatMap(({ node, value }) => {
-    const isPlain = node.op === "Conv" && node.domain === "" && node.graph === model.graph;
+function linesOf(model: Model, chosen: ReadonlySet<Node>, { skip }: Context): Line[] {
+  return weightsOf(model).flatMap(({ node, value, index }) => {
+    if (node.op !== "Conv" || index !== 1 || !chosen.has(node)) return [];
     const { tensor: weight } = value;
-    if (!isPlain || !chosen.has(node) || weight?.dtype !== "float32" || value.uses.size > 1)
-      return [];
-    const { kernel, pads, dilations } = windowOf(node, weight.shape.slice(2));
-    const sides = (node.output.shape ?? []).slice(2).map((side) => Number(side) || 1);
-    const places = sides.reduce((a, b) => a * b, 1);
-    return kernel.flatMap((taps, axis) =>
-      (["first", "last"] as const).flatMap((end, i) => {
-        const isFree = pads[axis + i * kernel.length] >= dilations[axis];
-        // Of two taps one stays.
-        if (taps < 2 || !isFree || (taps === 2 && end === "first")) return [];
-        return [{ output: node.output, axis, end, macs: (weight.size / taps) * places }];
-      }),
-    );
+    const why =
+      node.graph !== model.graph
+        ? "it is inside a branch or loop"
+        : weight?.dtype !== "float32"
+          ? "it is stored in fewer bits"
+          : value.uses.size > 1
+            ? "it is shared"
+            : null;
+    const kernel = (value.shape ?? []).slice(2).map(Number);
+    if (kernel.every((taps) => taps === 1)) return [];
+    const lines = why || !weight ? [] : ends(node, weight);
+    const reason = why ?? "no padding makes room for a shorter one";
+    if (lines.length === 0) skip(node.name, `keeps its kernel: ${reason}`);
+    return lines;
   });
+}
+
+function ends(node: Node, weight: Tensor): Line[] {
+  const { kernel, dilations } = windowOf(node, weight.shape.slice(2));
+  const pads = padsOf(node, kernel);
+  const sides = (node.output.shape ?? []).slice(2).map((side) => Number(side) || 1);
+  const places = sides.reduce((a, b) => a * b, 1);
+  return kernel.flatMap((taps, axis) =>
+    (["first", "last"] as const).flatMap((end, i) => {
+      const isFree = pads[axis + i * kernel.length] >= dilations[axis];
+      // Of two taps one stays.
+      if (taps < 2 || !isFree || (taps === 2 && end === "first")) return [];
+      return [{ output: node.output, axis, end, macs: (weight.size / taps) * places }];
+    }),
+  );
+}
+
+/** Begins, then ends; none where auto_pad decides and sizes are not known. */
+function padsOf(node: Node, kernel: readonly number[]): readonly number[] {
+  const window = windowOf(node, kernel);
+  const sides = node.inputs[0]?.shape?.slice(2) ?? [];
+  if (!sides.every((side) => typeof side === "number")) return window.pads;
+  const each = sides.map((side, axis) => padding(window, axis, side));
+  return [0, 1].flatMap((end) => each.map((pair) => pair[end]));
 }
 
 function leastPerLayer(kept: ReadonlyMap<Line, number>): (readonly [Line, number])[] {
@@ -137,13 +162,18 @@ async function remove(
 function cut(line: Line): void {
   const node = layerOf(line);
   const value = node.inputs[1] as Value;
-  const weight = withoutLine(value.tensor as Tensor, line.axis + 2, line.end);
-  const { kernel, pads, dilations } = windowOf(node, weight.shape.slice(2));
+  const before = value.tensor as Tensor;
+  const { kernel, dilations } = windowOf(node, before.shape.slice(2));
   const side = line.axis + (line.end === "first" ? 0 : kernel.length);
-  const less = pads.map((pad, i) => (i === side ? pad - dilations[line.axis] : pad));
+  const pads = [...padsOf(node, kernel)];
+  pads[side] -= dilations[line.axis];
+  const weight = withoutLine(before, line.axis + 2, line.end);
   value.graph.setConstant(value, weight);
-  node.set("pads", { type: "ints", value: less });
-  if (node.ints("kernel_shape")) node.set("kernel_shape", { type: "ints", value: [...kernel] });
+  node.set("pads", { type: "ints", value: pads });
+  node.set("auto_pad", null);
+  if (node.ints("kernel_shape")) {
+    node.set("kernel_shape", { type: "ints", value: weight.shape.slice(2) });
+  }
 }
 
 /** A tensor without its first or last slice along an axis. */
