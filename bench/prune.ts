@@ -38,8 +38,16 @@ const runtime = await openNodeRuntime();
 const round = (n: number) => Math.round(n * 1000) / 1000;
 type Done = Awaited<ReturnType<typeof compress>>;
 
-/** Times the simplified original and a product side by side, one thread. */
+/** The middle one of five timings, in sessions of their own: where memory lies differs by some percent. */
 async function speedup(original: Loaded, bytes: Uint8Array, batch: number) {
+  const rounds = [];
+  for (let i = 0; i < 5; i++) rounds.push(await speedOnce(original, bytes, batch));
+  rounds.sort((a, b) => a.ratio - b.ratio);
+  return { ...rounds[2], rounds: rounds.map(({ ratio }) => ratio) };
+}
+
+/** Times the simplified original and a product side by side, one thread. */
+async function speedOnce(original: Loaded, bytes: Uint8Array, batch: number) {
   const { name, shape } = simplify(original.model).graph.inputs[0];
   const dims = [batch, ...(shape ?? []).slice(1).map(Number)];
   const random = createRandom(1);
@@ -49,11 +57,12 @@ async function speedup(original: Loaded, bytes: Uint8Array, batch: number) {
   const candidates = await Promise.all(
     files.map(async (each, i) => {
       const session = await runtime.open({ bytes: each }, { threads: 1 });
-      return { name: String(i), run: () => session.run(feeds) };
+      return { name: String(i), run: () => session.run(feeds), close: () => session.close() };
     }),
   );
   const options = { platform: nodePlatform, budgetMs: 8000, minRuns: 20 };
   const [before, after] = await measureLatency(candidates, options);
+  for (const { close } of candidates) await close();
   const ratio = after.cpuRatio ?? after.ratio;
   return {
     batch,
@@ -204,14 +213,22 @@ parts["mobilenet-v2"] = () =>
     { speed: 1.3, drop: 3 },
     "mobilenet-v2",
   );
+// Of the layers that sensitivity chooses first, by name: under a budget of time no two runs choose alike. What is
+// bent a little learns first; every layer that keeps its width is then told what it gave.
+const apart = "t_73 t_79 t_85 t_91 t_97 t_109 t_115 t_121 t_127 t_133".split(" ").join("|");
+const wide = (...others: string[]) =>
+  ["t_37", "t_49", "t_61", ...others, "t_133", "t_145", "t_157"].join("|");
+const taught = `train:loss=logits,batch=16,holdout=0,augment=flip+zoom=0.75+light=0.2+mixup,hintweight=160,rates=t_164*=0`;
 parts["mobilenet-v1"] = () =>
   mobilenet(
     "mobilenet_v1_0.25_128_dequant",
     [
       "fill-channels",
       "open-clips:tolerance=0.05",
-      `${fitted},budget=latency<=0.945`,
-      `train:loss=logits,rate=0.0003,batch=16,${views},epochs=300,hints=t_37|t_49|t_133|t_157,hintweight=5,rates=t_164*=0`,
+      "prune-taps:only=t_1,tolerance=0.01",
+      `${taught},rate=0.0003,epochs=100,hints=${wide("t_73", "t_85", "t_97", "t_109", "t_121")}`,
+      `prune-channels:criterion=reconstruction,ratio=0.125,round=16,only=${apart}`,
+      `${taught},rate=0.0005,epochs=500,hints=${wide("t_97")}`,
     ],
     { speed: 1.3, drop: 3 },
     "mobilenet-v1",
