@@ -41,7 +41,7 @@ function convolution(kernel: [number, number], attributes: Attributes, isZero: W
     ),
   );
 }
-const kernelOf = ({ graph }: ReturnType<typeof convolution>): readonly number[] | undefined => {
+const kernelOf = ({ graph }: ReturnType<typeof convolution>) => {
   const layer = graph.sorted().find(({ op }) => op === "Conv");
   return layer?.inputs[1]?.shape?.slice(2);
 };
