@@ -27,6 +27,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       resnet20: readJson("bench/results/resnet20.json"),
       codec: readJson("bench/results/codec.json"),
       prune: readJson("bench/results/prune.json"),
+      widths: readJson("bench/results/widths.json"),
     }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),

@@ -4,7 +4,7 @@ import * as format from "../../src/report/format.ts";
 import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
 import { type LenetBench, lenetSection } from "./lenet.ts";
 import { code, page, table } from "./page.ts";
-import { type PruneBench, pruneSection } from "./pruning.ts";
+import { type PruneBench, pruneSection, type WidthsBench, widthsSection } from "./pruning.ts";
 import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
 
 interface RewriteRow {
@@ -52,13 +52,14 @@ interface Benches {
   readonly resnet20: ResnetBench | null;
   readonly codec: CodecBench | null;
   readonly prune: PruneBench | null;
+  readonly widths: WidthsBench | null;
 }
 
 export function benchmarksPage(benches: Benches): string {
-  const { rewrite, peers, train, learn, lenet, resnet20, codec, prune } = benches;
+  const { rewrite, peers, train, learn, lenet, resnet20, codec, prune, widths } = benches;
   return page(
     "# Benchmarks",
-    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(peers ? peersSection(peers) : []),
     ...(train ? speedSection(train) : []),
@@ -67,6 +68,7 @@ export function benchmarksPage(benches: Benches): string {
     ...(resnet20 ? resnetSection(resnet20) : []),
     ...(codec ? codecSection(codec) : []),
     ...(prune ? pruneSection(prune) : []),
+    ...(widths ? widthsSection(widths) : []),
   );
 }
 

@@ -62,3 +62,25 @@ export function pruneSection(bench: PruneBench): string[] {
     ),
   ];
 }
+
+export interface WidthsBench {
+  readonly machine: string;
+  readonly side: number;
+  readonly depth: number;
+  readonly cpuMs: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+export function widthsSection({ machine, side, depth, cpuMs }: WidthsBench): string[] {
+  const widths = [16, 20, 24, 28, 32, 40, 44, 48, 64].map(String);
+  return [
+    "## Widths that kernels reward",
+    `Milliseconds of CPU of ${depth} convolutions in a chain on ${side} x ${side}, by channels (${machine}). From 16 channels on every float32 width takes about the time of the next multiple of 16; in int8 a depthwise layer off these multiples is slower than a wider one on them. \`npm run bench:widths\`.`,
+    table(
+      ["", ...widths],
+      Object.entries(cpuMs).map(([kind, times]) => [
+        kind,
+        ...widths.map((width) => times[width].toFixed(3)),
+      ]),
+    ),
+  ];
+}

@@ -64,8 +64,8 @@ export const hasBlocks = ({ makers }: Candidate, target: Context["target"]): boo
   target === "node" && makers.some(({ use }) => use.role.kind.startsWith("conv"));
 
 /**
- * Blocks of 16, then 8 and 4 channels: the largest that does not move the wanted count by more than a
- * sixteenth of the layer.
+ * Blocks of 16, then 8 and 4 channels, which is what kernels reward in this order (docs/benchmarks.md, widths): the
+ * largest that does not move the wanted count by more than a sixteenth of the layer.
  */
 function aligned(candidate: Candidate, count: number, target: Context["target"]): number {
   if (!hasBlocks(candidate, target)) return count;

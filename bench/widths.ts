@@ -1,0 +1,91 @@
+/**
+ * @file What widths the kernels reward: the time of a chain of convolutions by channels, in float32 and int8,
+ * one thread. It says why `prune-channels:round=0` prefers blocks of 16, then 8 and 4. Writes
+ * results/widths.json.
+ */
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import type { Value } from "../src/ir/graph.ts";
+import type { Model } from "../src/ir/model.ts";
+import { tensor } from "../src/ir/tensor.ts";
+import { measureLatency } from "../src/measure/latency.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { createRandom } from "../src/numeric/random.ts";
+import { concat, writeModel } from "../src/onnx/write.ts";
+import type { Builder } from "../src/ops/builder.ts";
+import { openNodeRuntime } from "../src/runtime/ort-node.ts";
+import { apply, environmentOf } from "../test/support/apply.ts";
+import { tensorDataset } from "../test/support/dataset.ts";
+import { layerModel } from "../test/support/layer.ts";
+import { nets } from "../test/support/nets.ts";
+
+const runtime = await openNodeRuntime();
+const random = createRandom(1);
+const side = 28;
+const depth = 6;
+const widths = Array.from({ length: 16 }, (_, i) => 4 * (i + 1));
+const kinds = { pointwise: 1, "3x3": 3, depthwise: 3 } as const;
+type Kind = keyof typeof kinds;
+
+const numbers = (size: number, scale: number) =>
+  Float32Array.from({ length: size }, () => random.normal() * scale);
+
+/** x [1, n, 28, 28] through six layers of n channels, a Relu behind each. */
+function chain(kind: Kind, n: number): Model {
+  const kernel = kinds[kind];
+  const group = kind === "depthwise" ? n : 1;
+  const shape = [n, n / group, kernel, kernel];
+  const size = shape.reduce((a, b) => a * b, 1);
+  const pads = new Array<number>(4).fill((kernel - 1) / 2);
+  return layerModel([1, n, side, side], (g: Builder, x: Value) => {
+    let y = x;
+    for (let i = 0; i < depth; i++) {
+      const weight = g.constant(numbers(size, Math.sqrt((2 * n) / size)), { shape });
+      const bias = g.constant(numbers(n, 0.1));
+      y = g.Relu(g.Conv(y, weight, bias, { kernel_shape: [kernel, kernel], group, pads }));
+    }
+    return y;
+  });
+}
+
+const round = (x: number) => Math.round(x * 1e4) / 1e4;
+
+/** Milliseconds of CPU by width, interleaved. */
+async function times(kind: Kind, isInteger: boolean): Promise<Record<number, number>> {
+  const candidates = [];
+  for (const n of widths) {
+    const model = chain(kind, n);
+    const x = tensor("float32", [1, n, side, side], numbers(n * side * side, 1));
+    let bytes = concat(writeModel(model));
+    if (isInteger) {
+      const env = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x } });
+      bytes = (await apply(model, "quantize-int8", {}, env)).bytes;
+    }
+    const session = await runtime.open({ bytes }, { threads: 1 });
+    candidates.push({
+      name: String(n),
+      run: () => session.run({ x }),
+      close: () => session.close(),
+    });
+  }
+  const timings = await measureLatency(candidates, { platform: nodePlatform, budgetMs: 12000 });
+  for (const { close } of candidates) await close();
+  const of = (n: number) => timings.find(({ name }) => name === String(n))?.latency;
+  return Object.fromEntries(widths.map((n) => [n, round(of(n)?.cpu ?? of(n)?.median ?? 0)]));
+}
+
+const found: Record<string, Record<number, number>> = {};
+for (const kind of Object.keys(kinds) as Kind[]) {
+  for (const isInteger of [false, true]) {
+    const label = `${kind} ${isInteger ? "int8" : "float32"}`;
+    found[label] = await times(kind, isInteger);
+    console.log(label, found[label]);
+  }
+}
+const machine = `${cpus()[0]?.model ?? "unknown"}; one thread`;
+const result = { command: "npm run bench:widths", machine, side, depth, cpuMs: found };
+writeFileSync(
+  new URL("results/widths.json", import.meta.url),
+  `${JSON.stringify(result, null, 1)}\n`,
+);
+process.exit(0);
