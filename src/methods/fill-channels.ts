@@ -5,11 +5,10 @@ import { type Tensor, tensor } from "../ir/tensor.ts";
 import { take } from "../ops/coupling/remove.ts";
 import { couple } from "../ops/coupling.ts";
 import { inferModel } from "../ops/infer.ts";
-import { weightsOf } from "../ops/weights.ts";
 import { hasBlocks, roundUp } from "./channels/allocate.ts";
 import { type Candidate, candidatesOf, whyFixed } from "./channels/candidates.ts";
 import { defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { chosenLayers, siteOptions } from "./sites.ts";
 
 export const fillChannels = defineMethod({
   title: "filling up channels",
@@ -29,10 +28,7 @@ export const fillChannels = defineMethod({
   survey: [{}],
   neutral: {},
   async apply(model, { round, ...selection }, context) {
-    const chosen = select(
-      weightsOf(model).map(({ node }) => node),
-      selection,
-    );
+    const chosen = chosenLayers(model, selection);
     if (chosen.size === 0) return;
     const candidates = candidatesOf(model, couple(model));
     let isFilled = false;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
-import { biasOf, weightsOf } from "../ops/weights.ts";
+import { biasOf } from "../ops/weights.ts";
 import { spellOut } from "../weights/spell-out.ts";
 import {
   type Candidate,
@@ -13,7 +13,7 @@ import {
   whyFixed,
 } from "./channels/candidates.ts";
 import { type Context, defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { chosenLayers, siteOptions } from "./sites.ts";
 
 export const mergeNeurons = defineMethod({
   title: "merging similar neurons",
@@ -35,8 +35,7 @@ export const mergeNeurons = defineMethod({
   survey: [{ ratio: 0.25 }],
   neutral: { ratio: 0 },
   async apply(model, { ratio, ...selection }, context) {
-    const nodes = weightsOf(model).map(({ node }) => node);
-    const chosen = select(nodes, selection);
+    const chosen = chosenLayers(model, selection);
     if (ratio === 0 || chosen.size === 0) return;
     const packAgain = spellOut(model);
     const candidates = candidatesOf(model, couple(model));

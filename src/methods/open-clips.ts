@@ -4,10 +4,9 @@ import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { constantValue } from "../ops/constant.ts";
-import { weightsOf } from "../ops/weights.ts";
 import { createGauge, tolerated } from "./felt.ts";
 import { defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { chosenLayers, siteOptions } from "./sites.ts";
 
 export const openClips = defineMethod({
   title: "opening clips",
@@ -34,10 +33,7 @@ export const openClips = defineMethod({
   survey: [{}],
   neutral: { tolerance: 0 },
   async apply(model, { tolerance, records, ...selection }, context) {
-    const chosen = select(
-      weightsOf(model).map(({ node }) => node),
-      selection,
-    );
+    const chosen = chosenLayers(model, selection);
     const bounds = boundsOf(model, chosen);
     await context.progress(0, bounds.length);
     if (bounds.length === 0 || tolerance === 0) return;

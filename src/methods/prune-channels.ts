@@ -4,7 +4,6 @@ import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { couple, type Removal, removeUnits } from "../ops/coupling.ts";
-import { weightsOf } from "../ops/weights.ts";
 import { spellOut } from "../weights/spell-out.ts";
 import { allocate, hasBlocks, roundUp } from "./channels/allocate.ts";
 import { budgetPattern, ratioFor } from "./channels/budget.ts";
@@ -15,7 +14,7 @@ import { pricesOf } from "./channels/price.ts";
 import { type Removed, repairIds, repairs } from "./channels/repair.ts";
 import { bySensitivity } from "./channels/sensitivity.ts";
 import { type Context, defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { chosenLayers, siteOptions } from "./sites.ts";
 
 const options = z.object({
   ratio: z
@@ -74,10 +73,7 @@ export const pruneChannels = defineMethod({
   survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
   neutral: { ratio: 0 },
   async apply(model, given, context) {
-    const chosen = select(
-      weightsOf(model).map(({ node }) => node),
-      given,
-    );
+    const chosen = chosenLayers(model, given);
     if (chosen.size === 0) return;
     const criterion = criteria[given.criterion];
     const ranks = given.ratio > 0 || given.budget !== "";

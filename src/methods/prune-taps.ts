@@ -10,7 +10,7 @@ import { padding, windowOf } from "../ops/window.ts";
 import { refit } from "./channels/refit.ts";
 import { createGauge, tolerated } from "./felt.ts";
 import { type Context, defineMethod } from "./method.ts";
-import { select, siteOptions } from "./sites.ts";
+import { chosenLayers, siteOptions } from "./sites.ts";
 
 export const pruneTaps = defineMethod({
   title: "kernel tap pruning",
@@ -37,10 +37,7 @@ export const pruneTaps = defineMethod({
   survey: [{}],
   neutral: { tolerance: 0 },
   async apply(model, { tolerance, records, ...selection }, context) {
-    const chosen = select(
-      weightsOf(model).map(({ node }) => node),
-      selection,
-    );
+    const chosen = chosenLayers(model, selection);
     const lines = linesOf(model, chosen, context);
     await context.progress(0, lines.length);
     if (lines.length === 0 || tolerance === 0) return;

@@ -3,13 +3,12 @@ import { z } from "zod";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
-import { weightsOf } from "../ops/weights.ts";
 import { trainOptions } from "../train/options.ts";
 import { gatedWeights } from "./hard-concrete.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { lowest, setZero, sharedOptions } from "./prune.ts";
 import { extentOf, type Regularizer, regularizers, unitsOf } from "./regularizers.ts";
-import { type Site, select, siteOptions, sitesOf } from "./sites.ts";
+import { chosenLayers, type Site, siteOptions, sitesOf } from "./sites.ts";
 
 const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string];
 const { sparsity, scope } = sharedOptions("layer", "global");
@@ -148,8 +147,7 @@ function shares(
 
 /** l1 on the scales of normalizations, whose smallest then go: the channel becomes a constant. */
 async function slim(model: Model, options: Options, context: Context): Promise<void> {
-  const nodes = weightsOf(model).map(({ node }) => node);
-  const chosen = select(nodes, options);
+  const chosen = chosenLayers(model, options);
   const scales: Value[] = [];
   for (const node of model.graph.sorted()) {
     const scale = node.op === "BatchNormalization" ? node.inputs[1] : null;

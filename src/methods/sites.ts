@@ -106,6 +106,13 @@ function isQuantized(value: Value): boolean {
   return value.producer?.op === "DequantizeLinear";
 }
 
+/** The layers with weights that pass `only` and `except`, whatever their weights are made of. */
+export const chosenLayers = (model: Model, selection: Selection): Set<Node> =>
+  select(
+    weightsOf(model).map(({ node }) => node),
+    selection,
+  );
+
 /** The nodes that pass `only` and `except`. */
 export function select(nodes: readonly Node[], { only, except }: Selection): Set<Node> {
   const match = (glob: string): Set<Node> => {
