@@ -1,7 +1,20 @@
 /** @file Felt: how far a model's outputs move when something in it changes. */
+import { z } from "zod";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Context, Observe } from "./method.ts";
+
+/** The option `tolerance`; `all` says what 1 does. */
+export const toleranceOption = (all: string) =>
+  z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.01)
+    .meta({
+      description: `How far the outputs may move, |y' - y|^2 / |y|^2; 1 ${all}.`,
+      search: [0.003, 0.01, 0.05],
+    });
 
 /** What the calibration records give at each output, one after the other; about `records` of them. */
 export async function outputsOf(

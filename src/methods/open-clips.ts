@@ -4,7 +4,7 @@ import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { constantValue } from "../ops/constant.ts";
-import { createGauge, tolerated } from "./felt.ts";
+import { createGauge, toleranceOption, tolerated } from "./felt.ts";
 import { defineMethod } from "./method.ts";
 import { chosenLayers, siteOptions } from "./sites.ts";
 
@@ -16,15 +16,7 @@ export const openClips = defineMethod({
     "Turns Clip(0, 6) into Relu where outputs hardly feel it: convolutions apply a Relu as they go, a Clip afterwards.",
   needs: ["calibration"],
   options: z.object({
-    tolerance: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.01)
-      .meta({
-        description: "How far the outputs may move, |y' - y|^2 / |y|^2; 1 opens every clip.",
-        search: [0.003, 0.01, 0.05],
-      }),
+    tolerance: toleranceOption("opens every clip"),
     records: z.int().min(1).default(64).meta({
       description: "Calibration records to judge by, at most.",
     }),

@@ -8,7 +8,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { refit } from "./channels/refit.ts";
+import { refitLayers } from "./channels/refit.ts";
 import { type Context, defineMethod, type Observe } from "./method.ts";
 import { select, siteOptions } from "./sites.ts";
 
@@ -104,11 +104,8 @@ async function remove(
   }
   if (stands.size === 0) return;
   inferModel(model);
-  const losses = weightsOf(model).flatMap((use) =>
-    stands.has(use.node.output) ? [{ use, shift: null }] : [],
-  );
-  const kept = { indices: ({ shape }: Value, axis: number) => range(Number(shape?.[axis])) };
-  await refit(model, original, losses, kept, records, context);
+  const fitted = new Set([...stands.keys()].map(({ producer }) => producer as Node));
+  await refitLayers(model, original, fitted, records, context);
   // Where nothing is to be gained nothing stands.
   for (const [stand, start] of stands) {
     const [x, weight] = stand.producer?.inputs ?? [];
@@ -130,8 +127,6 @@ function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   const weight = g.constant(diagonal, { shape: [size, size, ...kernel], name: "weight" });
   return isConv ? g.Conv(x, weight) : g.MatMul(x, weight);
 }
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Sums of a value and of what layers make of that very value, of one shape. */
 function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {

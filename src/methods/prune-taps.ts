@@ -3,12 +3,13 @@ import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { take } from "../ops/coupling/remove.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { padding, windowOf } from "../ops/window.ts";
-import { refit } from "./channels/refit.ts";
-import { createGauge, tolerated } from "./felt.ts";
+import { refitLayers, whyClosed } from "./channels/refit.ts";
+import { createGauge, toleranceOption, tolerated } from "./felt.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { chosenLayers, siteOptions } from "./sites.ts";
 
@@ -20,15 +21,7 @@ export const pruneTaps = defineMethod({
     "Takes outer rows and columns of kernels away where outputs hardly feel it; the rest is fitted to what the layer gave.",
   needs: ["calibration"],
   options: z.object({
-    tolerance: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.01)
-      .meta({
-        description: "How far the outputs may move, |y' - y|^2 / |y|^2; 1 takes every line.",
-        search: [0.003, 0.01, 0.05],
-      }),
+    tolerance: toleranceOption("takes every line"),
     records: z.int().min(1).default(256).meta({
       description: "Calibration records to fit and to judge by, at most.",
     }),
@@ -84,21 +77,13 @@ const nameOf = ({ output, axis, end }: Line): string =>
  * it gives stays where it was. Layers with kernels that have none are named with the reason.
  */
 function linesOf(model: Model, chosen: ReadonlySet<Node>, { skip }: Context): Line[] {
-  return weightsOf(model).flatMap(({ node, value, index }) => {
+  return weightsOf(model).flatMap((use) => {
+    const { node, value, index } = use;
     if (node.op !== "Conv" || index !== 1 || !chosen.has(node)) return [];
-    const { tensor: weight } = value;
-    const why =
-      node.graph !== model.graph
-        ? "it is inside a branch or loop"
-        : weight?.dtype !== "float32"
-          ? "it is stored in fewer bits"
-          : value.uses.size > 1
-            ? "it is shared"
-            : null;
-    const kernel = (value.shape ?? []).slice(2).map(Number);
-    if (kernel.every((taps) => taps === 1)) return [];
-    const lines = why || !weight ? [] : ends(node, weight);
-    const reason = why ?? "no padding makes room for a shorter one";
+    if ((value.shape ?? []).slice(2).every((taps) => taps === 1)) return [];
+    const why = whyClosed(use, model);
+    const lines = why ? [] : ends(node, value.tensor as Tensor);
+    const reason = why ? `it ${why}` : "no padding makes room for a shorter one";
     if (lines.length === 0) skip(node.name, `keeps its kernel: ${reason}`);
     return lines;
   });
@@ -147,13 +132,7 @@ async function remove(
   const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
   for (const line of lines) cut(line);
   inferModel(model);
-  const changed = new Set(lines.map(layerOf));
-  const losses = weightsOf(model).flatMap((use) =>
-    changed.has(use.node) && use.index === 1 ? [{ use, shift: null }] : [],
-  );
-  const indices = ({ shape }: Value, axis: number) =>
-    Array.from({ length: Number(shape?.[axis]) }, (_, i) => i);
-  await refit(model, original, losses, { indices }, records, context);
+  await refitLayers(model, original, new Set(lines.map(layerOf)), records, context);
 }
 
 function cut(line: Line): void {
@@ -164,23 +143,13 @@ function cut(line: Line): void {
   const side = line.axis + (line.end === "first" ? 0 : kernel.length);
   const pads = [...padsOf(node, kernel)];
   pads[side] -= dilations[line.axis];
-  const weight = withoutLine(before, line.axis + 2, line.end);
+  const first = line.end === "first" ? 1 : 0;
+  const left = Array.from({ length: kernel[line.axis] - 1 }, (_, i) => first + i);
+  const weight = take(before, line.axis + 2, left);
   value.graph.setConstant(value, weight);
   node.set("pads", { type: "ints", value: pads });
   node.set("auto_pad", null);
   if (node.ints("kernel_shape")) {
     node.set("kernel_shape", { type: "ints", value: weight.shape.slice(2) });
   }
-}
-
-/** A tensor without its first or last slice along an axis. */
-function withoutLine(given: Tensor, axis: number, end: "first" | "last"): Tensor {
-  const { shape } = given;
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const run = shape[axis] * inner;
-  const values = given.floats();
-  const left = values.filter((_, i) =>
-    end === "first" ? i % run >= inner : i % run < run - inner,
-  );
-  return tensor("float32", shape.with(axis, shape[axis] - 1), left);
 }

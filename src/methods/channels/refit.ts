@@ -1,7 +1,7 @@
 /** @file Refit: the weights that are left learn, by least squares, to give what the layer gave. */
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, copyNodes, type Model } from "../../ir/model.ts";
-import { tensor } from "../../ir/tensor.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { solveSpd } from "../../numeric/cholesky.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import type { Kept } from "../../ops/coupling.ts";
@@ -70,6 +70,29 @@ export async function refit(
   }
 }
 
+/** The same for layers that have all their inputs still. */
+export function refitLayers(
+  model: Model,
+  original: Original,
+  nodes: ReadonlySet<Node>,
+  records: number,
+  context: Context,
+): Promise<void> {
+  const losses = weightsOf(model).flatMap((use) =>
+    nodes.has(use.node) && use.index === 1 ? [{ use, shift: null }] : [],
+  );
+  const indices = ({ shape }: Value, axis: number): number[] =>
+    Array.from({ length: Number(shape?.[axis]) }, (_, i) => i);
+  return refit(model, original, losses, { indices }, records, context);
+}
+
+/** Why a layer's weight cannot be fitted, whatever its size and operator. */
+export function whyClosed({ node, value }: WeightUse, model: Model): string | null {
+  if (node.graph !== model.graph) return "is inside a branch or loop";
+  if (value.tensor?.dtype !== "float32") return "stores its weight in fewer bits";
+  return value.uses.size > 1 ? "shares its weight" : null;
+}
+
 interface Layer {
   readonly use: WeightUse;
   readonly rows: Rows;
@@ -99,11 +122,11 @@ function sumOf({ output }: Node, { twins }: Original): Sum {
 
 function layerOf(use: WeightUse, model: Model, original: Original): Layer | string {
   const { value, node, role } = use;
-  if (node.graph !== model.graph) return "is inside a branch or loop";
-  if (value.tensor?.dtype !== "float32") return "stores its weight in fewer bits";
-  if (value.uses.size > 1) return "shares its weight";
-  const { shape } = value.tensor;
-  const values = value.tensor.floats();
+  const why = whyClosed(use, model);
+  if (why !== null) return why;
+  const weight = value.tensor as Tensor;
+  const { shape } = weight;
+  const values = weight.floats();
   const rows = rowsOf({
     role,
     node,
