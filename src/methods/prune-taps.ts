@@ -8,7 +8,7 @@ import { take } from "../ops/coupling/remove.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { padding, windowOf } from "../ops/window.ts";
-import { refitLayers, whyClosed } from "./channels/refit.ts";
+import { isSparse, refitLayers, whyClosed } from "./channels/refit.ts";
 import { createGauge, toleranceOption, tolerated } from "./felt.ts";
 import { type Context, defineMethod } from "./method.ts";
 import { chosenLayers, siteOptions } from "./sites.ts";
@@ -132,7 +132,13 @@ async function remove(
   const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
   for (const line of lines) cut(line);
   inferModel(model);
-  await refitLayers(model, original, new Set(lines.map(layerOf)), records, context);
+  const fitted = new Set(lines.map(layerOf));
+  for (const node of fitted) {
+    if (!isSparse(node.inputs[1]?.tensor as Tensor)) continue;
+    context.skip(node.name, "is not fitted: it is sparse, and a fit would fill its zeros");
+    fitted.delete(node);
+  }
+  await refitLayers(model, original, fitted, records, context);
 }
 
 function cut(line: Line): void {

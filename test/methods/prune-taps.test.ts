@@ -6,7 +6,7 @@ import { concat, writeModel } from "../../src/onnx/write.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
-import { layerModel } from "../support/layer.ts";
+import { layerModel, weightsIn } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 
 const random = createRandom(7);
@@ -109,4 +109,15 @@ test("what goes is made up for by what stays, and both are told", async () => {
   const reason =
     /^keeps a kernel of 3x1: without its (first|last) row alone the outputs move by 0\.0/;
   expect(strict.skipped[0].reason).toMatch(reason);
+});
+
+test("a sparse kernel loses its line, but no fit fills the zeros that are left", async () => {
+  const model = convolution([3, 3], { pads: [1, 0, 0, 0] }, (row, column) => row !== column);
+  const [{ weight: before }] = weightsIn(model);
+  const { model: done, skipped } = await apply(model, "prune-taps", { tolerance: 1 }, env);
+  const [{ weight: after }] = weightsIn(done);
+  expect(after.shape).toEqual([4, 2, 2, 3]);
+  expect(after.values).toEqual(before.values.filter((_, i) => i % 9 >= 3));
+  const reason = "is not fitted: it is sparse, and a fit would fill its zeros";
+  expect(skipped.map(({ node, reason }) => [node, reason])).toEqual([["layer1", reason]]);
 });

@@ -93,6 +93,12 @@ export function whyClosed({ node, value }: WeightUse, model: Model): string | nu
   return value.uses.size > 1 ? "shares its weight" : null;
 }
 
+/** Whether a fit would fill the zeros that pruning made. */
+export function isSparse(weight: Tensor): boolean {
+  const numbers = Array.from(weight.numbers());
+  return numbers.filter((w) => w === 0).length > numbers.length / 2;
+}
+
 interface Layer {
   readonly use: WeightUse;
   readonly rows: Rows;

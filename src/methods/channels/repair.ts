@@ -6,7 +6,7 @@ import type { Context, Tap } from "../method.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
-import { type Loss, refit } from "./refit.ts";
+import { isSparse, type Loss, refit } from "./refit.ts";
 import { renormalize } from "./renormalize.ts";
 import { shiftOutputs } from "./shift.ts";
 
@@ -71,7 +71,7 @@ const leastSquares: Repair = async (model, removed, context, records) => {
     shift(shifts, kept);
     const losses = [...parts].flatMap((part): Loss[] => {
       const { use } = part;
-      if (isSparse(part)) {
+      if (isSparse(part.weight)) {
         const why = "is repaired by means alone: it is sparse, and a fit would fill its zeros";
         context.skip(use.node.name, why);
         return [];
@@ -83,11 +83,6 @@ const leastSquares: Repair = async (model, removed, context, records) => {
     await refit(model, original, losses, kept, records, context);
   };
 };
-
-function isSparse({ weight }: Part): boolean {
-  const numbers = Array.from(weight.numbers());
-  return numbers.filter((w) => w === 0).length > numbers.length / 2;
-}
 
 const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
   !isDead && !deaf.includes(reader);
