@@ -7,13 +7,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { decodeTensor, encodeTensor, type Plain } from "../src/codec/tensor.ts";
-import type { Context } from "../src/methods/method.ts";
-import { pruneOptions } from "../src/methods/prune.ts";
-import { pruneMagnitude } from "../src/methods/prune-magnitude.ts";
-import { sitesOf } from "../src/methods/sites.ts";
+import type { Context } from "../src/context.ts";
+import { pruneMagnitude } from "../src/methods/pruning/prune-magnitude.ts";
 import { quantizeChannels } from "../src/numeric/quantize.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { readModel } from "../src/onnx/read.ts";
+import { pruneOptions } from "../src/sparsity/by-score.ts";
+import { sitesOf } from "../src/weights/sites.ts";
 import { realModels } from "../test/support/real-models.ts";
 
 const example = fileURLToPath(new URL("../examples/lenet5.onnx", import.meta.url));

@@ -3,7 +3,7 @@ import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
-import { methodOf, methods } from "./methods/index.ts";
+import { familyOf, methodOf, methods } from "./methods/index.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import type { TrainingRun } from "./recipe/apply.ts";
@@ -263,7 +263,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       Object.entries(methods).map(([method, entry]) => ({
         method,
         title: entry.title,
-        family: entry.family,
+        family: familyOf(method),
         summary: entry.summary,
         cite: entry.cite,
         needs: entry.needs,

@@ -1,6 +1,6 @@
 /** @file docs/methods.md: every method of the table, as it declares itself. */
 
-import { type MethodId, methods } from "../../src/methods/index.ts";
+import { familyOf, type MethodId, methods } from "../../src/methods/index.ts";
 import type { Method, Need } from "../../src/methods/method.ts";
 import { describeOptions, type OptionInfo } from "../../src/options.ts";
 import { formatRecipe, parseRecipe, type StepInput } from "../../src/recipe/steps.ts";
@@ -20,10 +20,10 @@ export function methodsPage(): string {
     "Each is a step of a recipe: `tersor compress model.onnx --recipe 'METHOD:option=value,option=value > METHOD'`. In TypeScript: `{ method: \"METHOD\", option: value }`.",
     table(
       ["method", "what it does", "family", "needs"],
-      entries.map(([id, { summary, family, needs }]) => [
+      entries.map(([id, { summary, needs }]) => [
         `[${id}](#${id})`,
         summary,
-        family,
+        familyOf(id),
         needs.length > 0 ? needs.join(", ") : "nothing",
       ]),
     ),
@@ -32,10 +32,10 @@ export function methodsPage(): string {
 }
 
 function section(id: MethodId, method: Method): string[] {
-  const { title, family, cite, summary, needs: wanted } = method;
+  const { title, cite, summary, needs: wanted } = method;
   const options = describeOptions(method.options);
   const facts = [
-    `- Family: ${family}`,
+    `- Family: ${familyOf(id)}`,
     `- Source: ${cite}`,
     `- Needs: ${wanted.length > 0 ? wanted.map((need) => needs[need]).join("; ") : "nothing"}`,
     ...(method.survey.length > 0 ? [`- In a survey: ${recipesOf(id, method.survey)}`] : []),

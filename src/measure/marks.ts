@@ -40,7 +40,7 @@ export function marksOf(
 }
 
 /** The survey, as its reader sums it up: one row a family (arXiv 1710.09282, sections II-VI). */
-export const opinions: Readonly<Record<Exclude<Family, "control">, Marks>> = {
+export const opinions: Readonly<Record<Exclude<Family, "other">, Marks>> = {
   quantization: { size: "o", speed: "o", ease: "o", performance: "o" },
   pruning: { size: "o", speed: "x", ease: "x", performance: "o" },
   structured: { size: "o", speed: "o", ease: "x", performance: "x" },

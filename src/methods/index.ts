@@ -1,58 +1,80 @@
-/** @file THE table of methods: a new method is one new file and one line here. */
+/** @file THE table of methods, by families of the survey: a new method is one new file and one line here. */
+import { factorSvd } from "./low-rank/factor-svd.ts";
+import type { Family, Method } from "./method.ts";
+import { fillChannels } from "./other/fill-channels.ts";
+import { openClips } from "./other/open-clips.ts";
+import { pack } from "./other/pack.ts";
+import { train } from "./other/train.ts";
+import { hashWeights } from "./pruning/hash-weights.ts";
+import { mergeNeurons } from "./pruning/merge-neurons.ts";
+import { pruneBlocks } from "./pruning/prune-blocks.ts";
+import { pruneChannels } from "./pruning/prune-channels.ts";
+import { pruneMagnitude } from "./pruning/prune-magnitude.ts";
+import { pruneObd } from "./pruning/prune-obd.ts";
+import { pruneObs } from "./pruning/prune-obs.ts";
+import { pruneRandom } from "./pruning/prune-random.ts";
+import { pruneSparsegpt } from "./pruning/prune-sparsegpt.ts";
+import { pruneSurgery } from "./pruning/prune-surgery.ts";
+import { pruneTaps } from "./pruning/prune-taps.ts";
+import { pruneTrained } from "./pruning/prune-trained.ts";
+import { pruneWanda } from "./pruning/prune-wanda.ts";
+import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
+import { quantizeInt8 } from "./quantization/quantize-int8.ts";
+import { quantizeRate } from "./quantization/quantize-rate.ts";
+import { quantizeWeights } from "./quantization/quantize-weights.ts";
+import { shareWeights } from "./quantization/share-weights.ts";
+import { storeFloat16 } from "./quantization/store-float16.ts";
+import { trainRate } from "./quantization/train-rate.ts";
 
-import { factorSvd } from "./factor-svd.ts";
-import { fillChannels } from "./fill-channels.ts";
-import { hashWeights } from "./hash-weights.ts";
-import { mergeNeurons } from "./merge-neurons.ts";
-import type { Method } from "./method.ts";
-import { openClips } from "./open-clips.ts";
-import { pack } from "./pack.ts";
-import { pruneBlocks } from "./prune-blocks.ts";
-import { pruneChannels } from "./prune-channels.ts";
-import { pruneMagnitude } from "./prune-magnitude.ts";
-import { pruneObd } from "./prune-obd.ts";
-import { pruneObs } from "./prune-obs.ts";
-import { pruneRandom } from "./prune-random.ts";
-import { pruneSparsegpt } from "./prune-sparsegpt.ts";
-import { pruneSurgery } from "./prune-surgery.ts";
-import { pruneTaps } from "./prune-taps.ts";
-import { pruneTrained } from "./prune-trained.ts";
-import { pruneWanda } from "./prune-wanda.ts";
-import { quantizeDynamic } from "./quantize-dynamic.ts";
-import { quantizeInt8 } from "./quantize-int8.ts";
-import { quantizeRate } from "./quantize-rate.ts";
-import { quantizeWeights } from "./quantize-weights.ts";
-import { shareWeights } from "./share-weights.ts";
-import { storeFloat16 } from "./store-float16.ts";
-import { train } from "./train.ts";
-import { trainRate } from "./train-rate.ts";
+/** A family is a folder beside this file; the order is that of the survey (sections II-VI). */
+export const families = {
+  quantization: {
+    "quantize-int8": quantizeInt8,
+    "quantize-dynamic": quantizeDynamic,
+    "quantize-weights": quantizeWeights,
+    "quantize-rate": quantizeRate,
+    "store-float16": storeFloat16,
+    "share-weights": shareWeights,
+    "train-rate": trainRate,
+  },
+  pruning: {
+    "prune-magnitude": pruneMagnitude,
+    "prune-random": pruneRandom,
+    "prune-wanda": pruneWanda,
+    "prune-obd": pruneObd,
+    "prune-obs": pruneObs,
+    "prune-sparsegpt": pruneSparsegpt,
+    "prune-surgery": pruneSurgery,
+    "prune-trained": pruneTrained,
+    "prune-channels": pruneChannels,
+    "prune-blocks": pruneBlocks,
+    "prune-taps": pruneTaps,
+    "merge-neurons": mergeNeurons,
+    "hash-weights": hashWeights,
+  },
+  structured: {},
+  "low-rank": {
+    "factor-svd": factorSvd,
+  },
+  filters: {},
+  distillation: {},
+  other: {
+    train,
+    "fill-channels": fillChannels,
+    "open-clips": openClips,
+    pack,
+  },
+} as const satisfies Record<Family, object>;
 
+/** Every method by its id, family by family. */
 export const methods = {
-  "quantize-int8": quantizeInt8,
-  "quantize-dynamic": quantizeDynamic,
-  "quantize-weights": quantizeWeights,
-  "quantize-rate": quantizeRate,
-  "store-float16": storeFloat16,
-  "share-weights": shareWeights,
-  "hash-weights": hashWeights,
-  "merge-neurons": mergeNeurons,
-  "fill-channels": fillChannels,
-  "open-clips": openClips,
-  "prune-blocks": pruneBlocks,
-  "prune-channels": pruneChannels,
-  "prune-taps": pruneTaps,
-  "prune-magnitude": pruneMagnitude,
-  "prune-random": pruneRandom,
-  "prune-wanda": pruneWanda,
-  "prune-obd": pruneObd,
-  "prune-obs": pruneObs,
-  "prune-sparsegpt": pruneSparsegpt,
-  "prune-surgery": pruneSurgery,
-  "prune-trained": pruneTrained,
-  "factor-svd": factorSvd,
-  train,
-  "train-rate": trainRate,
-  pack,
+  ...families.quantization,
+  ...families.pruning,
+  ...families.structured,
+  ...families["low-rank"],
+  ...families.filters,
+  ...families.distillation,
+  ...families.other,
 } as const;
 
 export type MethodId = keyof typeof methods;
@@ -61,3 +83,12 @@ export type MethodId = keyof typeof methods;
 export function methodOf(id: string): Method | undefined {
   return Object.hasOwn(methods, id) ? (methods[id as MethodId] as unknown as Method) : undefined;
 }
+
+const familyOfId: ReadonlyMap<string, Family> = new Map(
+  Object.entries(families).flatMap(([family, table]) =>
+    Object.keys(table).map((id) => [id, family as Family] as const),
+  ),
+);
+
+/** The folder that a method of the table lies in; "other" for what is not in the table. */
+export const familyOf = (id: string): Family => familyOfId.get(id) ?? "other";

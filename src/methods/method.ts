@@ -1,15 +1,9 @@
-/** @file Method: what a compression method declares, and what it may ask while it works. */
+/** @file Method: what a compression method declares, and the families there are. */
 import type { z } from "zod";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
-import type { Tensor } from "../ir/tensor.ts";
-import type { Random } from "../numeric/random.ts";
-import type { Builder } from "../ops/builder.ts";
-import type { trainOptions } from "../train/options.ts";
-import type { CurvePoint, Manner, TrainState } from "../train/state.ts";
-import type { PortSpec, Step, Student } from "../train/step.ts";
 
-/** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); "control" for yardsticks. */
+/** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); each is a folder here. */
 export type Family =
   | "quantization"
   | "pruning"
@@ -17,102 +11,13 @@ export type Family =
   | "low-rank"
   | "filters"
   | "distillation"
-  | "control";
+  | "other";
 
 /** calibration: inputs without labels; labels: labelled data; training: gradient steps. */
 export type Need = "calibration" | "labels" | "training";
 
-export interface Context {
-  readonly random: Random;
-  readonly signal: AbortSignal | null;
-  /** The engine the result should run well on (ENGINE section 2). */
-  readonly target: "node" | "web";
-  /** Says why a layer was left alone. */
-  skip(node: string, reason: string): void;
-  /** Says how many of the channels that `node` makes are left, and why. */
-  group(node: string, before: number, after: number, reason: string): void;
-  warn(text: string): void;
-  /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
-  progress(done: number, total: number): Promise<void>;
-  /**
-   * Runs the calibration records through `model`, all or about `records` of them, and hands over
-   * what each tap asks for, batch by batch (nothing is kept). Null without calibration data.
-   */
-  readonly observe: Observe | null;
-  /**
-   * Milliseconds that one run of each model takes, side by side, on the user's own inputs. Left out
-   * where there is no engine to time.
-   */
-  readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
-  /** Microseconds that the engine spends on each node; null where it does not tell. */
-  readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
-  /** Trains the model's floats in place on the training records (DESIGN 1: theta moves by gradient). */
-  readonly train: Train;
-}
-
-/**
- * Options left out take the defaults of the step \`train\`. Rejects with TersorError "needs-training"
- * without training records, "no-gradient", "diverged", "aborted".
- */
-export type Train = (
-  model: Model,
-  options: z.input<typeof trainOptions>,
-  hooks?: TrainHooks,
-) => Promise<Trained>;
-
-/** What a method adds to a run of training. */
-export interface TrainHooks {
-  /** Added to the loss; \`student.of\` finds the model's values in the copy that learns. */
-  readonly penalty?: (
-    g: Builder,
-    student: Student,
-    feeds: Readonly<Record<string, Value>>,
-  ) => Value;
-  /** Constants that learn although they are no weight: gates, latent values. */
-  readonly extra?: readonly Value[];
-  /** Graph inputs of the model that are no data, made anew for every step: schedules, noise. */
-  readonly feeds?: Readonly<Record<string, StepFeed>>;
-  /** Hears how many steps there will be, before the first. */
-  readonly begin?: (steps: number) => void;
-  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
-  readonly afterUpdate?: (state: TrainState, step: Step) => void;
-}
-
-export interface StepFeed {
-  readonly spec: PortSpec;
-  at(step: number, random: Random): Tensor;
-}
-
-export interface Trained {
-  readonly curve: readonly CurvePoint[];
-  /** The best score on held-out records, higher is better; null where there were none. */
-  readonly score: number | null;
-  readonly steps: number;
-  /** How many numbers learned. */
-  readonly parameters: number;
-  /** Whether the loss looked at labels. */
-  readonly labelled: boolean;
-  /** How it computed: give it to a run that is to repeat this one. */
-  readonly manner: Manner | null;
-  readonly seconds: number;
-}
-
-/** An inner value to look at: itself, or what `of` makes of it inside the engine (a mean, a part). */
-export interface Tap {
-  readonly value: Value;
-  readonly of?: (g: Builder, value: Value) => Value;
-}
-
-export type Observe = <T extends Tap>(
-  model: Model,
-  taps: readonly T[],
-  collect: (tap: T, batch: Tensor) => void,
-  records?: number,
-) => Promise<void>;
-
 export interface Method<S extends z.ZodObject = z.ZodObject> {
   readonly title: string;
-  readonly family: Family;
   /** Where it comes from: authors, year, arXiv number, section. */
   readonly cite: string;
   /** One line for help and reports. */
@@ -125,6 +30,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * original file.
    */
   readonly quickens?: boolean;
+  /** A yardstick that others have to beat: its rows stand among the controls. */
+  readonly isControl?: boolean;
   /** Says how the product is written, and so can only be the last step: as a .tersor file. */
   readonly packs?: boolean;
   readonly options: S;

@@ -1,4 +1,6 @@
 /** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
+
+import type { Context, Trained } from "../context.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
@@ -7,7 +9,7 @@ import { verify } from "../ir/verify.ts";
 import { measureLatency } from "../measure/latency.ts";
 import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { methodOf } from "../methods/index.ts";
-import type { Context, Method, Trained } from "../methods/method.ts";
+import type { Method } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";

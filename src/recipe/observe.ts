@@ -1,8 +1,9 @@
 /** @file Streams calibration records through a model and hands over inner values, batch by batch. */
+
+import type { Observe, Tap } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
-import type { Observe, Tap } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";

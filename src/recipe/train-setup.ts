@@ -1,11 +1,11 @@
 /** @file What a run of training needs before its first step: the task, the step's graph, open engines. */
+
+import type { TrainHooks } from "../context.ts";
 import { createReader, parseAugment } from "../data/augment.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
 import type { Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { type Task, taskOf } from "../measure/task.ts";
-import type { TrainHooks } from "../methods/method.ts";
-import { select } from "../methods/sites.ts";
 import type { Random } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { Forms } from "../ops/grad.ts";
@@ -15,6 +15,7 @@ import type { TrainOptions } from "../train/options.ts";
 import type { Manner } from "../train/state.ts";
 import { type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
 import { type Choices, formsOf, tune } from "../train/tune.ts";
+import { select } from "../weights/select.ts";
 import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
 import type { Environment } from "./environment.ts";
 import { type Hint, hintsOf } from "./hints.ts";

@@ -1,4 +1,6 @@
 /** @file Binds the training loop to an engine, the user's records, a teacher, and files to go on from. */
+
+import type { Trained, TrainHooks } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
@@ -6,8 +8,6 @@ import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
 import { measureMetric } from "../measure/metric.ts";
-import type { Trained, TrainHooks } from "../methods/method.ts";
-import { select } from "../methods/sites.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { gradientOf, type Progress, resultOf, trainLoop } from "../train/loop.ts";
@@ -16,6 +16,7 @@ import { flatten, unflatten } from "../train/parameters.ts";
 import { mannerOf, plainManner } from "../train/state.ts";
 import type { Step } from "../train/step.ts";
 import { globToRegExp } from "../util/glob.ts";
+import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
 

@@ -5,7 +5,8 @@ import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
-import { methodOf } from "../methods/index.ts";
+import { familyOf, methodOf } from "../methods/index.ts";
+import type { Family } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite, rules } from "../rewrite/index.ts";
@@ -75,7 +76,7 @@ export async function runTrial(
   const product = { name: nameOf(steps), source: { bytes: outcome.bytes }, model: outcome.model };
   const { result, beside } = await assess(baseline, {
     recipe: nameOf(steps),
-    family: familyOf(steps),
+    family: familyOfRecipe(steps),
     file,
     source: product.source,
     packed: packedSize(product),
@@ -91,10 +92,14 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** That of the last method that is no control. */
-function familyOf(steps: readonly Step[]): string {
-  const families = steps.map(({ method }) => methodOf(method)?.family ?? "control");
-  return families.findLast((family) => family !== "control") ?? "control";
+/**
+ * That of the last method of the survey's families: training or coding after it belongs to it. A
+ * yardstick, and a recipe of no steps, is a control.
+ */
+function familyOfRecipe(steps: readonly Step[]): Family | "control" {
+  const own = steps.filter(({ method }) => !methodOf(method)?.isControl);
+  const families = own.map(({ method }) => familyOf(method));
+  return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";
 }
 
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {

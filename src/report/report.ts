@@ -45,7 +45,7 @@ export const familyTitles: Readonly<Record<string, string>> = {
   "low-rank": "low rank",
   filters: "transferred and compact filters",
   distillation: "distillation",
-  storage: "storage",
+  other: "other approaches",
 };
 
 export const markNames = ["size", "speed", "ease", "performance"] as const;

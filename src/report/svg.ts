@@ -153,7 +153,7 @@ const light = {
   "f-low-rank": "#0d7d74",
   "f-filters": "#9a6b00",
   "f-distillation": "#c02672",
-  "f-storage": "#3d4a5c",
+  "f-other": "#3d4a5c",
 };
 
 const dark: Record<keyof typeof light, string> = {
@@ -174,7 +174,7 @@ const dark: Record<keyof typeof light, string> = {
   "f-low-rank": "#46c4b6",
   "f-filters": "#e3b341",
   "f-distillation": "#f57fb3",
-  "f-storage": "#b9c4d3",
+  "f-other": "#b9c4d3",
 };
 
 const variables = (colors: Readonly<Record<string, string>>) =>

@@ -48,7 +48,7 @@ describe.each(table)("%s", (id, method) => {
         }
         // What learns follows its labels, here noise; other settings are there to be tried.
         const isRough =
-          method.family === "control" ||
+          method.isControl ||
           starts.has(id) ||
           parseRecipe([{ method: id }] as never).some(isTraining) ||
           Object.keys(options).length > 0;

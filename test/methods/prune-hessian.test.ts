@@ -1,19 +1,20 @@
 /** @file Pruning by Hessians against brute force, least squares and hand-made cases. */
 import { describe, expect, test } from "vitest";
+import type { Context } from "../../src/context.ts";
+import { momentsOf } from "../../src/evidence/moments.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import { cloneModel } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
-import { eliminate } from "../../src/methods/eliminate.ts";
-import { damped, inverse, inverseFactor, momentsOf } from "../../src/methods/hessian.ts";
-import type { Context } from "../../src/methods/method.ts";
-import { sweep } from "../../src/methods/prune-sparsegpt.ts";
-import { rowsOf } from "../../src/methods/rows.ts";
-import { sitesOf } from "../../src/methods/sites.ts";
+import { rowsOf } from "../../src/layers/rows.ts";
+import { sweep } from "../../src/methods/pruning/prune-sparsegpt.ts";
 import { solveSpd } from "../../src/numeric/cholesky.ts";
+import { eliminate } from "../../src/numeric/eliminate.ts";
+import { damped, inverse, inverseFactor } from "../../src/numeric/inverse.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { build } from "../../src/ops/builder.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
+import { sitesOf } from "../../src/weights/sites.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { layerModel, weightsIn } from "../support/layer.ts";

@@ -1,0 +1,234 @@
+/** @file Repair: what the readers of removed channels keep of them. */
+
+import type { Context, Tap } from "../context.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import { isSparse, type Loss, refit } from "../layers/refit.ts";
+import { shiftOutputs } from "../layers/shift.ts";
+import type { Kept } from "../ops/coupling.ts";
+import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
+import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
+import { levelsOf } from "./level.ts";
+import { renormalize } from "./renormalize.ts";
+
+/** Units that go, and what is known of them. */
+export interface Removed {
+  readonly candidate: Candidate;
+  readonly units: readonly number[];
+  readonly vitality: readonly Vitality[];
+}
+
+/**
+ * A repair looks at the model before the removal and gives what is to be done after it: `kept`
+ * tells which rows of a layer are still there. A new one is an entry here.
+ */
+export type Repair = (
+  model: Model,
+  removed: readonly Removed[],
+  context: Context,
+  /** Calibration records to look at, at most. */
+  records: number,
+) => Promise<(kept: Kept) => Promise<void> | void>;
+
+/** Constants only: exact, and all that dead channels need. */
+const none: Repair = async (_, removed) => {
+  const shifts = absorb(removed, () => null);
+  return (kept) => shift(shifts, kept);
+};
+
+/** The mean of each removed channel moves into the biases of those that read it. */
+const bias: Repair = async (model, removed, context, records) => {
+  const shifts = await meanShifts(model, removed, context, records);
+  return (kept) => shift(shifts, kept);
+};
+
+/** Then normalization goes by what its layers now give. */
+const batchnorm: Repair = async (model, removed, context, records) => {
+  const finish = await bias(model, removed, context, records);
+  return async (kept) => {
+    await finish(kept);
+    await renormalize(model, context, records);
+  };
+};
+
+/** Readers then learn what means cannot say: see `refit`. */
+const leastSquares: Repair = async (model, removed, context, records) => {
+  const shifts = await meanShifts(model, removed, context, records);
+  if (!context.observe) return (kept) => shift(shifts, kept);
+  const twins = new Map<Value, Value>();
+  const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
+  const parts = new Set(
+    removed.flatMap(({ candidate, units, vitality }) =>
+      candidate.readers.flatMap((reader) =>
+        reader.part &&
+        canAbsorb(reader.part) &&
+        units.some((unit) => isHeard(vitality[unit], reader))
+          ? reader.part
+          : [],
+      ),
+    ),
+  );
+  return async (kept) => {
+    shift(shifts, kept);
+    const losses = [...parts].flatMap((part): Loss[] => {
+      const { use } = part;
+      if (isSparse(part.weight)) {
+        const why = "is repaired by means alone: it is sparse, and a fit would fill its zeros";
+        context.skip(use.node.name, why);
+        return [];
+      }
+      const rows = kept.indices(use.value, use.role.outputAxis);
+      const moved = use.node.op === "MatMul" ? shifts.get(part) : null;
+      return [{ use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null }];
+    });
+    await refit(model, original, losses, kept, records, context);
+  };
+};
+
+const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
+  !isDead && !deaf.includes(reader);
+
+export const repairs = {
+  "least-squares": leastSquares,
+  batchnorm,
+  bias,
+  none,
+} as const satisfies Record<string, Repair>;
+
+export type RepairId = keyof typeof repairs;
+export const repairIds = Object.keys(repairs) as [RepairId, ...RepairId[]];
+
+/** The expected value of input channel `index`; null: not known. */
+type Expect = (
+  reader: Reader,
+  candidate: Candidate,
+  unit: number,
+) => ((index: number) => number) | null;
+
+async function meanShifts(
+  model: Model,
+  removed: readonly Removed[],
+  context: Context,
+  records: number,
+): Promise<Map<Part, Float64Array>> {
+  const means = await observeMeans(model, removed, context, records);
+  return absorb(removed, (reader, { group, isNormalized }, unit) => {
+    const data = dataOf(reader);
+    if (!data) return null;
+    const seen = means?.get(data);
+    if (seen) return (index) => seen[index];
+    const guess = isNormalized ? levelsOf(group.units[unit], true)(data) : null;
+    return guess === null ? null : () => guess;
+  });
+}
+
+/** shift[o] = sum over removed i of w[o, i] E(x[i]), for the layer's bias. */
+function absorb(removed: readonly Removed[], expect: Expect): Map<Part, Float64Array> {
+  const shifts = new Map<Part, Float64Array>();
+  for (const { candidate, units, vitality } of removed) {
+    for (const reader of candidate.readers) {
+      const { part } = reader;
+      if (!part || !canAbsorb(part)) continue;
+      const shift =
+        shifts.get(part) ?? new Float64Array(part.weight.shape[part.use.role.outputAxis]);
+      const weights = part.weight.numbers();
+      for (const unit of units) {
+        const { isDead, constants, deaf } = vitality[unit];
+        if (deaf.includes(reader)) continue;
+        const constant = constants.get(reader) ?? 0;
+        const mean = isDead ? () => constant : expect(reader, candidate, unit);
+        if (mean) addShift(shift, part, unit, weights, mean);
+      }
+      if (shift.some((x) => x !== 0)) shifts.set(part, shift);
+    }
+  }
+  return shifts;
+}
+
+function shift(shifts: ReadonlyMap<Part, Float64Array>, kept: Kept): void {
+  for (const [{ use, weight }, by] of shifts) {
+    const rows = kept.indices(use.value, use.role.outputAxis);
+    const left = Float64Array.from(rows, (row) => by[row]);
+    shiftOutputs(use.node, left, weight.dtype);
+  }
+}
+
+function addShift(
+  shift: Float64Array,
+  part: Part,
+  unit: number,
+  weights: ArrayLike<number>,
+  mean: (index: number) => number,
+): void {
+  const { weight, axis, use } = part;
+  const { outputAxis, groups } = use.role;
+  const strides = weight.shape.map((_, i) => weight.shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const at = (element: number, of: number): number =>
+    Math.floor(element / strides[of]) % weight.shape[of];
+  const rowsPerGroup = weight.shape[outputAxis] / groups;
+  eachElement(part, part.indices(unit), (element) => {
+    const row = at(element, outputAxis);
+    const group = Math.floor(row / rowsPerGroup);
+    shift[row] += weights[element] * mean(group * weight.shape[axis] + at(element, axis));
+  });
+}
+
+/** Means of what readers read, channel by channel; null without calibration data. */
+async function observeMeans(
+  model: Model,
+  removed: readonly Removed[],
+  context: Context,
+  records: number,
+): Promise<Map<Value, Float64Array> | null> {
+  if (!context.observe) return null;
+  const axes = new Map<Value, number>();
+  for (const { candidate, units, vitality } of removed) {
+    if (units.every((unit) => vitality[unit].isDead)) continue;
+    for (const reader of candidate.readers) {
+      const data = reader.part && canAbsorb(reader.part) ? dataOf(reader) : null;
+      if (data) axes.set(data, channelAxis(reader, data));
+    }
+  }
+  return meansOf(model, axes, false, context.observe, records);
+}
+
+export function channelAxis({ sink }: Reader, data: Value): number {
+  const side = sink.sides.find(({ value }) => value === data);
+  return side?.axis ?? 1;
+}
+
+/** The mean, or mean magnitude, of each index of an axis over all records. */
+export async function meansOf(
+  model: Model,
+  axes: ReadonlyMap<Value, number>,
+  isMagnitude: boolean,
+  observe: NonNullable<Context["observe"]>,
+  records: number,
+): Promise<Map<Value, Float64Array>> {
+  const sums = new Map<Value, { total: Float64Array; batches: number }>();
+  // A branch may not run: what is inside cannot be observed.
+  const outside = [...axes].filter(([{ graph }]) => graph === model.graph);
+  if (outside.length === 0) return new Map();
+  const taps: Tap[] = outside.map(([value, axis]) => ({
+    value,
+    of: (g, x) => {
+      const others = (value.shape ?? []).flatMap((_, i) => (i === axis ? [] : [i]));
+      return g.ReduceMean(isMagnitude ? g.Abs(x) : x, g.ints(others), { keepdims: 0 });
+    },
+  }));
+  await observe(
+    model,
+    taps,
+    ({ value }, batch) => {
+      const means = batch.floats();
+      const sum = sums.get(value) ?? { total: new Float64Array(means.length), batches: 0 };
+      sums.set(value, sum);
+      for (let i = 0; i < means.length; i++) sum.total[i] += means[i];
+      sum.batches++;
+    },
+    records,
+  );
+  return new Map(
+    [...sums].map(([value, { total, batches }]) => [value, total.map((x) => x / batches)]),
+  );
+}

@@ -1,0 +1,136 @@
+/** @file Sensitivity: how far the outputs move when one group alone loses its least channels. */
+
+import type { Context, Observe } from "../context.ts";
+import { distance, outputsOf } from "../evidence/output-shift.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import type { Builder } from "../ops/builder.ts";
+import { couple, removeUnits } from "../ops/coupling.ts";
+import { type Candidate, candidatesOf } from "./candidates.ts";
+import type { Scores } from "./criteria.ts";
+import { vitalityOf } from "./dead.ts";
+import { type RepairId, repairs } from "./repair.ts";
+
+/** Shares at which each group is tried; straight lines lie between. */
+const SHARES = [0.125, 0.25, 0.5, 0.75];
+/** Records at most; two thirds repair, and the outputs of the others are compared. */
+const RECORDS = 96;
+const FITTED = 2 / 3;
+
+/** How much steeper the curve goes on beyond the last share. */
+const BEYOND = 4;
+
+export interface Trial {
+  readonly repair: RepairId;
+  readonly records: number;
+}
+
+/**
+ * Scores in a common unit for all groups: what the outputs lose, |y' - y|^2 / |y|^2, by the unit that goes next,
+ * when the least units of its group went before and the repair is done (Li et al. 2017, arXiv 1608.08710,
+ * section 3.2, by the outputs instead of the accuracy). `all` are the candidates of the model as
+ * `candidatesOf` gives them, `candidates` the free ones among them.
+ */
+export async function bySensitivity(
+  model: Model,
+  all: readonly Candidate[],
+  candidates: readonly Candidate[],
+  given: readonly Scores[],
+  trial: Trial,
+  context: Context,
+): Promise<Scores[]> {
+  const records = await countRecords(model, Math.min(RECORDS, trial.records), context);
+  const own = { ...trial, records: Math.max(1, Math.floor(FITTED * records)) };
+  const expected = await judgedOutputs(model, records, context);
+  const scores: Scores[] = [];
+  for (const [i, score] of given.entries()) {
+    if (typeof score === "string") {
+      scores.push(score);
+      continue;
+    }
+    const { length } = score;
+    const order = [...score.keys()].sort((a, b) => score[a] - score[b] || a - b);
+    const curve: Point[] = [{ count: 0, error: 0 }];
+    for (const [j, share] of SHARES.entries()) {
+      await context.progress(i * SHARES.length + j, given.length * SHARES.length);
+      const count = Math.min(length - 1, Math.round(share * length));
+      if (count <= (curve.at(-1) as Point).count) continue;
+      const pruned = cloneModel(model);
+      const twin = candidatesOf(pruned, couple(pruned))[all.indexOf(candidates[i])];
+      await removeAlone(pruned, twin, order.slice(0, count), own, context);
+      curve.push({
+        count,
+        error: distance(expected, await judgedOutputs(pruned, records, context)),
+      });
+    }
+    const slopes = slopesOf(curve, length);
+    const worth = new Float64Array(length);
+    // Of equal slopes the least goes first.
+    for (const [rank, unit] of order.entries()) worth[unit] = slopes[rank] + rank * 1e-12;
+    scores.push(worth);
+  }
+  return scores;
+}
+
+async function removeAlone(
+  model: Model,
+  candidate: Candidate,
+  units: readonly number[],
+  { repair, records }: Trial,
+  context: Context,
+): Promise<void> {
+  const quiet = { ...context, skip() {}, warn() {}, progress: async () => {} };
+  const removed = { candidate, units, vitality: vitalityOf(candidate) };
+  const finish = await repairs[repair](model, [removed], quiet, records);
+  await finish(removeUnits(model, [{ group: candidate.group, units }]));
+}
+
+/** How many records there are, up to so many. */
+async function countRecords(model: Model, records: number, { observe }: Context): Promise<number> {
+  let seen = 0;
+  const [input] = model.graph.inputs;
+  const sizes = { value: input, of: (g: Builder, x: Value) => g.Shape(x) };
+  const add = (_: unknown, shape: Tensor): void => void (seen += shape.numbers()[0]);
+  await (observe as Observe)(model, [sizes], add, records);
+  return seen;
+}
+
+/** Each output for the records that repair nothing: what was fitted to its own records would judge itself. */
+async function judgedOutputs(
+  model: Model,
+  records: number,
+  { observe }: Context,
+): Promise<Float32Array[]> {
+  const outputs = await outputsOf(model, records, observe as Observe);
+  return outputs.map((all) => all.subarray(Math.floor(FITTED * all.length)));
+}
+
+interface Point {
+  readonly count: number;
+  readonly error: number;
+}
+
+/**
+ * What each next unit costs: the slopes of the lower convex hull, which rise, so that taking by them is
+ * taking as much as possible for the same loss. Beyond the last point they go on rising: a layer's last
+ * channels are worth more than any before.
+ */
+function slopesOf(curve: readonly Point[], length: number): number[] {
+  const slope = (a: Point, b: Point): number => (b.error - a.error) / (b.count - a.count);
+  const hull: Point[] = [];
+  for (const point of curve) {
+    for (;;) {
+      const [before, last] = hull.slice(-2);
+      if (!last || slope(before, last) < slope(last, point)) break;
+      hull.pop();
+    }
+    hull.push(point);
+  }
+  return Array.from({ length }, (_, rank) => {
+    const found = hull.findIndex(({ count }) => count > rank);
+    const to = found < 0 ? hull.length - 1 : found;
+    const last = to < 1 ? 0 : Math.max(0, slope(hull[to - 1], hull[to]));
+    return found < 0 ? BEYOND * last : last;
+  });
+}

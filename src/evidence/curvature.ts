@@ -1,0 +1,102 @@
+/** @file Curvature: how much the network's outputs feel each weight, by their gradients. */
+
+import type { Context, StepFeed } from "../context.ts";
+import { dtypes } from "../ir/dtype.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import { tensor } from "../ir/tensor.ts";
+import type { Builder } from "../ops/builder.ts";
+import type { Site } from "../weights/sites.ts";
+
+/** The loss is there as well, and small beside this, even where earlier steps moved the outputs. */
+const SCALE = 64;
+
+/**
+ * Of every site's weights, up to a common factor, h = sum_k (dy_k / dw)^2 on average: the diagonal
+ * of the Hessian of |y - y0|^2 / 2 where the network still gives y0 (LeCun's own approximation; no
+ * label is needed). Null for weights without a gradient.
+ *
+ * With a random vector r of E r r^T = I / 2, the squared gradient of r . y is h / 2 on average: one
+ * backward pass per record. Nothing learns: the gradients are looked at and thrown away.
+ */
+export async function curvatures(
+  model: Model,
+  sites: readonly Site[],
+  records: number,
+  context: Context,
+): Promise<(Float64Array | null)[]> {
+  const sums = sites.map(({ weight }) => new Float64Array(weight.values.length));
+  const seen = await probe(model, sites, records, context, (i, gradient) => {
+    const sum = sums[i];
+    for (let k = 0; k < sum.length; k++) sum[k] += gradient[k] ** 2 / records;
+  });
+  return sites.map((_, i) => (seen.has(i) ? sums[i] : null));
+}
+
+/**
+ * Hands over the gradients of r . y by the weights, record by record, and site by site within a
+ * record. Gives the sites that have one.
+ */
+export async function probe(
+  model: Model,
+  sites: readonly Pick<Site, "value" | "weight">[],
+  records: number,
+  context: Context,
+  visit: (site: number, gradient: Float32Array) => void,
+): Promise<Set<number>> {
+  const twins = new Map<Value, Value>();
+  const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
+  const siteOf = new Map<Value, number>();
+  for (const [i, { value, weight }] of sites.entries()) {
+    const twin = twins.get(value) as Value;
+    const { graph } = twin;
+    const plain = graph.addConstant(value.name, tensor("float32", weight.shape, weight.values));
+    graph.replace(twin, plain);
+    siteOf.set(plain, i);
+  }
+  const seen = new Set<number>();
+  await context.train(
+    copy,
+    { loss: "logits", optimizer: "sgd", steps: records, batch: 1, holdout: 0, batchnorm: "frozen" },
+    {
+      feeds: { tersor_wave: wave },
+      penalty: (g, { outputs }, feeds) => project(g, outputs, feeds.tersor_wave),
+      beforeUpdate(gradient, _, { parameters }) {
+        for (const { value, offset, size } of parameters) {
+          const site = siteOf.get(value);
+          if (site === undefined) continue;
+          seen.add(site);
+          visit(site, gradient.subarray(offset, offset + size));
+        }
+        gradient.fill(0);
+      },
+    },
+  );
+  return seen;
+}
+
+/** r_k = sin(a + b k): uncorrelated for random a and b, of any length. */
+const wave: StepFeed = {
+  spec: { dtype: "float32", shape: [2] },
+  at: (_, random) =>
+    tensor("float32", [2], [6.2831853 * random.float(), 6.2831853 * random.float()]),
+};
+
+/** r . y of every output, over the root of its length: about as large as y, however long it is. */
+function project(g: Builder, outputs: readonly Value[], wave: Value): Value {
+  const float32 = { to: dtypes.float32.code };
+  const cut = (at: number): Value => g.Slice(wave, g.ints([at]), g.ints([at + 1]));
+  const [zero, one] = [0, 1].map((x) => g.constant(x, { dtype: "int64" }));
+  const sums = outputs
+    .filter(({ dtype }) => dtype === null || dtype === "float32")
+    .map((y) => {
+      const size = g.Size(y);
+      const places = g.Cast(g.Range(zero, size, one), float32);
+      const r = g.Sin(g.Add(cut(0), g.Mul(cut(1), places)));
+      const flat = g.Reshape(y, g.ints([-1], "shape"));
+      const sum = g.ReduceSum(g.Mul(flat, r), null, { keepdims: 0 });
+      return g.Div(sum, g.Sqrt(g.Cast(size, float32)));
+    });
+  const total = sums.reduce((a, b) => g.Add(a, b));
+  return g.Mul(total, g.constant(SCALE));
+}

@@ -1,0 +1,137 @@
+/** @file Second moments of what layers read: the Hessian of a layer's squared output error. */
+
+import type { Context, Observe, Tap } from "../context.ts";
+import type { Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { inputsOf } from "../layers/inputs.ts";
+import { type Rows, rowsOf } from "../layers/rows.ts";
+import { type WeightUse, weightsOf } from "../ops/weights.ts";
+import type { Site } from "../weights/sites.ts";
+
+/** Beyond this many inputs the matrix itself is too large (4096^2 float64: 134 MB). */
+const LARGEST = 4096;
+/** Elements of all matrices that one pass over the records fills. */
+const PASS = 2 ** 25;
+
+/**
+ * What a layer reads, x [columns] per row of its product: with y = W x,
+ *   sum |dW x|^2 = tr(dW H dW^T),  H = sum x x^T,
+ * so H (gram) or its diagonal (squares) says what an error of the weights costs (Hassibi, Stork
+ * 1993; Frantar, Alistarh 2022, arXiv 2208.11580). Convolutions are unfolded exactly, per group.
+ */
+export interface Moments {
+  readonly rows: Rows;
+  /** Per group: [columns, columns], or [columns]. Mean over the records. */
+  readonly groups: readonly Float64Array[];
+}
+
+export type Kind = "gram" | "squares";
+
+/**
+ * Of every site that has them; the others get the reason. Everything is summed inside the engine:
+ * only the moments leave it. A weight that several nodes read has the sum over all of them.
+ */
+export async function momentsOf(
+  model: Model,
+  sites: readonly Site[],
+  kind: Kind,
+  records: number,
+  context: Context,
+): Promise<Map<Site, Moments | string>> {
+  const found = new Map<Site, Moments | string>();
+  const uses = weightsOf(model);
+  const taps: SiteTap[] = [];
+  for (const site of sites) {
+    const readers = uses.filter(({ value }) => value === site.value);
+    const rows = rowsOf(site);
+    const reason = typeof rows === "string" ? rows : refusal(model, site, rows, readers, kind);
+    if (typeof rows === "string" || reason) {
+      found.set(site, reason as string);
+      continue;
+    }
+    const size = kind === "gram" ? rows.columns ** 2 : rows.columns;
+    const groups = Array.from({ length: rows.groups }, () => new Float64Array(size));
+    found.set(site, { rows, groups });
+    for (const use of readers) taps.push(tapOf(use, site, rows, groups, kind));
+  }
+  for (const part of passes(taps)) await run(model, part, records, context.observe as Observe);
+  return found;
+}
+
+interface SiteTap extends Tap {
+  readonly groups: readonly Float64Array[];
+}
+
+async function run(
+  model: Model,
+  taps: readonly SiteTap[],
+  records: number,
+  observe: Observe,
+): Promise<void> {
+  await observe(
+    model,
+    taps,
+    ({ groups }, batch) => {
+      const sums = batch.floats();
+      const [{ length }] = groups;
+      for (const [g, total] of groups.entries()) {
+        for (let i = 0; i < length; i++) total[i] += sums[g * length + i] / records;
+      }
+    },
+    records,
+  );
+}
+
+/** Runs of taps whose matrices fit into memory together. */
+function* passes(taps: readonly SiteTap[]): Generator<SiteTap[]> {
+  let part: SiteTap[] = [];
+  let elements = 0;
+  for (const tap of taps) {
+    const size = tap.groups.length * tap.groups[0].length;
+    if (part.length > 0 && elements + size > PASS) {
+      yield part;
+      [part, elements] = [[], 0];
+    }
+    part.push(tap);
+    elements += size;
+  }
+  if (part.length > 0) yield part;
+}
+
+function refusal(
+  model: Model,
+  { role, value, node }: Site,
+  { columns }: Rows,
+  readers: readonly WeightUse[],
+  kind: Kind,
+): string | null {
+  if (role.kind === "embedding") return "looks its weight up instead of multiplying by it";
+  if (readers.length !== value.uses.size) return "something that is no layer reads its weight";
+  if (readers.some((use) => use.node.graph !== model.graph)) return "is inside a branch or loop";
+  if (role.kind === "conv" && readers.some((use) => use.node.op !== "Conv")) {
+    return `${node.op} samples its input`;
+  }
+  const alike = readers.every((use) => use.node.op === node.op && use.index === readers[0].index);
+  if (!alike) return "its weight is read in several ways";
+  const limit = kind === "gram" ? LARGEST : 2 ** 24;
+  return columns > limit ? `has ${columns} inputs; ${limit} are the most` : null;
+}
+
+function tapOf(
+  { node, index }: WeightUse,
+  { weight }: Site,
+  rows: Rows,
+  groups: readonly Float64Array[],
+  kind: Kind,
+): SiteTap {
+  const data = node.inputs[node.op === "Conv" ? 0 : 1 - index] as Value;
+  return {
+    value: data,
+    groups,
+    of(g, x) {
+      const inputs = inputsOf(g, { node, index }, x, rows, weight.shape);
+      if (kind === "squares") return g.ReduceSumSquare(inputs, g.ints([1]), { keepdims: 0 });
+      return g.MatMul(g.Transpose(inputs, { perm: [0, 2, 1] }), inputs);
+    },
+  };
+}

@@ -1,0 +1,114 @@
+/** @file Felt: how far a model's outputs move when something in it changes. */
+import { z } from "zod";
+import type { Context, Observe } from "../context.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+
+/** The option `tolerance`; `all` says what 1 does. */
+export const toleranceOption = (all: string) =>
+  z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.01)
+    .meta({
+      description: `How far the outputs may move, |y' - y|^2 / |y|^2; 1 ${all}.`,
+      search: [0.003, 0.01, 0.05],
+    });
+
+/** What the calibration records give at each output, one after the other; about `records` of them. */
+export async function outputsOf(
+  model: Model,
+  records: number,
+  observe: Observe,
+): Promise<Float32Array[]> {
+  const taps = model.graph.outputs.map((value) => ({ value, batches: [] as Float32Array[] }));
+  await observe(
+    model,
+    taps,
+    ({ batches }, batch) => void batches.push(batch.floats().slice()),
+    records,
+  );
+  return taps.map(({ batches }) => {
+    const all = new Float32Array(batches.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const batch of batches) {
+      all.set(batch, at);
+      at += batch.length;
+    }
+    return all;
+  });
+}
+
+/** |y' - y|^2 / |y|^2 over all outputs. */
+export function distance(
+  expected: readonly Float32Array[],
+  actual: readonly Float32Array[],
+): number {
+  let [error, energy] = [0, 0];
+  for (const [i, batch] of expected.entries()) {
+    for (let k = 0; k < batch.length; k++) {
+      error += (actual[i][k] - batch[k]) ** 2;
+      energy += batch[k] ** 2;
+    }
+  }
+  return error / (energy || 1);
+}
+
+/** How far the outputs move, |y' - y|^2 / |y|^2, once `remove` has taken things from a copy of the model. */
+export async function createGauge<T>(
+  model: Model,
+  records: number,
+  observe: Observe,
+  remove: (copy: Model, twins: ReadonlyMap<Value, Value>, gone: readonly T[]) => unknown,
+): Promise<(gone: readonly T[]) => Promise<number>> {
+  const expected = await outputsOf(model, records, observe);
+  return async (gone) => {
+    const twins = new Map<Value, Value>();
+    const copy = { ...model, graph: cloneGraph(model.graph, twins) };
+    await remove(copy, twins, gone);
+    return distance(expected, await outputsOf(copy, records, observe));
+  };
+}
+
+/** What of a model may go; its size is what keeping it costs. */
+export interface Trials<T> {
+  readonly items: readonly T[];
+  size(item: T): number;
+  /** How far outputs move when all of these are gone. */
+  gauge(gone: readonly T[]): Promise<number>;
+}
+
+/**
+ * As many as outputs tolerate all together, those first that they feel least for their size; the others with
+ * what each does alone. A tolerance of 1 is for all of them, whatever they do.
+ */
+export async function tolerated<T>(
+  { items, size, gauge }: Trials<T>,
+  tolerance: number,
+  { progress }: Pick<Context, "progress">,
+): Promise<{ readonly gone: T[]; readonly moved: number; readonly kept: Map<T, number> }> {
+  if (tolerance === 1) return { gone: [...items], moved: await gauge(items), kept: new Map() };
+  const alone = new Map<T, number>();
+  for (const [i, item] of items.entries()) {
+    alone.set(item, await gauge([item]));
+    await progress(i + 1, items.length);
+  }
+  const cost = (item: T): number => alone.get(item) ?? 0;
+  const order = items.toSorted((a, b) => cost(a) / size(a) - cost(b) / size(b));
+  // By halves: the errors of single ones add up, or worse.
+  let best = { count: 0, moved: 0 };
+  let tooMany = order.length + 1;
+  while (tooMany - best.count > 1) {
+    const count = (best.count + tooMany) >> 1;
+    const moved = await gauge(order.slice(0, count));
+    if (moved <= tolerance) best = { count, moved };
+    else tooMany = count;
+  }
+  const gone = order.slice(0, best.count);
+  return {
+    gone,
+    moved: best.moved,
+    kept: new Map(order.slice(best.count).map((x) => [x, cost(x)])),
+  };
+}

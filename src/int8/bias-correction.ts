@@ -1,0 +1,72 @@
+/** @file Bias correction: what rounding the weights adds to a layer's mean output is taken out again. */
+import type { Node } from "../ir/graph.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import { build } from "../ops/builder.ts";
+import { biasOf, type WeightRole } from "../ops/weights.ts";
+import type { Weight } from "../weights/form.ts";
+
+/** Mean of a layer's input per channel, before and after rounding to uint8. */
+export interface ChannelMeans {
+  readonly exact: RunningMean;
+  readonly rounded: RunningMean;
+}
+
+export interface RunningMean {
+  /** [records, channels] */
+  add(batch: Tensor): void;
+  mean(): Float64Array;
+}
+
+export function runningMean(): RunningMean {
+  let sums = new Float64Array(0);
+  let count = 0;
+  return {
+    add(batch) {
+      const [records, channels] = batch.shape;
+      if (sums.length === 0) sums = new Float64Array(channels);
+      const values = batch.floats();
+      for (let i = 0; i < values.length; i++) sums[i % channels] += values[i];
+      count += records;
+    },
+    mean: () => sums.map((sum) => sum / Math.max(1, count)),
+  };
+}
+
+/**
+ * b'_o = b_o - sum_i sum_k (W'_oik E[x'_i] - W_oik E[x_i]), x' and W' rounded (after Nagel et al.
+ * 2019, arXiv 1906.04721, section 4.2, which corrects for W' alone; borders, where padding lowers
+ * the means, are ignored). Adds a bias where there was none.
+ */
+export function correctBias(
+  node: Node,
+  role: WeightRole,
+  { shape, values }: Weight,
+  rounded: Float32Array,
+  observed: ChannelMeans,
+): void {
+  const old = biasOf(node);
+  if (node.op === "MatMul" && !old) return;
+  if (old && (!old.tensor || old.tensor.size !== shape[role.outputAxis])) return;
+  const exact = observed.exact.mean();
+  const after = observed.rounded.mean();
+  const shift = new Float64Array(shape[role.outputAxis]);
+  const { outputAxis, inputAxis, groups } = role;
+  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const perGroup = shape[outputAxis] / groups;
+  for (let i = 0; i < values.length; i++) {
+    const output = Math.floor(i / strides[outputAxis]) % shape[outputAxis];
+    const input = Math.floor(i / strides[inputAxis]) % shape[inputAxis];
+    const channel = Math.floor(output / perGroup) * shape[inputAxis] + input;
+    shift[output] += rounded[i] * after[channel] - values[i] * exact[channel];
+  }
+  const bias = old?.tensor?.floats() ?? new Float32Array(shift.length);
+  const corrected = tensor(
+    "float32",
+    [shift.length],
+    Float32Array.from(bias, (b, o) => b - shift[o]),
+  );
+  const reader = node.op === "MatMul" ? node.output.consumers[0] : node;
+  const index = old ? reader.inputs.indexOf(old) : 2;
+  reader.setInput(index, build(node.graph, node.name).constant(corrected, { name: "bias" }));
+  if (old && old.uses.size === 0) old.graph.removeConstant(old);
+}

@@ -1,0 +1,161 @@
+/** @file Which nodes run on int8 kernels, and which values they need as uint8. */
+
+import type { Context } from "../context.ts";
+import type { Graph, Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
+import type { Weight } from "../weights/form.ts";
+import { readWeight } from "../weights/read.ts";
+import { select } from "../weights/select.ts";
+import { refusalOf, sharedOutside } from "../weights/sites.ts";
+
+/** A layer with constant weights, computed in int8. */
+export interface Int8Layer {
+  readonly node: Node;
+  /** Index of the weight among the node's inputs, and of the activation. */
+  readonly weightIndex: number;
+  readonly inputIndex: number;
+  readonly role: WeightRole;
+}
+
+export interface Plan {
+  readonly layers: readonly Int8Layer[];
+  /** Embeddings: stored in 8 bits, looked up in float. */
+  readonly tables: readonly (WeightUse & { readonly weight: Weight })[];
+  /** Weightless nodes with int8 kernels between them: Add, pools, Concat. */
+  readonly others: readonly Node[];
+  /**
+   * Values to round to uint8. A Relu or Clip that rounding makes superfluous is `absorbed`: its
+   * output is the value, rounding reads the input.
+   */
+  readonly values: ReadonlyMap<Value, { readonly absorbed: Node | null }>;
+}
+
+interface Choice {
+  readonly only: readonly string[];
+  readonly except: readonly string[];
+  /** "weighted": only layers with weights. "all": also Add, pools and Concat between them. */
+  readonly ops: "weighted" | "all";
+  /** Whether depthwise convolutions are left in float (they are slow in wasm, ENGINE 1.2). */
+  readonly floatDepthwise: boolean;
+}
+
+const weighted = new Set(["Conv", "Gemm", "MatMul"]);
+/** Weightless operators with a useful int8 kernel; all inputs and the output must be uint8. */
+const between = new Set(["Add", "GlobalAveragePool", "AveragePool", "Concat"]);
+/** Operators that only move elements: int8 in, int8 out, with the same scale. */
+export const moving = new Set([
+  "MaxPool",
+  "Reshape",
+  "Flatten",
+  "Transpose",
+  "Squeeze",
+  "Unsqueeze",
+]);
+
+export function planInt8(model: Model, choice: Choice, context: Context): Plan {
+  const { graph } = model;
+  const layers: Int8Layer[] = [];
+  const tables: (WeightUse & { weight: Weight })[] = [];
+  const found = weightsOf(model);
+  const chosen = select(
+    found.map(({ node }) => node),
+    choice,
+  );
+  const shared = sharedOutside(found, chosen);
+  for (const use of found) {
+    const { node, role, value, index } = use;
+    if (!chosen.has(node)) continue;
+    const isTable = role.kind === "embedding";
+    const bound = isTable ? shared(value) : refusal(node, role, value, choice);
+    const weight = bound ? null : readWeight(value);
+    const reason = bound ?? refusalOf(value, weight);
+    if (reason || !weight) context.skip(node.name, reason ?? "it has no weight");
+    else if (isTable) tables.push({ ...use, weight });
+    else layers.push({ node, role, weightIndex: index, inputIndex: index === 0 ? 1 : 0 });
+  }
+  const values = new Map<Value, { absorbed: Node | null }>();
+  const want = (value: Value): void => {
+    if (!values.has(value)) values.set(value, { absorbed: absorbable(value) });
+  };
+  for (const { node, inputIndex } of layers) {
+    want(rootOf(node.inputs[inputIndex] as Value));
+    if (node.op === "Conv") want(afterActivation(node));
+  }
+  const others = choice.ops === "all" ? growBetween(graph, values, want) : [];
+  return { layers, tables, others, values };
+}
+
+function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): string | null {
+  if (node.graph.owner) return `is inside a body of ${node.graph.owner.op}`;
+  if (!weighted.has(node.op)) return `${node.op} has no fast int8 kernel here`;
+  if (role.kind === "conv" && role.groups > 1) {
+    const perGroup = value.shape?.[1];
+    if (perGroup === 1 && choice.floatDepthwise) return "depthwise int8 is slow in wasm";
+    if (typeof perGroup === "number" && perGroup > 1 && perGroup <= 16) {
+      return `${perGroup} channels per group: the int8 kernel is slower than float32`;
+    }
+  }
+  if (node.op === "MatMul" && node.inputs[1] !== value) return "its weight is the left operand";
+  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
+  if (node.op === "Gemm" && (node.float("alpha", 1) !== 1 || node.float("beta", 1) !== 1)) {
+    return "its product or bias is scaled";
+  }
+  return null;
+}
+
+/** A weightless node joins when something uint8 flows into it already. */
+function growBetween(
+  graph: Graph,
+  values: ReadonlyMap<Value, unknown>,
+  want: (value: Value) => void,
+): Node[] {
+  const others: Node[] = [];
+  for (const node of graph.sorted()) {
+    if (!between.has(node.op) || node.domain !== "") continue;
+    const inputs = node.inputs.filter((input) => input !== null).map(rootOf);
+    const isReady = inputs.some((input) => values.has(input));
+    if (!isReady || inputs.some((input) => input.tensor || input.dtype === "int64")) continue;
+    for (const input of inputs) want(input);
+    want(afterActivation(node));
+    others.push(node);
+  }
+  return others;
+}
+
+/** Through operators that only move elements, back to the value whose range counts. */
+export function rootOf(value: Value): Value {
+  let root = value;
+  for (let node = root.producer; node && moving.has(node.op); node = root.producer) {
+    const [input] = node.inputs;
+    // MaxPool's indices are no part of this.
+    const [, ...indices] = node.outputs;
+    if (!input || indices.some((output) => output.uses.size > 0)) break;
+    root = input;
+  }
+  return root;
+}
+
+/** The layer's output, or that of the Relu or Clip that alone reads it. */
+function afterActivation(node: Node): Value {
+  const { output } = node;
+  if (output.isOutput || output.uses.size !== 1) return output;
+  const [next] = output.consumers;
+  return next && isClamp(next) ? next.output : output;
+}
+
+/** The Relu or Clip that produced `value`, when nothing else reads what it clamps. */
+function absorbable(value: Value): Node | null {
+  const node = value.producer;
+  if (!node || !isClamp(node)) return null;
+  const [input] = node.inputs;
+  return input && !input.isOutput && input.uses.size === 1 && input.producer ? node : null;
+}
+
+/** Clamps whose lower end is 0: uint8 with zero point 0 saturates in the same place. */
+export function isClamp(node: Node): boolean {
+  if (node.op === "Relu") return true;
+  if (node.op !== "Clip") return false;
+  const low = node.inputs[1]?.tensor;
+  return low !== null && low !== undefined && low.numbers()[0] === 0;
+}

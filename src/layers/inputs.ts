@@ -1,0 +1,70 @@
+/** @file What the rows of a layer's weight are multiplied by: x of y = W x, in the engine. */
+import type { Node, Value } from "../ir/graph.ts";
+import { tensor } from "../ir/tensor.ts";
+import type { Builder } from "../ops/builder.ts";
+import type { WeightUse } from "../ops/weights.ts";
+import type { Rows } from "./rows.ts";
+
+/** Elements of unfolded windows per record; more are sampled by longer strides. */
+const WINDOWS = 2 ** 18;
+
+/** What a layer's rows meet, x, as [groups, positions, columns]. */
+export function inputsOf(
+  g: Builder,
+  { node, index }: Pick<WeightUse, "node" | "index">,
+  x: Value,
+  rows: Rows,
+  shape: readonly number[],
+): Value {
+  return node.op === "Conv"
+    ? windows(g, node, x, rows, shape)
+    : factors(g, node, index, x, rows.columns);
+}
+
+/** The other factor of a product as [1, positions, columns]. */
+function factors(g: Builder, node: Node, index: number, x: Value, columns: number): Value {
+  const rank = x.shape?.length ?? 2;
+  const isTurned =
+    node.op === "Gemm"
+      ? (node.int(index === 1 ? "transA" : "transB", 0) === 1) === (index === 1)
+      : index === 0;
+  const perm = Array.from({ length: rank }, (_, i) => i);
+  if (rank > 1) [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
+  const upright = isTurned ? g.Transpose(x, { perm }) : x;
+  return g.Reshape(upright, g.ints([1, -1, columns], "shape"));
+}
+
+/** What a convolution's kernel meets, [groups, positions, columns]: one-hot kernels lay it out. */
+function windows(
+  g: Builder,
+  node: Node,
+  x: Value,
+  { groups, columns }: Rows,
+  [, depth, ...kernel]: readonly number[],
+): Value {
+  const taps = columns / depth;
+  const channels = groups * depth;
+  const hot = new Float32Array(channels * taps * taps);
+  for (let row = 0; row < channels * taps; row++) hot[row * taps + (row % taps)] = 1;
+  const unfold = g.graph.add(
+    "Conv",
+    [x, g.constant(tensor("float32", [channels * taps, 1, ...kernel], hot), { name: "unfold" })],
+    { attributes: node.attributes },
+  );
+  unfold.set("group", { type: "int", value: channels });
+  const factor = sampling(node, columns * groups);
+  const strides = node.ints("strides") ?? kernel.map(() => 1);
+  unfold.set("strides", { type: "ints", value: strides.map((stride) => stride * factor) });
+  const split = g.Reshape(unfold.output, g.ints([0, groups, depth, taps, -1], "shape"));
+  const turned = g.Transpose(split, { perm: [1, 0, 4, 3, 2] });
+  return g.Reshape(turned, g.ints([groups, -1, columns], "shape"));
+}
+
+/** Every how many positions along each side: a sample of a large record's windows will do. */
+export function sampling(node: Node, columns: number): number {
+  const sides = (node.output.shape ?? []).slice(2);
+  const isFixed = (node.text("auto_pad") ?? "NOTSET") === "NOTSET";
+  if (!isFixed || !sides.every((side) => typeof side === "number")) return 1;
+  const elements = (sides as number[]).reduce((a, b) => a * b, columns);
+  return Math.ceil(Math.sqrt(Math.max(1, elements / WINDOWS)));
+}

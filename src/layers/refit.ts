@@ -1,0 +1,301 @@
+/** @file Refit: the weights that are left learn, by least squares, to give what the layer gave. */
+
+import type { Context, Observe } from "../context.ts";
+import type { Node, Value } from "../ir/graph.ts";
+import { cloneGraph, copyNodes, type Model } from "../ir/model.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
+import { solveSpd } from "../numeric/cholesky.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import type { Kept } from "../ops/coupling.ts";
+import { inferModel } from "../ops/infer.ts";
+import { type WeightUse, weightsOf } from "../ops/weights.ts";
+import { rewrite } from "../rewrite/index.ts";
+import { inputsOf, sampling } from "./inputs.ts";
+import { type Rows, rowsOf } from "./rows.ts";
+import { shiftOutputs } from "./shift.ts";
+
+/** A layer that lost inputs. */
+export interface Loss {
+  readonly use: WeightUse;
+  /** What a shift of its outputs took already, where that is no input of the node itself. */
+  readonly shift: Float64Array | null;
+}
+
+/** The model as it was; `twins` leads there from the values of the model that was pruned. */
+export interface Original {
+  readonly model: Model;
+  readonly twins: ReadonlyMap<Value, Value>;
+}
+
+/** More inputs than this take half a minute a layer: their readers keep what the means repaired. */
+const LARGEST = 2048;
+/** lambda, times the mean of the diagonal; the one that serves records best that were not fitted. */
+const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1];
+/** Systems of more unknowns take seconds each: one damping, if it serves at all. */
+const SMALL = 512;
+const MIDDLE = 1e-2;
+/** Where there are too few records to set some aside. */
+const CAUTIOUS = 0.1;
+
+/**
+ * Layer by layer in order of execution, x being what the layer reads now and y what it gave before:
+ *   min over D, c of  mean |y - (W + D) x - c|^2 + lambda |D|^2
+ * (He et al. 2017, arXiv 1707.06168, with inputs as the pruned model has them). Where a sum takes in
+ * what the layer gives, y is the sum: so it makes up for what its other side, a trunk, has lost as well.
+ * Both models run side by side in one graph; only X^T [X | R] leaves the engine.
+ */
+export async function refit(
+  model: Model,
+  original: Original,
+  losses: readonly Loss[],
+  kept: Pick<Kept, "indices">,
+  records: number,
+  context: Context,
+): Promise<void> {
+  const byNode = new Map(losses.map((loss) => [loss.use.node, loss]));
+  const uses = weightsOf(model).filter(({ node, index }) => byNode.get(node)?.use.index === index);
+  for (const [i, use] of uses.entries()) {
+    await context.progress(i, uses.length);
+    const layer = layerOf(use, model, original);
+    if (typeof layer === "string") {
+      context.skip(use.node.name, `is repaired by means alone: it ${layer}`);
+      continue;
+    }
+    const moments = await observeLayer(model, original, layer, kept, records, context);
+    const shift = solveLayer(layer, moments);
+    const before = byNode.get(use.node)?.shift;
+    if (!shift) continue;
+    const isCounted = layer.sum.path.length > 0;
+    const left = before && !isCounted ? shift.map((c, row) => c - before[row]) : shift;
+    shiftOutputs(use.node, left, "float32");
+  }
+}
+
+/** The same for layers that have all their inputs still. */
+export function refitLayers(
+  model: Model,
+  original: Original,
+  nodes: ReadonlySet<Node>,
+  records: number,
+  context: Context,
+): Promise<void> {
+  const losses = weightsOf(model).flatMap((use) =>
+    nodes.has(use.node) && use.index === 1 ? [{ use, shift: null }] : [],
+  );
+  const indices = ({ shape }: Value, axis: number): number[] =>
+    Array.from({ length: Number(shape?.[axis]) }, (_, i) => i);
+  return refit(model, original, losses, { indices }, records, context);
+}
+
+/** Why a layer's weight cannot be fitted, whatever its size and operator. */
+export function whyClosed({ node, value }: WeightUse, model: Model): string | null {
+  if (node.graph !== model.graph) return "is inside a branch or loop";
+  if (value.tensor?.dtype !== "float32") return "stores its weight in fewer bits";
+  return value.uses.size > 1 ? "shares its weight" : null;
+}
+
+/** Whether a fit would fill the zeros that pruning made. */
+export function isSparse(weight: Tensor): boolean {
+  const numbers = Array.from(weight.numbers());
+  return numbers.filter((w) => w === 0).length > numbers.length / 2;
+}
+
+interface Layer {
+  readonly use: WeightUse;
+  readonly rows: Rows;
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+  readonly sum: Sum;
+}
+
+/** The last sum that what a layer gives goes into, and which input of each Add leads back to it. */
+interface Sum {
+  readonly value: Value;
+  readonly path: readonly number[];
+}
+
+function sumOf({ output }: Node, { twins }: Original): Sum {
+  let sum: Sum = { value: output, path: [] };
+  let { value, path } = sum;
+  for (;;) {
+    const [add, ...others] = value.consumers;
+    if (add?.op !== "Add" || others.length > 0 || value.isOutput) return sum;
+    if (`${add.output.shape}` !== `${value.shape}`) return sum;
+    path = [...path, add.inputs.indexOf(value)];
+    value = add.output;
+    if (twins.has(value)) sum = { value, path };
+  }
+}
+
+function layerOf(use: WeightUse, model: Model, original: Original): Layer | string {
+  const { value, node, role } = use;
+  const why = whyClosed(use, model);
+  if (why !== null) return why;
+  const weight = value.tensor as Tensor;
+  const { shape } = weight;
+  const values = weight.floats();
+  const rows = rowsOf({
+    role,
+    node,
+    weight: { shape, values, form: { kind: "float", dtype: "float32", values } },
+  });
+  if (typeof rows === "string") return rows;
+  return rows.columns > LARGEST
+    ? `has ${rows.columns} inputs; ${LARGEST} are the most`
+    : { use, rows, shape, values, sum: sumOf(node, original) };
+}
+
+/** Sums over two halves of the records, per group [columns + 1, columns + 1 + rows]: X^T [X | R]. */
+type Moments = readonly [Float64Array, Float64Array];
+
+async function observeLayer(
+  model: Model,
+  original: Original,
+  layer: Layer,
+  kept: Pick<Kept, "indices">,
+  records: number,
+  context: Context,
+): Promise<{ readonly halves: Moments; readonly batches: number }> {
+  const { rows, use, sum } = layer;
+  const own = new Map<Value, Value>();
+  const graph = cloneGraph(model.graph, own);
+  const other = new Map<Value, Value>();
+  for (const [i, input] of original.model.graph.inputs.entries()) other.set(input, graph.inputs[i]);
+  copyNodes(original.model.graph, graph, other);
+  const g = build(graph, "refit");
+  const now = own.get(sum.value) as Value;
+  const before = other.get(original.twins.get(sum.value) as Value) as Value;
+  const axis = use.role.kind === "conv" ? 1 : (sum.value.shape?.length ?? 2) - 1;
+  const outputs = kept.indices(use.value, use.role.outputAxis);
+  const residual = g.Sub(g.Gather(before, g.ints([...outputs]), { axis }), now);
+  graph.setOutputs([residual]);
+  const both: Model = { ...model, graph };
+  rewrite(both, { rules: ["drop-dead"] });
+  inferModel(both);
+  const wide = rows.columns + 1 + rows.rows;
+  const size = rows.groups * (rows.columns + 1) * wide;
+  const halves: Moments = [new Float64Array(size), new Float64Array(size)];
+  let batches = 0;
+  const tap = { value: residual, of: (g: Builder, r: Value) => momentsOf(g, r, layer) };
+  await (context.observe as Observe)(
+    both,
+    [tap],
+    (_, batch) => {
+      const half = halves[batches++ % 2];
+      const sums = batch.floats();
+      for (let i = 0; i < size; i++) half[i] += sums[i];
+    },
+    records,
+  );
+  return { halves, batches };
+}
+
+/** Of r = y - W x, found again in a copy of the graph: X^T [X | R] with a column of ones in X. */
+function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Value {
+  const back = (value: Value, index: number) => value.producer?.inputs[index] as Value;
+  const node = sum.path.reduceRight(back, back(r, 1)).producer as Node;
+  const data = node.inputs[node.op === "Conv" ? 0 : 1 - use.index] as Value;
+  const x = inputsOf(g, { node, index: use.index }, data, rows, shape);
+  const zero = g.constant(0, { shape: [1] });
+  const ones = g.Add(g.Mul(g.Slice(x, g.ints([0]), g.ints([1]), g.ints([2])), zero), g.constant(1));
+  const affine = g.Concat(x, ones, { axis: 2 });
+  const all = g.Concat(affine, residuals(g, node, r, rows), { axis: 2 });
+  return g.MatMul(g.Transpose(affine, { perm: [0, 2, 1] }), all);
+}
+
+/** What is missing in the outputs as [groups, positions, rows], at the positions that inputs have. */
+function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: Rows): Value {
+  if (node.op !== "Conv") return g.Reshape(r, g.ints([1, -1, rows], "shape"));
+  const factor = sampling(node, columns * groups);
+  const axes = (node.output.shape ?? []).map((_, i) => i).slice(2);
+  const each = (n: number) => g.ints(axes.map(() => n));
+  const some = factor > 1 ? g.Slice(r, each(0), each(2 ** 31 - 1), g.ints(axes), each(factor)) : r;
+  const split = g.Reshape(some, g.ints([0, groups, rows, -1], "shape"));
+  return g.Reshape(g.Transpose(split, { perm: [1, 0, 3, 2] }), g.ints([groups, -1, rows], "shape"));
+}
+
+/** Writes W + D; gives c, in units of W x. Null where nothing would get better. */
+function solveLayer(
+  { use, rows, shape, values }: Layer,
+  { halves, batches }: { readonly halves: Moments; readonly batches: number },
+): Float64Array | null {
+  const { groups, columns, rows: outputs } = rows;
+  const n = columns + 1;
+  const size = n * (n + outputs);
+  const alpha = use.node.op === "Gemm" ? use.node.float("alpha", 1) : 1;
+  const weights = values.slice();
+  const shift = new Float64Array(groups * outputs);
+  for (let group = 0; group < groups; group++) {
+    const [first, second] = halves.map((half) => split(half, group * size, n, outputs));
+    const damping = batches > 1 ? bestDamping(first, second, n, outputs) : CAUTIOUS;
+    if (damping === null) continue;
+    const whole = {
+      gram: first.gram.map((x, i) => x + second.gram[i]),
+      cross: first.cross.map((x, i) => x + second.cross[i]),
+    };
+    const d = solve(whole, n, outputs, damping);
+    for (let row = 0; row < outputs; row++) {
+      for (let column = 0; column < columns; column++) {
+        weights[rows.at(group, row, column)] += d[column * outputs + row] / alpha;
+      }
+      shift[group * outputs + row] = d[columns * outputs + row] / alpha;
+    }
+  }
+  const isSame = weights.every((w, i) => w === values[i]) && shift.every((c) => c === 0);
+  if (isSame || !weights.every(Number.isFinite)) return null;
+  const { value } = use;
+  value.graph.setConstant(value, tensor("float32", shape, weights));
+  return shift;
+}
+
+interface Normal {
+  readonly gram: Float64Array;
+  readonly cross: Float64Array;
+}
+
+function split(half: Float64Array, from: number, n: number, outputs: number): Normal {
+  const [gram, cross] = [new Float64Array(n * n), new Float64Array(n * outputs)];
+  for (let i = 0, at = from; i < n; i++) {
+    for (let j = 0; j < n; j++) gram[i * n + j] = half[at++];
+    for (let j = 0; j < outputs; j++) cross[i * outputs + j] = half[at++];
+  }
+  return { gram, cross };
+}
+
+/** [D | c]^T, [n, outputs]; the constant is not damped. */
+function solve({ gram, cross }: Normal, n: number, outputs: number, damping: number): Float64Array {
+  let trace = 0;
+  for (let i = 0; i < n - 1; i++) trace += gram[i * n + i];
+  const level = (damping * trace) / (n - 1) || 1;
+  const sum = gram.slice();
+  for (let i = 0; i < n; i++) sum[i * n + i] += i < n - 1 ? level : 1e-9 * (sum[i * n + i] || 1);
+  return solveSpd(sum, n, cross, outputs);
+}
+
+/** The damping whose solution on one half leaves least on the other; null: none at all is best. */
+function bestDamping(a: Normal, b: Normal, n: number, outputs: number): number | null {
+  let best: number | null = null;
+  let least = 0;
+  for (const damping of n > SMALL ? [MIDDLE] : DAMPINGS) {
+    const change = changeBy(solve(a, n, outputs, damping), b, n, outputs);
+    if (change < least) [best, least] = [damping, change];
+  }
+  return best;
+}
+
+/** By how much |R - X d|^2 differs from |R|^2: tr(d^T G d) - 2 tr(d^T B). */
+function changeBy(d: Float64Array, { gram, cross }: Normal, n: number, outputs: number): number {
+  let sum = 0;
+  const product = new Float64Array(outputs);
+  for (let i = 0; i < n; i++) {
+    product.fill(0);
+    for (let j = 0; j < n; j++) {
+      const factor = gram[i * n + j];
+      for (let k = 0; k < outputs; k++) product[k] += factor * d[j * outputs + k];
+    }
+    for (let k = 0; k < outputs; k++) {
+      sum += d[i * outputs + k] * (product[k] - 2 * cross[i * outputs + k]);
+    }
+  }
+  return sum;
+}

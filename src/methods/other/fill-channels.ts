@@ -1,0 +1,112 @@
+/** @file Copies of channels, unread as yet, where kernels would rather have more: outputs stay. */
+import { z } from "zod";
+import { hasBlocks, roundUp } from "../../channels/allocate.ts";
+import { type Candidate, candidatesOf, whyFixed } from "../../channels/candidates.ts";
+import type { Node } from "../../ir/graph.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { take } from "../../ops/coupling/remove.ts";
+import { couple } from "../../ops/coupling.ts";
+import { inferModel } from "../../ops/infer.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { defineMethod } from "../method.ts";
+
+export const fillChannels = defineMethod({
+  title: "filling up channels",
+  cite: "Chen et al. 2016, Net2Net, arXiv 1511.05641 (Net2WiderNet)",
+  summary:
+    "Adds channels that are not read where native convolutions are faster with more: outputs stay the same.",
+  needs: [],
+  quickens: true,
+  options: z.object({
+    round: z.int().min(1).max(64).default(4).meta({
+      description:
+        "Up to a multiple of this, at least 16; 16 is room to train in that costs native convolutions nothing.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{}],
+  neutral: {},
+  async apply(model, { round, ...selection }, context) {
+    const chosen = chosenLayers(model, selection);
+    if (chosen.size === 0) return;
+    const candidates = candidatesOf(model, couple(model));
+    let isFilled = false;
+    for (const [i, candidate] of candidates.entries()) {
+      await context.progress(i, candidates.length);
+      const { group, layers } = candidate;
+      const size = group.units.length;
+      const count = size < BLOCK ? BLOCK : roundUp(size, round);
+      const own = [...layers].find((node) => chosen.has(node));
+      if (!own || count === size || !hasBlocks(candidate, context.target)) continue;
+      const why = refusal(candidate, chosen);
+      if (why) context.skip(own.name, `keeps its ${size} channels: ${why}`);
+      else {
+        fill(candidate, count);
+        isFilled = true;
+        context.group(group.name, size, count, "filled up with copies that nobody reads yet");
+      }
+    }
+    if (isFilled) inferModel(model);
+  },
+});
+
+/** Convolutions that read fewer leave the blocked layout for their input. */
+const BLOCK = 16;
+/** Lost in any sum; zeros would stay zeros, as those that pruning makes (Han et al. 2015). */
+const TINY = 2 ** -40;
+
+/** Each channel on its own. */
+const separate: ReadonlySet<string> = new Set(
+  "Add AveragePool BatchNormalization Clip Conv Flatten Gemm GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Mul Relu Sigmoid Tanh".split(
+    " ",
+  ),
+);
+
+/** Why a group cannot get channels that nobody notices; null where it can. */
+function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null {
+  const { group, readers } = candidate;
+  const fixed = whyFixed(candidate, chosen);
+  if (fixed) return fixed;
+  if (readers.length === 0 || readers.some(({ part }) => part === null)) {
+    return "something that is no weight adds them up";
+  }
+  const { members } = group.units[0];
+  if (members.some(({ indices }) => indices.length > 1)) return "they go in blocks";
+  const stored = members.find(({ value: { tensor } }) => tensor && tensor.dtype !== "float32");
+  if (stored) return `${stored.value.name} is ${stored.value.tensor?.dtype}`;
+  for (const { value } of members) {
+    const nodes = [...value.consumers, ...(value.producer ? [value.producer] : [])];
+    const other = nodes.find((node) => !separate.has(node.op) || node.domain !== "");
+    if (other) return `${other.name} (${other.op}) may mix them`;
+    const grouped = nodes.find((node) => node.int("group", 1) > 1 && !isDepthwise(node));
+    if (grouped) return `${grouped.name} reads them in groups`;
+  }
+  return null;
+}
+
+const isDepthwise = ({ inputs: [, weight] }: Node): boolean => weight?.shape?.[1] === 1;
+
+/** Makers repeat their first channels, readers as good as ignore them until training tells them apart. */
+function fill({ group, readers }: Candidate, count: number): void {
+  const depthwise = new Set<Node>();
+  for (const { value, axis } of group.units[0].members) {
+    const isRead = readers.some(({ part }) => part?.use.value === value && part.axis === axis);
+    const { tensor } = value;
+    if (tensor) value.graph.setConstant(value, filled(tensor, axis, count, isRead));
+    else value.shape = (value.shape ?? []).with(axis, count);
+    for (const node of value.consumers) if (node.int("group", 1) > 1) depthwise.add(node);
+  }
+  for (const node of depthwise) node.set("group", { type: "int", value: count });
+}
+
+/** The axis goes on with its first indices again, or with next to nothing. */
+function filled(whole: Tensor, axis: number, count: number, isRead: boolean): Tensor {
+  const { shape } = whole;
+  const size = shape[axis];
+  const indices = Array.from({ length: count }, (_, i) => i % size);
+  const longer = take(whole, axis, indices);
+  if (!isRead) return longer;
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const values = longer.floats().map((x, i) => (Math.floor(i / inner) % count < size ? x : TINY));
+  return tensor("float32", longer.shape, values);
+}

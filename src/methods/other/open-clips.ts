@@ -1,0 +1,83 @@
+/** @file Clips whose upper bound is hardly ever felt become Relus, which kernels apply for nothing. */
+import { z } from "zod";
+import { errors, fail } from "../../errors.ts";
+import { createGauge, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { constantValue } from "../../ops/constant.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { defineMethod } from "../method.ts";
+
+export const openClips = defineMethod({
+  title: "opening clips",
+  cite: "Nagel et al. 2019, arXiv 1906.04721, table 1 (ReLU6 replaced by ReLU)",
+  summary:
+    "Turns Clip(0, 6) into Relu where outputs hardly feel it: convolutions apply a Relu as they go, a Clip afterwards.",
+  needs: ["calibration"],
+  options: z.object({
+    tolerance: toleranceOption("opens every clip"),
+    records: z.int().min(1).default(64).meta({
+      description: "Calibration records to judge by, at most.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{}],
+  neutral: { tolerance: 0 },
+  async apply(model, { tolerance, records, ...selection }, context) {
+    const chosen = chosenLayers(model, selection);
+    const bounds = boundsOf(model, chosen);
+    await context.progress(0, bounds.length);
+    if (bounds.length === 0 || tolerance === 0) return;
+    if (!context.observe) throw fail(errors.needsData("open-clips"));
+    const gauge = await createGauge<Bound>(model, records, context.observe, (_, twins, gone) => {
+      for (const { output } of gone) open(twins.get(output) as Value);
+    });
+    const trials = { items: bounds, size: (bound: Bound) => bound.size, gauge };
+    const { gone, moved, kept } = await tolerated(trials, tolerance, context);
+    for (const [{ layer }, cost] of kept) {
+      const why = `without it alone the outputs move by ${cost.toPrecision(2)}`;
+      context.skip(layer.name, `keeps the upper bound of what it gives: ${why}`);
+    }
+    if (gone.length === 0) return;
+    for (const { output } of gone) open(output);
+    const share = `${gone.length} of ${bounds.length} clips are open`;
+    context.warn(`${share}; the outputs move by ${moved.toPrecision(2)}`);
+  },
+});
+
+/** The value that a Clip gives, and the layer that it bounds. */
+interface Bound {
+  readonly output: Value;
+  readonly layer: Node;
+  /** Elements, of what is known. */
+  readonly size: number;
+}
+
+/** Clips to [0, something] in order of execution, of chosen layers. */
+function boundsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
+  return model.graph.sorted().flatMap((node) => {
+    if (node.op !== "Clip" || node.domain !== "") return [];
+    const [, least, most] = node.inputs.map((input) => input && constantValue(input));
+    const layer = layerBefore(node);
+    const fits = least?.numbers()[0] === 0 && most && layer && chosen.has(layer);
+    if (!fits) return [];
+    const known = (node.output.shape ?? []).filter((dim) => typeof dim === "number");
+    return [{ output: node.output, layer, size: known.reduce((a, b) => a * b, 1) }];
+  });
+}
+
+const layers: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul"]);
+const between: ReadonlySet<string> = new Set(["Add", "BatchNormalization", "Mul"]);
+
+/** What makes the values that a Clip bounds, but for sums and scales on the way. */
+function layerBefore(clip: Node): Node | null {
+  let node = clip.inputs[0]?.producer ?? null;
+  while (node && between.has(node.op)) node = node.inputs[0]?.producer ?? null;
+  return node && layers.has(node.op) ? node : null;
+}
+
+function open(output: Value): void {
+  const { name, graph, inputs } = output.producer as Node;
+  const { outputs } = graph.add("Relu", [inputs[0]], { name, outputs: [output.name] });
+  graph.replace(output, outputs[0]);
+}

@@ -1,0 +1,216 @@
+/** @file Data-free merging: a neuron that resembles another goes, and the other speaks for both. */
+import { z } from "zod";
+import {
+  type Candidate,
+  candidatesOf,
+  eachElement,
+  type Part,
+  whyFixed,
+} from "../../channels/candidates.ts";
+import type { Context } from "../../context.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
+import { biasOf } from "../../ops/weights.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { spellOut } from "../../weights/spell-out.ts";
+import { defineMethod } from "../method.ts";
+
+export const mergeNeurons = defineMethod({
+  title: "merging similar neurons",
+  cite: "Srinivas, Babu 2015, arXiv 1507.06149, section 3",
+  summary:
+    "Removes neurons and filters that others resemble, whose outgoing weights take theirs over.",
+  needs: [],
+  quickens: true,
+  options: z.object({
+    ratio: z
+      .number()
+      .min(0)
+      .max(0.95)
+      .default(0.1)
+      .meta({ description: "Share of each layer's neurons to merge away.", search: [0.1, 0.25] }),
+    ...siteOptions,
+  }),
+  survey: [{ ratio: 0.25 }],
+  neutral: { ratio: 0 },
+  async apply(model, { ratio, ...selection }, context) {
+    const chosen = chosenLayers(model, selection);
+    if (ratio === 0 || chosen.size === 0) return;
+    const packAgain = spellOut(model);
+    const candidates = candidatesOf(model, couple(model));
+    /** Weights as merging leaves them. */
+    const weights = new Map<Value, Float32Array>();
+    const removals: Removal[] = [];
+    for (const [i, candidate] of candidates.entries()) {
+      await context.progress(i, candidates.length);
+      const layer = layerOf(candidate, chosen, context);
+      const count = Math.floor(ratio * candidate.group.units.length);
+      if (!layer || count === 0) continue;
+      removals.push({ group: candidate.group, units: merge(layer, count, weights) });
+    }
+    for (const [value, values] of weights) {
+      const { shape } = value.tensor as Tensor;
+      value.graph.setConstant(value, tensor("float32", shape, values));
+    }
+    if (removals.length > 0) removeUnits(model, removals);
+    packAgain();
+  },
+});
+
+/** Neurons between the layer that makes them and those that read them. */
+interface Layer {
+  readonly units: number;
+  readonly maker: Part;
+  readonly bias: Value | null;
+  readonly readers: readonly Part[];
+  /** Whether f(c x) = c f(x) for c > 0 on the way from the maker to the readers. */
+  readonly scales: boolean;
+}
+
+/** Each channel on its own, and f(c x) = c f(x) for c > 0. */
+const homogeneous = new Set(
+  "AveragePool Dropout Flatten GlobalAveragePool GlobalMaxPool Identity LeakyRelu MaxPool Relu Reshape Squeeze Transpose Unsqueeze".split(
+    " ",
+  ),
+);
+/** Each channel on its own. */
+const separate = new Set(
+  "Add Celu Clip Div Elu Erf Gelu HardSigmoid HardSwish Mish Mul Selu Sigmoid Softplus Sub Swish Tanh".split(
+    " ",
+  ),
+);
+
+const LARGEST = 2048;
+
+/** Null, perhaps with a reason told, where neurons cannot be merged. */
+function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Context): Layer | null {
+  const { group, makers, readers, layers } = candidate;
+  const own = makers.find(({ use }) => chosen.has(use.node))?.use.node;
+  if (!own || group.units.length < 2) return null;
+  const refuse = (why: string): null => {
+    context.skip(own.name, `keeps its ${group.units.length} neurons: ${why}`);
+    return null;
+  };
+  const fixed = whyFixed(candidate, chosen);
+  if (fixed) return refuse(fixed);
+  if (makers.length > 1) return refuse("several layers make them");
+  if (group.units.length > LARGEST) return refuse(`only ${LARGEST} are compared`);
+  const parts = readers.flatMap(({ part }) => (part ? [part] : []));
+  if (parts.length < readers.length || parts.length === 0) {
+    return refuse("something that is no weight adds them up");
+  }
+  const [maker] = makers;
+  if (maker.indices(0).length > 1) return refuse("they go in blocks");
+  const bias = biasOf(own);
+  const known = new Set<Value | null>([...makers, ...parts].map(({ use }) => use.value));
+  if ([...known].some((value) => value?.tensor?.dtype !== "float32")) {
+    return refuse("weights are stored in another form");
+  }
+  known.add(bias);
+  const nodes = new Set<Node>();
+  for (const { value } of group.units[0].members) {
+    if (known.has(value)) continue;
+    if (value.tensor) return refuse("each has a constant of its own on the way");
+    for (const node of [...value.consumers, ...(value.producer ? [value.producer] : [])]) {
+      if (!layers.has(node)) nodes.add(node);
+    }
+  }
+  const mixing = [...nodes].find(({ op }) => !homogeneous.has(op) && !separate.has(op));
+  if (mixing) return refuse(`${mixing.op} may mix them`);
+  const scales = [...nodes].every(
+    (node) => homogeneous.has(node.op) || (node.op === "Add" && node.inputs.includes(bias)),
+  );
+  return { units: group.units.length, maker, bias, readers: parts, scales };
+}
+
+/**
+ * Removing j and giving its outgoing weights a_j to i, a_i += c a_j, adds at most about
+ * s_ij = |a_j|^2 |w_j - c w_i|^2 to the squared output (eq. 5); w holds the bias as well. Where the
+ * way between scales with its input, c is the best c >= 0, otherwise 1. The cheapest pair goes first.
+ */
+function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): number[] {
+  const { units, maker, readers, bias, scales } = layer;
+  const valuesOf = ({ use: { value } }: Part): Float32Array => {
+    const values = weights.get(value) ?? (value.tensor as Tensor).floats().slice();
+    weights.set(value, values);
+    return values;
+  };
+  const elements = (part: Part, unit: number): number[] => {
+    const found: number[] = [];
+    eachElement(part, part.indices(unit), (element) => found.push(element));
+    return found;
+  };
+  const shifts = bias?.tensor?.size === units ? bias.tensor.floats() : null;
+  const incoming = Array.from({ length: units }, (_, unit) => {
+    const own = elements(maker, unit).map((element) => valuesOf(maker)[element]);
+    return Float64Array.from(shifts ? [...own, shifts[maker.indices(unit)[0]]] : own);
+  });
+  const places = Array.from({ length: units }, (_, unit) =>
+    readers.map((part) => ({ values: valuesOf(part), at: elements(part, unit) })),
+  );
+  const power = (unit: number): number =>
+    places[unit].reduce(
+      (sum, { values, at }) => at.reduce((total, e) => total + values[e] ** 2, sum),
+      0,
+    );
+  const powers = Float64Array.from(incoming, (_, unit) => power(unit));
+  const products = gram(incoming);
+  const factor = (i: number, j: number): number => {
+    if (!scales) return 1;
+    const own = products[i * units + i];
+    return own > 0 ? Math.max(0, products[i * units + j] / own) : 0;
+  };
+  const distance = (i: number, j: number): number => {
+    const c = factor(i, j);
+    const [ii, ij, jj] = [i * units + i, i * units + j, j * units + j].map((at) => products[at]);
+    return Math.max(0, jj - 2 * c * ij + c * c * ii);
+  };
+  // For each j the i that stands for it best; looked up again when that one goes.
+  const alive = new Set(incoming.keys());
+  const nearest = (j: number): { i: number; d: number } => {
+    let best = { i: -1, d: Infinity };
+    for (const i of alive) {
+      const d = i === j ? Infinity : distance(i, j);
+      if (d < best.d) best = { i, d };
+    }
+    return best;
+  };
+  const partner = incoming.map((_, j) => nearest(j));
+  const gone: number[] = [];
+  while (gone.length < count) {
+    let [j, least] = [-1, Infinity];
+    for (const unit of alive) {
+      const cost = powers[unit] * partner[unit].d;
+      if (cost < least) [j, least] = [unit, cost];
+    }
+    const { i } = partner[j];
+    const c = factor(i, j);
+    for (const [k, { values, at }] of places[j].entries()) {
+      for (const [e, element] of at.entries()) {
+        values[places[i][k].at[e]] += c * values[element];
+        values[element] = 0;
+      }
+    }
+    powers[i] = power(i);
+    alive.delete(j);
+    gone.push(j);
+    for (const unit of alive) if (partner[unit].i === j) partner[unit] = nearest(unit);
+  }
+  return gone;
+}
+
+/** Dot products of all pairs. */
+function gram(rows: readonly Float64Array[]): Float64Array {
+  const n = rows.length;
+  const products = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j <= i; j++) {
+      let sum = 0;
+      for (let k = 0; k < rows[i].length; k++) sum += rows[i][k] * rows[j][k];
+      products[i * n + j] = sum;
+      products[j * n + i] = sum;
+    }
+  }
+  return products;
+}

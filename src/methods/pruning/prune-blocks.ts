@@ -1,0 +1,213 @@
+/** @file Whole residual blocks that hardly change what goes through them. */
+import { z } from "zod";
+import type { Context, Observe } from "../../context.ts";
+import { errors, fail } from "../../errors.ts";
+import { dtypes } from "../../ir/dtype.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import { cloneGraph, type Model } from "../../ir/model.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import { refitLayers } from "../../layers/refit.ts";
+import { type Builder, build } from "../../ops/builder.ts";
+import { inferModel } from "../../ops/infer.ts";
+import { weightsOf } from "../../ops/weights.ts";
+import { select, siteOptions } from "../../weights/select.ts";
+import { defineMethod } from "../method.ts";
+
+/** y = x + f(x): the sum, what it lets through, and the layers of f. */
+interface Block {
+  readonly sum: Node;
+  readonly through: Value;
+  /** Which input of the sum that is. */
+  readonly at: number;
+  readonly layers: readonly Node[];
+  /** y, or what a function on y makes of it. */
+  readonly result: Value;
+}
+
+export const pruneBlocks = defineMethod({
+  title: "block pruning",
+  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853",
+  summary: "Removes the residual blocks whose output is most like their input.",
+  needs: ["calibration"],
+  options: z.object({
+    ratio: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.25)
+      .meta({
+        description: "Share of the residual blocks to remove, at most.",
+        search: [0.15, 0.25, 0.4],
+      }),
+    repair: z
+      .enum(["least-squares", "none"])
+      .default("least-squares")
+      .meta({
+        description:
+          "What is left where blocks were: one linear layer, fitted to what they gave; nothing.",
+        search: ["least-squares", "none"],
+      }),
+    records: z.int().min(1).default(256).meta({
+      description: "Calibration records to judge by, at most.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{ ratio: 0.25 }],
+  neutral: { ratio: 0 },
+  async apply(model, given, context) {
+    const layers = weightsOf(model).map(({ node }) => node);
+    const chosen = select(layers, given);
+    const blocks = blocksOf(model, new Set(layers)).filter(({ layers: own }) =>
+      own.every((node) => chosen.has(node)),
+    );
+    await context.progress(0, blocks.length);
+    const count = Math.floor(given.ratio * blocks.length + 1e-9);
+    if (count === 0) return;
+    if (!context.observe) throw fail(errors.needsData("prune-blocks"));
+    const influence = await influences(model, blocks, given.records, context.observe);
+    const order = [...blocks.keys()].sort((a, b) => influence[a] - influence[b] || a - b);
+    const gone = new Set(order.slice(0, count));
+    await remove(model, blocks, gone, given, context);
+    const tell = (i: number): string =>
+      `${blocks[i].layers[0].name} ${influence[i].toPrecision(2)}${gone.has(i) ? " (gone)" : ""}`;
+    context.warn(`influence of blocks, 1 - cos(in, out): ${order.map(tell).join(", ")}`);
+  },
+});
+
+/**
+ * A linear layer stands for each run of blocks, y ~ T x + c by least squares, which starts as the identity
+ * (Shopkhoev et al. 2025, ReplaceMe, arXiv 2505.02819).
+ */
+async function remove(
+  model: Model,
+  blocks: readonly Block[],
+  gone: ReadonlySet<number>,
+  { repair, records }: { readonly repair: "least-squares" | "none"; readonly records: number },
+  context: Context,
+): Promise<void> {
+  const twins = new Map<Value, Value>();
+  const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
+  const stands = new Map<Value, Tensor | null>();
+  const inRun = new Set([...gone].map((i) => blocks[i].through));
+  for (const [i, block] of blocks.entries()) {
+    if (!gone.has(i)) continue;
+    const { sum } = block;
+    const before = twins.get(sum.output) as Value;
+    // Not block.through: it may be the sum of a block that is gone by now.
+    const through = sum.inputs[block.at] as Value;
+    const isLast = repair !== "none" && !inRun.has(sum.output);
+    const stand = isLast ? identity(through, block) : null;
+    model.graph.replace(sum.output, stand ?? through);
+    if (!stand) continue;
+    twins.set(stand, before);
+    stands.set(stand, stand.producer?.inputs[1]?.tensor ?? null);
+  }
+  if (stands.size === 0) return;
+  inferModel(model);
+  const fitted = new Set([...stands.keys()].map(({ producer }) => producer as Node));
+  await refitLayers(model, original, fitted, records, context);
+  // Where nothing is to be gained nothing stands.
+  for (const [stand, start] of stands) {
+    const [x, weight] = stand.producer?.inputs ?? [];
+    if (x && weight?.tensor === start) model.graph.replace(stand, x);
+  }
+}
+
+/** A layer of its own that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. */
+function identity(x: Value, { layers: [first], sum }: Block): Value | null {
+  const shape = sum.output.shape ?? [];
+  const isConv = first.op === "Conv";
+  const size = shape.at(isConv ? 1 : -1);
+  if (typeof size !== "number" || sum.output.dtype !== "float32") return null;
+  const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
+    Number(i % (size + 1) === 0),
+  );
+  const g = build(x.graph, `${first.name}/repair`);
+  const kernel = isConv ? shape.slice(2).map(() => 1) : [];
+  const weight = g.constant(diagonal, { shape: [size, size, ...kernel], name: "weight" });
+  return isConv ? g.Conv(x, weight) : g.MatMul(x, weight);
+}
+
+/** Sums of a value and of what layers make of that very value, of one shape. */
+function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
+  return model.graph.sorted().flatMap((sum) => {
+    if (sum.op !== "Add" || sum.output.isOutput) return [];
+    for (const [at, through] of sum.inputs.entries()) {
+      const branch = sum.inputs[1 - at];
+      if (!through || !branch || through.tensor || !isAlike(through, branch)) continue;
+      const between = nodesBetween(through, branch).filter((node) => layers.has(node));
+      if (between.length === 0) continue;
+      const [next, ...others] = sum.output.consumers;
+      const isOnly = others.length === 0 && next?.inputs.length === 1 && next.outputs.length === 1;
+      const result = isOnly && isAlike(next.output, through) ? next.output : sum.output;
+      return [{ sum, through, at, layers: between, result }];
+    }
+    return [];
+  });
+}
+
+const isAlike = (a: Value, b: Value): boolean =>
+  a.shape !== null && b.shape !== null && String(a.shape) === String(b.shape);
+
+/** The nodes on all ways from one value to another. */
+function nodesBetween(from: Value, to: Value): Node[] {
+  const leads = new Map<Value, boolean>([[from, true]]);
+  const found: Node[] = [];
+  // A stack, not a recursion: decoders have thousands of nodes in a row.
+  const stack = [to];
+  while (stack.length > 0) {
+    const value = stack[stack.length - 1];
+    const node = value.producer;
+    if (leads.has(value) || !node) {
+      if (!leads.has(value)) leads.set(value, false);
+      stack.pop();
+      continue;
+    }
+    const inputs = node.inputs.filter((input) => input !== null);
+    const open = inputs.filter((input) => !leads.has(input));
+    if (open.length > 0) {
+      stack.push(...open);
+      continue;
+    }
+    const isOn = inputs.some((input) => leads.get(input));
+    for (const output of node.outputs) if (output) leads.set(output, isOn);
+    if (isOn) found.push(node);
+    stack.pop();
+  }
+  return found;
+}
+
+/** 1 - cos(x, y), record by record, on average. */
+async function influences(
+  model: Model,
+  blocks: readonly Block[],
+  records: number,
+  observe: Observe,
+): Promise<number[]> {
+  const sums = blocks.map(() => ({ total: 0, records: 0 }));
+  const taps = blocks.map((block, i) => ({
+    value: block.result,
+    i,
+    of: (g: Builder, y: Value) => {
+      const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
+      const x = sum.producer?.inputs[block.at] as Value;
+      // Squares of half precision overflow, and a Cast may lie between the two.
+      const flat = (value: Value) =>
+        g.Cast(g.Reshape(value, g.ints([0, -1], "shape")), { to: dtypes.float32.code });
+      const [a, b] = [flat(x), flat(y)];
+      const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), g.ints([1]), { keepdims: 0 });
+      return g.Div(dot(a, b), g.Sqrt(g.Mul(dot(a, a), dot(b, b))));
+    },
+  }));
+  await observe(
+    model,
+    taps,
+    ({ i }, batch) => {
+      const cosines = batch.floats();
+      sums[i].total += cosines.reduce((a, b) => a + (Number.isNaN(b) ? 0 : b), 0);
+      sums[i].records += cosines.length;
+    },
+    records,
+  );
+  return sums.map(({ total, records: seen }) => 1 - total / seen);
+}

@@ -1,0 +1,299 @@
+/** @file Channels, heads and neurons that really disappear, on any graph. */
+import { z } from "zod";
+import { allocate, hasBlocks, roundUp } from "../../channels/allocate.ts";
+import { budgetPattern, ratioFor } from "../../channels/budget.ts";
+import { type Candidate, candidatesOf, independent } from "../../channels/candidates.ts";
+import { criteria, criterionIds } from "../../channels/criteria.ts";
+import { type Vitality, vitalityOf } from "../../channels/dead.ts";
+import { pricesOf } from "../../channels/price.ts";
+import { type Removed, repairIds, repairs } from "../../channels/repair.ts";
+import { bySensitivity } from "../../channels/sensitivity.ts";
+import type { Context } from "../../context.ts";
+import { errors, fail } from "../../errors.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { spellOut } from "../../weights/spell-out.ts";
+import { defineMethod } from "../method.ts";
+
+const options = z.object({
+  ratio: z
+    .number()
+    .min(0)
+    .max(0.95)
+    .default(0.25)
+    .meta({
+      description: "Share of channels, heads and neurons to remove; 0 takes only dead ones.",
+      search: [0.15, 0.25, 0.5],
+    }),
+  budget: z
+    .union([z.literal(""), z.string().regex(budgetPattern)])
+    .default("")
+    .meta({
+      description:
+        "Instead of a ratio, how much may be left: macs<=0.5, bytes<=0.5, latency<=0.7 (timed here).",
+    }),
+  criterion: z
+    .enum(criterionIds)
+    .default("l2")
+    .meta({
+      description:
+        "What tells how much a channel matters; activation and reconstruction need calibration data, taylor training data.",
+      search: ["l2", "fpgm", "activation", "reconstruction"],
+    }),
+  allocation: z
+    .enum(["uniform", "global", "sensitivity"])
+    .default("uniform")
+    .meta({
+      description:
+        "The same share of every layer; one threshold for the whole model; or least where outputs feel it most, for what it saves of the budget.",
+      search: ["uniform", "global", "sensitivity"],
+    }),
+  round: z.int().min(0).max(64).default(0).meta({
+    description: "Channels left are a multiple of this; 0: what the target's kernels like.",
+  }),
+  repair: z.enum(repairIds).default("least-squares").meta({
+    description:
+      "What readers keep of removed channels: a fit of the weights left, on calibration records; their mean in the bias; nothing.",
+  }),
+  records: z.int().min(1).default(256).meta({
+    description: "Calibration records to look at, at most.",
+  }),
+  ...siteOptions,
+});
+
+export const pruneChannels = defineMethod({
+  title: "channel pruning",
+  cite: "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
+  summary: "Removes whole channels, heads and neurons: smaller, and faster in every engine.",
+  needs: [],
+  trains: ({ criterion }) => criterion === "taylor",
+  options,
+  survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
+  neutral: { ratio: 0 },
+  async apply(model, given, context) {
+    const chosen = chosenLayers(model, given);
+    if (chosen.size === 0) return;
+    const criterion = criteria[given.criterion];
+    const ranks = given.ratio > 0 || given.budget !== "";
+    const isBlind = ranks && !context.observe;
+    if (isBlind && (criterion.needs === "calibration" || given.allocation === "sensitivity")) {
+      const { criterion: id, allocation } = given;
+      throw fail(errors.needsData(`prune-channels:criterion=${id},allocation=${allocation}`));
+    }
+    const packAgain = spellOut(model);
+    const reshare = unshareVectors(model);
+    const all = candidatesOf(model, couple(model));
+    const candidates = freeGroups(all, chosen, context);
+    const vitality: Vitality[][] = [];
+    for (const [i, candidate] of candidates.entries()) {
+      await context.progress(i, candidates.length);
+      vitality.push(vitalityOf(candidate));
+    }
+    const worth = ranks ? await criterion.score(candidates, model, context, given.records) : [];
+    const isFelt = given.allocation === "sensitivity";
+    const scores = isFelt
+      ? await bySensitivity(model, all, candidates, worth, given, context)
+      : worth;
+    // Nobody else asks for prices, and telling them may take a clock.
+    const prices = await pricesOf(isFelt ? given.budget : "", model, candidates, context);
+    const plan = (ratio: number, told: Context): Removed[] =>
+      choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
+    const quiet = { ...context, skip() {}, group() {} };
+    const ratio = given.budget
+      ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
+      : given.ratio;
+    const removed = plan(ratio, context);
+    if (removed.length > 0) {
+      const finish = await repairs[given.repair](model, removed, context, given.records);
+      await finish(removeUnits(model, removed.map(removalOf)));
+    }
+    reshare();
+    packAgain();
+    if (removed.length > 0) tellRemoved(removed, given, context);
+  },
+});
+
+/** Says of every group that shrank what is left, and of all together in one line. */
+function tellRemoved(
+  removed: readonly Removed[],
+  { criterion, allocation }: z.output<typeof options>,
+  context: Context,
+): void {
+  const parts = removed.map(({ candidate, units, vitality }) => {
+    const { name, units: all } = candidate.group;
+    const left = all.length - units.length;
+    const dead = units.filter((unit) => vitality[unit].isDead).length;
+    const also = dead > 0 ? `; ${dead} of them dead` : "";
+    const chosen = `lowest by ${criterion}, ${allocation}${also}`;
+    const why = dead < units.length ? chosen : "dead: they change nothing";
+    context.group(name, all.length, left, why);
+    return `${name} ${all.length} -> ${left}`;
+  });
+  context.warn(`channels kept: ${parts.join(", ")}`);
+}
+
+/**
+ * Equal biases of unrelated layers are often one constant, which must not tie them: each reader
+ * gets its own. Gives what puts back those that stayed equal.
+ */
+function unshareVectors(model: Model): () => void {
+  const copies: { node: Node; index: number; old: Value; copy: Value }[] = [];
+  for (const graph of model.graph.walk()) {
+    for (const old of [...graph.constants]) {
+      const { tensor } = old;
+      if (tensor?.shape.length !== 1 || tensor.size < 2) continue;
+      for (const { user: node, index } of [...old.uses].slice(1)) {
+        if (!("setInput" in node)) continue;
+        const copy = graph.addConstant(old.name, tensor);
+        node.setInput(index, copy);
+        copies.push({ node, index, old, copy });
+      }
+    }
+  }
+  return () => {
+    for (const { node, index, old, copy } of copies) {
+      if (node.inputs[index] === copy && copy.tensor === old.tensor) node.setInput(index, old);
+      if (copy.uses.size === 0) copy.graph.removeConstant(copy);
+    }
+  };
+}
+
+const removalOf = ({ candidate, units }: Removed): Removal => ({ group: candidate.group, units });
+
+/** The groups to prune; tells of every other one that a chosen layer makes why it stays. */
+function freeGroups(
+  candidates: readonly Candidate[],
+  chosen: ReadonlySet<Node>,
+  context: Context,
+): readonly Candidate[] {
+  const free = candidates.filter((candidate) => {
+    const { group, makers, layers } = candidate;
+    const own = makers.find(({ use }) => chosen.has(use.node))?.use.node;
+    if (!own || group.units.length < 2) return false;
+    const outside = [...layers].find((node) => !chosen.has(node));
+    const why = group.pinned
+      ? `because ${group.pinned.node} ${group.pinned.reason}`.replace("  ", " ")
+      : outside && `because ${outside.name}, which is left out, shares them`;
+    if (why) tellKept(candidate, own.name, "", why, context);
+    return !why;
+  });
+  const { chosen: kept, shutOut } = independent(free);
+  for (const [candidate, winner] of shutOut) {
+    const why = `since it can lose some of its ${unitsOf(winner)}`;
+    tellKept(candidate, candidate.group.name, ",", why, context);
+  }
+  return kept;
+}
+
+/** Says of a group that stays whole why it does. */
+function tellKept(
+  candidate: Candidate,
+  node: string,
+  mark: "" | "," | ":",
+  why: string,
+  context: Context,
+): void {
+  const { name, units } = candidate.group;
+  context.skip(node, `keeps its ${unitsOf(candidate)}${mark} ${why}`);
+  context.group(name, units.length, units.length, `kept${mark || ","} ${why}`);
+}
+
+/** "16 channels", or "4 blocks of 16 channels" (heads). */
+function unitsOf({ group, makers }: Candidate): string {
+  const width = makers[0]?.indices(0).length ?? 1;
+  return width === 1
+    ? `${group.units.length} channels`
+    : `${group.units.length} x ${width} channels`;
+}
+
+/** All dead units, and of the others those with the lowest scores. */
+function choose(
+  candidates: readonly Candidate[],
+  vitality: readonly (readonly Vitality[])[],
+  scores: readonly (Float64Array | string)[],
+  prices: readonly number[],
+  given: z.output<typeof options>,
+  context: Context,
+): Removed[] {
+  const ranked = candidates.flatMap((candidate, i) => {
+    const score = scores[i];
+    if (typeof score === "string") context.skip(candidate.group.name, score);
+    return score instanceof Float64Array ? [{ candidate, score, price: prices[i] }] : [];
+  });
+  const dead = new Map(
+    candidates.map((candidate, i) => [
+      candidate,
+      vitality[i].filter(({ isDead }) => isDead).length,
+    ]),
+  );
+  const counts = allocate(
+    ranked.map((each) => ({ ...each, dead: dead.get(each.candidate) ?? 0 })),
+    given,
+    context.target,
+  );
+  const keep = new Map(
+    ranked.map(({ candidate, score }, i) => [candidate, { score, count: counts[i] }]),
+  );
+  return candidates.flatMap((candidate, i) => {
+    const alive = vitality[i];
+    const order = [...alive.keys()];
+    const {
+      score,
+      count = withoutDead(candidate, dead.get(candidate) ?? 0, given.round, context),
+    } = keep.get(candidate) ?? {};
+    const rank = (unit: number): number => (alive[unit].isDead ? -1 : (score?.[unit] ?? 0));
+    order.sort((a, b) => rank(a) - rank(b) || a - b);
+    const gone = order.length - Math.max(1, count);
+    tellDeaf(candidate, alive, order.slice(gone), context);
+    if (gone === 0 && given.ratio > 0 && score) {
+      const why = "the share rounds to none of them";
+      tellKept(candidate, candidate.group.name, ":", why, context);
+    }
+    return gone > 0 ? [{ candidate, units: order.slice(0, gone), vitality: alive }] : [];
+  });
+}
+
+/** Units that a group keeps which nothing ranked: the others are dead. */
+function withoutDead(
+  candidate: Candidate,
+  dead: number,
+  round: number,
+  { target, warn }: Context,
+): number {
+  const { group } = candidate;
+  const size = group.units.length;
+  if (round > 0) return Math.min(size, roundUp(size - dead, round));
+  if (hasBlocks(candidate, target) && size % 8 === 0 && dead % 8 !== 0) {
+    const advice = "other than multiples of 8 may run slower: round=8 keeps some of them";
+    warn(
+      `${group.name} keeps ${size - dead} of ${size} channels, the others being dead; ${advice}`,
+    );
+  }
+  return size - dead;
+}
+
+/** Names the layers that ignore a channel which others still need. */
+function tellDeaf(
+  { readers }: Candidate,
+  alive: readonly Vitality[],
+  left: readonly number[],
+  context: Context,
+): void {
+  for (const reader of readers) {
+    const ignored = left.filter((unit) => alive[unit].deaf.includes(reader));
+    if (ignored.length === 0) continue;
+    const others = readers.filter((other) =>
+      ignored.some((unit) => !alive[unit].deaf.includes(other)),
+    );
+    const names = [...new Set(others.map(({ sink }) => sink.node.name))];
+    const who =
+      names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
+    const why = who ? `${who} read what it ignores` : "something must be left";
+    context.skip(
+      reader.sink.node.name,
+      `keeps ${ignored.length} input channels with zero weights: ${why}`,
+    );
+  }
+}

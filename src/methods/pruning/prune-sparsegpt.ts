@@ -1,0 +1,91 @@
+/** @file SparseGPT: optimal brain surgeon column by column, one inverse Hessian for all rows. */
+import { z } from "zod";
+import { inverseFactor } from "../../numeric/inverse.ts";
+import { type Patient, pruneByHessian, surgeonOptions } from "../../sparsity/by-hessian.ts";
+import { lowest, parsePattern, sharedOptions } from "../../sparsity/by-score.ts";
+import { defineMethod } from "../method.ts";
+
+const { sparsity, pattern } = sharedOptions("layer");
+
+export const pruneSparsegpt = defineMethod({
+  title: "SparseGPT",
+  cite: "Frantar, Alistarh 2023, arXiv 2301.00774, algorithm 1",
+  summary: "Prunes columns from first to last; the columns after each make up for it.",
+  needs: ["calibration"],
+  options: z.object({
+    sparsity,
+    pattern,
+    block: z
+      .int()
+      .min(1)
+      .max(4096)
+      .default(128)
+      .meta({ description: "Columns whose weights are chosen together." }),
+    ...surgeonOptions,
+  }),
+  survey: [{ sparsity: 0.5 }],
+  neutral: { sparsity: 0 },
+  apply: (model, options, context) =>
+    pruneByHessian(model, options, context, (patient) => sweep(patient, options)),
+});
+
+interface Choice {
+  readonly sparsity: number;
+  readonly pattern: string;
+  readonly block: number;
+}
+
+/**
+ * H^-1 = U^T U, U upper triangular: row j of U is what the inverse over columns j.. has for column
+ * j, divided by its root. Weights go by w^2 / U_jj^2, and w_k -= (w_j / U_jj) U_jk for k > j.
+ */
+export function sweep({ weight, rows, columns, hessian }: Patient, choice: Choice): void {
+  const upper = inverseFactor(hessian, columns);
+  const nm = parsePattern(choice.pattern);
+  const width = nm ? nm[1] : choice.block;
+  const wasZero = Uint8Array.from(weight, (w) => (w === 0 ? 1 : 0));
+  for (let start = 0; start < columns; start += width) {
+    const size = Math.min(width, columns - start);
+    const scores = new Float32Array(rows * size);
+    for (let i = 0; i < scores.length; i++) {
+      const j = start + (i % size);
+      const at = Math.floor(i / size) * columns + j;
+      scores[i] = wasZero[at] ? -Infinity : (weight[at] / upper[j * columns + j]) ** 2;
+    }
+    const falls = nm ? fallsOf(scores, rows, size, nm[0]) : null;
+    const cheap = lowest([scores], choice.sparsity);
+    const doomed = falls ?? Uint8Array.from(scores, (score) => (cheap(score) ? 1 : 0));
+    for (let row = 0; row < rows; row++) {
+      for (let j = 0; j < size; j++) {
+        const at = row * columns + start + j;
+        if (doomed[row * size + j] || wasZero[at]) prune(weight, row, start + j, columns, upper);
+      }
+    }
+  }
+}
+
+function prune(
+  weight: Float64Array,
+  row: number,
+  column: number,
+  columns: number,
+  upper: Float64Array,
+): void {
+  const from = column * columns;
+  const at = row * columns;
+  const error = weight[at + column] / upper[from + column];
+  weight[at + column] = 0;
+  if (error === 0) return;
+  for (let k = column + 1; k < columns; k++) weight[at + k] -= error * upper[from + k];
+}
+
+/** Of each row's weights in one block, all but the n best. */
+function fallsOf(scores: Float32Array, rows: number, size: number, n: number): Uint8Array {
+  const doomed = new Uint8Array(scores.length);
+  for (let row = 0; row < rows; row++) {
+    const places = Array.from({ length: size }, (_, j) => row * size + j);
+    places.sort((a, b) => scores[b] - scores[a] || a - b);
+    for (const place of places.slice(n)) doomed[place] = 1;
+  }
+  return doomed;
+}

@@ -1,0 +1,185 @@
+/** @file Sparsity by training: a regularizer drives weights or groups to zero, the smallest then go. */
+import { z } from "zod";
+import type { Context } from "../../context.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { lowest, setZero, sharedOptions } from "../../sparsity/by-score.ts";
+import { gatedWeights } from "../../sparsity/hard-concrete.ts";
+import { extentOf, type Regularizer, regularizers, unitsOf } from "../../sparsity/regularizers.ts";
+import { trainOptions } from "../../train/options.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { type Site, sitesOf } from "../../weights/sites.ts";
+import { defineMethod } from "../method.ts";
+
+const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string];
+const { sparsity, scope } = sharedOptions("layer", "global");
+const { epochs, batch, rate, loss, optimizer, augment } = trainOptions.shape;
+const names = [...keysOf(regularizers), "l0", "slimming"] as const;
+const docs = Object.entries(regularizers).map(([name, { doc }]) => `${name}: ${doc}`);
+/** Usual factors of the two that are no term over weights alone. */
+const strengths = { l0: 1e-6, slimming: 1e-4 } as const;
+
+export const pruneTrained = defineMethod({
+  title: "sparsity training",
+  cite: "Hanson, Pratt 1989; arXiv 1608.03665, 1506.02515, 1708.06519, 1712.01312",
+  summary:
+    "Trains with a penalty that drives weights, filters or channels to zero, then removes the smallest.",
+  needs: ["training"],
+  options: z.object({
+    regularizer: z
+      .enum(names)
+      .default("l1")
+      .meta({
+        description: `${docs.join("; ")}; l0: hard concrete gates (Louizos et al. 2018); slimming: l1 on the scales of normalizations (Liu et al. 2017).`,
+        search: ["l1", "filters", "l0"],
+      }),
+    strength: z
+      .number()
+      .min(0)
+      .max(10)
+      .default(0)
+      .meta({ description: "Factor of the penalty; 0: the regularizer's usual one." }),
+    sparsity: sparsity.meta({ description: "Share of weights, or of groups, that end at zero." }),
+    scope,
+    ...{ epochs, batch, rate, loss, optimizer, augment },
+    ...siteOptions,
+  }),
+  survey: [],
+  neutral: { sparsity: 0 },
+  async apply(model, options, context) {
+    if (options.sparsity === 0) return;
+    const { regularizer } = options;
+    if (regularizer === "slimming") await slim(model, options, context);
+    else await penalize(model, options, context, regularizer);
+  },
+});
+
+type Options = z.output<typeof pruneTrained.options>;
+
+const training = ({ epochs, batch, rate, loss, optimizer, augment, only, except }: Options) =>
+  ({
+    epochs,
+    batch,
+    rate,
+    loss,
+    optimizer,
+    augment,
+    only,
+    except,
+    holdout: 0,
+    keep: "last",
+  }) as const;
+
+async function penalize(
+  model: Model,
+  options: Options,
+  context: Context,
+  id: keyof typeof regularizers | "l0",
+): Promise<void> {
+  const rule: Regularizer = regularizers[id === "l0" ? "l1" : id];
+  const sites = sitesOf(model, options, context).filter((site) => {
+    const reason =
+      site.value.graph === model.graph
+        ? extentOf(rule.unit, site)
+        : "lies inside a loop or a branch";
+    if (typeof reason === "string") context.skip(site.node.name, reason);
+    return typeof reason !== "string";
+  });
+  if (sites.length === 0) return;
+  if (id === "l0") {
+    const { hooks, close } = gatedWeights(sites, options.strength || strengths.l0);
+    await context.train(model, training(options), hooks);
+    close();
+  } else {
+    const strength = options.strength || rule.strength;
+    await context.train(model, training(options), {
+      penalty(g, student) {
+        const terms = sites.map((site) => {
+          const axes = extentOf(rule.unit, site) as number[];
+          const size = axes.reduce((product, axis) => product * site.weight.shape[axis], 1);
+          return rule.penalty(g, student.of(site.value), axes, size);
+        });
+        return g.Mul(
+          terms.reduce((a, b) => g.Add(a, b)),
+          g.constant(strength),
+        );
+      },
+    });
+  }
+  const trained = new Set(sites.map(({ node }) => node));
+  const quiet = { ...context, skip() {} };
+  const after = sitesOf(model, options, quiet).filter(({ node }) => trained.has(node));
+  zeroSmallest(after, rule, options);
+}
+
+/** The units with the smallest root mean square go, until the share is reached; a layer keeps one. */
+function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Options): void {
+  const units = sites.map((site) => unitsOf(site, extentOf(unit, site) as number[]));
+  const scope = unit === "layer" ? "global" : options.scope;
+  const doomed = shares(
+    units.map(({ sizes }) => sizes),
+    { ...options, scope },
+  );
+  for (const [i, site] of sites.entries()) {
+    const { places, sizes } = units[i];
+    if (unit !== "layer" && !doomed[i].includes(0)) doomed[i][largestOf(sizes)] = 0;
+    setZero(
+      site,
+      Uint8Array.from(places, (place) => doomed[i][place]),
+    );
+  }
+}
+
+const largestOf = (sizes: Float32Array): number =>
+  sizes.indexOf(sizes.reduce((a, b) => Math.max(a, b)));
+
+/** Of each array, or of all together, the lowest share. */
+function shares(
+  parts: readonly Float32Array[],
+  { sparsity, scope }: Pick<Options, "sparsity" | "scope">,
+): Uint8Array[] {
+  const all = scope === "global" ? lowest(parts, sparsity) : null;
+  return parts.map((part) => {
+    const falls = all ?? lowest([part], sparsity);
+    return Uint8Array.from(part, (size) => (falls(size) ? 1 : 0));
+  });
+}
+
+/** l1 on the scales of normalizations, whose smallest then go: the channel becomes a constant. */
+async function slim(model: Model, options: Options, context: Context): Promise<void> {
+  const chosen = chosenLayers(model, options);
+  const scales: Value[] = [];
+  for (const node of model.graph.sorted()) {
+    const scale = node.op === "BatchNormalization" ? node.inputs[1] : null;
+    const maker = node.inputs[0]?.producer;
+    if (scale?.tensor && scale.uses.size === 1 && maker && chosen.has(maker)) scales.push(scale);
+  }
+  if (scales.length === 0) {
+    const [first] = chosen;
+    if (first)
+      context.skip(first.name, "like all others, has no normalization with a scale behind it");
+    return;
+  }
+  const strength = options.strength || strengths.slimming;
+  await context.train(model, training(options), {
+    penalty(g, student) {
+      const sums = scales.map((scale) =>
+        g.ReduceSum(g.Abs(student.of(scale)), null, { keepdims: 0 }),
+      );
+      return g.Mul(
+        sums.reduce((a, b) => g.Add(a, b)),
+        g.constant(strength),
+      );
+    },
+  });
+  const values = scales.map(({ tensor: x }) => (x as Tensor).floats());
+  const doomed = shares(
+    values.map((part) => part.map(Math.abs)),
+    options,
+  );
+  for (const [i, scale] of scales.entries()) {
+    const kept = values[i].map((x, channel) => (doomed[i][channel] ? 0 : x));
+    model.graph.setConstant(scale, tensor("float32", [kept.length], kept));
+  }
+}

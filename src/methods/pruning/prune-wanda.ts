@@ -1,0 +1,59 @@
+/** @file Wanda: a small weight on a loud input matters more than a larger one on a quiet input. */
+import { z } from "zod";
+import type { Context } from "../../context.ts";
+import { type Moments, momentsOf } from "../../evidence/moments.ts";
+import type { Model } from "../../ir/model.ts";
+import { calibrationOptions, pruneByScore, sharedOptions } from "../../sparsity/by-score.ts";
+import { siteOptions } from "../../weights/select.ts";
+import type { Site } from "../../weights/sites.ts";
+import { defineMethod } from "../method.ts";
+
+/**
+ * s_ij = |W_ij| |X_j|, |X_j| over all records and, for convolutions, over all positions of the window.
+ * The paper compares within a row (language models); the layers of LeNet-5, of ResNet-20 and of a
+ * small transformer had less error when compared as a whole (test/methods/prune-order.test.ts).
+ */
+export const pruneWanda = defineMethod({
+  title: "pruning by weights and activations (Wanda)",
+  cite: "Sun et al. 2024, arXiv 2306.11695",
+  summary:
+    "Sets to zero what adds least to each output, weight times input: one pass over the data.",
+  needs: ["calibration"],
+  options: z.object({
+    ...sharedOptions("layer", "row", "global"),
+    ...calibrationOptions,
+    ...siteOptions,
+  }),
+  survey: [{ sparsity: 0.5 }],
+  neutral: { sparsity: 0 },
+  apply: (model, options, context) =>
+    pruneByScore(model, options, context, (sites) =>
+      loudness(model, sites, options.records, context),
+    ),
+});
+
+/** |W_ij| |X_j| for every weight; layers whose input cannot be observed score by |W_ij| alone. */
+export async function loudness(
+  model: Model,
+  sites: readonly Site[],
+  records: number,
+  context: Context,
+): Promise<Float32Array[]> {
+  const moments = await momentsOf(model, sites, "squares", records, context);
+  return sites.map((site) => {
+    const found = moments.get(site) as Moments | string;
+    const scores = site.weight.values.map(Math.abs);
+    if (typeof found === "string") {
+      context.warn(`${site.node.name} ${found}: scored by magnitude`);
+      return scores;
+    }
+    const { rows } = found;
+    for (const [group, squares] of found.groups.entries()) {
+      const norms = squares.map(Math.sqrt);
+      for (let row = 0; row < rows.rows; row++) {
+        for (let j = 0; j < rows.columns; j++) scores[rows.at(group, row, j)] *= norms[j];
+      }
+    }
+    return scores;
+  });
+}

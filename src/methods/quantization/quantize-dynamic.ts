@@ -1,0 +1,110 @@
+/** @file Dynamic int8: weights rounded now, activations by their range at run time. */
+import { z } from "zod";
+import { storeTable } from "../../int8/store-table.ts";
+import { dtypes } from "../../ir/dtype.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import { tensor } from "../../ir/tensor.ts";
+import { type Builder, build } from "../../ops/builder.ts";
+import { type WeightUse, weightsOf } from "../../ops/weights.ts";
+import { expandInt8 } from "../../weights/expand.ts";
+import type { Weight } from "../../weights/form.ts";
+import { readWeight } from "../../weights/read.ts";
+import { select, siteOptions } from "../../weights/select.ts";
+import { refusalOf, sharedOutside } from "../../weights/sites.ts";
+import { transposed } from "../../weights/transpose.ts";
+import { defineMethod } from "../method.ts";
+
+export const quantizeDynamic = defineMethod({
+  title: "dynamic int8",
+  cite: "Jacob et al. 2018, arXiv 1712.05877 (integer arithmetic); ranges at run time",
+  summary:
+    "int8 matrix products without calibration: for transformers as fast as static and closer.",
+  needs: [],
+  quickens: true,
+  options: z.object({
+    scale: z
+      .enum(["minmax", "mse"])
+      .default("minmax")
+      .meta({
+        description: "Weight scales from the largest weight, or with the least squared error.",
+        search: ["minmax", "mse"],
+      }),
+    reduceRange: z.boolean().default(false).meta({
+      description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{}],
+  neutral: null,
+  async apply(model, { scale, reduceRange, only, except }, context) {
+    const uses = weightsOf(model);
+    const chosen = select(
+      uses.map(({ node }) => node),
+      { only, except },
+    );
+    const shared = sharedOutside(uses, chosen);
+    // One DynamicQuantizeLinear for each activation, however many layers read it (q, k, v).
+    const rounded = new Map<Value, readonly Value[]>();
+    for (const [i, use] of uses.entries()) {
+      await context.progress(i, uses.length);
+      if (!chosen.has(use.node)) continue;
+      const isTable = use.role.kind === "embedding";
+      const bound = refusal(use) ?? (isTable ? shared(use.value) : null);
+      const weight = bound ? null : readWeight(use.value);
+      const reason = bound ?? refusalOf(use.value, weight);
+      if (reason || !weight) context.skip(use.node.name, reason ?? "it has no weight");
+      else if (isTable) storeTable(use, weight, scale);
+      else replaceLayer(use, weight, { bits: reduceRange ? 7 : 8, search: scale }, rounded);
+    }
+  },
+});
+
+function refusal({ node, index, role }: WeightUse): string | null {
+  if (role.kind === "conv")
+    return "dynamic int8 convolutions are several times slower than float32";
+  if (node.op === "Gather") return null;
+  if (role.kind !== "linear" || !["MatMul", "Gemm"].includes(node.op)) {
+    return `${node.op} has no dynamic int8 form`;
+  }
+  if (index !== 1) return "its weight is the left operand";
+  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
+  return null;
+}
+
+// alpha x W + beta b -> Cast(MatMulInteger(q(x), W8)) * (s_x * (alpha s_W)) + beta b
+function replaceLayer(
+  { node, value, role }: WeightUse,
+  weight: Weight,
+  rounding: { bits: number; search: "minmax" | "mse" },
+  rounded: Map<Value, readonly Value[]>,
+): void {
+  const g = build(node.graph, node.name);
+  const columnsLast = role.outputAxis === 0 ? transposed(weight) : weight;
+  const { levels, scale } = expandInt8(g, columnsLast, columnsLast.shape.length - 1, rounding);
+  const x = node.inputs[0] as Value;
+  let parts = rounded.get(x);
+  if (!parts) {
+    // Where x is, not where it is read: other bodies may read it too.
+    parts = build(x.graph, x.name).many("DynamicQuantizeLinear", [x], { outputs: 3 });
+    rounded.set(x, parts);
+  }
+  const [q, xScale, xZero] = parts;
+  const product = g.Cast(g.MatMulInteger(q, levels, xZero), { to: dtypes.float32.code });
+  const alpha = node.op === "Gemm" ? node.float("alpha", 1) : 1;
+  const factor = g.constant(
+    scale.map((s) => s * alpha),
+    { shape: scale.length === 1 ? [] : [scale.length], name: "scale" },
+  );
+  const output = addBias(g, g.Mul(product, g.Mul(xScale, factor)), node);
+  if (!node.output.isOutput) output.name = node.output.name;
+  node.graph.replace(node.output, output);
+  node.graph.remove(node);
+  if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+}
+
+function addBias(g: Builder, product: Value, node: Node): Value {
+  const bias = node.op === "Gemm" ? node.inputs[2] : null;
+  if (!bias) return product;
+  const beta = node.float("beta", 1);
+  return g.Add(product, beta === 1 ? bias : g.Mul(bias, g.constant(tensor("float32", [], beta))));
+}

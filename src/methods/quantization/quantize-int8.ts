@@ -1,0 +1,93 @@
+/** @file Static int8: calibrated uint8 activations, int8 weights per channel, as QDQ. */
+import { z } from "zod";
+import { flattenToReshape, integerNodes, roundActivation } from "../../int8/activations.ts";
+import { equalize } from "../../int8/equalize.ts";
+import { planInt8 } from "../../int8/plan.ts";
+import { observeMeans, observeRanges } from "../../int8/ranges.ts";
+import { storeTable } from "../../int8/store-table.ts";
+import { quantizeLayers } from "../../int8/weights.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Calibrator } from "../../numeric/calibrate.ts";
+import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { defineMethod } from "../method.ts";
+
+const options = z.object({
+  calibrator: z
+    .enum(["minmax", "percentile", "entropy", "mse"])
+    .default("mse")
+    .meta({
+      description: "How an activation's range is chosen from the calibration data.",
+      search: ["minmax", "percentile", "entropy", "mse"],
+    }),
+  percentile: z
+    .number()
+    .min(90)
+    .max(100)
+    .default(99.999)
+    .meta({
+      description: "For calibrator=percentile: share of values inside the range, percent.",
+      search: [99.9, 99.99, 99.999],
+    }),
+  ops: z
+    .enum(["weighted", "all"])
+    .default("all")
+    .meta({
+      description: "Only layers with weights, or also Add, pools and Concat between them.",
+      search: ["weighted", "all"],
+    }),
+  scale: z
+    .enum(["minmax", "mse"])
+    .default("mse")
+    .meta({
+      description: "Weight scales from the largest weight, or with the least squared error.",
+      search: ["minmax", "mse"],
+    }),
+  correctBias: z.boolean().default(true).meta({
+    description:
+      "Takes the mean output error of rounded weights out of the bias (arXiv 1906.04721).",
+  }),
+  equalize: z.boolean().default(true).meta({
+    description: "Moves scales between layers first, so that all channels use the 8 bits.",
+  }),
+  reduceRange: z.boolean().default(false).meta({
+    description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
+  }),
+  ...siteOptions,
+});
+
+export const quantizeInt8 = defineMethod({
+  title: "static int8",
+  cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721",
+  summary: "Weights and activations in 8 bits, ranges from calibration data: smaller and faster.",
+  needs: ["calibration"],
+  quickens: true,
+  options,
+  survey: [{}],
+  neutral: null,
+  async apply(model, options, context) {
+    const plan = planInt8(model, { ...options, floatDepthwise: context.target === "web" }, context);
+    for (const table of plan.tables) storeTable(table, table.weight, options.scale);
+    if (plan.layers.length === 0) return;
+    const { observe } = context;
+    if (!observe) throw new Error("quantize-int8 was applied without calibration data");
+    if (options.equalize) await equalize(model, plan, observe);
+    const calibrator: Calibrator =
+      options.calibrator === "percentile"
+        ? { kind: "percentile", percentile: options.percentile }
+        : { kind: options.calibrator };
+    const params = new Map<Value, QuantParams>();
+    for (const [value, { min, max }] of await observeRanges(model, plan, calibrator, observe)) {
+      params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
+    }
+    const means = options.correctBias
+      ? await observeMeans(model, plan, params, observe)
+      : new Map();
+    quantizeLayers(plan, params, means, options, context);
+    const integer = integerNodes(plan);
+    for (const [value, { absorbed }] of plan.values) {
+      roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
+    }
+    flattenToReshape(plan);
+  },
+});

@@ -1,0 +1,128 @@
+/** @file Rate-distortion quantization: levels chosen by what they cost the coder and what they move. */
+import { z } from "zod";
+import { type Chosen, chooseByRate } from "../../codec/encode/choose.ts";
+import type { Context } from "../../context.ts";
+import { curvatures } from "../../evidence/curvature.ts";
+import { calibrationOptions } from "../../sparsity/by-score.ts";
+import type { Form } from "../../weights/form.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
+import { defineMethod } from "../method.ts";
+
+const sensitivities = ["weights", "gradient"] as const;
+
+/**
+ * min sum_i h_i (w_i - s q_i)^2 + lambda * bits(q): one lambda for the whole model, so that the last
+ * bit of every layer buys the same. The price of finer steps s at high rates, dD/dR = h s^2 ln(2) / 6,
+ * gives each layer its step.
+ */
+export const quantizeRate = defineMethod({
+  title: "rate-distortion quantization",
+  cite: "Wiedemann et al. 2019, arXiv 1907.11900; Choi et al. 2017, arXiv 1612.01543",
+  summary: "Rounds weights to where they are cheap to code and the outputs feel it least.",
+  needs: [],
+  options: z.object({
+    distortion: z
+      .number()
+      .min(0)
+      .max(0.5)
+      .default(0.003)
+      .meta({
+        description: "Error allowed, as a share of the weights' energy; 0 leaves weights alone.",
+        search: [0.001, 0.003, 0.01, 0.03],
+      }),
+    sensitivity: z
+      .enum(sensitivities)
+      .default("weights")
+      .meta({
+        description:
+          "What errors weigh: the same share of every layer's energy, or the outputs' gradients (needs training records).",
+        search: [...sensitivities],
+      }),
+    records: calibrationOptions.records.meta({ description: "Records for the gradients." }),
+    ...siteOptions,
+  }),
+  survey: [{ distortion: 0.003 }, { distortion: 0.01 }],
+  neutral: { distortion: 0 },
+  async apply(model, { distortion, sensitivity, records, ...selection }, context) {
+    if (distortion === 0) return;
+    const sites = sitesOf(model, selection, context);
+    if (sites.length === 0) return;
+    const found =
+      sensitivity === "gradient" ? await curvatures(model, sites, records, context) : [];
+    const layers = sites.map((site, i) => layerOf(site, found[i] ?? null));
+    const energy = layers.reduce((sum, layer) => sum + layer.energy, 0);
+    const trials = await search(layers, distortion * energy, context);
+    for (const [i, { site }] of layers.entries()) storeWeight(site, trials[i].form);
+  },
+});
+
+interface Layer {
+  readonly site: Site;
+  /** h_i: what an error of 1 in a weight costs. */
+  readonly importance: Float64Array;
+  readonly mean: number;
+  /** sum_i h_i w_i^2: what it costs to lose all of it. */
+  readonly energy: number;
+  /** The grid that an earlier step has put the weights on; it stays. */
+  readonly step: number | null;
+  readonly largest: number;
+}
+
+interface Trial {
+  readonly form: Form;
+  readonly distortion: number;
+}
+
+/** Few records leave holes: every weight matters at least this share of the mean. */
+const floor = 0.02;
+
+function layerOf(site: Site, curvature: Float64Array | null): Layer {
+  const { values, form } = site.weight;
+  const power = values.reduce((sum, w) => sum + w * w, 0) || 1;
+  const mean = curvature ? curvature.reduce((a, b) => a + b, 0) / values.length : 1 / power;
+  const importance = Float64Array.from(values, (_, i) =>
+    curvature ? curvature[i] + floor * mean : mean,
+  );
+  const energy = values.reduce((sum, w, i) => sum + importance[i] * w * w, 0);
+  const step = form.kind === "grid" && form.axis === null ? form.scale[0] : null;
+  const largest = values.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
+  return { site, importance, mean: mean * (curvature ? 1 + floor : 1), energy, step, largest };
+}
+
+/** Levels are int8. */
+const LEVELS = 127;
+
+function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number): Trial {
+  const { values, shape } = site.weight;
+  const best = Math.sqrt((6 * lambda) / (Math.LN2 * mean || 1));
+  const scale = Math.fround(step ?? Math.max(best, largest / LEVELS, 1e-30));
+  const x = values.map((w) => w / scale);
+  const weights = importance.map((h) => h * scale * scale);
+  const { values: q, distortion }: Chosen = chooseByRate(x, weights, lambda, shape);
+  const levels = Int8Array.from(q);
+  const form = { kind: "grid", q: levels, scale: Float32Array.of(scale) } as const;
+  return { form: { ...form, bits: bitsOf(levels), axis: null, block: null }, distortion };
+}
+
+const rounds = 14;
+
+/** The largest lambda whose error is allowed, by bisection of its logarithm. */
+async function search(layers: readonly Layer[], allowed: number, context: Context) {
+  let [low, high] = [1e-12 * allowed, allowed];
+  let best = layers.map((layer) => tryOut(layer, low));
+  for (let round = 0; round < rounds; round++) {
+    await context.progress(round, rounds);
+    const lambda = Math.sqrt(low * high);
+    const trials = layers.map((layer) => tryOut(layer, lambda));
+    const isAllowed = trials.reduce((sum, { distortion }) => sum + distortion, 0) <= allowed;
+    if (isAllowed) [low, best] = [lambda, trials];
+    else high = lambda;
+  }
+  return best;
+}
+
+function bitsOf(levels: Int8Array): number {
+  const largest = levels.reduce((most, q) => Math.max(most, q < 0 ? -q - 1 : q), 0);
+  return Math.max(2, 33 - Math.clz32(largest));
+}

@@ -1,0 +1,118 @@
+/** @file Weight-only quantization: integers and scales in the file, float arithmetic at run time. */
+import { z } from "zod";
+import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
+import { build } from "../../ops/builder.ts";
+import type { Grid } from "../../weights/form.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
+import { transposed } from "../../weights/transpose.ts";
+import { defineMethod } from "../method.ts";
+
+export const quantizeWeights = defineMethod({
+  title: "weight-only quantization",
+  cite: "Krishnamoorthi 2018, arXiv 1806.08342, section 3; Dettmers et al. 2022, arXiv 2208.07339",
+  summary: "Rounds weights to a few bits per channel or block; activations stay float32.",
+  needs: [],
+  options: z.object({
+    bits: z
+      .int()
+      .min(2)
+      .max(8)
+      .default(8)
+      .meta({
+        description: "Bits per weight.",
+        search: [8, 6, 4, 3],
+      }),
+    block: z
+      .int()
+      .min(0)
+      .max(1024)
+      .default(0)
+      .meta({
+        description:
+          "Weights per scale along the input axis; 0 gives one scale per output channel.",
+        search: [0, 32, 128],
+      }),
+    scale: z
+      .enum(["minmax", "mse"])
+      .default("mse")
+      .meta({
+        description: "Scale from the largest weight, or the one with the least squared error.",
+        search: ["mse"],
+      }),
+    kernel: z.enum(["float", "integer"]).default("float").meta({
+      description:
+        "float: unpacked once at load. integer: DequantizeLinear stays, ONNX Runtime uses its n-bit MatMul (fast on native CPUs for batch 1, never in a browser).",
+    }),
+    ...siteOptions,
+  }),
+  survey: [{ bits: 8 }, { bits: 4 }],
+  neutral: null,
+  async apply(model, { bits, block, scale, kernel, only, except }, context) {
+    const sites = sitesOf(model, { only, except }, context);
+    const missing = kernel === "integer" ? missingKernel(bits, block, context.target) : null;
+    if (missing) context.warn(`${missing}: weights are unpacked at load`);
+    for (const [i, site] of sites.entries()) {
+      await context.progress(i, sites.length);
+      const { role, weight, node } = site;
+      const inputs = weight.shape[role.inputAxis];
+      if (inputs % (block || 1) !== 0) {
+        context.warn(`${node.name}: ${inputs} inputs are no multiple of ${block}: no blocks`);
+      }
+      const grid = gridOf(site, { bits, block, search: scale });
+      if (kernel === "integer" && !missing && isProduct(site)) storeDequantized(site, grid);
+      else storeWeight(site, grid);
+    }
+  },
+});
+
+interface Rounding {
+  readonly bits: number;
+  readonly block: number;
+  readonly search: "minmax" | "mse";
+}
+
+/** Blocks run along the inputs; where they do not fit, each output channel has one scale. */
+function gridOf({ weight, role }: Site, { bits, block, search }: Rounding): Grid {
+  const { values, shape } = weight;
+  const options = { bits, symmetric: true, search };
+  const { inputAxis, outputAxis } = role;
+  const { q, scales, axis } =
+    block > 0 && shape[inputAxis] % block === 0
+      ? quantizeBlocks(values, shape, inputAxis, block, options)
+      : quantizeChannels(values, shape, outputAxis, options);
+  const isBlocked = axis === inputAxis;
+  return { kind: "grid", bits, q, scale: scales, axis, block: isBlocked ? block : null };
+}
+
+/** Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null: it does. */
+function missingKernel(bits: number, block: number, target: "node" | "web"): string | null {
+  if (target === "web") return "the n-bit MatMul is slow in browsers";
+  if (bits !== 4 && bits !== 8) return `there is no ${bits}-bit MatMul`;
+  if (block === 0 || [16, 32, 64, 128, 256].includes(block)) return null;
+  return `there is no n-bit MatMul for blocks of ${block}`;
+}
+
+/** x W, by a node that is the weight's only reader. */
+function isProduct({ node, value, weight }: Site): boolean {
+  const { shape } = weight;
+  if (shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
+  return node.op === "MatMul" || (node.op === "Gemm" && node.int("transA", 0) === 0);
+}
+
+/** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3), but only x W. */
+function storeDequantized({ value, weight, node }: Site, grid: Grid): void {
+  const isTurned = node.op === "Gemm" && node.int("transB", 0) === 1;
+  const { shape, form } = isTurned
+    ? transposed({ ...weight, form: grid })
+    : { ...weight, form: grid };
+  const { q, scale, axis, block, bits } = form as Grid & { readonly axis: number };
+  const g = build(value.graph);
+  const dims = block ? shape.map((dim, i) => (i === axis ? dim / block : dim)) : [shape[axis]];
+  const levels = g.constant(q, { dtype: bits === 4 ? "int4" : "int8", shape, name: "levels" });
+  const steps = g.constant(scale, { shape: dims, name: "scale" });
+  const attributes = block ? { axis, block_size: block } : { axis };
+  node.setInput(1, g.DequantizeLinear(levels, steps, attributes));
+  if (isTurned) node.set("transB", null);
+  if (value.tensor) value.graph.removeConstant(value);
+}

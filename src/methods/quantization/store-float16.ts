@@ -1,0 +1,47 @@
+/** @file Half-precision storage: weights take two bytes in the file and are widened at load. */
+import { z } from "zod";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../numeric/float16.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { sitesOf, storeWeight } from "../../weights/sites.ts";
+import { defineMethod } from "../method.ts";
+
+/** Largest finite half. */
+const LARGEST = 65504;
+
+export const storeFloat16 = defineMethod({
+  title: "half-precision storage",
+  cite: "Gupta et al. 2015, arXiv 1502.02551 (limited precision)",
+  summary:
+    "Stores weights in 16 bits; computation stays float32, because CPUs gain nothing from half.",
+  needs: [],
+  options: z.object({
+    dtype: z
+      .enum(["float16", "bfloat16"])
+      .default("float16")
+      .meta({
+        description: "float16 has more precision, bfloat16 the range of float32.",
+        search: ["float16"],
+      }),
+    ...siteOptions,
+  }),
+  survey: [{}],
+  neutral: null,
+  async apply(model, { dtype, only, except }, context) {
+    const round =
+      dtype === "float16"
+        ? (x: number) => fromFloat16(toFloat16(x))
+        : (x: number) => fromBfloat16(toBfloat16(x));
+    const sites = sitesOf(model, { only, except }, context);
+    for (const [i, site] of sites.entries()) {
+      await context.progress(i, sites.length);
+      const { values, form } = site.weight;
+      if (form.kind !== "float" || form.dtype !== "float32") {
+        context.skip(site.node.name, `is stored as ${form.kind} already`);
+      } else if (dtype === "float16" && values.some((w) => Math.abs(w) > LARGEST)) {
+        context.skip(site.node.name, `holds weights beyond ${LARGEST}, float16's largest`);
+      } else {
+        storeWeight(site, { kind: "float", dtype, values: values.map(round) });
+      }
+    }
+  },
+});

@@ -1,0 +1,221 @@
+/** @file What unstructured pruning methods share: a score per weight, a target sparsity, zeros. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import type { Model } from "../ir/model.ts";
+import { type Rows, rowsOf } from "../layers/rows.ts";
+import { trainOptions } from "../train/options.ts";
+import { withZeros } from "../weights/form.ts";
+import { siteOptions } from "../weights/select.ts";
+import { type Site, sitesOf, storeWeight } from "../weights/sites.ts";
+
+const sparsity = z
+  .number()
+  .min(0)
+  .max(0.999)
+  .default(0.5)
+  .meta({ description: "Share of weights set to zero.", search: [0.5, 0.7, 0.8, 0.9, 0.95] });
+
+const pattern = z
+  .string()
+  .regex(/^([1-9]\d?:[1-9]\d?)?$/, "Invalid: a pattern is n:m, such as 2:4")
+  .default("")
+  .meta({
+    description:
+      "n:m keeps n of every m weights along the inputs, whatever the sparsity (2:4, 1:4); empty: anywhere.",
+  });
+
+export const scopes = {
+  row: "one output",
+  layer: "one layer",
+  global: "the whole model",
+} as const;
+export type Scope = keyof typeof scopes;
+
+/** Options of every method that prunes to a share; `choices` are the scopes it knows, its own first. */
+export const sharedOptions = <const S extends readonly [Scope, ...Scope[]]>(...choices: S) => ({
+  sparsity,
+  scope: z
+    .enum(choices)
+    .default(choices[0] as never)
+    .meta({
+      description: `One threshold for ${choices.map((id) => `${scopes[id]} (${id})`).join(", ")}.`,
+      search: [...choices],
+    }),
+  pattern,
+});
+
+export const calibrationOptions = {
+  records: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(128)
+    .meta({ description: "Calibration records to look at." }),
+};
+
+/** How the share grows with the rounds, t in (0, 1]. */
+const courses = {
+  /** s_t = s (1 - (1 - t)^3): much early, little late (Zhu, Gupta 2017, arXiv 1710.01878, eq. 1). */
+  cubic: (t: number) => 1 - (1 - t) ** 3,
+  linear: (t: number) => t,
+} as const;
+
+export const scheduleOptions = {
+  steps: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .meta({ description: "Rounds of pruning, with training between them; 1: all at once." }),
+  schedule: z
+    .enum(Object.keys(courses) as [keyof typeof courses])
+    .default("cubic")
+    .meta({ description: "How the share of zeros grows from round to round." }),
+  epochs: trainOptions.shape.epochs.meta({ description: "Epochs of training between two rounds." }),
+  rate: trainOptions.shape.rate.meta({ description: "Its learning rate." }),
+  augment: trainOptions.shape.augment,
+};
+
+export const pruneOptions = z.object({
+  ...sharedOptions("layer", "global", "row"),
+  ...scheduleOptions,
+  ...siteOptions,
+});
+
+type Options = z.output<typeof pruneOptions>;
+type Target = Pick<Options, "sparsity" | "scope" | "pattern">;
+type Course = Pick<Options, keyof typeof scheduleOptions>;
+
+/**
+ * Scores of every site's weights, higher is kept longer; exact zeros stay zero whatever they score.
+ * Asked again in every round.
+ */
+export type Score = (
+  sites: readonly Site[],
+) => readonly ArrayLike<number>[] | Promise<readonly ArrayLike<number>[]>;
+
+const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1, augment: "" };
+
+/** Sets the lowest-scoring weights to zero; ties fall in order, so that results repeat exactly. */
+export async function pruneByScore(
+  model: Model,
+  options: Target & Pick<Options, "only" | "except"> & Partial<Course>,
+  context: Context,
+  score: Score,
+): Promise<void> {
+  if (options.sparsity === 0 && options.pattern === "") return;
+  const { steps, schedule, epochs, rate, augment } = { ...oneShot, ...options };
+  const { only, except } = options;
+  for (let round = 1; round <= steps; round++) {
+    // Said once is enough.
+    const quiet = round === 1 ? context : { ...context, skip() {} };
+    const sites = sitesOf(model, { only, except }, quiet);
+    if (sites.length === 0) return;
+    const share = options.sparsity * courses[schedule](round / steps);
+    const scores = await score(sites);
+    const doomed = doomedOf(sites, scores, { ...options, sparsity: share }, quiet);
+    for (const [i, site] of sites.entries()) {
+      await context.progress((round - 1) * sites.length + i, steps * sites.length);
+      setZero(site, doomed[i]);
+    }
+    if (round < steps) await context.train(model, { epochs, rate, augment, only, except });
+  }
+}
+
+/** Stores the weight with the marked elements at zero. */
+export function setZero(site: Site, doomed: Uint8Array): void {
+  storeWeight(
+    site,
+    withZeros(site.weight.form, (i) => doomed[i] === 1),
+  );
+}
+
+/** Which elements of each site's weight fall. */
+export function doomedOf(
+  sites: readonly Site[],
+  scores: readonly ArrayLike<number>[],
+  { sparsity, scope, pattern }: Target,
+  context: Context,
+): Uint8Array[] {
+  const parts = sites.map(({ weight }, i) => withoutZeros(weight.values, scores[i]));
+  if (pattern !== "") return sites.map((site, i) => byPattern(site, parts[i], pattern, context));
+  if (scope === "global") {
+    const falls = lowest(parts, sparsity);
+    return parts.map((part) => Uint8Array.from(part, (score) => (falls(score) ? 1 : 0)));
+  }
+  return sites.map((site, i) => {
+    const rows = scope === "row" ? rowsOf(site) : "";
+    if (typeof rows !== "string") return byRow(rows, parts[i], sparsity);
+    const falls = lowest([parts[i]], sparsity);
+    return Uint8Array.from(parts[i], (score) => (falls(score) ? 1 : 0));
+  });
+}
+
+function withoutZeros(values: Float32Array, scores: ArrayLike<number>): Float32Array {
+  return values.map((w, i) => (w === 0 ? -Infinity : scores[i]));
+}
+
+function byRow(rows: Rows, scores: Float32Array, share: number): Uint8Array {
+  const doomed = new Uint8Array(scores.length);
+  for (const places of placesOf(rows)) {
+    const row = Float32Array.from(places, (place) => scores[place]);
+    const falls = lowest([row], share);
+    for (const [i, place] of places.entries()) if (falls(row[i])) doomed[place] = 1;
+  }
+  return doomed;
+}
+
+/** For every row, where its elements lie. */
+function* placesOf({ groups, rows, columns, at }: Rows): Generator<Uint32Array> {
+  for (let group = 0; group < groups; group++) {
+    for (let row = 0; row < rows; row++) {
+      yield Uint32Array.from({ length: columns }, (_, column) => at(group, row, column));
+    }
+  }
+}
+
+/** [n, m] of "n:m". Null for none. */
+export function parsePattern(text: string): readonly [number, number] | null {
+  if (text === "") return null;
+  const [n, m] = text.split(":").map(Number);
+  return [Math.min(n, m), m];
+}
+
+/** Of every m consecutive columns all but the n best (Zhou et al. 2021, arXiv 2102.04010). */
+function byPattern(site: Site, scores: Float32Array, text: string, context: Context): Uint8Array {
+  const [n, m] = parsePattern(text) as readonly [number, number];
+  const doomed = new Uint8Array(scores.length);
+  const rows = rowsOf(site);
+  if (typeof rows === "string") {
+    context.skip(site.node.name, `${rows} for a pattern`);
+    return doomed;
+  }
+  for (const places of placesOf(rows)) {
+    for (let start = 0; start < places.length; start += m) {
+      const block = [...places.subarray(start, start + m)];
+      block.sort((a, b) => scores[b] - scores[a] || a - b);
+      for (const place of block.slice(n)) doomed[place] = 1;
+    }
+  }
+  return doomed;
+}
+
+/**
+ * A test for "is among the lowest `share` of all scores", to be asked of each score once and in
+ * order: of those equal to the threshold only as many fall as the share allows (shared weights tie
+ * by the thousand).
+ */
+export function lowest(parts: readonly Float32Array[], share: number): (score: number) => boolean {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    all.set(part, offset);
+    offset += part.length;
+  }
+  all.sort();
+  const count = Math.round(share * all.length);
+  if (count === 0) return () => false;
+  const cut = all[count - 1];
+  let ties = count - all.indexOf(cut);
+  return (score) => score < cut || (score === cut && ties-- > 0);
+}
