@@ -13,7 +13,7 @@ import { quantizeChannels } from "../src/numeric/quantize.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { readModel } from "../src/onnx/read.ts";
 import { pruneOptions } from "../src/sparsity/by-score.ts";
-import { sitesOf } from "../src/weights/sites.ts";
+import { thetasOf } from "../src/weights/sites.ts";
 import { realModels } from "../test/support/real-models.ts";
 
 const example = fileURLToPath(new URL("../examples/lenet5.onnx", import.meta.url));
@@ -106,7 +106,7 @@ async function weightsOf(path: string, sparsity: number, quantized: boolean): Pr
   const model = readModel(new Uint8Array(readFileSync(path)));
   const options = pruneOptions.parse({ sparsity });
   await pruneMagnitude.apply(model, options, context);
-  return sitesOf(model, options, context).map(({ weight: { values, shape } }) => {
+  return thetasOf(model, options, context).map(({ weight: { values, shape } }) => {
     if (!quantized) return { dtype: "float32", dims: shape, bytes: bytesOf(values) };
     const { q } = quantizeChannels(values, shape, null, { bits: 8, symmetric: true });
     return { dtype: "int8", dims: shape, bytes: bytesOf(q) };

@@ -11,6 +11,7 @@ import type { Forms } from "../src/ops/grad.ts";
 import { inferNode } from "../src/ops/infer.ts";
 import { mse, softmaxCrossEntropy } from "../src/train/losses.ts";
 import { type Step, stepOf } from "../src/train/step.ts";
+import { learnableOf } from "../src/weights/learnable.ts";
 
 export interface Task {
   readonly title: string;
@@ -144,6 +145,7 @@ export function stepFor({ model: make, input, label }: Task, lanes: number, form
   return stepOf(model, {
     shapes: { [name]: part(input) },
     feeds: { label: spec },
+    learns: learnableOf(model),
     loss: (g: Builder, { outputs: [y] }, feeds) =>
       (label === "classes" ? softmaxCrossEntropy : mse)(g, y, feeds.label),
     ...(forms && { forms }),

@@ -7,7 +7,8 @@ import type { Random } from "./numeric/random.ts";
 import type { Builder } from "./ops/builder.ts";
 import type { trainOptions } from "./train/options.ts";
 import type { CurvePoint, Manner, TrainState } from "./train/state.ts";
-import type { PortSpec, Step, Student } from "./train/step.ts";
+import type { Step, Student } from "./train/step.ts";
+import type { Opened, StepFeed } from "./weights/latent.ts";
 
 export interface Context {
   readonly random: Random;
@@ -55,19 +56,14 @@ export interface TrainHooks {
     student: Student,
     feeds: Readonly<Record<string, Value>>,
   ) => Value;
-  /** Constants that learn although they are no weight: gates, latent values. */
-  readonly extra?: readonly Value[];
+  /** Weights and activations that learn as expressions, and are closed into forms afterwards. */
+  readonly latents?: readonly Opened[];
   /** Graph inputs of the model that are no data, made anew for every step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /** Hears how many steps there will be, before the first. */
   readonly begin?: (steps: number) => void;
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
   readonly afterUpdate?: (state: TrainState, step: Step) => void;
-}
-
-export interface StepFeed {
-  readonly spec: PortSpec;
-  at(step: number, random: Random): Tensor;
 }
 
 export interface Trained {

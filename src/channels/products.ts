@@ -5,7 +5,7 @@ import { momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import type { Rows } from "../layers/rows.ts";
 import { readWeight } from "../weights/read.ts";
-import type { Site } from "../weights/sites.ts";
+import type { LayerSite } from "../weights/sites.ts";
 import type { Candidate, Part } from "./candidates.ts";
 import { canAbsorb } from "./dead.ts";
 
@@ -39,7 +39,7 @@ export const byReaders =
     const partsOf = candidates.map(({ readers }) =>
       readers.flatMap(({ part }) => (part && canAbsorb(part) ? part : [])),
     );
-    const sites = new Map<Part, Site>();
+    const sites = new Map<Part, LayerSite>();
     for (const part of partsOf.flat()) {
       const weight = readWeight(part.use.value);
       if (weight && columnsOf(part) <= LARGEST) sites.set(part, { ...part.use, weight });

@@ -1,12 +1,13 @@
 /** @file Curvature: how much the network's outputs feel each weight, by their gradients. */
 
-import type { Context, StepFeed } from "../context.ts";
+import type { Context } from "../context.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
-import type { Site } from "../weights/sites.ts";
+import type { StepFeed } from "../weights/latent.ts";
+import type { ThetaSite } from "../weights/sites.ts";
 
 /** The loss is there as well, and small beside this, even where earlier steps moved the outputs. */
 const SCALE = 64;
@@ -21,7 +22,7 @@ const SCALE = 64;
  */
 export async function curvatures(
   model: Model,
-  sites: readonly Site[],
+  sites: readonly Pick<ThetaSite, "value" | "weight">[],
   records: number,
   context: Context,
 ): Promise<(Float64Array | null)[]> {
@@ -39,7 +40,7 @@ export async function curvatures(
  */
 export async function probe(
   model: Model,
-  sites: readonly Pick<Site, "value" | "weight">[],
+  sites: readonly Pick<ThetaSite, "value" | "weight">[],
   records: number,
   context: Context,
   visit: (site: number, gradient: Float32Array) => void,
@@ -63,7 +64,7 @@ export async function probe(
       penalty: (g, { outputs }, feeds) => project(g, outputs, feeds.tersor_wave),
       beforeUpdate(gradient, _, { parameters }) {
         for (const { value, offset, size } of parameters) {
-          const site = siteOf.get(value);
+          const site = value ? siteOf.get(value) : undefined;
           if (site === undefined) continue;
           seen.add(site);
           visit(site, gradient.subarray(offset, offset + size));
@@ -77,7 +78,8 @@ export async function probe(
 
 /** r_k = sin(a + b k): uncorrelated for random a and b, of any length. */
 const wave: StepFeed = {
-  spec: { dtype: "float32", shape: [2] },
+  dtype: "float32",
+  shape: [2],
   at: (_, random) =>
     tensor("float32", [2], [6.2831853 * random.float(), 6.2831853 * random.float()]),
 };

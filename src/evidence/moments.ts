@@ -6,7 +6,7 @@ import type { Model } from "../ir/model.ts";
 import { inputsOf } from "../layers/inputs.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
-import type { Site } from "../weights/sites.ts";
+import type { LayerSite } from "../weights/sites.ts";
 
 /** Beyond this many inputs the matrix itself is too large (4096^2 float64: 134 MB). */
 const LARGEST = 4096;
@@ -33,12 +33,12 @@ export type Kind = "gram" | "squares";
  */
 export async function momentsOf(
   model: Model,
-  sites: readonly Site[],
+  sites: readonly LayerSite[],
   kind: Kind,
   records: number,
   context: Context,
-): Promise<Map<Site, Moments | string>> {
-  const found = new Map<Site, Moments | string>();
+): Promise<Map<LayerSite, Moments | string>> {
+  const found = new Map<LayerSite, Moments | string>();
   const uses = weightsOf(model);
   const taps: SiteTap[] = [];
   for (const site of sites) {
@@ -100,7 +100,7 @@ function* passes(taps: readonly SiteTap[]): Generator<SiteTap[]> {
 
 function refusal(
   model: Model,
-  { role, value, node }: Site,
+  { role, value, node }: LayerSite,
   { columns }: Rows,
   readers: readonly WeightUse[],
   kind: Kind,
@@ -119,7 +119,7 @@ function refusal(
 
 function tapOf(
   { node, index }: WeightUse,
-  { weight }: Site,
+  { weight }: LayerSite,
   rows: Rows,
   groups: readonly Float64Array[],
   kind: Kind,

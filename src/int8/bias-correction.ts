@@ -3,7 +3,7 @@ import type { Node } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { biasOf, type WeightRole } from "../ops/weights.ts";
-import type { Weight } from "../weights/form.ts";
+import type { FloatWeight } from "../weights/weight.ts";
 
 /** Mean of a layer's input per channel, before and after rounding to uint8. */
 export interface ChannelMeans {
@@ -40,7 +40,7 @@ export function runningMean(): RunningMean {
 export function correctBias(
   node: Node,
   role: WeightRole,
-  { shape, values }: Weight,
+  { shape, values }: FloatWeight,
   rounded: Float32Array,
   observed: ChannelMeans,
 ): void {

@@ -1,5 +1,5 @@
 /** @file Channels whose weights hardly count beside their bias: the engine rounds that bias too. */
-import type { Weight } from "../weights/form.ts";
+import { type FloatWeight, leaf } from "../weights/weight.ts";
 
 /**
  * ONNX Runtime turns a float bias into int32 of step s_x s_w. A channel with (almost) no weights has
@@ -18,20 +18,24 @@ const BITS = 24;
 const LIMIT = 2 ** 30;
 
 /** The weight with channels set to zero whose scale could not carry their bias (their effect is nil). */
-export function silenceDead(weight: Weight, axis: number, { input, bias }: BiasSteps): Weight {
+export function silenceDead(
+  weight: FloatWeight,
+  axis: number,
+  { input, bias }: BiasSteps,
+): FloatWeight {
   const channelOf = channelsAlong(weight, axis);
   const isDead = largestOf(weight, axis).map((w, c) =>
     w > 0 && Math.abs(bias[c]) > (w / 127) * input * LIMIT ? 1 : 0,
   );
   if (!isDead.includes(1)) return weight;
   const kept = weight.values.map((w, i) => (isDead[channelOf(i)] ? 0 : w));
-  return { ...weight, values: kept, form: { kind: "float", dtype: "float32", values: kept } };
+  return leaf(kept, weight.shape);
 }
 
 /** Scales with one fit for the bias wherever a channel is all zero (its levels do not care). */
 export function scalesForBias(
   scale: Float32Array,
-  weight: Weight,
+  weight: FloatWeight,
   axis: number,
   { input, bias }: BiasSteps,
 ): Float32Array {
@@ -43,13 +47,13 @@ export function scalesForBias(
 }
 
 /** The channel of an element, by its place in the row-major weight. */
-function channelsAlong({ shape }: Weight, axis: number): (element: number) => number {
+function channelsAlong({ shape }: FloatWeight, axis: number): (element: number) => number {
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   return (element) => Math.floor(element / inner) % shape[axis];
 }
 
 /** The largest absolute weight of each channel. */
-function largestOf(weight: Weight, axis: number): Float64Array {
+function largestOf(weight: FloatWeight, axis: number): Float64Array {
   const channelOf = channelsAlong(weight, axis);
   const largest = new Float64Array(weight.shape[axis]);
   for (const [i, w] of weight.values.entries()) {

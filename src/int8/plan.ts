@@ -4,10 +4,10 @@ import type { Context } from "../context.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
-import type { Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import { select } from "../weights/select.ts";
 import { refusalOf, sharedOutside } from "../weights/sites.ts";
+import type { FloatWeight } from "../weights/weight.ts";
 
 /** A layer with constant weights, computed in int8. */
 export interface Int8Layer {
@@ -21,7 +21,7 @@ export interface Int8Layer {
 export interface Plan {
   readonly layers: readonly Int8Layer[];
   /** Embeddings: stored in 8 bits, looked up in float. */
-  readonly tables: readonly (WeightUse & { readonly weight: Weight })[];
+  readonly tables: readonly (WeightUse & { readonly weight: FloatWeight })[];
   /** Weightless nodes with int8 kernels between them: Add, pools, Concat. */
   readonly others: readonly Node[];
   /**
@@ -56,7 +56,7 @@ export const moving = new Set([
 export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   const { graph } = model;
   const layers: Int8Layer[] = [];
-  const tables: (WeightUse & { weight: Weight })[] = [];
+  const tables: (WeightUse & { weight: FloatWeight })[] = [];
   const found = weightsOf(model);
   const chosen = select(
     found.map(({ node }) => node),

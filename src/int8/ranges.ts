@@ -17,15 +17,15 @@ const SAMPLE = 2 ** 12;
 /** The range to round each value in, from the whole calibration data. */
 export async function observeRanges(
   model: Model,
-  plan: Plan,
+  values: readonly Value[],
   calibrator: Calibrator,
   observe: Observe,
+  bits = 8,
 ): Promise<Map<Value, Range>> {
-  const values = [...plan.values.keys()];
   // Min-max needs every element, for it is all about the rarest; the others a sample.
   return calibrator.kind === "minmax"
     ? observeExtremes(model, values, observe)
-    : observeHistograms(model, values, calibrator, observe);
+    : observeHistograms(model, values, calibrator, observe, bits);
 }
 
 async function observeExtremes(
@@ -50,12 +50,15 @@ async function observeHistograms(
   values: readonly Value[],
   calibrator: Calibrator,
   observe: Observe,
+  bits: number,
 ): Promise<Map<Value, Range>> {
   const histograms = new Map(values.map((value) => [value, createHistogram()]));
   await observe(model, values.map(sampled), ({ value }, batch) =>
     histograms.get(value)?.add(batch.floats()),
   );
-  return new Map([...histograms].map(([value, seen]) => [value, calibrate(seen, calibrator)]));
+  return new Map(
+    [...histograms].map(([value, seen]) => [value, calibrate(seen, calibrator, bits)]),
+  );
 }
 
 /** Every k-th element of a large value; k is odd, so that it wanders over rows of even length. */

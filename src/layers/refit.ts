@@ -10,6 +10,7 @@ import type { Kept } from "../ops/coupling.ts";
 import { inferModel } from "../ops/infer.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
+import { leaf } from "../weights/weight.ts";
 import { inputsOf, sampling } from "./inputs.ts";
 import { type Rows, rowsOf } from "./rows.ts";
 import { shiftOutputs } from "./shift.ts";
@@ -137,7 +138,7 @@ function layerOf(use: WeightUse, model: Model, original: Original): Layer | stri
   const rows = rowsOf({
     role,
     node,
-    weight: { shape, values, form: { kind: "float", dtype: "float32", values } },
+    weight: leaf(values, shape),
   });
   if (typeof rows === "string") return rows;
   return rows.columns > LARGEST

@@ -1,5 +1,5 @@
 /** @file Rows: a layer's weight as the matrix W of y = W x, whatever way its operator stores it. */
-import type { Site } from "../weights/sites.ts";
+import type { ThetaSite } from "../weights/sites.ts";
 
 /** One matrix [rows, columns] per group; columns run over inputs first, then kernel positions. */
 export interface Rows {
@@ -15,8 +15,9 @@ export function rowsOf({
   role,
   weight,
   node,
-}: Pick<Site, "role" | "weight" | "node">): Rows | string {
+}: Pick<ThetaSite, "role" | "weight" | "node">): Rows | string {
   const { shape, values } = weight;
+  if (!role) return "stores a part of a form, which has no rows of inputs";
   if (role.kind === "conv") {
     const rows = shape[0] / role.groups;
     const depth = shape[1];

@@ -1,4 +1,5 @@
 /** @file THE table of methods, by families of the survey: a new method is one new file and one line here. */
+
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import type { Family, Method } from "./method.ts";
 import { fillChannels } from "./other/fill-channels.ts";

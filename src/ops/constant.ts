@@ -35,22 +35,79 @@ export function isConstantExpression(value: Value): boolean {
   return true;
 }
 
-/** The value's elements if it is a constant expression, else null. Nothing is kept between calls. */
+/** What was evaluated, by a tensor it was evaluated from and by the expression; as long as somebody uses it. */
+const evaluated = new WeakMap<Tensor, Map<string, WeakRef<Tensor>>>();
+
+/**
+ * The value's elements if it is a constant expression, else null. The same expression of the same
+ * tensors (in a copy of the model, say) is evaluated once while its result is in use.
+ */
 export function constantValue(value: Value): Tensor | null {
   if (value.tensor) return value.tensor;
   if (!isConstantExpression(value)) return null;
+  const { text, largest } = describe(value);
+  const known = largest && evaluated.get(largest)?.get(text)?.deref();
+  if (known) return known;
+  const result = evaluateExpression(value);
+  if (result && largest) {
+    const entries = evaluated.get(largest) ?? new Map<string, WeakRef<Tensor>>();
+    evaluated.set(largest, entries.set(text, new WeakRef(result)));
+  }
+  return result;
+}
+
+const ids = new WeakMap<Tensor, number>();
+let nextId = 0;
+
+function idOf(tensor: Tensor): number {
+  const id = ids.get(tensor) ?? nextId++;
+  ids.set(tensor, id);
+  return id;
+}
+
+/** The expression as text, tensors by number: equal texts are equal expressions. */
+function describe(value: Value): { readonly text: string; readonly largest: Tensor | null } {
+  const lines: string[] = [];
+  let largest: Tensor | null = null;
+  const names = new Map<Value, string>();
+  for (const node of nodesOf(value)) {
+    const inputs = node.inputs.map((input) => {
+      if (!input?.tensor) return (input && names.get(input)) ?? "";
+      if (!largest || input.tensor.byteLength > largest.byteLength) largest = input.tensor;
+      return `#${idOf(input.tensor)}`;
+    });
+    const attributes = Object.entries(node.attributes).map(
+      ([name, { type, value: x }]) => `${name}=${type === "tensor" ? `#${idOf(x)}` : String(x)}`,
+    );
+    for (const [i, output] of node.outputs.entries()) names.set(output, `${lines.length}.${i}`);
+    lines.push(`${node.domain}:${node.op}(${inputs.join()})${attributes.sort().join(";")}`);
+  }
+  return { text: `${lines.join(" ")} ${names.get(value)}`, largest };
+}
+
+/** The nodes of an expression, each after those that it reads. A stack of its own: chains may be long. */
+function nodesOf(value: Value): Node[] {
+  const order: Node[] = [];
+  const seen = new Set<Node>();
+  const stack: { readonly node: Node; next: number }[] = [];
+  const enter = (from: Value | null): void => {
+    const node = from?.tensor ? null : from?.producer;
+    if (!node || seen.has(node)) return;
+    seen.add(node);
+    stack.push({ node, next: 0 });
+  };
+  enter(value);
+  for (let top = stack.at(-1); top; top = stack.at(-1)) {
+    if (top.next < top.node.inputs.length) enter(top.node.inputs[top.next++]);
+    else order.push((stack.pop() as typeof top).node);
+  }
+  return order;
+}
+
+function evaluateExpression(value: Value): Tensor | null {
   const known = new Map<Value, Tensor | null>();
   const tensorOf = (input: Value): Tensor | null => input.tensor ?? known.get(input) ?? null;
-  // A stack of its own: chains may be thousands of nodes long.
-  const stack = [value.producer as Node];
-  for (let node = stack.at(-1); node; node = stack.at(-1)) {
-    const waiting = node.inputs.filter((input) => input && !input.tensor && !known.has(input));
-    if (waiting.length > 0) {
-      for (const input of waiting) stack.push(input?.producer as Node);
-      continue;
-    }
-    stack.pop();
-    if (known.has(node.output)) continue;
+  for (const node of nodesOf(value)) {
     const inputs = node.inputs.map((input) => input && tensorOf(input));
     const isComplete = inputs.every((tensor, i) => tensor !== null || node.inputs[i] === null);
     const outputs = isComplete ? evaluateNode(node, inputs) : null;

@@ -2,7 +2,7 @@
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { constantExpressions, constantValue } from "./constant.ts";
+import { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
 export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
@@ -100,7 +100,10 @@ export function weightsOf(model: Model): WeightUse[] {
 
 function weightsIn(graph: Graph): WeightUse[] {
   const constants = constantExpressions(graph);
-  const isConstant = (value: Value): boolean => value.tensor !== null || constants.has(value);
+  // A body may read what the main graph computes from constants.
+  const isConstant = (value: Value): boolean =>
+    value.tensor !== null ||
+    (value.graph === graph ? constants.has(value) : isConstantExpression(value));
   const found: WeightUse[] = [];
   for (const node of graph.sorted()) {
     if (constants.has(node.output)) continue;

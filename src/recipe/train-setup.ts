@@ -3,6 +3,7 @@
 import type { TrainHooks } from "../context.ts";
 import { createReader, parseAugment } from "../data/augment.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
+import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { type Task, taskOf } from "../measure/task.ts";
@@ -13,8 +14,10 @@ import type { Feeds, Session } from "../runtime/runtime.ts";
 import { lossValue, type Objective, objectiveOf } from "../train/objective.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { Manner } from "../train/state.ts";
-import { type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
+import { feedName, type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
 import { type Choices, formsOf, tune } from "../train/tune.ts";
+import type { StepFeed } from "../weights/latent.ts";
+import { learnableOf } from "../weights/learnable.ts";
 import { select } from "../weights/select.ts";
 import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
 import type { Environment } from "./environment.ts";
@@ -178,17 +181,14 @@ function tuneForms(job: TrainJob, plan: Plan, shape: CrewShape): Promise<Choices
 function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms): Step {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const chosen = select(nodes, options);
+  const isTrained = (node: Node): boolean => chosen.has(node);
   const step = stepOf(model, {
     shapes: plan.shapes,
-    feeds: {
-      ...plan.feeds,
-      ...Object.fromEntries(
-        Object.entries(hooks.feeds ?? {}).map(([name, { spec }]) => [name, spec]),
-      ),
-    },
+    feeds: { ...plan.feeds, ...feedsOf(hooks) },
     forms,
-    isTrained: (node) => chosen.has(node),
-    extra: hooks.extra ?? [],
+    isTrained,
+    learns: learnableOf(model, isTrained),
+    latents: hooks.latents ?? [],
     batchStatistics: options.batchnorm !== "frozen",
     loss(g, student, feeds) {
       const output = student.outputs[plan.output];
@@ -204,6 +204,14 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
     },
   });
   return step;
+}
+
+/** What is made anew for every step: the method's own inputs, and those of its latents. */
+function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFeed>> {
+  const own = (latents ?? []).flatMap(({ latent }, i) =>
+    Object.entries(latent.feeds ?? {}).map(([name, feed]) => [feedName(i, name), feed] as const),
+  );
+  return { ...feeds, ...Object.fromEntries(own) };
 }
 
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
@@ -242,7 +250,8 @@ async function readFeeds(
     if (scores) feeds[ports.teacher] = (taught.shift() as Tensor).reshape(scores.shape);
     for (const [i, { port }] of plan.hints.entries()) feeds[port] = taught[i];
   }
-  for (const [name, feed] of Object.entries(hooks.feeds ?? {}))
+  for (const [name, feed] of Object.entries(feedsOf(hooks))) {
     feeds[name] = feed.at(at.step, random);
+  }
   return feeds;
 }

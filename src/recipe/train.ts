@@ -12,10 +12,11 @@ import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { gradientOf, type Progress, resultOf, trainLoop } from "../train/loop.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { flatten, unflatten } from "../train/parameters.ts";
+import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
 import { mannerOf, plainManner } from "../train/state.ts";
 import type { Step } from "../train/step.ts";
 import { globToRegExp } from "../util/glob.ts";
+import { closeLatent } from "../weights/latent.ts";
 import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
@@ -80,7 +81,7 @@ export async function trainModel(
         records: training.length,
         score:
           heldOut && task.kind !== "none"
-            ? (parameters, statistics) => scoreOf(model, step, parameters, statistics, heldOut, env)
+            ? (parameters, statistics) => scoreOf(job, step, parameters, statistics, heldOut)
             : null,
         rateOf: rateOf(model, options.rates),
         ...(hooks.beforeUpdate && { beforeUpdate: hooks.beforeUpdate }),
@@ -96,7 +97,7 @@ export async function trainModel(
       { ...options, steps, batch, lookEvery: perEpochOf(training, batch), seed: env.seed },
     );
     const { parameters, statistics } = resultOf(state, options);
-    write(model, step, parameters, statistics);
+    write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
     const { manner, labelled } = setup;
@@ -192,16 +193,16 @@ function reporter(env: Environment, label: string) {
 
 /** The metric on the held-out records, as "higher is better". */
 async function scoreOf(
-  model: Model,
+  job: TrainJob,
   step: Step,
   parameters: Float32Array,
   statistics: Float32Array,
   heldOut: Dataset,
-  env: Environment,
 ): Promise<number> {
+  const { model, env } = job;
   const twins = new Map<Value, Value>();
   const clone: Model = { ...model, graph: cloneGraph(model.graph, twins) };
-  write(clone, step, parameters, statistics, (value) => twins.get(value) as Value);
+  write(job, clone, step, parameters, statistics, (value) => twins.get(value) as Value);
   const session = await env.runtime.open(
     { bytes: concat(writeModel(clone)) },
     { threads: env.trainThreads },
@@ -215,7 +216,9 @@ async function scoreOf(
   }
 }
 
+/** What was learned, in the model or in a copy of it. */
 function write(
+  { hooks }: TrainJob,
   model: Model,
   { parameters: layout, statistics: layers }: Step,
   parameters: Float32Array,
@@ -230,6 +233,13 @@ function write(
       model.graph.setConstant(of(value), tensor("float32", [channels], values));
       at += channels;
     }
+  }
+  for (const opened of hooks.latents ?? []) {
+    const { latent } = opened;
+    const theta = Object.entries(latent.theta).map(([name, { start }]) => {
+      return [name, thetaIn(layout, latent, name, parameters)?.slice() ?? start] as const;
+    });
+    closeLatent(opened, Object.fromEntries(theta), of);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
+import { inForms } from "../weights/in-forms.ts";
 import { sweepFrom } from "./drop-dead.ts";
 import type { GraphRule, NodeRule, Rule } from "./rule.ts";
 
@@ -58,18 +59,21 @@ export function applyRules(
     return false;
   }
 
+  // The engine folds the expressions of weights when it loads the model; here they stay as they are.
+  const kept = inForms(model);
   for (let rounds = 1; ; rounds++) {
     const before = applied.length;
     refused.clear();
     for (const { id, sweep } of graphRules) {
       for (const graph of graphsOf(model)) {
-        applied.push(...sweep(graph).map((node) => ({ rule: id, node })));
+        applied.push(...sweep(graph, kept).map((node) => ({ rule: id, node })));
       }
     }
     inferModel(model);
     for (const graph of graphsOf(model)) {
       for (const node of graph.sorted()) {
         if (signal?.aborted) throw fail(errors.aborted("rewrite"), signal.reason);
+        if (kept.nodes.has(node)) continue;
         // A rule may have freed it, or the If whose body it is in.
         while (isAttached(node.graph) && graph.nodes.has(node) && visit(node));
       }

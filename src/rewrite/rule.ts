@@ -1,6 +1,7 @@
 /** @file What a rewrite rule is. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import type { InForms } from "../weights/in-forms.ts";
 
 /**
  * What a rule did to a node: values that take the place of the node's outputs (its own ones when it
@@ -23,7 +24,7 @@ export interface NodeRule {
 export interface GraphRule {
   readonly id: string;
   readonly doc: string;
-  sweep(graph: Graph): readonly string[];
+  sweep(graph: Graph, kept: InForms): readonly string[];
 }
 
 export type Rule = NodeRule | GraphRule;

@@ -60,12 +60,13 @@ function sameAttribute(a: Attribute, b: Attribute): boolean {
 export const shareConstants = defineRule({
   id: "share-constants",
   doc: "two constants of the same type, shape and bytes -> one (vectors of one repeated float stay apart)",
-  sweep(graph) {
+  sweep(graph, { thetas }) {
     const kept = new Map<string, Value[]>();
     const dropped: string[] = [];
     for (const value of [...graph.constants]) {
       const { tensor } = value;
-      if (!tensor || tensor.strings || value.uses.size === 0 || isFresh(tensor)) continue;
+      if (!tensor || tensor.strings || value.uses.size === 0) continue;
+      if (isFresh(tensor) || thetas.has(value)) continue;
       const key = `${tensor.dtype} ${tensor.shape.join()}`;
       const group = kept.get(key) ?? [];
       const twin = group.find((other) => other.tensor && sameTensor(other.tensor, tensor));

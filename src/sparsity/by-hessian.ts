@@ -5,7 +5,8 @@ import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import { damped } from "../numeric/inverse.ts";
 import { siteOptions } from "../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../weights/sites.ts";
+import { type LayerSite, layersOf, storeWeight } from "../weights/sites.ts";
+import { leaf } from "../weights/weight.ts";
 import { calibrationOptions, doomedOf, setZero } from "./by-score.ts";
 
 export const surgeonOptions = {
@@ -45,7 +46,7 @@ export async function pruneByHessian(
   operate: (patient: Patient) => void,
 ): Promise<void> {
   if (options.sparsity === 0 && options.pattern === "") return;
-  const sites = sitesOf(model, options, context);
+  const sites = layersOf(model, options, context);
   const moments = await momentsOf(model, sites, "gram", options.records, context);
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
@@ -61,7 +62,7 @@ export async function pruneByHessian(
 }
 
 function treat(
-  site: Site,
+  site: LayerSite,
   { rows: { groups, rows, columns, at }, groups: grams }: Moments,
   damping: number,
   operate: (patient: Patient) => void,
@@ -77,5 +78,5 @@ function treat(
       values[at(group, Math.floor(i / columns), i % columns)] = weight[i];
     }
   }
-  storeWeight(site, { kind: "float", dtype: "float32", values });
+  storeWeight(site, leaf(values, site.weight.shape));
 }

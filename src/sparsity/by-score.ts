@@ -4,9 +4,9 @@ import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
 import { trainOptions } from "../train/options.ts";
-import { withZeros } from "../weights/form.ts";
+import { withZeros } from "../weights/elements.ts";
 import { siteOptions } from "../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../weights/sites.ts";
+import { type layersOf, storeWeight, type ThetaSite, thetasOf } from "../weights/sites.ts";
 
 const sparsity = z
   .number()
@@ -86,22 +86,26 @@ type Options = z.output<typeof pruneOptions>;
 type Target = Pick<Options, "sparsity" | "scope" | "pattern">;
 type Course = Pick<Options, keyof typeof scheduleOptions>;
 
+/** A weight, or a part of the form that computes one: what can have zeros of its own. */
+export type Site = Omit<ThetaSite, "part" | "channels">;
+
 /**
  * Scores of every site's weights, higher is kept longer; exact zeros stay zero whatever they score.
  * Asked again in every round.
  */
-export type Score = (
-  sites: readonly Site[],
+export type Score<S extends Site = Site> = (
+  sites: readonly S[],
 ) => readonly ArrayLike<number>[] | Promise<readonly ArrayLike<number>[]>;
 
 const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1, augment: "" };
 
 /** Sets the lowest-scoring weights to zero; ties fall in order, so that results repeat exactly. */
-export async function pruneByScore(
+export async function pruneByScore<S extends Site = Site>(
   model: Model,
   options: Target & Pick<Options, "only" | "except"> & Partial<Course>,
   context: Context,
-  score: Score,
+  score: Score<S>,
+  find: typeof layersOf | typeof thetasOf = thetasOf,
 ): Promise<void> {
   if (options.sparsity === 0 && options.pattern === "") return;
   const { steps, schedule, epochs, rate, augment } = { ...oneShot, ...options };
@@ -109,7 +113,7 @@ export async function pruneByScore(
   for (let round = 1; round <= steps; round++) {
     // Said once is enough.
     const quiet = round === 1 ? context : { ...context, skip() {} };
-    const sites = sitesOf(model, { only, except }, quiet);
+    const sites = find(model, { only, except }, quiet) as readonly Site[] as readonly S[];
     if (sites.length === 0) return;
     const share = options.sparsity * courses[schedule](round / steps);
     const scores = await score(sites);
@@ -126,7 +130,7 @@ export async function pruneByScore(
 export function setZero(site: Site, doomed: Uint8Array): void {
   storeWeight(
     site,
-    withZeros(site.weight.form, (i) => doomed[i] === 1),
+    withZeros(site.weight, (i) => doomed[i] === 1),
   );
 }
 

@@ -1,27 +1,30 @@
 /** @file Regularizers: terms of the loss that drive weights, or whole groups of them, to zero. */
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
-import type { Site } from "../weights/sites.ts";
+import type { WeightRole } from "../ops/weights.ts";
+import type { Site } from "./by-score.ts";
 
 /** What falls together: a weight; all of one output, of one input, of one input at one position. */
 export type Unit = "weight" | "filter" | "channel" | "shape" | "layer";
 
 /** Axes of the weight along which a unit extends. */
-const extents: Readonly<Record<Unit, (site: Site, rank: number) => number[]>> = {
+const extents: Readonly<Record<Unit, (role: WeightRole, rank: number) => number[]>> = {
   weight: () => [],
-  filter: ({ role }, rank) => range(rank).filter((axis) => axis !== role.outputAxis),
-  channel: ({ role }, rank) => range(rank).filter((axis) => axis !== role.inputAxis),
-  shape: ({ role }) => [role.outputAxis],
+  filter: ({ outputAxis }, rank) => range(rank).filter((axis) => axis !== outputAxis),
+  channel: ({ inputAxis }, rank) => range(rank).filter((axis) => axis !== inputAxis),
+  shape: ({ outputAxis }) => [outputAxis],
   layer: (_, rank) => range(rank),
 };
 
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 
 /** The axes a unit of this layer extends along; a reason where its inputs are counted per group. */
-export function extentOf(unit: Unit, site: Site): number[] | string {
-  const isGrouped = site.role.groups > 1 && (unit === "channel" || unit === "shape");
+export function extentOf(unit: Unit, { role, weight }: Site): number[] | string {
+  if (unit === "weight") return [];
+  if (!role) return "stores a part of a form, which has no filters";
+  const isGrouped = role.groups > 1 && (unit === "channel" || unit === "shape");
   if (isGrouped) return "is a grouped convolution, whose filters read different inputs";
-  return extents[unit](site, site.weight.shape.length);
+  return extents[unit](role, weight.shape.length);
 }
 
 export interface Regularizer {

@@ -13,7 +13,7 @@ import {
   type Segment,
   startState,
 } from "./optimizers.ts";
-import { flatten, type Parameter, prunedPlaces } from "./parameters.ts";
+import { clampToBounds, flatten, type Parameter, prunedPlaces } from "./parameters.ts";
 import { rateFactor, type ScheduleId } from "./schedules.ts";
 import { decodeState, encodeState, type Manner, type TrainState } from "./state.ts";
 import { ports, type RunningStatistics, type Step } from "./step.ts";
@@ -142,6 +142,9 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     ahead = state.step + 1 < options.steps ? prepare(state.step + 1) : null;
     ahead?.catch(() => {}); // raised where it is awaited
     const { loss, gradient, statistics } = await running;
+    for (const { rate, offset, size } of step.parameters) {
+      if (rate === 0) gradient.fill(0, offset, offset + size);
+    }
     const length = norm(gradient);
     first ??= loss;
     checkSound(loss, length, first, gradient, state, parts);
@@ -151,6 +154,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     const rate = options.rate * rateFactor(options.schedule, state.step, options.steps, options);
     const segments = segmentsOf(step.parameters, rate, options.decay, parts.rateOf);
     update(state.parameters, gradient, state.optimizer, segments, hyper);
+    clampToBounds(step.parameters, state.parameters);
     follow(state.statistics, statistics, step.statistics);
     parts.afterUpdate?.(state, step);
     if (options.ema > 0) {
@@ -273,7 +277,7 @@ function segmentsOf(
   return parameters.map((parameter) => ({
     from: parameter.offset,
     to: parameter.offset + parameter.size,
-    rate: rate * (rateOf?.(parameter) ?? 1),
+    rate: rate * (rateOf?.(parameter) ?? 1) * parameter.rate,
     // Decay pulls at what multiplies; shifts and norms have no reason to be small.
     decay: parameter.kind === "weight" ? decay : 0,
   }));

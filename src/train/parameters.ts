@@ -1,122 +1,86 @@
-/** @file Parameters: the constants of a model that training moves, laid out as one flat vector. */
+/** @file Parameters: everything that one run of training moves, laid out as one flat vector. */
 import type { Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
-import { biasOf, weightsOf } from "../ops/weights.ts";
+import type { Shape } from "../weights/form.ts";
+import type { Latent } from "../weights/latent.ts";
+import type { Learnable } from "../weights/learnable.ts";
 
-/**
- * weight: part of what a layer multiplies by, itself or the float end of the expression that stores
- * it (codebook, scale, kept values); bias: what is added; norm: a normalization's scale and shift;
- * extra: what a method adds.
- */
+/** A constant of the model, or a theta of something that was opened for training. */
 export interface Parameter {
-  readonly value: Value;
+  /** The constant; null for a theta. */
+  readonly value: Value | null;
+  readonly latent: Latent | null;
+  /** Of the theta; the layer's own name for a constant. */
+  readonly name: string;
   /** The layer it belongs to, for globs and messages. */
   readonly node: Node;
-  readonly kind: "weight" | "bias" | "norm" | "extra";
+  readonly kind: Learnable["kind"] | "theta";
+  readonly shape: Shape;
+  readonly start: Float32Array;
+  /** Factor of the learning rate; 0: training does not move it, but it is kept with all others. */
+  readonly rate: number;
+  /** Bounds that hold after every update. */
+  readonly min: number;
+  readonly max: number;
+  /** Exact zeros stay zeros. */
+  readonly keepsZeros: boolean;
   /** Where it lies in the flat vector. */
   readonly offset: number;
   readonly size: number;
 }
 
-type Found = Pick<Parameter, "value" | "node" | "kind">;
+/** Without its place: see `laidOut`. */
+export type Unplaced = Omit<Parameter, "offset" | "size">;
 
-/** [scale, shift] inputs of normalizations, and PRelu's slope. */
-const normInputs: Readonly<Record<string, readonly number[]>> = {
-  BatchNormalization: [1, 2],
-  LayerNormalization: [1, 2],
-  InstanceNormalization: [1, 2],
-  GroupNormalization: [1, 2],
-  RMSNormalization: [1],
-  PRelu: [1],
-};
+export function ofConstant({ value, node, kind, keepsZeros }: Learnable): Unplaced {
+  const shape = value.tensor?.shape ?? [];
+  const start = value.tensor?.floats() ?? new Float32Array();
+  const free = { rate: 1, min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY };
+  return { value, latent: null, name: value.name, node, kind, shape, start, keepsZeros, ...free };
+}
 
-/**
- * The float32 constants of the main graph that can learn, in execution order, each once.
- * `isTrained` leaves layers out. Tables of several axes that are added or multiplied (masks,
- * positions, rotations) are no parameters: nothing tells them from fixed ones.
- */
-export function parametersOf(
-  model: Model,
-  isTrained = (_: Node): boolean => true,
-  extra: readonly Value[] = [],
-): Parameter[] {
-  const found = new Map<Value, Found>();
-  /** What a layer that stays reads as well must stay, too. */
-  const fixed = new Set<Value>();
-  for (const value of extra) {
-    const [node] = value.consumers;
-    if (node) found.set(value, { value, node, kind: "extra" });
-  }
-  const take = (value: Value | null, node: Node, kind: Parameter["kind"]): void => {
-    for (const leaf of value ? leavesOf(value) : []) {
-      if (!isTrained(node)) fixed.add(leaf);
-      if (!found.has(leaf)) found.set(leaf, { value: leaf, node, kind });
-    }
-  };
-  for (const { value, node } of weightsOf(model)) {
-    take(value, node, "weight");
-    take(biasOf(node), node, "bias");
-  }
-  for (const node of model.graph.sorted()) {
-    for (const index of normInputs[node.op] ?? []) take(node.inputs[index] ?? null, node, "norm");
-    if (node.op === "Add" || node.op === "Mul" || node.op === "Sub") takeVector(node, take);
-  }
+/** One after the other. */
+export function laidOut(parameters: readonly Unplaced[]): Parameter[] {
   let offset = 0;
-  const free = [...found.values()].filter(({ value }) => !fixed.has(value));
-  return free.map((entry) => {
-    const size = entry.value.tensor?.size ?? 0;
+  return parameters.map((parameter) => {
+    const size = parameter.start.length;
     offset += size;
-    return { ...entry, offset: offset - size, size };
+    return { ...parameter, offset: offset - size, size };
   });
-}
-
-/** A constant with one long axis, next to something that is computed: a bias, or a norm's scale. */
-function takeVector(
-  node: Node,
-  take: (value: Value, node: Node, kind: Parameter["kind"]) => void,
-): void {
-  const constants = node.inputs.filter((input): input is Value => Boolean(input?.tensor));
-  if (constants.length !== 1) return;
-  const long = constants[0].tensor?.shape.filter((dim) => dim > 1) ?? [];
-  if (long.length === 1) take(constants[0], node, node.op === "Mul" ? "norm" : "bias");
-}
-
-/** The float32 constants that a constant expression is made of; what only makes zeros is none. */
-function leavesOf(value: Value): Value[] {
-  if (value.tensor) return isLeaf(value) ? [value] : [];
-  const node = value.producer;
-  if (!node) return [];
-  return node.inputs.flatMap((input) => (input ? leavesOf(input) : []));
-}
-
-function isLeaf({ tensor, dtype }: Value): boolean {
-  return dtype === "float32" && tensor !== null && tensor.size > 0;
 }
 
 export const sizeOf = (parameters: readonly Parameter[]): number =>
   parameters.reduce((sum, { size }) => sum + size, 0);
 
-/** All parameters, one after the other. */
+/** The values that all parameters start with, one after the other. */
 export function flatten(parameters: readonly Parameter[]): Float32Array {
   const flat = new Float32Array(sizeOf(parameters));
-  for (const { value, offset } of parameters) {
-    if (value.tensor) flat.set(value.tensor.floats(), offset);
-  }
+  for (const { start, offset } of parameters) flat.set(start, offset);
   return flat;
 }
 
-/** Gives the parameters the vector's values; `of` finds their twins in another copy of the model. */
+/** Gives the model's constants the vector's values; `of` finds their twins in another copy of the model. */
 export function unflatten(
   parameters: readonly Parameter[],
   flat: Float32Array,
   of: (value: Value) => Value = (value) => value,
 ): void {
-  for (const { value, offset, size } of parameters) {
+  for (const { value, shape, offset, size } of parameters) {
+    if (!value) continue;
     const twin = of(value);
-    const shape = value.tensor?.shape ?? [];
     twin.graph.setConstant(twin, tensor("float32", shape, flat.slice(offset, offset + size)));
   }
+}
+
+/** The part of a vector that belongs to a theta; null where the loss does not depend on it. */
+export function thetaIn(
+  parameters: readonly Parameter[],
+  latent: Latent,
+  name: string,
+  flat: Float32Array,
+): Float32Array | null {
+  const found = parameters.find((own) => own.latent === latent && own.name === name);
+  return found ? flat.subarray(found.offset, found.offset + found.size) : null;
 }
 
 /**
@@ -125,11 +89,19 @@ export function unflatten(
  */
 export function prunedPlaces(parameters: readonly Parameter[], flat: Float32Array): Uint32Array {
   const places: number[] = [];
-  for (const { kind, offset, size } of parameters) {
-    if (kind !== "weight") continue;
+  for (const { keepsZeros, offset, size } of parameters) {
+    if (!keepsZeros) continue;
     const zeros: number[] = [];
     for (let i = offset; i < offset + size; i++) if (flat[i] === 0) zeros.push(i);
     if (zeros.length < size) for (const place of zeros) places.push(place);
   }
   return Uint32Array.from(places);
+}
+
+/** Puts parameters that left their bounds back on them. */
+export function clampToBounds(parameters: readonly Parameter[], flat: Float32Array): void {
+  for (const { min, max, offset, size } of parameters) {
+    if (min === Number.NEGATIVE_INFINITY && max === Number.POSITIVE_INFINITY) continue;
+    for (let i = offset; i < offset + size; i++) flat[i] = Math.min(max, Math.max(min, flat[i]));
+  }
 }

@@ -2,15 +2,18 @@
 import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
+import { tensor } from "../ir/tensor.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import type { Forms } from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
+import { type Latent, type Opened, replaceReaders, twinReaders } from "../weights/latent.ts";
+import type { Learnable } from "../weights/learnable.ts";
 import { backward } from "./backward.ts";
 import { toTrainingMode } from "./batch-norm.ts";
 import { hoistConstants } from "./branch.ts";
 import { fastGathers } from "./fast-gather.ts";
-import { type Parameter, parametersOf } from "./parameters.ts";
+import { laidOut, ofConstant, type Parameter, type Unplaced } from "./parameters.ts";
 
 /** Names of what the step takes besides the model's own inputs, and of what it gives. */
 export const ports = {
@@ -33,9 +36,12 @@ export interface StepSpec {
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   /** More inputs: the label, a teacher's output, numbers that change from step to step. */
   readonly feeds: Readonly<Record<string, PortSpec>>;
+  /** The constants that learn. */
+  readonly learns: readonly Learnable[];
+  /** Weights and activations opened for training, which learn by thetas of their own. */
+  readonly latents?: readonly Opened[];
+  /** Normalizations that follow their batches (default: all). */
   readonly isTrained?: (node: Node) => boolean;
-  /** Constants that learn although they are no layer's weights. */
-  readonly extra?: readonly Value[];
   /** Normalize by the batch where inference normalizes by running statistics (default true). */
   readonly batchStatistics?: boolean;
   /** How convolutions are differentiated: see tune.ts. */
@@ -47,7 +53,7 @@ export interface StepSpec {
 /** The copy of the model that learns. */
 export interface Student {
   readonly outputs: readonly Value[];
-  /** The twin of one of the model's own values. */
+  /** The twin of one of the model's own values; of an opened one, what stands for it while it learns. */
   of(value: Value): Value;
 }
 
@@ -78,33 +84,44 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   const graph = cloneGraph(model.graph, twins);
   const work: Model = { ...model, domains: new Map(model.domains), graph };
   for (const input of graph.inputs) input.shape = spec.shapes[input.name] ?? input.shape;
-  const { isTrained = () => true, batchStatistics = true } = spec;
-  const own = [...model.graph.nodes];
-  const trained = new Set([...graph.nodes].filter((_, i) => isTrained(own[i])));
-  const norms = batchStatistics ? toTrainingMode(work, (node) => trained.has(node)) : [];
-  const hoisted = hoistConstants(work);
-  fastGathers(work);
-  inferModel(work);
-  const of = (value: Value): Value => {
-    const twin = twins.get(value) ?? value;
-    return hoisted.get(twin) ?? twin;
-  };
-
-  const g = build(graph, "train", inferNode);
-  const student: Student = { outputs: [...graph.outputs], of };
   const feeds: Record<string, Value> = {};
   for (const [name, { dtype, shape }] of Object.entries(spec.feeds)) {
     feeds[name] = graph.addInput(name, dtype, shape);
   }
-  const loss = spec.loss(g, student, feeds);
+  const { isTrained = () => true, batchStatistics = true } = spec;
+  const own = [...model.graph.nodes];
+  const trained = new Set([...graph.nodes].filter((_, i) => isTrained(own[i])));
+  const opened = openAll(spec.latents ?? [], twins, feeds);
+  const norms = batchStatistics ? toTrainingMode(work, (node) => trained.has(node)) : [];
+  const hoisted = hoistConstants(work);
+  fastGathers(work);
+  inferModel(work);
+  const twinOf = (value: Value): Value => {
+    const twin = twins.get(value) ?? value;
+    return hoisted.get(twin) ?? twin;
+  };
+  const expressions = new Map(opened.map(({ value, expression }) => [value, expression]));
+  const of = (value: Value): Value => expressions.get(value) ?? twinOf(value);
+
+  const g = build(graph, "train", inferNode);
+  const student: Student = { outputs: [...graph.outputs], of };
+  const penalties = opened.flatMap(({ penalty }) => penalty?.(g) ?? []);
+  const loss = penalties.reduce((sum, x) => g.Add(sum, x), spec.loss(g, student, feeds));
   const reached = reaching(loss);
-  const found = parametersOf(model, spec.isTrained, spec.extra).filter(({ value }) =>
-    reached.has(of(value)),
-  );
-  const parameters = relaid(found);
+  const thetas = opened.flatMap(({ thetas }) => thetas);
+  const places = new Map<Unplaced, Value>([
+    ...thetas.map(({ parameter, place }) => [parameter, hoisted.get(place) ?? place] as const),
+    ...spec.learns.map((learns) => [ofConstant(learns), twinOf(learns.value)] as const),
+  ]);
+  const found = [...places].filter(([, place]) => reached.has(place));
+  const parameters = laidOut(found.map(([parameter]) => parameter));
   const empty = { model: work, parameters, statistics: [] };
   if (parameters.length === 0) return empty;
-  const pieces = spread(g, parameters, of);
+  const pieces = spread(
+    g,
+    parameters,
+    found.map(([, place]) => place),
+  );
   const gradients = backward(work, loss, pieces, spec.forms ? { forms: spec.forms } : {});
   const flat = pieces.map((piece) =>
     g.Reshape(gradients.get(piece) as Value, g.ints([-1], "shape")),
@@ -131,6 +148,57 @@ export function stepOf(model: Model, spec: StepSpec): Step {
   };
 }
 
+interface OpenedInStep {
+  readonly value: Value;
+  readonly expression: Value;
+  readonly thetas: readonly { readonly parameter: Unplaced; readonly place: Value }[];
+  readonly penalty?: (g: Builder) => Value;
+}
+
+/** Puts every latent's expression in its value's place, over constants that will learn. */
+function openAll(
+  latents: readonly Opened[],
+  twins: ReadonlyMap<Value, Value>,
+  feeds: Readonly<Record<string, Value>>,
+): OpenedInStep[] {
+  return latents.map(({ node, value, readers, latent }, i) => {
+    const twin = twins.get(value) as Value;
+    const g = build(twin.graph, `latent${i}`);
+    const places: Record<string, Value> = {};
+    const thetas = Object.entries(latent.theta).map(([name, theta]) => {
+      const place = g.constant(tensor("float32", theta.shape, theta.start), { name });
+      places[name] = place;
+      return { parameter: ofTheta(latent, name, node), place };
+    });
+    const own = Object.keys(latent.feeds ?? {}).map((name) => [name, feeds[feedName(i, name)]]);
+    const expression = latent.build(g, places, twin, Object.fromEntries(own));
+    expression.dtype ??= twin.dtype;
+    expression.shape ??= twin.shape;
+    replaceReaders(
+      twin,
+      expression,
+      twinReaders(readers, (own) => twins.get(own) ?? own),
+    );
+    const { penalty } = latent;
+    return {
+      value,
+      expression,
+      thetas,
+      ...(penalty && { penalty: (at: Builder) => penalty(at, places) }),
+    };
+  });
+}
+
+/** The graph input of what a latent is fed with. */
+export const feedName = (latent: number, name: string): string => `tersor_${latent}_${name}`;
+
+function ofTheta(latent: Latent, name: string, node: Node): Unplaced {
+  const { start, shape, rate = 1, keepsZeros = false, ...bounds } = latent.theta[name];
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = bounds;
+  const own = { start, shape, rate, keepsZeros, min, max };
+  return { value: null, latent, name, node, kind: "theta", ...own };
+}
+
 /** What the loss is computed from. */
 function reaching(loss: Value): Set<Value> {
   const seen = new Set<Value>([loss]);
@@ -147,20 +215,8 @@ function reaching(loss: Value): Set<Value> {
   return seen;
 }
 
-function relaid(parameters: readonly Parameter[]): Parameter[] {
-  let offset = 0;
-  return parameters.map((parameter) => {
-    offset += parameter.size;
-    return { ...parameter, offset: offset - parameter.size };
-  });
-}
-
 /** Cuts the vector of parameters into pieces that take the constants' places. */
-function spread(
-  g: Builder,
-  parameters: readonly Parameter[],
-  of: (value: Value) => Value,
-): Value[] {
+function spread(g: Builder, parameters: readonly Parameter[], places: readonly Value[]): Value[] {
   const sizes = parameters.map(({ size }) => size);
   const total = sizes.reduce((a, b) => a + b, 0);
   const input = g.graph.addInput(ports.parameters, "float32", [total]);
@@ -171,12 +227,10 @@ function spread(
           outputs: sizes.length,
           attributes: { axis: 0 },
         });
-  return parameters.map(({ value }, i) => {
-    const shape = value.tensor?.shape ?? [];
+  return parameters.map(({ shape }, i) => {
     const piece = g.Reshape(cuts[i], g.ints(shape, "shape"));
-    const twin = of(value);
-    g.graph.replace(twin, piece);
-    g.graph.removeConstant(twin);
+    g.graph.replace(places[i], piece);
+    g.graph.removeConstant(places[i]);
     return piece;
   });
 }

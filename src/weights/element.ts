@@ -18,13 +18,13 @@ export interface Element {
 export const NODE_BYTES = 65;
 
 /** float32 as it is; halves through Cast (exact for values already rounded to them). */
-export function floatElement(dtype: "float32" | "float16" | "bfloat16"): Element {
+export function floatElement(dtype: "float32" | "float16" | "bfloat16", name = "values"): Element {
   const overhead = dtype === "float32" ? 0 : NODE_BYTES;
   return {
     dtype: "float32",
     bytes: (count) => (count * dtypes[dtype].bits) / 8 + overhead,
     build(g, values, shape) {
-      const stored = g.constant(values, { dtype, shape, name: "values" });
+      const stored = g.constant(values, { dtype, shape, name });
       return dtype === "float32" ? stored : g.Cast(stored, { to: dtypes.float32.code });
     },
   };

@@ -1,109 +1,106 @@
-/** @file Form: a compressed weight as an expression of fewer bits, W = f(theta). */
+/** @file Form: one way to compute a weight from smaller tensors, W = f(theta). */
+import type { Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+import type { Numbers } from "./element.ts";
+import type { Composed, Leaf, Weight } from "./weight.ts";
 
-/**
- * theta, by kind:
- * - float: the values themselves, in 32 or 16 bits; zeros may be left out of the file.
- * - codebook: W = codebook[index]; entry 0 is 0 when zeros are to be left out of the file.
- * - grid: W = scale[c] * q, integers of `bits` bits, one scale (axis null), one per channel of
- *   `axis`, or one per `block` consecutive elements along `axis`.
- */
-export type Form =
-  | {
-      readonly kind: "float";
-      readonly dtype: "float32" | "float16" | "bfloat16";
-      readonly values: Float32Array;
-    }
-  | { readonly kind: "codebook"; readonly codebook: Float32Array; readonly index: Uint16Array }
-  | Grid;
+export type Shape = readonly number[];
 
-export interface Grid {
-  readonly kind: "grid";
-  /** 1..8; 1 means {-1, +1}. */
-  readonly bits: number;
-  readonly q: Int8Array;
+/** One of the tensors theta that a weight is computed from. */
+export interface Part {
+  /** The type that `build` reads; the file may store the numbers in fewer bits. */
+  readonly dtype: "float32" | "int8" | "int32" | "int64";
+  /** Training moves it. */
+  readonly learns: boolean;
+  /** The least and the greatest whole number it holds; null for real numbers. */
+  readonly integers: readonly [number, number] | null;
+  /** Exact zeros were pruned: training leaves them at zero. */
+  readonly keepsZeros: boolean;
+  /** The axis along which each slice may have a scale of its own when it is quantized. */
+  readonly channels: number | null;
+}
+
+/** A real-valued part that training moves. */
+export const learns = (options: Partial<Pick<Part, "keepsZeros" | "channels">> = {}): Part => ({
+  dtype: "float32",
+  learns: true,
+  integers: null,
+  keepsZeros: true,
+  channels: null,
+  ...options,
+});
+
+/** A part of whole numbers from `least` to `greatest`, which training does not move. */
+export const integers = (dtype: Part["dtype"], least: number, greatest: number): Part => ({
+  dtype,
+  learns: false,
+  integers: [least, greatest],
+  keepsZeros: false,
+  channels: null,
+});
+
+/** Shapes of W and theta for which `build` gives one structure of nodes. */
+export interface Example<P extends string> {
+  readonly shape: Shape;
+  readonly theta: Readonly<Record<P, Shape>>;
+}
+
+/** int8 levels of a weight and their scales: what DequantizeLinear before an integer kernel takes. */
+export interface Int8Levels {
+  /** int8, of the weight's shape. */
+  readonly levels: Weight;
+  /** One scale (axis null), or one per channel of `axis`. */
   readonly scale: Float32Array;
   readonly axis: number | null;
-  readonly block: number | null;
 }
 
-/** A weight as it is stored, and what it stands for. */
-export interface Weight {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-  readonly form: Form;
+/** How weights are rounded to int8. */
+export interface Rounding {
+  readonly bits: number;
+  readonly search: "minmax" | "mse";
 }
 
-/** The scale of each element of a row-major array of `shape`. */
-function scaleOf(grid: Grid, shape: readonly number[]): (element: number) => number {
-  const { axis, block, scale } = grid;
-  if (axis === null) return () => scale[0];
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const size = shape[axis];
-  if (block === null) return (i) => scale[Math.floor(i / inner) % size];
-  const blocks = size / block;
-  return (i) => {
-    const position = Math.floor(i / inner) % size;
-    const outer = Math.floor(i / (inner * size));
-    return scale[(outer * blocks + Math.floor(position / block)) * inner + (i % inner)];
-  };
+/**
+ * A pure function of the shapes of its parts and of W. It has no numbers of its own: a grid's axis and
+ * blocks follow from its scale's shape, seeds of a hash are integer parts, and tables that anyone can
+ * compute (Hadamard, DCT) are computed in `build` and not stored.
+ */
+export interface Form<P extends string = string> {
+  /** Unique; shown in reports and reasons. */
+  readonly kind: string;
+  readonly cite: string;
+  /** The equation. */
+  readonly doc: string;
+  /** In the order in which the parts are written. */
+  readonly theta: Readonly<Record<P, Part>>;
+  /** Adds the nodes that compute W, float32 (int8 where an integer kernel reads it), of `shape`. */
+  build(g: Builder, theta: Readonly<Record<NoInfer<P>, Value>>, shape: Shape): Value;
+  /** One per structure of nodes: what a reader of files looks for, and what tests run on. */
+  readonly examples: readonly Example<NoInfer<P>>[];
+  /** The part that has one number for each number of W, in the same order, if there is one. */
+  readonly elements?: NoInfer<P>;
+  /** An integer kernel reads W: what DequantizeLinear gives. Another form in its place loses the kernel. */
+  readonly isInteger?: boolean;
+  /** The parts of the same form with some elements of W at zero, where that is more than zeros in `elements`. */
+  withZeros?(
+    theta: Readonly<Record<NoInfer<P>, Weight>>,
+    isZero: (element: number) => boolean,
+  ): Record<NoInfer<P>, Weight>;
+  /** W in int8 by the parts that are there already; null where they do not fit `axis` and `rounding`. */
+  toInt8?(weight: Composed, axis: number, rounding: Rounding): Int8Levels | null;
 }
 
-/** The weight's elements, as float32 arithmetic gives them when the engine folds the expression. */
-export function valuesOf(form: Form, shape: readonly number[]): Float32Array {
-  if (form.kind === "float") return form.values;
-  if (form.kind === "codebook") {
-    return Float32Array.from(form.index, (entry) => form.codebook[entry]);
-  }
-  const scale = scaleOf(form, shape);
-  return Float32Array.from(form.q, (q, i) => Math.fround(q * scale(i)));
+/** Keeps the names of the parts: `build` sees exactly those that `theta` declares. */
+export function defineForm<const P extends string>(form: Form<P>): Form<P> {
+  return form;
 }
 
-/** The same form with some elements set to zero: the others, and how they are stored, stay. */
-export function withZeros(form: Form, isZero: (element: number) => boolean): Form {
-  switch (form.kind) {
-    case "float":
-      return { ...form, values: form.values.map((w, i) => (isZero(i) ? 0 : w)) };
-    case "grid": {
-      const q = form.q.map((level, i) => (isZero(i) ? 0 : level));
-      // {-1, +1} has no zero: {-1, 0, +1} takes two bits.
-      return { ...form, q, bits: q.includes(0) ? Math.max(2, form.bits) : form.bits };
-    }
-    case "codebook": {
-      const { codebook, index } = zeroFirst(form.codebook, form.index);
-      return usedOnly(
-        codebook,
-        index.map((entry, i) => (isZero(i) ? 0 : entry)),
-      );
-    }
-  }
-}
-
-/** Without the entries that no weight has, but for the first: fewer entries may take fewer bits. */
-function usedOnly(codebook: Float32Array, index: Uint16Array): Form {
-  const place = new Int32Array(codebook.length).fill(-1);
-  place[0] = 0;
-  for (const entry of index) place[entry] = 0;
-  const kept = codebook.filter((_, entry) => place[entry] === 0);
-  for (let entry = 0, next = 0; entry < place.length; entry++) {
-    if (place[entry] === 0) place[entry] = next++;
-  }
-  return { kind: "codebook", codebook: kept, index: index.map((entry) => place[entry]) };
-}
-
-/** The same weights with 0 as entry 0, which is added where there is none. */
-export function zeroFirst(
-  codebook: Float32Array,
-  index: Uint16Array,
-): { readonly codebook: Float32Array; readonly index: Uint16Array } {
-  const zero = codebook.indexOf(0);
-  if (zero === 0) return { codebook, index };
-  if (zero < 0) {
-    return { codebook: Float32Array.of(0, ...codebook), index: index.map((entry) => entry + 1) };
-  }
-  const swapped = codebook.slice();
-  [swapped[0], swapped[zero]] = [codebook[zero], codebook[0]];
-  return {
-    codebook: swapped,
-    index: index.map((entry) => (entry === 0 ? zero : entry === zero ? 0 : entry)),
-  };
+/** The part called `name` of a composed weight, which has to be a leaf. */
+export function leafOf<A extends Numbers>(
+  { theta }: Pick<Composed, "theta">,
+  name: string,
+): Leaf<A> {
+  const part = theta[name];
+  if (part.form !== null) throw new Error(`part ${name} is a ${part.form.kind}, not plain numbers`);
+  return part as Leaf<A>;
 }

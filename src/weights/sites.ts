@@ -1,57 +1,146 @@
-/** @file Sites: the weights of a model that a method may work on, chosen by globs and size. */
-
-import type { Context } from "../context.ts";
+/**
+ * @file Sites: where a method works. Layers are matrices with a role; thetas are the tensors that a file
+ * stores, which are a layer's own weight or the parts of the form that computes it.
+ */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
-import { expandFloat } from "./expand.ts";
-import type { Form, Weight } from "./form.ts";
+import { isElementwise } from "./elements.ts";
+import { expand } from "./expand.ts";
+import type { Part } from "./form.ts";
 import { readWeight } from "./read.ts";
 import { type Selection, select } from "./select.ts";
+import type { Composed, FloatWeight, Weight } from "./weight.ts";
 
-/** A weight read by one node, or by several that share it. */
-export interface Site {
+interface Site {
   /** The first node that reads the weight; its name stands for the layer in reports. */
   readonly node: Node;
-  readonly role: WeightRole;
   readonly value: Value;
-  readonly weight: Weight;
+  readonly weight: FloatWeight;
+}
+
+/** A weight matrix read by one node, or by several that share it. */
+export interface LayerSite extends Site {
+  readonly role: WeightRole;
+}
+
+/** A tensor of real numbers that can be stored anew: the weight of a layer, or a part of its form. */
+export interface ThetaSite extends Site {
+  /** Null for a part of a form. */
+  readonly role: WeightRole | null;
+  /** Of the form that reads it; null for the layer's weight itself. */
+  readonly part: Part | null;
+  /** The axis along which each slice may have a scale of its own. */
+  readonly channels: number | null;
+}
+
+/** Hears why a layer was left alone. */
+export interface Skips {
+  skip(node: string, reason: string): void;
+}
+
+/** Smaller tensors are not worth the nodes that rebuild them. */
+const SMALLEST = 64;
+
+/**
+ * The chosen layers with their weights as matrices, each weight once. A weight whose form has no element
+ * for each of W's is skipped with a reason that names the form, and so are those of fewer than `minSize`
+ * elements. Throws TersorError "no-match" for a glob that matches no layer.
+ */
+export function layersOf(
+  model: Model,
+  selection: Selection,
+  notes: Skips,
+  minSize = SMALLEST,
+): LayerSite[] {
+  return chosenWeights(model, selection, notes).flatMap(({ node, role, value, weight }) => {
+    const size = weight.values.length;
+    const reason = isElementwise(weight)
+      ? size < minSize
+        ? `has only ${size} weights`
+        : null
+      : `is stored as ${weight.form?.kind}, and the matrix itself is needed`;
+    if (reason) notes.skip(node.name, reason);
+    return reason ? [] : [{ node, role, value, weight }];
+  });
 }
 
 /**
- * The chosen float weights, each once. Smaller ones than `minSize` elements are skipped with a
- * reason. Throws TersorError "no-match" for a glob that matches no layer.
+ * The tensors of the chosen layers that can be stored in another form, each once: the weight itself, or the
+ * parts that learn of a form that has no element for each of W's (a Kronecker product's factors). Those of
+ * fewer than `minSize` elements are skipped with a reason.
  */
-export function sitesOf(
+export function thetasOf(
   model: Model,
   selection: Selection,
-  context: Context,
-  minSize = 64,
-): Site[] {
+  notes: Skips,
+  minSize = SMALLEST,
+): ThetaSite[] {
+  const sites = new Map<Value, ThetaSite>();
+  for (const { node, role, value, weight } of chosenWeights(model, selection, notes)) {
+    if (isElementwise(weight)) {
+      const size = weight.values.length;
+      if (size < minSize) notes.skip(node.name, `has only ${size} weights`);
+      else sites.set(value, { node, role, value, weight, part: null, channels: role.outputAxis });
+      continue;
+    }
+    for (const { name, part, weight: inner } of innerOf(weight as Composed)) {
+      const at = inner.at as Value;
+      const size = inner.values.length;
+      if (sites.has(at)) continue;
+      if (size < minSize) notes.skip(node.name, `its ${name} has only ${size} numbers`);
+      else {
+        const { channels } = part;
+        sites.set(at, { node, role: null, value: at, weight: inner, part, channels });
+      }
+    }
+  }
+  return [...sites.values()];
+}
+
+interface Inner {
+  readonly name: string;
+  readonly part: Part;
+  readonly weight: FloatWeight;
+}
+
+/** The real-valued parts that learn, down to those that store numbers of their own. */
+function innerOf({ form, theta }: Composed): Inner[] {
+  return Object.entries(form.theta).flatMap(([name, part]) => {
+    if (!part.learns || part.integers) return [];
+    const inner = theta[name] as FloatWeight;
+    if (!isElementwise(inner)) return innerOf(inner as Composed);
+    // What an integer kernel reads keeps its scale.
+    return form.isInteger ? [] : [{ name, part, weight: inner }];
+  });
+}
+
+interface Chosen extends LayerSite {
+  readonly role: WeightRole;
+}
+
+/** The weights of the chosen layers, each once; those that no method may change are skipped with a reason. */
+function chosenWeights(model: Model, selection: Selection, notes: Skips): Chosen[] {
   const found = weightsOf(model);
   const chosen = select(
     found.map(({ node }) => node),
     selection,
   );
-  const sites = new Map<Value, Site>();
+  const seen = new Map<Value, Chosen>();
   const rootOf = tiedRoots(found);
   const shared = sharedOutside(found, chosen);
   for (const { node, role, value } of found) {
-    if (!chosen.has(node) || sites.has(value)) continue;
+    if (!chosen.has(node) || seen.has(value)) continue;
     const bound = shared(value);
     // The turned copy follows the weight itself, which is a site of its own.
     if (!bound && rootOf(value) !== value) continue;
     const weight = bound ? null : readWeight(value);
-    const tooSmall = weight && weight.values.length < minSize;
-    const reason =
-      bound ??
-      refusalOf(value, weight) ??
-      (tooSmall ? `has only ${weight.values.length} weights` : null);
-    if (reason) context.skip(node.name, reason);
-    else if (weight) sites.set(value, { node, role, value, weight });
+    const reason = bound ?? refusalOf(value, weight, true);
+    if (reason) notes.skip(node.name, reason);
+    else if (weight) seen.set(value, { node, role, value, weight });
   }
-  return [...sites.values()];
+  return [...seen.values()];
 }
 
 /** Why a chosen layer's weight may not change: one that is left out reads it too. */
@@ -84,24 +173,25 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
   };
 }
 
-/** Why a weight is left alone whatever the method; null where there is no reason. */
-export function refusalOf(value: Value, weight: Weight | null): string | null {
+/**
+ * Why a weight is left alone whatever the method; null where there is no reason. Integer kernels lose a
+ * weight that gets another form; what such a weight is computed from (`stores`) may still be stored anew.
+ */
+export function refusalOf(value: Value, weight: FloatWeight | null, stores = false): string | null {
   if (!weight) return "its weight is not made of constant floats";
-  if (isQuantized(value)) return "is quantized for integer kernels already";
+  const hasInner = stores && weight.form !== null && innerOf(weight).length > 0;
+  if (value.producer?.op === "DequantizeLinear" && !hasInner) {
+    return "is quantized for integer kernels already";
+  }
   const dtype = value.tensor?.dtype ?? value.dtype;
   if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
   return weight.values.every(Number.isFinite) ? null : "its weight holds infinities or NaNs";
 }
 
-/** Whether an integer kernel reads the weight: another form in its place would lose that kernel. */
-function isQuantized(value: Value): boolean {
-  return value.producer?.op === "DequantizeLinear";
-}
-
-/** Puts a new stored form in the weight's place, for every reader. */
-export function storeWeight({ value, weight, node }: Omit<Site, "role">, form: Form): void {
+/** Puts a new weight in the place of what `value` is, for every reader. */
+export function storeWeight({ value, node }: Pick<Site, "value" | "node">, weight: Weight): void {
   const { graph } = value;
-  const stored = expandFloat(build(graph), form, weight.shape);
+  const stored = expand(build(graph), weight);
   graph.replace(value, stored);
   // After a graph output, which would have taken its name along.
   if (!stored.isOutput) stored.name = value.name || node.name;

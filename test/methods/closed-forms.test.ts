@@ -13,7 +13,7 @@ import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Environment } from "../../src/recipe/environment.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { relativeError } from "../support/error.ts";
-import { layerModel, weightsIn } from "../support/layer.ts";
+import { kindOf, layerModel, partOf, weightsIn } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 
 const env: Environment = environmentOf(nets[0], { calibration: null });
@@ -201,15 +201,16 @@ describe("share-weights", () => {
 
   test("each weight takes the nearest entry, each entry the mean of its weights", async () => {
     const result = await apply(model, "share-weights", { bits: 4, init: "optimal" }, env);
-    const { form } = weightsIn(result.model)[0].weight;
-    if (form.kind !== "codebook") throw new Error(form.kind);
-    for (const [entry, centre] of form.codebook.entries()) {
-      const members = W.filter((_, i) => form.index[i] === entry);
+    const { weight } = weightsIn(result.model)[0];
+    const codebook = Array.from(partOf(weight, "codebook"));
+    const index = partOf(weight, "index");
+    for (const [entry, centre] of codebook.entries()) {
+      const members = W.filter((_, i) => index[i] === entry);
       expect(members.reduce((a, b) => a + b, 0) / members.length).toBeCloseTo(centre, 5);
     }
     for (let i = 0; i < W.length; i++) {
-      const gaps = form.codebook.map((c) => Math.abs(c - W[i]));
-      expect(gaps[form.index[i]]).toBeLessThanOrEqual(Math.min(...gaps) + 1e-6);
+      const gaps = codebook.map((c) => Math.abs(c - W[i]));
+      expect(gaps[index[i]]).toBeLessThanOrEqual(Math.min(...gaps) + 1e-6);
     }
   });
 
@@ -244,12 +245,13 @@ describe("quantize-weights", () => {
             { bits, block, scale: "minmax" },
             env,
           );
-          const { form, values } = weightsIn(result.model)[0].weight;
-          if (form.kind !== "grid") throw new Error(form.kind);
-          expect(form.scale.length).toBe(block === 0 ? 20 : (20 * 48) / block);
+          const { weight } = weightsIn(result.model)[0];
+          const { values } = weight;
+          const scale = partOf(weight, "scale");
+          expect(scale.length).toBe(block === 0 ? 20 : (20 * 48) / block);
           for (let i = 0; i < W.length; i++) {
             const [row, column] = [Math.floor(i / 20), i % 20];
-            const step = form.scale[block === 0 ? column : Math.floor(row / block) * 20 + column];
+            const step = scale[block === 0 ? column : Math.floor(row / block) * 20 + column];
             expect(Math.abs(values[i] - W[i])).toBeLessThanOrEqual(0.5 * step * (1 + 1e-5));
           }
         },
@@ -389,9 +391,7 @@ describe("pruning", () => {
       const stored = await apply(start, id, options, env);
       const pruned = await apply(stored.model, "prune-magnitude", { sparsity: 0.8 }, env);
       const kinds = (model: Model): string[] =>
-        weightsIn(model).map(
-          ({ weight: { form } }) => `${form.kind} ${"dtype" in form ? form.dtype : ""}`,
-        );
+        weightsIn(model).map(({ weight }) => kindOf(weight));
       expect(kinds(pruned.model)).toEqual(kinds(stored.model));
       expect(pruned.bytes.length).toBeLessThanOrEqual(stored.bytes.length);
     }

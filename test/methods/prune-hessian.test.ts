@@ -14,7 +14,7 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { build } from "../../src/ops/builder.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
-import { sitesOf } from "../../src/weights/sites.ts";
+import { layersOf } from "../../src/weights/sites.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { layerModel, weightsIn } from "../support/layer.ts";
@@ -218,7 +218,7 @@ describe("moments", () => {
     const x = tensor("float32", dims, Float32Array.from(normal(dims.reduce((a, b) => a * b))));
     const env = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x } });
     const context = contextOf(env);
-    const [site] = sitesOf(model, { only: [], except: [] }, context, 1);
+    const [site] = layersOf(model, { only: [], except: [] }, context, 1);
     const found = (await momentsOf(model, [site], "gram", 6, context)).get(site);
     const squares = (await momentsOf(model, [site], "squares", 6, context)).get(site);
     if (typeof found !== "object" || typeof squares !== "object") throw new Error(String(found));

@@ -5,6 +5,7 @@ import { encodeWith } from "../../src/codec/encode/symbols.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { apply, environmentOf } from "../support/apply.ts";
+import { kindOf, partOf } from "../support/layer.ts";
 import { type Net, nets } from "../support/nets.ts";
 
 const net = nets.find(({ name }) => name === "conv") as Net;
@@ -16,10 +17,9 @@ const distortion = 0.06;
 const { model } = await apply(net.model, "quantize-rate", { distortion }, environmentOf(net));
 const layers = weightsOf(model).flatMap(({ value }, i) => {
   const weight = readWeight(value)!;
-  const { form } = weight;
-  if (form.kind !== "grid") return [];
+  if (kindOf(weight) !== "grid") return [];
   const error = power(weight.values.map((w, j) => w - before[i].values[j]));
-  return [{ weight, form, original: before[i].values, error }];
+  return [{ weight, original: before[i].values, error }];
 });
 
 const bytesOf = (q: ArrayLike<number>, dims: readonly number[]): number =>
@@ -36,8 +36,8 @@ test("the error is as large as it may be, and no larger", () => {
 
 test("takes fewer bytes than rounding with the same error", () => {
   let [ours, rounded] = [0, 0];
-  for (const { weight, form, original, error } of layers) {
-    ours += bytesOf(form.q, weight.shape);
+  for (const { weight, original, error } of layers) {
+    ours += bytesOf(partOf(weight, "levels"), weight.shape);
     let [low, high] = [1e-6, 10];
     for (let round = 0; round < 40; round++) {
       const step = Math.sqrt(low * high);
@@ -56,8 +56,8 @@ test("takes fewer bytes than rounding with the same error", () => {
 test("what lies on a grid stays on it", async () => {
   const again = await apply(model, "quantize-rate", { distortion: 0.1 }, environmentOf(net));
   const steps = weightsOf(again.model).flatMap(({ value }) => {
-    const { form } = readWeight(value)!;
-    return form.kind === "grid" ? [form.scale[0]] : [];
+    const weight = readWeight(value)!;
+    return kindOf(weight) === "grid" ? [partOf(weight, "scale")[0]] : [];
   });
-  expect(steps).toEqual(layers.map(({ form }) => form.scale[0]));
+  expect(steps).toEqual(layers.map(({ weight }) => partOf(weight, "scale")[0]));
 });

@@ -12,6 +12,7 @@ import { biasOf, weightsOf } from "../../src/ops/weights.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { apply, environmentOf, runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
+import { kindOf } from "../support/layer.ts";
 
 const side = 8;
 const start = draw();
@@ -89,8 +90,7 @@ describe("train-rate", () => {
   test("weights and biases lie on a grid", async () => {
     const { model } = await train({ lambda: 1e-5 });
     for (const { node, value } of weightsOf(model)) {
-      const { form } = readWeight(value)!;
-      expect(form.kind).toBe("grid");
+      expect(kindOf(readWeight(value)!)).toBe("grid");
       const bias = biasOf(node)?.tensor?.floats() ?? new Float32Array();
       const sizes = [...new Set(bias.map(Math.abs))].filter((b) => b > 0);
       const step = sizes.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);

@@ -5,6 +5,7 @@ import { type Builder, build } from "../../src/ops/builder.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { type WeightUse, weightsOf } from "../../src/ops/weights.ts";
 import { readWeight } from "../../src/weights/read.ts";
+import type { FloatWeight } from "../../src/weights/weight.ts";
 
 /** x [shape] -> draw(x) -> y. */
 export function layerModel(
@@ -22,6 +23,16 @@ export function layerModel(
   const model = createModel(graph, 21);
   inferModel(model);
   return model;
+}
+
+/** How a weight is stored: the form's kind, or the type of plain numbers. */
+export const kindOf = (weight: FloatWeight): string =>
+  weight.form === null ? String(weight.coding) : weight.form.kind;
+
+/** The numbers of one part of a form. */
+export function partOf(weight: FloatWeight, name: string): ArrayLike<number> {
+  if (weight.form === null) throw new Error(`plain numbers have no ${name}`);
+  return weight.theta[name].values;
 }
 
 /** Each layer's weight as the engine sees it. */

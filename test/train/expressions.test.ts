@@ -7,10 +7,11 @@ import { build } from "../../src/ops/builder.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { backward } from "../../src/train/backward.ts";
 import { floatElement, integerElement } from "../../src/weights/element.ts";
-import { expandFloat } from "../../src/weights/expand.ts";
-import type { Form, Grid } from "../../src/weights/form.ts";
-import { valuesOf } from "../../src/weights/form.ts";
+import { expand } from "../../src/weights/expand.ts";
+import { codebookOf } from "../../src/weights/forms/codebook.ts";
+import { gridOf } from "../../src/weights/forms/grid.ts";
 import { layoutsOf } from "../../src/weights/layout.ts";
+import { scaleOf } from "../weights/forms.ts";
 import { expectClose, runOrt } from "./gradients.ts";
 
 const shape = [6, 8];
@@ -49,39 +50,34 @@ function expected(leaf: Tensor, weightOf: (leaf: Float32Array) => Float32Array):
 }
 
 const q = Int8Array.from({ length: size }, (_, i) => ((i * 5) % 15) - 7);
-const grid = (scale: number, axis: number | null, block: number | null): Grid => ({
-  kind: "grid",
-  bits: 4,
-  q,
-  scale: Float32Array.from({ length: scale }, (_, i) => 0.1 + 0.01 * i),
-  axis,
-  block,
-});
-const codebook: Form = {
-  kind: "codebook",
-  codebook: Float32Array.of(0, 0.5, -0.25, 1),
-  index: Uint16Array.from({ length: size }, (_, i) => (i * 7) % 4),
-};
+const scales = (count: number): Float32Array =>
+  Float32Array.from({ length: count }, (_, i) => 0.1 + 0.01 * i);
+const codebook = Float32Array.of(0, 0.5, -0.25, 1);
+const index = Uint16Array.from({ length: size }, (_, i) => (i * 7) % 4);
 
 describe("a weight's expression: gradients of its float leaves", () => {
   test("codebook", async () => {
-    const { leaves, gradients } = await leafGradients((g) => expandFloat(g, codebook, shape));
+    const { leaves, gradients } = await leafGradients((g) =>
+      expand(g, codebookOf({ codebook, index }, shape)),
+    );
     expect(leaves).toHaveLength(1);
     const want = expected(leaves[0].tensor as Tensor, (leaf) =>
-      valuesOf({ ...codebook, codebook: leaf }, shape),
+      Float32Array.from(index, (entry) => leaf[entry]),
     );
     expectClose(gradients[0], want, 1e-6, "codebook");
   });
 
   test.each([
-    ["one scale", grid(1, null, null)],
-    ["per channel", grid(8, 1, null)],
-    ["per block", grid(6 * 2, 1, 4)],
-  ] as const)("grid, %s", async (_, form) => {
-    const { leaves, gradients } = await leafGradients((g) => expandFloat(g, form, shape));
+    ["one scale", 1, null, null],
+    ["per channel", 8, 1, null],
+    ["per block", 6 * 2, 1, 4],
+  ] as const)("grid, %s", async (_, count, axis, block) => {
+    const weight = gridOf(q, shape, { scales: scales(count), axis, block, bits: 4 });
+    const { leaves, gradients } = await leafGradients((g) => expand(g, weight));
     expect(leaves).toHaveLength(1);
+    const scaleAt = scaleOf(shape, axis, block);
     const want = expected(leaves[0].tensor as Tensor, (leaf) =>
-      valuesOf({ ...form, scale: leaf }, shape),
+      Float32Array.from(q, (x, i) => x * leaf[scaleAt(i)]),
     );
     expectClose(gradients[0], want, 1e-6, "scale");
   });
@@ -102,14 +98,13 @@ describe("a weight's expression: gradients of its float leaves", () => {
   });
 
   test("the levels of a codebook may themselves be sparse", async () => {
-    const index = Uint16Array.from({ length: size }, (_, i) => (i % 7 === 2 ? 1 + (i % 3) : 0));
-    const form: Form = { kind: "codebook", codebook: codebook.codebook, index };
-    for (const layout of layoutsOf(index, integerElement(2, false, "int32"))) {
+    const rare = Uint16Array.from({ length: size }, (_, i) => (i % 7 === 2 ? 1 + (i % 3) : 0));
+    for (const layout of layoutsOf(rare, integerElement(2, false, "int32"))) {
       const { gradients } = await leafGradients((g) =>
-        g.Gather(g.constant(form.codebook, { name: "codebook" }), layout.build(g, shape)),
+        g.Gather(g.constant(codebook, { name: "codebook" }), layout.build(g, shape)),
       );
-      const leaf = tensor("float32", [4], form.codebook);
-      const want = expected(leaf, (unit) => valuesOf({ ...form, codebook: unit }, shape));
+      const leaf = tensor("float32", [4], codebook);
+      const want = expected(leaf, (unit) => Float32Array.from(rare, (entry) => unit[entry]));
       expectClose(gradients[0], want, 1e-6, layout.name);
     }
   });

@@ -5,7 +5,7 @@ import { energyRank, type Svd, svd } from "../../numeric/svd.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf } from "../../weights/sites.ts";
+import { type LayerSite, layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 export const factorSvd = defineMethod({
@@ -39,7 +39,7 @@ export const factorSvd = defineMethod({
   survey: [{ energy: 0.9 }, { energy: 0.7 }],
   neutral: { energy: 1 },
   async apply(model, { energy, multiple, only, except }, context) {
-    const sites = sitesOf(model, { only, except }, context, 1024);
+    const sites = layersOf(model, { only, except }, context, 1024);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const matrix = toMatrix(site);
@@ -72,7 +72,7 @@ interface Matrix {
 }
 
 /** The layer as y = W x; a reason when it has no such form. */
-function toMatrix({ node, role, value, weight }: Site): Matrix | string {
+function toMatrix({ node, role, value, weight }: LayerSite): Matrix | string {
   const { shape, values } = weight;
   if (value.consumers.length > 1) return "its weight is shared by several layers";
   if (role.kind === "conv") {
@@ -117,7 +117,11 @@ function factorsOf({ u, s, v }: Svd, rows: number, columns: number, rank: number
   return { down, up };
 }
 
-function replaceLayer({ node, value, role, weight }: Site, factors: Factors, rank: number): void {
+function replaceLayer(
+  { node, value, role, weight }: LayerSite,
+  factors: Factors,
+  rank: number,
+): void {
   const g = build(node.graph, node.name);
   const output =
     role.kind === "conv"

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { type Candidate, candidatesOf, whyFixed } from "../../channels/candidates.ts";
+import { spellOut } from "../../channels/spell-out.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { take } from "../../ops/coupling/remove.ts";
@@ -29,6 +30,7 @@ export const fillChannels = defineMethod({
   async apply(model, { round, ...selection }, context) {
     const chosen = chosenLayers(model, selection);
     if (chosen.size === 0) return;
+    const packAgain = spellOut(model);
     const candidates = candidatesOf(model, couple(model));
     let isFilled = false;
     for (const [i, candidate] of candidates.entries()) {
@@ -46,6 +48,7 @@ export const fillChannels = defineMethod({
         context.group(group.name, size, count, "filled up with copies that nobody reads yet");
       }
     }
+    packAgain();
     if (isFilled) inferModel(model);
   },
 });

@@ -7,13 +7,13 @@ import {
   type Part,
   whyFixed,
 } from "../../channels/candidates.ts";
+import { spellOut } from "../../channels/spell-out.ts";
 import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
-import { spellOut } from "../../weights/spell-out.ts";
 import { defineMethod } from "../method.ts";
 
 export const mergeNeurons = defineMethod({

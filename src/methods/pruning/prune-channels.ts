@@ -8,13 +8,13 @@ import { type Vitality, vitalityOf } from "../../channels/dead.ts";
 import { pricesOf } from "../../channels/price.ts";
 import { type Removed, repairIds, repairs } from "../../channels/repair.ts";
 import { bySensitivity } from "../../channels/sensitivity.ts";
+import { spellOut } from "../../channels/spell-out.ts";
 import type { Context } from "../../context.ts";
 import { errors, fail } from "../../errors.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
-import { spellOut } from "../../weights/spell-out.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({

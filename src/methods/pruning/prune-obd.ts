@@ -2,9 +2,13 @@
 import { z } from "zod";
 import { curvatures } from "../../evidence/curvature.ts";
 import { rowsOf } from "../../layers/rows.ts";
-import { calibrationOptions, pruneByScore, sharedOptions } from "../../sparsity/by-score.ts";
+import {
+  calibrationOptions,
+  pruneByScore,
+  type Site,
+  sharedOptions,
+} from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
-import type { Site } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 /** s = h w^2 / 2, h being the Hessian's diagonal. */
@@ -36,7 +40,7 @@ export const pruneObd = defineMethod({
 /** A token that did not come up is not worthless: the rows of an embedding share their curvature. */
 function levelled(site: Site, h: Float64Array): Float64Array {
   const view = rowsOf(site);
-  if (site.role.kind !== "embedding" || typeof view === "string") return h;
+  if (site.role?.kind !== "embedding" || typeof view === "string") return h;
   const mean = new Float64Array(view.columns);
   const shared = h.slice();
   for (let row = 0; row < view.rows; row++) {

@@ -1,16 +1,13 @@
 /** @file Dynamic network surgery: weights are pruned while they learn, and spliced back when they matter. */
 import { z } from "zod";
-import type { Context } from "../../context.ts";
-import { dtypes } from "../../ir/dtype.ts";
-import type { Value } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
-import { type Tensor, tensor } from "../../ir/tensor.ts";
-import { type Builder, build } from "../../ops/builder.ts";
 import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
 import { trainOptions } from "../../train/options.ts";
+import { thetaIn } from "../../train/parameters.ts";
 import type { Step } from "../../train/step.ts";
+import { type Latent, open, openable } from "../../weights/latent.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
+import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 const { sparsity, scope } = sharedOptions("global", "layer");
@@ -47,83 +44,52 @@ export const pruneSurgery = defineMethod({
   neutral: { sparsity: 0 },
   async apply(model, options, context) {
     if (options.sparsity === 0) return;
-    const cuts = sitesOf(model, options, context)
-      .filter((site) => isOpen(site, model, context))
-      .map(openUp);
-    if (cuts.length === 0) return;
-    const surgeon = surgeonOf(cuts, options);
+    const sites = openable(thetasOf(model, options, context), model, context);
+    if (sites.length === 0) return;
+    const cuts = sites.map(openUp);
+    const setMasks = maskerOf(cuts, options);
     let steps = 0;
     const { epochs, batch, rate, loss, optimizer, augment, only, except } = options;
     await context.train(
       model,
       { epochs, batch, rate, loss, optimizer, augment, only, except, holdout: 0, keep: "last" },
       {
-        extra: cuts.flatMap(({ latent, gone }) => [latent, gone]),
-        // Masks are no parameters: they travel with them, so that a checkpoint has all there is.
-        beforeUpdate(gradient, __, step) {
-          for (const { gone } of cuts) {
-            const place = placeOf(step, gone);
-            if (place) gradient.fill(0, place.offset, place.offset + place.size);
-          }
-        },
+        latents: sites.map((site, i) => open(site, cuts[i])),
         begin(count) {
           steps = count;
         },
-        afterUpdate: (state, step) => surgeon(state.parameters, state.step + 1, steps, step),
+        afterUpdate: (state, step) => setMasks(state.parameters, state.step + 1, steps, step),
       },
     );
-    for (const cut of cuts) close(cut);
   },
 });
-
-/** A weight opened for surgery: W = latent * (1 - gone). */
-interface Cut {
-  readonly site: Site;
-  readonly latent: Value;
-  readonly gone: Value;
-  readonly expression: Value;
-}
-
-function isOpen({ node, value }: Site, model: Model, context: Context): boolean {
-  const isOutside = value.graph === model.graph;
-  if (!isOutside) context.skip(node.name, "lies inside a loop or a branch");
-  return isOutside;
-}
 
 /** Far above any weight: x / FAR rounds to 0. */
 const FAR = 2 ** 20;
 
 /**
  * W = u - gone (u - FAR round(u / FAR)): forward u (1 - gone), and since rounding passes gradients
- * straight through, dE/du = dE/dW for pruned weights as well (eq. 4: "including those of zeros").
+ * straight through, dE/du = dE/dW for pruned weights as well (eq. 4: "including those of zeros"). The
+ * masks are moved by `maskerOf` alone; as thetas they are in every checkpoint.
  */
-function openUp(site: Site): Cut {
-  const { value, weight } = site;
-  const g = build(value.graph);
-  const { shape, values } = weight;
-  const latent = g.constant(tensor("float32", shape, values), { name: "latent" });
+function openUp({ weight: { shape, values } }: ThetaSite): Cut {
   const zeros = Float32Array.from(values, (w) => (w === 0 ? 1 : 0));
-  const gone = g.constant(tensor("float32", shape, zeros), { name: "gone" });
-  const far = integer(g, FAR);
-  const none = g.Mul(g.Round(g.Div(latent, far)), far);
-  const expression = g.Sub(latent, g.Mul(gone, g.Sub(latent, none)));
-  value.graph.replace(value, expression);
-  if (value.tensor) value.graph.removeConstant(value);
-  return { site, latent, gone, expression };
+  return {
+    theta: { weight: { start: values, shape }, gone: { start: zeros, shape, rate: 0 } },
+    build(g, { weight, gone }) {
+      const far = g.constant(FAR);
+      const none = g.Mul(g.Round(g.Div(weight, far)), far);
+      return g.Sub(weight, g.Mul(gone, g.Sub(weight, none)));
+    },
+    close: ({ weight, gone }) =>
+      leaf(
+        weight.map((w, i) => (gone[i] ? 0 : w)),
+        shape,
+      ),
+  };
 }
 
-/** A float32 that is no float constant, which would learn. */
-const integer = (g: Builder, x: number): Value =>
-  g.Cast(g.constant(x, { dtype: "int32" }), { to: dtypes.float32.code });
-
-function close({ site, latent, gone, expression }: Cut): void {
-  const [u, dead] = [latent, gone].map(({ tensor: x }) => (x as Tensor).floats());
-  const values = u.map((w, i) => (dead[i] ? 0 : w));
-  storeWeight({ ...site, value: expression }, { kind: "float", dtype: "float32", values });
-}
-
-const placeOf = ({ parameters }: Step, value: Value) =>
-  parameters.find((parameter) => parameter.value === value);
+type Cut = Latent<"weight" | "gone">;
 
 interface Plan {
   readonly sparsity: number;
@@ -137,18 +103,18 @@ interface Plan {
  * Sets the masks after an update: gone below (1 - margin) t, back above (1 + margin) t, as before in
  * between; the last time by t alone, so that the share comes out exactly. Exact zeros stay.
  */
-function surgeonOf(cuts: readonly Cut[], { sparsity, scope, every, margin }: Plan) {
-  const wasZero = cuts.map(({ gone }) => (gone.tensor as Tensor).floats());
+function maskerOf(cuts: readonly Cut[], { sparsity, scope, every, margin }: Plan) {
+  const wasZero = cuts.map(({ theta }) => theta.gone.start);
   return (parameters: Float32Array, at: number, steps: number, step: Step): void => {
     const last = Math.max(1, Math.floor(0.75 * steps));
     if (at > last || (at % every !== 0 && at !== last)) return;
     const share = sparsity * (1 - (1 - Math.min(1, (2 * at) / steps)) ** 3);
-    const views = cuts.flatMap(({ latent, gone }, i) => {
-      const [u, mask] = [placeOf(step, latent), placeOf(step, gone)];
-      if (!u || !mask) return [];
-      const view = (offset: number) => parameters.subarray(offset, offset + u.size);
-      const sizes = view(u.offset).map((w, j) => (wasZero[i][j] ? -1 : Math.abs(w)));
-      return [{ sizes, mask: view(mask.offset) }];
+    const views = cuts.flatMap((cut, i) => {
+      const weight = thetaIn(step.parameters, cut, "weight", parameters);
+      const mask = thetaIn(step.parameters, cut, "gone", parameters);
+      if (!weight || !mask) return [];
+      const sizes = weight.map((w, j) => (wasZero[i][j] ? -1 : Math.abs(w)));
+      return [{ sizes, mask }];
     });
     const groups = scope === "global" ? [views] : views.map((view) => [view]);
     for (const group of groups) {

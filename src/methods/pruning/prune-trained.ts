@@ -4,12 +4,13 @@ import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
-import { lowest, setZero, sharedOptions } from "../../sparsity/by-score.ts";
-import { gatedWeights } from "../../sparsity/hard-concrete.ts";
+import { lowest, type Site, setZero, sharedOptions } from "../../sparsity/by-score.ts";
+import { gated } from "../../sparsity/hard-concrete.ts";
 import { extentOf, type Regularizer, regularizers, unitsOf } from "../../sparsity/regularizers.ts";
 import { trainOptions } from "../../train/options.ts";
+import { openable } from "../../weights/latent.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf } from "../../weights/sites.ts";
+import { layersOf, type Skips, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string];
@@ -78,19 +79,19 @@ async function penalize(
   id: keyof typeof regularizers | "l0",
 ): Promise<void> {
   const rule: Regularizer = regularizers[id === "l0" ? "l1" : id];
-  const sites = sitesOf(model, options, context).filter((site) => {
-    const reason =
-      site.value.graph === model.graph
-        ? extentOf(rule.unit, site)
-        : "lies inside a loop or a branch";
+  // Single weights may be parts of a form; groups are rows and columns of the matrix itself.
+  const find = (notes: Skips): Site[] =>
+    rule.unit === "weight" ? thetasOf(model, options, notes) : layersOf(model, options, notes);
+  const sites = openable(find(context), model, context).filter((site) => {
+    const reason = extentOf(rule.unit, site);
     if (typeof reason === "string") context.skip(site.node.name, reason);
     return typeof reason !== "string";
   });
   if (sites.length === 0) return;
   if (id === "l0") {
-    const { hooks, close } = gatedWeights(sites, options.strength || strengths.l0);
-    await context.train(model, training(options), hooks);
-    close();
+    const strength = options.strength || strengths.l0;
+    const gates = sites.map((site) => gated(site, strength));
+    await context.train(model, training(options), { latents: gates });
   } else {
     const strength = options.strength || rule.strength;
     await context.train(model, training(options), {
@@ -109,7 +110,7 @@ async function penalize(
   }
   const trained = new Set(sites.map(({ node }) => node));
   const quiet = { ...context, skip() {} };
-  const after = sitesOf(model, options, quiet).filter(({ node }) => trained.has(node));
+  const after = find(quiet).filter(({ node }) => trained.has(node));
   zeroSmallest(after, rule, options);
 }
 

@@ -5,7 +5,7 @@ import { type Moments, momentsOf } from "../../evidence/moments.ts";
 import type { Model } from "../../ir/model.ts";
 import { calibrationOptions, pruneByScore, sharedOptions } from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
-import type { Site } from "../../weights/sites.ts";
+import { type LayerSite, layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -27,15 +27,19 @@ export const pruneWanda = defineMethod({
   survey: [{ sparsity: 0.5 }],
   neutral: { sparsity: 0 },
   apply: (model, options, context) =>
-    pruneByScore(model, options, context, (sites) =>
-      loudness(model, sites, options.records, context),
+    pruneByScore<LayerSite>(
+      model,
+      options,
+      context,
+      (sites) => loudness(model, sites, options.records, context),
+      layersOf,
     ),
 });
 
 /** |W_ij| |X_j| for every weight; layers whose input cannot be observed score by |W_ij| alone. */
 export async function loudness(
   model: Model,
-  sites: readonly Site[],
+  sites: readonly LayerSite[],
   records: number,
   context: Context,
 ): Promise<Float32Array[]> {

@@ -1,17 +1,19 @@
 /** @file Dynamic int8: weights rounded now, activations by their range at run time. */
 import { z } from "zod";
+import { roundInGraph } from "../../int8/rounded.ts";
 import { storeTable } from "../../int8/store-table.ts";
 import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
 import { type Builder, build } from "../../ops/builder.ts";
-import { type WeightUse, weightsOf } from "../../ops/weights.ts";
-import { expandInt8 } from "../../weights/expand.ts";
-import type { Weight } from "../../weights/form.ts";
+import { type WeightRole, type WeightUse, weightsOf } from "../../ops/weights.ts";
+import { isElementwise, toInt8, transposed } from "../../weights/elements.ts";
+import { expand } from "../../weights/expand.ts";
+import { integers, type Rounding } from "../../weights/form.ts";
 import { readWeight } from "../../weights/read.ts";
 import { select, siteOptions } from "../../weights/select.ts";
 import { refusalOf, sharedOutside } from "../../weights/sites.ts";
-import { transposed } from "../../weights/transpose.ts";
+import type { FloatWeight } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 export const quantizeDynamic = defineMethod({
@@ -74,13 +76,15 @@ function refusal({ node, index, role }: WeightUse): string | null {
 // alpha x W + beta b -> Cast(MatMulInteger(q(x), W8)) * (s_x * (alpha s_W)) + beta b
 function replaceLayer(
   { node, value, role }: WeightUse,
-  weight: Weight,
-  rounding: { bits: number; search: "minmax" | "mse" },
+  weight: FloatWeight,
+  rounding: Rounding,
   rounded: Map<Value, readonly Value[]>,
 ): void {
   const g = build(node.graph, node.name);
-  const columnsLast = role.outputAxis === 0 ? transposed(weight) : weight;
-  const { levels, scale } = expandInt8(g, columnsLast, columnsLast.shape.length - 1, rounding);
+  const alpha = node.op === "Gemm" ? node.float("alpha", 1) : 1;
+  const { levels, factor } = isElementwise(weight)
+    ? storedLevels(g, weight, role, rounding, alpha)
+    : computedLevels(g, value, weight, role, rounding.bits, alpha);
   const x = node.inputs[0] as Value;
   let parts = rounded.get(x);
   if (!parts) {
@@ -90,16 +94,53 @@ function replaceLayer(
   }
   const [q, xScale, xZero] = parts;
   const product = g.Cast(g.MatMulInteger(q, levels, xZero), { to: dtypes.float32.code });
-  const alpha = node.op === "Gemm" ? node.float("alpha", 1) : 1;
-  const factor = g.constant(
-    scale.map((s) => s * alpha),
-    { shape: scale.length === 1 ? [] : [scale.length], name: "scale" },
-  );
-  const output = addBias(g, g.Mul(product, g.Mul(xScale, factor)), node);
+  const output = addBias(g, g.Mul(product, g.Mul(xScale, factor())), node);
   if (!node.output.isOutput) output.name = node.output.name;
   node.graph.replace(node.output, output);
   node.graph.remove(node);
   if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+}
+
+interface Levels {
+  /** int8 [inputs, outputs] */
+  readonly levels: Value;
+  /** alpha s_W, added where it is read: the order of nodes is that of the file. */
+  readonly factor: () => Value;
+}
+
+function storedLevels(
+  g: Builder,
+  weight: FloatWeight,
+  role: WeightRole,
+  rounding: Rounding,
+  alpha: number,
+): Levels {
+  const columnsLast = role.outputAxis === 0 ? (transposed(weight) ?? weight) : weight;
+  const { levels, scale } = toInt8(columnsLast, columnsLast.shape.length - 1, rounding);
+  const shape = scale.length === 1 ? [] : [scale.length];
+  return {
+    levels: expand(g, levels, integers("int8", -128, 127)),
+    factor: () =>
+      g.constant(
+        scale.map((s) => s * alpha),
+        { shape, name: "scale" },
+      ),
+  };
+}
+
+/** A weight that no part has the elements of: its form stays, and what it computes is turned and rounded. */
+function computedLevels(
+  g: Builder,
+  value: Value,
+  { shape }: FloatWeight,
+  { outputAxis }: WeightRole,
+  bits: number,
+  alpha: number,
+): Levels {
+  const turned = outputAxis === 0 ? g.Transpose(value, { perm: [1, 0] }) : value;
+  const dims = outputAxis === 0 ? [shape[1], shape[0]] : shape;
+  const { levels, scale } = roundInGraph(g, turned, dims, dims.length - 1, bits);
+  return { levels, factor: () => (alpha === 1 ? scale : g.Mul(scale, g.constant(alpha))) };
 }
 
 function addBias(g: Builder, product: Value, node: Node): Value {

@@ -77,7 +77,12 @@ export const quantizeInt8 = defineMethod({
         ? { kind: "percentile", percentile: options.percentile }
         : { kind: options.calibrator };
     const params = new Map<Value, QuantParams>();
-    for (const [value, { min, max }] of await observeRanges(model, plan, calibrator, observe)) {
+    for (const [value, { min, max }] of await observeRanges(
+      model,
+      [...plan.values.keys()],
+      calibrator,
+      observe,
+    )) {
       params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
     }
     const means = options.correctBias

@@ -4,9 +4,10 @@ import { type Chosen, chooseByRate } from "../../codec/encode/choose.ts";
 import type { Context } from "../../context.ts";
 import { curvatures } from "../../evidence/curvature.ts";
 import { calibrationOptions } from "../../sparsity/by-score.ts";
-import type { Form } from "../../weights/form.ts";
+import { uniformGrid, uniformStep } from "../../weights/forms/grid.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
+import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import type { Composed } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 const sensitivities = ["weights", "gradient"] as const;
@@ -46,19 +47,19 @@ export const quantizeRate = defineMethod({
   neutral: { distortion: 0 },
   async apply(model, { distortion, sensitivity, records, ...selection }, context) {
     if (distortion === 0) return;
-    const sites = sitesOf(model, selection, context);
+    const sites = thetasOf(model, selection, context);
     if (sites.length === 0) return;
     const found =
       sensitivity === "gradient" ? await curvatures(model, sites, records, context) : [];
     const layers = sites.map((site, i) => layerOf(site, found[i] ?? null));
     const energy = layers.reduce((sum, layer) => sum + layer.energy, 0);
     const trials = await search(layers, distortion * energy, context);
-    for (const [i, { site }] of layers.entries()) storeWeight(site, trials[i].form);
+    for (const [i, { site }] of layers.entries()) storeWeight(site, trials[i].weight);
   },
 });
 
 interface Layer {
-  readonly site: Site;
+  readonly site: ThetaSite;
   /** h_i: what an error of 1 in a weight costs. */
   readonly importance: Float64Array;
   readonly mean: number;
@@ -70,22 +71,22 @@ interface Layer {
 }
 
 interface Trial {
-  readonly form: Form;
+  readonly weight: Composed;
   readonly distortion: number;
 }
 
 /** Few records leave holes: every weight matters at least this share of the mean. */
 const floor = 0.02;
 
-function layerOf(site: Site, curvature: Float64Array | null): Layer {
-  const { values, form } = site.weight;
+function layerOf(site: ThetaSite, curvature: Float64Array | null): Layer {
+  const { values } = site.weight;
   const power = values.reduce((sum, w) => sum + w * w, 0) || 1;
   const mean = curvature ? curvature.reduce((a, b) => a + b, 0) / values.length : 1 / power;
   const importance = Float64Array.from(values, (_, i) =>
     curvature ? curvature[i] + floor * mean : mean,
   );
   const energy = values.reduce((sum, w, i) => sum + importance[i] * w * w, 0);
-  const step = form.kind === "grid" && form.axis === null ? form.scale[0] : null;
+  const step = uniformStep(site.weight);
   const largest = values.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
   return { site, importance, mean: mean * (curvature ? 1 + floor : 1), energy, step, largest };
 }
@@ -101,8 +102,7 @@ function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number
   const weights = importance.map((h) => h * scale * scale);
   const { values: q, distortion }: Chosen = chooseByRate(x, weights, lambda, shape);
   const levels = Int8Array.from(q);
-  const form = { kind: "grid", q: levels, scale: Float32Array.of(scale) } as const;
-  return { form: { ...form, bits: bitsOf(levels), axis: null, block: null }, distortion };
+  return { weight: uniformGrid(levels, shape, scale, bitsOf(levels)), distortion };
 }
 
 const rounds = 14;

@@ -1,11 +1,12 @@
 /** @file Weight-only quantization: integers and scales in the file, float arithmetic at run time. */
 import { z } from "zod";
-import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
 import { build } from "../../ops/builder.ts";
-import type { Grid } from "../../weights/form.ts";
+import { transposed } from "../../weights/elements.ts";
+import { leafOf } from "../../weights/form.ts";
+import { roundToGrid } from "../../weights/forms/grid.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
-import { transposed } from "../../weights/transpose.ts";
+import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import type { Composed, Whole } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 export const quantizeWeights = defineMethod({
@@ -49,40 +50,38 @@ export const quantizeWeights = defineMethod({
   survey: [{ bits: 8 }, { bits: 4 }],
   neutral: null,
   async apply(model, { bits, block, scale, kernel, only, except }, context) {
-    const sites = sitesOf(model, { only, except }, context);
+    const sites = thetasOf(model, { only, except }, context);
     const missing = kernel === "integer" ? missingKernel(bits, block, context.target) : null;
     if (missing) context.warn(`${missing}: weights are unpacked at load`);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
-      const { role, weight, node } = site;
-      const inputs = weight.shape[role.inputAxis];
-      if (inputs % (block || 1) !== 0) {
+      const { node, weight } = site;
+      const along = blockAxis(site);
+      const inputs = weight.shape[along];
+      const fits = inputs % (block || 1) === 0;
+      if (!fits) {
         context.warn(`${node.name}: ${inputs} inputs are no multiple of ${block}: no blocks`);
       }
-      const grid = gridOf(site, { bits, block, search: scale });
+      // Blocks run along the inputs; where they do not fit, each output channel has one scale.
+      const isBlocked = block > 0 && fits;
+      const grid = roundToGrid(weight.values, weight.shape, {
+        bits,
+        block: isBlocked ? block : 0,
+        axis: isBlocked ? along : site.channels,
+        search: scale,
+      });
       if (kernel === "integer" && !missing && isProduct(site)) storeDequantized(site, grid);
       else storeWeight(site, grid);
     }
   },
 });
 
-interface Rounding {
-  readonly bits: number;
-  readonly block: number;
-  readonly search: "minmax" | "mse";
-}
-
-/** Blocks run along the inputs; where they do not fit, each output channel has one scale. */
-function gridOf({ weight, role }: Site, { bits, block, search }: Rounding): Grid {
-  const { values, shape } = weight;
-  const options = { bits, symmetric: true, search };
-  const { inputAxis, outputAxis } = role;
-  const { q, scales, axis } =
-    block > 0 && shape[inputAxis] % block === 0
-      ? quantizeBlocks(values, shape, inputAxis, block, options)
-      : quantizeChannels(values, shape, outputAxis, options);
-  const isBlocked = axis === inputAxis;
-  return { kind: "grid", bits, q, scale: scales, axis, block: isBlocked ? block : null };
+/** The axis that is summed over; of a part of a form the last one that is not that of its channels. */
+function blockAxis({ role, channels, weight: { shape } }: ThetaSite): number {
+  return (
+    role?.inputAxis ??
+    (channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1)
+  );
 }
 
 /** Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null: it does. */
@@ -94,25 +93,36 @@ function missingKernel(bits: number, block: number, target: "node" | "web"): str
 }
 
 /** x W, by a node that is the weight's only reader. */
-function isProduct({ node, value, weight }: Site): boolean {
+function isProduct({ node, value, weight, part }: ThetaSite): boolean {
   const { shape } = weight;
-  if (shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
+  if (part || shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
   return node.op === "MatMul" || (node.op === "Gemm" && node.int("transA", 0) === 0);
 }
 
 /** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3), but only x W. */
-function storeDequantized({ value, weight, node }: Site, grid: Grid): void {
+function storeDequantized({ value, node }: ThetaSite, grid: Composed): void {
   const isTurned = node.op === "Gemm" && node.int("transB", 0) === 1;
-  const { shape, form } = isTurned
-    ? transposed({ ...weight, form: grid })
-    : { ...weight, form: grid };
-  const { q, scale, axis, block, bits } = form as Grid & { readonly axis: number };
+  const weight = isTurned ? (transposed(grid) ?? grid) : grid;
+  const { shape } = weight;
+  const levels = leafOf<Int8Array>(weight, "levels");
+  const scale = leafOf<Float32Array>(weight, "scale");
+  const { bits } = levels.coding as Whole;
+  // Where an axis is split into blocks, the scale has a 1 in the place of their size.
+  const axis =
+    levels.shape.length > shape.length
+      ? levels.shape.findIndex((dim, i) => dim !== shape[i])
+      : scale.shape.findIndex((dim) => dim > 1);
+  const block = levels.shape.length > shape.length ? levels.shape[axis + 1] : null;
+  const dims = block ? scale.shape.toSpliced(axis + 1, 1) : [shape[axis]];
   const g = build(value.graph);
-  const dims = block ? shape.map((dim, i) => (i === axis ? dim / block : dim)) : [shape[axis]];
-  const levels = g.constant(q, { dtype: bits === 4 ? "int4" : "int8", shape, name: "levels" });
-  const steps = g.constant(scale, { shape: dims, name: "scale" });
+  const stored = g.constant(levels.values, {
+    dtype: bits === 4 ? "int4" : "int8",
+    shape,
+    name: "levels",
+  });
+  const steps = g.constant(scale.values, { shape: dims, name: "scale" });
   const attributes = block ? { axis, block_size: block } : { axis };
-  node.setInput(1, g.DequantizeLinear(levels, steps, attributes));
+  node.setInput(1, g.DequantizeLinear(stored, steps, attributes));
   if (isTurned) node.set("transB", null);
   if (value.tensor) value.graph.removeConstant(value);
 }

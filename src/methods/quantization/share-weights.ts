@@ -1,9 +1,9 @@
 /** @file k-means weight sharing: every weight becomes an index into a small codebook. */
 import { z } from "zod";
 import { kmeans } from "../../numeric/kmeans.ts";
-import { zeroFirst } from "../../weights/form.ts";
+import { codebookOf, zeroFirst } from "../../weights/forms/codebook.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { sitesOf, storeWeight } from "../../weights/sites.ts";
+import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 export const shareWeights = defineMethod({
@@ -34,10 +34,10 @@ export const shareWeights = defineMethod({
   neutral: { bits: 16 },
   async apply(model, { bits, init, only, except }, context) {
     if (bits === 16) return;
-    const sites = sitesOf(model, { only, except }, context);
+    const sites = thetasOf(model, { only, except }, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
-      const { values } = site.weight;
+      const { values, shape } = site.weight;
       const count = 2 ** bits;
       if (values.length <= 4 * count) {
         context.skip(
@@ -54,7 +54,7 @@ export const shareWeights = defineMethod({
         random: context.random.fork(site.node.name),
       });
       const shared = keepZero ? zeroFirst(centroids, index) : { codebook: centroids, index };
-      storeWeight(site, { kind: "codebook", ...shared });
+      storeWeight(site, codebookOf(shared, shape));
     }
   },
 });

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../numeric/float16.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { sitesOf, storeWeight } from "../../weights/sites.ts";
+import { storeWeight, thetasOf } from "../../weights/sites.ts";
+import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 /** Largest finite half. */
@@ -31,16 +32,18 @@ export const storeFloat16 = defineMethod({
       dtype === "float16"
         ? (x: number) => fromFloat16(toFloat16(x))
         : (x: number) => fromBfloat16(toBfloat16(x));
-    const sites = sitesOf(model, { only, except }, context);
+    const sites = thetasOf(model, { only, except }, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
-      const { values, form } = site.weight;
-      if (form.kind !== "float" || form.dtype !== "float32") {
-        context.skip(site.node.name, `is stored as ${form.kind} already`);
+      const { weight } = site;
+      const { values } = weight;
+      const stored = weight.form === null ? weight.coding : weight.form.kind;
+      if (stored !== "float32") {
+        context.skip(site.node.name, `is stored as ${stored} already`);
       } else if (dtype === "float16" && values.some((w) => Math.abs(w) > LARGEST)) {
         context.skip(site.node.name, `holds weights beyond ${LARGEST}, float16's largest`);
       } else {
-        storeWeight(site, { kind: "float", dtype, values: values.map(round) });
+        storeWeight(site, leaf(values.map(round), weight.shape, dtype));
       }
     }
   },

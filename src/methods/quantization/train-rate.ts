@@ -1,17 +1,18 @@
 /** @file Training against the coded size: levels learn from the loss and from what they cost the coder. */
 import { z } from "zod";
-import type { Value } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
-import { tensor } from "../../ir/tensor.ts";
 import { log } from "../../numeric/log.ts";
-import { build } from "../../ops/builder.ts";
+import { roundHalfEven } from "../../numeric/quantize.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { trainOptions } from "../../train/options.ts";
+import { thetaIn } from "../../train/parameters.ts";
 import type { TrainState } from "../../train/state.ts";
 import type { Step } from "../../train/step.ts";
-import { type Grid, valuesOf } from "../../weights/form.ts";
+import type { Shape } from "../../weights/form.ts";
+import { uniformGrid, uniformStep } from "../../weights/forms/grid.ts";
+import { type Latent, type Opened, open, openable } from "../../weights/latent.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { type Site, sitesOf, storeWeight } from "../../weights/sites.ts";
+import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -57,107 +58,64 @@ export const trainRate = defineMethod({
   neutral: { epochs: 0 },
   async apply(model, { lambda, step, ramp, revive, only, except, ...options }, context) {
     if (options.epochs === 0) return;
-    const sites = sitesOf(model, { only, except }, context).filter(({ node, value }) => {
-      const isMain = value.graph === model.graph;
-      if (!isMain) context.skip(node.name, "lies inside a loop or a branch");
-      return isMain;
-    });
+    const sites = openable(thetasOf(model, { only, except }, context), model, context);
     if (sites.length === 0) return;
-    const latents = sites.flatMap((site) => latentsOf(site, model, step));
+    const opened = sites.flatMap((site) => openWithBias(site, step));
     await context.train(
       model,
       // The best score would be an early one, before bits cost anything.
-      { ...options, only, except, keep: "last", rates: latents.flatMap(ratesOf) },
+      { ...options, only, except, keep: "last" },
       {
-        extra: latents.flatMap(({ levels, scale }) => [levels, scale]),
-        beforeUpdate: priceOf(latents, { lambda, ramp, revive }),
+        latents: opened,
+        beforeUpdate: priceOf(
+          opened.map(({ latent }) => latent as Levels),
+          { lambda, ramp, revive },
+        ),
       },
     );
-    for (const latent of latents) latent.store();
   },
 });
 
-/** A tensor as it learns. */
-interface Latent {
-  readonly id: string;
-  readonly shape: readonly number[];
-  /** u */
-  readonly levels: Value;
-  /** s */
-  readonly scale: Value;
-  readonly firstScale: number;
-  /** Puts the trained grid in the expression's place. */
-  store(): void;
-}
+type Levels = Latent<"levels" | "scale">;
 
-/** The layer's weight, and its bias on a grid of half the step. */
-function latentsOf(site: Site, model: Model, step: number): Latent[] {
-  const { value, weight, node } = site;
-  const { values } = weight;
+/** A weight, and its layer's bias on a grid of half the step. */
+function openWithBias(site: ThetaSite, step: number): Opened[] {
+  const { value, weight, node, part } = site;
+  const { shape, values } = weight;
   const kept = values.filter((w) => w !== 0);
   const rms = Math.sqrt(kept.reduce((sum, w) => sum + w * w, 0) / kept.length) || 1;
-  const { form } = weight;
-  const scale = form.kind === "grid" && form.axis === null ? form.scale[0] : step * rms;
-  const main = latentOf(value, model, values, weight.shape, scale);
-  const latents: Latent[] = [
-    { ...main, store: () => storeWeight({ node, weight, value: main.value }, gridOf(main)) },
-  ];
-  const bias = biasOf(node);
-  if (bias?.tensor?.dtype === "float32" && bias.consumers.length === 1 && !bias.isOutput) {
-    const { shape } = bias.tensor;
-    const own = latentOf(bias, model, bias.tensor.floats(), shape, scale / 2);
-    const store = (): void => {
-      const plain = tensor("float32", shape, valuesOf(gridOf(own), shape));
-      model.graph.replace(own.value, model.graph.addConstant(bias.name, plain));
-    };
-    latents.push({ ...own, store });
-  }
-  return latents;
+  const scale = uniformStep(weight) ?? step * rms;
+  const main = open({ node, value }, levelsOf(values, shape, scale, false));
+  const bias = part ? null : biasOf(node);
+  const isOwn = bias?.consumers.length === 1 && !bias.isOutput;
+  if (!isOwn || bias.tensor?.dtype !== "float32") return [main];
+  const { tensor } = bias;
+  const own = levelsOf(tensor.floats(), tensor.shape, scale / 2, true);
+  return [main, open({ node, value: bias }, own)];
 }
-
-function latentOf(
-  value: Value,
-  model: Model,
-  values: Float32Array,
-  shape: readonly number[],
-  firstScale: number,
-) {
-  const g = build(model.graph);
-  const levels = g.constant(
-    values.map((w) => w / firstScale),
-    { shape, name: "levels" },
-  );
-  const scale = g.constant(firstScale, { name: "scale" });
-  const rounded = g.Round(levels);
-  const product = g.Mul(rounded, scale);
-  const id = `rate:${product.name}`;
-  // Rates of learning go by the names of the nodes that read a parameter first.
-  if (rounded.producer) rounded.producer.name = `${id}/levels`;
-  if (product.producer) product.producer.name = `${id}/scale`;
-  model.graph.replace(value, product);
-  return { id, shape, levels, scale, firstScale, value: product };
-}
-
-/** A step of Adam moves u as far as it would move w; s moves in proportion to itself. */
-const ratesOf = ({ id, firstScale }: Latent): string[] => [
-  `${id}/levels=${1 / firstScale}`,
-  `${id}/scale=${firstScale / 4}`,
-];
 
 const LEVELS = 127;
 
-function gridOf({ levels, scale }: Pick<Latent, "levels" | "scale">): Grid {
-  const s = scale.tensor?.floats()[0] ?? 1;
-  const u = levels.tensor?.floats() ?? new Float32Array();
-  const q = Int8Array.from(u, (level) => Math.max(-LEVELS, Math.min(LEVELS, roundEven(level))));
-  return { kind: "grid", bits: 8, q, scale: Float32Array.of(s), axis: null, block: null };
+/**
+ * W = s round(u), rounding passing gradients straight through. A step of Adam moves u as far as it would
+ * move W; s moves in proportion to itself. A bias on the grid is stored as plain numbers.
+ */
+function levelsOf(values: Float32Array, shape: Shape, first: number, isPlain: boolean): Levels {
+  return {
+    theta: {
+      levels: { start: values.map((w) => w / first), shape, rate: 1 / first },
+      scale: { start: Float32Array.of(first), shape: [], rate: first / 4 },
+    },
+    build: (g, { levels, scale }) => g.Mul(g.Round(levels), scale),
+    close({ levels, scale: [s] }) {
+      const q = Int8Array.from(levels, (u) =>
+        Math.max(-LEVELS, Math.min(LEVELS, roundHalfEven(u))),
+      );
+      const weight = uniformGrid(q, shape, s, 8);
+      return isPlain ? leaf(weight.values, shape) : weight;
+    },
+  };
 }
-
-/** As the engine's Round. */
-const roundEven = (x: number): number => {
-  const r = Math.round(x);
-  return r - x === 0.5 && r % 2 !== 0 ? r - 1 : r;
-};
 
 /** Batches between two looks at how full rows and columns are. */
 const lookEvery = 100;
@@ -167,7 +125,7 @@ const lookEvery = 100;
  * not zero, phi(m) = (1 + a) m / (m + a) is 0 at 0 and 1 at 1, so that B is paid on the way there.
  */
 function priceOf(
-  latents: readonly Latent[],
+  latents: readonly Levels[],
   { lambda, ramp, revive }: { lambda: number; ramp: number; revive: boolean },
 ) {
   const costs = latents.map(() => ({ rows: new Float64Array(), columns: new Float64Array() }));
@@ -179,21 +137,22 @@ function priceOf(
   ) => {
     const price = lambda * (step < ramp ? step / ramp : 1);
     for (const [n, latent] of latents.entries()) {
-      const place = layout.find(({ value }) => value === latent.levels);
-      if (!place) continue;
-      const u = parameters.subarray(place.offset, place.offset + place.size);
-      if (step % lookEvery === 0 || costs[n].rows.length === 0) costs[n] = costsOf(u, latent.shape);
+      const u = thetaIn(layout, latent, "levels", parameters);
+      const slopes = thetaIn(layout, latent, "levels", gradient);
+      if (!u || !slopes) continue;
+      const { shape } = latent.theta.levels;
+      if (step % lookEvery === 0 || costs[n].rows.length === 0) costs[n] = costsOf(u, shape);
       const { rows, columns } = costs[n];
       for (let r = 0, i = 0; r < rows.length; r++) {
         for (let c = 0; c < columns.length; c++, i++) {
           const m = u[i] < 0 ? -u[i] : u[i];
           const bits = Math.max(1, Math.min(14, rows[r] + columns[c]));
           if (m === 0 && !revive) {
-            gradient[place.offset + i] = 0;
+            slopes[i] = 0;
             continue;
           }
           const slope = (bits * (1 + a) * a) / ((m + a) * (m + a)) + Math.LOG2E / (1 + m);
-          gradient[place.offset + i] += u[i] < 0 ? -price * slope : price * slope;
+          slopes[i] += u[i] < 0 ? -price * slope : price * slope;
         }
       }
     }

@@ -1,0 +1,26 @@
+/** @file Axes of an array in another order. */
+
+/**
+ * `values` of `shape`, row-major, with axis order[i] as the i-th: what NumPy's transpose gives. The result has
+ * shape order.map((axis) => shape[axis]).
+ */
+export function permute<
+  A extends { readonly length: number; [index: number]: number; slice(): unknown },
+>(values: A, shape: readonly number[], order: readonly number[]): A {
+  const result = values.slice() as A;
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  const dims = order.map((axis) => shape[axis]);
+  const steps = order.map((axis) => strides[axis]);
+  const index = dims.map(() => 0);
+  for (let i = 0, from = 0; i < values.length; i++) {
+    result[i] = values[from];
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      index[axis]++;
+      from += steps[axis];
+      if (index[axis] < dims[axis]) break;
+      from -= dims[axis] * steps[axis];
+      index[axis] = 0;
+    }
+  }
+  return result;
+}

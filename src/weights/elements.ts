@@ -1,0 +1,88 @@
+/** @file What can be done to single elements of a weight, whatever form it is stored in. */
+
+import { permute } from "../numeric/permute.ts";
+import { quantizeChannels } from "../numeric/quantize.ts";
+import type { Int8Levels, Rounding, Shape } from "./form.ts";
+import {
+  type Composed,
+  composed,
+  type FloatWeight,
+  type Leaf,
+  type Weight,
+  wholeLeaf,
+} from "./weight.ts";
+
+/** Whether each element of W is stored as a number of its own: plain numbers, and forms with `elements`. */
+export const isElementwise = ({ form }: Weight): boolean => !form || form.elements !== undefined;
+
+/** The leaf with one number per element of W: what layouts and cuts of axes work on. */
+export function elementsOf(weight: Weight): Leaf | null {
+  if (weight.form === null) return weight;
+  const { form, theta } = weight;
+  return form.elements === undefined ? null : elementsOf(theta[form.elements]);
+}
+
+/**
+ * The same weight with some elements at zero: the others, and how they are stored, stay. The weight has to
+ * be `isElementwise`.
+ */
+export function withZeros<W extends Weight>(weight: W, isZero: (element: number) => boolean): W {
+  if (weight.form === null) return zeroLeaf(weight, isZero) as Leaf as W;
+  const { form, shape, theta } = weight as Composed;
+  const { elements } = form;
+  if (elements === undefined) throw new Error(`${form.kind} has no elements to set to zero`);
+  const zeroed = form.withZeros?.(theta, isZero) ?? {
+    ...theta,
+    [elements]: withZeros(theta[elements], isZero),
+  };
+  return composed(form, shape, zeroed) as W;
+}
+
+function zeroLeaf({ shape, values, coding }: Leaf, isZero: (element: number) => boolean): Leaf {
+  const zeroed = values.map((w, i) => (isZero(i) ? 0 : w)) as typeof values;
+  // {-1, +1} has no zero: {-1, 0, +1} takes two bits.
+  const isSign = typeof coding === "object" && coding.signed && coding.bits === 1;
+  const wider = isSign && zeroed.includes(0) ? { ...coding, bits: 2 } : coding;
+  return { form: null, shape, values: zeroed, coding: wider };
+}
+
+/** [rows, columns] -> [columns, rows]: the same numbers of the same kind; null where the form cannot be turned. */
+export function transposed<W extends Weight>(weight: W): W | null {
+  const [rows, columns] = weight.shape;
+  if (weight.form === null) return turnLeaf(weight, [1, 0]) as Leaf as W;
+  const { form, theta, shape } = weight as Composed;
+  const own = form.elements === undefined ? null : theta[form.elements];
+  if (!own) return null;
+  const order = turnedOrder(own.shape, shape);
+  const turned = Object.entries(theta).map(([name, part]): [string, Weight] => {
+    // Parts that are broadcast with the elements have as many axes, and turn with them.
+    const isAligned = part.shape.length === order.length && part.form === null;
+    return [name, isAligned ? turnLeaf(part, order) : part];
+  });
+  return composed(form, [columns, rows], Object.fromEntries(turned)) as W;
+}
+
+/** Where one axis of the matrix is split into blocks, both of its parts move together. */
+function turnedOrder(elements: Shape, [rows]: Shape): number[] {
+  if (elements.length === 2) return [1, 0];
+  return elements[0] === rows ? [1, 2, 0] : [2, 0, 1];
+}
+
+function turnLeaf({ shape, values, coding }: Leaf, order: readonly number[]): Leaf {
+  const dims = order.map((axis) => shape[axis]);
+  return { form: null, shape: dims, values: permute(values, shape, order), coding };
+}
+
+/**
+ * The same stored form feeding integer kernels (ENGINE 1.5: storage is independent of compute): the parts
+ * that are there where they fit, otherwise W rounded per channel of `axis`. The weight has to be
+ * `isElementwise`.
+ */
+export function toInt8(weight: FloatWeight, axis: number, rounding: Rounding): Int8Levels {
+  const own = weight.form?.toInt8?.(weight, axis, rounding);
+  if (own) return own;
+  const { shape, values } = weight;
+  const options = { ...rounding, symmetric: true };
+  const { q, scales } = quantizeChannels(values, shape, axis, options);
+  return { levels: wholeLeaf(q, shape, true, 8), scale: scales, axis };
+}

@@ -1,0 +1,101 @@
+/** @file Grid: whole numbers times a scale, for all of a weight, each channel or each block. */
+import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
+import { defineForm, integers, leafOf, learns, type Shape } from "../form.ts";
+import { type Composed, composed, leaf, type Weight, type Whole, wholeLeaf } from "../weight.ts";
+
+/**
+ * The scale's shape says what it is for: [] for all of W; 1 on every axis but one for the channels of
+ * that axis. For blocks of b numbers along an axis, the levels have that axis split into [size / b, b],
+ * and the scale has 1 in place of b.
+ */
+export const grid = defineForm({
+  kind: "grid",
+  cite: "Krishnamoorthi 2018, arXiv 1806.08342, section 2",
+  doc: "W = s q, q whole numbers",
+  theta: { levels: integers("float32", -128, 127), scale: learns({ keepsZeros: false }) },
+  build(g, { levels, scale }, shape) {
+    const product = g.Mul(levels, scale);
+    return levels.shape?.length === shape.length
+      ? product
+      : g.Reshape(product, g.ints(shape, "shape"));
+  },
+  examples: [
+    { shape: [6, 4], theta: { levels: [6, 4], scale: [] } },
+    { shape: [6, 4], theta: { levels: [6, 2, 2], scale: [6, 2, 1] } },
+  ],
+  elements: "levels",
+  toInt8({ shape, theta }, axis, { bits }) {
+    const levels = leafOf<Int8Array>({ theta }, "levels");
+    const own = channelAxis(theta.scale.shape);
+    const fits = levels.shape.length === shape.length && own !== undefined;
+    if (!fits || (levels.coding as Whole).bits > bits || (own !== null && own !== axis))
+      return null;
+    return { levels, scale: theta.scale.values as Float32Array, axis: own };
+  },
+});
+
+/** The one axis along which scales differ; null for a single scale, undefined for several axes. */
+function channelAxis(scale: Shape): number | null | undefined {
+  const long = scale.flatMap((dim, axis) => (dim > 1 ? [axis] : []));
+  return long.length > 1 ? undefined : (long[0] ?? null);
+}
+
+/** Levels on one step for the whole weight. */
+export function uniformGrid(q: Int8Array, shape: Shape, step: number, bits?: number): Composed {
+  return gridOf(q, shape, { scales: Float32Array.of(step), axis: null, block: null, bits });
+}
+
+/** The step of a weight that lies on a grid of one step for all of it; null for any other weight. */
+export function uniformStep({ form, ...weight }: Weight): number | null {
+  if (form?.kind !== grid.kind) return null;
+  const { scale } = (weight as Composed).theta;
+  return scale.values.length === 1 ? scale.values[0] : null;
+}
+
+interface Scales {
+  /** One (axis null), one per channel of `axis`, or one per `block` numbers along `axis`. */
+  readonly scales: Float32Array;
+  readonly axis: number | null;
+  readonly block: number | null;
+  /** Of the levels; as few as hold them where nothing is said. */
+  readonly bits?: number | undefined;
+}
+
+/** A weight of `shape` from its levels, in the weight's own order. */
+export function gridOf(
+  q: Int8Array,
+  shape: Shape,
+  { scales, axis, block, bits }: Scales,
+): Composed {
+  const split = (size: number): Shape =>
+    axis === null || block === null
+      ? shape
+      : [...shape.slice(0, axis), shape[axis] / block, size, ...shape.slice(axis + 1)];
+  const channels = shape.map((dim, i) => (i === axis ? dim : 1));
+  const dims = axis === null ? [] : block === null ? channels : split(1);
+  const levels = wholeLeaf(q, block === null ? shape : split(block), true, bits);
+  return composed(grid, shape, { levels, scale: leaf(scales, dims) });
+}
+
+interface GridOptions {
+  readonly bits: number;
+  /** Numbers per scale along `axis`; 0: one scale per channel of `axis`, or one in all (axis null). */
+  readonly block: number;
+  readonly axis: number | null;
+  readonly search: "minmax" | "mse";
+}
+
+/** The nearest levels of symmetric grids. */
+export function roundToGrid(
+  values: Float32Array,
+  shape: Shape,
+  { bits, block, axis, search }: GridOptions,
+): Composed {
+  const options = { bits, symmetric: true, search };
+  if (block > 0 && axis !== null) {
+    const { q, scales } = quantizeBlocks(values, shape, axis, block, options);
+    return gridOf(q, shape, { scales, axis, block, bits });
+  }
+  const { q, scales } = quantizeChannels(values, shape, axis, options);
+  return gridOf(q, shape, { scales, axis, block: null, bits });
+}

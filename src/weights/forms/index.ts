@@ -1,0 +1,15 @@
+/** @file THE table of forms: a new form is one new file and one line here. */
+import type { Form } from "../form.ts";
+import { codebook, codebookInt8 } from "./codebook.ts";
+import { grid } from "./grid.ts";
+import { hashed } from "./hashed.ts";
+import { int8, quantized } from "./quantized.ts";
+
+export const forms = [
+  grid,
+  codebook,
+  codebookInt8,
+  hashed,
+  ...quantized,
+  ...int8,
+] as unknown as readonly Form[];

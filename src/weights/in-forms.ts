@@ -1,0 +1,30 @@
+/** @file What of a model belongs to the forms of its weights: rewriting leaves it as it is. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { constantValue } from "../ops/constant.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { matchForm } from "./match-form.ts";
+
+export interface InForms {
+  /** The nodes that compute weights from their parts: folded away, a small file would grow again. */
+  readonly nodes: ReadonlySet<Node>;
+  /** Stored parts that learn: two that are equal by chance must stay two, or training would tie them. */
+  readonly thetas: ReadonlySet<Value>;
+}
+
+export function inForms(model: Model): InForms {
+  const nodes = new Set<Node>();
+  const thetas = new Set<Value>();
+  const follow = (value: Value, learns: boolean): void => {
+    const folded = value.tensor ? null : constantValue(value);
+    const found = folded && matchForm(value, folded.shape);
+    if (!found) {
+      if (learns && value.tensor) thetas.add(value);
+      return;
+    }
+    for (const node of found.nodes) nodes.add(node);
+    for (const [name, at] of Object.entries(found.parts)) follow(at, found.form.theta[name].learns);
+  };
+  for (const { value } of weightsOf(model)) follow(value, false);
+  return { nodes, thetas };
+}

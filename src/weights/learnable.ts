@@ -1,0 +1,96 @@
+/** @file Which constants of a model training moves: those its layers multiply by or add, and what forms declare. */
+import type { Node, Value } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { biasOf, weightsOf } from "../ops/weights.ts";
+import { readWeight } from "./read.ts";
+import type { Weight } from "./weight.ts";
+
+/**
+ * weight: what a layer multiplies by, itself or a part of the form that computes it; bias: what is added;
+ * norm: a normalization's scale and shift.
+ */
+export interface Learnable {
+  /** A float32 constant of the model. */
+  readonly value: Value;
+  /** The layer it belongs to, for globs and messages. */
+  readonly node: Node;
+  readonly kind: "weight" | "bias" | "norm";
+  /** Exact zeros were pruned and stay at zero. */
+  readonly keepsZeros: boolean;
+}
+
+/** [scale, shift] inputs of normalizations, and PRelu's slope. */
+const normInputs: Readonly<Record<string, readonly number[]>> = {
+  BatchNormalization: [1, 2],
+  LayerNormalization: [1, 2],
+  InstanceNormalization: [1, 2],
+  GroupNormalization: [1, 2],
+  RMSNormalization: [1],
+  PRelu: [1],
+};
+
+/**
+ * The float32 constants of the main graph that can learn, in execution order, each once. `isTrained` leaves
+ * layers out. Tables of several axes that are added or multiplied (masks, positions, rotations) do not
+ * learn: nothing tells them from fixed ones.
+ */
+export function learnableOf(model: Model, isTrained = (_: Node): boolean => true): Learnable[] {
+  const found = new Map<Value, Learnable>();
+  /** What a layer that stays reads as well must stay, too. */
+  const fixed = new Set<Value>();
+  const take = (value: Value | null, node: Node, kind: Learnable["kind"]): void => {
+    for (const { value: leaf, keepsZeros } of value ? leavesOf(value, kind === "weight") : []) {
+      if (!isTrained(node)) fixed.add(leaf);
+      if (!found.has(leaf)) found.set(leaf, { value: leaf, node, kind, keepsZeros });
+    }
+  };
+  for (const { value, node } of weightsOf(model)) {
+    take(value, node, "weight");
+    take(biasOf(node), node, "bias");
+  }
+  for (const node of model.graph.sorted()) {
+    for (const index of normInputs[node.op] ?? []) take(node.inputs[index] ?? null, node, "norm");
+    if (node.op === "Add" || node.op === "Mul" || node.op === "Sub") takeVector(node, take);
+  }
+  return [...found.values()].filter(({ value }) => !fixed.has(value));
+}
+
+/** A constant with one long axis, next to something that is computed: a bias, or a norm's scale. */
+function takeVector(
+  node: Node,
+  take: (value: Value, node: Node, kind: Learnable["kind"]) => void,
+): void {
+  const constants = node.inputs.filter((input): input is Value => Boolean(input?.tensor));
+  if (constants.length !== 1) return;
+  const long = constants[0].tensor?.shape.filter((dim) => dim > 1) ?? [];
+  if (long.length === 1) take(constants[0], node, node.op === "Mul" ? "norm" : "bias");
+}
+
+type Leaf = Pick<Learnable, "value" | "keepsZeros">;
+
+/** The float32 constants that a constant expression is made of and that its form lets learn. */
+function leavesOf(value: Value, isWeight: boolean): Leaf[] {
+  if (value.tensor) return isReal(value) ? [{ value, keepsZeros: isWeight }] : [];
+  const weight = isWeight ? readWeight(value) : null;
+  return weight ? partsOf(weight, value, true) : constantsOf(value, isWeight);
+}
+
+function partsOf(weight: Weight, at: Value, keepsZeros: boolean): Leaf[] {
+  if (weight.form === null) return constantsOf(weight.at ?? at, keepsZeros);
+  const { form, theta } = weight;
+  return Object.entries(form.theta).flatMap(([name, part]) => {
+    const inner = theta[name];
+    return part.learns && inner.at ? partsOf(inner, inner.at, part.keepsZeros) : [];
+  });
+}
+
+/** Of plain numbers in any layout: what only makes zeros or positions is no float32 constant. */
+function constantsOf(value: Value, keepsZeros: boolean): Leaf[] {
+  if (value.tensor) return isReal(value) ? [{ value, keepsZeros }] : [];
+  const inputs = value.producer?.inputs ?? [];
+  return inputs.flatMap((input) => (input ? constantsOf(input, keepsZeros) : []));
+}
+
+function isReal({ tensor, dtype }: Value): boolean {
+  return dtype === "float32" && tensor !== null && tensor.size > 0;
+}

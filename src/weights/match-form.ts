@@ -1,0 +1,151 @@
+/** @file Which form of the table builds an expression, and where its parts are: derived from `build`. */
+import type { Attribute, Attributes } from "../ir/attribute.ts";
+import { Graph, type Node, type Value } from "../ir/graph.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { build } from "../ops/builder.ts";
+import { constantValue } from "../ops/constant.ts";
+import { inferNode } from "../ops/infer.ts";
+import type { Form, Shape } from "./form.ts";
+import { forms } from "./forms/index.ts";
+
+export interface Found {
+  readonly form: Form;
+  /** Where each part is computed or stored. */
+  readonly parts: Readonly<Record<string, Value>>;
+  /** What the form built, without what computes its parts. */
+  readonly nodes: ReadonlySet<Node>;
+}
+
+/** What was found so far while a pattern is followed. */
+interface Trace {
+  readonly parts: Map<string, Value>;
+  readonly nodes: Set<Node>;
+}
+
+/** The nodes that a form builds, over placeholders for its parts. */
+interface Pattern {
+  readonly form: Form;
+  readonly output: Value;
+  readonly placeholders: ReadonlyMap<Value, string>;
+  readonly nodes: number;
+}
+
+/**
+ * Two looks. A loose one: the nodes of an example of the form, whatever their constants and attributes.
+ * Then an exact one: `build` again, with the shapes that were found, must give these very nodes,
+ * constants and attributes. Null where no form does.
+ */
+export function matchForm(value: Value, shape: Shape): Found | null {
+  const root = value.producer;
+  if (!root) return null;
+  for (const pattern of patterns()) {
+    const node = pattern.output.producer as Node;
+    if (node.op !== root.op || node.domain !== root.domain) continue;
+    const trace: Trace = { parts: new Map(), nodes: new Set() };
+    if (!same(pattern, pattern.output, value, trace, false)) continue;
+    const { form } = pattern;
+    if (fits(form, trace.parts, shape) && isBuilt(form, trace, value, shape)) {
+      const parts = Object.keys(form.theta).map((name) => [name, trace.parts.get(name) as Value]);
+      return { form, parts: Object.fromEntries(parts), nodes: trace.nodes };
+    }
+  }
+  return null;
+}
+
+let known: readonly Pattern[] | null = null;
+
+/** Of all forms, the longest first: a codebook's Gather ends a hashed weight as well. */
+function patterns(): readonly Pattern[] {
+  known ??= forms
+    .flatMap((form) => form.examples.map(({ shape, theta }) => patternOf(form, theta, shape)))
+    .sort((a, b) => b.nodes - a.nodes);
+  return known;
+}
+
+function patternOf(form: Form, theta: Readonly<Record<string, Shape>>, shape: Shape): Pattern {
+  const graph = new Graph(form.kind);
+  const inputs = Object.entries(form.theta).map(
+    ([name, { dtype }]) => [name, graph.addInput(name, dtype, theta[name])] as const,
+  );
+  const output = form.build(build(graph, "", inferNode), Object.fromEntries(inputs), shape);
+  const placeholders = new Map(inputs.map(([name, value]) => [value, name]));
+  return { form, output, placeholders, nodes: graph.nodes.size };
+}
+
+/** Binds the placeholders below `pattern`; `isExact` compares constants and attributes as well. */
+function same(
+  { placeholders }: Pick<Pattern, "placeholders">,
+  pattern: Value,
+  value: Value,
+  trace: Trace,
+  isExact: boolean,
+): boolean {
+  const { parts, nodes } = trace;
+  const name = placeholders.get(pattern);
+  if (name !== undefined) {
+    const bound = parts.get(name);
+    if (bound === undefined) parts.set(name, value);
+    return bound === undefined || bound === value;
+  }
+  if (pattern.tensor) {
+    const { tensor } = value;
+    if (tensor?.dtype !== pattern.tensor.dtype) return false;
+    return !isExact || sameTensor(pattern.tensor, tensor);
+  }
+  const [wanted, node] = [pattern.producer, value.producer];
+  if (!wanted || !node || wanted.op !== node.op || wanted.domain !== node.domain) return false;
+  if (wanted.outputs.indexOf(pattern) !== node.outputs.indexOf(value)) return false;
+  if (isExact && !sameAttributes(wanted.attributes, node.attributes)) return false;
+  if (wanted.inputs.length !== node.inputs.length) return false;
+  nodes.add(node);
+  return wanted.inputs.every((input, i) => {
+    const other = node.inputs[i];
+    if (!input || !other) return input === other;
+    return same({ placeholders }, input, other, trace, isExact);
+  });
+}
+
+/** Types, ranges and the one number per element that the form declares. */
+function fits(form: Form, parts: ReadonlyMap<string, Value>, shape: Shape): boolean {
+  return Object.entries(form.theta).every(([name, part]) => {
+    const folded = constantValue(parts.get(name) as Value);
+    if (folded?.dtype !== part.dtype) return false;
+    if (name === form.elements && folded.size !== sizeOf(shape)) return false;
+    if (!part.integers) return true;
+    const [least, greatest] = part.integers;
+    const numbers = folded.numbers();
+    for (let i = 0; i < folded.size; i++) {
+      const x = numbers[i];
+      if (!(x >= least && x <= greatest && Number.isInteger(x))) return false;
+    }
+    return true;
+  });
+}
+
+function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape): boolean {
+  const shapes = [...parts].map(([name, at]) => [name, constantValue(at)?.shape ?? []] as const);
+  const again = patternOf(form, Object.fromEntries(shapes), shape);
+  return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
+}
+
+const sizeOf = (shape: Shape): number => shape.reduce((product, dim) => product * dim, 1);
+
+function sameTensor(a: Tensor, b: Tensor): boolean {
+  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+  const [s, t] = [a.bytes(), b.bytes()];
+  return s.length === t.length && s.every((byte, i) => byte === t[i]);
+}
+
+function sameAttributes(a: Attributes, b: Attributes): boolean {
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && sameAttribute(a[name], b[name]))
+  );
+}
+
+function sameAttribute(a: Attribute, b: Attribute): boolean {
+  if (a.type !== b.type) return false;
+  if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
+  return String(a.value) === String(b.value);
+}
