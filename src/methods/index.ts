@@ -19,13 +19,16 @@ import { pruneSurgery } from "./pruning/prune-surgery.ts";
 import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
+import { binarizeConnect } from "./quantization/binarize-connect.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
+import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { trainRate } from "./quantization/train-rate.ts";
+import { kronecker } from "./structured/kronecker.ts";
 
 /** A family is a folder beside this file; the order is that of the survey (sections II-VI). */
 export const families = {
@@ -37,6 +40,8 @@ export const families = {
     "store-float16": storeFloat16,
     "share-weights": shareWeights,
     "train-rate": trainRate,
+    "quantize-lsq": quantizeLsq,
+    "binarize-connect": binarizeConnect,
   },
   pruning: {
     "prune-magnitude": pruneMagnitude,
@@ -53,7 +58,9 @@ export const families = {
     "merge-neurons": mergeNeurons,
     "hash-weights": hashWeights,
   },
-  structured: {},
+  structured: {
+    kronecker,
+  },
   "low-rank": {
     "factor-svd": factorSvd,
   },

@@ -3,6 +3,7 @@ import type { Form } from "../form.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
+import { kronecker } from "./kronecker.ts";
 import { int8, quantized } from "./quantized.ts";
 
 export const forms = [
@@ -10,6 +11,7 @@ export const forms = [
   codebook,
   codebookInt8,
   hashed,
+  kronecker,
   ...quantized,
   ...int8,
 ] as unknown as readonly Form[];

@@ -1,0 +1,81 @@
+/** @file BinaryConnect: weights of -1 and +1 times one scale, trained through latent real ones. */
+import { z } from "zod";
+import type { Value } from "../../ir/graph.ts";
+import { tensor } from "../../ir/tensor.ts";
+import type { Builder } from "../../ops/builder.ts";
+import { trainOptions } from "../../train/options.ts";
+import type { Shape } from "../../weights/form.ts";
+import { uniformGrid } from "../../weights/forms/grid.ts";
+import { type Latent, type Opened, open, openable, type StepFeed } from "../../weights/latent.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { defineMethod } from "../method.ts";
+
+const { epochs, steps, batch, loss, temperature, alpha, augment } = trainOptions.shape;
+
+export const binarizeConnect = defineMethod({
+  title: "BinaryConnect",
+  cite: "Courbariaux, Bengio, David 2015, arXiv 1511.00363",
+  summary: "Trains weights of one bit, -1 or +1 times a scale for each layer.",
+  needs: ["training"],
+  options: z.object({
+    rounding: z
+      .enum(["deterministic", "stochastic"])
+      .default("deterministic")
+      .meta({ description: "The sign of a latent weight, or +1 with probability (u + 1) / 2." }),
+    ...{ epochs, steps, batch, loss, temperature, alpha, augment },
+    rate: trainOptions.shape.rate.default(0.005),
+    ...siteOptions,
+  }),
+  survey: [],
+  neutral: { epochs: 0 },
+  async apply(model, { rounding, ...options }, context) {
+    if (options.epochs === 0 && options.steps === 0) return;
+    const sites = openable(thetasOf(model, options, context), model, context);
+    if (sites.length === 0) return;
+    const latents = sites.map((site) => openUp(site, rounding === "stochastic"));
+    await context.train(model, { ...options, holdout: 0, keep: "last" }, { latents });
+  },
+});
+
+/**
+ * W = H sign(u), u in [-1, 1] (algorithm 1). sign(u) = 2 round((u + 1) / 2) - 1, and rounding passes
+ * gradients straight through. H is the mean magnitude of the layer's weights: networks without
+ * normalization need their outputs' size kept.
+ */
+function openUp({ node, value, weight }: ThetaSite, isStochastic: boolean): Opened {
+  const { shape, values } = weight;
+  const mean = values.reduce((sum, w) => sum + Math.abs(w), 0) / values.length;
+  const scale = Math.fround(mean || 1);
+  const start = values.map((w) => Math.max(-1, Math.min(1, w / scale)));
+  const latent: Latent<"latent"> = {
+    theta: { latent: { start, shape, min: -1, max: 1 } },
+    ...(isStochastic && { feeds: { noise: uniform(shape) } }),
+    build(g, { latent: u }, _, { noise }) {
+      const share = g.Mul(g.Add(u, g.constant(1)), g.constant(0.5));
+      return g.Mul(signOf(g, noise ? g.Add(share, noise) : share), g.constant(scale));
+    },
+    close({ latent: u }) {
+      const signs = Int8Array.from(u, (x) => (x > 0 ? 1 : -1));
+      return uniformGrid(signs, shape, scale, 1);
+    },
+  };
+  return open({ node, value }, latent);
+}
+
+/** -1 or +1 for a share of +1 in [0, 1]. */
+const signOf = (g: Builder, share: Value): Value =>
+  g.Sub(g.Mul(g.Round(g.Clip(share, g.constant(0), g.constant(1))), g.constant(2)), g.constant(1));
+
+/** In [-1/2, 1/2]. */
+function uniform(shape: Shape): StepFeed {
+  const size = shape.reduce((a, b) => a * b, 1);
+  return {
+    dtype: "float32",
+    shape,
+    at(_, random) {
+      const values = Float32Array.from({ length: size }, () => random.float() - 0.5);
+      return tensor("float32", shape, values);
+    },
+  };
+}

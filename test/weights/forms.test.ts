@@ -1,0 +1,314 @@
+/** @file What every form must do: being in the table is being tested. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { Graph } from "../../src/ir/graph.ts";
+import { cloneModel, createModel, type Model } from "../../src/ir/model.ts";
+import { tensor } from "../../src/ir/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { build } from "../../src/ops/builder.ts";
+import { inferModel } from "../../src/ops/infer.ts";
+import { weightsOf } from "../../src/ops/weights.ts";
+import { rewrite } from "../../src/rewrite/index.ts";
+import { expand } from "../../src/weights/expand.ts";
+import type { Form, Part, Shape } from "../../src/weights/form.ts";
+import { roundToGrid } from "../../src/weights/forms/grid.ts";
+import { hashOf } from "../../src/weights/forms/hashed.ts";
+import { forms } from "../../src/weights/forms/index.ts";
+import { readWeight } from "../../src/weights/read.ts";
+import {
+  type Composed,
+  composed,
+  type FloatWeight,
+  leaf,
+  type Weight,
+  wholeLeaf,
+} from "../../src/weights/weight.ts";
+import { outputsOf } from "../support/apply.ts";
+import { relativeError } from "../support/error.ts";
+import { realModels } from "../support/real-models.ts";
+
+const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+
+/** Numbers that a part can hold. */
+function drawPart(
+  { integers, dtype }: Part,
+  name: string,
+  shape: Shape,
+  form: Form,
+  seed: number,
+): Weight {
+  const random = createRandom(seed);
+  const size = sizeOf(shape);
+  if (!integers) {
+    const positive = name === "scale" ? 0.5 : -Infinity;
+    return leaf(
+      Float32Array.from({ length: size }, () => Math.max(positive, random.normal())),
+      shape,
+    );
+  }
+  if (name === "zero_point") return wholeLeaf(new Int8Array(size), shape, true, 8);
+  if (dtype === "int64") {
+    const values = Float64Array.from({ length: size }, () => 1 + random.int(integers[1] - 1));
+    return { form: null, shape, values, coding: "int64" };
+  }
+  if (integers[0] < 0) {
+    return wholeLeaf(
+      Int8Array.from({ length: size }, () => random.int(256) - 128),
+      shape,
+      true,
+      8,
+    );
+  }
+  const entries = sizeOf(form.examples[0].theta.codebook ?? [4]);
+  return wholeLeaf(
+    Uint16Array.from({ length: size }, () => random.int(entries)),
+    shape,
+    false,
+  );
+}
+
+function draw(form: Form, example: number, seed = 1): Composed {
+  const { shape, theta } = form.examples[example];
+  const parts = Object.entries(form.theta).map(([name, part], i) => {
+    return [name, drawPart(part, name, theta[name], form, seed + i)] as const;
+  });
+  return composed(form, shape, Object.fromEntries(parts));
+}
+
+type Theta = Readonly<
+  Record<string, { readonly values: ArrayLike<number>; readonly shape: Shape }>
+>;
+
+/** Scale c of an element: over channels of the one axis that has several. */
+function scaleAt(shape: Shape, kind: string): (element: number) => number {
+  const axis = /axis (\d)/.exec(kind)?.[1];
+  if (axis === undefined) return () => 0;
+  const inner = sizeOf(shape.slice(Number(axis) + 1));
+  return (i) => Math.floor(i / inner) % shape[Number(axis)];
+}
+
+/** W[element], in plain arithmetic that shares nothing with `build`. */
+const references: Readonly<
+  Record<string, (theta: Theta, shape: Shape, kind: string) => (element: number) => number>
+> = {
+  grid: ({ levels, scale }, shape) => {
+    if (levels.shape.length === shape.length) return (i) => levels.values[i] * scale.values[0];
+    const [, columns] = shape;
+    const block = levels.shape[2];
+    return (i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      return levels.values[i] * scale.values[row * (columns / block) + Math.floor(column / block)];
+    };
+  },
+  codebook:
+    ({ codebook, index }) =>
+    (i) =>
+      codebook.values[index.values[i]],
+  "codebook of int8":
+    ({ codebook, index }) =>
+    (i) =>
+      codebook.values[index.values[i]],
+  hashed: ({ values, a, b }) => {
+    const count = values.values.length;
+    const hash = { a: a.values[0], b: b.values[0], count };
+    return (i) => {
+      const h = hashOf(i, hash);
+      return h < count ? values.values[h] : -values.values[h - count];
+    };
+  },
+  kronecker: ({ a, b }, [, columns]) => {
+    const [, , rank] = a.shape;
+    const [, height, width] = b.shape;
+    return (i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      let sum = 0;
+      for (let r = 0; r < rank; r++) {
+        const left =
+          (Math.floor(row / height) * a.shape[1] + Math.floor(column / width)) * rank + r;
+        const right = (r * height + (row % height)) * width + (column % width);
+        sum += a.values[left] * b.values[right];
+      }
+      return sum;
+    };
+  },
+  quantized: ({ weight, scale }, shape, kind) => {
+    const channel = scaleAt(shape, kind);
+    return (i) => {
+      const s = scale.values[channel(i)];
+      const level = Math.round(Math.fround(weight.values[i] / s));
+      return s * Math.max(-128, Math.min(127, level));
+    };
+  },
+  int8: ({ levels, scale }, shape, kind) => {
+    const channel = scaleAt(shape, kind);
+    return (i) => levels.values[i] * scale.values[channel(i)];
+  },
+};
+
+const referenceOf = (kind: string) => references[kind.replace(/ along axis \d/, "")];
+
+const cases = forms.flatMap((form) =>
+  form.examples.map((_, i) => [`${form.kind}, example ${i}`, form, i] as const),
+);
+
+/** A layer of the weight: a product, or a table for weights of other ranks. */
+function modelOf(weight: Weight): Model {
+  const graph = new Graph("layer");
+  const g = build(graph);
+  const stored = expand(g, weight);
+  const [rows] = weight.shape;
+  const x = graph.addInput("x", "float32", [2, rows]);
+  const flat = g.Reshape(stored, g.ints([rows, -1]));
+  const y = weight.shape.length === 2 ? g.MatMul(x, stored) : g.MatMul(x, flat);
+  y.name = "y";
+  y.dtype = "float32";
+  graph.setOutputs([y]);
+  const model = createModel(graph, 21);
+  inferModel(model);
+  return model;
+}
+
+/** The weight of the layer, below the Reshape that makes a matrix of it. */
+function readBack(model: Model, rank: number): FloatWeight {
+  inferModel(model);
+  const [{ value }] = weightsOf(model);
+  const read = readWeight(rank === 2 ? value : (value.producer!.inputs[0] as typeof value));
+  return read as FloatWeight;
+}
+
+function essence(weight: Weight): unknown {
+  if (weight.form === null) return Array.from(weight.values, (x) => x + 0);
+  const { form, theta } = weight;
+  return [form.kind, Object.entries(theta).map(([name, part]) => [name, essence(part)])];
+}
+
+const isWhole = ({ kind }: Form): boolean => kind === "codebook of int8";
+
+describe("every form", () => {
+  test.each(cases)("%s: is what its equation says", (_, form, example) => {
+    const weight = draw(form, example);
+    const at = referenceOf(form.kind)(weight.theta as Theta, weight.shape, form.kind);
+    const expected = Float32Array.from({ length: sizeOf(weight.shape) }, (_, i) => at(i));
+    expect(weight.values).toHaveLength(expected.length);
+    for (const [i, w] of weight.values.entries()) expect(w).toBeCloseTo(expected[i], 5);
+  });
+
+  test.each(cases.filter(([, form]) => !isWhole(form)))(
+    "%s: is read back through memory, a clone and a file",
+    (_, form, example) => {
+      const weight = draw(form, example);
+      const model = modelOf(weight);
+      const file = readModel(concat(writeModel(model)), { name: "layer" });
+      for (const copy of [model, cloneModel(model), file]) {
+        const read = readBack(copy, weight.shape.length);
+        expect(essence(read)).toEqual(essence(weight));
+        expect(read.values).toEqual(weight.values);
+      }
+    },
+  );
+
+  test.each(cases.filter(([, form]) => !isWhole(form)))(
+    "%s: parts that learn may be stored in any other form",
+    (_, form, example) => {
+      const plain = draw(form, example);
+      const theta = Object.entries(plain.theta).map(([name, part]) => {
+        const inner = form.theta[name].learns && part.shape.length > 0;
+        const values = part.values as Float32Array;
+        const options = { bits: 4, block: 0, axis: null, search: "mse" } as const;
+        return [name, inner ? roundToGrid(values, part.shape, options) : part] as const;
+      });
+      const weight = composed(form, plain.shape, Object.fromEntries(theta));
+      const file = readModel(concat(writeModel(modelOf(weight))), { name: "layer" });
+      const read = readBack(file, weight.shape.length);
+      expect(essence(read)).toEqual(essence(weight));
+      expect(read.values).toEqual(weight.values);
+    },
+  );
+
+  test.each(cases.filter(([, form]) => !isWhole(form)))(
+    "%s: rewriting leaves it alone",
+    async (_, form, example) => {
+      const weight = draw(form, example);
+      const model = modelOf(weight);
+      const [rows] = weight.shape;
+      const x = Float32Array.from({ length: 2 * rows }, (_, i) => i / 7);
+      const feeds = { x: tensor("float32", [2, rows], x) };
+      const before = await outputsOf(concat(writeModel(model)), feeds);
+      const rewritten = cloneModel(model);
+      rewrite(rewritten);
+      if (weight.shape.length === 2) {
+        expect(essence(readBack(rewritten, 2))).toEqual(essence(weight));
+      }
+      const after = await outputsOf(concat(writeModel(rewritten)), feeds);
+      // The engine may round what it multiplies int8 weights by.
+      expect(relativeError(before, after)).toBeLessThan(form.isInteger ? 0.02 : 1e-6);
+    },
+  );
+});
+
+test("thetas that are equal by chance stay two", () => {
+  const form = forms.find(({ kind }) => kind === "kronecker")!;
+  const graph = new Graph("twins");
+  const g = build(graph);
+  const x = graph.addInput("x", "float32", [2, 6]);
+  const twin = (): FloatWeight => {
+    const a = leaf(
+      Float32Array.from({ length: 4 }, (_, i) => i + 1),
+      [2, 2, 1],
+    );
+    const b = leaf(
+      Float32Array.from({ length: 6 }, (_, i) => i - 2),
+      [1, 3, 2],
+    );
+    return composed(form, [6, 4], { a, b });
+  };
+  const y = g.Add(g.MatMul(x, expand(g, twin())), g.MatMul(x, expand(g, twin())));
+  graph.setOutputs([y]);
+  const model = createModel(graph, 21);
+  rewrite(model);
+  const stored = weightsOf(model).map(({ value }) => (readWeight(value) as Composed).theta);
+  expect(stored).toHaveLength(2);
+  expect(stored[0].a.at).not.toBe(stored[1].a.at);
+  expect(stored[0].b.at).not.toBe(stored[1].b.at);
+});
+
+test("an If body finds the weight that the main graph computes", () => {
+  const form = forms.find(({ kind }) => kind === "kronecker")!;
+  const model = modelOf(draw(form, 0));
+  const { graph } = model;
+  const [{ value, node }] = weightsOf(model);
+  const body = new Graph("then");
+  const inside = build(body);
+  const product = inside.MatMul(node.inputs[0], value);
+  body.setOutputs([product]);
+  const other = new Graph("else");
+  other.setOutputs([build(other).MatMul(node.inputs[0], value)]);
+  const condition = graph.addInput("c", "bool", []);
+  const chosen = graph.add("If", [condition], {
+    attributes: {
+      then_branch: { type: "graph", value: body },
+      else_branch: { type: "graph", value: other },
+    },
+  });
+  graph.replace(node.output, chosen.output);
+  graph.remove(node);
+  inferModel(model);
+  const found = weightsOf(model);
+  expect(found.map(({ node: reader }) => reader.graph.name).sort()).toEqual(["else", "then"]);
+  for (const use of found) expect(readWeight(use.value)?.form?.kind).toBe("kronecker");
+});
+
+describe("no form is seen where there is none", () => {
+  test.each(realModels.filter(({ path }) => path).map((model) => [model.name, model] as const))(
+    "%s",
+    (name, { path }) => {
+      const model = readModel(readFileSync(path as string), { name });
+      inferModel(model);
+      const kinds = weightsOf(model).map(({ value }) => readWeight(value)?.form?.kind ?? null);
+      expect(kinds.filter(Boolean)).toEqual([]);
+    },
+    30_000,
+  );
+});
