@@ -29,6 +29,7 @@ import { shareWeights } from "./quantization/share-weights.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { trainRate } from "./quantization/train-rate.ts";
 import { kronecker } from "./structured/kronecker.ts";
+import { monarch } from "./structured/monarch.ts";
 
 /** A family is a folder beside this file; the order is that of the survey (sections II-VI). */
 export const families = {
@@ -60,6 +61,7 @@ export const families = {
   },
   structured: {
     kronecker,
+    monarch,
   },
   "low-rank": {
     "factor-svd": factorSvd,

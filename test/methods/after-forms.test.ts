@@ -45,10 +45,16 @@ const kronecker = (): Composed =>
     a: leaf(normal(8 * 8 * 6, 0.3), [8, 8, 6]),
     b: leaf(normal(6 * 12 * 16, 0.3), [6, 12, 16]),
   });
+const monarch = (): Composed =>
+  composed(formOf("monarch"), shape, {
+    left: leaf(normal(8 * 12 * 8, 0.3), [8, 12, 8]),
+    right: leaf(normal(8 * 8 * 16, 0.3), [8, 8, 16]),
+  });
 
 /** Weights whose form has no element for each of W's. */
 const made: Readonly<Record<string, () => Composed>> = {
   kronecker,
+  monarch,
   hashed: () => fitHashed(normal(rows * columns, 0.1), shape, 1536, random),
   "quantized kronecker": () =>
     composed(formOf("quantized along axis 0"), shape, {

@@ -133,6 +133,17 @@ const references: Readonly<
       return sum;
     };
   },
+  monarch: ({ left, right }, [, columns]) => {
+    const [blocks, , inner] = left.shape;
+    const [, , width] = right.shape;
+    return (at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      const [l, j] = [Math.floor(row / blocks), row % blocks];
+      const [i, t] = [Math.floor(column / width), column % width];
+      const first = left.values[(j * left.shape[1] + l) * inner + i];
+      return first * right.values[(i * blocks + j) * width + t];
+    };
+  },
   quantized: ({ weight, scale }, shape, kind) => {
     const channel = scaleAt(shape, kind);
     return (i) => {

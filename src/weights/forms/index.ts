@@ -4,6 +4,7 @@ import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
+import { monarch } from "./monarch.ts";
 import { int8, quantized } from "./quantized.ts";
 
 export const forms = [
@@ -12,6 +13,7 @@ export const forms = [
   codebookInt8,
   hashed,
   kronecker,
+  monarch,
   ...quantized,
   ...int8,
 ] as unknown as readonly Form[];
