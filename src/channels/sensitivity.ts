@@ -6,8 +6,9 @@ import type { Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
-import { couple, removeUnits } from "../ops/coupling.ts";
+import { removeUnits } from "../ops/coupling.ts";
 import { type Candidate, candidatesOf } from "./candidates.ts";
+import { coupleChannels } from "./couple.ts";
 import type { Scores } from "./criteria.ts";
 import { vitalityOf } from "./dead.ts";
 import { type RepairId, repairs } from "./repair.ts";
@@ -57,7 +58,7 @@ export async function bySensitivity(
       const count = Math.min(length - 1, Math.round(share * length));
       if (count <= (curve.at(-1) as Point).count) continue;
       const pruned = cloneModel(model);
-      const twin = candidatesOf(pruned, couple(pruned))[all.indexOf(candidates[i])];
+      const twin = candidatesOf(pruned, coupleChannels(pruned))[all.indexOf(candidates[i])];
       await removeAlone(pruned, twin, order.slice(0, count), own, context);
       curve.push({
         count,

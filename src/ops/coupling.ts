@@ -3,15 +3,15 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { createTies } from "./coupling/rule.ts";
 import { couplingRuleOf } from "./coupling/rules.ts";
-import { createSlots, type Slots } from "./coupling/slots.ts";
+import { createSlots, type Pin, type Slots } from "./coupling/slots.ts";
 import { type Group, groupsOf, type Member } from "./coupling/units.ts";
 import { weightsOf } from "./weights.ts";
 
 export { type Removal, removeUnits } from "./coupling/remove.ts";
 export type { Kept } from "./coupling/rule.ts";
 export { couplingRules } from "./coupling/rules.ts";
-export type { Pin } from "./coupling/slots.ts";
 export type { Group, Member, Unit } from "./coupling/units.ts";
+export type { Pin };
 
 /** An axis that some operator adds up over: what is absent there counts as zero. */
 export interface Sink {
@@ -30,13 +30,16 @@ export interface Coupling {
  * Every index of every axis is a slot. Each operator's rule joins slots that go together and pins
  * those that cannot go; a unit is what is joined. Removing a unit gives what the model computes
  * with zeros at every place that adds the unit up (Fang et al. 2023, arXiv 2301.12900, per index
- * instead of per layer). Needs shapes: infer first.
+ * instead of per layer). Needs shapes: infer first. Nothing can be cut out of the constant expressions
+ * in `fixed`, for the reasons given.
  */
-export function couple(model: Model): Coupling {
+export function couple(model: Model, fixed: ReadonlyMap<Value, Pin> = new Map()): Coupling {
   const slots = createSlots();
+  for (const [value, pin] of fixed) pinAll(value, pin, slots);
+  const inside = computing(fixed.keys());
   for (const graph of model.graph.walk()) {
     pinEnds(graph, graph === model.graph, slots);
-    for (const node of graph.sorted()) tieNode(node, slots);
+    for (const node of graph.sorted()) if (!inside.has(node)) tieNode(node, slots);
   }
   for (const { first, size } of slots.axes) {
     if (size === 1) slots.pin(first, { node: "", reason: "there is only one" });
@@ -74,14 +77,30 @@ function pinEnds(graph: Graph, isMain: boolean, slots: Slots): void {
   ] as const;
   for (const [values, reason] of ends) {
     for (const value of values) {
-      for (const axis of value.shape?.keys() ?? []) {
-        const side = slots.axis(value, axis);
-        for (let i = 0; i < (side?.size ?? 0); i++) {
-          slots.pin(Number(side?.first) + i, { node: value.producer?.name ?? value.name, reason });
-        }
-      }
+      pinAll(value, { node: value.producer?.name ?? value.name, reason }, slots);
     }
   }
+}
+
+/** All indices of all axes stay. */
+function pinAll(value: Value, pin: Pin, slots: Slots): void {
+  for (const axis of value.shape?.keys() ?? []) {
+    const side = slots.axis(value, axis);
+    for (let i = 0; i < (side?.size ?? 0); i++) slots.pin(Number(side?.first) + i, pin);
+  }
+}
+
+/** The nodes that compute values. */
+function computing(values: Iterable<Value>): Set<Node> {
+  const nodes = new Set<Node>();
+  const pending = [...values];
+  for (let value = pending.pop(); value; value = pending.pop()) {
+    const { producer } = value;
+    if (!producer || nodes.has(producer)) continue;
+    nodes.add(producer);
+    for (const input of producer.inputs) if (input) pending.push(input);
+  }
+  return nodes;
 }
 
 /** Names a unit after the first layer that produces it, else after the first that reads it. */

@@ -85,7 +85,8 @@ function same(
   if (name !== undefined) {
     const bound = parts.get(name);
     if (bound === undefined) parts.set(name, value);
-    return bound === undefined || bound === value;
+    // One part may be read in several places, as one constant or as equal ones.
+    return !bound || bound === value || (bound.tensor !== null && bound.tensor === value.tensor);
   }
   if (pattern.tensor) {
     const { tensor } = value;

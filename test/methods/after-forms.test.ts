@@ -161,6 +161,23 @@ describe.each(Object.entries(made))("on %s", (name, make) => {
     expect(moved(before, after)).toEqual({ learned: true, fixed: false });
   });
 
+  test.each([
+    "prune-wanda",
+    "prune-obs",
+    "prune-sparsegpt",
+    "factor-svd",
+    "prune-channels",
+    "merge-neurons",
+  ] as const)("%s leaves the layer alone and names the form", async (method) => {
+    const start = modelOf(make());
+    const { model, skipped } = await apply(start, method, {}, env);
+    expect(structure(firstWeight(model))).toEqual(structure(firstWeight(start)));
+    const reasons = skipped.filter(({ node }) => node === "first").map(({ reason }) => reason);
+    expect(reasons.join()).toMatch(
+      /is stored as (kronecker|monarch|hashed|quantized along axis 0)/,
+    );
+  });
+
   test.each(["quantize-int8", "quantize-dynamic"] as const)(
     "%s computes in int8 and stores nothing more",
     async (method) => {

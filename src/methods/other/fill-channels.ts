@@ -2,11 +2,11 @@
 import { z } from "zod";
 import { hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { type Candidate, candidatesOf, whyFixed } from "../../channels/candidates.ts";
+import { coupleChannels } from "../../channels/couple.ts";
 import { spellOut } from "../../channels/spell-out.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { take } from "../../ops/coupling/remove.ts";
-import { couple } from "../../ops/coupling.ts";
 import { inferModel } from "../../ops/infer.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
@@ -31,7 +31,7 @@ export const fillChannels = defineMethod({
     const chosen = chosenLayers(model, selection);
     if (chosen.size === 0) return;
     const packAgain = spellOut(model);
-    const candidates = candidatesOf(model, couple(model));
+    const candidates = candidatesOf(model, coupleChannels(model));
     let isFilled = false;
     for (const [i, candidate] of candidates.entries()) {
       await context.progress(i, candidates.length);

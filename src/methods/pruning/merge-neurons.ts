@@ -7,11 +7,12 @@ import {
   type Part,
   whyFixed,
 } from "../../channels/candidates.ts";
+import { coupleChannels } from "../../channels/couple.ts";
 import { spellOut } from "../../channels/spell-out.ts";
 import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
-import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
+import { type Removal, removeUnits } from "../../ops/coupling.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
@@ -38,7 +39,7 @@ export const mergeNeurons = defineMethod({
     const chosen = chosenLayers(model, selection);
     if (ratio === 0 || chosen.size === 0) return;
     const packAgain = spellOut(model);
-    const candidates = candidatesOf(model, couple(model));
+    const candidates = candidatesOf(model, coupleChannels(model));
     /** Weights as merging leaves them. */
     const weights = new Map<Value, Float32Array>();
     const removals: Removal[] = [];

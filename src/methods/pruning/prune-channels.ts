@@ -3,6 +3,7 @@ import { z } from "zod";
 import { allocate, hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { budgetPattern, ratioFor } from "../../channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "../../channels/candidates.ts";
+import { coupleChannels } from "../../channels/couple.ts";
 import { criteria, criterionIds } from "../../channels/criteria.ts";
 import { type Vitality, vitalityOf } from "../../channels/dead.ts";
 import { pricesOf } from "../../channels/price.ts";
@@ -13,7 +14,7 @@ import type { Context } from "../../context.ts";
 import { errors, fail } from "../../errors.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
-import { couple, type Removal, removeUnits } from "../../ops/coupling.ts";
+import { type Removal, removeUnits } from "../../ops/coupling.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -84,7 +85,7 @@ export const pruneChannels = defineMethod({
     }
     const packAgain = spellOut(model);
     const reshare = unshareVectors(model);
-    const all = candidatesOf(model, couple(model));
+    const all = candidatesOf(model, coupleChannels(model));
     const candidates = freeGroups(all, chosen, context);
     const vitality: Vitality[][] = [];
     for (const [i, candidate] of candidates.entries()) {
