@@ -152,7 +152,7 @@ const references: Readonly<
       return s * Math.max(-128, Math.min(127, level));
     };
   },
-  int8: ({ levels, scale }, shape, kind) => {
+  "levels of int8": ({ levels, scale }, shape, kind) => {
     const channel = scaleAt(shape, kind);
     return (i) => levels.values[i] * scale.values[channel(i)];
   },

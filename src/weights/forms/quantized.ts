@@ -35,7 +35,7 @@ function levelsOn(axis: Axis): Form<"levels" | "zero_point" | "scale"> {
   const shape = shapes[Math.max(1, axis ?? 1)];
   const dims = dimsOf(axis, shape);
   return defineForm({
-    kind: axis === null ? "int8" : `int8 along axis ${axis}`,
+    kind: axis === null ? "levels of int8" : `levels of int8 along axis ${axis}`,
     cite: source,
     doc: "W = s (q - z), q int8",
     theta: { levels: integers("int8", -128, 127), zero_point: zero, scale },

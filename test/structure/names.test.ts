@@ -1,0 +1,98 @@
+/** @file Forms are named in weights/forms, methods in methods/: everything else asks their tables. */
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { describe, expect, test } from "vitest";
+import { families, methods } from "../../src/methods/index.ts";
+import { forms } from "../../src/weights/forms/index.ts";
+
+const root = new URL("../../src/", import.meta.url);
+const files = readdirSync(root, { recursive: true, encoding: "utf8" })
+  .map((path) => path.replaceAll("\\", "/"))
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => ({ path, code: withoutComments(readFileSync(new URL(path, root), "utf8")) }));
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
+}
+
+/** Files outside `home` that fit, but for those with a reason. */
+function strangers(
+  home: string,
+  fits: (code: string, path: string) => boolean,
+  reasons: Readonly<Record<string, string>>,
+): string[] {
+  const found = files.filter(({ path, code }) => !path.startsWith(home) && fits(code, path));
+  const used = new Set(found.map(({ path }) => path));
+  // A reason that nobody needs any more is taken out again.
+  expect(Object.keys(reasons).filter((path) => !used.has(path))).toEqual([]);
+  return [...used].filter((path) => !Object.hasOwn(reasons, path));
+}
+
+describe("forms", () => {
+  test("no shared code names one", () => {
+    const kinds = forms.map(({ kind }) => kind);
+    const pattern = new RegExp(
+      `(kind|form)\\W{1,6}"(${kinds.join("|")})"|"(${kinds.join("|")})"\\s*[:)]`,
+    );
+    expect(strangers("weights/forms/", (code) => pattern.test(code), {})).toEqual([]);
+  });
+
+  test("only methods make weights of a form of their own choice", () => {
+    const imports = (code: string, path: string): boolean =>
+      [...code.matchAll(/from "(\.[^"]+)"/g)]
+        .map(([, to]) => posix.join(posix.dirname(path), to))
+        .some((to) => /^weights\/forms\/(?!index\.ts)/.test(to));
+    const outside = strangers("weights/forms/", imports, {
+      "int8/store-table.ts":
+        "tables that int8 methods look up are stored in 8 bits by both of them",
+      ...methodsThatMake(),
+    });
+    expect(outside).toEqual([]);
+  });
+
+  function methodsThatMake(): Record<string, string> {
+    const own = files.filter(
+      ({ path, code }) => path.startsWith("methods/") && code.includes("weights/forms/"),
+    );
+    return Object.fromEntries(own.map(({ path }) => [path, "the form that it projects to"]));
+  }
+});
+
+describe("methods", () => {
+  // `train` and `pack` are words of their own, and commands of the command line.
+  const ids = Object.keys(methods).filter((id) => id.includes("-"));
+  const named = new RegExp(`["'\`\\s:](${ids.join("|")})["'\`\\s:,]`);
+
+  test("no shared code names one", () => {
+    const reasons = {
+      "cli/compress.ts": "examples of recipes",
+      "cli/doctor.ts": "a remedy in words",
+      "recipe/presets.ts": "presets are recipes",
+      "recipe/survey.ts": "combinations are recipes",
+    };
+    expect(strangers("methods/", (code) => named.test(code), reasons)).toEqual([]);
+  });
+
+  test("a family is a folder", () => {
+    const text = readFileSync(new URL("methods/index.ts", root), "utf8");
+    const folders = new Map(
+      [...text.matchAll(/import \{ (\w+) \} from "\.\/([\w-]+)\/([\w-]+)\.ts"/g)].map(
+        ([, , folder, id]) => [id, folder],
+      ),
+    );
+    for (const [family, table] of Object.entries(families)) {
+      for (const id of Object.keys(table)) expect([id, folders.get(id)]).toEqual([id, family]);
+    }
+    expect(folders.size).toBe(Object.keys(methods).length);
+  });
+
+  test("the folders hold methods and nothing else", () => {
+    const others = files.filter(
+      ({ path, code }) =>
+        path.startsWith("methods/") &&
+        !["methods/index.ts", "methods/method.ts"].includes(path) &&
+        !code.includes("defineMethod({"),
+    );
+    expect(others.map(({ path }) => path)).toEqual([]);
+  });
+});
