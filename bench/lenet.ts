@@ -78,10 +78,10 @@ export interface Stage {
 
 /** The steps with the augmentation where a method knows of any. */
 const augmented = (steps: readonly Step[]): Step[] =>
-  steps.map(({ method, options }) => ({
-    method,
-    options: "augment" in options ? { ...options, augment } : options,
-  }));
+  steps.map((step) => {
+    const { options } = step;
+    return "augment" in options ? { ...step, options: { ...options, augment } } : step;
+  });
 
 async function describe(
   file: string,
@@ -141,7 +141,7 @@ async function stageOf(net: Net, stage: string, from: string, steps: readonly St
         : await compress(start, {
             ...settings,
             deterministic: true,
-            recipe: steps.map(({ method, options }) => ({ method, ...options })) as never,
+            recipe: steps.map(({ id, options }) => ({ method: id, ...options })) as never,
           });
     writeFileSync(`${work}${file}.onnx`, done.bytes);
     const seconds = (performance.now() - began) / 1000;
@@ -171,12 +171,12 @@ const round = (x: number, digits: number): number => Number(x.toFixed(digits));
 const fileName = (net: Net): string => net.replace("-5", "5");
 
 async function run(net: Net) {
-  const trainStep = { method: "train", options: plans[net].original } as const;
-  const first = await stageOf(net, "original", `net:${net}`, [trainStep]);
+  const steps = parseRecipe([{ method: "train", ...plans[net].original }]);
+  const first = await stageOf(net, "original", `net:${net}`, steps);
   const { model } = await load(`${work}${net}.original.onnx`);
   const preset = (name: string) => presetRecipe(name, model, true);
   const deep = augmented(preset("deep-compression"));
-  const cut = deep.findIndex(({ method }) => method === "share-weights");
+  const cut = deep.findIndex(({ id }) => id === "share-weights");
   const stages = [
     first,
     await stageOf(net, "pruned", `${net}.original`, deep.slice(0, cut)),

@@ -8,8 +8,6 @@ import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
 import { measureLatency } from "../measure/latency.ts";
 import type { GroupChange, Skip } from "../measure/measurement.ts";
-import { methodOf } from "../methods/index.ts";
-import type { Method } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
@@ -72,14 +70,10 @@ export async function applyRecipe(
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
   const lastTraining = steps.findLastIndex(isTraining);
   for (const [i, step] of steps.entries()) {
-    await checkpoint(env, step.method);
-    const method = methodOf(step.method) as Method;
-    if (method.needs.includes("calibration") && !env.calibration) {
-      throw fail(errors.needsData(step.method));
-    }
-    if (method.needs.includes("training") && !env.training) {
-      throw fail(errors.needsTraining(step.method));
-    }
+    const { id, method } = step;
+    await checkpoint(env, id);
+    if (method.needs.includes("calibration") && !env.calibration) throw fail(errors.needsData(id));
+    if (method.needs.includes("training") && !env.training) throw fail(errors.needsTraining(id));
     const candidate = cloneModel(model);
     inferModel(candidate);
     const context = createContext(step, i, start, env, {
@@ -126,18 +120,18 @@ function createContext(
   },
 ): Context {
   const { skipped, groups, warnings, training, onUse } = notes;
+  const { id: method } = step;
   let runs = 0;
   return {
-    random: createRandom(env.seed).fork(`${index}/${step.method}`),
+    random: createRandom(env.seed).fork(`${index}/${method}`),
     signal: env.signal,
     target: env.runtime.name === "web" ? "web" : "node",
-    skip: (node, reason) => skipped.push({ node, method: step.method, reason }),
-    group: (node, before, after, reason) =>
-      groups.push({ method: step.method, node, before, after, reason }),
-    warn: (text) => warnings.push(`${step.method}: ${text}`),
+    skip: (node, reason) => skipped.push({ node, method, reason }),
+    group: (node, before, after, reason) => groups.push({ method, node, before, after, reason }),
+    warn: (text) => warnings.push(`${method}: ${text}`),
     async progress(done, total) {
-      env.onEvent({ type: "progress", what: step.method, done, total });
-      await checkpoint(env, step.method);
+      env.onEvent({ type: "progress", what: method, done, total });
+      await checkpoint(env, method);
     },
     observe: createObserve(env, onUse),
     time: (models) => timeModels(models, env),
@@ -149,7 +143,7 @@ function createContext(
     },
     async train(model, options, hooks = {}) {
       // A step may train several times: checkpoints are told apart by name.
-      const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${step.method}`;
+      const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${method}`;
       const parsed = trainOptions.parse(options);
       const run = await trainModel(model, parsed, hooks, env, { label, original });
       if (run.steps > 0) training.push({ step: formatRecipe([step]), ...run });

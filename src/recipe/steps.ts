@@ -1,12 +1,15 @@
 /** @file Recipes as text or data: `prune-magnitude:sparsity=0.9 > share-weights:bits=5`. */
 import { errors, fail } from "../errors.ts";
 import { type MethodId, methodOf, methods } from "../methods/index.ts";
+import type { Method } from "../methods/method.ts";
 import { parseOptions } from "../options.ts";
 import { nearest } from "../util/nearest.ts";
 
-/** One method with all its options, checked. */
+/** A method with all its options, checked. */
 export interface Step {
-  readonly method: MethodId;
+  /** What recipes and reports call the method. */
+  readonly id: string;
+  readonly method: Method;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -24,23 +27,23 @@ export function parseRecipe(recipe: RecipeInput): Step[] {
   if (!Array.isArray(steps)) throw fail(errors.badRecipe("recipe", "is no list of steps"));
   return steps.map((step: unknown, i) => {
     const where = `recipe step ${i + 1}`;
-    const { method: name, ...given } = { ...(step as Record<string, unknown> | null) };
-    if (typeof name !== "string") throw fail(errors.badRecipe(where, "has no method"));
-    const method = methodOf(name);
+    const { method: id, ...given } = { ...(step as Record<string, unknown> | null) };
+    if (typeof id !== "string") throw fail(errors.badRecipe(where, "has no method"));
+    const method = methodOf(id);
     if (!method) {
-      throw fail(errors.unknownMethod(where, name, nearest(name, Object.keys(methods))));
+      throw fail(errors.unknownMethod(where, id, nearest(id, Object.keys(methods))));
     }
     if (method.packs && i < steps.length - 1) {
-      throw fail(errors.badRecipe(where, `${name} says how the file is written: it comes last`));
+      throw fail(errors.badRecipe(where, `${id} says how the file is written: it comes last`));
     }
-    const options = parseOptions(method.options, given, `${where} (${name})`);
-    return { method: name as MethodId, options };
+    const options = parseOptions(method.options, given, `${where} (${id})`);
+    return { id, method, options };
   });
 }
 
 /** Whether the recipe's product is to be a .tersor file. */
 export function isPacked(steps: readonly Step[]): boolean {
-  return steps.some(({ method }) => methodOf(method)?.packs);
+  return steps.some(({ method }) => method.packs);
 }
 
 function splitText(text: string): Record<string, unknown>[] {
@@ -64,19 +67,18 @@ function splitText(text: string): Record<string, unknown>[] {
 
 /** Whether the step needs records to train on: always, or with these options. */
 export function isTraining({ method, options }: Step): boolean {
-  const found = methodOf(method);
-  return found?.needs.includes("training") || found?.trains?.(options) || false;
+  return method.needs.includes("training") || method.trains?.(options) || false;
 }
 
 /** The shortest text that parses to the same steps: options at their defaults are left out. */
 export function formatRecipe(steps: readonly Step[]): string {
   return steps
-    .map(({ method, options }) => {
-      const defaults = methods[method].options.parse({}) as Record<string, unknown>;
+    .map(({ id, method, options }) => {
+      const defaults: Record<string, unknown> = method.options.parse({});
       const changed = Object.entries(options)
         .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(defaults[name]))
         .map(([name, value]) => `${name}=${Array.isArray(value) ? value.join("|") : value}`);
-      return changed.length > 0 ? `${method}:${changed.join(",")}` : method;
+      return changed.length > 0 ? `${id}:${changed.join(",")}` : id;
     })
     .join(" > ");
 }

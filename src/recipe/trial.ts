@@ -5,7 +5,7 @@ import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
-import { familyOf, methodOf } from "../methods/index.ts";
+import { familyOf } from "../methods/index.ts";
 import type { Family } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
@@ -97,13 +97,13 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
  * yardstick, and a recipe of no steps, is a control.
  */
 function familyOfRecipe(steps: readonly Step[]): Family | "control" {
-  const own = steps.filter(({ method }) => !methodOf(method)?.isControl);
-  const families = own.map(({ method }) => familyOf(method));
+  const own = steps.filter(({ method }) => !method.isControl);
+  const families = own.map(({ id }) => familyOf(id));
   return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";
 }
 
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
-  const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
+  const labelled = steps.some(({ method }) => method.needs.includes("labels"));
   const { training, usedData } = outcome;
   const looked = labelled || training.some((run) => run.labelled);
   return {

@@ -26,7 +26,7 @@ test("presets that train end in a file of coded bytes, and parse", () => {
   const [net] = nets;
   for (const name of ["deep-compression", "smallest"]) {
     const steps = presetRecipe(name, net.model, true);
-    expect(steps.at(-1)?.method).toBe("pack");
+    expect(steps.at(-1)?.id).toBe("pack");
     expect(trains(steps)).toBe(true);
   }
 });

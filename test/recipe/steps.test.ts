@@ -13,11 +13,13 @@ describe("parseRecipe", () => {
       " prune-magnitude : sparsity = 0.9 , only = conv*|fc? > share-weights",
     );
     expect(first).toMatchObject({
-      method: "prune-magnitude",
+      id: "prune-magnitude",
+      method: methods["prune-magnitude"],
       options: { sparsity: 0.9, scope: "layer", only: ["conv*", "fc?"], except: [] },
     });
     expect(second).toEqual({
-      method: "share-weights",
+      id: "share-weights",
+      method: methods["share-weights"],
       options: { bits: 5, init: "linear", only: [], except: [] },
     });
     expect(parseRecipe("")).toEqual([]);
@@ -111,7 +113,7 @@ describe("formatRecipe", () => {
   test("survey settings are steps", () => {
     for (const [method, { survey, neutral }] of table) {
       for (const options of [...survey, neutral ?? {}]) {
-        expect(parseRecipe([{ method, ...options }] as never)[0].method).toBe(method);
+        expect(parseRecipe([{ method, ...options }] as never)[0].id).toBe(method);
       }
     }
   });
