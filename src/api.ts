@@ -4,6 +4,7 @@ import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import { familyOf, methods } from "./methods/index.ts";
+import type { Method, Need } from "./methods/method.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import type { TrainingRun } from "./recipe/apply.ts";
@@ -13,13 +14,20 @@ import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
+import {
+  checkNeeds,
+  defaultNeeds,
+  type NeedsWith,
+  needsByOption,
+  needsTraining,
+  noRecords,
+} from "./recipe/needs.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type SurveyOptions, survey } from "./recipe/survey.ts";
 import { holdOut } from "./recipe/train.ts";
-import { trains } from "./recipe/trial.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
 
@@ -85,7 +93,10 @@ export interface MethodInfo {
   readonly family: string;
   readonly summary: string;
   readonly cite: string;
-  readonly needs: readonly string[];
+  /** With its default options. */
+  readonly needs: readonly Need[];
+  /** Options that make it need more. */
+  readonly needsWith: readonly NeedsWith[];
   readonly options: readonly OptionInfo[];
 }
 
@@ -163,9 +174,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const { file, simplify = true } = options;
       const hasCalibration = Boolean(options.data ?? options.calib);
       const steps = stepsOf(model, options, hasCalibration);
-      const needy = steps.find(({ method }) => method.needs.includes("calibration"));
-      if (needy && !hasCalibration) throw fail(errors.needsData(needy.id));
-      const env = await prepare(model, platform, { ...options, trains: trains(steps) });
+      if (!hasCalibration) checkNeeds(steps, noRecords);
+      const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
       return compressionOf("compress", model, env, options, done);
     },
@@ -191,10 +201,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       return compressionOf("train", model, env, around, done);
     },
 
-    /** Tries many recipes and measures each. */
+    /** Tries many recipes and measures each, on the same records; where one trains, on what it leaves. */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
       const recipes = options.recipes?.map(parseRecipe);
-      const env = await prepare(model, platform, options);
+      const steps = recipes?.flat() ?? [];
+      if (!options.data && !options.calib) checkNeeds(steps, noRecords);
+      const trains = needsTraining(steps);
+      const env = await prepare(model, platform, { ...options, trains });
       const inspection = await inspect(model, env);
       const began = platform.wallMs();
       const reporting = (results: readonly Result[], pareto: readonly string[]): Report =>
@@ -260,13 +273,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     },
 
     methods: (): MethodInfo[] =>
-      Object.entries(methods).map(([method, entry]) => ({
+      (Object.entries(methods) as unknown as [string, Method][]).map(([method, entry]) => ({
         method,
         title: entry.title,
         family: familyOf(method),
         summary: entry.summary,
         cite: entry.cite,
-        needs: entry.needs,
+        needs: defaultNeeds(entry),
+        needsWith: needsByOption(entry),
         options: describeOptions(entry.options),
       })),
   };

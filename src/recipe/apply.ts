@@ -1,7 +1,7 @@
 /** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
 
 import type { Context, Trained } from "../context.ts";
-import { errors, fail, TersorError } from "../errors.ts";
+import { TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -15,6 +15,7 @@ import { rewrite } from "../rewrite/index.ts";
 import type { Session } from "../runtime/runtime.ts";
 import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { checkNeeds } from "./needs.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
 import { timeNodes } from "./time-nodes.ts";
@@ -49,14 +50,15 @@ export interface Outcome {
 }
 
 /**
- * `start` is left as it is. Throws TersorError "needs-data" when a method needs calibration records
- * and there are none, "aborted", and whatever the options raise.
+ * `start` is left as it is. Throws TersorError "needs-data", "needs-training" or "needs-labels" before
+ * any work, "aborted", and whatever the options raise.
  */
 export async function applyRecipe(
   start: Model,
   steps: readonly Step[],
   env: Environment,
 ): Promise<Outcome> {
+  checkNeeds(steps, env);
   const began = env.platform.wallMs();
   const skipped: Skip[] = [];
   const groups: GroupChange[] = [];
@@ -72,8 +74,6 @@ export async function applyRecipe(
   for (const [i, step] of steps.entries()) {
     const { id, method } = step;
     await checkpoint(env, id);
-    if (method.needs.includes("calibration") && !env.calibration) throw fail(errors.needsData(id));
-    if (method.needs.includes("training") && !env.training) throw fail(errors.needsTraining(id));
     const candidate = cloneModel(model);
     inferModel(candidate);
     const context = createContext(step, i, start, env, {
@@ -133,7 +133,8 @@ function createContext(
       env.onEvent({ type: "progress", what: method, done, total });
       await checkpoint(env, method);
     },
-    observe: createObserve(env, onUse),
+    hasCalibration: env.calibration !== null,
+    observe: createObserve(env, onUse, method),
     time: (models) => timeModels(models, env),
     async timeNodes(model) {
       const times = await timeNodes(model, env);

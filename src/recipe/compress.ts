@@ -5,6 +5,7 @@ import type { TrainingRun } from "./apply.ts";
 import { assessBaseline } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
+import { checkNeeds } from "./needs.ts";
 import type { Step } from "./steps.ts";
 import { runTrial, simplify } from "./trial.ts";
 
@@ -31,12 +32,13 @@ export interface Compressed {
   readonly seconds: number;
 }
 
-/** Throws "needs-data", "implausible-baseline", "aborted". */
+/** Throws "needs-data" and the like before any work, "implausible-baseline", "aborted". */
 export async function compress(
   loaded: Loaded,
   env: Environment,
   plan: CompressPlan,
 ): Promise<Compressed> {
+  checkNeeds(plan.steps, env);
   const began = env.platform.wallMs();
   const baseline = await assessBaseline(loaded, env, { untrained: plan.untrained ?? false });
   try {

@@ -1,7 +1,7 @@
 /** @file Recipes as text or data: `prune-magnitude:sparsity=0.9 > share-weights:bits=5`. */
 import { errors, fail } from "../errors.ts";
 import { type MethodId, methodOf, methods } from "../methods/index.ts";
-import type { Method } from "../methods/method.ts";
+import { type Method, needsOf } from "../methods/method.ts";
 import { parseOptions } from "../options.ts";
 import { nearest } from "../util/nearest.ts";
 
@@ -65,9 +65,9 @@ function splitText(text: string): Record<string, unknown>[] {
   });
 }
 
-/** Whether the step needs records to train on: always, or with these options. */
-export function isTraining({ method, options }: Step): boolean {
-  return method.needs.includes("training") || method.trains?.(options) || false;
+/** Whether the step trains, and normalization is to stay in the model until it is done. */
+export function isTraining(step: Step): boolean {
+  return !step.method.simplifyFirst && needsOf(step).includes("training");
 }
 
 /** The shortest text that parses to the same steps: options at their defaults are left out. */

@@ -6,9 +6,10 @@ import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
+import { checkNeeds, unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
-import { parseRecipe, type Step } from "./steps.ts";
-import { nameOf, runTrial, simplify, type Trial, trains } from "./trial.ts";
+import { isTraining, parseRecipe, type Step } from "./steps.ts";
+import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
 /** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
 const combinations = [
@@ -64,12 +65,17 @@ export interface Survey {
   readonly seconds: number;
 }
 
+/**
+ * Recipes that were named must all be possible: throws TersorError "needs-data" and the like before
+ * any work. Of the usual ones those that are not possible are left, with the reason.
+ */
 export async function survey(
   loaded: Loaded,
   env: Environment,
   options: SurveyOptions = {},
 ): Promise<Survey> {
   const began = env.platform.wallMs();
+  for (const steps of options.recipes ?? []) checkNeeds(steps, env);
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
   const baseline = await assessBaseline(loaded, env);
   const results: Result[] = [];
@@ -94,11 +100,13 @@ export async function survey(
       const recipe = nameOf(steps);
       env.onEvent({ type: "progress", what: "survey", done: i, total: recipes.length });
       const earlier = options.done?.find((row) => row.recipe === recipe);
+      const unmet = unmetNeed(steps, env);
       if (earlier) await add(earlier, null);
+      else if (unmet) left.push({ recipe, reason: unmet.what });
       else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
       } else {
-        const own = trains(steps) ? simplify(loaded.model, steps) : start;
+        const own = steps.some(isTraining) ? simplify(loaded.model, steps) : start;
         const row = await attempt(baseline, own, steps, recipe, options);
         if (typeof row === "string") left.push({ recipe, reason: row });
         else {

@@ -6,7 +6,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
 import { familyOf } from "../methods/index.ts";
-import type { Family } from "../methods/method.ts";
+import { type Family, needsOf } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite, rules } from "../rewrite/index.ts";
@@ -21,15 +21,10 @@ import { formatRecipe, isTraining, type Step } from "./steps.ts";
  */
 export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
-  const kept = new Set<string>(trains(steps) ? ["fold-batchnorm", "keep-blocked"] : []);
+  const kept = new Set<string>(steps.some(isTraining) ? ["fold-batchnorm", "keep-blocked"] : []);
   rewrite(clone, { rules: rules.map(({ id }) => id).filter((id) => !kept.has(id)) });
   shortenNames(clone.graph);
   return clone;
-}
-
-/** Whether some step needs records to train on. */
-export function trains(steps: readonly Step[]): boolean {
-  return steps.some(isTraining);
 }
 
 export interface Trial {
@@ -103,7 +98,7 @@ function familyOfRecipe(steps: readonly Step[]): Family | "control" {
 }
 
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
-  const labelled = steps.some(({ method }) => method.needs.includes("labels"));
+  const labelled = steps.some((step) => needsOf(step).includes("labels"));
   const { training, usedData } = outcome;
   const looked = labelled || training.some((run) => run.labelled);
   return {

@@ -7,6 +7,7 @@ import type { Model } from "../../ir/model.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import type { Step } from "../../train/step.ts";
 import { siteOptions } from "../../weights/select.ts";
@@ -24,7 +25,7 @@ export const pruneSurgery = defineMethod({
   title: "dynamic network surgery",
   cite: "Guo, Yao, Chen 2016, arXiv 1608.04493; Zhu, Gupta 2017, arXiv 1710.01878, eq. 1",
   summary: "Prunes while training: masked weights go on learning and come back when they grow.",
-  needs: ["training"],
+  needs: needsOfLoss,
   options: z.object({
     sparsity,
     scope,

@@ -6,6 +6,7 @@ import { tensor } from "../../ir/tensor.ts";
 import { log } from "../../numeric/log.ts";
 import { build } from "../../ops/builder.ts";
 import { biasOf } from "../../ops/weights.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import type { TrainState } from "../../train/state.ts";
 import type { Step } from "../../train/step.ts";
@@ -23,7 +24,7 @@ export const trainRate = defineMethod({
   title: "training against the coded size",
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
   summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
-  needs: ["training"],
+  needs: needsOfLoss,
   options: z.object({
     lambda: z
       .number()
