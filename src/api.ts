@@ -7,7 +7,6 @@ import { familyOf, methods } from "./methods/index.ts";
 import type { Method, Need } from "./methods/method.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
-import type { TrainingRun } from "./recipe/apply.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
@@ -25,6 +24,7 @@ import {
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
+import type { TrainingRun } from "./recipe/step-context.ts";
 import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type SurveyOptions, survey } from "./recipe/survey.ts";
 import { holdOut } from "./recipe/train.ts";
@@ -35,7 +35,7 @@ export interface CompressOptions extends Settings {
   /** Steps, or their text; without one the preset decides. */
   readonly recipe?: RecipeInput | undefined;
   readonly preset?: PresetId | undefined;
-  /** Start from the losslessly simplified model (default true). */
+  /** Simplify the model losslessly (default true): before the first step, and once training is done. */
   readonly simplify?: boolean | undefined;
   /** Also time each layer of the original, for the report (default false: it takes a second). */
   readonly layers?: boolean | undefined;

@@ -47,7 +47,10 @@ export const compressCommand: Command<CompressFlags> = {
       doc: "What must be reached, else the exit status is 1: size<=1MB, drop<=0.5, speedup>=1.5",
     },
     { flags: "--report <file>", doc: "Write an HTML report." },
-    { flags: "--no-simplify", doc: "Do not simplify the graph first (simplifying is lossless)." },
+    {
+      flags: "--no-simplify",
+      doc: "Do not simplify the graph, neither before the recipe nor after training (it is lossless).",
+    },
     ...trainingFlags,
     ...dataFlags,
   ],

@@ -131,7 +131,7 @@ async function attempt(
   { fileOf }: SurveyOptions,
 ): Promise<Trial | string> {
   try {
-    return await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null, true);
+    return await runTrial(baseline, start, steps, { file: fileOf?.(recipe) ?? null, whole: true });
   } catch (cause) {
     if (cause instanceof TersorError && cause.code !== "aborted") return cause.what;
     throw cause;

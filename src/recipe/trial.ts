@@ -10,7 +10,7 @@ import { type Family, needsOf } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite, rules } from "../rewrite/index.ts";
-import { applyRecipe, type Outcome } from "./apply.ts";
+import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
@@ -39,6 +39,13 @@ export function nameOf(steps: readonly Step[]): string {
   return steps.length === 0 ? "simplify" : formatRecipe(steps);
 }
 
+export interface TrialOptions extends ApplyOptions {
+  /** Where the model will be written, for the result; null where it is not. */
+  readonly file: string | null;
+  /** A step that is rolled back, or a recipe that changes nothing, is an error. */
+  readonly whole?: boolean;
+}
+
 /**
  * With `whole`, throws TersorError "nothing-kept" when a step was rolled back or nothing changed: a
  * survey need not measure the same model twice. Otherwise the warnings say so.
@@ -47,11 +54,10 @@ export async function runTrial(
   baseline: Baseline,
   start: Model,
   steps: readonly Step[],
-  file: string | null,
-  whole = false,
+  { file, whole = false, ...applying }: TrialOptions,
 ): Promise<Trial> {
   const { env } = baseline;
-  const outcome = await applyRecipe(start, steps, env);
+  const outcome = await applyRecipe(start, steps, env, applying);
   const { kept } = outcome;
   if (whole && kept.includes(false)) {
     throw fail(
