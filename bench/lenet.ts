@@ -6,11 +6,13 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import type { z } from "zod";
 import { encodeGaps } from "../src/codec/encode/gaps.ts";
 import { compress, evaluate, load, pack, train } from "../src/node.ts";
 import { biasOf, weightsOf } from "../src/ops/weights.ts";
 import { presetRecipe } from "../src/recipe/presets.ts";
 import { formatRecipe, parseRecipe, type Step } from "../src/recipe/steps.ts";
+import type { trainOptions } from "../src/train/options.ts";
 import { unpack } from "../src/unpack.ts";
 import { readWeight } from "../src/weights/read.ts";
 
@@ -43,7 +45,7 @@ const smallest =
   "train-rate:lambda=0.00001,step=1.25,epochs=10 > train-rate:lambda=0.000002,ramp=0,revive=false,epochs=4,rate=0.0005 > pack";
 
 interface Plan {
-  readonly original: Record<string, unknown>;
+  readonly original: z.input<typeof trainOptions>;
   /** Also the preset `smallest` as it is: fewer bytes, more errors. */
   readonly tiny: boolean;
 }
@@ -141,7 +143,7 @@ async function stageOf(net: Net, stage: string, from: string, steps: readonly St
         : await compress(start, {
             ...settings,
             deterministic: true,
-            recipe: steps.map(({ id, options }) => ({ method: id, ...options })) as never,
+            recipe: steps,
           });
     writeFileSync(`${work}${file}.onnx`, done.bytes);
     const seconds = (performance.now() - began) / 1000;

@@ -1,9 +1,10 @@
 /** @file The API bound to a platform: what a program calls, and what the command line is made of. */
+import type { z } from "zod";
 import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
-import { familyOf, methods } from "./methods/index.ts";
+import { familyOf, type MethodId, methods } from "./methods/index.ts";
 import type { Method, Need } from "./methods/method.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -25,15 +26,18 @@ import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
-import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
+import { type MethodRef, parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type SurveyOptions, survey } from "./recipe/survey.ts";
 import { holdOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
+import type { trainOptions } from "./train/options.ts";
 
-export interface CompressOptions extends Settings {
+/** `M`: the methods of the recipe's steps, in order. */
+export interface CompressOptions<M extends readonly MethodRef[] = readonly MethodId[]>
+  extends Settings {
   /** Steps, or their text; without one the preset decides. */
-  readonly recipe?: RecipeInput | undefined;
+  readonly recipe?: RecipeInput<M> | undefined;
   readonly preset?: PresetId | undefined;
   /** Simplify the model losslessly (default true): before the first step, and once training is done. */
   readonly simplify?: boolean | undefined;
@@ -49,7 +53,7 @@ export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | 
   /** Other records to measure on; without them the part that judges. */
   readonly test?: DataSource | string | null | undefined;
   /** Epochs, rate, loss ...: what the step `train` takes. */
-  readonly options?: Readonly<Record<string, unknown>> | undefined;
+  readonly options?: z.input<typeof trainOptions> | undefined;
 }
 
 /** A compressed model, measured beside the original. */
@@ -70,7 +74,7 @@ export interface Compression {
 }
 
 export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
-  /** The recipes to try (default: every method at its telling settings). */
+  /** The recipes to try (default: every method at its telling settings); your own methods by `parseRecipe`. */
   readonly recipes?: readonly RecipeInput[] | undefined;
   /** Called with the report so far after each trial, so that an interruption loses nothing. */
   readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
@@ -170,7 +174,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       loadModel(input, platform, options),
 
     /** Applies a recipe (or a preset) and measures what came out. */
-    async compress(model: Loaded, options: CompressOptions = {}): Promise<Compression> {
+    async compress<const M extends readonly MethodRef[] = readonly MethodId[]>(
+      model: Loaded,
+      options: CompressOptions<M> = {},
+    ): Promise<Compression> {
       const { file, simplify = true } = options;
       const hasCalibration = Boolean(options.data ?? options.calib);
       const steps = stepsOf(model, options, hasCalibration);
@@ -203,7 +210,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
 
     /** Tries many recipes and measures each, on the same records; where one trains, on what it leaves. */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
-      const recipes = options.recipes?.map(parseRecipe);
+      const recipes = options.recipes?.map((recipe) => parseRecipe(recipe));
       const steps = recipes?.flat() ?? [];
       if (!options.data && !options.calib) checkNeeds(steps, noRecords);
       const trains = needsTraining(steps);
@@ -302,7 +309,11 @@ export const npz = source("npz");
 export const csv = source("csv");
 export const jsonl = source("jsonl");
 
-function stepsOf(model: Loaded, options: CompressOptions, hasCalibration: boolean): Step[] {
+function stepsOf<M extends readonly MethodRef[]>(
+  model: Loaded,
+  options: CompressOptions<M>,
+  hasCalibration: boolean,
+): Step[] {
   if (options.recipe === undefined) {
     return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration);
   }

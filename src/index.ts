@@ -23,7 +23,13 @@ export { type ErrorInfo, TersorError } from "./errors.ts";
 export type { Model } from "./ir/model.ts";
 export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
 export type { MethodId } from "./methods/index.ts";
-export type { Family, Need } from "./methods/method.ts";
+export {
+  defineMethod,
+  type Family,
+  type Method,
+  type Need,
+  type OwnMethod,
+} from "./methods/method.ts";
 export { type NetName, nets } from "./nets/index.ts";
 export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
@@ -37,6 +43,7 @@ export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
 export {
   formatRecipe,
+  type MethodRef,
   parseRecipe,
   type RecipeInput,
   type Step,

@@ -19,6 +19,7 @@ export function methodsPage(): string {
   return page(
     "# Methods",
     "Each is a step of a recipe: `tersor compress model.onnx --recipe 'METHOD:option=value,option=value > METHOD'`. In TypeScript: `{ method: \"METHOD\", option: value }`.",
+    'In text, a value that holds a comma, `>`, `#` or a quote stands in double quotes, as a JSON string; so does a name of a list that holds `|`, and one that is empty: `only="a,b"|conv*`.',
     table(
       ["method", "what it does", "family", "needs"],
       entries.map(([id, method]) => [

@@ -35,7 +35,7 @@ export const compressCommand: Command<CompressFlags> = {
     { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
     {
       flags: "--recipe <recipe>",
-      doc: "Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5",
+      doc: 'Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (a value that holds , or > in double quotes: only="a,b")',
     },
     {
       flags: "--preset <name>",

@@ -22,6 +22,10 @@ export type Family =
 type Needs<O> = readonly Need[] | { of(options: O): readonly Need[] }["of"];
 
 export interface Method<S extends z.ZodObject = z.ZodObject> {
+  /** Only of a method that is in no table: what recipes and reports call it, in kebab-case. */
+  readonly id?: string;
+  /** Only of a method that is in no table (default "other"). */
+  readonly family?: Family;
   readonly title: string;
   /** Where it comes from: authors, year, arXiv number, section. */
   readonly cite: string;
@@ -52,7 +56,14 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
   apply(model: Model, options: z.output<S>, context: Context): Promise<void> | void;
 }
 
+/** A method from outside: it names itself, and programs put it into recipes as it is. */
+export interface OwnMethod<S extends z.ZodObject = z.ZodObject> extends Method<S> {
+  readonly id: string;
+}
+
 /** Keeps the option types: `apply` sees exactly what its schema gives. */
+export function defineMethod<S extends z.ZodObject>(method: OwnMethod<S>): OwnMethod<S>;
+export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S>;
 export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S> {
   return method;
 }

@@ -3,7 +3,7 @@ import type { Need } from "../context.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import { families, familyOf } from "../methods/index.ts";
 import { type Method, needsOf } from "../methods/method.ts";
-import { describeOptions, type OptionInfo } from "../options.ts";
+import { defaultsOf, describeOptions, type OptionInfo } from "../options.ts";
 import type { Environment } from "./environment.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
@@ -43,14 +43,9 @@ export function needsTraining(steps: readonly Step[]): boolean {
   return steps.some((step) => needsOf(step).includes("training"));
 }
 
-/** Options at their defaults, where they all have one. */
-function defaultsOf({ options }: Method): Record<string, unknown> {
-  return options.safeParse({}).data ?? {};
-}
-
 /** What a method needs when no option is given. */
 export function defaultNeeds(method: Method): readonly Need[] {
-  return needsOf({ method, options: defaultsOf(method) });
+  return needsOf({ method, options: defaultsOf(method.options) });
 }
 
 /** Values of an option that make a method need more than with its defaults. */
@@ -63,7 +58,7 @@ export interface NeedsWith {
 
 /** Found by trying: each choice of an option, or the numbers at both ends, over the defaults. */
 export function needsByOption(method: Method): NeedsWith[] {
-  const defaults = defaultsOf(method);
+  const defaults = defaultsOf(method.options);
   const usual = needsOf({ method, options: defaults });
   return describeOptions(method.options).flatMap((info) => {
     const values = new Map<Need, unknown[]>();
@@ -93,7 +88,7 @@ const named = 3;
 /** What is possible where a need cannot be met: without an option, or by other methods of the family. */
 function without(step: Step, need: Need): string {
   const { method, id, options } = step;
-  const defaults = defaultsOf(method);
+  const defaults = defaultsOf(method.options);
   if (!needsOf({ method, options: defaults }).includes(need)) {
     const culprits = Object.keys(options).filter((name) =>
       needsOf({ method, options: { ...defaults, [name]: options[name] } }).includes(need),

@@ -99,7 +99,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
  */
 function familyOfRecipe(steps: readonly Step[]): Family | "control" {
   const own = steps.filter(({ method }) => !method.isControl);
-  const families = own.map(({ id }) => familyOf(id));
+  const families = own.map(({ id, method }) => method.family ?? familyOf(id));
   return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";
 }
 
