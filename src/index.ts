@@ -1,5 +1,8 @@
 /** @file The universal API: no Node, no DOM. `createTersor(platform)` binds it to its surroundings. */
 
+/** What option schemas are made with: a method of your own needs the same copy. */
+export { z } from "zod";
+
 export {
   type Compression,
   type CompressOptions,
@@ -17,10 +20,13 @@ export {
   type SurveyInput,
   type Tersor,
 } from "./api.ts";
+export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
 export type { DataOptions } from "./data/options.ts";
 export { type ErrorInfo, TersorError } from "./errors.ts";
+export type { Graph, Node, Value } from "./ir/graph.ts";
 export type { Model } from "./ir/model.ts";
+export { type Tensor, tensor } from "./ir/tensor.ts";
 export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
 export type { MethodId } from "./methods/index.ts";
 export {
@@ -33,6 +39,8 @@ export {
 export { type NetName, nets } from "./nets/index.ts";
 export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
+export { type Builder, build } from "./ops/builder.ts";
+export { type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
 export type { OptionInfo } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
@@ -55,3 +63,4 @@ export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "
 export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
 export type { Report } from "./report/report.ts";
+export { chosenLayers, siteOptions } from "./weights/select.ts";

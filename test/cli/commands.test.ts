@@ -130,6 +130,20 @@ describe("compress", () => {
     expect(await recipeOf()).toBe("quantize-dynamic > quantize-weights");
   });
 
+  test("a module's recipe may hold a method of its own", async () => {
+    const zod = new URL("../../node_modules/zod/index.js", import.meta.url);
+    const module = `import { z } from "${zod}";
+      const halve = { id: "halve", title: "", cite: "", summary: "", needs: [], survey: [],
+        options: z.object({ by: z.number().default(2) }), neutral: null,
+        apply(model, { by }, context) { context.warn("halved by " + by); } };
+      export default [{ method: halve, by: 3 }, { method: "store-float16" }];`;
+    writeFileSync(folder.in("recipe.mjs"), module);
+    const recipe = ["--recipe", folder.in("recipe.mjs")];
+    const { found } = await json("compress", model, ...recipe, "-o", folder.in("own.onnx"));
+    expect(found.result.recipe).toBe("halve:by=3 > store-float16");
+    expect(found.result.warnings).toContain("halve: halved by 3");
+  });
+
   test("a missed target is status 1, and the model is written all the same", async () => {
     const args = (limit: string, out: string) => [
       "compress",
