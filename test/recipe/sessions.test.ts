@@ -16,6 +16,7 @@ import type { Runtime, Session } from "../../src/runtime/runtime.ts";
 import { environmentOf, runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
+import { quickPlatform } from "../support/quick-platform.ts";
 
 const net = nets.find(({ name }) => name === "gemms")!;
 const loaded = await loadModel(concat(writeModel(net.model)), nodePlatform);
@@ -53,13 +54,6 @@ const labels = tensor(
 );
 const data = tensorDataset(net.feeds(24, 7), labels);
 
-/** A clock by which every look takes 5 ms: what is timed takes few runs, and always as many. */
-function ticking(): typeof nodePlatform {
-  let now = 0;
-  const wallMs = () => (now += 5);
-  return { ...nodePlatform, wallMs, cpuMs: () => null, brotliSize: async () => null };
-}
-
 /** Everything that opens sessions. */
 const work: Readonly<Record<string, (env: Environment) => Promise<unknown>>> = {
   compress: (env) =>
@@ -83,7 +77,7 @@ describe.each(Object.entries(work))("%s", (_, run) => {
   test("closes every session, wherever a run fails", async () => {
     const environment = (own: Runtime): Environment =>
       environmentOf(net, {
-        platform: ticking(),
+        platform: quickPlatform(),
         runtime: own,
         data,
         training: data,
