@@ -33,6 +33,10 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/methods.md": methodsPage,
   "docs/own-method.md": () => inBlock(read("docs/own-method.md"), "example", example("own-method")),
   "docs/rewrites.md": rewritesPage,
+  "src/version.ts": () => {
+    const { version } = readJson("package.json");
+    return `/** @file The version of tersor: that of package.json, written here by npm run docs. */\n\nexport const version = "${version}";\n`;
+  },
 };
 
 /** The code of an example, without the line that says what the file is. */

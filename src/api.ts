@@ -13,6 +13,7 @@ import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
+import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import {
   checkNeeds,
@@ -67,6 +68,8 @@ export interface Compression {
   pack(): Uint8Array;
   /** Runs of training on the way, with their loss curves. */
   readonly training: readonly TrainingRun[];
+  /** All that decided the result, as plain data: `jobHash` of it is a key to keep the result under. */
+  readonly job: Job;
   /** As .tersor where the path ends so, else as ONNX. */
   save(path: string): Promise<void>;
   /** The figures as a text table. */
@@ -87,6 +90,10 @@ export interface Surveyed {
   readonly pareto: readonly string[];
   /** Recipes that were not measured, and why. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  /** Mistakes of methods, each of which left its recipe unmeasured. */
+  readonly warnings: readonly string[];
+  /** What all rows have in common. */
+  readonly job: OpenJob;
   table(options?: Partial<TableOptions>): string;
 }
 
@@ -137,12 +144,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     command: string,
     model: Loaded,
     env: Environment,
-    options: Settings & { readonly layers?: boolean | undefined },
+    options: Settings & Pick<CompressOptions, "layers" | "simplify">,
     done: Compressed,
+    steps: readonly Step[],
   ): Promise<Compression> => {
     const inspection = options.layers
       ? await inspect(model, env)
       : { model: infoOf(model, done.baseline), layers: [] };
+    const open = await openJobOf(model, platform, options, [steps], options.simplify);
     const report: Report = {
       ...reportOf(command, inspection, options, {
         baseline: done.baseline,
@@ -158,6 +167,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       baseline: done.baseline,
       report,
       training: done.training,
+      job: jobOf(open, steps),
       bytes: done.bytes,
       pack: done.pack,
       async save(path) {
@@ -184,7 +194,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       if (!hasCalibration) checkNeeds(steps, noRecords);
       const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
-      return compressionOf("compress", model, env, options, done);
+      return compressionOf("compress", model, env, options, done, steps);
     },
 
     /** Trains all floats of a model on data, perhaps with a teacher, and measures before and after. */
@@ -204,9 +214,21 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const env = { ...prepared, data: prepared.data ?? judged };
       const plan = { steps, simplify: options.simplify ?? true, file: file ?? null };
       const done = await compress(model, env, { ...plan, untrained: true });
-      const around = { ...options, data: test ?? data };
-      return compressionOf("train", model, env, around, done);
+      const around = { ...options, data: test ?? data, calib: data };
+      return compressionOf("train", model, env, around, done, steps);
     },
+
+    /**
+     * What the rows of a survey with these options have in common, without running it: rows of an
+     * earlier one go with it (`done`) only where `jobConflict` finds none.
+     */
+    openJob: (model: Loaded, options: SurveyInput = {}): Promise<OpenJob> =>
+      openJobOf(
+        model,
+        platform,
+        options,
+        options.recipes?.map((recipe) => parseRecipe(recipe)) ?? [],
+      ),
 
     /** Tries many recipes and measures each, on the same records; where one trains, on what it leaves. */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
@@ -244,6 +266,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         results: found.results,
         pareto: found.pareto,
         left: found.left,
+        warnings: found.warnings,
+        job: await openJobOf(model, platform, options, recipes ?? []),
         table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
       };
     },

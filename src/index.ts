@@ -46,6 +46,15 @@ export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
 export type { Event } from "./recipe/environment.ts";
 export type { Inspection, Layer, ModelInfo, Totals } from "./recipe/inspect.ts";
+export {
+  type Job,
+  type JobConflict,
+  type JobData,
+  jobConflict,
+  jobHash,
+  jobOf,
+  type OpenJob,
+} from "./recipe/job.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
