@@ -4,6 +4,8 @@ import { configDefaults, defineConfig } from "vitest/config";
 export default defineConfig(({ mode }) => {
   const long = mode === "long";
   return {
+    // Examples import the package by its name.
+    resolve: { alias: { tersor: new URL("src/node.ts", import.meta.url).pathname } },
     test: {
       include: [long ? "test/long/**/*.test.ts" : "test/**/*.test.ts"],
       exclude: [...configDefaults.exclude, ...(long ? [] : ["test/long/**"])],

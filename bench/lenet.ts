@@ -6,11 +6,13 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import type { z } from "zod";
 import { encodeGaps } from "../src/codec/encode/gaps.ts";
 import { compress, evaluate, load, pack, train } from "../src/node.ts";
 import { biasOf, weightsOf } from "../src/ops/weights.ts";
 import { presetRecipe } from "../src/recipe/presets.ts";
 import { formatRecipe, parseRecipe, type Step } from "../src/recipe/steps.ts";
+import type { trainOptions } from "../src/train/options.ts";
 import { unpack } from "../src/unpack.ts";
 import { readWeight } from "../src/weights/read.ts";
 
@@ -43,7 +45,7 @@ const smallest =
   "train-rate:lambda=0.00001,step=1.25,epochs=10 > train-rate:lambda=0.000002,ramp=0,revive=false,epochs=4,rate=0.0005 > pack";
 
 interface Plan {
-  readonly original: Record<string, unknown>;
+  readonly original: z.input<typeof trainOptions>;
   /** Also the preset `smallest` as it is: fewer bytes, more errors. */
   readonly tiny: boolean;
 }
@@ -78,10 +80,10 @@ export interface Stage {
 
 /** The steps with the augmentation where a method knows of any. */
 const augmented = (steps: readonly Step[]): Step[] =>
-  steps.map(({ method, options }) => ({
-    method,
-    options: "augment" in options ? { ...options, augment } : options,
-  }));
+  steps.map((step) => {
+    const { options } = step;
+    return "augment" in options ? { ...step, options: { ...options, augment } } : step;
+  });
 
 async function describe(
   file: string,
@@ -141,7 +143,7 @@ async function stageOf(net: Net, stage: string, from: string, steps: readonly St
         : await compress(start, {
             ...settings,
             deterministic: true,
-            recipe: steps.map(({ method, options }) => ({ method, ...options })) as never,
+            recipe: steps,
           });
     writeFileSync(`${work}${file}.onnx`, done.bytes);
     const seconds = (performance.now() - began) / 1000;
@@ -171,12 +173,12 @@ const round = (x: number, digits: number): number => Number(x.toFixed(digits));
 const fileName = (net: Net): string => net.replace("-5", "5");
 
 async function run(net: Net) {
-  const trainStep = { method: "train", options: plans[net].original } as const;
-  const first = await stageOf(net, "original", `net:${net}`, [trainStep]);
+  const steps = parseRecipe([{ method: "train", ...plans[net].original }]);
+  const first = await stageOf(net, "original", `net:${net}`, steps);
   const { model } = await load(`${work}${net}.original.onnx`);
   const preset = (name: string) => presetRecipe(name, model, true);
   const deep = augmented(preset("deep-compression"));
-  const cut = deep.findIndex(({ method }) => method === "share-weights");
+  const cut = deep.findIndex(({ id }) => id === "share-weights");
   const stages = [
     first,
     await stageOf(net, "pruned", `${net}.original`, deep.slice(0, cut)),

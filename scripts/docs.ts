@@ -13,8 +13,7 @@ const root = new URL("../", import.meta.url);
 const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "README.md"() {
     const demo = readJson("bench/results/demo.json");
-    const example = `\`\`\`ts\n${read("examples/compress.ts").replace(/^.*@file.*\n/, "")}\`\`\``;
-    const text = inBlock(read("README.md"), "example", example);
+    const text = inBlock(read("README.md"), "example", example("compress"));
     return demo ? inBlock(text, "demo", demoTable(demo)) : text;
   },
   "docs/benchmarks.md": () =>
@@ -32,8 +31,18 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
+  "docs/own-method.md": () => inBlock(read("docs/own-method.md"), "example", example("own-method")),
   "docs/rewrites.md": rewritesPage,
+  "src/version.ts": () => {
+    const { version } = readJson("package.json");
+    return `/** @file The version of tersor: that of package.json, written here by npm run docs. */\n\nexport const version = "${version}";\n`;
+  },
 };
+
+/** The code of an example, without the line that says what the file is. */
+function example(name: string): string {
+  return `\`\`\`ts\n${read(`examples/${name}.ts`).replace(/^.*@file.*\n/, "")}\`\`\``;
+}
 
 function read(path: string): string {
   const url = new URL(path, root);

@@ -1,33 +1,46 @@
 /** @file The API bound to a platform: what a program calls, and what the command line is made of. */
+import type { z } from "zod";
 import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
-import { familyOf, methodOf, methods } from "./methods/index.ts";
+import { familyOf, type MethodId, methods } from "./methods/index.ts";
+import type { Method, Need } from "./methods/method.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
-import type { TrainingRun } from "./recipe/apply.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
+import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
+import {
+  checkNeeds,
+  defaultNeeds,
+  type NeedsWith,
+  needsByOption,
+  needsTraining,
+  noRecords,
+} from "./recipe/needs.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
-import { parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
+import type { TrainingRun } from "./recipe/step-context.ts";
+import { type MethodRef, parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type SurveyOptions, survey } from "./recipe/survey.ts";
 import { holdOut } from "./recipe/train.ts";
-import { trains } from "./recipe/trial.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
+import type { trainOptions } from "./train/options.ts";
 
-export interface CompressOptions extends Settings {
+/** `M`: the methods of the recipe's steps, in order. */
+export interface CompressOptions<M extends readonly MethodRef[] = readonly MethodId[]>
+  extends Settings {
   /** Steps, or their text; without one the preset decides. */
-  readonly recipe?: RecipeInput | undefined;
+  readonly recipe?: RecipeInput<M> | undefined;
   readonly preset?: PresetId | undefined;
-  /** Start from the losslessly simplified model (default true). */
+  /** Simplify the model losslessly (default true): before the first step, and once training is done. */
   readonly simplify?: boolean | undefined;
   /** Also time each layer of the original, for the report (default false: it takes a second). */
   readonly layers?: boolean | undefined;
@@ -41,7 +54,7 @@ export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | 
   /** Other records to measure on; without them the part that judges. */
   readonly test?: DataSource | string | null | undefined;
   /** Epochs, rate, loss ...: what the step `train` takes. */
-  readonly options?: Readonly<Record<string, unknown>> | undefined;
+  readonly options?: z.input<typeof trainOptions> | undefined;
 }
 
 /** A compressed model, measured beside the original. */
@@ -55,6 +68,8 @@ export interface Compression {
   pack(): Uint8Array;
   /** Runs of training on the way, with their loss curves. */
   readonly training: readonly TrainingRun[];
+  /** All that decided the result, as plain data: `jobHash` of it is a key to keep the result under. */
+  readonly job: Job;
   /** As .tersor where the path ends so, else as ONNX. */
   save(path: string): Promise<void>;
   /** The figures as a text table. */
@@ -62,7 +77,7 @@ export interface Compression {
 }
 
 export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
-  /** The recipes to try (default: every method at its telling settings). */
+  /** The recipes to try (default: every method at its telling settings); your own methods by `parseRecipe`. */
   readonly recipes?: readonly RecipeInput[] | undefined;
   /** Called with the report so far after each trial, so that an interruption loses nothing. */
   readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
@@ -75,6 +90,10 @@ export interface Surveyed {
   readonly pareto: readonly string[];
   /** Recipes that were not measured, and why. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  /** Mistakes of methods, each of which left its recipe unmeasured. */
+  readonly warnings: readonly string[];
+  /** What all rows have in common. */
+  readonly job: OpenJob;
   table(options?: Partial<TableOptions>): string;
 }
 
@@ -85,7 +104,10 @@ export interface MethodInfo {
   readonly family: string;
   readonly summary: string;
   readonly cite: string;
-  readonly needs: readonly string[];
+  /** With its default options. */
+  readonly needs: readonly Need[];
+  /** Options that make it need more. */
+  readonly needsWith: readonly NeedsWith[];
   readonly options: readonly OptionInfo[];
 }
 
@@ -122,12 +144,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     command: string,
     model: Loaded,
     env: Environment,
-    options: Settings & { readonly layers?: boolean | undefined },
+    options: Settings & Pick<CompressOptions, "layers" | "simplify">,
     done: Compressed,
+    steps: readonly Step[],
   ): Promise<Compression> => {
     const inspection = options.layers
       ? await inspect(model, env)
       : { model: infoOf(model, done.baseline), layers: [] };
+    const open = await openJobOf(model, platform, options, [steps], options.simplify);
     const report: Report = {
       ...reportOf(command, inspection, options, {
         baseline: done.baseline,
@@ -143,6 +167,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       baseline: done.baseline,
       report,
       training: done.training,
+      job: jobOf(open, steps),
       bytes: done.bytes,
       pack: done.pack,
       async save(path) {
@@ -159,15 +184,17 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       loadModel(input, platform, options),
 
     /** Applies a recipe (or a preset) and measures what came out. */
-    async compress(model: Loaded, options: CompressOptions = {}): Promise<Compression> {
+    async compress<const M extends readonly MethodRef[] = readonly MethodId[]>(
+      model: Loaded,
+      options: CompressOptions<M> = {},
+    ): Promise<Compression> {
       const { file, simplify = true } = options;
       const hasCalibration = Boolean(options.data ?? options.calib);
       const steps = stepsOf(model, options, hasCalibration);
-      const needy = steps.find(({ method }) => methodOf(method)?.needs.includes("calibration"));
-      if (needy && !hasCalibration) throw fail(errors.needsData(needy.method));
-      const env = await prepare(model, platform, { ...options, trains: trains(steps) });
+      if (!hasCalibration) checkNeeds(steps, noRecords);
+      const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
-      return compressionOf("compress", model, env, options, done);
+      return compressionOf("compress", model, env, options, done, steps);
     },
 
     /** Trains all floats of a model on data, perhaps with a teacher, and measures before and after. */
@@ -187,14 +214,29 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const env = { ...prepared, data: prepared.data ?? judged };
       const plan = { steps, simplify: options.simplify ?? true, file: file ?? null };
       const done = await compress(model, env, { ...plan, untrained: true });
-      const around = { ...options, data: test ?? data };
-      return compressionOf("train", model, env, around, done);
+      const around = { ...options, data: test ?? data, calib: data };
+      return compressionOf("train", model, env, around, done, steps);
     },
 
-    /** Tries many recipes and measures each. */
+    /**
+     * What the rows of a survey with these options have in common, without running it: rows of an
+     * earlier one go with it (`done`) only where `jobConflict` finds none.
+     */
+    openJob: (model: Loaded, options: SurveyInput = {}): Promise<OpenJob> =>
+      openJobOf(
+        model,
+        platform,
+        options,
+        options.recipes?.map((recipe) => parseRecipe(recipe)) ?? [],
+      ),
+
+    /** Tries many recipes and measures each, on the same records; where one trains, on what it leaves. */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
-      const recipes = options.recipes?.map(parseRecipe);
-      const env = await prepare(model, platform, options);
+      const recipes = options.recipes?.map((recipe) => parseRecipe(recipe));
+      const steps = recipes?.flat() ?? [];
+      if (!options.data && !options.calib) checkNeeds(steps, noRecords);
+      const trains = needsTraining(steps);
+      const env = await prepare(model, platform, { ...options, trains });
       const inspection = await inspect(model, env);
       const began = platform.wallMs();
       const reporting = (results: readonly Result[], pareto: readonly string[]): Report =>
@@ -224,6 +266,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         results: found.results,
         pareto: found.pareto,
         left: found.left,
+        warnings: found.warnings,
+        job: await openJobOf(model, platform, options, recipes ?? []),
         table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
       };
     },
@@ -260,13 +304,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     },
 
     methods: (): MethodInfo[] =>
-      Object.entries(methods).map(([method, entry]) => ({
+      (Object.entries(methods) as unknown as [string, Method][]).map(([method, entry]) => ({
         method,
         title: entry.title,
         family: familyOf(method),
         summary: entry.summary,
         cite: entry.cite,
-        needs: entry.needs,
+        needs: defaultNeeds(entry),
+        needsWith: needsByOption(entry),
         options: describeOptions(entry.options),
       })),
   };
@@ -288,7 +333,11 @@ export const npz = source("npz");
 export const csv = source("csv");
 export const jsonl = source("jsonl");
 
-function stepsOf(model: Loaded, options: CompressOptions, hasCalibration: boolean): Step[] {
+function stepsOf<M extends readonly MethodRef[]>(
+  model: Loaded,
+  options: CompressOptions<M>,
+  hasCalibration: boolean,
+): Step[] {
   if (options.recipe === undefined) {
     return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration);
   }

@@ -10,6 +10,9 @@ import type { CurvePoint, Manner, TrainState } from "./train/state.ts";
 import type { Step, Student } from "./train/step.ts";
 import type { Opened, StepFeed } from "./weights/latent.ts";
 
+/** calibration: inputs without labels; training: records for gradient steps; labels: of those records. */
+export type Need = "calibration" | "training" | "labels";
+
 export interface Context {
   readonly random: Random;
   readonly signal: AbortSignal | null;
@@ -22,11 +25,14 @@ export interface Context {
   warn(text: string): void;
   /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
   progress(done: number, total: number): Promise<void>;
+  /** Whether there are calibration records: for methods that use them if they can, and need none. */
+  readonly hasCalibration: boolean;
   /**
    * Runs the calibration records through `model`, all or about `records` of them, and hands over
-   * what each tap asks for, batch by batch (nothing is kept). Null without calibration data.
+   * what each tap asks for, batch by batch (nothing is kept). Without calibration data it rejects
+   * with TersorError "needs-data"; a recipe whose methods declare that need does not even begin.
    */
-  readonly observe: Observe | null;
+  readonly observe: Observe;
   /**
    * Milliseconds that one run of each model takes, side by side, on the user's own inputs. Left out
    * where there is no engine to time.
@@ -34,7 +40,7 @@ export interface Context {
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
   /** Microseconds that the engine spends on each node; null where it does not tell. */
   readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
-  /** Trains the model's floats in place on the training records (DESIGN 1: theta moves by gradient). */
+  /** Trains the model's floats in place on the training records; see `observe` where there are none. */
   readonly train: Train;
 }
 

@@ -291,11 +291,11 @@ export const errors = {
     where,
     remedy: "Write steps as: method:option=value,option=value > method",
   }),
-  needsData: (method: string) => ({
+  needsData: (method: string, without = "") => ({
     code: "needs-data",
     what: "needs data to calibrate on",
     where: method,
-    remedy: "Give --data or --calib (a few hundred unlabelled inputs are enough)",
+    remedy: `Give --data or --calib (a few hundred unlabelled inputs are enough)${without}`,
   }),
   nothingKept: (recipe: string, why: string) => ({
     code: "nothing-kept",
@@ -309,11 +309,17 @@ export const errors = {
     where,
     remedy: near ? `Did you mean "${near}"?` : "See the layer names: tersor inspect",
   }),
-  needsTraining: (where: string) => ({
+  needsTraining: (where: string, without = "") => ({
     code: "needs-training",
-    what: "trains, and there are no records to train on",
+    what: "needs records to train on, and there are none",
     where,
-    remedy: "Give --calib with training data, e.g. --calib mnist:train",
+    remedy: `Give --calib with training data, e.g. --calib mnist:train${without}`,
+  }),
+  needsLabels: (where: string, without = "") => ({
+    code: "needs-labels",
+    what: "learns from labels, and the records to train on have none",
+    where,
+    remedy: `Give labelled data${without}`,
   }),
   badOption: (where: string, why: string, remedy = "See: tersor methods") => ({
     code: "bad-option",

@@ -1,5 +1,8 @@
 /** @file The universal API: no Node, no DOM. `createTersor(platform)` binds it to its surroundings. */
 
+/** What option schemas are made with: a method of your own needs the same copy. */
+export { z } from "zod";
+
 export {
   type Compression,
   type CompressOptions,
@@ -17,26 +20,47 @@ export {
   type SurveyInput,
   type Tersor,
 } from "./api.ts";
+export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
 export type { DataOptions } from "./data/options.ts";
 export { type ErrorInfo, TersorError } from "./errors.ts";
+export type { Graph, Node, Value } from "./ir/graph.ts";
 export type { Model } from "./ir/model.ts";
+export { type Tensor, tensor } from "./ir/tensor.ts";
 export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
 export type { MethodId } from "./methods/index.ts";
-export type { Family, Need } from "./methods/method.ts";
+export {
+  defineMethod,
+  type Family,
+  type Method,
+  type Need,
+  type OwnMethod,
+} from "./methods/method.ts";
 export { type NetName, nets } from "./nets/index.ts";
 export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
+export { type Builder, build } from "./ops/builder.ts";
+export { type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
 export type { OptionInfo } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
 export type { Event } from "./recipe/environment.ts";
 export type { Inspection, Layer, ModelInfo, Totals } from "./recipe/inspect.ts";
+export {
+  type Job,
+  type JobConflict,
+  type JobData,
+  jobConflict,
+  jobHash,
+  jobOf,
+  type OpenJob,
+} from "./recipe/job.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
 export {
   formatRecipe,
+  type MethodRef,
   parseRecipe,
   type RecipeInput,
   type Step,
@@ -48,3 +72,4 @@ export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "
 export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
 export type { Report } from "./report/report.ts";
+export { chosenLayers, siteOptions } from "./weights/select.ts";

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { errors, fail } from "./errors.ts";
 import { nearest } from "./util/nearest.ts";
+import { quote, quotePart, splitQuoted, unquote } from "./util/quoted.ts";
 
 /** Which layers: options of whatever works on layers; spread them into its schema. */
 export const layerOptions = {
@@ -65,14 +66,25 @@ function bound(limit: number | undefined): number | null {
   return limit === undefined || Math.abs(limit) >= Number.MAX_SAFE_INTEGER ? null : limit;
 }
 
+/** Values of the options that have a default, others aside. */
+export function defaultsOf({ shape }: z.ZodObject): Record<string, unknown> {
+  const usual = Object.entries(shape).flatMap(([name, option]) => {
+    const { success, data } = z.safeParse(option, undefined);
+    return success ? [[name, data] as const] : [];
+  });
+  return Object.fromEntries(usual);
+}
+
 /**
  * Options written as text ("sparsity=0.9", "only=conv*|fc*") or as plain values -> checked options
- * with defaults. Throws TersorError "unknown-option" or "bad-option", naming `where`.
+ * with defaults. With `isRecipe` the texts are a recipe's: any value may be quoted, where otherwise
+ * only parts of lists are. Throws TersorError "unknown-option" or "bad-option", naming `where`.
  */
 export function parseOptions<S extends z.ZodObject>(
   schema: S,
   given: Readonly<Record<string, unknown>>,
   where: string,
+  isRecipe = false,
 ): z.output<S> {
   const infos = new Map(describeOptions(schema).map((info) => [info.name, info]));
   const values: Record<string, unknown> = {};
@@ -80,7 +92,7 @@ export function parseOptions<S extends z.ZodObject>(
     const info = infos.get(name);
     if (!info)
       throw fail(errors.unknownOption(where, name, nearest(name, infos.keys()), [...infos.keys()]));
-    values[name] = typeof value === "string" ? fromText(value, info) : value;
+    values[name] = typeof value === "string" ? fromText(value, info, where, isRecipe) : value;
   }
   const parsed = schema.safeParse(values);
   if (parsed.success) return parsed.data;
@@ -96,17 +108,32 @@ export function parseOptions<S extends z.ZodObject>(
   );
 }
 
-function fromText(text: string, info: OptionInfo): unknown {
+function fromText(text: string, info: OptionInfo, where: string, isRecipe: boolean): unknown {
+  const open = (quoted: string): string => {
+    const value = unquote(quoted);
+    if (value !== null) return value;
+    const why = `${info.name}=${quoted} is no quoted text`;
+    throw fail(errors.badOption(where, why, 'Write it as a JSON string: "a > b", "say \\"so\\""'));
+  };
+  if (info.type === "list") {
+    if (text.trim() === "") return [];
+    return splitQuoted(text, "|").map((part) => open(part.trim()));
+  }
+  const value = isRecipe ? open(text) : text;
   switch (info.type) {
     case "number":
-      return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
+      return value.trim() === "" || Number.isNaN(Number(value)) ? value : Number(value);
     case "boolean":
-      return text === "true" || text === "" ? true : text === "false" ? false : text;
-    case "list":
-      return text.split("|").map((part) => part.trim());
+      return value === "true" || value === "" ? true : value === "false" ? false : value;
     default:
-      return text;
+      return value;
   }
+}
+
+/** The text that `parseOptions` makes the value of, in a recipe. */
+export function optionText(value: unknown): string {
+  if (Array.isArray(value)) return value.map((part) => quotePart(String(part))).join("|");
+  return typeof value === "string" ? quote(value) : String(value);
 }
 
 /** zod's words without their heading: "Too big: expected number to be <=16". */

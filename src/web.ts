@@ -5,5 +5,5 @@ import { createBrowserPlatform } from "./browser/platform.ts";
 export { createBrowserPlatform } from "./browser/platform.ts";
 export * from "./index.ts";
 
-export const { load, compress, train, survey, inspect, evaluate, pack, bench, methods } =
+export const { load, compress, train, survey, openJob, inspect, evaluate, pack, bench, methods } =
   createTersor(createBrowserPlatform());

@@ -3,13 +3,14 @@
 import { familyOf, type MethodId, methods } from "../../src/methods/index.ts";
 import type { Method, Need } from "../../src/methods/method.ts";
 import { describeOptions, type OptionInfo } from "../../src/options.ts";
+import { defaultNeeds, needsByOption } from "../../src/recipe/needs.ts";
 import { formatRecipe, parseRecipe, type StepInput } from "../../src/recipe/steps.ts";
 import { code, page, table } from "./page.ts";
 
 const needs: Readonly<Record<Need, string>> = {
   calibration: "inputs to calibrate on, without labels",
-  labels: "labelled data",
-  training: "gradient steps",
+  training: "records to train on",
+  labels: "labels of those",
 };
 
 const entries = Object.entries(methods) as unknown as [MethodId, Method][];
@@ -18,13 +19,14 @@ export function methodsPage(): string {
   return page(
     "# Methods",
     "Each is a step of a recipe: `tersor compress model.onnx --recipe 'METHOD:option=value,option=value > METHOD'`. In TypeScript: `{ method: \"METHOD\", option: value }`.",
+    'In text, a value that holds a comma, `>`, `#` or a quote stands in double quotes, as a JSON string; so does a name of a list that holds `|`, and one that is empty: `only="a,b"|conv*`.',
     table(
       ["method", "what it does", "family", "needs"],
-      entries.map(([id, { summary, needs }]) => [
+      entries.map(([id, method]) => [
         `[${id}](#${id})`,
-        summary,
+        method.summary,
         familyOf(id),
-        needs.length > 0 ? needs.join(", ") : "nothing",
+        defaultNeeds(method).join(", ") || "nothing",
       ]),
     ),
     ...entries.flatMap(([id, method]) => section(id, method)),
@@ -32,12 +34,12 @@ export function methodsPage(): string {
 }
 
 function section(id: MethodId, method: Method): string[] {
-  const { title, cite, summary, needs: wanted } = method;
+  const { title, cite, summary } = method;
   const options = describeOptions(method.options);
   const facts = [
     `- Family: ${familyOf(id)}`,
     `- Source: ${cite}`,
-    `- Needs: ${wanted.length > 0 ? wanted.map((need) => needs[need]).join("; ") : "nothing"}`,
+    `- Needs: ${needsText(method)}`,
     ...(method.survey.length > 0 ? [`- In a survey: ${recipesOf(id, method.survey)}`] : []),
     ...(method.neutral ? [`- Leaves the model as it is: ${recipesOf(id, [method.neutral])}`] : []),
   ];
@@ -57,6 +59,16 @@ function section(id: MethodId, method: Method): string[] {
           ]),
         ),
   ];
+}
+
+/** "nothing; with `criterion=activation`: inputs to calibrate on". */
+function needsText(method: Method): string {
+  const always = defaultNeeds(method).map((need) => needs[need]);
+  const others = needsByOption(method).map(({ option, values, needs: added }) => {
+    const setting = code(values ? `${option}=${values.join("|")}` : option);
+    return `with ${values ? "" : "another "}${setting}: ${added.map((need) => needs[need]).join(", ")}`;
+  });
+  return [always.join(", ") || "nothing", ...others].join("; ");
 }
 
 function recipesOf(id: MethodId, settings: Method["survey"]): string {

@@ -1,6 +1,6 @@
 /** @file Criteria: how much a channel matters, one entry each. */
 
-import type { Context } from "../context.ts";
+import type { Context, Need } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Candidate, eachElement, type Part } from "./candidates.ts";
@@ -15,7 +15,7 @@ import { scoreTaylor } from "./taylor.ts";
 export type Scores = Float64Array | string;
 
 export interface Criterion {
-  readonly needs: "nothing" | "calibration" | "training";
+  readonly needs: readonly Need[];
   score(
     candidates: readonly Candidate[],
     model: Model,
@@ -26,7 +26,7 @@ export interface Criterion {
 
 /** Scores of one group, from weights alone. */
 const byGroup = (score: (candidate: Candidate, context: Context) => Scores): Criterion => ({
-  needs: "nothing",
+  needs: [],
   score: (candidates, _, context) => candidates.map((candidate) => score(candidate, context)),
 });
 
@@ -85,7 +85,7 @@ const gamma = byGroup(({ group }) => {
 
 /** Mean magnitude of what the readers read (Hu et al. 2016, arXiv 1607.03250, with means for zeros). */
 const activation: Criterion = {
-  needs: "calibration",
+  needs: ["calibration"],
   async score(candidates, model, { observe }, records) {
     const axes = new Map<Value, number>();
     for (const { readers } of candidates) {
@@ -94,11 +94,11 @@ const activation: Criterion = {
         if (data) axes.set(data, channelAxis(reader, data));
       }
     }
-    const means = observe ? await meansOf(model, axes, true, observe, records) : null;
+    const means = await meansOf(model, axes, true, observe, records);
     return candidates.map(({ group, readers }) => {
       const vectors = readers.flatMap((reader) => {
         const data = dataOf(reader);
-        const seen = data && means?.get(data);
+        const seen = data && means.get(data);
         const at = group.units[0].members.findIndex(({ value }) => value === data);
         if (!seen || at < 0) return [];
         return [
@@ -124,9 +124,9 @@ export const criteria = {
   ),
   "bn-gamma": gamma,
   activation,
-  lasso: { needs: "calibration", score: scoreLasso },
-  reconstruction: { needs: "calibration", score: scoreReconstruction },
-  taylor: { needs: "training", score: scoreTaylor },
+  lasso: { needs: ["calibration"], score: scoreLasso },
+  reconstruction: { needs: ["calibration"], score: scoreReconstruction },
+  taylor: { needs: ["training"], score: scoreTaylor },
 } as const satisfies Record<string, Criterion>;
 
 export type CriterionId = keyof typeof criteria;

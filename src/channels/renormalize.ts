@@ -25,7 +25,7 @@ export async function renormalize(model: Model, context: Context, records?: numb
     { value: variance, running: runningVariance },
   ]);
   const sums = new Map(taps.map((tap) => [tap, { total: new Float64Array(), batches: 0 }]));
-  await context.observe?.(
+  await context.observe(
     copy,
     taps,
     (tap, batch) => {

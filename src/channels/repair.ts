@@ -1,6 +1,6 @@
 /** @file Repair: what the readers of removed channels keep of them. */
 
-import type { Context, Tap } from "../context.ts";
+import type { Context, Observe, Tap } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { isSparse, type Loss, refit } from "../layers/refit.ts";
@@ -54,7 +54,7 @@ const batchnorm: Repair = async (model, removed, context, records) => {
 /** Readers then learn what means cannot say: see `refit`. */
 const leastSquares: Repair = async (model, removed, context, records) => {
   const shifts = await meanShifts(model, removed, context, records);
-  if (!context.observe) return (kept) => shift(shifts, kept);
+  if (!context.hasCalibration) return (kept) => shift(shifts, kept);
   const twins = new Map<Value, Value>();
   const original = { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins };
   const parts = new Set(
@@ -180,7 +180,7 @@ async function observeMeans(
   context: Context,
   records: number,
 ): Promise<Map<Value, Float64Array> | null> {
-  if (!context.observe) return null;
+  if (!context.hasCalibration) return null;
   const axes = new Map<Value, number>();
   for (const { candidate, units, vitality } of removed) {
     if (units.every((unit) => vitality[unit].isDead)) continue;
@@ -202,7 +202,7 @@ export async function meansOf(
   model: Model,
   axes: ReadonlyMap<Value, number>,
   isMagnitude: boolean,
-  observe: NonNullable<Context["observe"]>,
+  observe: Observe,
   records: number,
 ): Promise<Map<Value, Float64Array>> {
   const sums = new Map<Value, { total: Float64Array; batches: number }>();

@@ -1,6 +1,6 @@
 /** @file Sensitivity: how far the outputs move when one group alone loses its least channels. */
 
-import type { Context, Observe } from "../context.ts";
+import type { Context } from "../context.ts";
 import { distance, outputsOf } from "../evidence/output-shift.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
@@ -93,7 +93,7 @@ async function countRecords(model: Model, records: number, { observe }: Context)
   const [input] = model.graph.inputs;
   const sizes = { value: input, of: (g: Builder, x: Value) => g.Shape(x) };
   const add = (_: unknown, shape: Tensor): void => void (seen += shape.numbers()[0]);
-  await (observe as Observe)(model, [sizes], add, records);
+  await observe(model, [sizes], add, records);
   return seen;
 }
 
@@ -103,7 +103,7 @@ async function judgedOutputs(
   records: number,
   { observe }: Context,
 ): Promise<Float32Array[]> {
-  const outputs = await outputsOf(model, records, observe as Observe);
+  const outputs = await outputsOf(model, records, observe);
   return outputs.map((all) => all.subarray(Math.floor(FITTED * all.length)));
 }
 

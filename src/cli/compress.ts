@@ -35,7 +35,7 @@ export const compressCommand: Command<CompressFlags> = {
     { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
     {
       flags: "--recipe <recipe>",
-      doc: "Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5",
+      doc: 'Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (a value that holds , or > in double quotes: only="a,b")',
     },
     {
       flags: "--preset <name>",
@@ -47,7 +47,10 @@ export const compressCommand: Command<CompressFlags> = {
       doc: "What must be reached, else the exit status is 1: size<=1MB, drop<=0.5, speedup>=1.5",
     },
     { flags: "--report <file>", doc: "Write an HTML report." },
-    { flags: "--no-simplify", doc: "Do not simplify the graph first (simplifying is lossless)." },
+    {
+      flags: "--no-simplify",
+      doc: "Do not simplify the graph, neither before the recipe nor after training (it is lossless).",
+    },
     ...trainingFlags,
     ...dataFlags,
   ],

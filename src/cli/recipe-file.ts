@@ -2,6 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { RecipeInput } from "../recipe/steps.ts";
+import { splitQuoted } from "../util/quoted.ts";
 
 const isFile = (text: string): boolean => /\.(json|[cm]?[jt]s)$/i.test(text.trim());
 
@@ -18,7 +19,7 @@ export async function readRecipe(text: string): Promise<RecipeInput> {
 export async function readRecipes(path: string): Promise<RecipeInput[]> {
   if (!isFile(path)) {
     const text = new TextDecoder().decode(await nodePlatform.files.read(path));
-    const lines = text.split("\n").map((line) => line.replace(/#.*/, "").trim());
+    const lines = text.split("\n").map((line) => splitQuoted(line, "#")[0].trim());
     const recipes = lines.filter((line) => line !== "");
     if (recipes.length > 0) return recipes;
     throw fail(errors.badRecipe(path, "holds no recipes"));

@@ -3,18 +3,8 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
+import { jobConflict, type OpenJob } from "../recipe/job.ts";
 import { jsonText } from "../report/json.ts";
-
-/** What rows must have in common to stand in one table. */
-export interface SurveyKey {
-  /** Of the model's content. */
-  readonly hash: string;
-  readonly data: string | null;
-  readonly calib: string | null;
-  readonly seed: number;
-  readonly threads: number;
-  readonly runtime: string;
-}
 
 const stateFile = "survey.json";
 
@@ -38,21 +28,21 @@ export function checkFolder(folder: string, mayContinue: boolean): void {
 }
 
 /** The trials that need not run again. Throws "bad-survey" where they belong to something else. */
-export function earlierRows(folder: string, key: SurveyKey): Result[] {
+export function earlierRows(folder: string, job: OpenJob): Result[] {
   const file = join(folder, stateFile);
   const anew = "Begin anew with --force, or name another folder with -o";
   if (!existsSync(file)) {
     throw fail(errors.badSurvey(file, "does not exist: there is nothing to resume", anew));
   }
-  let state: { key?: Partial<SurveyKey>; results?: Result[] };
+  let state: { job?: unknown; results?: Result[] };
   try {
     state = JSON.parse(readFileSync(file, "utf8"));
   } catch (cause) {
     throw fail(errors.badSurvey(file, "is not JSON", anew), cause);
   }
-  for (const name of Object.keys(key) as (keyof SurveyKey)[]) {
-    if (state.key?.[name] === key[name]) continue;
-    const why = `was made with another ${name === "hash" ? "model" : name} (${state.key?.[name] ?? "none"})`;
+  const conflict = jobConflict(state.job, job);
+  if (conflict) {
+    const why = `was made with another ${conflict.field} (${conflict.found})`;
     throw fail(errors.badSurvey(file, why, anew));
   }
   const rows = Array.isArray(state.results) ? state.results.slice(1) : [];
@@ -60,21 +50,27 @@ export function earlierRows(folder: string, key: SurveyKey): Result[] {
   return rows.filter((row) => typeof row?.recipe === "string" && row.file && existsSync(row.file));
 }
 
-/** The JSON that --json prints, with what a later run needs to go on. */
-export function stateText(key: SurveyKey, survey: object, isComplete: boolean): string {
-  return jsonText({ ...survey, complete: isComplete, key });
+/** What a later run needs to go on. */
+export interface SurveyPlan {
+  readonly job: OpenJob;
+  /** As texts; null: the usual ones. */
+  readonly recipes: readonly string[] | null;
+}
+
+/** The JSON that --json prints, with the plan. */
+export function stateText(plan: SurveyPlan, survey: object, isComplete: boolean): string {
+  return jsonText({ ...survey, complete: isComplete, ...plan });
 }
 
 /** A recipe as a file name: letters, digits, dots and dashes. */
 export function modelFile(recipe: string): string {
-  const name = recipe
-    .replace(/\s*>\s*/g, "+")
-    .replace(/[:,=]/g, "-")
-    .replace(/[^\w.+-]/g, "_");
-  return `${name.length > 120 ? `${name.slice(0, 111)}-${shortHash(recipe)}` : name}.onnx`;
+  const plain = recipe.replace(/\s*>\s*/g, "+").replace(/[:,=]/g, "-");
+  const name = plain.replace(/[^\w.+-]/g, "_");
+  const isExact = name === plain && name.length <= 120;
+  return `${isExact ? name : `${name.slice(0, 111)}-${shortHash(recipe)}`}.onnx`;
 }
 
-/** FNV-1a: long recipes that begin alike must not share a file. */
+/** FNV-1a: recipes that begin alike, or differ in signs that no file name has, must not share a file. */
 function shortHash(text: string): string {
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);

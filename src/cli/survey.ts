@@ -2,7 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { saveFile } from "../node/files.ts";
-import { load, survey } from "../node.ts";
+import { load, openJob, survey } from "../node.ts";
+import { formatRecipe, parseRecipe } from "../recipe/steps.ts";
 import { duration } from "../report/format.ts";
 import { htmlReport } from "../report/html.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
@@ -13,7 +14,7 @@ import { resultLine, surveyTable } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
 import { readRecipes } from "./recipe-file.ts";
-import { checkFolder, earlierRows, modelFile, type SurveyKey, stateText } from "./survey-state.ts";
+import { checkFolder, earlierRows, modelFile, type SurveyPlan, stateText } from "./survey-state.ts";
 
 interface SurveyFlags extends DataFlags {
   readonly output?: string;
@@ -47,18 +48,13 @@ export const surveyCommand: Command<SurveyFlags> = {
     const model = await load(path, shell.settings);
     const folder =
       flags.output ?? join(dirname(model.name), `${basename(model.name, ".onnx")}.survey`);
-    const { seed = 1, threads = 1, runtime = "auto" } = shell.settings;
-    const key: SurveyKey = {
-      hash: model.hash,
-      data: flags.data ?? null,
-      calib: flags.calib ?? null,
-      seed,
-      threads,
-      runtime,
-    };
+    const settings = { ...shell.settings, ...dataSettings(flags), recipes };
+    const job = await openJob(model, settings);
+    const texts = recipes?.map((recipe) => formatRecipe(parseRecipe(recipe))) ?? null;
+    const plan: SurveyPlan = { job, recipes: texts };
     const isResumed = flags.resume === true;
     checkFolder(folder, isResumed || shell.force);
-    const done = isResumed ? earlierRows(folder, key) : [];
+    const done = isResumed ? earlierRows(folder, job) : [];
     if (isResumed) shell.note(`${done.length} trials of an earlier run are kept`);
     const saving = { inputs: [path], overwrite: isResumed || shell.force };
     const write = (name: string, bytes: Uint8Array | string): Promise<void> => {
@@ -70,9 +66,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       commandLine: shell.commandLine,
     });
     const found = await survey(model, {
-      ...shell.settings,
-      ...dataSettings(flags),
-      recipes,
+      ...settings,
       budgetSeconds: flags.budget,
       done,
       fileOf: (recipe) => join(folder, modelFile(recipe)),
@@ -81,10 +75,10 @@ export const surveyCommand: Command<SurveyFlags> = {
         await write(modelFile(result.recipe), bytes);
         shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
       },
-      onReport: (report) => write("survey.json", stateText(key, surveyJson(report), false)),
+      onReport: (report) => write("survey.json", stateText(plan, surveyJson(report), false)),
     });
     const report = withCommand(found.report);
-    await write("survey.json", stateText(key, surveyJson(report), true));
+    await write("survey.json", stateText(plan, surveyJson(report), true));
     await write("report.html", htmlReport(report));
     await write("report.md", surveyMarkdown(report));
     const plot = paretoSvg(report);

@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { load, train } from "../node.ts";
 import { describeOptions, parseOptions } from "../options.ts";
 import type { DataSource } from "../recipe/prepare.ts";
-import { trainOptions } from "../train/options.ts";
+import { type TrainOptions, trainOptions } from "../train/options.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataSettings, evalFlags, type Flag } from "./flags.ts";
 import { withEnding } from "./paths.ts";
@@ -70,12 +70,11 @@ export const trainCommand: Command<TrainFlags> = {
 };
 
 /** The step's options, from texts; checked before any file is opened. */
-function optionsOf(flags: TrainFlags): Record<string, unknown> {
+function optionsOf(flags: TrainFlags): TrainOptions {
   const given: Record<string, unknown> = {};
   for (const { name } of describeOptions(trainOptions)) {
     const value = flags[flagNames[name] ?? name];
     if (value !== undefined) given[name] = value;
   }
-  parseOptions(trainOptions, given, "train");
-  return given;
+  return parseOptions(trainOptions, given, "train");
 }

@@ -54,7 +54,7 @@ export async function momentsOf(
     found.set(site, { rows, groups });
     for (const use of readers) taps.push(tapOf(use, site, rows, groups, kind));
   }
-  for (const part of passes(taps)) await run(model, part, records, context.observe as Observe);
+  for (const part of passes(taps)) await run(model, part, records, context.observe);
   return found;
 }
 

@@ -1,6 +1,6 @@
 /** @file Refit: the weights that are left learn, by least squares, to give what the layer gave. */
 
-import type { Context, Observe } from "../context.ts";
+import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, copyNodes, type Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
@@ -178,7 +178,7 @@ async function observeLayer(
   const halves: Moments = [new Float64Array(size), new Float64Array(size)];
   let batches = 0;
   const tap = { value: residual, of: (g: Builder, r: Value) => momentsOf(g, r, layer) };
-  await (context.observe as Observe)(
+  await context.observe(
     both,
     [tap],
     (_, batch) => {

@@ -1,184 +1,100 @@
 /** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
 
-import type { Context, Trained } from "../context.ts";
-import { errors, fail, TersorError } from "../errors.ts";
-import type { Node } from "../ir/graph.ts";
+import { TersorError } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
-import { measureLatency } from "../measure/latency.ts";
-import type { GroupChange, Skip } from "../measure/measurement.ts";
-import { methodOf } from "../methods/index.ts";
-import type { Method } from "../methods/method.ts";
-import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
-import type { Session } from "../runtime/runtime.ts";
-import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
-import { createObserve } from "./observe.ts";
+import { checkNeeds } from "./needs.ts";
+import { addNotes, createContext, createNotes, type Notes } from "./step-context.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
-import { timeNodes } from "./time-nodes.ts";
-import { trainModel } from "./train.ts";
+import { createSweep } from "./sweep.ts";
 
-/** Spent on each comparison of speeds that a method asks for. */
-const TIMING_MS = 1500;
 /** What buys speed may cost so much of the original file. */
 const ROOM = 1.01;
 
-/** A run of training: how the loss went, and how it computed. */
-export interface TrainingRun extends Trained {
-  /** The step it belongs to, as text. */
-  readonly step: string;
-}
+type Told = { readonly [K in keyof Notes]: Readonly<Notes[K]> };
 
-/** A recipe's product. */
-export interface Outcome {
+/** A recipe's product, with what the steps that were kept have told. */
+export interface Outcome extends Told {
   readonly model: Model;
   /** The file's bytes. */
   readonly bytes: Uint8Array;
   /** False for a step that was rolled back; the warnings say why. */
   readonly kept: readonly boolean[];
-  readonly skipped: readonly Skip[];
-  readonly groups: readonly GroupChange[];
-  readonly warnings: readonly string[];
-  /** Whether calibration records were looked at. */
-  readonly usedData: boolean;
-  /** Runs of training, in order. */
-  readonly training: readonly TrainingRun[];
   readonly seconds: number;
 }
 
+export interface ApplyOptions {
+  /**
+   * Default true: rewrites losslessly what `simplify` kept for training, once the last step that
+   * trains is done. False: nothing goes but what the steps themselves leave unread.
+   */
+  readonly simplify?: boolean;
+}
+
 /**
- * `start` is left as it is. Throws TersorError "needs-data" when a method needs calibration records
- * and there are none, "aborted", and whatever the options raise.
+ * `start` is left as it is. Throws TersorError "needs-data", "needs-training" or "needs-labels" before
+ * any work, "aborted", and whatever the options raise.
  */
 export async function applyRecipe(
   start: Model,
   steps: readonly Step[],
   env: Environment,
+  { simplify = true }: ApplyOptions = {},
 ): Promise<Outcome> {
+  checkNeeds(steps, env);
   const began = env.platform.wallMs();
-  const skipped: Skip[] = [];
-  const groups: GroupChange[] = [];
-  const warnings: string[] = [];
+  const notes = createNotes();
   const kept: boolean[] = [];
-  let usedData = false;
-  const training: TrainingRun[] = [];
   let model = start;
   let bytes = concat(writeModel(model));
   const whole = bytes.byteLength;
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
-  const lastTraining = steps.findLastIndex(isTraining);
+  /** Takes a candidate in place of the model; or says why not. */
+  const take = async (candidate: Model, limit: number): Promise<string | null> => {
+    const written = concat(writeModel(candidate));
+    const why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
+    if (why !== null) return why;
+    original ??= await outputsOf(bytes, env);
+    const moved = difference(original, await outputsOf(written, env));
+    if (moved === null) [model, bytes] = [candidate, written];
+    return moved;
+  };
+  const lastTraining = simplify ? steps.findLastIndex(isTraining) : -1;
   for (const [i, step] of steps.entries()) {
-    await checkpoint(env, step.method);
-    const method = methodOf(step.method) as Method;
-    if (method.needs.includes("calibration") && !env.calibration) {
-      throw fail(errors.needsData(step.method));
-    }
-    if (method.needs.includes("training") && !env.training) {
-      throw fail(errors.needsTraining(step.method));
-    }
+    await checkpoint(env, step.id);
     const candidate = cloneModel(model);
     inferModel(candidate);
-    const context = createContext(step, i, start, env, {
-      skipped,
-      groups,
-      warnings,
-      training,
-      onUse: () => {
-        usedData = true;
-      },
-    });
-    await method.apply(candidate, step.options, context);
-    rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
-    const written = concat(writeModel(candidate));
-    const most = method.quickens ? Math.max(ROOM * whole, bytes.byteLength) : bytes.byteLength;
+    const sweep = createSweep(candidate);
+    const own = createNotes();
+    await step.method.apply(candidate, step.options, createContext(step, i, start, env, own));
+    if (!simplify) sweep();
+    else rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
+    const before = bytes.byteLength;
+    const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // A layer may gain a bias in training: hours of it are not lost for that.
-    const limit = isTraining(step) ? Number.POSITIVE_INFINITY : most;
-    let why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
-    if (why === null) {
-      original ??= await outputsOf(bytes, env);
-      why = difference(original, await outputsOf(written, env));
-    }
+    const why = await take(candidate, isTraining(step) ? Number.POSITIVE_INFINITY : most);
     kept.push(why === null);
-    if (why === null) {
-      model = candidate;
-      bytes = written;
-    } else warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
+    if (why === null) addNotes(notes, own);
+    else {
+      notes.warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
+      // What waited for this step need not wait any longer.
+      if (i === lastTraining) await take(simplified(model), before);
+    }
   }
   const seconds = (env.platform.wallMs() - began) / 1000;
-  return { model, bytes, kept, skipped, groups, warnings, usedData, training, seconds };
+  return { ...notes, model, bytes, kept, seconds };
 }
 
-function createContext(
-  step: Step,
-  index: number,
-  original: Model,
-  env: Environment,
-  notes: {
-    readonly skipped: Skip[];
-    readonly groups: GroupChange[];
-    readonly warnings: string[];
-    readonly training: TrainingRun[];
-    readonly onUse: () => void;
-  },
-): Context {
-  const { skipped, groups, warnings, training, onUse } = notes;
-  let runs = 0;
-  return {
-    random: createRandom(env.seed).fork(`${index}/${step.method}`),
-    signal: env.signal,
-    target: env.runtime.name === "web" ? "web" : "node",
-    skip: (node, reason) => skipped.push({ node, method: step.method, reason }),
-    group: (node, before, after, reason) =>
-      groups.push({ method: step.method, node, before, after, reason }),
-    warn: (text) => warnings.push(`${step.method}: ${text}`),
-    async progress(done, total) {
-      env.onEvent({ type: "progress", what: step.method, done, total });
-      await checkpoint(env, step.method);
-    },
-    observe: createObserve(env, onUse),
-    time: (models) => timeModels(models, env),
-    async timeNodes(model) {
-      const times = await timeNodes(model, env);
-      const sums = new Map<Node, number>();
-      for (const { node, us } of times ?? []) if (node) sums.set(node, (sums.get(node) ?? 0) + us);
-      return times && sums;
-    },
-    async train(model, options, hooks = {}) {
-      // A step may train several times: checkpoints are told apart by name.
-      const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${step.method}`;
-      const parsed = trainOptions.parse(options);
-      const run = await trainModel(model, parsed, hooks, env, { label, original });
-      if (run.steps > 0) training.push({ step: formatRecipe([step]), ...run });
-      return run;
-    },
-  };
-}
-
-/** Medians of interleaved runs, by CPU time where there is such a clock. */
-async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {
-  const { runtime, threads, platform, signal } = env;
-  const sessions: Session[] = [];
-  try {
-    for (const model of models) {
-      sessions.push(await runtime.open({ bytes: concat(writeModel(model)) }, { threads }));
-    }
-    const candidates = sessions.map((session, i) => ({
-      name: String(i),
-      run: () => session.run(env.feeds),
-    }));
-    const options = { platform, budgetMs: TIMING_MS, signal: signal ?? undefined };
-    const timings = await measureLatency(candidates, options);
-    // Paired by round: what disturbs one disturbs both.
-    const [{ latency }] = timings;
-    const first = latency.cpu ?? latency.median;
-    return timings.map(({ ratio, cpuRatio }) => first / (cpuRatio ?? ratio).value);
-  } finally {
-    for (const session of sessions) await session.close();
-  }
+function simplified(model: Model): Model {
+  const clone = cloneModel(model);
+  inferModel(clone);
+  rewrite(clone);
+  return clone;
 }
 
 function refusal(model: Model, bytes: number, before: number, limit: number): string | null {

@@ -38,6 +38,21 @@ export async function assessBaseline(
   { untrained = false } = {},
 ): Promise<Baseline> {
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
+  try {
+    const measured = await measureBaseline(loaded, session, env, untrained);
+    return { loaded, session, env, ...measured };
+  } catch (cause) {
+    await session.close();
+    throw cause;
+  }
+}
+
+async function measureBaseline(
+  loaded: Loaded,
+  session: Session,
+  env: Environment,
+  untrained: boolean,
+): Promise<Pick<Baseline, "reference" | "result">> {
   const data = judged(session, env);
   // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
   const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
@@ -89,7 +104,7 @@ export async function assessBaseline(
     versions: versionsOf(env),
   } as const;
   const result: Result = { ...draft, marks: marksOf(draft) };
-  return { loaded, session, reference: evaluation.reference, result, env };
+  return { reference: evaluation.reference, result };
 }
 
 /** A version of the model, and how it came about. */

@@ -1,16 +1,17 @@
 /** @file Compress: one recipe on one model, measured beside the original. */
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
-import type { TrainingRun } from "./apply.ts";
 import { assessBaseline } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
+import { checkNeeds } from "./needs.ts";
+import type { TrainingRun } from "./step-context.ts";
 import type { Step } from "./steps.ts";
 import { runTrial, simplify } from "./trial.ts";
 
 export interface CompressPlan {
   readonly steps: readonly Step[];
-  /** Start from the losslessly simplified model (default true). */
+  /** Simplify the model losslessly (default true): before the first step, and once training is done. */
   readonly simplify?: boolean;
   /** The start need not be any good: training makes it so. */
   readonly untrained?: boolean;
@@ -31,18 +32,20 @@ export interface Compressed {
   readonly seconds: number;
 }
 
-/** Throws "needs-data", "implausible-baseline", "aborted". */
+/** Throws "needs-data" and the like before any work, "implausible-baseline", "aborted". */
 export async function compress(
   loaded: Loaded,
   env: Environment,
   plan: CompressPlan,
 ): Promise<Compressed> {
+  checkNeeds(plan.steps, env);
   const began = env.platform.wallMs();
   const baseline = await assessBaseline(loaded, env, { untrained: plan.untrained ?? false });
   try {
-    const start = plan.simplify === false ? loaded.model : simplify(loaded.model, plan.steps);
-    const file = plan.file ?? null;
-    const { outcome, result, beside } = await runTrial(baseline, start, plan.steps, file);
+    const { steps, file = null, simplify: isSimplified = true } = plan;
+    const start = isSimplified ? simplify(loaded.model, steps) : loaded.model;
+    const options = { file, simplify: isSimplified };
+    const { outcome, result, beside } = await runTrial(baseline, start, steps, options);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const original = { ...baseline.result, latency: beside };
     const { bytes, model } = outcome;

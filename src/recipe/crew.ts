@@ -8,6 +8,7 @@ export interface Crew {
   readonly lanes: number;
   /** The same model in every lane. */
   open(source: Source, options?: SessionOptions): Promise<Session[]>;
+  /** Ends the threads, and closes what was opened. */
   stop(): Promise<void>;
 }
 
@@ -32,12 +33,21 @@ export function assembleCrew(
   const alone = workers.length === 0;
   const engines = alone ? [runtime] : workers.map((worker) => worker.runtime);
   const threads = alone ? trainThreads : 1;
+  /** Sessions of this thread's engine; those of a worker end with it. */
+  const opened: Session[] = [];
   return {
     lanes: engines.length,
     open: (source, options) =>
-      Promise.all(engines.map((engine) => engine.open(source, { threads, ...options }))),
+      Promise.all(
+        engines.map(async (engine) => {
+          const session = await engine.open(source, { threads, ...options });
+          if (alone) opened.push(session);
+          return session;
+        }),
+      ),
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()));
+      for (const session of opened.splice(0)) await session.close();
     },
   };
 }

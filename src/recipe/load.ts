@@ -11,6 +11,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
 import type { Source } from "../runtime/runtime.ts";
+import { sha256, sha256Text } from "../util/sha256.ts";
 
 export interface Loaded {
   /** As the user named it. */
@@ -118,12 +119,7 @@ async function download(url: URL): Promise<Uint8Array> {
 }
 
 const joined = (hashes: readonly string[]): Promise<string> | string =>
-  hashes.length === 1 ? hashes[0] : sha256(new TextEncoder().encode(hashes.join("")));
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+  hashes.length === 1 ? hashes[0] : sha256Text(hashes.join(""));
 
 /** ModelProto.opset_import (field 8) of the standard domain, without parsing the graph again. */
 function opsetOf(bytes: Uint8Array): number {

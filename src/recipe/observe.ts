@@ -2,6 +2,7 @@
 
 import type { Observe, Tap } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
+import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -13,11 +14,12 @@ import { checkpoint, type Environment } from "./environment.ts";
 const ELEMENTS = 2 ** 25;
 const RECORDS = 64;
 
-/** `onUse` tells that data was really needed. Null without calibration data. */
-export function createObserve(env: Environment, onUse: () => void): Observe | null {
-  const { calibration } = env;
-  if (!calibration) return null;
-  return async (model, taps, collect, records = calibration.length) => {
+/** `onUse` hears that data was really needed; errors call whoever asks for it `where`. */
+export function createObserve(env: Environment, onUse: () => void, where: string): Observe {
+  return async (model, taps, collect, wanted) => {
+    const { calibration } = env;
+    if (!calibration) throw fail(errors.needsData(where));
+    const records = wanted ?? calibration.length;
     onUse();
     const tapped = tapModel(model, taps);
     const session = await env.runtime.open(

@@ -48,6 +48,17 @@ export interface Settings {
   readonly onEvent?: ((event: Event) => void) | undefined;
 }
 
+/** A source as it was named, with no options where there are none. */
+export const sourceOf = (source: DataSource | string): DataSource =>
+  typeof source === "string" ? { spec: source, options: {} } : source;
+
+/** What decides results, where settings leave it open. */
+export function withDefaults(settings: Settings, { cores }: Pick<Platform, "cores">) {
+  const { seed = 1, threads = 1, dims = {}, deterministic = false } = settings;
+  const manner = settings.manner ?? (deterministic ? plainManner : null);
+  return { seed, threads, dims, trainThreads: settings.threads ?? cores, manner };
+}
+
 /** Records that calibrate: more change nothing that can be measured, and take time. */
 const enough = 512;
 const share = 0.2;
@@ -58,7 +69,8 @@ export async function prepare(
   platform: Platform,
   settings: Settings = {},
 ): Promise<Environment> {
-  const { seed = 1, threads = 1, dims = {}, signal = null, onEvent = () => {} } = settings;
+  const { seed, threads, dims, trainThreads, manner } = withDefaults(settings, platform);
+  const { signal = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
   if (warning) onEvent({ type: "warning", text: warning });
@@ -68,7 +80,7 @@ export async function prepare(
     const record = loaded.model.metadata.get(preprocessKey);
     const preprocess = record === undefined ? {} : parsePreprocess(record, loaded.name);
     const open = (source: DataSource | string): Promise<Dataset> => {
-      const { spec, options } = typeof source === "string" ? { spec: source, options: {} } : source;
+      const { spec, options } = sourceOf(source);
       return openData(spec, session.inputs, options, platform, preprocess);
     };
     const all = settings.data ? await open(settings.data) : null;
@@ -84,9 +96,6 @@ export async function prepare(
     const timingMs = (settings.timingSeconds ?? 2) * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
-    const trainThreads = settings.threads ?? platform.cores;
-    const usual = settings.deterministic ? plainManner : null;
-    const manner = settings.manner ?? usual;
     const records = { data, calibration, training, feeds };
     return { ...around, ...records, teacher, trainThreads, checkpoints, manner };
   } finally {

@@ -1,14 +1,17 @@
 /** @file Survey: every method at its telling settings on one model; anytime and resumable. */
 import { TersorError } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { methods } from "../methods/index.ts";
+import { sha256Text } from "../util/sha256.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
+import { checkNeeds, unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
-import { parseRecipe, type Step } from "./steps.ts";
-import { nameOf, runTrial, simplify, type Trial, trains } from "./trial.ts";
+import { isTraining, parseRecipe, type Step } from "./steps.ts";
+import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
 /** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
 const combinations = [
@@ -59,21 +62,29 @@ export interface Survey {
   readonly pareto: readonly string[];
   /** Recipes that were not measured, and why. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  /** Mistakes of methods: errors that are no TersorError. They end no survey, and are not hidden. */
+  readonly warnings: readonly string[];
   /** Layer by layer, for the recipes measured here. */
   readonly errors: readonly LayerErrors[];
   readonly seconds: number;
 }
 
+/**
+ * Recipes that were named must all be possible: throws TersorError "needs-data" and the like before
+ * any work. Of the usual ones those that are not possible are left, with the reason.
+ */
 export async function survey(
   loaded: Loaded,
   env: Environment,
   options: SurveyOptions = {},
 ): Promise<Survey> {
   const began = env.platform.wallMs();
+  for (const steps of options.recipes ?? []) checkNeeds(steps, env);
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
   const baseline = await assessBaseline(loaded, env);
   const results: Result[] = [];
   const left: { recipe: string; reason: string }[] = [];
+  const warnings: string[] = [];
   const errors: LayerErrors[] = [];
   const timings: Latency[] = [];
   const add = async (result: Result, bytes: Uint8Array | null, beside?: Latency): Promise<void> => {
@@ -83,6 +94,10 @@ export async function survey(
     const middle = timings.toSorted((a, b) => a.median - b.median)[timings.length >> 1];
     if (middle) results[0] = { ...results[0], latency: middle };
     await options.onRow?.(result, bytes, results, paretoOf(results));
+  };
+  const warn = (text: string): void => {
+    warnings.push(text);
+    env.onEvent({ type: "warning", text });
   };
   try {
     await add(baseline.result, null);
@@ -94,15 +109,20 @@ export async function survey(
       const recipe = nameOf(steps);
       env.onEvent({ type: "progress", what: "survey", done: i, total: recipes.length });
       const earlier = options.done?.find((row) => row.recipe === recipe);
+      const unmet = unmetNeed(steps, env);
       if (earlier) await add(earlier, null);
+      else if (unmet) left.push({ recipe, reason: unmet.what });
       else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
       } else {
-        const own = trains(steps) ? simplify(loaded.model, steps) : start;
-        const row = await attempt(baseline, own, steps, recipe, options);
-        if (typeof row === "string") left.push({ recipe, reason: row });
-        else {
-          errors.push(await layerErrors(recipe, row.outcome.model));
+        const file = options.fileOf?.(recipe) ?? null;
+        const own = { ...baseline, env: await scoped(env, recipe) };
+        const row = await attempt(own, start, steps, file, layerErrors);
+        if ("reason" in row) {
+          left.push({ recipe, reason: row.reason });
+          if (row.isMistake) warn(`${recipe}: ${row.reason}`);
+        } else {
+          errors.push(row.errors);
           await add(row.result, row.outcome.bytes, row.beside);
         }
       }
@@ -111,21 +131,52 @@ export async function survey(
     await baseline.session.close();
   }
   const pareto = paretoOf(results);
-  return { baseline: results[0], results, pareto, left, errors, seconds: elapsed() };
+  return { baseline: results[0], results, pareto, left, warnings, errors, seconds: elapsed() };
 }
 
-/** The trial, or why there is none: one method's trouble is no reason to lose the others. */
+/** Checkpoints of one recipe: step 2 of another may be called alike and train another model. */
+async function scoped(env: Environment, recipe: string): Promise<Environment> {
+  const { checkpoints } = env;
+  if (!checkpoints) return env;
+  const prefix = (await sha256Text(recipe)).slice(0, 8);
+  const own = (name: string): string => `${prefix} ${name}`;
+  return {
+    ...env,
+    checkpoints: {
+      load: (name) => checkpoints.load(own(name)),
+      save: (name, bytes) => checkpoints.save(own(name), bytes),
+      where: (name) => checkpoints.where(own(name)),
+    },
+  };
+}
+
+interface Attempted extends Trial {
+  readonly errors: LayerErrors;
+}
+
+/** Why there is no trial; a mistake is an error that nobody meant to raise. */
+interface Failed {
+  readonly reason: string;
+  readonly isMistake: boolean;
+}
+
+/** One method's trouble is no reason to lose the others. `start` is for recipes that do not train. */
 async function attempt(
   baseline: Baseline,
-  start: Loaded["model"],
+  start: Model,
   steps: readonly Step[],
-  recipe: string,
-  { fileOf }: SurveyOptions,
-): Promise<Trial | string> {
+  file: string | null,
+  layerErrors: (recipe: string, model: Model) => Promise<LayerErrors>,
+): Promise<Attempted | Failed> {
   try {
-    return await runTrial(baseline, start, steps, fileOf?.(recipe) ?? null, true);
+    const own = steps.some(isTraining) ? simplify(baseline.loaded.model, steps) : start;
+    const trial = await runTrial(baseline, own, steps, { file, whole: true });
+    return { ...trial, errors: await layerErrors(nameOf(steps), trial.outcome.model) };
   } catch (cause) {
-    if (cause instanceof TersorError && cause.code !== "aborted") return cause.what;
-    throw cause;
+    if (!(cause instanceof TersorError)) {
+      return { reason: `internal error: ${cause}`, isMistake: true };
+    }
+    if (cause.code === "aborted") throw cause;
+    return { reason: cause.what, isMistake: false };
   }
 }

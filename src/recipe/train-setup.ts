@@ -117,12 +117,12 @@ async function planOf(job: TrainJob, crew: Crew): Promise<Plan> {
     (fixed as number | undefined) ??
     Math.max(1, Math.min(options.micro || Infinity, Math.ceil(wanted / crew.lanes)));
   const batch = Math.max(micro, wanted - (wanted % micro));
+  const first = await training.read(Array.from({ length: micro }, (_, i) => i % training.length));
   const session = await env.runtime.open(
     { bytes: concat(writeModel(model)) },
     { threads: env.threads },
   );
   let outputs: Record<string, Tensor>;
-  const first = await training.read(Array.from({ length: micro }, (_, i) => i % training.length));
   try {
     outputs = await session.run(first.inputs);
   } finally {

@@ -15,6 +15,7 @@ import type { TrainOptions } from "../train/options.ts";
 import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
 import { mannerOf, plainManner } from "../train/state.ts";
 import type { Step } from "../train/step.ts";
+import type { Choices } from "../train/tune.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { closeLatent } from "../weights/latent.ts";
 import { select } from "../weights/select.ts";
@@ -131,19 +132,30 @@ async function fastest(
   if (!first || saved || job.env.manner || stepsOf(first) < worthTesting) return first;
   const best = first.lanes > 1 ? await soonest(first, job) : first;
   const { shape } = best.manner;
-  const forms = await best.tune();
-  await best.stop();
+  let forms: Choices;
+  try {
+    forms = await best.tune();
+  } finally {
+    await best.stop();
+  }
   return setUp(job, { shape, forms });
 }
 
 /** Of the two shapes of a crew the one that takes a record through a step sooner; stops the other. */
 async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
-  const threads = await setUp(job, { shape: "threads", forms: {} });
-  if (!threads) return workers;
-  const isSooner = (await stepTime(workers, job)) <= (await stepTime(threads, job));
-  const [kept, left] = isSooner ? [workers, threads] : [threads, workers];
-  await left.stop();
-  return kept;
+  let threads: Setup | null = null;
+  try {
+    threads = await setUp(job, { shape: "threads", forms: {} });
+    if (!threads) return workers;
+    const isSooner = (await stepTime(workers, job)) <= (await stepTime(threads, job));
+    const [kept, left] = isSooner ? [workers, threads] : [threads, workers];
+    await left.stop();
+    return kept;
+  } catch (cause) {
+    await workers.stop();
+    await threads?.stop();
+    throw cause;
+  }
 }
 
 /** Milliseconds per record of a step, the better of two after one to warm up. */

@@ -5,12 +5,12 @@ import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
-import { familyOf, methodOf } from "../methods/index.ts";
-import type { Family } from "../methods/method.ts";
+import { familyOf } from "../methods/index.ts";
+import { type Family, needsOf } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { rewrite, rules } from "../rewrite/index.ts";
-import { applyRecipe, type Outcome } from "./apply.ts";
+import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
@@ -21,15 +21,10 @@ import { formatRecipe, isTraining, type Step } from "./steps.ts";
  */
 export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
-  const kept = new Set<string>(trains(steps) ? ["fold-batchnorm", "keep-blocked"] : []);
+  const kept = new Set<string>(steps.some(isTraining) ? ["fold-batchnorm", "keep-blocked"] : []);
   rewrite(clone, { rules: rules.map(({ id }) => id).filter((id) => !kept.has(id)) });
   shortenNames(clone.graph);
   return clone;
-}
-
-/** Whether some step needs records to train on. */
-export function trains(steps: readonly Step[]): boolean {
-  return steps.some(isTraining);
 }
 
 export interface Trial {
@@ -44,6 +39,13 @@ export function nameOf(steps: readonly Step[]): string {
   return steps.length === 0 ? "simplify" : formatRecipe(steps);
 }
 
+export interface TrialOptions extends ApplyOptions {
+  /** Where the model will be written, for the result; null where it is not. */
+  readonly file: string | null;
+  /** A step that is rolled back, or a recipe that changes nothing, is an error. */
+  readonly whole?: boolean;
+}
+
 /**
  * With `whole`, throws TersorError "nothing-kept" when a step was rolled back or nothing changed: a
  * survey need not measure the same model twice. Otherwise the warnings say so.
@@ -52,11 +54,10 @@ export async function runTrial(
   baseline: Baseline,
   start: Model,
   steps: readonly Step[],
-  file: string | null,
-  whole = false,
+  { file, whole = false, ...applying }: TrialOptions,
 ): Promise<Trial> {
   const { env } = baseline;
-  const outcome = await applyRecipe(start, steps, env);
+  const outcome = await applyRecipe(start, steps, env, applying);
   const { kept } = outcome;
   if (whole && kept.includes(false)) {
     throw fail(
@@ -97,13 +98,13 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
  * yardstick, and a recipe of no steps, is a control.
  */
 function familyOfRecipe(steps: readonly Step[]): Family | "control" {
-  const own = steps.filter(({ method }) => !methodOf(method)?.isControl);
-  const families = own.map(({ method }) => familyOf(method));
+  const own = steps.filter(({ method }) => !method.isControl);
+  const families = own.map(({ id, method }) => method.family ?? familyOf(id));
   return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";
 }
 
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
-  const labelled = steps.some(({ method }) => methodOf(method)?.needs.includes("labels"));
+  const labelled = steps.some((step) => needsOf(step).includes("labels"));
   const { training, usedData } = outcome;
   const looked = labelled || training.some((run) => run.labelled);
   return {

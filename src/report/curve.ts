@@ -1,5 +1,5 @@
 /** @file The loss curve of a run of training, and what the held-out records said on the way. */
-import type { TrainingRun } from "../recipe/apply.ts";
+import type { TrainingRun } from "../recipe/step-context.ts";
 import * as format from "./format.ts";
 import { el, fragment } from "./markup.ts";
 import type { Figure } from "./plots.ts";

@@ -1,9 +1,9 @@
 /** @file Report: all that a survey found, and the rows, picks and groups every format prints from it. */
 import type { Thresholds } from "../measure/marks.ts";
 import type { GroupChange, Marks, Result } from "../measure/measurement.ts";
-import type { TrainingRun } from "../recipe/apply.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
+import type { TrainingRun } from "../recipe/step-context.ts";
 import { metricUnit } from "./format.ts";
 
 export type { BenchRun } from "../recipe/bench.ts";

@@ -1,6 +1,6 @@
 /** @file What unstructured pruning methods share: a score per weight, a target sparsity, zeros. */
 import { z } from "zod";
-import type { Context } from "../context.ts";
+import type { Context, Need } from "../context.ts";
 import type { Model } from "../ir/model.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
 import { trainOptions } from "../train/options.ts";
@@ -81,6 +81,10 @@ export const pruneOptions = z.object({
   ...scheduleOptions,
   ...siteOptions,
 });
+
+/** Training comes between two rounds: one round needs none. */
+export const needsOfRounds = ({ steps }: Pick<Options, "steps">): readonly Need[] =>
+  steps > 1 ? ["training"] : [];
 
 type Options = z.output<typeof pruneOptions>;
 type Target = Pick<Options, "sparsity" | "scope" | "pattern">;

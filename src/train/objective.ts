@@ -8,6 +8,14 @@ import { bce, distillation, features, kd, mse, softmaxCrossEntropy } from "./los
 export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
 export type LossId = (typeof losses)[number];
 
+/** Losses that compare with the label; the others have a teacher, or choose by what there is. */
+const byLabel: ReadonlySet<LossId> = new Set(["cross-entropy", "mse", "bce"]);
+
+/** What a run of training cannot do without (a teacher it can: the model as it was may teach). */
+export function needsOfLoss({ loss }: Pick<ObjectiveOptions, "loss">) {
+  return byLabel.has(loss) ? (["training", "labels"] as const) : (["training"] as const);
+}
+
 export interface ObjectiveOptions {
   readonly loss: LossId;
   /** Label smoothing of the cross-entropy. */

@@ -2,15 +2,19 @@
 import { existsSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from "vitest";
+import { z } from "zod";
 import {
   bench,
   compress,
+  defineMethod,
   type Event,
   evaluate,
   inspect,
   jsonl,
+  type Loaded,
   load,
   methods,
+  parseRecipe,
   type RecipeInput,
   survey,
   TersorError,
@@ -117,6 +121,52 @@ test("wrong recipes do not type-check", () => {
     [{ method: "prune-magnitude", scope: "filter" }],
     // @ts-expect-error no method
     [{ bits: 4 }],
+    // @ts-expect-error a method without options
+    [{ method: "pack", bits: 4 }],
+  ];
+  expect(wrong).toHaveLength(7);
+  const right: RecipeInput[] = [
+    [{ method: "pack" }],
+    [{ method: "quantize-rate", sensitivity: "gradient" }, { method: "pack" }],
+  ];
+  expect(right.flatMap((recipe) => parseRecipe(recipe))).toHaveLength(3);
+});
+
+test("options of your own methods, and of training, are checked by their schemas", () => {
+  const own = {
+    title: "",
+    cite: "",
+    summary: "",
+    needs: [],
+    survey: [],
+    neutral: null,
+    apply() {},
+  };
+  const mine = defineMethod({
+    ...{ ...own, id: "mine" },
+    options: z.object({ share: z.number().default(1), name: z.string() }),
+  });
+  const other = defineMethod({ ...own, id: "other", options: z.object({ deep: z.boolean() }) });
+  const both = parseRecipe([
+    { method: mine, share: 2, name: "x" },
+    { method: "share-weights", bits: 4 },
+    { method: other, deep: true },
+  ]);
+  expect(both.map(({ id }) => id)).toEqual(["mine", "share-weights", "other"]);
+  // Each of these is an error that `npm run check` demands; none is run.
+  const wrong = [
+    // @ts-expect-error no such option
+    () => compress({} as Loaded, { recipe: [{ method: mine, name: "x", shares: 2 }] }),
+    // @ts-expect-error a value of the wrong type
+    () => compress({} as Loaded, { recipe: [{ method: mine, name: "x", share: "2" }] }),
+    // @ts-expect-error an option without a default is left out
+    () => compress({} as Loaded, { recipe: [{ method: "pack" }, { method: mine, share: 2 }] }),
+    // @ts-expect-error an option of another method
+    () => parseRecipe([{ method: other, deep: true, share: 2 }]),
+    // @ts-expect-error no such option of training
+    () => train({} as Loaded, { data: "mnist:train", options: { epoch: 2 } }),
+    // @ts-expect-error no such loss
+    () => train({} as Loaded, { data: "mnist:train", options: { loss: "hinge" } }),
   ];
   expect(wrong).toHaveLength(6);
 });

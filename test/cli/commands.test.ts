@@ -1,6 +1,7 @@
 /** @file What every command does when all is well, on a model of seconds. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { modelFile } from "../../src/cli/survey-state.ts";
 import { methods as table } from "../../src/methods/index.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { writeFixtures } from "./fixtures.ts";
@@ -128,6 +129,20 @@ describe("compress", () => {
     };
     expect(await recipeOf("--data", data)).toBe("quantize-int8");
     expect(await recipeOf()).toBe("quantize-dynamic > quantize-weights");
+  });
+
+  test("a module's recipe may hold a method of its own", async () => {
+    const zod = new URL("../../node_modules/zod/index.js", import.meta.url);
+    const module = `import { z } from "${zod}";
+      const halve = { id: "halve", title: "", cite: "", summary: "", needs: [], survey: [],
+        options: z.object({ by: z.number().default(2) }), neutral: null,
+        apply(model, { by }, context) { context.warn("halved by " + by); } };
+      export default [{ method: halve, by: 3 }, { method: "store-float16" }];`;
+    writeFileSync(folder.in("recipe.mjs"), module);
+    const recipe = ["--recipe", folder.in("recipe.mjs")];
+    const { found } = await json("compress", model, ...recipe, "-o", folder.in("own.onnx"));
+    expect(found.result.recipe).toBe("halve:by=3 > store-float16");
+    expect(found.result.warnings).toContain("halve: halved by 3");
   });
 
   test("a missed target is status 1, and the model is written all the same", async () => {
@@ -269,6 +284,43 @@ describe("survey", () => {
     expect(again.stderr).toMatch(/bad-survey: .*survey.json: exists already. Go on with --resume/);
     const other = await run(survey("mixed", "--resume", "--seed", "2"));
     expect(other.stderr).toMatch(/bad-survey: .* was made with another seed \(1\)/);
+    const fewer = await run(survey("mixed", "--resume", "--limit", "30"));
+    expect(fewer.stderr).toMatch(/bad-survey: .* was made with another data limit \(none\)/);
+  });
+
+  test("keeps the job and the recipes with the rows, for whoever goes on", async () => {
+    const state = JSON.parse(readFileSync(folder.in("mixed/survey.json"), "utf8"));
+    expect(state.job).toMatchObject({
+      model: state.model.hash,
+      data: { spec: data, options: {} },
+      seed: 1,
+      threads: 1,
+      training: null,
+    });
+    expect(state.recipes).toEqual(["store-float16", "share-weights:bits=2", "quantize-weights"]);
+  });
+
+  test("recipes may train, and hold quoted signs", async () => {
+    const file = folder.in("training.txt");
+    writeFileSync(file, 'train:steps=2,holdout=0  # learns\nshare-weights:bits=2,only="Gemm*"\n');
+    const args = ["--data", data, "--recipes", file, "-o", folder.in("trained")];
+    const { status, found } = await json("survey", model, ...args);
+    expect(status).toBe(0);
+    const names = found.results.map(({ recipe }: { recipe: string }) => recipe);
+    expect(names).toEqual([
+      "original",
+      "train:steps=2,holdout=0",
+      "share-weights:bits=2,only=Gemm*",
+    ]);
+    expect(found.results[1].ease).toMatchObject({ training: true, data: "labelled" });
+  });
+
+  test("every recipe has a model file of its own", () => {
+    const recipes = ["a:only=x*", "a:only=x?", 'a:only="x,y"', "a:only=x_", "a > b", "a:b=1"];
+    expect(new Set(recipes.map(modelFile)).size).toBe(recipes.length);
+    expect(modelFile("prune-magnitude:sparsity=0.8 > share-weights:bits=4")).toBe(
+      "prune-magnitude-sparsity-0.8+share-weights-bits-4.onnx",
+    );
   });
 });
 

@@ -46,7 +46,18 @@ test("works where nothing else is", () => {
      // @ts-expect-error: no such option
      await compress(await load("model.onnx"), { recipe: [{ method: "share-weights", bit: 4 }] });`,
   );
+  copyFileSync(join(root, "examples/own-method.ts"), join(place, "own-method.ts"));
   const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext"];
   const tsc = join(root, "node_modules/typescript/bin/tsc");
-  run(process.execPath, tsc, ...flags, "use.ts");
+  run(
+    process.execPath,
+    tsc,
+    ...flags,
+    "--types",
+    "node",
+    "--typeRoots",
+    join(root, "node_modules/@types"),
+    "use.ts",
+    "own-method.ts",
+  );
 });

@@ -169,7 +169,7 @@ describe("SparseGPT", () => {
 
 describe("moments", () => {
   const contextOf = (env: ReturnType<typeof environmentOf>): Context =>
-    ({ observe: createObserve(env, () => {}), skip() {}, warn() {} }) as unknown as Context;
+    ({ observe: createObserve(env, () => {}, "test"), skip() {}, warn() {} }) as unknown as Context;
 
   /** tr(dW H dW^T) against the engine's own outputs with and without dW. */
   type Draw = (g: ReturnType<typeof build>, x: Value) => Value;

@@ -1,14 +1,24 @@
 import { describe, expect, test } from "vitest";
-import { cloneModel } from "../../src/ir/model.ts";
-import { methods } from "../../src/methods/index.ts";
+import { z } from "zod";
+import type { Context } from "../../src/context.ts";
+import { cloneModel, type Model } from "../../src/ir/model.ts";
+import { tensor } from "../../src/ir/tensor.ts";
+import type { Method } from "../../src/methods/method.ts";
+import { nodePlatform } from "../../src/node/platform.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
+import { compress } from "../../src/recipe/compress.ts";
 import type { Event } from "../../src/recipe/environment.ts";
-import { parseRecipe } from "../../src/recipe/steps.ts";
+import { loadModel } from "../../src/recipe/load.ts";
+import { parseRecipe, type Step } from "../../src/recipe/steps.ts";
 import { nameOf, simplify } from "../../src/recipe/trial.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
 import { relativeError } from "../support/error.ts";
-import { nets } from "../support/nets.ts";
+import { layerModel } from "../support/layer.ts";
+import { type Net, nets } from "../support/nets.ts";
+import { quickPlatform } from "../support/quick-platform.ts";
 
 const [lenet, conv] = nets;
 const size = (net: typeof lenet): number => writeModel(net.model).byteLength;
@@ -67,23 +77,11 @@ describe("applyRecipe", () => {
   });
 
   test("a step that breaks the model is rolled back with the engine's words", async () => {
-    const { shareWeights } = { shareWeights: methods["share-weights"] };
-    const { apply } = shareWeights;
-    const env = environmentOf(conv);
-    try {
-      Object.assign(shareWeights, {
-        apply: (model: typeof conv.model) => {
-          const [first] = [...model.graph.nodes].filter(({ op }) => op === "Conv");
-          first.setInput(1, first.inputs[1] && model.graph.inputs[0]);
-        },
-      });
-      const outcome = await applyRecipe(conv.model, parseRecipe("share-weights"), env);
-      expect(outcome.kept).toEqual([false]);
-      expect(outcome.warnings[0]).toMatch(/^share-weights was rolled back: .{10,}/);
-      expect(outcome.bytes.length).toBe(size(conv));
-    } finally {
-      Object.assign(shareWeights, { apply });
-    }
+    const steps = [stepOf("broken", { apply: spoil })];
+    const outcome = await applyRecipe(conv.model, steps, environmentOf(conv));
+    expect(outcome.kept).toEqual([false]);
+    expect(outcome.warnings[0]).toMatch(/^broken was rolled back: .{10,}/);
+    expect(outcome.bytes.length).toBe(size(conv));
   });
 
   test("needs-data, aborted", async () => {
@@ -110,6 +108,137 @@ describe("applyRecipe", () => {
       (event) => event.type === "progress" && event.what === "store-float16",
     );
     expect(shares.length).toBeGreaterThan(2);
+  });
+});
+
+/** A step by a method that only this test knows. */
+const stepOf = (id: string, method: Partial<Method>): Step => ({
+  id,
+  method: {
+    ...{ title: id, cite: "", summary: "", needs: [], options: z.object({}), survey: [] },
+    ...{ neutral: null, apply() {} },
+    ...method,
+  },
+  options: {},
+});
+
+/** Gives the model an output that no engine can compute. */
+function spoil(model: Model): void {
+  const node = [...model.graph.nodes].find(({ op }) => op === "Conv")!;
+  node.setInput(1, model.graph.inputs[0]);
+}
+
+/** conv -> BatchNormalization -> Identity -> Relu, a constant twice, a node that nothing reads. */
+function unsimplified(): Model {
+  const model = layerModel(["N", 3, 8, 8], (g, x) => {
+    const random = createRandom(4);
+    const numbers = (size: number) =>
+      Float32Array.from({ length: size }, () => 0.5 + random.float());
+    const vector = () => g.constant(numbers(4));
+    const twice = () => g.constant(new Float32Array([1, 2, 3, 4]), { shape: [4, 1, 1] });
+    const weight = g.constant(numbers(4 * 27), { shape: [4, 3, 3, 3], name: "weight" });
+    const conv = g.Conv(x, weight, null, { pads: [1, 1, 1, 1] });
+    g.Exp(conv);
+    const normal = g.BatchNormalization(conv, vector(), vector(), vector(), vector());
+    return g.Relu(g.Mul(g.Add(g.Identity(normal), twice()), twice()));
+  });
+  return model;
+}
+
+const unsimplifiedNet = (): Net => {
+  const model = unsimplified();
+  const [{ name }] = model.graph.inputs;
+  const feeds: Net["feeds"] = (records, seed = 1) => {
+    const random = createRandom(seed);
+    const values = Float32Array.from({ length: records * 192 }, () => random.normal());
+    return { [name]: tensor("float32", [records, 3, 8, 8], values) };
+  };
+  return { name: "unsimplified", model, feeds };
+};
+
+const opsOf = (model: Model): string[] => [...model.graph.nodes].map(({ op }) => op).sort();
+
+describe("a step that is rolled back", () => {
+  test("leaves nothing of what it told but that, and why", async () => {
+    const tell = (model: Model, context: Context, name: string): void => {
+      const [node] = model.graph.nodes;
+      context.skip(node.name, `${name} left it alone`);
+      context.group(node.name, 2, 1, `${name} found it small`);
+      context.warn(`${name} is not sure`);
+    };
+    const tap = async (model: Model, context: Context): Promise<void> => {
+      await context.observe(model, [{ value: model.graph.outputs[0] }], () => {});
+    };
+    const steps = [
+      stepOf("good", { apply: (model, _, context) => tell(model, context, "good") }),
+      stepOf("bad", {
+        async apply(model, _, context) {
+          tell(model, context, "bad");
+          await tap(model, context);
+          await context.train(model, { steps: 1, holdout: 0 });
+          spoil(model);
+        },
+      }),
+    ];
+    const outcome = await applyRecipe(conv.model, steps, environmentOf(conv));
+    expect(outcome.kept).toEqual([true, false]);
+    expect(outcome.skipped.map(({ method }) => method)).toEqual(["good"]);
+    expect(outcome.groups.map(({ method }) => method)).toEqual(["good"]);
+    expect(outcome.training).toEqual([]);
+    expect(outcome.usedData).toBe(false);
+    expect(outcome.warnings).toHaveLength(2);
+    expect(outcome.warnings[0]).toBe("good: good is not sure");
+    expect(outcome.warnings[1]).toMatch(/^bad was rolled back: /);
+    const looking = stepOf("looking", { apply: (model, _, context) => tap(model, context) });
+    const kept = await applyRecipe(conv.model, [looking], environmentOf(conv));
+    expect(kept.usedData).toBe(true);
+  });
+
+  test("lets normalization be folded that was kept for its training", async () => {
+    const net = unsimplifiedNet();
+    const failing = stepOf("failing", { needs: ["training"], apply: spoil });
+    for (const steps of [[failing], [failing, ...parseRecipe("store-float16")]]) {
+      const start = simplify(net.model, steps);
+      expect(opsOf(start)).toContain("BatchNormalization");
+      const outcome = await applyRecipe(start, steps, environmentOf(net));
+      expect(outcome.kept[0]).toBe(false);
+      expect(opsOf(outcome.model)).not.toContain("BatchNormalization");
+      expect(Buffer.compare(outcome.bytes, concat(writeModel(outcome.model)))).toBe(0);
+    }
+  });
+});
+
+describe("without simplifying", () => {
+  test("nothing goes but what a step leaves unread", async () => {
+    const net = unsimplifiedNet();
+    const before = opsOf(net.model);
+    const constants = net.model.graph.constants.size;
+    expect(before).toEqual(["Add", "BatchNormalization", "Conv", "Exp", "Identity", "Mul", "Relu"]);
+    const recipe = "prune-magnitude:sparsity=0.5 > train:steps=1,holdout=0,loss=logits";
+    const env = environmentOf(net, { teacher: net.model });
+    const outcome = await applyRecipe(net.model, parseRecipe(recipe), env, { simplify: false });
+    expect(outcome.kept).toEqual([true, true]);
+    expect(opsOf(outcome.model).filter((op) => before.includes(op))).toEqual(before);
+    const loaded = await loadModel(concat(writeModel(net.model)), nodePlatform);
+    const steps = parseRecipe("train:steps=1,holdout=0,loss=logits");
+    const timed = { ...env, platform: quickPlatform(), timingMs: 1 };
+    const { bytes } = await compress(loaded, timed, { steps, simplify: false });
+    const { graph } = readModel(bytes, { name: "product" });
+    expect(opsOf({ ...net.model, graph })).toEqual(before);
+    expect(graph.constants.size).toBe(constants);
+  });
+
+  test("what a step leaves unread goes", async () => {
+    const net = unsimplifiedNet();
+    const relu = stepOf("drop-relu", {
+      apply(model) {
+        const node = [...model.graph.nodes].find(({ op }) => op === "Relu")!;
+        model.graph.replace(node.output, node.inputs[0]!);
+      },
+    });
+    const outcome = await applyRecipe(net.model, [relu], environmentOf(net), { simplify: false });
+    const left = ["Add", "BatchNormalization", "Conv", "Exp", "Identity", "Mul"];
+    expect(opsOf(outcome.model)).toEqual(left);
   });
 });
 

@@ -21,7 +21,7 @@ describe("observe", () => {
     const collect = ({ value }: { value: typeof inner }, batch: Tensor): void => {
       rows.set(value.name, [...(rows.get(value.name) ?? []), ...batch.floats()]);
     };
-    await createObserve(env, () => {})!(net.model, taps, collect, records);
+    await createObserve(env, () => {}, "test")(net.model, taps, collect, records);
     return rows;
   }
 
@@ -51,7 +51,7 @@ describe("observe", () => {
       const model = layerModel([batch, 48], (g, x) => g.Relu(x));
       const [value] = model.graph.outputs;
       let seen = 0;
-      const observe = createObserve(environmentOf(net), () => {})!;
+      const observe = createObserve(environmentOf(net), () => {}, "test");
       await observe(model, [{ value }], () => seen++, 256);
       expect(seen).toBe(runs);
     }
@@ -75,7 +75,7 @@ describe("observe", () => {
       { value: inner, of: (g: Builder, x: typeof inner) => g.ReduceSum(x, g.ints([1])), to: sums },
       { value: inner, to: plain },
     ];
-    await createObserve(env, () => {})!(net.model, taps, ({ to }, batch) => {
+    await createObserve(env, () => {}, "test")(net.model, taps, ({ to }, batch) => {
       to.push(...batch.floats());
     });
     expect(sums.length).toBe(24);

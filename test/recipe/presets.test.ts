@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { needsTraining } from "../../src/recipe/needs.ts";
 import { presetRecipe } from "../../src/recipe/presets.ts";
 import { formatRecipe } from "../../src/recipe/steps.ts";
-import { trains } from "../../src/recipe/trial.ts";
 import { nets } from "../support/nets.ts";
 
 const fast = (name: string, hasCalibration: boolean): string => {
@@ -26,7 +26,7 @@ test("presets that train end in a file of coded bytes, and parse", () => {
   const [net] = nets;
   for (const name of ["deep-compression", "smallest"]) {
     const steps = presetRecipe(name, net.model, true);
-    expect(steps.at(-1)?.method).toBe("pack");
-    expect(trains(steps)).toBe(true);
+    expect(steps.at(-1)?.id).toBe("pack");
+    expect(needsTraining(steps)).toBe(true);
   }
 });

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { type MethodId, methods } from "../../src/methods/index.ts";
-import type { Method } from "../../src/methods/method.ts";
-import { describeOptions } from "../../src/options.ts";
+import { defineMethod, type Method } from "../../src/methods/method.ts";
+import { describeOptions, type OptionInfo } from "../../src/options.ts";
 import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
 
 const table = Object.entries(methods) as unknown as [MethodId, Method][];
@@ -13,11 +14,13 @@ describe("parseRecipe", () => {
       " prune-magnitude : sparsity = 0.9 , only = conv*|fc? > share-weights",
     );
     expect(first).toMatchObject({
-      method: "prune-magnitude",
+      id: "prune-magnitude",
+      method: methods["prune-magnitude"],
       options: { sparsity: 0.9, scope: "layer", only: ["conv*", "fc?"], except: [] },
     });
     expect(second).toEqual({
-      method: "share-weights",
+      id: "share-weights",
+      method: methods["share-weights"],
       options: { bits: 5, init: "linear", only: [], except: [] },
     });
     expect(parseRecipe("")).toEqual([]);
@@ -72,28 +75,47 @@ describe("parseRecipe", () => {
 });
 
 describe("formatRecipe", () => {
-  /** Any method with any of the values that its options name. */
-  const arbitraryStep = fc.constantFrom(...table).chain(([method, { options }]) =>
-    fc
-      .record(
-        Object.fromEntries(
-          describeOptions(options).map((info) => [
-            info.name,
-            info.type === "list"
-              ? fc.array(fc.constantFrom("conv*", "fc1", "/a/b:0/MatMul", "Gemm"), {
-                  maxLength: 2,
-                })
-              : info.type === "boolean"
-                ? fc.boolean()
-                : fc.constantFrom(
-                    ...(info.choices ?? (info.search.length > 0 ? info.search : [info.default])),
-                  ),
-          ]),
-        ),
-        { requiredKeys: [] },
-      )
-      .map((given) => ({ method, ...given })),
+  /** Whatever may stand in a text: separators, quotes, blanks, nothing. */
+  const anyText = fc.oneof(
+    fc.constantFrom(
+      "",
+      " ",
+      "conv*",
+      "flip+crop=4",
+      "a,b",
+      "a > b",
+      "a|b",
+      'say "so"',
+      "\\d",
+      "#1",
+    ),
+    fc.string({ unit: fc.constantFrom(...'ab *?=,>|:"\\#\n\t+/é') }),
+    fc.string({ unit: "binary" }),
   );
+
+  /** Any value of an option that its schema takes, -0 apart: no text needs it. */
+  function valuesOf({ type, choices, search, default: usual, minimum, maximum }: OptionInfo) {
+    if (choices) return fc.constantFrom(...choices);
+    if (type === "list") return fc.array(anyText, { maxLength: 3 });
+    if (type === "boolean") return fc.boolean();
+    const known = fc.constantFrom(usual, ...search);
+    if (type === "string") return fc.oneof(known, anyText);
+    const [min, max] = [minimum ?? -1e6, maximum ?? 1e6];
+    return fc.oneof(
+      known,
+      fc.integer({ min: Math.ceil(min), max: Math.floor(max) }),
+      fc.double({ min, max, noNaN: true }).map((x) => x + 0),
+    );
+  }
+
+  const optionsOf = (info: OptionInfo, method: Method) =>
+    valuesOf(info).filter((value) => method.options.safeParse({ [info.name]: value }).success);
+
+  const arbitraryStep = fc.constantFrom(...table).chain(([id, method]) => {
+    const infos = describeOptions(method.options);
+    const values = Object.fromEntries(infos.map((info) => [info.name, optionsOf(info, method)]));
+    return fc.record(values, { requiredKeys: [] }).map((given) => ({ method: id, ...given }));
+  });
 
   test("parses to the same steps, leaves defaults out, is a fixed point", () => {
     fc.assert(
@@ -104,15 +126,78 @@ describe("formatRecipe", () => {
         expect(parseRecipe(text)).toEqual(steps);
         expect(formatRecipe(parseRecipe(text))).toBe(text);
       }),
+      { numRuns: 500 },
     );
     expect(formatRecipe(parseRecipe("share-weights:bits=5,init=linear"))).toBe("share-weights");
+  });
+
+  test("plain text stays as it is; what would end a value stands in quotes", () => {
+    for (const text of [
+      "train:rates=fc*=0.1|conv*=0.5,augment=flip+crop=4,batchnorm=unfold",
+      "prune-magnitude:pattern=2:4,only=/a/b:0/MatMul|Gemm > pack",
+      "prune-channels:budget=latency<=0.7,allocation=sensitivity",
+      'share-weights:only="a,b"|"c > d"|"e|f"|""|"#1"|" g"|"say \\"so\\"" > pack',
+    ]) {
+      expect(formatRecipe(parseRecipe(text))).toBe(text);
+    }
+    const only = ["a,b", "c > d", "e|f", "", "#1", " g", 'say "so"'];
+    const [step] = parseRecipe([{ method: "share-weights", only }]);
+    expect(parseRecipe(formatRecipe([step]))).toEqual([step]);
+    expect(parseRecipe('share-weights:bits="4"')[0].options.bits).toBe(4);
+    expect(parseRecipe("share-weights:only=")[0].options.only).toEqual([]);
+  });
+
+  test("quotes that are not closed are an error", () => {
+    for (const text of ['share-weights:only="a', 'train:augment="flip"x']) {
+      expect(() => parseRecipe(text)).toThrow(/^bad-option: recipe step 1 .* is no quoted text/);
+    }
   });
 
   test("survey settings are steps", () => {
     for (const [method, { survey, neutral }] of table) {
       for (const options of [...survey, neutral ?? {}]) {
-        expect(parseRecipe([{ method, ...options }] as never)[0].method).toBe(method);
+        expect(parseRecipe([{ method, ...options }] as never)[0].id).toBe(method);
       }
     }
+  });
+});
+
+describe("a method of your own", () => {
+  const mine = defineMethod({
+    ...{ id: "round-all", family: "quantization", title: "rounding", cite: "none" },
+    ...{ summary: "Rounds.", needs: [], survey: [], neutral: null },
+    options: z.object({
+      share: z.number().min(0).max(1).default(1),
+      layers: z.array(z.string()).default([]),
+      digits: z.int(),
+    }),
+    apply() {},
+  });
+
+  test("is a step with its options checked, and has a text", () => {
+    const steps = parseRecipe([{ method: mine, digits: 2, layers: ["a,b"] }, { method: "pack" }]);
+    expect(steps[0]).toEqual({
+      id: "round-all",
+      method: mine,
+      options: { share: 1, layers: ["a,b"], digits: 2 },
+    });
+    expect(formatRecipe(steps)).toBe('round-all:layers="a,b",digits=2 > pack');
+    expect(parseRecipe(steps)).toEqual(steps);
+    expect(() => parseRecipe([{ method: mine, digits: 2.5 }])).toThrow(
+      "bad-option: recipe step 1 (round-all): digits=2.5 is refused (expected int). Give a number.",
+    );
+    expect(() => parseRecipe([{ method: mine, digit: 2 } as never])).toThrow(/^unknown-option/);
+  });
+
+  test("has a name of its own", () => {
+    const called = (id: string) => [{ method: { ...mine, id }, digits: 1 }] as const;
+    expect(() => parseRecipe(called("Round all"))).toThrow(
+      "bad-recipe: recipe step 1: names a method of your own whose id is not in kebab-case.",
+    );
+    expect(() => parseRecipe(called("share-weights"))).toThrow(
+      "bad-recipe: recipe step 1: calls a method of your own like share-weights.",
+    );
+    expect(() => parseRecipe([{ method: methods.train }] as never)).toThrow(/not in kebab-case/);
+    expect(() => parseRecipe("round-all:digits=2")).toThrow(/^unknown-method/);
   });
 });

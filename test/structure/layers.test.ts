@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 
 /** A folder (or a file of src/ itself) imports from lines above its own only (DESIGN 2). */
 const layers = [
-  ["util", "errors"],
+  ["util", "errors", "version"],
   ["options", "numeric"],
   ["ir"],
   ["ops", "codec"],

@@ -80,7 +80,8 @@ export async function apply(
       env.onEvent({ type: "progress", what: id, done, total });
       await checkpoint(env, id);
     },
-    observe: createObserve(env, () => {}),
+    hasCalibration: env.calibration !== null,
+    observe: createObserve(env, () => {}, id),
     train: (trained, options, hooks = {}) =>
       trainModel(trained, trainOptions.parse(options), hooks, env, { label: id, original: start }),
   });

@@ -1,6 +1,5 @@
 /** @file Clips whose upper bound is hardly ever felt become Relus, which kernels apply for nothing. */
 import { z } from "zod";
-import { errors, fail } from "../../errors.ts";
 import { createGauge, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
@@ -28,7 +27,6 @@ export const openClips = defineMethod({
     const bounds = boundsOf(model, chosen);
     await context.progress(0, bounds.length);
     if (bounds.length === 0 || tolerance === 0) return;
-    if (!context.observe) throw fail(errors.needsData("open-clips"));
     const gauge = await createGauge<Bound>(model, records, context.observe, (_, twins, gone) => {
       for (const { output } of gone) open(twins.get(output) as Value);
     });

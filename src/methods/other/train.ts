@@ -4,6 +4,7 @@ import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import type { Builder } from "../../ops/builder.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { channelMoments, convolutions, unfoldBatchNorm } from "../../train/unfold-batch-norm.ts";
 import { defineMethod } from "../method.ts";
@@ -13,7 +14,10 @@ export const train = defineMethod({
   cite: "Rumelhart, Hinton, Williams 1986; Hinton et al. 2015, arXiv 1503.02531",
   summary:
     "Learns from data what earlier steps lost: every float that weights are made of moves, zeros stay.",
-  needs: ["training"],
+  needs: (options) => [
+    ...needsOfLoss(options),
+    ...(options.batchnorm === "unfold" ? (["calibration"] as const) : []),
+  ],
   options: trainOptions,
   survey: [],
   neutral: { epochs: 0 },
@@ -31,7 +35,7 @@ async function unfold(model: Model, context: Context): Promise<void> {
     { value, moment: 0, of: (g: Builder, x: Value) => channelMoments(g, x).mean },
     { value, moment: 1, of: (g: Builder, x: Value) => channelMoments(g, x).square },
   ]);
-  if (taps.length === 0 || !context.observe) {
+  if (taps.length === 0) {
     context.warn("no convolution's normalization was unfolded");
     return;
   }

@@ -1,7 +1,6 @@
 /** @file Whole residual blocks that hardly change what goes through them. */
 import { z } from "zod";
 import type { Context, Observe } from "../../context.ts";
-import { errors, fail } from "../../errors.ts";
 import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
@@ -63,7 +62,6 @@ export const pruneBlocks = defineMethod({
     await context.progress(0, blocks.length);
     const count = Math.floor(given.ratio * blocks.length + 1e-9);
     if (count === 0) return;
-    if (!context.observe) throw fail(errors.needsData("prune-blocks"));
     const influence = await influences(model, blocks, given.records, context.observe);
     const order = [...blocks.keys()].sort((a, b) => influence[a] - influence[b] || a - b);
     const gone = new Set(order.slice(0, count));

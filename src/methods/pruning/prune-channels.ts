@@ -4,14 +4,13 @@ import { allocate, hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { budgetPattern, ratioFor } from "../../channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "../../channels/candidates.ts";
 import { coupleChannels } from "../../channels/couple.ts";
-import { criteria, criterionIds } from "../../channels/criteria.ts";
+import { type Criterion, criteria, criterionIds } from "../../channels/criteria.ts";
 import { type Vitality, vitalityOf } from "../../channels/dead.ts";
 import { pricesOf } from "../../channels/price.ts";
 import { type Removed, repairIds, repairs } from "../../channels/repair.ts";
 import { bySensitivity } from "../../channels/sensitivity.ts";
 import { spellOut } from "../../channels/spell-out.ts";
 import type { Context } from "../../context.ts";
-import { errors, fail } from "../../errors.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
@@ -64,25 +63,27 @@ const options = z.object({
   ...siteOptions,
 });
 
+/** Whether channels go that are not dead: those whose score is lowest. */
+const isRanked = ({ ratio, budget }: Pick<z.output<typeof options>, "ratio" | "budget">): boolean =>
+  ratio > 0 || budget !== "";
+
 export const pruneChannels = defineMethod({
   title: "channel pruning",
   cite: "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
   summary: "Removes whole channels, heads and neurons: smaller, and faster in every engine.",
-  needs: [],
-  trains: ({ criterion }) => criterion === "taylor",
+  needs: ({ criterion, allocation, repair, ...rest }) => [
+    ...(isRanked(rest) ? criteria[criterion].needs : []),
+    ...(isRanked(rest) && allocation === "sensitivity" ? (["calibration"] as const) : []),
+    // The other repairs do what they can without data; statistics cannot be guessed.
+    ...(repair === "batchnorm" ? (["calibration"] as const) : []),
+  ],
   options,
   survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
   neutral: { ratio: 0 },
   async apply(model, given, context) {
     const chosen = chosenLayers(model, given);
     if (chosen.size === 0) return;
-    const criterion = criteria[given.criterion];
-    const ranks = given.ratio > 0 || given.budget !== "";
-    const isBlind = ranks && !context.observe;
-    if (isBlind && (criterion.needs === "calibration" || given.allocation === "sensitivity")) {
-      const { criterion: id, allocation } = given;
-      throw fail(errors.needsData(`prune-channels:criterion=${id},allocation=${allocation}`));
-    }
+    const criterion: Criterion = criteria[given.criterion];
     const packAgain = spellOut(model);
     const reshare = unshareVectors(model);
     const all = candidatesOf(model, coupleChannels(model));
@@ -92,7 +93,9 @@ export const pruneChannels = defineMethod({
       await context.progress(i, candidates.length);
       vitality.push(vitalityOf(candidate));
     }
-    const worth = ranks ? await criterion.score(candidates, model, context, given.records) : [];
+    const worth = isRanked(given)
+      ? await criterion.score(candidates, model, context, given.records)
+      : [];
     const isFelt = given.allocation === "sensitivity";
     const scores = isFelt
       ? await bySensitivity(model, all, candidates, worth, given, context)

@@ -1,6 +1,6 @@
 /** @file Random pruning: the control every pruning table needs. */
 
-import { pruneByScore, pruneOptions } from "../../sparsity/by-score.ts";
+import { needsOfRounds, pruneByScore, pruneOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
 
 export const pruneRandom = defineMethod({
@@ -8,7 +8,7 @@ export const pruneRandom = defineMethod({
   isControl: true,
   cite: "control; see Liu et al. 2019, arXiv 1810.05270",
   summary: "Sets randomly chosen weights to zero; a criterion that does not beat it is worthless.",
-  needs: [],
+  needs: needsOfRounds,
   options: pruneOptions,
   survey: [{ sparsity: 0.5 }],
   neutral: { sparsity: 0 },

@@ -1,6 +1,7 @@
 /** @file Dynamic network surgery: weights are pruned while they learn, and spliced back when they matter. */
 import { z } from "zod";
 import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { thetaIn } from "../../train/parameters.ts";
 import type { Step } from "../../train/step.ts";
@@ -21,7 +22,7 @@ export const pruneSurgery = defineMethod({
   title: "dynamic network surgery",
   cite: "Guo, Yao, Chen 2016, arXiv 1608.04493; Zhu, Gupta 2017, arXiv 1710.01878, eq. 1",
   summary: "Prunes while training: masked weights go on learning and come back when they grow.",
-  needs: ["training"],
+  needs: needsOfLoss,
   options: z.object({
     sparsity,
     scope,

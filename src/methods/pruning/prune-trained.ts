@@ -7,6 +7,7 @@ import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { lowest, type Site, setZero, sharedOptions } from "../../sparsity/by-score.ts";
 import { gated } from "../../sparsity/hard-concrete.ts";
 import { extentOf, type Regularizer, regularizers, unitsOf } from "../../sparsity/regularizers.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { openable } from "../../weights/latent.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
@@ -26,7 +27,7 @@ export const pruneTrained = defineMethod({
   cite: "Hanson, Pratt 1989; arXiv 1608.03665, 1506.02515, 1708.06519, 1712.01312",
   summary:
     "Trains with a penalty that drives weights, filters or channels to zero, then removes the smallest.",
-  needs: ["training"],
+  needs: needsOfLoss,
   options: z.object({
     regularizer: z
       .enum(names)

@@ -70,7 +70,6 @@ export const quantizeInt8 = defineMethod({
     for (const table of plan.tables) storeTable(table, table.weight, options.scale);
     if (plan.layers.length === 0) return;
     const { observe } = context;
-    if (!observe) throw new Error("quantize-int8 was applied without calibration data");
     if (options.equalize) await equalize(model, plan, observe);
     const calibrator: Calibrator =
       options.calibrator === "percentile"

@@ -23,7 +23,7 @@ export const quantizeLsq = defineMethod({
   cite: "Esser et al. 2020, arXiv 1902.08153",
   summary:
     "Trains weights and activations on grids of a few bits; the step of each grid learns as well.",
-  needs: ["calibration", "training"],
+  needs: ({ activations }) => (activations === 0 ? ["training"] : ["calibration", "training"]),
   options: z.object({
     bits: bits(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
     activations: bits(4, 0).meta({
@@ -99,13 +99,11 @@ async function openInputs(
     readers.set(input, [...(readers.get(input) ?? []), node]);
   }
   const values = [...readers.keys()];
-  const { observe } = context;
-  if (!observe) return [];
   const opened: Opened[] = [];
   for (const bits of new Set(values.map((value) => bitsOf(readers.get(value)?.[0] as Node)))) {
     const own = values.filter((value) => bitsOf(readers.get(value)?.[0] as Node) === bits);
     // From squared error, never from the largest value (METHODS 2b).
-    const ranges = await observeRanges(model, own, { kind: "mse" }, observe, bits);
+    const ranges = await observeRanges(model, own, { kind: "mse" }, context.observe, bits);
     for (const [value, { min, max }] of ranges) {
       const nodes = readers.get(value) as Node[];
       opened.push(openInput({ node: nodes[0], value, readers: nodes }, min, max, bits));

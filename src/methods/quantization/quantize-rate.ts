@@ -21,7 +21,8 @@ export const quantizeRate = defineMethod({
   title: "rate-distortion quantization",
   cite: "Wiedemann et al. 2019, arXiv 1907.11900; Choi et al. 2017, arXiv 1612.01543",
   summary: "Rounds weights to where they are cheap to code and the outputs feel it least.",
-  needs: [],
+  simplifyFirst: true,
+  needs: ({ sensitivity }) => (sensitivity === "gradient" ? ["training"] : []),
   options: z.object({
     distortion: z
       .number()

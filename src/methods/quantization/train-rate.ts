@@ -3,6 +3,7 @@ import { z } from "zod";
 import { log } from "../../numeric/log.ts";
 import { roundHalfEven } from "../../numeric/quantize.ts";
 import { biasOf } from "../../ops/weights.ts";
+import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { thetaIn } from "../../train/parameters.ts";
 import type { TrainState } from "../../train/state.ts";
@@ -24,7 +25,7 @@ export const trainRate = defineMethod({
   title: "training against the coded size",
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
   summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
-  needs: ["training"],
+  needs: needsOfLoss,
   options: z.object({
     lambda: z
       .number()
