@@ -3,6 +3,7 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantExpressions, constantValue } from "./constant.ts";
+import { entryOf, type OpTable } from "./table.ts";
 
 export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
@@ -62,7 +63,7 @@ const embedding: RoleRule = (node, index) => {
 
 const recurrent = at("recurrent", { 1: [1, 2], 2: [1, 2] });
 
-const roles: Readonly<Record<string, RoleRule>> = {
+const roles: OpTable<RoleRule> = {
   Conv: at("conv", { 1: [0, 1] }),
   ConvInteger: at("conv", { 1: [0, 1] }),
   DeformConv: at("conv", { 1: [0, 1] }),
@@ -85,8 +86,8 @@ const roles: Readonly<Record<string, RoleRule>> = {
  * Operands of products need a known rank: infer first.
  */
 export function weightRole(node: Node, index: number): WeightRole | null {
-  const key = node.domain ? `${node.domain}:${node.op}` : node.op;
-  return (Object.hasOwn(roles, key) && node.inputs[index] && roles[key](node, index)) || null;
+  const rule = node.inputs[index] ? entryOf(roles, node) : null;
+  return rule ? rule(node, index) : null;
 }
 
 /**
