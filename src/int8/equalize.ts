@@ -4,6 +4,7 @@ import type { Observe } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { biasOf } from "../ops/weights.ts";
 import type { Int8Layer, Plan } from "./plan.ts";
 
@@ -62,7 +63,7 @@ function findPairs(plan: Plan): Pair[] {
   const layers = new Map<Node, Int8Layer>(plan.layers.map((layer) => [layer.node, layer]));
   const pairs: Pair[] = [];
   for (const [value, { absorbed }] of plan.values) {
-    if (absorbed && absorbed.op !== "Relu") continue;
+    if (absorbed && !hasTrait(absorbed, "homogeneous")) continue;
     const producer = absorbed ? absorbed.inputs[0]?.producer : value.producer;
     const from = producer && layers.get(producer);
     if (!from || !isPlain(from) || producer.op !== "Conv" || value.isOutput) continue;

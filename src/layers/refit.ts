@@ -8,6 +8,7 @@ import { solveSpd } from "../numeric/cholesky.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import type { Kept } from "../ops/coupling.ts";
 import { inferModel } from "../ops/infer.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { inputsOf, sampling } from "./inputs.ts";
@@ -119,7 +120,7 @@ function sumOf({ output }: Node, { twins }: Original): Sum {
   let { value, path } = sum;
   for (;;) {
     const [add, ...others] = value.consumers;
-    if (add?.op !== "Add" || others.length > 0 || value.isOutput) return sum;
+    if (!hasTrait(add, "adds") || others.length > 0 || value.isOutput) return sum;
     if (`${add.output.shape}` !== `${value.shape}`) return sum;
     path = [...path, add.inputs.indexOf(value)];
     value = add.output;

@@ -8,6 +8,7 @@ import { inferRuleOf } from "./infer/rules.ts";
 import { bindDims, type Dims } from "./infer.ts";
 import { schemaOf } from "./schema.ts";
 import { entryOf, keyOf, type OpTable } from "./table.ts";
+import { hasTrait } from "./traits.ts";
 import { weightRole } from "./weights.ts";
 
 export interface NodeCost {
@@ -133,7 +134,7 @@ export function macsOf(node: Node): number | null {
   const bodies = node.subgraphs.map(macsOfGraph);
   if (bodies.includes(null)) return null;
   const dearest = Math.max(0, ...(bodies as number[]));
-  if (node.op === "Loop" || node.op === "Scan") return dearest === 0 ? 0 : null;
+  if (hasTrait(node, "repeats")) return dearest === 0 ? 0 : null;
   const isKnown = inferRuleOf(node) !== null || (node.domain === "" && schemaOf(node.op));
   return isKnown ? dearest : null;
 }

@@ -12,6 +12,7 @@ import {
   gradRuleOf,
 } from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { blockConvolutions } from "./block.ts";
 import { branchGradients, type Differentiate } from "./branch.ts";
 import { expandAttention } from "./expand-attention.ts";
@@ -19,9 +20,7 @@ import { unrollNodes } from "./unroll.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
 
-/** What a node with a body needs instead of a rule. */
 const unrolling = "Export the model with it unrolled, or freeze below it: --freeze <glob>";
-const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unrolling };
 
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
@@ -97,7 +96,7 @@ function partsOf(
   live: ReadonlySet<Value>,
   forms: Forms,
 ): (readonly [Value, Value])[] {
-  if (node.op === "If" && node.domain === "") {
+  if (hasTrait(node, "branches")) {
     const captured = [...new Set(readsOf(node))].filter((value) => live.has(value));
     const inside: Differentiate = (...args) => differentiate(...args, forms);
     const made = branchGradients(node, dys, captured, inside);
@@ -115,17 +114,10 @@ function partsOf(
   });
 }
 
-/** Operators whose first output, an integer, stands for a real number. */
-const quantizers: ReadonlySet<string> = new Set([
-  "QuantizeLinear",
-  "DynamicQuantizeLinear",
-  "MatMulInteger",
-]);
-
 /** Carries a gradient: real numbers, and integers that stand for them; a measured range does not. */
 function isReal(value: Value): boolean {
   const { producer } = value;
-  if (producer && quantizers.has(producer.op)) return value === producer.output;
+  if (hasTrait(producer, "straightThrough")) return value === producer?.output;
   return value.dtype === null || dtypes[value.dtype].kind === "float";
 }
 
@@ -166,7 +158,7 @@ function liveValues(
 function apply(node: Node, dys: Gradients, forms: Forms): Gradients {
   const rule = gradRuleOf(node);
   if (!rule) {
-    const remedy = remedies[node.op] ?? freeze;
+    const remedy = hasTrait(node, "repeats") ? unrolling : freeze;
     throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, remedy));
   }
   const g = typed(node.graph, node.name);

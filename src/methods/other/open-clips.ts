@@ -5,6 +5,7 @@ import { createGauge, toleranceOption, tolerated } from "../../evidence/output-s
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { constantValue } from "../../ops/constant.ts";
+import { hasTrait } from "../../ops/traits.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -67,12 +68,11 @@ function boundsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
 }
 
 const layers: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul"]);
-const between: ReadonlySet<string> = new Set(["Add", "BatchNormalization", "Mul"]);
 
 /** What makes the values that a Clip bounds, but for sums and scales on the way. */
 function layerBefore(clip: Node): Node | null {
   let node = clip.inputs[0]?.producer ?? null;
-  while (node && between.has(node.op)) node = node.inputs[0]?.producer ?? null;
+  while (node && hasTrait(node, "affine")) node = node.inputs[0]?.producer ?? null;
   return node && layers.has(node.op) ? node : null;
 }
 
