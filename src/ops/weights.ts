@@ -5,6 +5,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { constantExpressions, constantValue } from "./constant.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
+export { biasOf } from "./bias.ts";
 export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
 export interface WeightRole {
@@ -111,27 +112,6 @@ function weightsIn(graph: Graph): WeightUse[] {
     }
   }
   return found;
-}
-
-const biasIndex: Readonly<Record<string, number>> = {
-  Conv: 2,
-  ConvTranspose: 2,
-  DeformConv: 4,
-  Gemm: 2,
-  QLinearConv: 8,
-  GRU: 3,
-  LSTM: 3,
-  RNN: 3,
-};
-
-/** A layer's bias: its own input, or the constant vector that the only reader of a MatMul adds. */
-export function biasOf(node: Node): Value | null {
-  if (node.domain !== "") return null;
-  if (node.op !== "MatMul") return node.inputs[biasIndex[node.op] ?? -1] ?? null;
-  const [add, ...others] = node.output.consumers;
-  if (add?.op !== "Add" || others.length > 0 || node.output.isOutput) return null;
-  const other = add.inputs.find((value) => value !== node.output) ?? null;
-  return other?.tensor?.shape.length === 1 ? other : null;
 }
 
 /** Shapes may not have been inferred yet inside decode chains. */

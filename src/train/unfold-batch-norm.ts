@@ -4,6 +4,7 @@ import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { constantValue, isConstantExpression } from "../ops/constant.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { linearOf } from "../ops/linear.ts";
 import { hasTrait } from "../ops/traits.ts";
 
 /** Of each channel over a calibration set; the variance is biased (divided by the count). */
@@ -23,7 +24,7 @@ export function convolutions(model: Model): Value[] {
   inferModel(model);
   return model.graph
     .sorted()
-    .filter((node) => node.op === "Conv" && node.domain === "" && isFolded(node))
+    .filter((node) => linearOf(node)?.kind === "conv" && isFolded(node))
     .map(({ output }) => output);
 }
 

@@ -9,6 +9,7 @@ import type { Tensor } from "../../ir/tensor.ts";
 import { refitLayers } from "../../layers/refit.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { linearOf } from "../../ops/linear.ts";
 import { hasTrait } from "../../ops/traits.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { select, siteOptions } from "../../weights/select.ts";
@@ -117,7 +118,7 @@ async function remove(
 /** A layer of its own that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. */
 function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   const shape = sum.output.shape ?? [];
-  const isConv = first.op === "Conv";
+  const isConv = linearOf(first)?.kind === "conv";
   const size = shape.at(isConv ? 1 : -1);
   if (typeof size !== "number" || sum.output.dtype !== "float32") return null;
   const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
