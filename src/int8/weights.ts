@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { type QuantParams, roundHalfEven } from "../numeric/quantize.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import { wantsIntegerBias } from "../ops/int8.ts";
 import { biasOf } from "../ops/weights.ts";
 import { expandInt8 } from "../weights/expand.ts";
 import type { Weight } from "../weights/form.ts";
@@ -84,7 +85,7 @@ function dequantize(
  * output is not fused; a Conv's bias the engine rounds itself, and the file is smaller.
  */
 function quantizeBias(node: Node, input: number, scale: Float32Array): void {
-  const old = node.op === "Gemm" ? biasOf(node) : null;
+  const old = wantsIntegerBias(node) ? biasOf(node) : null;
   if (old?.tensor?.shape.length !== 1) return;
   const bias = old.tensor.floats();
   const steps = Float32Array.from(bias, (_, c) => Math.fround(input * scale[c % scale.length]));
