@@ -5,6 +5,7 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { boundsOf } from "../ops/bounds.ts";
 import { int8KernelOf } from "../ops/int8.ts";
+import { linearOf, whyNotRight } from "../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import type { Weight } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
@@ -56,7 +57,7 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
     const { node, role, value, index } = use;
     if (!chosen.has(node)) continue;
     const isTable = role.kind === "embedding";
-    const bound = isTable ? shared(value) : refusal(node, role, value, choice);
+    const bound = isTable ? shared(value) : refusal(use, choice);
     const weight = bound ? null : readWeight(value);
     const reason = bound ?? refusalOf(value, weight);
     if (reason || !weight) context.skip(node.name, reason ?? "it has no weight");
@@ -76,7 +77,8 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   return { layers, tables, others, values };
 }
 
-function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): string | null {
+function refusal(use: WeightUse, choice: Choice): string | null {
+  const { node, role, value } = use;
   if (node.graph.owner) return `is inside a body of ${node.graph.owner.op}`;
   if (int8KernelOf(node)?.kind !== "layer") return `${node.op} has no fast int8 kernel here`;
   if (role.kind === "conv" && role.groups > 1) {
@@ -86,12 +88,10 @@ function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): st
       return `${perGroup} channels per group: the int8 kernel is slower than float32`;
     }
   }
-  if (node.op === "MatMul" && node.inputs[1] !== value) return "its weight is the left operand";
-  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
-  if (node.op === "Gemm" && (node.float("alpha", 1) !== 1 || node.float("beta", 1) !== 1)) {
-    return "its product or bias is scaled";
-  }
-  return null;
+  const why = whyNotRight(use);
+  if (why) return why;
+  const linear = linearOf(node);
+  return linear?.alpha === 1 && linear.beta === 1 ? null : "its product or bias is scaled";
 }
 
 /** A weightless node joins when something uint8 flows into it already. */
