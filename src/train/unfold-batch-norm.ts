@@ -5,6 +5,7 @@ import { type Builder, build } from "../ops/builder.ts";
 import { constantValue, isConstantExpression } from "../ops/constant.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { linearOf } from "../ops/linear.ts";
+import { keepsStatistics } from "../ops/norms.ts";
 import { hasTrait } from "../ops/traits.ts";
 
 /** Of each channel over a calibration set; the variance is biased (divided by the count). */
@@ -37,7 +38,7 @@ function isFolded({ inputs: [, w, b], output }: Node): boolean {
     !isPoint &&
     !output.isOutput &&
     consumers.some((node) => hasTrait(node, "followsNorm")) &&
-    consumers.every(({ op }) => op !== "BatchNormalization")
+    !consumers.some(keepsStatistics)
   );
 }
 
