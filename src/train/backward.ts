@@ -4,6 +4,8 @@ import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import { expandNodes } from "../ops/grad/expansions.ts";
+import { outerProductOf } from "../ops/grad/linear.ts";
 import {
   defaultForms,
   type Forms,
@@ -15,8 +17,6 @@ import { inferModel, inferNode } from "../ops/infer.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { blockConvolutions } from "./block.ts";
 import { branchGradients, type Differentiate } from "./branch.ts";
-import { expandAttention } from "./expand-attention.ts";
-import { unrollNodes } from "./unroll.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
 
@@ -68,8 +68,7 @@ function differentiate(
     return { live, order: order.filter(isOn) };
   };
   let pass = passOf();
-  const isExpanded = [unrollNodes, expandAttention].map((expand) => expand(graph, pass.order));
-  if (isExpanded.includes(true)) pass = passOf();
+  if (expandNodes(graph, pass.order)) pass = passOf();
   const { live, order } = pass;
 
   const gradients = new Map<Value, Value>();
@@ -181,7 +180,7 @@ function onesLike(graph: Graph, loss: Value): Value {
 function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
   if (parts.length < 2) return parts[0] ?? null;
   const g = typed(graph, value.name);
-  const products = parts.map(({ producer }) => outerProduct(producer));
+  const products = parts.map(({ producer }) => outerProductOf(producer));
   if (parts.length > 2 && !products.includes(null)) {
     const [left, right] = [0, 1].map((side) =>
       g.Concat(...products.map((pair) => (pair as readonly Value[])[side]), { axis: 0 }),
@@ -189,19 +188,6 @@ function total(graph: Graph, value: Value, parts: readonly Value[]): Value | nul
     return g.MatMul(g.Transpose(left, { perm: [1, 0] }), right);
   }
   return parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts);
-}
-
-/**
- * A and D of A^T D, the gradient of a matrix: where a weight is used many times (steps of an unrolled
- * LSTM), sum A_i^T D_i is one product of longer matrices.
- */
-function outerProduct(node: Node | null): readonly [Value, Value] | null {
-  const [left, right] = node?.inputs ?? [];
-  const source = left?.producer;
-  if (node?.op !== "MatMul" || source?.op !== "Transpose" || !right) return null;
-  const [a] = source.inputs;
-  if (source.ints("perm")?.[0] === 0) return null;
-  return a?.shape?.length === 2 && right.shape?.length === 2 ? [a, right] : null;
 }
 
 /** Types are known as soon as a node is there. */
