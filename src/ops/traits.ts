@@ -7,7 +7,7 @@ export type Trait =
   | "separate"
   /** f(a x) = a f(x) for every a > 0, so a positive factor may come before or after it. */
   | "homogeneous"
-  /** y = a x + b, channel by channel, where its other operands are constants. */
+  /** y = a x + b of its first input x, channel by channel, where its other operands are constants. */
   | "affine"
   /** y = a + b, and nothing else. */
   | "adds"
@@ -34,7 +34,7 @@ export const traits: OpTable<readonly Trait[]> = {
   Celu: ["separate", "followsNorm"],
   Clip: ["separate", "followsNorm"],
   DequantizeLinear: ["converts"],
-  Div: ["separate"],
+  Div: ["separate", "affine"],
   Dropout: ["separate", "homogeneous", "random"],
   DynamicQuantizeLinear: ["straightThrough"],
   Elu: ["separate", "followsNorm"],
@@ -69,7 +69,7 @@ export const traits: OpTable<readonly Trait[]> = {
   Softmax: ["probabilities"],
   Softplus: ["separate"],
   Squeeze: ["separate", "homogeneous"],
-  Sub: ["separate"],
+  Sub: ["separate", "affine"],
   Swish: ["separate", "followsNorm"],
   Tanh: ["separate"],
   Transpose: ["separate", "homogeneous"],

@@ -40,7 +40,7 @@ const special: Readonly<Record<string, (g: Builder, x: Value) => Value>> = {
   PRelu: (g, x) => g.PRelu(x, channel(g)),
   Reshape: (g, x) => g.Reshape(x, g.ints([2, 3, 16])),
   Squeeze: (g, x) => g.Squeeze(g.Reshape(x, g.ints([2, 3, 16, 1])), g.ints([3])),
-  Sub: (g, x) => g.Sub(channel(g), x),
+  Sub: (g, x) => g.Sub(x, channel(g)),
   Transpose: (g, x) => g.Transpose(x, { perm: [2, 0, 3, 1] }),
   Unsqueeze: (g, x) => g.Unsqueeze(x, g.ints([1])),
 };
