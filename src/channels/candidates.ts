@@ -4,6 +4,7 @@ import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantValue } from "../ops/constant.ts";
 import type { Coupling, Group, Sink } from "../ops/coupling.ts";
+import { keepsStatistics } from "../ops/norms.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 
 /** One axis of one weight as a group's units cut it. */
@@ -76,9 +77,7 @@ export function candidatesOf(model: Model, { groups, sinks }: Coupling): Candida
       group,
       makers: distinct.map((use) => part(use, use.role.outputAxis)).filter((each) => each !== null),
       readers,
-      isNormalized: members.some(({ value }) =>
-        value.consumers.some(({ op }) => op === "BatchNormalization"),
-      ),
+      isNormalized: members.some(({ value }) => value.consumers.some(keepsStatistics)),
       layers: new Set(distinct.map(({ node }) => node)),
     };
   });

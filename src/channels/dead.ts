@@ -1,5 +1,6 @@
 /** @file Dead channels: those that nobody reads, or that carry a constant a bias can hold. */
 import type { Node, Value } from "../ir/graph.ts";
+import { linearOf } from "../ops/linear.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { levelsOf } from "./level.ts";
 
@@ -63,8 +64,9 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
  * transposed convolution gives each output another part of its kernel.
  */
 export function canAbsorb({ use, weight }: Part): boolean {
+  const kind = linearOf(use.node)?.kind;
   const isRight = use.index === 1 && weight.shape.length === 2;
-  return use.node.op === "Conv" || (isRight && ["Gemm", "MatMul"].includes(use.node.op));
+  return kind === "conv" || (kind === "product" && isRight);
 }
 
 /** Padding cuts what a constant channel adds at the rim. */

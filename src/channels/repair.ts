@@ -5,6 +5,7 @@ import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { isSparse, type Loss, refit } from "../layers/refit.ts";
 import { shiftOutputs } from "../layers/shift.ts";
+import { biasInputOf } from "../ops/bias.ts";
 import type { Kept } from "../ops/coupling.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
@@ -78,7 +79,7 @@ const leastSquares: Repair = async (model, removed, context, records) => {
         return [];
       }
       const rows = kept.indices(use.value, use.role.outputAxis);
-      const moved = use.node.op === "MatMul" ? shifts.get(part) : null;
+      const moved = biasInputOf(use.node) === null ? shifts.get(part) : null;
       return [{ use, shift: moved ? Float64Array.from(rows, (row) => moved[row]) : null }];
     });
     await refit(model, original, losses, kept, records, context);

@@ -7,6 +7,7 @@ import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
+import { isPackedRow } from "../ops/storage.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { sweepFrom } from "../rewrite/drop-dead.ts";
 import { type Element, floatElement, integerElement, type Numbers } from "../weights/element.ts";
@@ -14,9 +15,6 @@ import { elementsOf } from "../weights/elements.ts";
 import { smallest } from "../weights/layout.ts";
 import { readWeight } from "../weights/read.ts";
 import { bitsOf, type Coding } from "../weights/weight.ts";
-
-/** Through these a weight is one long row of bits or positions: no channel can be cut out of it. */
-const flat: ReadonlySet<string | undefined> = new Set(["BitShift", "CumSum"]);
 
 /**
  * Replaces every such row by a plain constant of the same numbers, which coupling can follow along
@@ -61,11 +59,12 @@ function elementOf(coding: Coding, now: Tensor): Element {
   return integerElement(bitsOf(Int16Array.from(now.numbers()), signed), signed, now.dtype);
 }
 
+/** Whether the numbers are one long row of bits or positions: no channel can be cut out of it. */
 function isFlat(array: Value): boolean {
   const seen = new Set([array]);
   // Grows while it is walked: everything the array depends on.
   for (const { producer } of seen) {
-    if (flat.has(producer?.op)) return true;
+    if (producer && isPackedRow(producer)) return true;
     for (const input of producer?.inputs ?? []) if (input) seen.add(input);
   }
   return false;

@@ -1,10 +1,10 @@
 /** @file Second moments of what layers read: the Hessian of a layer's squared output error. */
 
 import type { Context, Observe, Tap } from "../context.ts";
-import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { inputsOf } from "../layers/inputs.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
+import { factorBeside, linearOf } from "../ops/linear.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import type { LayerSite } from "../weights/sites.ts";
 
@@ -108,7 +108,7 @@ function refusal(
   if (role.kind === "embedding") return "looks its weight up instead of multiplying by it";
   if (readers.length !== value.uses.size) return "something that is no layer reads its weight";
   if (readers.some((use) => use.node.graph !== model.graph)) return "is inside a branch or loop";
-  if (role.kind === "conv" && readers.some((use) => use.node.op !== "Conv")) {
+  if (role.kind === "conv" && readers.some((use) => linearOf(use.node)?.kind !== "conv")) {
     return `${node.op} samples its input`;
   }
   const alike = readers.every((use) => use.node.op === node.op && use.index === readers[0].index);
@@ -124,9 +124,8 @@ function tapOf(
   groups: readonly Float64Array[],
   kind: Kind,
 ): SiteTap {
-  const data = node.inputs[node.op === "Conv" ? 0 : 1 - index] as Value;
   return {
-    value: data,
+    value: factorBeside({ node, index }),
     groups,
     of(g, x) {
       const inputs = inputsOf(g, { node, index }, x, rows, weight.shape);

@@ -2,7 +2,8 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
-import { moving, type Plan } from "./plan.ts";
+import { int8KernelOf } from "../ops/int8.ts";
+import { isMoving, type Plan } from "./plan.ts";
 
 /** The nodes that are to run on integer kernels. */
 export function integerNodes({ layers, others }: Plan): ReadonlySet<Node> {
@@ -53,20 +54,22 @@ function redirect(
 
 /** Through element-moving operators to an int8 node. */
 function leadsTo(node: Node, integer: ReadonlySet<Node>): boolean {
-  if (!moving.has(node.op)) return false;
+  if (!isMoving(node)) return false;
   return node.output.consumers.some((next) => integer.has(next) || leadsTo(next, integer));
 }
 
-/** ONNX Runtime carries integers through a Reshape, not through a Flatten. */
-export function flattenToReshape(plan: Plan): void {
+/** Writes what the engine carries no integers through as what it does: a Flatten as a Reshape. */
+export function carryIntegers(plan: Plan): void {
   for (const layer of plan.layers) {
     let value = layer.node.inputs[layer.inputIndex];
-    while (value?.producer && moving.has(value.producer.op)) {
+    while (value?.producer) {
       const node: Node = value.producer;
+      const kernel = int8KernelOf(node);
+      if (kernel?.kind !== "moves") break;
       value = node.inputs[0];
-      if (node.op !== "Flatten" || node.int("axis", 1) !== 1) continue;
-      const g = build(node.graph, node.name);
-      node.graph.replace(node.output, g.Reshape(value, g.ints([0, -1])));
+      const other = value && kernel.instead?.(build(node.graph, node.name), value, node);
+      if (!other) continue;
+      node.graph.replace(node.output, other);
       node.graph.remove(node);
     }
   }

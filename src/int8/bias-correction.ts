@@ -1,8 +1,9 @@
 /** @file Bias correction: what rounding the weights adds to a layer's mean output is taken out again. */
 import type { Node } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
+import { biasInputOf, biasReadBy } from "../ops/bias.ts";
 import { build } from "../ops/builder.ts";
-import { biasOf, type WeightRole } from "../ops/weights.ts";
+import type { WeightRole } from "../ops/weights.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 
 /** Mean of a layer's input per channel, before and after rounding to uint8. */
@@ -44,8 +45,10 @@ export function correctBias(
   rounded: Float32Array,
   observed: ChannelMeans,
 ): void {
-  const old = biasOf(node);
-  if (node.op === "MatMul" && !old) return;
+  const read = biasReadBy(node);
+  const index = read?.index ?? biasInputOf(node);
+  if (index === null) return;
+  const old = read?.value;
   if (old && (!old.tensor || old.tensor.size !== shape[role.outputAxis])) return;
   const exact = observed.exact.mean();
   const after = observed.rounded.mean();
@@ -65,8 +68,7 @@ export function correctBias(
     [shift.length],
     Float32Array.from(bias, (b, o) => b - shift[o]),
   );
-  const reader = node.op === "MatMul" ? node.output.consumers[0] : node;
-  const index = old ? reader.inputs.indexOf(old) : 2;
+  const reader = read?.node ?? node;
   reader.setInput(index, build(node.graph, node.name).constant(corrected, { name: "bias" }));
   if (old && old.uses.size === 0) old.graph.removeConstant(old);
 }

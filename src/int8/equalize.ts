@@ -3,8 +3,9 @@
 import type { Observe } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { biasOf, biasReadBy } from "../ops/bias.ts";
 import { type Builder, build } from "../ops/builder.ts";
-import { biasOf } from "../ops/weights.ts";
+import { hasTrait } from "../ops/traits.ts";
 import type { Int8Layer, Plan } from "./plan.ts";
 
 /** A value between a convolution (and perhaps a Relu) and the convolutions that alone read it. */
@@ -62,10 +63,10 @@ function findPairs(plan: Plan): Pair[] {
   const layers = new Map<Node, Int8Layer>(plan.layers.map((layer) => [layer.node, layer]));
   const pairs: Pair[] = [];
   for (const [value, { absorbed }] of plan.values) {
-    if (absorbed && absorbed.op !== "Relu") continue;
+    if (absorbed && !hasTrait(absorbed, "homogeneous")) continue;
     const producer = absorbed ? absorbed.inputs[0]?.producer : value.producer;
     const from = producer && layers.get(producer);
-    if (!from || !isPlain(from) || producer.op !== "Conv" || value.isOutput) continue;
+    if (!from || !isPlain(from) || value.isOutput) continue;
     const to = value.consumers.map((node) => layers.get(node));
     const fits = to.every(
       (layer) =>
@@ -89,7 +90,7 @@ function isPlain(layer: Int8Layer): boolean {
   const weight = weightOf(layer);
   const bias = biasOf(layer.node);
   return (
-    layer.node.op === "Conv" &&
+    layer.role.kind === "conv" &&
     weight.tensor?.dtype === "float32" &&
     weight.uses.size === 1 &&
     (!bias || bias.tensor?.dtype === "float32")
@@ -128,9 +129,10 @@ function scaleWeight(
   const g = build(node.graph, node.name);
   node.setInput(weightIndex, g.constant(values, { shape: tensor.shape, name: "weight" }));
   old.graph.removeConstant(old);
-  const bias = biasOf(node);
-  if (!withBias || !bias?.tensor) return;
-  const scaled = bias.tensor.floats().map((b, c) => b * factor(c));
-  node.setInput(2, g.constant(scaled, { name: "bias" }));
+  const read = biasReadBy(node);
+  if (!withBias || !read?.value.tensor) return;
+  const { value: bias, index } = read;
+  const scaled = read.value.tensor.floats().map((b, c) => b * factor(c));
+  node.setInput(index, g.constant(scaled, { name: "bias" }));
   if (bias.uses.size === 0) bias.graph.removeConstant(bias);
 }

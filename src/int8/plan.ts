@@ -3,6 +3,9 @@
 import type { Context } from "../context.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { boundsOf } from "../ops/bounds.ts";
+import { int8KernelOf } from "../ops/int8.ts";
+import { linearOf, whyNotRight } from "../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { readWeight } from "../weights/read.ts";
 import { select } from "../weights/select.ts";
@@ -40,19 +43,6 @@ interface Choice {
   readonly floatDepthwise: boolean;
 }
 
-const weighted = new Set(["Conv", "Gemm", "MatMul"]);
-/** Weightless operators with a useful int8 kernel; all inputs and the output must be uint8. */
-const between = new Set(["Add", "GlobalAveragePool", "AveragePool", "Concat"]);
-/** Operators that only move elements: int8 in, int8 out, with the same scale. */
-export const moving = new Set([
-  "MaxPool",
-  "Reshape",
-  "Flatten",
-  "Transpose",
-  "Squeeze",
-  "Unsqueeze",
-]);
-
 export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   const { graph } = model;
   const layers: Int8Layer[] = [];
@@ -67,7 +57,7 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
     const { node, role, value, index } = use;
     if (!chosen.has(node)) continue;
     const isTable = role.kind === "embedding";
-    const bound = isTable ? shared(value) : refusal(node, role, value, choice);
+    const bound = isTable ? shared(value) : refusal(use, choice);
     const weight = bound ? null : readWeight(value);
     const reason = bound ?? refusalOf(value, weight);
     if (reason || !weight) context.skip(node.name, reason ?? "it has no weight");
@@ -80,15 +70,17 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   };
   for (const { node, inputIndex } of layers) {
     want(rootOf(node.inputs[inputIndex] as Value));
-    if (node.op === "Conv") want(afterActivation(node));
+    const kernel = int8KernelOf(node);
+    if (kernel?.kind === "layer" && kernel.roundsOutput) want(afterActivation(node));
   }
   const others = choice.ops === "all" ? growBetween(graph, values, want) : [];
   return { layers, tables, others, values };
 }
 
-function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): string | null {
+function refusal(use: WeightUse, choice: Choice): string | null {
+  const { node, role, value } = use;
   if (node.graph.owner) return `is inside a body of ${node.graph.owner.op}`;
-  if (!weighted.has(node.op)) return `${node.op} has no fast int8 kernel here`;
+  if (int8KernelOf(node)?.kind !== "layer") return `${node.op} has no fast int8 kernel here`;
   if (role.kind === "conv" && role.groups > 1) {
     const perGroup = value.shape?.[1];
     if (perGroup === 1 && choice.floatDepthwise) return "depthwise int8 is slow in wasm";
@@ -96,12 +88,10 @@ function refusal(node: Node, role: WeightRole, value: Value, choice: Choice): st
       return `${perGroup} channels per group: the int8 kernel is slower than float32`;
     }
   }
-  if (node.op === "MatMul" && node.inputs[1] !== value) return "its weight is the left operand";
-  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
-  if (node.op === "Gemm" && (node.float("alpha", 1) !== 1 || node.float("beta", 1) !== 1)) {
-    return "its product or bias is scaled";
-  }
-  return null;
+  const why = whyNotRight(use);
+  if (why) return why;
+  const linear = linearOf(node);
+  return linear?.alpha === 1 && linear.beta === 1 ? null : "its product or bias is scaled";
 }
 
 /** A weightless node joins when something uint8 flows into it already. */
@@ -112,7 +102,7 @@ function growBetween(
 ): Node[] {
   const others: Node[] = [];
   for (const node of graph.sorted()) {
-    if (!between.has(node.op) || node.domain !== "") continue;
+    if (int8KernelOf(node)?.kind !== "joins") continue;
     const inputs = node.inputs.filter((input) => input !== null).map(rootOf);
     const isReady = inputs.some((input) => values.has(input));
     if (!isReady || inputs.some((input) => input.tensor || input.dtype === "int64")) continue;
@@ -123,10 +113,13 @@ function growBetween(
   return others;
 }
 
+/** Integers go through it as they are. */
+export const isMoving = (node: Node): boolean => int8KernelOf(node)?.kind === "moves";
+
 /** Through operators that only move elements, back to the value whose range counts. */
 export function rootOf(value: Value): Value {
   let root = value;
-  for (let node = root.producer; node && moving.has(node.op); node = root.producer) {
+  for (let node = root.producer; node && isMoving(node); node = root.producer) {
     const [input] = node.inputs;
     // MaxPool's indices are no part of this.
     const [, ...indices] = node.outputs;
@@ -153,9 +146,4 @@ function absorbable(value: Value): Node | null {
 }
 
 /** Clamps whose lower end is 0: uint8 with zero point 0 saturates in the same place. */
-export function isClamp(node: Node): boolean {
-  if (node.op === "Relu") return true;
-  if (node.op !== "Clip") return false;
-  const low = node.inputs[1]?.tensor;
-  return low !== null && low !== undefined && low.numbers()[0] === 0;
-}
+const isClamp = (node: Node): boolean => boundsOf(node)?.low === 0;

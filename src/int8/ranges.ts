@@ -8,6 +8,7 @@ import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts"
 import type { QuantParams } from "../numeric/quantize.ts";
 import { createHistogram } from "../numeric/sketch.ts";
 import type { Builder } from "../ops/builder.ts";
+import { linearOf } from "../ops/linear.ts";
 import { type ChannelMeans, runningMean } from "./bias-correction.ts";
 import { type Plan, rootOf } from "./plan.ts";
 
@@ -96,7 +97,7 @@ export async function observeMeans(
     const rounding = params.get(rootOf(value));
     if (!rounding || !value.shape) continue;
     const rank = value.shape.length;
-    const channel = node.op === "Conv" ? 1 : rank - 1;
+    const channel = ((linearOf(node)?.channelAxis ?? -1) + rank) % rank;
     means.set(node, { exact: runningMean(), rounded: runningMean() });
     taps.push(
       { value, node, which: "exact", of: (g, v) => meanOf(g, v, rank, channel) },

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { type QuantParams, roundHalfEven } from "../numeric/quantize.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import { wantsIntegerBias } from "../ops/int8.ts";
 import { biasOf } from "../ops/weights.ts";
 import { isElementwise, toInt8 } from "../weights/elements.ts";
 import { expand } from "../weights/expand.ts";
@@ -107,7 +108,7 @@ function dequantizeComputed(
  * output is not fused; a Conv's bias the engine rounds itself, and the file is smaller.
  */
 function quantizeBias(node: Node, input: number, scale: Float32Array | Value): void {
-  const old = node.op === "Gemm" ? biasOf(node) : null;
+  const old = wantsIntegerBias(node) ? biasOf(node) : null;
   if (old?.tensor?.shape.length !== 1) return;
   const g = build(node.graph, old.name || node.name);
   if (!(scale instanceof Float32Array)) {

@@ -2,6 +2,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
+import { linearOf } from "../ops/linear.ts";
 import type { WeightUse } from "../ops/weights.ts";
 import type { Rows } from "./rows.ts";
 
@@ -16,7 +17,7 @@ export function inputsOf(
   rows: Rows,
   shape: readonly number[],
 ): Value {
-  return node.op === "Conv"
+  return linearOf(node)?.kind === "conv"
     ? windows(g, node, x, rows, shape)
     : factors(g, node, index, x, rows.columns);
 }
@@ -24,10 +25,8 @@ export function inputsOf(
 /** The other factor of a product as [1, positions, columns]. */
 function factors(g: Builder, node: Node, index: number, x: Value, columns: number): Value {
   const rank = x.shape?.length ?? 2;
-  const isTurned =
-    node.op === "Gemm"
-      ? (node.int(index === 1 ? "transA" : "transB", 0) === 1) === (index === 1)
-      : index === 0;
+  // W x needs the columns of x where x W needs its rows.
+  const isTurned = (linearOf(node)?.turned[1 - index] ?? false) === (index === 1);
   const perm = Array.from({ length: rank }, (_, i) => i);
   if (rank > 1) [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
   const upright = isTurned ? g.Transpose(x, { perm }) : x;

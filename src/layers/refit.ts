@@ -8,6 +8,8 @@ import { solveSpd } from "../numeric/cholesky.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import type { Kept } from "../ops/coupling.ts";
 import { inferModel } from "../ops/infer.ts";
+import { factorBeside, linearOf } from "../ops/linear.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { leaf } from "../weights/weight.ts";
@@ -120,7 +122,7 @@ function sumOf({ output }: Node, { twins }: Original): Sum {
   let { value, path } = sum;
   for (;;) {
     const [add, ...others] = value.consumers;
-    if (add?.op !== "Add" || others.length > 0 || value.isOutput) return sum;
+    if (!hasTrait(add, "adds") || others.length > 0 || value.isOutput) return sum;
     if (`${add.output.shape}` !== `${value.shape}`) return sum;
     path = [...path, add.inputs.indexOf(value)];
     value = add.output;
@@ -195,8 +197,8 @@ async function observeLayer(
 function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Value {
   const back = (value: Value, index: number) => value.producer?.inputs[index] as Value;
   const node = sum.path.reduceRight(back, back(r, 1)).producer as Node;
-  const data = node.inputs[node.op === "Conv" ? 0 : 1 - use.index] as Value;
-  const x = inputsOf(g, { node, index: use.index }, data, rows, shape);
+  const { index } = use;
+  const x = inputsOf(g, { node, index }, factorBeside({ node, index }), rows, shape);
   const zero = g.constant(0, { shape: [1] });
   const ones = g.Add(g.Mul(g.Slice(x, g.ints([0]), g.ints([1]), g.ints([2])), zero), g.constant(1));
   const affine = g.Concat(x, ones, { axis: 2 });
@@ -206,7 +208,7 @@ function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Valu
 
 /** What is missing in the outputs as [groups, positions, rows], at the positions that inputs have. */
 function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: Rows): Value {
-  if (node.op !== "Conv") return g.Reshape(r, g.ints([1, -1, rows], "shape"));
+  if (linearOf(node)?.kind !== "conv") return g.Reshape(r, g.ints([1, -1, rows], "shape"));
   const factor = sampling(node, columns * groups);
   const axes = (node.output.shape ?? []).map((_, i) => i).slice(2);
   const each = (n: number) => g.ints(axes.map(() => n));
@@ -223,7 +225,7 @@ function solveLayer(
   const { groups, columns, rows: outputs } = rows;
   const n = columns + 1;
   const size = n * (n + outputs);
-  const alpha = use.node.op === "Gemm" ? use.node.float("alpha", 1) : 1;
+  const alpha = linearOf(use.node)?.alpha ?? 1;
   const weights = values.slice();
   const shift = new Float64Array(groups * outputs);
   for (let group = 0; group < groups; group++) {

@@ -7,6 +7,7 @@ import { type Packed, packModel } from "../onnx/pack.ts";
 import type { OpenExternal } from "../onnx/tensor-proto.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { constantExpressions, constantValue } from "../ops/constant.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { rewrite } from "../rewrite/index.ts";
 import type { Source } from "../runtime/runtime.ts";
 
@@ -18,9 +19,6 @@ export interface PackInput {
   readonly model: Model | null;
   readonly keepNames?: boolean;
 }
-
-/** Nodes that the engine's integer kernels look for; they stay. */
-const stored: ReadonlySet<string> = new Set(["QuantizeLinear", "DequantizeLinear"]);
 
 /** About what a node takes in a coded graph. */
 const nodeBytes = 5;
@@ -47,7 +45,8 @@ function withPlainWeights(model: Model): Model | null {
     for (const value of found) {
       if (!isRead(value) || value.isOutput) continue;
       const { nodes, constants } = expressionOf(value);
-      if (nodes.some(({ op }) => stored.has(op))) continue;
+      // The engine's integer kernels look for these.
+      if (nodes.some((node) => hasTrait(node, "converts"))) continue;
       const tensor = constantValue(value);
       if (!tensor || tensor.strings) continue;
       const own = constants.filter(({ consumers }) => consumers.every((n) => nodes.includes(n)));

@@ -7,6 +7,8 @@ import { parseEinsum } from "./einsum.ts";
 import { inferRuleOf } from "./infer/rules.ts";
 import { bindDims, type Dims } from "./infer.ts";
 import { schemaOf } from "./schema.ts";
+import { entryOf, keyOf, type OpTable } from "./table.ts";
+import { hasTrait } from "./traits.ts";
 import { weightRole } from "./weights.ts";
 
 export interface NodeCost {
@@ -102,7 +104,7 @@ const attention: MacsRule = (node) => {
     : macs * (width + values * heads);
 };
 
-const rules: Readonly<Record<string, MacsRule | undefined>> = {
+const rules: OpTable<MacsRule> = {
   Attention: attention,
   Conv: conv(1),
   ConvInteger: conv(1),
@@ -121,20 +123,18 @@ const rules: Readonly<Record<string, MacsRule | undefined>> = {
   "com.microsoft:MatMulNBits": matMul(0),
 };
 
-const keyOf = (node: Node): string => (node.domain ? `${node.domain}:${node.op}` : node.op);
-
 /**
  * Multiply-accumulates of one run of a node with inferred shapes; elementwise operators count 0.
  * Null where a size is not known or the operator is not. A body counts once per run of it: an If as
  * its dearer branch, a Loop or Scan only if free, since the number of runs is not known.
  */
 export function macsOf(node: Node): number | null {
-  const key = keyOf(node);
-  if (Object.hasOwn(rules, key)) return rules[key]?.(node) ?? null;
+  const rule = entryOf(rules, node);
+  if (rule) return rule(node);
   const bodies = node.subgraphs.map(macsOfGraph);
   if (bodies.includes(null)) return null;
   const dearest = Math.max(0, ...(bodies as number[]));
-  if (node.op === "Loop" || node.op === "Scan") return dearest === 0 ? 0 : null;
+  if (hasTrait(node, "repeats")) return dearest === 0 ? 0 : null;
   const isKnown = inferRuleOf(node) !== null || (node.domain === "" && schemaOf(node.op));
   return isKnown ? dearest : null;
 }
@@ -154,7 +154,7 @@ function sum(parts: readonly (number | null)[]): number | null {
 }
 
 /** Inputs that hold parameters, where not every vector of floats does: scales and statistics do not. */
-const parameterInputs: Readonly<Record<string, readonly number[] | undefined>> = {
+const parameterInputs: OpTable<readonly number[]> = {
   BatchNormalization: [1, 2],
   Clip: [],
   ConvInteger: [1],
@@ -173,7 +173,7 @@ const parameterInputs: Readonly<Record<string, readonly number[] | undefined>> =
 
 /** Elements of input `index` as a parameter: a weight, or a constant of several floats. */
 function paramsOf(node: Node, index: number, value: Value): number {
-  const listed = parameterInputs[keyOf(node)];
+  const listed = entryOf(parameterInputs, node);
   if (listed && !listed.includes(index)) return 0;
   const { dtype, shape } = typeOf(value);
   const size = product(...shape) ?? 0;

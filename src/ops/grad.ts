@@ -12,6 +12,7 @@ import { reductions } from "./grad/reduce.ts";
 import { resizes } from "./grad/resize.ts";
 import type { GradRule, GradRules } from "./grad/rule.ts";
 import { scalings } from "./grad/scale.ts";
+import { entryOf } from "./table.ts";
 
 export { defaultForms, type Forms } from "./grad/forms.ts";
 export type { Gradients, GradNode, GradRule, ManyRule, OneRule } from "./grad/rule.ts";
@@ -30,9 +31,7 @@ export const gradRules = {
   ...quantization,
 } satisfies GradRules;
 
-const table: Readonly<Record<string, GradRule | undefined>> = gradRules;
-
 /** Null where the operator has no rule. */
-export function gradRuleOf({ op, domain }: Node): GradRule | null {
-  return domain === "" && Object.hasOwn(table, op) ? (table[op] ?? null) : null;
+export function gradRuleOf(node: Node): GradRule | null {
+  return entryOf<GradRule>(gradRules, node);
 }

@@ -3,7 +3,9 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
+import { entryOf, type OpTable } from "./table.ts";
 
+export { biasOf } from "./bias.ts";
 export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
 export interface WeightRole {
@@ -62,7 +64,7 @@ const embedding: RoleRule = (node, index) => {
 
 const recurrent = at("recurrent", { 1: [1, 2], 2: [1, 2] });
 
-const roles: Readonly<Record<string, RoleRule>> = {
+const roles: OpTable<RoleRule> = {
   Conv: at("conv", { 1: [0, 1] }),
   ConvInteger: at("conv", { 1: [0, 1] }),
   DeformConv: at("conv", { 1: [0, 1] }),
@@ -85,8 +87,8 @@ const roles: Readonly<Record<string, RoleRule>> = {
  * Operands of products need a known rank: infer first.
  */
 export function weightRole(node: Node, index: number): WeightRole | null {
-  const key = node.domain ? `${node.domain}:${node.op}` : node.op;
-  return (Object.hasOwn(roles, key) && node.inputs[index] && roles[key](node, index)) || null;
+  const rule = node.inputs[index] ? entryOf(roles, node) : null;
+  return rule ? rule(node, index) : null;
 }
 
 /**
@@ -113,27 +115,6 @@ function weightsIn(graph: Graph): WeightUse[] {
     }
   }
   return found;
-}
-
-const biasIndex: Readonly<Record<string, number>> = {
-  Conv: 2,
-  ConvTranspose: 2,
-  DeformConv: 4,
-  Gemm: 2,
-  QLinearConv: 8,
-  GRU: 3,
-  LSTM: 3,
-  RNN: 3,
-};
-
-/** A layer's bias: its own input, or the constant vector that the only reader of a MatMul adds. */
-export function biasOf(node: Node): Value | null {
-  if (node.domain !== "") return null;
-  if (node.op !== "MatMul") return node.inputs[biasIndex[node.op] ?? -1] ?? null;
-  const [add, ...others] = node.output.consumers;
-  if (add?.op !== "Add" || others.length > 0 || node.output.isOutput) return null;
-  const other = add.inputs.find((value) => value !== node.output) ?? null;
-  return other?.tensor?.shape.length === 1 ? other : null;
 }
 
 /** Shapes may not have been inferred yet inside decode chains. */

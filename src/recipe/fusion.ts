@@ -1,12 +1,11 @@
 /** @file Tells which layers were meant for integer kernels and run in float all the same. */
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { int8KernelOf, isFloatLayer } from "../ops/int8.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { weightsOf } from "../ops/weights.ts";
 import type { Environment } from "./environment.ts";
 import { timeNodes } from "./time-nodes.ts";
-
-/** Kernels that would widen int8 weights anew at every run. */
-const floatKernels = new Set(["Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"]);
 
 /**
  * Layers with DequantizeLinear weights for which the engine found no integer kernel (ENGINE, section
@@ -15,12 +14,14 @@ const floatKernels = new Set(["Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul"
 export async function unfusedLayers(model: Model, env: Environment): Promise<string[]> {
   const wanted = new Set<Node>();
   for (const { node, value } of weightsOf(model)) {
-    if (value.producer?.op === "DequantizeLinear" && floatKernels.has(node.op)) wanted.add(node);
+    const isLayer = int8KernelOf(node)?.kind === "layer";
+    if (isLayer && hasTrait(value.producer, "converts")) wanted.add(node);
   }
   if (wanted.size === 0) return [];
   const timed = (await timeNodes(model, env)) ?? [];
   const left = timed.flatMap(({ node, op }) =>
-    node && wanted.has(node) && floatKernels.has(op) ? [node.name] : [],
+    // Such a kernel widens int8 weights anew at every run.
+    node && wanted.has(node) && isFloatLayer(op) ? [node.name] : [],
   );
   return [...new Set(left)];
 }

@@ -3,9 +3,10 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { measureLatency } from "../measure/latency.ts";
+import { biasReadBy } from "../ops/bias.ts";
 import { constantExpressions } from "../ops/constant.ts";
 import { costModel, type ModelCost } from "../ops/cost.ts";
-import { biasOf, weightsOf } from "../ops/weights.ts";
+import { weightsOf } from "../ops/weights.ts";
 import { dimsOf, timingMs } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
@@ -146,9 +147,9 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
     const row = { name: node.name, op: node.op, shape, params: 0, bytes: 0, macs: 0, us: 0 };
     layers.set(node, row);
     owners.set(node, row);
-    // MatMul's bias is the constant that the next Add adds.
-    const [add] = node.op === "MatMul" && biasOf(node) ? node.output.consumers : [];
-    if (add) owners.set(add, row);
+    // Behind a product the bias is what the next node adds.
+    const bias = biasReadBy(node);
+    if (bias && bias.node !== node) owners.set(bias.node, row);
   }
   const of = (node: Node | null, op: string): Row => {
     const owner = node && owners.get(node);

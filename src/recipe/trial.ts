@@ -9,7 +9,7 @@ import { familyOf } from "../methods/index.ts";
 import { type Family, needsOf } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { rewrite, rules } from "../rewrite/index.ts";
+import { beforeTraining, rewrite } from "../rewrite/index.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
@@ -21,8 +21,7 @@ import { formatRecipe, isTraining, type Step } from "./steps.ts";
  */
 export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
-  const kept = new Set<string>(steps.some(isTraining) ? ["fold-batchnorm", "keep-blocked"] : []);
-  rewrite(clone, { rules: rules.map(({ id }) => id).filter((id) => !kept.has(id)) });
+  rewrite(clone, steps.some(isTraining) ? { rules: beforeTraining } : {});
   shortenNames(clone.graph);
   return clone;
 }

@@ -29,6 +29,7 @@ export const foldBatchNorm = defineRule({
   id: "fold-batchnorm",
   doc: "BatchNormalization after or before Conv, Gemm, MatMul, ConvTranspose -> their weights and bias",
   roots: ["BatchNormalization"],
+  afterTraining: true,
   apply: fold,
 });
 

@@ -44,6 +44,11 @@ export const rules = [
 export type { RewriteReport } from "./rewrite.ts";
 export type RuleId = (typeof rules)[number]["id"];
 
+/** The rules that leave alone what training needs. */
+export const beforeTraining: readonly RuleId[] = rules.flatMap((rule) =>
+  "afterTraining" in rule ? [] : [rule.id],
+);
+
 /**
  * Simplifies `model` in place; outputs stay the same but for rounding (about 1e-6 of their range).
  * `rules` limits the rules by id. Throws TersorError "aborted".

@@ -26,6 +26,7 @@ export const keepBlocked = defineRule({
   id: "keep-blocked",
   doc: "x * a, x + b between an activation and a padded Conv -> depthwise 1x1 Conv",
   roots: ["Mul", "Add", "Sub", "Div"],
+  afterTraining: true,
   apply(node, g) {
     const x = affineInput(node);
     const channels = x && channelsBehind(x);

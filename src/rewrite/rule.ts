@@ -9,11 +9,19 @@ import type { InForms } from "../weights/in-forms.ts";
  */
 export type Outcome = Value | readonly Value[] | null | string;
 
-/** A rule about one node and its surroundings. */
-export interface NodeRule {
+interface Declared {
   readonly id: string;
   /** What becomes what, in one line. */
   readonly doc: string;
+  /**
+   * Takes away what training needs, such as normalization by batches: a model that is to be trained
+   * is rewritten without the rule, and with it once the training is over.
+   */
+  readonly afterTraining?: true;
+}
+
+/** A rule about one node and its surroundings. */
+export interface NodeRule extends Declared {
   /** Operators of the node that `apply` is asked about; "any" for all of them. */
   readonly roots: readonly string[] | "any";
   /** Builds what replaces `node` with `g`. Does not remove anything: what is left unread goes. */
@@ -21,9 +29,7 @@ export interface NodeRule {
 }
 
 /** A rule about a whole graph: gives the name of everything it took out. */
-export interface GraphRule {
-  readonly id: string;
-  readonly doc: string;
+export interface GraphRule extends Declared {
   sweep(graph: Graph, kept: InForms): readonly string[];
 }
 

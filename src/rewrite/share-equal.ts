@@ -3,17 +3,8 @@ import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { defineRule } from "./rule.ts";
-
-const random: ReadonlySet<string> = new Set([
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Multinomial",
-  "Bernoulli",
-  "Dropout",
-]);
 
 export const shareNodes = defineRule({
   id: "share-nodes",
@@ -21,7 +12,7 @@ export const shareNodes = defineRule({
   roots: "any",
   apply(node) {
     const input = node.inputs.find((value) => value !== null);
-    if (!input || random.has(node.op) || node.subgraphs.length > 0) return null;
+    if (!input || hasTrait(node, "random") || node.subgraphs.length > 0) return null;
     // The earlier of the two stays: `uses` is in the order in which nodes came.
     for (const twin of input.consumers) {
       if (twin === node) return null;

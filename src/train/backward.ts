@@ -4,6 +4,8 @@ import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
+import { expandNodes } from "../ops/grad/expansions.ts";
+import { outerProductOf } from "../ops/grad/linear.ts";
 import {
   defaultForms,
   type Forms,
@@ -12,16 +14,13 @@ import {
   gradRuleOf,
 } from "../ops/grad.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { blockConvolutions } from "./block.ts";
 import { branchGradients, type Differentiate } from "./branch.ts";
-import { expandAttention } from "./expand-attention.ts";
-import { unrollNodes } from "./unroll.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
 
-/** What a node with a body needs instead of a rule. */
 const unrolling = "Export the model with it unrolled, or freeze below it: --freeze <glob>";
-const remedies: Readonly<Record<string, string>> = { Loop: unrolling, Scan: unrolling };
 
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
@@ -69,8 +68,7 @@ function differentiate(
     return { live, order: order.filter(isOn) };
   };
   let pass = passOf();
-  const isExpanded = [unrollNodes, expandAttention].map((expand) => expand(graph, pass.order));
-  if (isExpanded.includes(true)) pass = passOf();
+  if (expandNodes(graph, pass.order)) pass = passOf();
   const { live, order } = pass;
 
   const gradients = new Map<Value, Value>();
@@ -97,7 +95,7 @@ function partsOf(
   live: ReadonlySet<Value>,
   forms: Forms,
 ): (readonly [Value, Value])[] {
-  if (node.op === "If" && node.domain === "") {
+  if (hasTrait(node, "branches")) {
     const captured = [...new Set(readsOf(node))].filter((value) => live.has(value));
     const inside: Differentiate = (...args) => differentiate(...args, forms);
     const made = branchGradients(node, dys, captured, inside);
@@ -115,17 +113,10 @@ function partsOf(
   });
 }
 
-/** Operators whose first output, an integer, stands for a real number. */
-const quantizers: ReadonlySet<string> = new Set([
-  "QuantizeLinear",
-  "DynamicQuantizeLinear",
-  "MatMulInteger",
-]);
-
 /** Carries a gradient: real numbers, and integers that stand for them; a measured range does not. */
 function isReal(value: Value): boolean {
   const { producer } = value;
-  if (producer && quantizers.has(producer.op)) return value === producer.output;
+  if (hasTrait(producer, "straightThrough")) return value === producer?.output;
   return value.dtype === null || dtypes[value.dtype].kind === "float";
 }
 
@@ -166,7 +157,7 @@ function liveValues(
 function apply(node: Node, dys: Gradients, forms: Forms): Gradients {
   const rule = gradRuleOf(node);
   if (!rule) {
-    const remedy = remedies[node.op] ?? freeze;
+    const remedy = hasTrait(node, "repeats") ? unrolling : freeze;
     throw fail(errors.noGradient(node.name, `${node.op} has no gradient rule`, remedy));
   }
   const g = typed(node.graph, node.name);
@@ -189,7 +180,7 @@ function onesLike(graph: Graph, loss: Value): Value {
 function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
   if (parts.length < 2) return parts[0] ?? null;
   const g = typed(graph, value.name);
-  const products = parts.map(({ producer }) => outerProduct(producer));
+  const products = parts.map(({ producer }) => outerProductOf(producer));
   if (parts.length > 2 && !products.includes(null)) {
     const [left, right] = [0, 1].map((side) =>
       g.Concat(...products.map((pair) => (pair as readonly Value[])[side]), { axis: 0 }),
@@ -197,19 +188,6 @@ function total(graph: Graph, value: Value, parts: readonly Value[]): Value | nul
     return g.MatMul(g.Transpose(left, { perm: [1, 0] }), right);
   }
   return parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts);
-}
-
-/**
- * A and D of A^T D, the gradient of a matrix: where a weight is used many times (steps of an unrolled
- * LSTM), sum A_i^T D_i is one product of longer matrices.
- */
-function outerProduct(node: Node | null): readonly [Value, Value] | null {
-  const [left, right] = node?.inputs ?? [];
-  const source = left?.producer;
-  if (node?.op !== "MatMul" || source?.op !== "Transpose" || !right) return null;
-  const [a] = source.inputs;
-  if (source.ints("perm")?.[0] === 0) return null;
-  return a?.shape?.length === 2 && right.shape?.length === 2 ? [a, right] : null;
 }
 
 /** Types are known as soon as a node is there. */

@@ -3,6 +3,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { keepsStatistics } from "../ops/norms.ts";
 
 /** One layer; all vectors have one element per channel. */
 export interface BatchNorm {
@@ -33,7 +34,7 @@ export function toTrainingMode(
   const layers: BatchNorm[] = [];
   for (const node of model.graph.sorted()) {
     const [x, scale, bias, runningMean, runningVariance] = node.inputs;
-    if (node.op !== "BatchNormalization" || node.domain !== "" || !chosen(node)) continue;
+    if (!keepsStatistics(node) || !chosen(node)) continue;
     if (node.int("training_mode", 0) === 1 || !x?.shape || !scale || !bias) continue;
     if (!runningMean?.tensor || !runningVariance?.tensor) continue;
     const g = build(model.graph, node.name, inferNode);

@@ -6,13 +6,14 @@ import { geometryOf } from "../ops/grad/conv.ts";
 import { blockedConv, blockedDomain } from "../ops/grad/conv-blocked.ts";
 import type { Forms, GradNode } from "../ops/grad.ts";
 import { inferNode } from "../ops/infer.ts";
+import { linearOf } from "../ops/linear.ts";
 
 const blocks = { blocked16: 16, blocked8: 8 } as const;
 
 /** Replaces those of `nodes` that `forms` says; declares the layout's operators where any are used. */
 export function blockConvolutions(model: Model, nodes: Iterable<Node>, forms: Forms): void {
   for (const node of nodes) {
-    if (node.op !== "Conv" || node.domain !== "" || node.graph !== model.graph) continue;
+    if (linearOf(node)?.kind !== "conv" || node.graph !== model.graph) continue;
     const [x, w, bias] = node.inputs;
     if (![x, w, node.output].every((value) => isSized(value?.shape))) continue;
     const geometry = geometryOf(node as GradNode);

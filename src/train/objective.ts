@@ -3,6 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { bce, distillation, features, kd, mse, softmaxCrossEntropy } from "./losses.ts";
 
 export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
@@ -126,8 +127,7 @@ function outputLoss(
 /** Before the model's own softmax or sigmoid: the losses have theirs, which does not overflow. */
 export function scoresOf(output: Value): Value {
   const { producer } = output;
-  const isLast = producer?.op === "Sigmoid" || /^(Log)?Softmax$/.test(producer?.op ?? "");
-  return isLast ? (producer?.inputs[0] as Value) : output;
+  return hasTrait(producer, "probabilities") ? (producer?.inputs[0] as Value) : output;
 }
 
 /** [..., C] in whatever shape -> [rows, C]. */

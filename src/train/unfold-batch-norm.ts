@@ -4,6 +4,9 @@ import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { constantValue, isConstantExpression } from "../ops/constant.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
+import { linearOf } from "../ops/linear.ts";
+import { keepsStatistics } from "../ops/norms.ts";
+import { hasTrait } from "../ops/traits.ts";
 
 /** Of each channel over a calibration set; the variance is biased (divided by the count). */
 export interface ChannelStatistics {
@@ -12,24 +15,6 @@ export interface ChannelStatistics {
 }
 
 const EPSILON = 1e-5;
-
-/** What follows a convolution inside a network, where a normalization once stood. */
-const followers: ReadonlySet<string> = new Set([
-  "Add",
-  "Celu",
-  "Clip",
-  "Elu",
-  "Gelu",
-  "HardSigmoid",
-  "HardSwish",
-  "LeakyRelu",
-  "Mish",
-  "PRelu",
-  "Relu",
-  "Selu",
-  "Sigmoid",
-  "Swish",
-]);
 
 /**
  * The outputs [N, C, ...] of convolutions that `unfoldBatchNorm` can put a normalization behind: one
@@ -40,7 +25,7 @@ export function convolutions(model: Model): Value[] {
   inferModel(model);
   return model.graph
     .sorted()
-    .filter((node) => node.op === "Conv" && node.domain === "" && isFolded(node))
+    .filter((node) => linearOf(node)?.kind === "conv" && isFolded(node))
     .map(({ output }) => output);
 }
 
@@ -52,8 +37,8 @@ function isFolded({ inputs: [, w, b], output }: Node): boolean {
     Boolean(isConstant) &&
     !isPoint &&
     !output.isOutput &&
-    consumers.some(({ op }) => followers.has(op)) &&
-    consumers.every(({ op }) => op !== "BatchNormalization")
+    consumers.some((node) => hasTrait(node, "followsNorm")) &&
+    !consumers.some(keepsStatistics)
   );
 }
 

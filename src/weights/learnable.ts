@@ -1,6 +1,7 @@
 /** @file Which constants of a model training moves: those its layers multiply by or add, and what forms declare. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { normInputsOf, operandOf } from "../ops/norms.ts";
 import { biasOf, weightsOf } from "../ops/weights.ts";
 import { readWeight } from "./read.ts";
 import type { Weight } from "./weight.ts";
@@ -18,16 +19,6 @@ export interface Learnable {
   /** Exact zeros were pruned and stay at zero. */
   readonly keepsZeros: boolean;
 }
-
-/** [scale, shift] inputs of normalizations, and PRelu's slope. */
-const normInputs: Readonly<Record<string, readonly number[]>> = {
-  BatchNormalization: [1, 2],
-  LayerNormalization: [1, 2],
-  InstanceNormalization: [1, 2],
-  GroupNormalization: [1, 2],
-  RMSNormalization: [1],
-  PRelu: [1],
-};
 
 /**
  * The float32 constants of the main graph that can learn, in execution order, each once. `isTrained` leaves
@@ -49,8 +40,9 @@ export function learnableOf(model: Model, isTrained = (_: Node): boolean => true
     take(biasOf(node), node, "bias");
   }
   for (const node of model.graph.sorted()) {
-    for (const index of normInputs[node.op] ?? []) take(node.inputs[index] ?? null, node, "norm");
-    if (node.op === "Add" || node.op === "Mul" || node.op === "Sub") takeVector(node, take);
+    for (const index of normInputsOf(node)) take(node.inputs[index] ?? null, node, "norm");
+    const operand = operandOf(node);
+    if (operand) takeVector(node, operand === "scale" ? "norm" : "bias", take);
   }
   return [...found.values()].filter(({ value }) => !fixed.has(value));
 }
@@ -58,12 +50,13 @@ export function learnableOf(model: Model, isTrained = (_: Node): boolean => true
 /** A constant with one long axis, next to something that is computed: a bias, or a norm's scale. */
 function takeVector(
   node: Node,
+  kind: Learnable["kind"],
   take: (value: Value, node: Node, kind: Learnable["kind"]) => void,
 ): void {
   const constants = node.inputs.filter((input): input is Value => Boolean(input?.tensor));
   if (constants.length !== 1) return;
   const long = constants[0].tensor?.shape.filter((dim) => dim > 1) ?? [];
-  if (long.length === 1) take(constants[0], node, node.op === "Mul" ? "norm" : "bias");
+  if (long.length === 1) take(constants[0], node, kind);
 }
 
 type Leaf = Pick<Learnable, "value" | "keepsZeros">;

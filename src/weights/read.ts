@@ -2,6 +2,7 @@
 import type { DType } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import { constantValue } from "../ops/constant.ts";
+import { storedInputOf } from "../ops/storage.ts";
 import type { Numbers } from "./element.ts";
 import { matchForm } from "./match-form.ts";
 import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from "./weight.ts";
@@ -62,15 +63,7 @@ function floatCoding(value: Value): Leaf["coding"] {
 export function storedType(value: Value): DType | null {
   if (value.tensor) return value.tensor.dtype;
   const node = value.producer;
-  switch (node?.op) {
-    case "Cast":
-      return node.inputs[0]?.tensor?.dtype ?? null;
-    case "Reshape":
-    case "Gather":
-      return node.inputs[0] ? storedType(node.inputs[0]) : null;
-    case "ScatterElements":
-      return node.inputs[2] ? storedType(node.inputs[2]) : null;
-    default:
-      return null;
-  }
+  const source = node && storedInputOf(node);
+  const input = source === null ? null : node?.inputs[source];
+  return input ? storedType(input) : null;
 }

@@ -5,6 +5,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { isElementwise } from "./elements.ts";
 import { expand } from "./expand.ts";
@@ -166,7 +167,7 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
   return (value) => {
     for (let at: Value = value; ; ) {
       const node = at.producer;
-      if (node?.op !== "Transpose" && node?.op !== "Reshape") return value;
+      if (!node || !hasTrait(node, "rearranges")) return value;
       at = node.inputs[0] as Value;
       if (weights.has(at)) return at;
     }
@@ -180,7 +181,7 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
 export function refusalOf(value: Value, weight: FloatWeight | null, stores = false): string | null {
   if (!weight) return "its weight is not made of constant floats";
   const hasInner = stores && weight.form !== null && innerOf(weight).length > 0;
-  if (value.producer?.op === "DequantizeLinear" && !hasInner) {
+  if (hasTrait(value.producer, "converts") && !hasInner) {
     return "is quantized for integer kernels already";
   }
   const dtype = value.tensor?.dtype ?? value.dtype;

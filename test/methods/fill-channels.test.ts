@@ -85,6 +85,39 @@ test("what is read in groups or position by position stays, with the reason", as
   expect(await errorOf(model, bytes)).toBe(0);
 });
 
+test("whatever keeps channels apart lies between layers of any kind", async () => {
+  const model = layerModel(["N", 3, 8, 8], (g, input) => {
+    const scale = g.constant(
+      numbers(6, 0.3).map((v) => 2 + v),
+      { shape: [6, 1, 1] },
+    );
+    const first = g.Gelu(g.Div(conv(g, input, 3, 6), scale));
+    const up = g.ConvTranspose(first, weight(g, [6, 10, 2, 2]), weight(g, [10]));
+    const smooth = g.Softplus(g.Sub(up, g.Elu(up)));
+    const pooled = g.Squeeze(g.GlobalMaxPool(smooth), g.ints([2, 3]));
+    return g.MatMul(g.Erf(pooled), weight(g, [10, 4]));
+  });
+  const { bytes, skipped, groups } = await apply(model, "fill-channels", {}, env);
+  expect(skipped).toEqual([]);
+  expect(groups.map(({ before, after }) => [before, after])).toEqual([
+    [6, 16],
+    [10, 16],
+  ]);
+  expect(await errorOf(model, bytes)).toBeLessThan(1e-5);
+});
+
+test("a Reshape that says how many channels there are keeps them", async () => {
+  const model = layerModel(["N", 3, 8, 8], (g, input) => {
+    const flat = g.Reshape(g.GlobalAveragePool(conv(g, input, 3, 6)), g.ints([-1, 6]));
+    return g.Gemm(flat, weight(g, [4, 6]), null, { transB: 1 });
+  });
+  const { bytes, skipped } = await apply(model, "fill-channels", {}, env);
+  expect(skipped.map(({ reason }) => reason).join()).toContain(
+    "(Reshape) spells out how many there are",
+  );
+  expect(await errorOf(model, bytes)).toBe(0);
+});
+
 test("the web has no blocks to fill", async () => {
   const runtime = await openWebRuntime();
   const { bytes } = await apply(residual, "fill-channels", {}, { ...env, runtime });

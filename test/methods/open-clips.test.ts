@@ -70,3 +70,14 @@ test("together they move the outputs by no more than is tolerated", async () => 
     expect(moved).toBeLessThanOrEqual(tolerance);
   }
 });
+
+test("the layer that a clip bounds is found behind sums and scales", async () => {
+  const scaled = layerModel(["N", 6], (g, input) => {
+    const y = g.Div(g.Sub(dense(g, input, 0.4), g.constant(1)), g.constant(2));
+    return g.Clip(y, g.constant(0), g.constant(60));
+  });
+  const done = await apply(scaled, "open-clips", {}, env);
+  expect(done.warnings).toEqual(["1 of 1 clips are open; the outputs move by 0.0"]);
+  const spared = await apply(scaled, "open-clips", { except: ["layer1"] }, env);
+  expect(clips(spared.model)).toEqual([60]);
+});

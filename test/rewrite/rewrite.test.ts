@@ -1,7 +1,7 @@
 /** @file What `rewrite` takes and gives: chosen rules, the report, interruption, bodies. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/ir/parse.ts";
-import { rewrite, rules } from "../../src/rewrite/index.ts";
+import { beforeTraining, rewrite, rules } from "../../src/rewrite/index.ts";
 
 const text = `
 g (float[N,2,6,6] x) => (float[N,3,6,6] y, float[N,3,6,6] z)
@@ -32,6 +32,16 @@ describe("rewrite", () => {
     expect(applied).toEqual([{ rule: "drop-identity", node: "same" }]);
     expect([...model.graph.nodes].map(({ name }) => name)).not.toContain("same");
     expect([...model.graph.nodes].map(({ name }) => name)).toContain("twice");
+  });
+
+  test("leaves normalization to training, and folds it afterwards", () => {
+    const trained = parseModel(text.replace("right] z = Exp (t)", "right] z = Exp (n)"));
+    const norms = () => [...trained.graph.nodes].filter(({ op }) => op === "BatchNormalization");
+    const { applied } = rewrite(trained, { rules: beforeTraining });
+    expect(applied).toContainEqual({ rule: "fold-scale", node: "twice" });
+    expect(norms().length).toBe(1);
+    expect(rewrite(trained).applied).toContainEqual({ rule: "fold-batchnorm", node: "norm" });
+    expect(norms().length).toBe(0);
   });
 
   test("stops when told to", () => {

@@ -5,9 +5,9 @@ import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
+import { expandNodes as expandAttention } from "../../src/ops/grad/expansions.ts";
 import { inferModel, inferNode } from "../../src/ops/infer.ts";
 import { backward } from "../../src/train/backward.ts";
-import { expandAttention } from "../../src/train/expand-attention.ts";
 import { differences, expectClose, runOrt } from "./gradients.ts";
 
 interface Form {

@@ -7,10 +7,10 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
 import { evaluateGraph } from "../../src/ops/evaluate.ts";
+import { expandModel as unrollRecurrent } from "../../src/ops/grad/expansions.ts";
 import { bindDims, inferNode } from "../../src/ops/infer.ts";
 import { backward } from "../../src/train/backward.ts";
 import { hoistConstants } from "../../src/train/branch.ts";
-import { unrollRecurrent } from "../../src/train/unroll.ts";
 import { feedsOf as realFeeds, realModels } from "../support/real-models.ts";
 import { type Case, checkCase, expectClose, runOrt } from "./gradients.ts";
 

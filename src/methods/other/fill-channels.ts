@@ -7,7 +7,10 @@ import { spellOut } from "../../channels/spell-out.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { take } from "../../ops/coupling/remove.ts";
+import { couplingRuleOf } from "../../ops/coupling/rules.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { linearOf } from "../../ops/linear.ts";
+import { hasTrait } from "../../ops/traits.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -58,12 +61,13 @@ const BLOCK = 16;
 /** Lost in any sum; zeros would stay zeros, as those that pruning makes (Han et al. 2015). */
 const TINY = 2 ** -40;
 
-/** Each channel on its own. */
-const separate: ReadonlySet<string> = new Set(
-  "Add AveragePool BatchNormalization Clip Conv Flatten Gemm GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Mul Relu Sigmoid Tanh".split(
-    " ",
-  ),
-);
+/** Why the channels that a node reads or gives cannot become more; null where they can. */
+function whyNoMore(node: Node): string | null {
+  if (linearOf(node)) return null;
+  if (!hasTrait(node, "separate")) return "may mix them";
+  // As a Reshape does: what would shrink with the channels would have to grow with them.
+  return couplingRuleOf(node)?.resize ? "spells out how many there are" : null;
+}
 
 /** Why a group cannot get channels that nobody notices; null where it can. */
 function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null {
@@ -79,8 +83,8 @@ function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null
   if (stored) return `${stored.value.name} is ${stored.value.tensor?.dtype}`;
   for (const { value } of members) {
     const nodes = [...value.consumers, ...(value.producer ? [value.producer] : [])];
-    const other = nodes.find((node) => !separate.has(node.op) || node.domain !== "");
-    if (other) return `${other.name} (${other.op}) may mix them`;
+    const other = nodes.find(whyNoMore);
+    if (other) return `${other.name} (${other.op}) ${whyNoMore(other)}`;
     const grouped = nodes.find((node) => node.int("group", 1) > 1 && !isDepthwise(node));
     if (grouped) return `${grouped.name} reads them in groups`;
   }

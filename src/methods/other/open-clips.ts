@@ -3,7 +3,9 @@ import { z } from "zod";
 import { createGauge, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
-import { constantValue } from "../../ops/constant.ts";
+import { boundsOf } from "../../ops/bounds.ts";
+import { linearOf } from "../../ops/linear.ts";
+import { hasTrait } from "../../ops/traits.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -24,7 +26,7 @@ export const openClips = defineMethod({
   neutral: { tolerance: 0 },
   async apply(model, { tolerance, records, ...selection }, context) {
     const chosen = chosenLayers(model, selection);
-    const bounds = boundsOf(model, chosen);
+    const bounds = clipsOf(model, chosen);
     await context.progress(0, bounds.length);
     if (bounds.length === 0 || tolerance === 0) return;
     const gauge = await createGauge<Bound>(model, records, context.observe, (_, twins, gone) => {
@@ -52,26 +54,22 @@ interface Bound {
 }
 
 /** Clips to [0, something] in order of execution, of chosen layers. */
-function boundsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
+function clipsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
   return model.graph.sorted().flatMap((node) => {
-    if (node.op !== "Clip" || node.domain !== "") return [];
-    const [, least, most] = node.inputs.map((input) => input && constantValue(input));
+    const bounds = boundsOf(node);
+    if (bounds?.low !== 0 || bounds.high === null || bounds.high === Infinity) return [];
     const layer = layerBefore(node);
-    const fits = least?.numbers()[0] === 0 && most && layer && chosen.has(layer);
-    if (!fits) return [];
+    if (!layer || !chosen.has(layer)) return [];
     const known = (node.output.shape ?? []).filter((dim) => typeof dim === "number");
     return [{ output: node.output, layer, size: known.reduce((a, b) => a * b, 1) }];
   });
 }
 
-const layers: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul"]);
-const between: ReadonlySet<string> = new Set(["Add", "BatchNormalization", "Mul"]);
-
 /** What makes the values that a Clip bounds, but for sums and scales on the way. */
 function layerBefore(clip: Node): Node | null {
   let node = clip.inputs[0]?.producer ?? null;
-  while (node && between.has(node.op)) node = node.inputs[0]?.producer ?? null;
-  return node && layers.has(node.op) ? node : null;
+  while (node && hasTrait(node, "affine")) node = node.inputs[0]?.producer ?? null;
+  return node && linearOf(node) ? node : null;
 }
 
 function open(output: Value): void {

@@ -13,6 +13,7 @@ import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
+import { hasTrait } from "../../ops/traits.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
@@ -69,19 +70,6 @@ interface Layer {
   readonly scales: boolean;
 }
 
-/** Each channel on its own, and f(c x) = c f(x) for c > 0. */
-const homogeneous = new Set(
-  "AveragePool Dropout Flatten GlobalAveragePool GlobalMaxPool Identity LeakyRelu MaxPool Relu Reshape Squeeze Transpose Unsqueeze".split(
-    " ",
-  ),
-);
-/** Each channel on its own. */
-const separate = new Set(
-  "Add Celu Clip Div Elu Erf Gelu HardSigmoid HardSwish Mish Mul Selu Sigmoid Softplus Sub Swish Tanh".split(
-    " ",
-  ),
-);
-
 const LARGEST = 2048;
 
 /** Null, perhaps with a reason told, where neurons cannot be merged. */
@@ -117,10 +105,11 @@ function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Conte
       if (!layers.has(node)) nodes.add(node);
     }
   }
-  const mixing = [...nodes].find(({ op }) => !homogeneous.has(op) && !separate.has(op));
+  const mixing = [...nodes].find((node) => !hasTrait(node, "separate"));
   if (mixing) return refuse(`${mixing.op} may mix them`);
   const scales = [...nodes].every(
-    (node) => homogeneous.has(node.op) || (node.op === "Add" && node.inputs.includes(bias)),
+    (node) =>
+      hasTrait(node, "homogeneous") || (hasTrait(node, "adds") && node.inputs.includes(bias)),
   );
   return { units: group.units.length, maker, bias, readers: parts, scales };
 }

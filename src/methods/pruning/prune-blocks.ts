@@ -8,6 +8,8 @@ import type { Tensor } from "../../ir/tensor.ts";
 import { refitLayers } from "../../layers/refit.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { linearOf } from "../../ops/linear.ts";
+import { hasTrait } from "../../ops/traits.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { select, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
@@ -114,7 +116,7 @@ async function remove(
 /** A layer of its own that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. */
 function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   const shape = sum.output.shape ?? [];
-  const isConv = first.op === "Conv";
+  const isConv = linearOf(first)?.kind === "conv";
   const size = shape.at(isConv ? 1 : -1);
   if (typeof size !== "number" || sum.output.dtype !== "float32") return null;
   const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
@@ -129,7 +131,7 @@ function identity(x: Value, { layers: [first], sum }: Block): Value | null {
 /** Sums of a value and of what layers make of that very value, of one shape. */
 function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
   return model.graph.sorted().flatMap((sum) => {
-    if (sum.op !== "Add" || sum.output.isOutput) return [];
+    if (!hasTrait(sum, "adds") || sum.output.isOutput) return [];
     for (const [at, through] of sum.inputs.entries()) {
       const branch = sum.inputs[1 - at];
       if (!through || !branch || through.tensor || !isAlike(through, branch)) continue;

@@ -8,6 +8,7 @@ import type { Tensor } from "../../ir/tensor.ts";
 import { isSparse, refitLayers, whyClosed } from "../../layers/refit.ts";
 import { take } from "../../ops/coupling/remove.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { linearOf } from "../../ops/linear.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { padding, windowOf } from "../../ops/window.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
@@ -76,8 +77,8 @@ const nameOf = ({ output, axis, end }: Line): string =>
  */
 function linesOf(model: Model, chosen: ReadonlySet<Node>, { skip }: Context): Line[] {
   return weightsOf(model).flatMap((use) => {
-    const { node, value, index } = use;
-    if (node.op !== "Conv" || index !== 1 || !chosen.has(node)) return [];
+    const { node, value } = use;
+    if (linearOf(node)?.kind !== "conv" || !chosen.has(node)) return [];
     if ((value.shape ?? []).slice(2).every((taps) => taps === 1)) return [];
     const why = whyClosed(use, model);
     const lines = why ? [] : ends(node, value.tensor as Tensor);

@@ -4,6 +4,7 @@ import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { keepsStatistics } from "../../ops/norms.ts";
 import { lowest, type Site, setZero, sharedOptions } from "../../sparsity/by-score.ts";
 import { gated } from "../../sparsity/hard-concrete.ts";
 import { extentOf, type Regularizer, regularizers, unitsOf } from "../../sparsity/regularizers.ts";
@@ -153,7 +154,7 @@ async function slim(model: Model, options: Options, context: Context): Promise<v
   const chosen = chosenLayers(model, options);
   const scales: Value[] = [];
   for (const node of model.graph.sorted()) {
-    const scale = node.op === "BatchNormalization" ? node.inputs[1] : null;
+    const scale = keepsStatistics(node) ? node.inputs[1] : null;
     const maker = node.inputs[0]?.producer;
     if (scale?.tensor && scale.uses.size === 1 && maker && chosen.has(maker)) scales.push(scale);
   }

@@ -5,7 +5,9 @@ import { storeTable } from "../../int8/store-table.ts";
 import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
+import { biasInputOf } from "../../ops/bias.ts";
 import { type Builder, build } from "../../ops/builder.ts";
+import { linearOf, whyNotRight } from "../../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../../ops/weights.ts";
 import { isElementwise, toInt8, transposed } from "../../weights/elements.ts";
 import { expand } from "../../weights/expand.ts";
@@ -61,16 +63,13 @@ export const quantizeDynamic = defineMethod({
   },
 });
 
-function refusal({ node, index, role }: WeightUse): string | null {
+function refusal(use: WeightUse): string | null {
+  const { node, role } = use;
   if (role.kind === "conv")
     return "dynamic int8 convolutions are several times slower than float32";
-  if (node.op === "Gather") return null;
-  if (role.kind !== "linear" || !["MatMul", "Gemm"].includes(node.op)) {
-    return `${node.op} has no dynamic int8 form`;
-  }
-  if (index !== 1) return "its weight is the left operand";
-  if (node.op === "Gemm" && node.int("transA", 0) !== 0) return "its input is transposed";
-  return null;
+  if (role.kind === "embedding") return null;
+  if (linearOf(node)?.kind !== "product") return `${node.op} has no dynamic int8 form`;
+  return whyNotRight(use);
 }
 
 // alpha x W + beta b -> Cast(MatMulInteger(q(x), W8)) * (s_x * (alpha s_W)) + beta b
@@ -81,7 +80,7 @@ function replaceLayer(
   rounded: Map<Value, readonly Value[]>,
 ): void {
   const g = build(node.graph, node.name);
-  const alpha = node.op === "Gemm" ? node.float("alpha", 1) : 1;
+  const alpha = linearOf(node)?.alpha ?? 1;
   const { levels, factor } = isElementwise(weight)
     ? storedLevels(g, weight, role, rounding, alpha)
     : computedLevels(g, value, weight, role, rounding.bits, alpha);
@@ -144,8 +143,9 @@ function computedLevels(
 }
 
 function addBias(g: Builder, product: Value, node: Node): Value {
-  const bias = node.op === "Gemm" ? node.inputs[2] : null;
+  const index = biasInputOf(node);
+  const bias = index === null ? null : node.inputs[index];
   if (!bias) return product;
-  const beta = node.float("beta", 1);
+  const beta = linearOf(node)?.beta ?? 1;
   return g.Add(product, beta === 1 ? bias : g.Mul(bias, g.constant(tensor("float32", [], beta))));
 }

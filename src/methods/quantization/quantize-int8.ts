@@ -1,6 +1,6 @@
 /** @file Static int8: calibrated uint8 activations, int8 weights per channel, as QDQ. */
 import { z } from "zod";
-import { flattenToReshape, integerNodes, roundActivation } from "../../int8/activations.ts";
+import { carryIntegers, integerNodes, roundActivation } from "../../int8/activations.ts";
 import { equalize } from "../../int8/equalize.ts";
 import { planInt8 } from "../../int8/plan.ts";
 import { observeMeans, observeRanges } from "../../int8/ranges.ts";
@@ -92,6 +92,6 @@ export const quantizeInt8 = defineMethod({
     for (const [value, { absorbed }] of plan.values) {
       roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
     }
-    flattenToReshape(plan);
+    carryIntegers(plan);
   },
 });

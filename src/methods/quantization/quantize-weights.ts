@@ -1,6 +1,7 @@
 /** @file Weight-only quantization: integers and scales in the file, float arithmetic at run time. */
 import { z } from "zod";
 import { build } from "../../ops/builder.ts";
+import { linearOf, whyNotRight } from "../../ops/linear.ts";
 import { transposed } from "../../weights/elements.ts";
 import { leafOf } from "../../weights/form.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
@@ -96,12 +97,12 @@ function missingKernel(bits: number, block: number, target: "node" | "web"): str
 function isProduct({ node, value, weight, part }: ThetaSite): boolean {
   const { shape } = weight;
   if (part || shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
-  return node.op === "MatMul" || (node.op === "Gemm" && node.int("transA", 0) === 0);
+  return linearOf(node)?.kind === "product" && whyNotRight({ node, index: 1 }) === null;
 }
 
 /** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3), but only x W. */
 function storeDequantized({ value, node }: ThetaSite, grid: Composed): void {
-  const isTurned = node.op === "Gemm" && node.int("transB", 0) === 1;
+  const isTurned = linearOf(node)?.turned[1] ?? false;
   const weight = isTurned ? (transposed(grid) ?? grid) : grid;
   const { shape } = weight;
   const levels = leafOf<Int8Array>(weight, "levels");

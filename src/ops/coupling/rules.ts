@@ -1,5 +1,6 @@
 /** @file The coupling table, keyed by operator. */
 import type { Node } from "../../ir/graph.ts";
+import { entryOf } from "../table.ts";
 import { couplingElementwise } from "./elementwise.ts";
 import { couplingExtent } from "./extent.ts";
 import { couplingLayers } from "./layers.ts";
@@ -15,9 +16,7 @@ export const couplingRules: CouplingRules = {
   ...couplingLayers,
 };
 
-const table: Readonly<Record<string, CouplingRule | undefined>> = couplingRules;
-
 /** Null where the operator has no rule: nothing around it may shrink. */
-export function couplingRuleOf({ op, domain }: Node): CouplingRule | null {
-  return domain === "" && Object.hasOwn(table, op) ? (table[op] ?? null) : null;
+export function couplingRuleOf(node: Node): CouplingRule | null {
+  return entryOf<CouplingRule>(couplingRules, node);
 }

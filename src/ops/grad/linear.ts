@@ -91,3 +91,16 @@ export const products = {
     return [da, db, c ? dc : null];
   },
 } satisfies GradRules;
+
+/**
+ * A and D of A^T D, the gradient of a matrix: where a weight is used many times (steps of an unrolled
+ * LSTM), sum A_i^T D_i is one product of longer matrices.
+ */
+export function outerProductOf(node: Node | null): readonly [Value, Value] | null {
+  const [left, right] = node?.inputs ?? [];
+  const source = left?.producer;
+  if (node?.op !== "MatMul" || source?.op !== "Transpose" || !right) return null;
+  const [a] = source.inputs;
+  if (source.ints("perm")?.[0] === 0) return null;
+  return a?.shape?.length === 2 && right.shape?.length === 2 ? [a, right] : null;
+}

@@ -1,33 +1,18 @@
 /** @file LSTM, GRU and RNN as plain nodes, step by step: what has a gradient. */
-import { errors, fail } from "../errors.ts";
-import type { Graph, Node, Value } from "../ir/graph.ts";
-import type { Model } from "../ir/model.ts";
-import { tensor } from "../ir/tensor.ts";
-import { type Builder, build } from "../ops/builder.ts";
-import { constantValue } from "../ops/constant.ts";
-import { scalar, sizesOf } from "../ops/grad/rule.ts";
-import { inferModel, inferNode } from "../ops/infer.ts";
-import { activationsOf, cut, type Kind, kinds, type State, unstack } from "./recurrent-cells.ts";
+import { errors, fail } from "../../errors.ts";
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import { tensor } from "../../ir/tensor.ts";
+import { type Builder, build } from "../builder.ts";
+import { constantValue } from "../constant.ts";
+import { inferNode } from "../infer.ts";
+import { activationsOf, cut, type Kind, type State, unstack } from "./recurrent-cells.ts";
+import { scalar, sizesOf } from "./rule.ts";
 
 /**
- * Unrolls every recurrent node, in bodies too; the values it gave keep their identity.
+ * Puts the steps of a recurrent node in its place; the values it gave keep their identity.
  * Throws TersorError "no-gradient" where the length of the sequences is not known.
  */
-export function unrollRecurrent(model: Model): void {
-  inferModel(model);
-  for (const graph of [...model.graph.walk()]) unrollNodes(graph, [...graph.nodes]);
-}
-
-/** Whether there was one among `nodes` of a graph whose types are known. */
-export function unrollNodes(graph: Graph, nodes: Iterable<Node>): boolean {
-  const found = [...nodes].filter((node) => isRecurrent(node));
-  for (const node of found) unroll(graph, node, kinds[node.op]);
-  return found.length > 0;
-}
-
-const isRecurrent = ({ op, domain }: Node): boolean => domain === "" && Object.hasOwn(kinds, op);
-
-function unroll(graph: Graph, node: Node, kind: Kind): void {
+export function unroll(graph: Graph, node: Node, kind: Kind): void {
   const g = build(graph, node.name, inferNode);
   const isBatchFirst = node.int("layout", 0) === 1;
   const [timeAxis, batchAxis] = isBatchFirst ? [1, 0] : [0, 1];

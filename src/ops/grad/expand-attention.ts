@@ -1,22 +1,15 @@
 /** @file Attention as plain nodes: what has a gradient. */
-import { dtypes } from "../ir/dtype.ts";
-import type { Graph, Node, Value } from "../ir/graph.ts";
-import { type Builder, build } from "../ops/builder.ts";
-import { scalar, sizesOf, unsupported } from "../ops/grad/rule.ts";
-import { inferNode } from "../ops/infer.ts";
+import { dtypes } from "../../ir/dtype.ts";
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import { type Builder, build } from "../builder.ts";
+import { inferNode } from "../infer.ts";
+import { scalar, sizesOf, unsupported } from "./rule.ts";
 
 /** Added to what is masked out: finite, so that a row without anything gives no NaN. */
 const LOWEST = -1e30;
 
-/** Expands the Attention nodes among `nodes` of a graph whose types are known; whether there were any. */
-export function expandAttention(graph: Graph, nodes: Iterable<Node>): boolean {
-  const found = [...nodes].filter(({ op, domain }) => op === "Attention" && domain === "");
-  for (const node of found) expand(graph, node);
-  return found.length > 0;
-}
-
 /** Y = softmax(scale Q K^T + mask) V (Vaswani et al. 2017, arXiv 1706.03762, eq. 1), by heads. */
-function expand(graph: Graph, node: Node): void {
+export function expandAttention(graph: Graph, node: Node): void {
   const [query, key, value, mask, ...cache] = node.inputs as (Value | null | undefined)[];
   const isUsed = ({ uses }: Value): boolean => uses.size > 0;
   if (cache.some(Boolean)) throw unsupported(node, "a cache of keys");

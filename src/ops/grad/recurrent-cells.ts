@@ -1,7 +1,8 @@
 /** @file One step of LSTM, GRU and RNN as plain nodes, and the activations they may name. */
-import type { Node, Value } from "../ir/graph.ts";
-import type { Builder } from "../ops/builder.ts";
-import { axisOf, scalar, unsupported } from "../ops/grad/rule.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { Builder } from "../builder.ts";
+import type { OpTable } from "../table.ts";
+import { axisOf, scalar, unsupported } from "./rule.ts";
 
 export type Activation = (g: Builder, x: Value) => Value;
 
@@ -86,11 +87,11 @@ export interface Kind {
   readonly activations: readonly string[];
 }
 
-export const kinds: Readonly<Record<string, Kind>> = {
+export const kinds = {
   LSTM: { cell: lstm, gates: 4, activations: ["sigmoid", "tanh", "tanh"] },
   GRU: { cell: gru, gates: 3, pieces: [2, 1], activations: ["sigmoid", "tanh"] },
   RNN: { cell: rnn, gates: 1, activations: ["tanh"] },
-};
+} satisfies OpTable<Kind>;
 
 /** Which of alpha and beta it takes, by default these. */
 interface Named {

@@ -1,0 +1,90 @@
+/** @file Traits: plain facts about operators that hold whatever their attributes are. */
+import type { Node } from "../ir/graph.ts";
+import { entryOf, type OpTable } from "./table.ts";
+
+export type Trait =
+  /** Channels do not mix: what becomes of channel c depends on channel c alone, y_c = f(x_c). */
+  | "separate"
+  /** f(a x) = a f(x) for every a > 0, so a positive factor may come before or after it. */
+  | "homogeneous"
+  /** y = a x + b of its first input x, channel by channel, where its other operands are constants. */
+  | "affine"
+  /** y = a + b, and nothing else. */
+  | "adds"
+  /** Stands behind a batch normalization in networks that train with one: an activation, or a sum. */
+  | "followsNorm"
+  /** Makes probabilities of scores, or their logarithms. Losses of scores take what it reads. */
+  | "probabilities"
+  /** Integers stand for real numbers in its first output, q ~ x / s + z: gradients go straight through. */
+  | "straightThrough"
+  /** Leads from real numbers to integers or back. By such nodes the engine finds its integer kernels. */
+  | "converts"
+  /** The same elements of its first input in another order or shape. */
+  | "rearranges"
+  /** Runs its body again and again, how often is known when it runs. */
+  | "repeats"
+  /** Runs one of its bodies, which one is known when it runs. */
+  | "branches"
+  /** Draws random numbers: two equal nodes give different values. */
+  | "random";
+
+export const traits: OpTable<readonly Trait[]> = {
+  Add: ["separate", "affine", "adds", "followsNorm"],
+  AveragePool: ["separate", "homogeneous"],
+  BatchNormalization: ["separate", "affine"],
+  Bernoulli: ["random"],
+  Celu: ["separate", "followsNorm"],
+  Clip: ["separate", "followsNorm"],
+  DequantizeLinear: ["converts"],
+  Div: ["separate", "affine"],
+  Dropout: ["separate", "homogeneous", "random"],
+  DynamicQuantizeLinear: ["straightThrough"],
+  Elu: ["separate", "followsNorm"],
+  Erf: ["separate"],
+  Flatten: ["separate", "homogeneous", "rearranges"],
+  Gelu: ["separate", "followsNorm"],
+  GlobalAveragePool: ["separate", "homogeneous"],
+  GlobalMaxPool: ["separate", "homogeneous"],
+  HardSigmoid: ["separate", "followsNorm"],
+  HardSwish: ["separate", "followsNorm"],
+  Identity: ["separate", "homogeneous", "rearranges"],
+  If: ["branches"],
+  LeakyRelu: ["separate", "homogeneous", "followsNorm"],
+  LogSoftmax: ["probabilities"],
+  Loop: ["repeats"],
+  MatMulInteger: ["straightThrough"],
+  MaxPool: ["separate", "homogeneous"],
+  Mish: ["separate", "followsNorm"],
+  Mul: ["separate", "affine"],
+  Multinomial: ["random"],
+  PRelu: ["followsNorm"],
+  QuantizeLinear: ["straightThrough", "converts"],
+  RandomNormal: ["random"],
+  RandomNormalLike: ["random"],
+  RandomUniform: ["random"],
+  RandomUniformLike: ["random"],
+  Relu: ["separate", "homogeneous", "followsNorm"],
+  Reshape: ["separate", "homogeneous", "rearranges"],
+  Scan: ["repeats"],
+  Selu: ["separate", "followsNorm"],
+  Sigmoid: ["separate", "followsNorm", "probabilities"],
+  Softmax: ["probabilities"],
+  Softplus: ["separate"],
+  Squeeze: ["separate", "homogeneous", "rearranges"],
+  Sub: ["separate", "affine"],
+  Swish: ["separate", "followsNorm"],
+  Tanh: ["separate"],
+  Transpose: ["separate", "homogeneous", "rearranges"],
+  Unsqueeze: ["separate", "homogeneous", "rearranges"],
+  "com.microsoft:DequantizeLinear": ["converts"],
+  "com.microsoft:Gelu": ["separate", "followsNorm"],
+  "com.microsoft:QuantizeLinear": ["straightThrough", "converts"],
+};
+
+/** Whether the node's operator has the trait; false where there is no node. */
+export function hasTrait(
+  node: Pick<Node, "op" | "domain"> | null | undefined,
+  trait: Trait,
+): boolean {
+  return node ? (entryOf(traits, node)?.includes(trait) ?? false) : false;
+}

@@ -1,0 +1,35 @@
+/** @file Static int8 leaves layers in float that no integer kernel computes, with the reason. */
+import { expect, test } from "vitest";
+import { tensor } from "../../src/ir/tensor.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { relativeError } from "../support/error.ts";
+import { layerModel } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
+
+const random = createRandom(12);
+const numbers = (size: number, scale: number): Float32Array =>
+  Float32Array.from({ length: size }, () => random.normal() * scale);
+const x = tensor("float32", [64, 16], numbers(64 * 16, 1));
+const env = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x } });
+
+test.each([
+  ["its weight is the left operand", {}, true],
+  ["its product or bias is scaled", { alpha: 0.5 }, false],
+  ["its product or bias is scaled", { beta: 2 }, false],
+] as const)("%s: %j", async (reason, attributes, isLeft) => {
+  const model = layerModel(["N", 16], (g, input) => {
+    const weight = g.constant(numbers(256, 0.4), { shape: [16, 16] });
+    const first = g.Gemm(input, weight, null, { transB: 1 });
+    const other = g.constant(numbers(256, 0.4), { shape: [16, 16] });
+    const sides = isLeft ? [other, first] : [first, other];
+    const bias = isLeft ? null : g.constant(numbers(16, 1));
+    return g.Gemm(...sides, bias, { transB: 1, ...attributes });
+  });
+  const { skipped, bytes } = await apply(model, "quantize-int8", {}, env);
+  expect(skipped).toEqual([{ node: "layer2", method: "quantize-int8", reason }]);
+  const [before, after] = [concat(writeModel(model)), bytes].map((file) => outputsOf(file, { x }));
+  expect(relativeError(await before, await after)).toBeLessThan(0.02);
+});
