@@ -1,17 +1,24 @@
 /** @file Truncated SVD: one layer becomes two thin ones. */
 import { z } from "zod";
+import type { Context } from "../../context.ts";
+import { errors, fail } from "../../errors.ts";
+import { unwhiten, type Whitener, whiten, whitenersOf } from "../../evidence/whitener.ts";
 import type { Node } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { replaceLayer } from "../../layers/replace.ts";
-import { transpose } from "../../numeric/matrix.ts";
+import { dot, transpose } from "../../numeric/matrix.ts";
 import { energyRank, type Svd, svd, truncate } from "../../numeric/svd.ts";
+import { calibrationOptions } from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { sitesOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
+const weightings = ["none", "activations"] as const;
+
 export const factorSvd = defineMethod({
   title: "truncated SVD",
-  cite: "Denil et al. 2013, arXiv 1306.0543; Denton et al. 2014, arXiv 1404.0736",
+  cite: "Denil et al. 2013, arXiv 1306.0543; Denton et al. 2014, arXiv 1404.0736; Wang et al. 2024, arXiv 2403.07378",
   summary:
     "W = U V with few columns: two thin layers do less work than one, below the break-even rank.",
   needs: [],
@@ -35,40 +42,76 @@ export const factorSvd = defineMethod({
         description: "Ranks above this are rounded up to a multiple of it; engines like 8 or 16.",
         search: [8, 16],
       }),
+    weighting: z
+      .enum(weightings)
+      .default("none")
+      .meta({
+        description:
+          "What the factors come close to: the weights, or the outputs on calibration records.",
+        search: [...weightings],
+      }),
+    records: calibrationOptions.records.meta({
+      description: "For weighting=activations: calibration records to look at.",
+    }),
+    damping: z.number().min(1e-9).max(1).default(0.01).meta({
+      description:
+        "For weighting=activations: added to the inputs' second moments, as a share of their mean.",
+    }),
     ...siteOptions,
   }),
   survey: [{ energy: 0.9 }, { energy: 0.7 }],
   neutral: { energy: 1 },
   async apply(model, options, context) {
     const sites = sitesOf(model, options, context, 1024);
-    for (const [i, site] of sites.entries()) {
-      await context.progress(i, sites.length);
-      const layer = layerOf(site);
-      const why = typeof layer === "string" ? layer : factor(layer, options);
-      if (why !== null) context.skip(site.node.name, why);
+    const layers = sites.map((site) => layerOf(site));
+    const open = layers.filter((layer) => typeof layer !== "string");
+    const isWeighted = options.weighting === "activations";
+    const whiteners = isWeighted ? await observe(model, open, options, context) : null;
+    for (const [i, layer] of layers.entries()) {
+      await context.progress(i, layers.length);
+      const why =
+        typeof layer === "string" ? layer : factor(layer, options, whiteners?.get(layer) ?? null);
+      if (why !== null) context.skip(sites[i].node.name, why);
     }
   },
 });
 
+async function observe(
+  model: Model,
+  layers: readonly Layer[],
+  options: { readonly records: number; readonly damping: number },
+  context: Context,
+): Promise<Map<Layer, Whitener | null>> {
+  if (!context.observe) throw fail(errors.needsData("factor-svd:weighting=activations"));
+  const found = await whitenersOf(model, layers, options, context);
+  const pairs = [...found].map(([layer, whitener]) => {
+    if (typeof whitener !== "string") return [layer, whitener] as const;
+    context.warn(`${layer.node.name} ${whitener}: factored without data`);
+    return [layer, null] as const;
+  });
+  return new Map(pairs);
+}
+
 /**
- * W = U diag(s) V^T, cut to the least rank r that keeps the energy:
- *   y = W x + b  ->  y = (U_r diag(s_r)^1/2) ((diag(s_r)^1/2 V_r^T) x) + b
+ * W = U diag(s) V^T, or with data W S = U diag(s) V^T, cut to the least rank r that keeps the energy:
+ *   y = W x + b  ->  y = (U_r diag(s_r)^1/2) ((diag(s_r)^1/2 V_r^T S^-1) x) + b
  * if it takes less work, r (m + n) < m n for W [m, n]; else gives the reason.
  */
 function factor(
   layer: Layer,
   { energy, multiple }: { readonly energy: number; readonly multiple: number },
+  whitener: Whitener | null,
 ): string | null {
   const { matrix, outputs, inputs, kernel } = layer;
   const columns = matrix.length / outputs;
-  const parts = svd(matrix, outputs, columns);
+  const parts = svd(whitener ? whiten(matrix, whitener) : matrix, outputs, columns);
   const wanted = energyRank(parts.s, energy);
   const rank = wanted > multiple ? Math.ceil(wanted / multiple) * multiple : wanted;
   const breakEven = (outputs * columns) / (outputs + columns);
   if (rank >= breakEven) {
     return `needs rank ${rank}; only ${Math.ceil(breakEven) - 1} or less would save work`;
   }
-  const { down, up } = factorsOf(truncate(parts, rank));
+  const { down, up } = factorsOf(truncate(parts, rank), whitener);
   const added = replaceLayer(layer, [
     { name: "down", shape: [rank, inputs, ...kernel], values: down },
     { name: "up", shape: [outputs, rank, ...kernel.map(() => 1)], values: up },
@@ -78,14 +121,16 @@ function factor(
   return null;
 }
 
-/** down [rank, columns], up [rows, rank]: each takes half of the singular values, so both are alike. */
-function factorsOf({ u, s, v, rows, cols, rank }: Svd) {
-  const down = transpose(v, cols, rank);
+/** down [rank, columns], up [rows, rank]: what they multiply each pair by makes both of equal length. */
+function factorsOf({ u, s, v, rows, cols, rank }: Svd, whitener: Whitener | null) {
+  const turned = transpose(v, cols, rank);
+  const down = whitener ? unwhiten(turned, whitener) : turned;
   const up = new Float64Array(rows * rank);
   for (let k = 0; k < rank; k++) {
-    const root = Math.sqrt(s[k]);
-    for (let j = k * cols; j < (k + 1) * cols; j++) down[j] *= root;
-    for (let i = 0; i < rows; i++) up[i * rank + k] = root * u[i * rank + k];
+    const length = whitener ? Math.sqrt(dot(down, k * cols, down, k * cols, cols)) : 1;
+    const [right, left] = [Math.sqrt(s[k] / length), Math.sqrt(s[k] * length)];
+    for (let j = k * cols; j < (k + 1) * cols; j++) down[j] *= right;
+    for (let i = 0; i < rows; i++) up[i * rank + k] = left * u[i * rank + k];
   }
   return { down, up };
 }
