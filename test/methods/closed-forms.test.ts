@@ -127,6 +127,19 @@ describe("factor-svd", () => {
     expect(weightsIn(result.model)[0].weight.shape[1] % 5).toBe(0);
   });
 
+  test("a layer of zeros keeps one rank", async () => {
+    const zeros = layerModel(["N", 8, 9, 9], (g, x) =>
+      g.Conv(x, g.constant(new Float32Array(32 * 72), { shape: [32, 8, 3, 3] })),
+    );
+    const { model, bytes } = await apply(zeros, "factor-svd", {}, env);
+    expect(weightsIn(model).map(({ weight }) => weight.shape)).toEqual([
+      [1, 8, 3, 3],
+      [32, 1, 1, 1],
+    ]);
+    const feeds = { x: tensor("float32", [2, 8, 9, 9], normal(2 * 648)) };
+    expect((await outputsOf(bytes, feeds)).y.floats().every((y) => y === 0)).toBe(true);
+  });
+
   const geometries = [
     { pads: [1, 1, 1, 1] },
     { strides: [2, 2], pads: [1, 1, 1, 1] },

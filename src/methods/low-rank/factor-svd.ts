@@ -105,7 +105,8 @@ function factor(
   const { matrix, outputs, inputs, kernel } = layer;
   const columns = matrix.length / outputs;
   const parts = svd(whitener ? whiten(matrix, whitener) : matrix, outputs, columns);
-  const wanted = energyRank(parts.s, energy);
+  // A matrix of zeros has rank 0, but no convolution has 0 channels.
+  const wanted = Math.max(1, energyRank(parts.s, energy));
   const rank = wanted > multiple ? Math.ceil(wanted / multiple) * multiple : wanted;
   const breakEven = (outputs * columns) / (outputs + columns);
   if (rank >= breakEven) {
