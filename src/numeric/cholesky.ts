@@ -40,6 +40,23 @@ export function solveSpd(
   return x;
 }
 
+/** b l^-1, l lower triangular [n, n], b [rows, n]: the last columns first. */
+export function divideByLower(
+  b: Float64Array,
+  l: Float64Array,
+  n: number,
+): Float64Array<ArrayBuffer> {
+  const x = Float64Array.from(b);
+  for (let row = 0; row < x.length; row += n) {
+    for (let i = n - 1; i >= 0; i--) {
+      const value = x[row + i] / l[i * n + i];
+      x[row + i] = value;
+      for (let j = 0, from = i * n; j < i; j++) x[row + j] -= value * l[from + j];
+    }
+  }
+  return x;
+}
+
 function subtractRow(x: Float64Array, to: number, from: number, factor: number, columns: number) {
   if (factor === 0) return;
   const shift = (from - to) * columns;

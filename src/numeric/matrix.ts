@@ -123,13 +123,24 @@ export function dot(
   return s0 + s1 + (s2 + s3);
 }
 
-/** The [cols, rows] transpose of a [rows, cols] matrix, as float64. */
+/** The [cols, rows] transpose of a [rows, cols] matrix, as float64 or in an array of the caller's. */
 export function transpose(
   a: Float32Array | Float64Array,
   rows: number,
   cols: number,
-): Float64Array<ArrayBuffer> {
-  const t = new Float64Array(rows * cols);
+): Float64Array<ArrayBuffer>;
+export function transpose<T extends Float32Array | Float64Array>(
+  a: Float32Array | Float64Array,
+  rows: number,
+  cols: number,
+  t: T,
+): T;
+export function transpose(
+  a: Float32Array | Float64Array,
+  rows: number,
+  cols: number,
+  t: Float32Array | Float64Array = new Float64Array(rows * cols),
+): Float32Array | Float64Array {
   for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) t[j * rows + i] = a[i * cols + j];
   return t;
 }

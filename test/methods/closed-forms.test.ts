@@ -12,6 +12,7 @@ import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Environment } from "../../src/recipe/environment.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
 import { kindOf, layerModel, partOf, weightsIn } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
@@ -126,6 +127,19 @@ describe("factor-svd", () => {
     expect(weightsIn(result.model)[0].weight.shape[1] % 5).toBe(0);
   });
 
+  test("a layer of zeros keeps one rank", async () => {
+    const zeros = layerModel(["N", 8, 9, 9], (g, x) =>
+      g.Conv(x, g.constant(new Float32Array(32 * 72), { shape: [32, 8, 3, 3] })),
+    );
+    const { model, bytes } = await apply(zeros, "factor-svd", {}, env);
+    expect(weightsIn(model).map(({ weight }) => weight.shape)).toEqual([
+      [1, 8, 3, 3],
+      [32, 1, 1, 1],
+    ]);
+    const feeds = { x: tensor("float32", [2, 8, 9, 9], normal(2 * 648)) };
+    expect((await outputsOf(bytes, feeds)).y.floats().every((y) => y === 0)).toBe(true);
+  });
+
   const geometries = [
     { pads: [1, 1, 1, 1] },
     { strides: [2, 2], pads: [1, 1, 1, 1] },
@@ -178,6 +192,59 @@ describe("factor-svd", () => {
       expect(error).toBeLessThan(0.03);
     },
   );
+
+  describe("weighting=activations", () => {
+    // Loud directions and quiet ones: what the weights' own spectrum does not show.
+    const records = 64;
+    const mixed = product(
+      normal(records * columns),
+      decaying(columns, columns),
+      records,
+      columns,
+      columns,
+    );
+    const feeds = { x: tensor("float32", [records, columns], mixed) };
+    const observed = environmentOf(nets[0], { calibration: tensorDataset(feeds) });
+    const start = layerModel(["N", columns], (g, x) =>
+      g.MatMul(x, g.constant(normal(columns * rows), { shape: [columns, rows] })),
+    );
+    const weighted = { weighting: "activations", records, damping: 1e-6, multiple: 1 };
+
+    test("energy is what the outputs keep of theirs", async () => {
+      const { y } = await outputsOf(bytesOf(start), feeds);
+      const squares = (v: Float32Array): number => v.reduce((sum, x) => sum + x * x, 0);
+      let last = 0;
+      for (const energy of [0.5, 0.8, 0.9, 0.97, 0.99]) {
+        const options = { ...weighted, energy };
+        const { model, bytes, warnings } = await apply(start, "factor-svd", options, observed);
+        expect(warnings).toEqual([]);
+        const kept = (await outputsOf(bytes, feeds)).y.floats();
+        const lost = squares(y.floats().map((x, i) => x - kept[i])) / squares(y.floats());
+        expect(lost).toBeLessThan((1 - energy) * (1 + 1e-3));
+        const [{ weight }] = weightsIn(model);
+        const rank = weight.shape[1];
+        expect(rank).toBeGreaterThanOrEqual(last);
+        last = rank;
+        // It is the least rank that loses no more.
+        const fewer = { ...options, energy: 1 - 1.001 * lost };
+        const again = await apply(start, "factor-svd", fewer, observed);
+        expect(weightsIn(again.model)[0].weight.shape[1]).toBe(rank);
+      }
+    });
+
+    test("says what it needs, and what it does without", async () => {
+      await expect(apply(start, "factor-svd", weighted, env)).rejects.toThrow(
+        "needs-data: factor-svd:weighting=activations: needs data to calibrate on",
+      );
+      const net = nets.find(({ name }) => name === "if")!;
+      const options = { ...weighted, damping: 0.01, energy: 0.3 };
+      const { warnings } = await apply(net.model, "factor-svd", options, environmentOf(net));
+      expect(warnings).toEqual([
+        "then_matmul1 is inside a branch or loop: factored without data",
+        "else_matmul1 is inside a branch or loop: factored without data",
+      ]);
+    });
+  });
 });
 
 describe("share-weights", () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { cholesky, solveSpd } from "../../src/numeric/cholesky.ts";
+import { cholesky, divideByLower, solveSpd } from "../../src/numeric/cholesky.ts";
 import { symmetricEigen } from "../../src/numeric/eigen.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { energyRank, type Svd, svd, truncate } from "../../src/numeric/svd.ts";
@@ -239,6 +239,13 @@ describe("cholesky", () => {
     const a = product(b, flip(b, 21, 33), 21, 33, 21);
     const x = normals(21, 4, 10);
     expect(largestGap(solveSpd(a, 21, product(a, x, 21, 21, 4), 4), x)).toBeLessThan(1e-10);
+  });
+
+  it("divides by a triangular factor from the right", () => {
+    const b = normals(21, 33, 9);
+    const l = cholesky(product(b, flip(b, 21, 33), 21, 33, 21), 21);
+    const x = normals(4, 21, 10);
+    expect(largestGap(divideByLower(product(x, l, 4, 21, 21), l, 21), x)).toBeLessThan(1e-10);
   });
 
   it("says so when the matrix is not positive definite", () => {

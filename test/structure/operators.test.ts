@@ -16,8 +16,6 @@ const homes = {
 const exceptions: Readonly<Record<string, string>> = {
   "train/fast-gather.ts":
     "a rewrite of one operator, for training steps only: Gather -> GatherElements",
-  "methods/low-rank/factor-svd.ts":
-    "replaces layers by itself until layers/ has a kit for it (issue 13)",
 };
 
 const root = new URL("../../src/", import.meta.url);

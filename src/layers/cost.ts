@@ -1,0 +1,95 @@
+/** @file What a chain costs beside the layer in whose place it would be: weights and arithmetic. */
+import type { Dim } from "../ir/graph.ts";
+import { windowOf } from "../ops/window.ts";
+import {
+  type Chain,
+  isBranches,
+  isInsert,
+  type Outline,
+  outlinesIn,
+  type Placed,
+  placeAxes,
+} from "./chain.ts";
+import { inputOf, type Layer } from "./matrix.ts";
+
+export interface Cost {
+  /** Elements of weights, without biases. */
+  readonly params: number;
+  /** Multiply-accumulates of one run. */
+  readonly macs: number;
+}
+
+/**
+ * Of the layer itself, or of a chain in its place. A stage computes as many positions as the layer gives
+ * along axes that it or a stage before it owns, and as many as the layer gets along the others. An Insert
+ * counts nothing. Sizes that are not known count as 1: one record, one position given (and, as far in
+ * front as a stride reaches, the positions that are read for it).
+ */
+export function costOf(layer: Layer, chain?: Chain<Outline>): Cost {
+  const { node, kernel, outputs, inputs, groups } = layer;
+  const plain = [{ name: node.name, shape: [outputs, inputs, ...kernel], groups }];
+  return costAlong(placeAxes(chain ?? plain, [...kernel.keys()]), sizesOf(layer), new Set());
+}
+
+/** Why the chain does not pay, with the figures; null where it takes less of everything asked for. */
+export function whyDearer(
+  layer: Layer,
+  chain: Chain<Outline>,
+  asked: readonly (keyof Cost)[] = ["params", "macs"],
+): string | null {
+  const [before, after] = [costOf(layer), costOf(layer, chain)];
+  const worse = asked.find((what) => after[what] >= before[what]);
+  return worse ? `would take ${after[worse]} ${words[worse]}, now ${before[worse]}` : null;
+}
+
+const words = { params: "weights", macs: "multiply-accumulates" } as const;
+
+interface Sizes {
+  /** Records of a convolution; rows of a product. */
+  readonly records: number;
+  readonly axes: readonly { readonly before: number; readonly after: number }[];
+}
+
+function sizesOf(layer: Layer): Sizes {
+  const { kind, node, kernel, use } = layer;
+  const known = (dim: Dim | undefined): number => (typeof dim === "number" ? dim : 1);
+  const given = node.output.shape ?? [];
+  if (kind === "linear") {
+    const axis = given.length - (use.side === "left" && given.length > 1 ? 2 : 1);
+    const records = given.reduce<number>((n, dim, i) => (i === axis ? n : n * known(dim)), 1);
+    return { records, axes: [] };
+  }
+  const { strides } = windowOf(node, kernel);
+  const got = inputOf(layer).shape ?? [];
+  const axes = kernel.map((_, axis) => {
+    const [before, after] = [got[2 + axis], given[2 + axis]];
+    return typeof before === "number" && typeof after === "number"
+      ? { before, after }
+      : { before: strides[axis], after: 1 };
+  });
+  return { records: known(given[0]), axes };
+}
+
+function costAlong(chain: Chain<Placed<Outline>>, sizes: Sizes, owned: ReadonlySet<number>): Cost {
+  const passed = new Set(owned);
+  let [params, macs] = [0, 0];
+  for (const part of chain) {
+    if (isInsert(part)) continue;
+    if (isBranches(part)) {
+      for (const branch of part.branches) {
+        const cost = costAlong(branch, sizes, passed);
+        params += cost.params;
+        macs += cost.macs;
+      }
+    }
+    for (const { axes } of outlinesIn([part])) for (const axis of axes) passed.add(axis);
+    if (isBranches(part)) continue;
+    const size = part.shape.reduce((a, b) => a * b, 1);
+    params += size;
+    macs += sizes.axes.reduce(
+      (n, { before, after }, axis) => n * (passed.has(axis) ? after : before),
+      size * sizes.records,
+    );
+  }
+  return { params, macs };
+}
