@@ -10,7 +10,7 @@ import { type Builder, build } from "../src/ops/builder.ts";
 import type { Forms } from "../src/ops/grad.ts";
 import { inferNode } from "../src/ops/infer.ts";
 import { mse, softmaxCrossEntropy } from "../src/train/losses.ts";
-import { type Step, stepOf } from "../src/train/step.ts";
+import { type StepGraph, stepOf } from "../src/train/step.ts";
 import { learnableOf } from "../src/weights/learnable.ts";
 
 export interface Task {
@@ -134,7 +134,11 @@ export const tasks: Readonly<Record<string, Task>> = {
 };
 
 /** The step for a batch divided by `lanes`. */
-export function stepFor({ model: make, input, label }: Task, lanes: number, forms?: Forms): Step {
+export function stepFor(
+  { model: make, input, label }: Task,
+  lanes: number,
+  forms?: Forms,
+): StepGraph {
   const model = make();
   const part = ([n, ...rest]: readonly number[]) => [n / lanes, ...rest];
   const [{ name }] = model.graph.inputs;

@@ -6,8 +6,8 @@ import type { Tensor } from "./ir/tensor.ts";
 import type { Random } from "./numeric/random.ts";
 import type { Builder } from "./ops/builder.ts";
 import type { trainOptions } from "./train/options.ts";
-import type { CurvePoint, Manner, TrainState } from "./train/state.ts";
-import type { Step, Student } from "./train/step.ts";
+import type { ComputeChoice, CurvePoint, TrainState } from "./train/state.ts";
+import type { StepGraph, Student } from "./train/step.ts";
 import type { Opened, StepFeed } from "./weights/latent.ts";
 
 /** calibration: inputs without labels; training: records for gradient steps; labels: of those records. */
@@ -68,8 +68,8 @@ export interface TrainHooks {
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /** Hears how many steps there will be, before the first. */
   readonly begin?: (steps: number) => void;
-  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
-  readonly afterUpdate?: (state: TrainState, step: Step) => void;
+  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
+  readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
 }
 
 export interface Trained {
@@ -82,7 +82,7 @@ export interface Trained {
   /** Whether the loss looked at labels. */
   readonly labelled: boolean;
   /** How it computed: give it to a run that is to repeat this one. */
-  readonly manner: Manner | null;
+  readonly computeChoice: ComputeChoice | null;
   readonly seconds: number;
 }
 

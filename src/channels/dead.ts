@@ -23,7 +23,7 @@ export interface Vitality {
   /** Removing the unit changes nothing, once `constants` are in the biases. */
   readonly isDead: boolean;
   /** Readers whose weights for the unit are all zero. */
-  readonly deaf: readonly Reader[];
+  readonly ignored: readonly Reader[];
   /** What the unit gives its readers all the time, where that is not zero. */
   readonly constants: ReadonlyMap<Reader, number>;
 }
@@ -37,12 +37,12 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
   const ignores = new Map(readers.map((reader) => [reader, reader.part && zeroTest(reader.part)]));
   const makesNothing = makers.map(zeroTest);
   return group.units.map((unit, index) => {
-    const deaf = readers.filter((reader) => ignores.get(reader)?.(index));
-    const heard = readers.filter((reader) => !deaf.includes(reader));
+    const ignored = readers.filter((reader) => ignores.get(reader)?.(index));
+    const heard = readers.filter((reader) => !ignored.includes(reader));
     const constants = new Map<Reader, number>();
     // Only what some layer makes of nothing can be constant.
     if (!isNormalized && !makesNothing.some((test) => test(index))) {
-      return { isDead: heard.length === 0, deaf, constants };
+      return { isDead: heard.length === 0, ignored, constants };
     }
     const level = levelsOf(unit);
     const isSilent = (reader: Reader): boolean => {
@@ -55,7 +55,7 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
         (reader.part !== null && canAbsorb(reader.part) && isUniform(reader.sink.node))
       );
     };
-    return { isDead: heard.every(isSilent), deaf, constants };
+    return { isDead: heard.every(isSilent), ignored, constants };
   });
 }
 

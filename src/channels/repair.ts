@@ -86,8 +86,8 @@ const leastSquares: Repair = async (model, removed, context, records) => {
   };
 };
 
-const isHeard = ({ isDead, deaf }: Vitality, reader: Reader): boolean =>
-  !isDead && !deaf.includes(reader);
+const isHeard = ({ isDead, ignored }: Vitality, reader: Reader): boolean =>
+  !isDead && !ignored.includes(reader);
 
 export const repairs = {
   "least-squares": leastSquares,
@@ -134,8 +134,8 @@ function absorb(removed: readonly Removed[], expect: Expect): Map<Part, Float64A
         shifts.get(part) ?? new Float64Array(part.weight.shape[part.use.role.outputAxis]);
       const weights = part.weight.numbers();
       for (const unit of units) {
-        const { isDead, constants, deaf } = vitality[unit];
-        if (deaf.includes(reader)) continue;
+        const { isDead, constants, ignored } = vitality[unit];
+        if (ignored.includes(reader)) continue;
         const constant = constants.get(reader) ?? 0;
         const mean = isDead ? () => constant : expect(reader, candidate, unit);
         if (mean) addShift(shift, part, unit, weights, mean);

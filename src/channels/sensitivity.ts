@@ -22,7 +22,7 @@ const FITTED = 2 / 3;
 /** How much steeper the curve goes on beyond the last share. */
 const BEYOND = 4;
 
-export interface Trial {
+export interface RepairOptions {
   readonly repair: RepairId;
   readonly records: number;
 }
@@ -38,7 +38,7 @@ export async function bySensitivity(
   all: readonly Candidate[],
   candidates: readonly Candidate[],
   given: readonly Scores[],
-  trial: Trial,
+  trial: RepairOptions,
   context: Context,
 ): Promise<Scores[]> {
   const records = await countRecords(model, Math.min(RECORDS, trial.records), context);
@@ -78,7 +78,7 @@ async function removeAlone(
   model: Model,
   candidate: Candidate,
   units: readonly number[],
-  { repair, records }: Trial,
+  { repair, records }: RepairOptions,
   context: Context,
 ): Promise<void> {
   const quiet = { ...context, skip() {}, warn() {}, progress: async () => {} };

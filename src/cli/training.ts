@@ -5,7 +5,7 @@ import { type FileCheckpoints, fileCheckpoints } from "../node/checkpoints.ts";
 import { load } from "../node.ts";
 import type { Settings } from "../recipe/prepare.ts";
 import type { TrainingRun } from "../recipe/step-context.ts";
-import type { Manner } from "../train/state.ts";
+import type { ComputeChoice } from "../train/state.ts";
 import type { Flag } from "./flags.ts";
 import type { Shell } from "./shell.ts";
 
@@ -32,7 +32,7 @@ export const trainingFlags: readonly Flag[] = [
 ];
 
 export interface TrainingSettings
-  extends Required<Pick<Settings, "teacher" | "manner" | "deterministic">> {
+  extends Required<Pick<Settings, "teacher" | "computeChoice" | "deterministic">> {
   readonly checkpoints: FileCheckpoints;
 }
 
@@ -44,7 +44,7 @@ export async function trainingSettings(
 ): Promise<TrainingSettings> {
   return {
     teacher: flags.teacher === undefined ? null : await load(flags.teacher, shell.settings),
-    manner: flags.replay === undefined ? null : readManner(flags.replay),
+    computeChoice: flags.replay === undefined ? null : readChoice(flags.replay),
     deterministic: flags.deterministic,
     checkpoints: fileCheckpoints(file, flags.resume ?? false),
   };
@@ -66,22 +66,25 @@ export function endTraining(
 export function recordText(runs: readonly TrainingRun[], shell: Shell): string {
   const { seed = 1, threads = null } = shell.settings;
   const command = shell.commandLine;
-  return `${JSON.stringify({ command, seed, threads, manner: mannerOf(runs), runs }, null, 1)}\n`;
+  return `${JSON.stringify({ command, seed, threads, computeChoice: choiceOf(runs), runs }, null, 1)}\n`;
 }
 
 /** One for all runs of a recipe: forms are told apart by sizes. */
-function mannerOf(runs: readonly TrainingRun[]): Manner | null {
-  const manners = runs.flatMap(({ manner }) => manner ?? []);
-  if (manners.length === 0) return null;
-  const forms = Object.assign({}, ...manners.map((manner) => manner.forms));
-  return { shape: manners[0].shape, forms };
+function choiceOf(runs: readonly TrainingRun[]): ComputeChoice | null {
+  const choices = runs.flatMap(({ computeChoice }) => computeChoice ?? []);
+  if (choices.length === 0) return null;
+  const forms = Object.assign({}, ...choices.map((computeChoice) => computeChoice.forms));
+  return { shape: choices[0].shape, forms };
 }
 
-function readManner(path: string): Manner {
+function readChoice(path: string): ComputeChoice {
   try {
-    const { manner } = JSON.parse(readFileSync(path, "utf8")) as { manner: Manner };
-    if (/^(workers|threads)$/.test(manner.shape) && typeof manner.forms === "object") return manner;
-    throw new Error("no manner");
+    const { computeChoice } = JSON.parse(readFileSync(path, "utf8")) as {
+      computeChoice: ComputeChoice;
+    };
+    if (/^(workers|threads)$/.test(computeChoice.shape) && typeof computeChoice.forms === "object")
+      return computeChoice;
+    throw new Error("says not how it computed");
   } catch (cause) {
     const why = "is no record of a training run";
     throw fail(errors.badUsage(`--replay ${path}`, why, "Write one with --record"), cause);

@@ -56,7 +56,7 @@ export function distance(
 }
 
 /** How far the outputs move, |y' - y|^2 / |y|^2, once `remove` has taken things from a copy of the model. */
-export async function createGauge<T>(
+export async function outputShiftOf<T>(
   model: Model,
   records: number,
   observe: Observe,
@@ -72,11 +72,11 @@ export async function createGauge<T>(
 }
 
 /** What of a model may go; its size is what keeping it costs. */
-export interface Trials<T> {
+export interface Removable<T> {
   readonly items: readonly T[];
   size(item: T): number;
   /** How far outputs move when all of these are gone. */
-  gauge(gone: readonly T[]): Promise<number>;
+  shiftWithout(gone: readonly T[]): Promise<number>;
 }
 
 /**
@@ -84,14 +84,15 @@ export interface Trials<T> {
  * what each does alone. A tolerance of 1 is for all of them, whatever they do.
  */
 export async function tolerated<T>(
-  { items, size, gauge }: Trials<T>,
+  { items, size, shiftWithout }: Removable<T>,
   tolerance: number,
   { progress }: Pick<Context, "progress">,
 ): Promise<{ readonly gone: T[]; readonly moved: number; readonly kept: Map<T, number> }> {
-  if (tolerance === 1) return { gone: [...items], moved: await gauge(items), kept: new Map() };
+  if (tolerance === 1)
+    return { gone: [...items], moved: await shiftWithout(items), kept: new Map() };
   const alone = new Map<T, number>();
   for (const [i, item] of items.entries()) {
-    alone.set(item, await gauge([item]));
+    alone.set(item, await shiftWithout([item]));
     await progress(i + 1, items.length);
   }
   const cost = (item: T): number => alone.get(item) ?? 0;
@@ -101,7 +102,7 @@ export async function tolerated<T>(
   let tooMany = order.length + 1;
   while (tooMany - best.count > 1) {
     const count = (best.count + tooMany) >> 1;
-    const moved = await gauge(order.slice(0, count));
+    const moved = await shiftWithout(order.slice(0, count));
     if (moved <= tolerance) best = { count, moved };
     else tooMany = count;
   }

@@ -18,7 +18,7 @@ const BITS = 24;
 const LIMIT = 2 ** 30;
 
 /** The weight with channels set to zero whose scale could not carry their bias (their effect is nil). */
-export function silenceDead(
+export function zeroDeadChannels(
   weight: FloatWeight,
   axis: number,
   { input, bias }: BiasSteps,

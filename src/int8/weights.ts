@@ -12,7 +12,7 @@ import { integers } from "../weights/form.ts";
 import { readWeight } from "../weights/read.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 import { type ChannelMeans, correctBias } from "./bias-correction.ts";
-import { scalesForBias, silenceDead } from "./dead-channels.ts";
+import { scalesForBias, zeroDeadChannels } from "./dead-channels.ts";
 import { type Int8Layer, type Plan, rootOf } from "./plan.ts";
 import { roundBiasInGraph, roundInGraph } from "./rounded.ts";
 
@@ -74,7 +74,7 @@ function dequantize(
 ): Dequantized {
   const bias = biasOf(node)?.tensor?.floats();
   const steps = input !== null && bias ? { input, bias } : null;
-  const alive = steps ? silenceDead(weight, role.outputAxis, steps) : weight;
+  const alive = steps ? zeroDeadChannels(weight, role.outputAxis, steps) : weight;
   const rounding = { bits: options.reduceRange ? 7 : 8, search: options.scale };
   const { levels: stored, scale, axis } = toInt8(alive, role.outputAxis, rounding);
   const levels = expand(g, stored, INT8);

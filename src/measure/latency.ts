@@ -5,7 +5,7 @@ import { type Interval, median, medianInterval, quantile } from "../numeric/stat
 import type { Platform } from "../platform.ts";
 import type { Latency } from "./measurement.ts";
 
-export interface Candidate {
+export interface Timed {
   readonly name: string;
   /** One inference, with its feeds made ready beforehand. */
   readonly run: () => Promise<unknown>;
@@ -50,7 +50,7 @@ const blockMs = 5;
  * assumed; null below six rounds).
  */
 export async function measureLatency(
-  candidates: readonly Candidate[],
+  candidates: readonly Timed[],
   options: LatencyOptions,
 ): Promise<Timing[]> {
   const { platform, signal, minRuns = 10, maxRuns = 200, budgetMs = 2000, warmup = 3 } = options;
@@ -103,7 +103,7 @@ export async function measureLatency(
  * would look slower, having fewer runs on warm caches.
  */
 async function calibrate(
-  run: Candidate["run"],
+  run: Timed["run"],
   platform: LatencyOptions["platform"],
   check: () => void,
 ): Promise<number> {

@@ -108,7 +108,7 @@ async function measureBaseline(
 }
 
 /** A version of the model, and how it came about. */
-export interface Candidate {
+export interface Version {
   readonly recipe: string;
   readonly family: string;
   readonly file: string | null;
@@ -127,7 +127,7 @@ export interface Assessment {
   readonly beside: Latency;
 }
 
-export async function assess(baseline: Baseline, candidate: Candidate): Promise<Assessment> {
+export async function assess(baseline: Baseline, candidate: Version): Promise<Assessment> {
   const { env, session: original, reference } = baseline;
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
   try {
@@ -160,7 +160,7 @@ export async function assess(baseline: Baseline, candidate: Candidate): Promise<
 
 function row(
   original: Result,
-  candidate: Candidate,
+  candidate: Version,
   env: Environment,
   bytes: Result["bytes"],
   metric: Metric | null,

@@ -4,7 +4,7 @@ import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
-import type { Manner } from "../train/state.ts";
+import type { ComputeChoice } from "../train/state.ts";
 
 /** What long work tells about itself; nothing is printed by the library. */
 export type Event =
@@ -36,7 +36,7 @@ export interface Environment {
   /** What a loss with a teacher learns from; null: the recipe's own start. */
   readonly teacher: Model | null;
   /** How training computes; null: whatever a self-test finds fastest, which changes the last bits. */
-  readonly manner: Manner | null;
+  readonly computeChoice: ComputeChoice | null;
   /** Cores that training may use. */
   readonly trainThreads: number;
   /** Where long work is saved, to go on after an end that nobody wanted; null: nowhere. */

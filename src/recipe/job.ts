@@ -1,7 +1,7 @@
 /** @file Job: a trial as a value, all that decides its result; its hash is the key to cache or resume it by. */
 import type { DataOptions } from "../data/options.ts";
 import type { Platform } from "../platform.ts";
-import type { Manner } from "../train/state.ts";
+import type { ComputeChoice } from "../train/state.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { version } from "../version.ts";
 import type { Loaded } from "./load.ts";
@@ -35,9 +35,12 @@ export interface OpenJob {
   readonly simplify: boolean;
   /**
    * Null where no recipe trains, else records are set aside for it. The threads decide how sums are
-   * rounded; `manner` null: so does the clock, and the last bits are open.
+   * rounded; `computeChoice` null: so does the clock, and the last bits are open.
    */
-  readonly training: { readonly threads: number; readonly manner: Manner | null } | null;
+  readonly training: {
+    readonly threads: number;
+    readonly computeChoice: ComputeChoice | null;
+  } | null;
   readonly versions: { readonly tersor: string; readonly engine: string };
 }
 
@@ -54,7 +57,7 @@ export async function openJobOf(
   recipes: readonly (readonly Step[])[],
   simplify = true,
 ): Promise<OpenJob> {
-  const { seed, threads, trainThreads, manner, dims } = withDefaults(settings, platform);
+  const { seed, threads, trainThreads, computeChoice, dims } = withDefaults(settings, platform);
   const { runtime } = await platform.runtime(settings.runtime ?? "auto");
   const trains = recipes.some(needsTraining);
   return {
@@ -67,7 +70,7 @@ export async function openJobOf(
     runtime: runtime.name,
     threads,
     simplify,
-    training: trains ? { threads: trainThreads, manner } : null,
+    training: trains ? { threads: trainThreads, computeChoice } : null,
     versions: { tersor: version, engine: `onnxruntime-${runtime.name} ${runtime.version}` },
   };
 }

@@ -7,7 +7,7 @@ import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
-import { type Manner, plainManner } from "../train/state.ts";
+import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
 import type { Environment, Event } from "./environment.ts";
 import type { Loaded } from "./load.ts";
@@ -37,7 +37,7 @@ export interface Settings {
   /** Choose no form of computing by the clock (default false). */
   readonly deterministic?: boolean | undefined;
   /** How an earlier run computed, to repeat it to the byte. */
-  readonly manner?: Manner | null | undefined;
+  readonly computeChoice?: ComputeChoice | null | undefined;
   readonly checkpoints?: Checkpoints | null | undefined;
   readonly seed?: number | undefined;
   /** Sizes of the axes that the model leaves open, where there are no data to tell. */
@@ -55,8 +55,8 @@ export const sourceOf = (source: DataSource | string): DataSource =>
 /** What decides results, where settings leave it open. */
 export function withDefaults(settings: Settings, { cores }: Pick<Platform, "cores">) {
   const { seed = 1, threads = 1, dims = {}, deterministic = false } = settings;
-  const manner = settings.manner ?? (deterministic ? plainManner : null);
-  return { seed, threads, dims, trainThreads: settings.threads ?? cores, manner };
+  const computeChoice = settings.computeChoice ?? (deterministic ? plainChoice : null);
+  return { seed, threads, dims, trainThreads: settings.threads ?? cores, computeChoice };
 }
 
 /** Records that calibrate: more change nothing that can be measured, and take time. */
@@ -69,7 +69,7 @@ export async function prepare(
   platform: Platform,
   settings: Settings = {},
 ): Promise<Environment> {
-  const { seed, threads, dims, trainThreads, manner } = withDefaults(settings, platform);
+  const { seed, threads, dims, trainThreads, computeChoice } = withDefaults(settings, platform);
   const { signal = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
@@ -97,7 +97,7 @@ export async function prepare(
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
     const records = { data, calibration, training, feeds };
-    return { ...around, ...records, teacher, trainThreads, checkpoints, manner };
+    return { ...around, ...records, teacher, trainThreads, checkpoints, computeChoice };
   } finally {
     await session.close();
   }

@@ -13,16 +13,16 @@ import type { Forms } from "../ops/grad.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { lossValue, type Objective, objectiveOf } from "../train/objective.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { Manner } from "../train/state.ts";
-import { feedName, type PortSpec, ports, type Step, stepOf } from "../train/step.ts";
+import type { ComputeChoice } from "../train/state.ts";
+import { feedName, type PortSpec, ports, type StepGraph, stepOf } from "../train/step.ts";
 import { type Choices, formsOf, tune } from "../train/tune.ts";
 import type { StepFeed } from "../weights/latent.ts";
 import { learnableOf } from "../weights/learnable.ts";
 import { select } from "../weights/select.ts";
-import { assembleCrew, type Crew, type CrewShape } from "./crew.ts";
 import type { Environment } from "./environment.ts";
 import { type Hint, hintsOf } from "./hints.ts";
 import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
+import { startWorkers, type WorkerShape, type Workers } from "./workers.ts";
 
 /** As measured best for steps (ENGINE B3). */
 const sessionOptions = { optimize: "basic", memoryPattern: false } as const;
@@ -40,11 +40,11 @@ export interface TrainJob {
 
 /** Ready to take steps. */
 export interface Setup {
-  readonly manner: Manner;
+  readonly computeChoice: ComputeChoice;
   readonly lanes: number;
   readonly labelled: boolean;
   readonly task: Task;
-  readonly step: Step;
+  readonly step: StepGraph;
   readonly sessions: readonly Session[];
   readonly micro: number;
   readonly batch: number;
@@ -59,23 +59,23 @@ export interface Setup {
 }
 
 /** Engines in `shape`; close them with `stop`. Null where there is nothing to train. */
-export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Setup | null> {
-  const crew = assembleCrew(job.env, shape);
+export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Promise<Setup | null> {
+  const workers = startWorkers(job.env, shape);
   try {
-    const plan = await planOf(job, crew);
+    const plan = await planOf(job, workers);
     const step = buildStep(job, plan, formsOf(forms));
     if (step.parameters.length === 0) {
-      await crew.stop();
+      await workers.stop();
       return null;
     }
     const records = createReader(parseAugment(job.options.augment), job.training);
-    const teacher = plan.objective.teacher ? await openTeacher(job, plan, crew) : null;
-    const sessions = await crew.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
-    const { lanes } = crew;
+    const teacher = plan.objective.teacher ? await openTeacher(job, plan, workers) : null;
+    const sessions = await workers.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
+    const { lanes } = workers;
     const { task, micro, batch } = plan;
     return {
       ...{
-        manner: { shape, forms },
+        computeChoice: { shape, forms },
         lanes,
         task,
         step,
@@ -86,10 +86,10 @@ export async function setUp(job: TrainJob, { shape, forms }: Manner): Promise<Se
       },
       tune: () => tuneForms(job, plan, shape),
       read: (indices, random, at) => readFeeds(job, plan, teacher, records, indices, random, at),
-      stop: crew.stop,
+      stop: workers.stop,
     };
   } catch (cause) {
-    await crew.stop();
+    await workers.stop();
     throw cause;
   }
 }
@@ -107,7 +107,7 @@ interface Plan {
 }
 
 /** Runs the first records once: what the label means, and the sizes of a batch. */
-async function planOf(job: TrainJob, crew: Crew): Promise<Plan> {
+async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   const { model, options, training, env } = job;
   const fixed = model.graph.inputs
     .map(({ shape }) => shape?.[0])
@@ -115,7 +115,7 @@ async function planOf(job: TrainJob, crew: Crew): Promise<Plan> {
   const wanted = Math.min(options.batch, training.length);
   const micro =
     (fixed as number | undefined) ??
-    Math.max(1, Math.min(options.micro || Infinity, Math.ceil(wanted / crew.lanes)));
+    Math.max(1, Math.min(options.micro || Infinity, Math.ceil(wanted / workers.lanes)));
   const batch = Math.max(micro, wanted - (wanted % micro));
   const first = await training.read(Array.from({ length: micro }, (_, i) => i % training.length));
   const session = await env.runtime.open(
@@ -169,7 +169,7 @@ function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
 }
 
 /** With the sizes of a batch and the options of the sessions that will run the step. */
-function tuneForms(job: TrainJob, plan: Plan, shape: CrewShape): Promise<Choices> {
+function tuneForms(job: TrainJob, plan: Plan, shape: WorkerShape): Promise<Choices> {
   const { runtime, platform, trainThreads } = job.env;
   const threads = shape === "workers" ? 1 : trainThreads;
   return tune((forms) => buildStep(job, plan, forms), {
@@ -178,7 +178,7 @@ function tuneForms(job: TrainJob, plan: Plan, shape: CrewShape): Promise<Choices
   });
 }
 
-function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms): Step {
+function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms): StepGraph {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const chosen = select(nodes, options);
   const isTrained = (node: Node): boolean => chosen.has(node);
@@ -216,11 +216,11 @@ function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFe
 
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
 
-async function openTeacher(job: TrainJob, plan: Plan, crew: Crew): Promise<Teacher> {
+async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise<Teacher> {
   const guide = guideOf(job);
   const own = guide.graph.outputs.length > plan.output ? plan.output : 0;
   const index = plan.feeds[ports.teacher] ? own : null;
-  const sessions = await crew.open({
+  const sessions = await workers.open({
     bytes: teacherBytes(
       guide,
       index,

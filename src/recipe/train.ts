@@ -13,8 +13,8 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { gradientOf, type Progress, resultOf, trainLoop } from "../train/loop.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
-import { mannerOf, plainManner } from "../train/state.ts";
-import type { Step } from "../train/step.ts";
+import { choiceOf, plainChoice } from "../train/state.ts";
+import type { StepGraph } from "../train/step.ts";
 import type { Choices } from "../train/tune.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { closeLatent } from "../weights/latent.ts";
@@ -46,7 +46,7 @@ const untrained: Trained = {
   steps: 0,
   parameters: 0,
   labelled: false,
-  manner: null,
+  computeChoice: null,
   seconds: 0,
 };
 
@@ -92,7 +92,7 @@ export async function trainModel(
         saveEvery,
         resume: saved,
         key: JSON.stringify([...about, sizes]),
-        manner: setup.manner,
+        computeChoice: setup.computeChoice,
         where: env.checkpoints?.where(label) ?? "memory",
       },
       { ...options, steps, batch, lookEvery: perEpochOf(training, batch), seed: env.seed },
@@ -101,14 +101,14 @@ export async function trainModel(
     write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
-    const { manner, labelled } = setup;
+    const { computeChoice, labelled } = setup;
     return {
       curve,
       score,
       steps: state.step,
       parameters: parameters.length,
       labelled,
-      manner,
+      computeChoice,
       seconds,
     };
   } finally {
@@ -128,10 +128,13 @@ async function fastest(
   saved: Uint8Array | null,
   stepsOf: (setup: Setup) => number,
 ): Promise<Setup | null> {
-  const first = await setUp(job, (saved && mannerOf(saved)) ?? job.env.manner ?? plainManner);
-  if (!first || saved || job.env.manner || stepsOf(first) < worthTesting) return first;
+  const first = await setUp(
+    job,
+    (saved && choiceOf(saved)) ?? job.env.computeChoice ?? plainChoice,
+  );
+  if (!first || saved || job.env.computeChoice || stepsOf(first) < worthTesting) return first;
   const best = first.lanes > 1 ? await soonest(first, job) : first;
-  const { shape } = best.manner;
+  const { shape } = best.computeChoice;
   let forms: Choices;
   try {
     forms = await best.tune();
@@ -141,7 +144,7 @@ async function fastest(
   return setUp(job, { shape, forms });
 }
 
-/** Of the two shapes of a crew the one that takes a record through a step sooner; stops the other. */
+/** Of the two ways to share the cores the one that takes a record through a step sooner; stops the other. */
 async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
   let threads: Setup | null = null;
   try {
@@ -206,7 +209,7 @@ function reporter(env: Environment, label: string) {
 /** The metric on the held-out records, as "higher is better". */
 async function scoreOf(
   job: TrainJob,
-  step: Step,
+  step: StepGraph,
   parameters: Float32Array,
   statistics: Float32Array,
   heldOut: Dataset,
@@ -232,7 +235,7 @@ async function scoreOf(
 function write(
   { hooks }: TrainJob,
   model: Model,
-  { parameters: layout, statistics: layers }: Step,
+  { parameters: layout, statistics: layers }: StepGraph,
   parameters: Float32Array,
   statistics: Float32Array,
   of: (value: Value) => Value = (value) => value,

@@ -16,7 +16,7 @@ import {
 } from "./affine.ts";
 import { otherReaders } from "./constants.ts";
 import { type Linear, linearMaking, linearReading } from "./linear.ts";
-import { defineRule, type Outcome } from "./rule.ts";
+import { defineRule, type Rewritten } from "./rule.ts";
 
 export const foldScale = defineRule({
   id: "fold-scale",
@@ -33,7 +33,7 @@ export const foldBatchNorm = defineRule({
   apply: fold,
 });
 
-function fold(node: Node, g: Builder): Outcome {
+function fold(node: Node, g: Builder): Rewritten {
   const x = affineInput(node);
   if (!x || node.inputs.filter((input) => input === x).length !== 1) return null;
   const back = foldBack(node, x);
@@ -42,7 +42,7 @@ function fold(node: Node, g: Builder): Outcome {
 }
 
 /** scale (W x + b) + shift = (scale W) x + (scale b + shift), also across what commutes with it. */
-function foldBack(node: Node, x: Value): Outcome {
+function foldBack(node: Node, x: Value): Rewritten {
   let value = x;
   let reader = node;
   const crossed: Node[] = [];
@@ -64,7 +64,7 @@ function foldBack(node: Node, x: Value): Outcome {
   }
 }
 
-interface Target {
+interface Receiver {
   readonly linear: Linear;
   readonly crossed: readonly Node[];
 }
@@ -73,7 +73,7 @@ interface Target {
  * W (scale x + shift) + b = (W scale) x + (W shift + b) in every reader. Where only the scale can
  * move (zero padding sees no shift), x + shift / scale stays.
  */
-function foldForward(node: Node, g: Builder): Outcome {
+function foldForward(node: Node, g: Builder): Rewritten {
   const targets = targetsOf(node);
   if (typeof targets === "string" || targets === null) return targets;
   const channels = targets[0].linear.inputs;
@@ -110,8 +110,8 @@ function foldForward(node: Node, g: Builder): Outcome {
 }
 
 /** The linear nodes that read the node's result; a reason where there are some but not only. */
-function targetsOf(node: Node): readonly [Target, ...Target[]] | string | null {
-  const targets: Target[] = [];
+function targetsOf(node: Node): readonly [Receiver, ...Receiver[]] | string | null {
+  const targets: Receiver[] = [];
   let other: string | null = null;
   for (const { user } of node.output.uses) {
     const target = user instanceof Graph ? null : targetBehind(user, node.output);
@@ -132,7 +132,7 @@ function targetsOf(node: Node): readonly [Target, ...Target[]] | string | null {
     : null;
 }
 
-function targetBehind(user: Node, value: Value): Target | null {
+function targetBehind(user: Node, value: Value): Receiver | null {
   const crossed: Node[] = [];
   let reader = user;
   let read = value;

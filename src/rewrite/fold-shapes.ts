@@ -3,7 +3,7 @@ import type { Dim, Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
 import { knownOf, numbersOf } from "../ops/infer/known.ts";
-import { defineRule, type Outcome } from "./rule.ts";
+import { defineRule, type Rewritten } from "./rule.ts";
 
 const maxElements = 64;
 
@@ -25,7 +25,7 @@ export const foldShapes = defineRule({
 });
 
 /** The value itself where all its elements are known integers. */
-function numbers(node: Node, output: Value, g: Builder): Outcome {
+function numbers(node: Node, output: Value, g: Builder): Rewritten {
   const { dtype, shape } = output;
   if ((dtype !== "int64" && dtype !== "int32") || !shape || node.outputs.length !== 1) return null;
   if (node.inputs.every((input) => !input || input.tensor)) return null;

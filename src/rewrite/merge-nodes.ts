@@ -2,9 +2,9 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import { intsOf, isFoldable, otherReaders, scalarOf } from "./constants.ts";
-import { defineRule, type Outcome } from "./rule.ts";
+import { defineRule, type Rewritten } from "./rule.ts";
 
-type Merge = (node: Node, before: Node, g: Builder) => Outcome;
+type Merge = (node: Node, before: Node, g: Builder) => Rewritten;
 
 /** Keyed by the second operator; the first one's output is read by it alone. */
 const merges: Readonly<Record<string, Merge>> = {
@@ -65,7 +65,7 @@ function rangeOf(node: Node): Range | null {
   return low === undefined || high === undefined ? null : [low, high];
 }
 
-function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Outcome {
+function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Rewritten {
   const x = before.inputs[0] as Value;
   const dtype = x.dtype ?? before.output.dtype;
   if (!a || !b || (dtype !== "float32" && dtype !== "float64")) return null;
@@ -82,7 +82,7 @@ function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Outco
  * A chain of constant multiplications and additions, ((x a + b) c + d) ..., is x s + t. The
  * constants are left to fold-constants.
  */
-function arithmetic(node: Node, _: Node, g: Builder): Outcome {
+function arithmetic(node: Node, _: Node, g: Builder): Rewritten {
   const terms = termsOf(node);
   const has = (kind: Term["kind"]): boolean => terms.some((term) => term.kind === kind);
   if (terms.length <= Number(has("Mul")) + Number(has("Add"))) return null;

@@ -7,7 +7,7 @@ import type { InForms } from "../weights/in-forms.ts";
  * What a rule did to a node: values that take the place of the node's outputs (its own ones when it
  * was edited in place), null where the rule does not apply, or the reason why it almost did.
  */
-export type Outcome = Value | readonly Value[] | null | string;
+export type Rewritten = Value | readonly Value[] | null | string;
 
 interface Declared {
   readonly id: string;
@@ -25,7 +25,7 @@ export interface NodeRule extends Declared {
   /** Operators of the node that `apply` is asked about; "any" for all of them. */
   readonly roots: readonly string[] | "any";
   /** Builds what replaces `node` with `g`. Does not remove anything: what is left unread goes. */
-  apply(node: Node, g: Builder): Outcome;
+  apply(node: Node, g: Builder): Rewritten;
 }
 
 /** A rule about a whole graph: gives the name of everything it took out. */

@@ -7,9 +7,9 @@ import { damped } from "../numeric/inverse.ts";
 import { siteOptions } from "../weights/select.ts";
 import { type LayerSite, layersOf, storeWeight } from "../weights/sites.ts";
 import { leaf } from "../weights/weight.ts";
-import { calibrationOptions, doomedOf, setZero } from "./by-score.ts";
+import { calibrationOptions, removedBy, setZero } from "./by-score.ts";
 
-export const surgeonOptions = {
+export const hessianOptions = {
   damping: z
     .number()
     .min(1e-6)
@@ -30,7 +30,7 @@ interface Options {
 }
 
 /** One group of a layer: y = W x with H = E x x^T, damped. */
-export interface Patient {
+export interface HessianLayer {
   /** [rows, columns]; to be changed in place. */
   readonly weight: Float64Array;
   readonly rows: number;
@@ -38,12 +38,12 @@ export interface Patient {
   readonly hessian: Float64Array;
 }
 
-/** Gives every layer to `operate`; those without a Hessian are pruned by magnitude, with a warning. */
+/** Gives every layer to `prune`; those without a Hessian are pruned by magnitude, with a warning. */
 export async function pruneByHessian(
   model: Model,
   options: Options,
   context: Context,
-  operate: (patient: Patient) => void,
+  prune: (layer: HessianLayer) => void,
 ): Promise<void> {
   if (options.sparsity === 0 && options.pattern === "") return;
   const sites = layersOf(model, options, context);
@@ -51,12 +51,12 @@ export async function pruneByHessian(
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
     const found = moments.get(site) as Moments | string;
-    if (typeof found !== "string") treat(site, found, options.damping, operate);
+    if (typeof found !== "string") treat(site, found, options.damping, prune);
     else {
       context.warn(`${site.node.name} ${found}: pruned by magnitude`);
       const scores = [site.weight.values.map(Math.abs)];
-      const [doomed] = doomedOf([site], scores, { ...options, scope: "layer" }, context);
-      setZero(site, doomed);
+      const [removed] = removedBy([site], scores, { ...options, scope: "layer" }, context);
+      setZero(site, removed);
     }
   }
 }
@@ -65,7 +65,7 @@ function treat(
   site: LayerSite,
   { rows: { groups, rows, columns, at }, groups: grams }: Moments,
   damping: number,
-  operate: (patient: Patient) => void,
+  prune: (layer: HessianLayer) => void,
 ): void {
   const values = site.weight.values.slice();
   for (let group = 0; group < groups; group++) {
@@ -73,7 +73,7 @@ function treat(
     for (let i = 0; i < weight.length; i++) {
       weight[i] = values[at(group, Math.floor(i / columns), i % columns)];
     }
-    operate({ weight, rows, columns, hessian: damped(grams[group], columns, damping) });
+    prune({ weight, rows, columns, hessian: damped(grams[group], columns, damping) });
     for (let i = 0; i < weight.length; i++) {
       values[at(group, Math.floor(i / columns), i % columns)] = weight[i];
     }

@@ -87,7 +87,7 @@ export const needsOfRounds = ({ steps }: Pick<Options, "steps">): readonly Need[
   steps > 1 ? ["training"] : [];
 
 type Options = z.output<typeof pruneOptions>;
-type Target = Pick<Options, "sparsity" | "scope" | "pattern">;
+type Share = Pick<Options, "sparsity" | "scope" | "pattern">;
 type Course = Pick<Options, keyof typeof scheduleOptions>;
 
 /** A weight, or a part of the form that computes one: what can have zeros of its own. */
@@ -106,7 +106,7 @@ const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1, augme
 /** Sets the lowest-scoring weights to zero; ties fall in order, so that results repeat exactly. */
 export async function pruneByScore<S extends Site = Site>(
   model: Model,
-  options: Target & Pick<Options, "only" | "except"> & Partial<Course>,
+  options: Share & Pick<Options, "only" | "except"> & Partial<Course>,
   context: Context,
   score: Score<S>,
   find: typeof layersOf | typeof thetasOf = thetasOf,
@@ -121,28 +121,28 @@ export async function pruneByScore<S extends Site = Site>(
     if (sites.length === 0) return;
     const share = options.sparsity * courses[schedule](round / steps);
     const scores = await score(sites);
-    const doomed = doomedOf(sites, scores, { ...options, sparsity: share }, quiet);
+    const removed = removedBy(sites, scores, { ...options, sparsity: share }, quiet);
     for (const [i, site] of sites.entries()) {
       await context.progress((round - 1) * sites.length + i, steps * sites.length);
-      setZero(site, doomed[i]);
+      setZero(site, removed[i]);
     }
     if (round < steps) await context.train(model, { epochs, rate, augment, only, except });
   }
 }
 
 /** Stores the weight with the marked elements at zero. */
-export function setZero(site: Site, doomed: Uint8Array): void {
+export function setZero(site: Site, removed: Uint8Array): void {
   storeWeight(
     site,
-    withZeros(site.weight, (i) => doomed[i] === 1),
+    withZeros(site.weight, (i) => removed[i] === 1),
   );
 }
 
 /** Which elements of each site's weight fall. */
-export function doomedOf(
+export function removedBy(
   sites: readonly Site[],
   scores: readonly ArrayLike<number>[],
-  { sparsity, scope, pattern }: Target,
+  { sparsity, scope, pattern }: Share,
   context: Context,
 ): Uint8Array[] {
   const parts = sites.map(({ weight }, i) => withoutZeros(weight.values, scores[i]));
@@ -164,13 +164,13 @@ function withoutZeros(values: Float32Array, scores: ArrayLike<number>): Float32A
 }
 
 function byRow(rows: Rows, scores: Float32Array, share: number): Uint8Array {
-  const doomed = new Uint8Array(scores.length);
+  const removed = new Uint8Array(scores.length);
   for (const places of placesOf(rows)) {
     const row = Float32Array.from(places, (place) => scores[place]);
     const falls = lowest([row], share);
-    for (const [i, place] of places.entries()) if (falls(row[i])) doomed[place] = 1;
+    for (const [i, place] of places.entries()) if (falls(row[i])) removed[place] = 1;
   }
-  return doomed;
+  return removed;
 }
 
 /** For every row, where its elements lie. */
@@ -192,20 +192,20 @@ export function parsePattern(text: string): readonly [number, number] | null {
 /** Of every m consecutive columns all but the n best (Zhou et al. 2021, arXiv 2102.04010). */
 function byPattern(site: Site, scores: Float32Array, text: string, context: Context): Uint8Array {
   const [n, m] = parsePattern(text) as readonly [number, number];
-  const doomed = new Uint8Array(scores.length);
+  const removed = new Uint8Array(scores.length);
   const rows = rowsOf(site);
   if (typeof rows === "string") {
     context.skip(site.node.name, `${rows} for a pattern`);
-    return doomed;
+    return removed;
   }
   for (const places of placesOf(rows)) {
     for (let start = 0; start < places.length; start += m) {
       const block = [...places.subarray(start, start + m)];
       block.sort((a, b) => scores[b] - scores[a] || a - b);
-      for (const place of block.slice(n)) doomed[place] = 1;
+      for (const place of block.slice(n)) removed[place] = 1;
     }
   }
-  return doomed;
+  return removed;
 }
 
 /**

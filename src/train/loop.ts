@@ -15,8 +15,8 @@ import {
 } from "./optimizers.ts";
 import { clampToBounds, flatten, type Parameter, prunedPlaces } from "./parameters.ts";
 import { rateFactor, type ScheduleId } from "./schedules.ts";
-import { decodeState, encodeState, type Manner, type TrainState } from "./state.ts";
-import { ports, type RunningStatistics, type Step } from "./step.ts";
+import { type ComputeChoice, decodeState, encodeState, type TrainState } from "./state.ts";
+import { ports, type RunningStatistics, type StepGraph } from "./step.ts";
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -51,7 +51,7 @@ export interface LoopOptions {
 }
 
 export interface LoopParts {
-  readonly step: Step;
+  readonly step: StepGraph;
   /** Run side by side; each takes batches of `micro` records. */
   readonly sessions: readonly StepSession[];
   readonly micro: number;
@@ -67,8 +67,8 @@ export interface LoopParts {
   /** Multiplies the learning rate of a layer; 1 where nothing is said. */
   readonly rateOf?: (parameter: Parameter) => number;
   /** Changes the parameters after an update (a projection), or the gradient before it. */
-  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: Step) => void;
-  readonly afterUpdate?: (state: TrainState, step: Step) => void;
+  readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
+  readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
   readonly onProgress: (point: Progress) => Promise<void>;
   /** Saved now and then, and at the end. */
   readonly save: ((bytes: Uint8Array) => Promise<void>) | null;
@@ -77,7 +77,7 @@ export interface LoopParts {
   readonly resume: Uint8Array | null;
   readonly key: string;
   /** How the run computes, to be told from a checkpoint. */
-  readonly manner: Manner;
+  readonly computeChoice: ComputeChoice;
   /** For messages: where checkpoints go. */
   readonly where: string;
 }
@@ -177,7 +177,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     }
     const stop = options.patience > 0 && state.worse >= options.patience;
     if (parts.save && (ended || stop || state.step % parts.saveEvery === 0)) {
-      await parts.save(encodeState(state, parts.key, parts.manner));
+      await parts.save(encodeState(state, parts.key, parts.computeChoice));
     }
     await parts.onProgress({
       step: state.step,
@@ -202,7 +202,7 @@ export function resultOf(
   return { parameters: ema > 0 ? state.average : state.parameters, statistics: state.statistics };
 }
 
-function startOf(step: Step, { optimizer, ema }: LoopOptions): TrainState {
+function startOf(step: StepGraph, { optimizer, ema }: LoopOptions): TrainState {
   const parameters = flatten(step.parameters);
   return {
     step: 0,

@@ -29,7 +29,7 @@ export interface ObjectiveOptions {
 }
 
 /** What the label and the judged output are to each other, and how many scores a prediction has. */
-export interface Target {
+export interface LossTarget {
   readonly kind: "classes" | "binary" | "tokens" | "target" | "none";
   readonly classes: number | null;
 }
@@ -42,7 +42,7 @@ export interface Objective {
 }
 
 /** Throws TersorError "bad-option" where the labels or the teacher that the loss needs are missing. */
-export function objectiveOf(loss: LossId, target: Target, hasTeacher: boolean): Objective {
+export function objectiveOf(loss: LossId, target: LossTarget, hasTeacher: boolean): Objective {
   const id = loss === "auto" ? choose(target, hasTeacher) : loss;
   const objective = {
     id,
@@ -66,7 +66,7 @@ export function objectiveOf(loss: LossId, target: Target, hasTeacher: boolean): 
   return objective;
 }
 
-function choose({ kind, classes }: Target, hasTeacher: boolean): Objective["id"] {
+function choose({ kind, classes }: LossTarget, hasTeacher: boolean): Objective["id"] {
   if (hasTeacher) return classes !== null && kind !== "binary" ? "kd" : "logits";
   if (kind === "target") return "mse";
   return kind === "binary" ? "bce" : "cross-entropy";
@@ -84,7 +84,7 @@ export interface LossInputs {
 export function lossValue(
   g: Builder,
   { id }: Objective,
-  target: Target,
+  target: LossTarget,
   values: LossInputs,
   options: ObjectiveOptions,
 ): Value {
@@ -97,7 +97,7 @@ export function lossValue(
 function outputLoss(
   g: Builder,
   id: Exclude<Objective["id"], "features">,
-  target: Target,
+  target: LossTarget,
   values: LossInputs,
   options: ObjectiveOptions,
 ): Value {

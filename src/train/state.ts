@@ -32,7 +32,7 @@ export interface CurvePoint {
 }
 
 /** How a run computes: other ways give the same numbers but for the last bits. */
-export interface Manner {
+export interface ComputeChoice {
   /** An engine per core, or one for all cores. */
   readonly shape: "workers" | "threads";
   /** Chosen forms of convolutions' gradients (tune.ts); the default where nothing is said. */
@@ -40,7 +40,7 @@ export interface Manner {
 }
 
 /** Without a look at the clock. */
-export const plainManner: Manner = { shape: "workers", forms: {} };
+export const plainChoice: ComputeChoice = { shape: "workers", forms: {} };
 
 const magic = "tersor-training-1";
 const numbersOf = (state: TrainState) =>
@@ -54,13 +54,17 @@ const numbersOf = (state: TrainState) =>
   ] as const;
 
 /** A JSON header of a line, then the vectors. `key` tells runs apart. */
-export function encodeState(state: TrainState, key: string, manner: Manner): Uint8Array {
+export function encodeState(
+  state: TrainState,
+  key: string,
+  computeChoice: ComputeChoice,
+): Uint8Array {
   const vectors = numbersOf(state);
   const { step, bestScore, bestStep, worse, curve, optimizer } = state;
   const header = {
     magic,
     key,
-    manner,
+    computeChoice,
     lengths: vectors.map(({ length }) => length),
     step,
     bestScore,
@@ -110,9 +114,9 @@ export function decodeState(bytes: Uint8Array, key: string, where: string): Trai
 }
 
 /** How the run of a checkpoint computed; null where the bytes are none. */
-export function mannerOf(bytes: Uint8Array): Manner | null {
+export function choiceOf(bytes: Uint8Array): ComputeChoice | null {
   try {
-    return parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).manner;
+    return parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).computeChoice;
   } catch {
     return null;
   }
@@ -122,7 +126,7 @@ function parse(text: string) {
   return JSON.parse(text) as {
     magic: string;
     key: string;
-    manner: Manner;
+    computeChoice: ComputeChoice;
     lengths: number[];
     step: number;
     bestScore: number | null;

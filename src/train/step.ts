@@ -1,4 +1,4 @@
-/** @file Step: one graph that gives the loss and its gradient from a batch and a vector of parameters. */
+/** @file StepGraph: one graph that gives the loss and its gradient from a batch and a vector of parameters. */
 import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
@@ -67,7 +67,7 @@ export interface RunningStatistics {
   readonly channels: number;
 }
 
-export interface Step {
+export interface StepGraph {
   /** Inputs: the model's, `ports.parameters` [P] float32, `feeds`. Outputs: loss, gradient [P], statistics. */
   readonly model: Model;
   readonly parameters: readonly Parameter[];
@@ -79,7 +79,7 @@ export interface Step {
  * Leaves `model` as it is. Throws TersorError "no-gradient" where an operator between a parameter
  * and the loss has no rule. Parameters that the loss does not depend on are left out.
  */
-export function stepOf(model: Model, spec: StepSpec): Step {
+export function stepOf(model: Model, spec: StepSpec): StepGraph {
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   const work: Model = { ...model, domains: new Map(model.domains), graph };

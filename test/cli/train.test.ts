@@ -38,8 +38,8 @@ test("writes a trained model, a report with the curve, and a record that can be 
     metric: { name: "accuracy" },
   });
   expect(bytesOf("t.html").toString()).toContain("Loss curve of train:epochs=40");
-  const { manner, runs } = JSON.parse(readFileSync(record, "utf8"));
-  expect(manner.shape).toBe("workers");
+  const { computeChoice, runs } = JSON.parse(readFileSync(record, "utf8"));
+  expect(computeChoice.shape).toBe("workers");
   expect(runs[0].curve.at(-1).loss).toBeLessThan(runs[0].curve[0].loss);
   expect(readdirSync(folder.in("")).filter((name) => name.endsWith(".checkpoint"))).toEqual([]);
 

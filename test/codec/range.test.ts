@@ -6,7 +6,7 @@ import { Reader } from "../../src/codec/decode/reader.ts";
 import { shapeOf } from "../../src/codec/decode/shape.ts";
 import { CONTEXT, decodeSymbols, RANS } from "../../src/codec/decode/symbols.ts";
 import { SPLIT } from "../../src/codec/decode/tensor.ts";
-import { chooseHabits } from "../../src/codec/encode/habits.ts";
+import { chooseOptions } from "../../src/codec/encode/coder-options.ts";
 import { RangeEncoder } from "../../src/codec/encode/range.ts";
 import { encodeWith } from "../../src/codec/encode/symbols.ts";
 import { encodeTensor } from "../../src/codec/tensor.ts";
@@ -116,19 +116,19 @@ describe("coders of integers", () => {
       random.float() < 0.9 ? 0 : random.int(2) ? magnitude() : -magnitude(),
     );
     const shape = shapeOf([100, 200]);
-    const habits = chooseHabits(pruned, shape, 200);
-    expect(habits).toMatchObject({ least: 5, most: 6, first: 5 });
-    expect(habits.low).toBeGreaterThanOrEqual(3);
+    const options = chooseOptions(pruned, shape, 200);
+    expect(options).toMatchObject({ least: 5, most: 6, first: 5 });
+    expect(options.low).toBeGreaterThanOrEqual(3);
     let asked = 0;
     let plain = 0;
     const counter = {
       code: (_: number, bit: number) => ++asked && bit,
       plain: (bits: number) => ++plain && bits,
     };
-    codeByContext(counter, pruned, shape, habits);
+    codeByContext(counter, pruned, shape, options);
     const kept = pruned.filter((value) => value !== 0);
     const large = kept.filter((value) => Math.abs(value) > 63).length;
-    expect(asked).toBe(20_000 + (7 - habits.low) * kept.length + large);
+    expect(asked).toBe(20_000 + (7 - options.low) * kept.length + large);
     expect(plain).toBe(kept.length);
   });
 
@@ -139,27 +139,27 @@ describe("coders of integers", () => {
     [2 ** 31 - 1, 1 - 2 ** 31, 1],
     [2 ** 30, 2 ** 20 + 3, -(2 ** 29)],
     [3, 70_000, -65_536],
-  ])("the context coder: %d, %d and %d among zeros, whatever its habits", (...some) => {
-    // Enough of them for habits to be worth their bytes.
+  ])("the context coder: %d, %d and %d among zeros, whatever its options", (...some) => {
+    // Enough of them for options to be worth their bytes.
     const values = Int32Array.from({ length: 10_000 }, (_, i) => (i % 2 ? 0 : some[i % 3]));
     const { bytes } = encodeWith(CONTEXT, values, [100, 100]);
     expect(decodeSymbols(CONTEXT, new Reader(bytes), [100, 100])).toEqual(values);
-    const found = chooseHabits(values, shapeOf([100, 100]), 100);
+    const found = chooseOptions(values, shapeOf([100, 100]), 100);
     const part = values.slice(0, 300);
     const shape = shapeOf([15, 20]);
     for (let first = found.least; first < found.most; first++) {
       for (const low of [0, 1, 7]) {
-        const habits = { ...found, lag: 2, first, low };
+        const options = { ...found, lag: 2, first, low };
         const encoder = new RangeEncoder();
-        codeByContext(encoder, part.slice(), shape, habits);
+        codeByContext(encoder, part.slice(), shape, options);
         const back = new Int32Array(part.length);
-        codeByContext(new RangeDecoder(encoder.finish()), back, shape, habits);
+        codeByContext(new RangeDecoder(encoder.finish()), back, shape, options);
         expect(back).toEqual(part);
       }
     }
   });
 
-  it("habits that no encoder has are refused", () => {
+  it("options that no encoder has are refused", () => {
     const forged =
       (...bytes: number[]) =>
       () =>
@@ -188,10 +188,10 @@ describe("coders of integers", () => {
   it("the context model is the same on both sides", () => {
     const encoder = new RangeEncoder();
     const shape = shapeOf([20, 30, 10, 10]);
-    const habits = { ...usual, lag: 10 };
-    codeByContext(encoder, sparse, shape, habits);
+    const options = { ...usual, lag: 10 };
+    codeByContext(encoder, sparse, shape, options);
     const back = new Int32Array(sparse.length);
-    codeByContext(new RangeDecoder(encoder.finish()), back, shape, habits);
+    codeByContext(new RangeDecoder(encoder.finish()), back, shape, options);
     expect(back).toEqual(sparse);
   });
 

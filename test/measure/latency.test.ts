@@ -1,7 +1,7 @@
 /** @file Latency on a clock of our own: what is timed, in what order, for how long, and what comes out. */
 import { expect, test } from "vitest";
 import { tensor } from "../../src/ir/tensor.ts";
-import { type Candidate, measureLatency } from "../../src/measure/latency.ts";
+import { measureLatency, type Timed } from "../../src/measure/latency.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
 import { linear } from "../support/tiny.ts";
 
@@ -10,7 +10,7 @@ function bench() {
   let wall = 0;
   let cpu = 0;
   const log: string[] = [];
-  const candidate = (name: string, ms: (run: number) => number, wait = 0): Candidate => {
+  const candidate = (name: string, ms: (run: number) => number, wait = 0): Timed => {
     let runs = 0;
     return {
       name,

@@ -66,7 +66,7 @@ describe("job", () => {
       { runtime: "web" },
       { threads: 2 },
       { simplify: false },
-      { training: { threads: 2, manner: null } },
+      { training: { threads: 2, computeChoice: null } },
       { versions: { ...job.versions, tersor: "0.0.9" } },
     ];
     expect(changed.map((change) => Object.keys(change)[0]).sort()).toEqual(Object.keys(job).sort());
@@ -76,9 +76,9 @@ describe("job", () => {
 
   test("training: records are set aside, and threads and forms decide the last bits", async () => {
     const { training } = await open({ threads: 3, deterministic: true }, ["pack", "train"]);
-    expect(training).toEqual({ threads: 3, manner: { shape: "workers", forms: {} } });
+    expect(training).toEqual({ threads: 3, computeChoice: { shape: "workers", forms: {} } });
     const { training: byClock } = await open({}, ["prune-magnitude:steps=2"]);
-    expect(byClock).toEqual({ threads: nodePlatform.cores, manner: null });
+    expect(byClock).toEqual({ threads: nodePlatform.cores, computeChoice: null });
     expect((await open({}, ["quantize-rate"])).training).toBeNull();
   });
 
@@ -111,6 +111,6 @@ describe("job", () => {
     const env = await prepare(loaded, nodePlatform, given);
     const job = await openJobOf(loaded, nodePlatform, given, [parseRecipe("train")]);
     expect([job.seed, job.threads, job.runtime]).toEqual([env.seed, env.threads, env.runtime.name]);
-    expect(job.training).toEqual({ threads: env.trainThreads, manner: env.manner });
+    expect(job.training).toEqual({ threads: env.trainThreads, computeChoice: env.computeChoice });
   });
 });

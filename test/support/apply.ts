@@ -16,7 +16,7 @@ import { rewrite } from "../../src/rewrite/index.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
 import type { Feeds, Runtime } from "../../src/runtime/runtime.ts";
 import { trainOptions } from "../../src/train/options.ts";
-import { plainManner } from "../../src/train/state.ts";
+import { plainChoice } from "../../src/train/state.ts";
 import { tensorDataset } from "./dataset.ts";
 import type { Net } from "./nets.ts";
 
@@ -36,7 +36,7 @@ export function environmentOf(net: Net, changes: Partial<Environment> = {}): Env
     teacher: null,
     trainThreads: 1,
     checkpoints: null,
-    manner: plainManner,
+    computeChoice: plainChoice,
     feeds: net.feeds(4),
     onEvent() {},
     ...changes,

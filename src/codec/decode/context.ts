@@ -19,7 +19,7 @@ const cap = (x: number, max: number) => (x < max ? x : max);
 const octave = (x: number) => cap(32 - Math.clz32(x), 7);
 
 /** How an encoder asked: what a tensor has no use for is not asked, and what is likely first. */
-export interface Habits {
+export interface CoderOptions {
   /** Distance of the far neighbour. */
   readonly lag: number;
   /** Of the classes k of its non-zero integers: the least, the largest, and the one asked for first. */
@@ -31,7 +31,7 @@ export interface Habits {
 }
 
 /** All classes from below, no plain bits: fit for anything. */
-export const usual: Habits = { lag: 2, least: 0, most: MAX_CLASS, first: 0, low: 0 };
+export const usual: CoderOptions = { lag: 2, least: 0, most: MAX_CLASS, first: 0, low: 0 };
 
 /**
  * One pass over `values`, in order: an encoder's `coder` writes what is there, a decoder's fills it.
@@ -41,7 +41,7 @@ export function codeByContext(
   coder: BitCoder,
   values: Int32Array,
   { size, rows, columns, kernel, channels }: Shape,
-  { lag, least, most, first, low }: Habits,
+  { lag, least, most, first, low }: CoderOptions,
 ): void {
   // Counters, by what they look at.
   let counters = 0;

@@ -1,5 +1,5 @@
 /** @file The coders of integer tensors, by number; and prediction in front of any of them. */
-import { codeByContext, type Habits, MAX_CLASS, usual } from "./context.ts";
+import { type CoderOptions, codeByContext, MAX_CLASS, usual } from "./context.ts";
 import { DecodeError } from "./error.ts";
 import { huffmanDecoder } from "./huffman.ts";
 import { passPrediction, tapsOf } from "./predict.ts";
@@ -62,20 +62,20 @@ coders[GAPS] = (reader, { size }) => {
   return out;
 };
 
-/** Habits | range-coded bits. */
+/** CoderOptions | range-coded bits. */
 coders[CONTEXT] = (reader, shape) => {
-  const habits = readHabits(reader);
-  const { lag, first, most } = habits;
+  const options = readOptions(reader);
+  const { lag, first, most } = options;
   if (!(lag > 0 && lag <= shape.size && first <= most && most <= MAX_CLASS)) {
-    throw new DecodeError("the habits are out of range");
+    throw new DecodeError("the options are out of range");
   }
   const out = new Int32Array(shape.size);
-  codeByContext(new RangeDecoder(reader.take()), out, shape, habits);
+  codeByContext(new RangeDecoder(reader.take()), out, shape, options);
   return out;
 };
 
-/** Lag; if the other habits are not the usual ones, before it: 0 | 8 least + low | 16 (most - least) + first - least. */
-function readHabits(reader: Reader): Habits {
+/** Lag; if the other options are not the usual ones, before it: 0 | 8 least + low | 16 (most - least) + first - least. */
+function readOptions(reader: Reader): CoderOptions {
   const head = reader.varint();
   if (head > 0) return { ...usual, lag: head };
   const lower = reader.byte();

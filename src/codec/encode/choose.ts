@@ -45,7 +45,7 @@ const MAGNITUDES = 64;
 const NEWEST = 1 / 16;
 
 /**
- * Answers the model's questions, asked with the usual habits, like a decoder: is the element a zero,
+ * Answers the model's questions, asked with the usual options, like a decoder: is the element a zero,
  * and if not, which bits. The price of a zero is known when the question comes; that of sign and
  * magnitude is what such magnitudes cost before.
  */

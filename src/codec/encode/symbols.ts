@@ -3,8 +3,8 @@ import { codeByContext } from "../decode/context.ts";
 import { tapsOf } from "../decode/predict.ts";
 import { type Shape, shapeOf } from "../decode/shape.ts";
 import { CONTEXT, GAPS, HUFFMAN, PACKED, PREDICTED, RANS } from "../decode/symbols.ts";
+import { chooseOptions, writeOptions } from "./coder-options.ts";
 import { encodeGaps } from "./gaps.ts";
-import { chooseHabits, writeHabits } from "./habits.ts";
 import { codeLengths, codesOf } from "./huffman.ts";
 import { choosePrediction, type Prediction } from "./predict.ts";
 import { RangeEncoder } from "./range.ts";
@@ -23,10 +23,10 @@ const encoders: Record<number, (values: Int32Array, shape: Shape, width: number)
   [HUFFMAN]: encodeHuffman,
   [GAPS]: (values) => encodeGaps(values).bytes,
   [CONTEXT](values, shape, width) {
-    const habits = chooseHabits(values, shape, width);
+    const options = chooseOptions(values, shape, width);
     const coder = new RangeEncoder();
-    codeByContext(coder, values, shape, habits);
-    return join(writeHabits(habits), coder.finish());
+    codeByContext(coder, values, shape, options);
+    return join(writeOptions(options), coder.finish());
   },
   [RANS]: encodeRans,
 };
@@ -56,7 +56,7 @@ function encodePredicted(
   return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
 }
 
-/** How many bits the context coder would code one by one with its usual habits: what decoding costs, about. */
+/** How many bits the context coder would code one by one with its usual options: what decoding costs, about. */
 function binaryDecisions(values: Int32Array): number {
   let count = values.length;
   for (const value of values) if (value !== 0) count += 65 - 2 * Math.clz32(Math.abs(value));

@@ -1,6 +1,6 @@
 /** @file Clips whose upper bound is hardly ever felt become Relus, which kernels apply for nothing. */
 import { z } from "zod";
-import { createGauge, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
+import { outputShiftOf, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { boundsOf } from "../../ops/bounds.ts";
@@ -29,10 +29,15 @@ export const openClips = defineMethod({
     const bounds = clipsOf(model, chosen);
     await context.progress(0, bounds.length);
     if (bounds.length === 0 || tolerance === 0) return;
-    const gauge = await createGauge<Bound>(model, records, context.observe, (_, twins, gone) => {
-      for (const { output } of gone) open(twins.get(output) as Value);
-    });
-    const trials = { items: bounds, size: (bound: Bound) => bound.size, gauge };
+    const shiftWithout = await outputShiftOf<Bound>(
+      model,
+      records,
+      context.observe,
+      (_, twins, gone) => {
+        for (const { output } of gone) open(twins.get(output) as Value);
+      },
+    );
+    const trials = { items: bounds, size: (bound: Bound) => bound.size, shiftWithout };
     const { gone, moved, kept } = await tolerated(trials, tolerance, context);
     for (const [{ layer }, cost] of kept) {
       const why = `without it alone the outputs move by ${cost.toPrecision(2)}`;

@@ -96,12 +96,12 @@ export const pruneChannels = defineMethod({
     const worth = isRanked(given)
       ? await criterion.score(candidates, model, context, given.records)
       : [];
-    const isFelt = given.allocation === "sensitivity";
-    const scores = isFelt
+    const isBySensitivity = given.allocation === "sensitivity";
+    const scores = isBySensitivity
       ? await bySensitivity(model, all, candidates, worth, given, context)
       : worth;
     // Nobody else asks for prices, and telling them may take a clock.
-    const prices = await pricesOf(isFelt ? given.budget : "", model, candidates, context);
+    const prices = await pricesOf(isBySensitivity ? given.budget : "", model, candidates, context);
     const plan = (ratio: number, told: Context): Removed[] =>
       choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
     const quiet = { ...context, skip() {}, group() {} };
@@ -286,10 +286,10 @@ function tellDeaf(
   context: Context,
 ): void {
   for (const reader of readers) {
-    const ignored = left.filter((unit) => alive[unit].deaf.includes(reader));
+    const ignored = left.filter((unit) => alive[unit].ignored.includes(reader));
     if (ignored.length === 0) continue;
     const others = readers.filter((other) =>
-      ignored.some((unit) => !alive[unit].deaf.includes(other)),
+      ignored.some((unit) => !alive[unit].ignored.includes(other)),
     );
     const names = [...new Set(others.map(({ sink }) => sink.node.name))];
     const who =

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { eliminate, type Quota } from "../../numeric/eliminate.ts";
 import { inverse } from "../../numeric/inverse.ts";
-import { type Patient, pruneByHessian, surgeonOptions } from "../../sparsity/by-hessian.ts";
+import { type HessianLayer, hessianOptions, pruneByHessian } from "../../sparsity/by-hessian.ts";
 import { lowest, parsePattern, sharedOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
 
@@ -23,12 +23,12 @@ export const pruneObs = defineMethod({
           "Inputs that make up for each other; 0: all, exact, and slower by the square (blocks leave out H between them).",
         search: [64, 128],
       }),
-    ...surgeonOptions,
+    ...hessianOptions,
   }),
   survey: [],
   neutral: { sparsity: 0 },
   apply: (model, options, context) =>
-    pruneByHessian(model, options, context, (patient) => operate(patient, options)),
+    pruneByHessian(model, options, context, (layer) => prune(layer, options)),
 });
 
 interface Options {
@@ -44,7 +44,7 @@ interface Piece {
   readonly inverse: Float64Array;
 }
 
-function operate({ weight, rows, columns, hessian }: Patient, options: Options): void {
+function prune({ weight, rows, columns, hessian }: HessianLayer, options: Options): void {
   const pattern = parsePattern(options.pattern);
   const width = widthOf(columns, options.block, pattern?.[1] ?? 1);
   const pieces: Piece[] = [];

@@ -1,7 +1,7 @@
 /** @file SparseGPT: optimal brain surgeon column by column, one inverse Hessian for all rows. */
 import { z } from "zod";
 import { inverseFactor } from "../../numeric/inverse.ts";
-import { type Patient, pruneByHessian, surgeonOptions } from "../../sparsity/by-hessian.ts";
+import { type HessianLayer, hessianOptions, pruneByHessian } from "../../sparsity/by-hessian.ts";
 import { lowest, parsePattern, sharedOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
 
@@ -21,12 +21,12 @@ export const pruneSparsegpt = defineMethod({
       .max(4096)
       .default(128)
       .meta({ description: "Columns whose weights are chosen together." }),
-    ...surgeonOptions,
+    ...hessianOptions,
   }),
   survey: [{ sparsity: 0.5 }],
   neutral: { sparsity: 0 },
   apply: (model, options, context) =>
-    pruneByHessian(model, options, context, (patient) => sweep(patient, options)),
+    pruneByHessian(model, options, context, (layer) => sweep(layer, options)),
 });
 
 interface Choice {
@@ -39,7 +39,7 @@ interface Choice {
  * H^-1 = U^T U, U upper triangular: row j of U is what the inverse over columns j.. has for column
  * j, divided by its root. Weights go by w^2 / U_jj^2, and w_k -= (w_j / U_jj) U_jk for k > j.
  */
-export function sweep({ weight, rows, columns, hessian }: Patient, choice: Choice): void {
+export function sweep({ weight, rows, columns, hessian }: HessianLayer, choice: Choice): void {
   const upper = inverseFactor(hessian, columns);
   const nm = parsePattern(choice.pattern);
   const width = nm ? nm[1] : choice.block;
@@ -54,11 +54,11 @@ export function sweep({ weight, rows, columns, hessian }: Patient, choice: Choic
     }
     const falls = nm ? fallsOf(scores, rows, size, nm[0]) : null;
     const cheap = lowest([scores], choice.sparsity);
-    const doomed = falls ?? Uint8Array.from(scores, (score) => (cheap(score) ? 1 : 0));
+    const removed = falls ?? Uint8Array.from(scores, (score) => (cheap(score) ? 1 : 0));
     for (let row = 0; row < rows; row++) {
       for (let j = 0; j < size; j++) {
         const at = row * columns + start + j;
-        if (doomed[row * size + j] || wasZero[at]) prune(weight, row, start + j, columns, upper);
+        if (removed[row * size + j] || wasZero[at]) prune(weight, row, start + j, columns, upper);
       }
     }
   }
@@ -81,11 +81,11 @@ function prune(
 
 /** Of each row's weights in one block, all but the n best. */
 function fallsOf(scores: Float32Array, rows: number, size: number, n: number): Uint8Array {
-  const doomed = new Uint8Array(scores.length);
+  const removed = new Uint8Array(scores.length);
   for (let row = 0; row < rows; row++) {
     const places = Array.from({ length: size }, (_, j) => row * size + j);
     places.sort((a, b) => scores[b] - scores[a] || a - b);
-    for (const place of places.slice(n)) doomed[place] = 1;
+    for (const place of places.slice(n)) removed[place] = 1;
   }
-  return doomed;
+  return removed;
 }

@@ -4,7 +4,7 @@ import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
 import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { thetaIn } from "../../train/parameters.ts";
-import type { Step } from "../../train/step.ts";
+import type { StepGraph } from "../../train/step.ts";
 import { type Latent, open, openable } from "../../weights/latent.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
@@ -106,7 +106,7 @@ interface Plan {
  */
 function maskerOf(cuts: readonly Cut[], { sparsity, scope, every, margin }: Plan) {
   const wasZero = cuts.map(({ theta }) => theta.gone.start);
-  return (parameters: Float32Array, at: number, steps: number, step: Step): void => {
+  return (parameters: Float32Array, at: number, steps: number, step: StepGraph): void => {
     const last = Math.max(1, Math.floor(0.75 * steps));
     if (at > last || (at % every !== 0 && at !== last)) return;
     const share = sparsity * (1 - (1 - Math.min(1, (2 * at) / steps)) ** 3);

@@ -1,7 +1,7 @@
 /** @file Outer rows and columns of kernels that outputs hardly feel: 3x3 becomes 3x2, 2x2, 1x3. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { createGauge, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
+import { outputShiftOf, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
 import type { Tensor } from "../../ir/tensor.ts";
@@ -35,11 +35,16 @@ export const pruneTaps = defineMethod({
     await context.progress(0, lines.length);
     if (lines.length === 0 || tolerance === 0) return;
     const quiet: Context = { ...context, progress: async () => {}, skip: () => {} };
-    const gauge = await createGauge<Line>(model, records, context.observe, (copy, twins, gone) => {
-      const own = gone.map((line) => ({ ...line, output: twins.get(line.output) as Value }));
-      return remove(copy, own, records, quiet);
-    });
-    const trials = { items: lines, size: (line: Line) => line.macs, gauge };
+    const shiftWithout = await outputShiftOf<Line>(
+      model,
+      records,
+      context.observe,
+      (copy, twins, gone) => {
+        const own = gone.map((line) => ({ ...line, output: twins.get(line.output) as Value }));
+        return remove(copy, own, records, quiet);
+      },
+    );
+    const trials = { items: lines, size: (line: Line) => line.macs, shiftWithout };
     const { gone, moved, kept } = await tolerated(trials, tolerance, context);
     const before = new Map(lines.map((line) => [layerOf(line), kernelOf(line)]));
     if (gone.length > 0) await remove(model, gone, records, context);

@@ -120,16 +120,16 @@ async function penalize(
 function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Options): void {
   const units = sites.map((site) => unitsOf(site, extentOf(unit, site) as number[]));
   const scope = unit === "layer" ? "global" : options.scope;
-  const doomed = shares(
+  const removed = shares(
     units.map(({ sizes }) => sizes),
     { ...options, scope },
   );
   for (const [i, site] of sites.entries()) {
     const { places, sizes } = units[i];
-    if (unit !== "layer" && !doomed[i].includes(0)) doomed[i][largestOf(sizes)] = 0;
+    if (unit !== "layer" && !removed[i].includes(0)) removed[i][largestOf(sizes)] = 0;
     setZero(
       site,
-      Uint8Array.from(places, (place) => doomed[i][place]),
+      Uint8Array.from(places, (place) => removed[i][place]),
     );
   }
 }
@@ -177,12 +177,12 @@ async function slim(model: Model, options: Options, context: Context): Promise<v
     },
   });
   const values = scales.map(({ tensor: x }) => (x as Tensor).floats());
-  const doomed = shares(
+  const removed = shares(
     values.map((part) => part.map(Math.abs)),
     options,
   );
   for (const [i, scale] of scales.entries()) {
-    const kept = values[i].map((x, channel) => (doomed[i][channel] ? 0 : x));
+    const kept = values[i].map((x, channel) => (removed[i][channel] ? 0 : x));
     model.graph.setConstant(scale, tensor("float32", [kept.length], kept));
   }
 }

@@ -31,13 +31,13 @@ export const pruneWanda = defineMethod({
       model,
       options,
       context,
-      (sites) => loudness(model, sites, options.records, context),
+      (sites) => weightTimesInput(model, sites, options.records, context),
       layersOf,
     ),
 });
 
 /** |W_ij| |X_j| for every weight; layers whose input cannot be observed score by |W_ij| alone. */
-export async function loudness(
+export async function weightTimesInput(
   model: Model,
   sites: readonly LayerSite[],
   records: number,

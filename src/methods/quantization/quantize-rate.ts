@@ -71,7 +71,7 @@ interface Layer {
   readonly largest: number;
 }
 
-interface Trial {
+interface Rounded {
   readonly weight: Composed;
   readonly distortion: number;
 }
@@ -95,7 +95,7 @@ function layerOf(site: ThetaSite, curvature: Float64Array | null): Layer {
 /** Levels are int8. */
 const LEVELS = 127;
 
-function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number): Trial {
+function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number): Rounded {
   const { values, shape } = site.weight;
   const best = Math.sqrt((6 * lambda) / (Math.LN2 * mean || 1));
   const scale = Math.fround(step ?? Math.max(best, largest / LEVELS, 1e-30));

@@ -7,7 +7,7 @@ import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { thetaIn } from "../../train/parameters.ts";
 import type { TrainState } from "../../train/state.ts";
-import type { Step } from "../../train/step.ts";
+import type { StepGraph } from "../../train/step.ts";
 import type { Shape } from "../../weights/form.ts";
 import { uniformGrid, uniformStep } from "../../weights/forms/grid.ts";
 import { type Latent, type Opened, open, openable } from "../../weights/latent.ts";
@@ -134,7 +134,7 @@ function priceOf(
   return (
     gradient: Float32Array,
     { step, parameters }: TrainState,
-    { parameters: layout }: Step,
+    { parameters: layout }: StepGraph,
   ) => {
     const price = lambda * (step < ramp ? step / ramp : 1);
     for (const [n, latent] of latents.entries()) {

@@ -1,17 +1,17 @@
-/** @file What a tensor needs not be asked: the context coder's habits (decode/context.ts), by its statistics. */
-import { type Habits, MAX_CLASS, usual } from "../decode/context.ts";
+/** @file What a tensor needs not be asked: the context coder's options (decode/context.ts), by its statistics. */
+import { type CoderOptions, MAX_CLASS, usual } from "../decode/context.ts";
 import type { Shape } from "../decode/shape.ts";
 import { findLag } from "./lag.ts";
 import { plainBits } from "./plain.ts";
 import { varint } from "./writer.ts";
 
-/** Questions that have to be saved for three bytes of habits. */
+/** Questions that have to be saved for three bytes of options. */
 const WORTH = 4096;
 /** Larger magnitudes than this are not looked at for their low bits. */
 const REACH = 4096;
 
 /** `width`: the last dimension. */
-export function chooseHabits(values: Int32Array, shape: Shape, width: number): Habits {
+export function chooseOptions(values: Int32Array, shape: Shape, width: number): CoderOptions {
   const lag = findLag(values, shape, width);
   const counts = new Uint32Array(MAX_CLASS + 1);
   const magnitudes = new Uint32Array(REACH);
@@ -36,8 +36,8 @@ export function chooseHabits(values: Int32Array, shape: Shape, width: number): H
   return saved < WORTH ? { ...usual, lag } : { lag, least, most, first, low };
 }
 
-/** Mirror of readHabits in decode/symbols.ts. */
-export function writeHabits({ lag, least, most, first, low }: Habits): number[] {
+/** Mirror of readOptions in decode/symbols.ts. */
+export function writeOptions({ lag, least, most, first, low }: CoderOptions): number[] {
   if (most === usual.most) return varint(lag);
   return [0, 8 * least + low, 16 * (most - least) + first - least, ...varint(lag)];
 }

@@ -1,9 +1,9 @@
-/** @file Crew: threads with one engine each, that run the same graph side by side. */
+/** @file Workers: threads with one engine each, that run the same graph side by side. */
 import type { EngineWorker } from "../platform.ts";
 import type { Session, SessionOptions, Source } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 
-export interface Crew {
+export interface Workers {
   /** How many run side by side. */
   readonly lanes: number;
   /** The same model in every lane. */
@@ -13,16 +13,16 @@ export interface Crew {
 }
 
 /** Several engines with a thread each, or this thread's engine with all of them. */
-export type CrewShape = "workers" | "threads";
+export type WorkerShape = "workers" | "threads";
 
 /**
  * Convolutions' gradients spend much of their time in kernels of one thread (ENGINE B4): an engine
  * per core, each with a part of the batch, is the faster shape but for tiny batches.
  */
-export function assembleCrew(
+export function startWorkers(
   { platform, runtime, trainThreads }: Environment,
-  shape: CrewShape,
-): Crew {
+  shape: WorkerShape,
+): Workers {
   const workers: EngineWorker[] = [];
   if (shape === "workers" && trainThreads > 1) {
     for (let i = 0; i < trainThreads; i++) {
