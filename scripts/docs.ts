@@ -31,7 +31,12 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
-  "docs/own-method.md": () => inBlock(read("docs/own-method.md"), "example", example("own-method")),
+  "docs/own-method.md": () =>
+    inBlock(
+      inBlock(read("docs/own-method.md"), "example", example("own-method")),
+      "form",
+      example("own-form"),
+    ),
   "docs/rewrites.md": rewritesPage,
   "src/version.ts": () => {
     const { version } = readJson("package.json");

@@ -1,4 +1,5 @@
 /** @file Which form of the table builds an expression, and where its parts are: derived from `build`. */
+import { errors, fail } from "../errors.ts";
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -53,10 +54,26 @@ export function matchForm(value: Value, shape: Shape): Found | null {
 }
 
 let known: readonly Pattern[] | null = null;
+const own: Form[] = [];
+
+/**
+ * Makes a form from outside the package known: from then on its weights are read back from files, and
+ * methods store and train its parts. Throws where its kind is taken.
+ */
+export function addForm<const P extends string>(form: Form<P>): Form<P> {
+  const taken = [...forms, ...own].some(({ kind }) => kind === form.kind);
+  if (taken)
+    throw fail(
+      errors.badUsage("defineForm", `got a second form "${form.kind}"`, "Name it otherwise"),
+    );
+  own.push(form as unknown as Form);
+  known = null;
+  return form;
+}
 
 /** Of all forms, the longest first: a codebook's Gather ends a hashed weight as well. */
 function patterns(): readonly Pattern[] {
-  known ??= forms
+  known ??= [...forms, ...own]
     .flatMap((form) => form.examples.map(({ shape, theta }) => patternOf(form, theta, shape)))
     .sort((a, b) => b.nodes - a.nodes);
   return known;
