@@ -2,6 +2,7 @@
 import { gunzipSync } from "fflate";
 import { errors, fail } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { product } from "../util/product.ts";
 import type { Dataset } from "./dataset.ts";
 import { imageDataset } from "./image-dataset.ts";
 import { join, type ReadContext, splitPart } from "./reader.ts";
@@ -84,7 +85,7 @@ async function readFile(path: string, platform: Platform) {
   const start = 4 + 4 * rank;
   if (bytes.length < start) throw fail(errors.badData(path, "is cut short"));
   const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   if (bytes.length !== start + size) {
     const why = `says ${shape.join("x")} bytes and has ${bytes.length - start}`;
     throw fail(errors.badData(path, why));

@@ -2,6 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import { byteLengthOf, type DType } from "../ir/dtype.ts";
 import type { ByteSource } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import type { StoredArray } from "./array-dataset.ts";
 import { window } from "./zip.ts";
 
@@ -52,10 +53,7 @@ export function readNpy(source: ByteSource, where: string): StoredArray {
   if (/'fortran_order':\s*True/.test(header) && shape.filter((dim) => dim > 1).length > 1) {
     throw bad("is stored by columns", "Save np.ascontiguousarray(array)");
   }
-  const byteLength = byteLengthOf(
-    dtype,
-    shape.reduce((product, dim) => product * dim, 1),
-  );
+  const byteLength = byteLengthOf(dtype, product(shape));
   if (offset + length + byteLength > source.byteLength) throw bad("is cut short");
   return { dtype, shape, source: window(source, offset + length, byteLength) };
 }

@@ -2,6 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
+import { product } from "../util/product.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { describePorts, type ReadContext } from "./reader.ts";
@@ -80,7 +81,7 @@ function valuesOf(value: unknown, where: string): Values {
       ? Number(item)
       : Number.NaN,
   );
-  if (values.length === shape.reduce((product, dim) => product * dim, 1)) {
+  if (values.length === product(shape)) {
     const wrong = values.findIndex(Number.isNaN);
     if (wrong < 0 || Number.isNaN(flat[wrong])) return { values, shape };
   }

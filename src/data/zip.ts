@@ -1,5 +1,7 @@
 /** @file Zip archives without unpacking them: the directory is read, entries when asked for. */
+
 import { inflateSync } from "fflate";
+import { crc32 } from "../codec/decode/crc32.ts";
 import { errors, fail } from "../errors.ts";
 import type { ByteSource } from "../ir/tensor.ts";
 
@@ -153,18 +155,6 @@ function zip64(extra: DataView, fields: number[]): number[] {
     at = end;
   }
   return fields;
-}
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte;
-  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0xedb88320 : rest >>> 1;
-  return rest;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let rest = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) rest = (rest >>> 8) ^ crcTable[(rest ^ bytes[i]) & 255];
-  return ~rest >>> 0;
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

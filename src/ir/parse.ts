@@ -1,5 +1,6 @@
 /** @file ONNX's text form -> Model, as onnx.parser reads it: models small enough to be read by people. */
 import { createRandom } from "../numeric/random.ts";
+import { product } from "../util/product.ts";
 import type { Attribute, AttributeType } from "./attribute.ts";
 import { type DType, dtypes } from "./dtype.ts";
 import { type Dim, Graph, Value } from "./graph.ts";
@@ -237,7 +238,7 @@ function parseElements(scan: Scanner, { dtype, shape }: Type): Tensor {
   if (!dims.every((dim) => typeof dim === "number")) {
     throw scan.reject("a tensor's dimensions are numbers");
   }
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = product(dims);
   if (scan.peekWord() === "random") {
     scan.word();
     scan.expect("(");

@@ -1,5 +1,6 @@
 /** @file Tensor: immutable elements behind one interface, in memory or still in a file. */
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../numeric/float16.ts";
+import { product } from "../util/product.ts";
 import { arrayOf, byteLengthOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
 
 /** Random-access bytes that are read when asked for: external data, files larger than memory. */
@@ -31,7 +32,7 @@ export class Tensor {
   ) {
     this.dtype = dtype;
     this.shape = shape;
-    this.size = shape.reduce((product, dim) => product * dim, 1);
+    this.size = product(shape);
     this.byteLength = byteLengthOf(dtype, this.size);
     this.strings = strings;
     this.#load = load;

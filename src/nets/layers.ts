@@ -4,6 +4,7 @@ import { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferNode } from "../ops/infer.ts";
+import { product } from "../util/product.ts";
 
 /**
  * Weights are uniform with variance gain / fan-in, the number of inputs that an output sums over.
@@ -161,4 +162,4 @@ const padsOf = (pad: Pad): readonly number[] =>
 
 const dimOf = (x: Value, axis: number): number => x.shape?.[axis] as number;
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const sizeOf = (shape: readonly number[]): number => product(shape);

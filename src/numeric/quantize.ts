@@ -4,6 +4,7 @@
  * q = saturate(roundHalfEven(x / scale) + zeroPoint), x' = (q - zeroPoint) scale, all in float32.
  */
 import { errors, fail } from "../errors.ts";
+import { product } from "../util/product.ts";
 
 export interface QuantOptions {
   /** 2 to 8. */
@@ -286,13 +287,13 @@ interface Layout {
 }
 
 function layoutOf(shape: readonly number[], axis: number | null, block: number | null): Layout {
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   if (axis === null) {
     return { count: 1, runs: 1, stride: 1, start: () => 0, length: () => size };
   }
   const dim = shape[axis];
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = product(shape.slice(0, axis));
+  const inner = product(shape.slice(axis + 1));
   if (block === null) {
     const start = (group: number, run: number) => (run * dim + group) * inner;
     return { count: dim, runs: outer, stride: 1, start, length: () => inner };

@@ -3,6 +3,7 @@ import type { SparseTensorProto } from "onnx-buf";
 import { errors, fail } from "../errors.ts";
 import { byteLengthOf, dtypes } from "../ir/dtype.ts";
 import { Tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import { readTensor, type TensorContext } from "./tensor-proto.ts";
 
 /**
@@ -16,7 +17,7 @@ export function densify(proto: SparseTensorProto, context: TensorContext): Tenso
   const values = readTensor(proto.values, context);
   const indices = readTensor(proto.indices, context);
   const shape = proto.dims.map(Number);
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   const { bits } = dtypes[values.dtype];
   const byteLength = byteLengthOf(values.dtype, size);
   if (bits < 8 || shape.some((dim) => dim < 0) || !(byteLength <= 2 ** 31)) {

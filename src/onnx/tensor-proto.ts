@@ -3,6 +3,7 @@ import { TensorProto_DataLocation as Location, type TensorProto } from "onnx-buf
 import { errors, fail, TersorError } from "../errors.ts";
 import { byteLengthOf, type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 
 /** Opens an external-data file by the relative path written in the model. */
 export type OpenExternal = (path: string) => ByteSource;
@@ -20,7 +21,7 @@ export function readTensor(proto: TensorProto, context: TensorContext): Tensor {
   const dtype = dtypeOfCode(proto.dataType);
   if (!dtype) throw bad(`has the unknown element type ${proto.dataType}`);
   const shape = proto.dims.map(Number);
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   if (shape.some((dim) => dim < 0) || !Number.isSafeInteger(size)) {
     throw bad(`has the impossible shape [${shape.join(", ")}]`);
   }

@@ -8,6 +8,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";
+import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 
 /** Elements of inner values computed at once, and records at most. */
@@ -58,7 +59,7 @@ function batchSizeOf(taps: readonly Tap[]): number {
     const dims = (value.shape ?? [])
       .slice(1)
       .map((dim) => (typeof dim === "number" ? dim : RECORDS));
-    return sum + dims.reduce((a, b) => a * b, 1);
+    return sum + product(dims);
   }, 0);
   return Math.min(RECORDS, Math.max(1, Math.floor(ELEMENTS / Math.max(1, perRecord))));
 }

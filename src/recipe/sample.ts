@@ -5,6 +5,7 @@ import type { DType } from "../ir/dtype.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import { createRandom } from "../numeric/random.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
+import { product } from "../util/product.ts";
 
 /** Tried in turn for dims the model leaves open (other than the first, which is the batch). */
 const sizes = [32, 64, 224, 16, 8, 128, 1, 48, 320, 512, 576];
@@ -80,7 +81,7 @@ export function randomFeeds(
 /** Floats in [0, 1); integers 0..9, small enough for any vocabulary. */
 export function randomTensor(dtype: DType, shape: readonly number[], seed: number): Tensor {
   const random = createRandom(seed);
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   if (dtype === "string") {
     return new Tensor("string", shape, () => new Uint8Array(0), new Array(size).fill(""));
   }

@@ -3,6 +3,7 @@ import { TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { evaluateNode } from "../ops/evaluate.ts";
+import { product } from "../util/product.ts";
 import { otherReaders } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
@@ -51,7 +52,7 @@ function compute(node: Node): Tensor[] | string | null {
 function boundBytes(node: Node): number {
   const { shape } = node.output;
   if (!shape?.every((dim) => typeof dim === "number")) return 0;
-  return (shape as readonly number[]).reduce((size, dim) => size * dim, 1);
+  return product(shape as readonly number[]);
 }
 
 /** Bytes of constants that only this node reads. */

@@ -1,6 +1,7 @@
 /** @file How a linear node, y = W x + b, takes scales and shifts of its channels into W and b. */
 import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import { at, type Channels, every, isAll, type PerChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
 
@@ -132,7 +133,7 @@ export function setConstantInput(
   dtype = (node.inputs[index] ?? node.inputs[1])?.dtype ?? "float32",
 ): void {
   const name = node.inputs[index]?.name ?? `${node.name}/bias`;
-  const count = shape.reduce((product, dim) => product * dim, 1);
+  const count = product(shape);
   const numbers = Array.from({ length: count }, (_, c) => at(values, c));
   node.setInput(index, node.graph.addConstant(name, tensor(dtype, shape, numbers)));
 }

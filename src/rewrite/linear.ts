@@ -1,6 +1,7 @@
 /** @file The linear operators: Conv, ConvTranspose, Gemm, MatMul with its bias, BatchNormalization. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import { affineInput, at, type Channels, every, type PerChannel, perChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
 import { fromParts, type Layout, type Linear, overflow, setConstantInput } from "./linear-parts.ts";
@@ -42,7 +43,7 @@ function convolution(node: Node, transposed: boolean): Linear | null {
   const shape = numericShape(node.inputs[1]);
   if (!shape || shape.length < 3) return null;
   const group = node.int("group", 1);
-  const taps = shape.slice(2).reduce((product, dim) => product * dim, 1);
+  const taps = product(shape.slice(2));
   const [rows, columns] = shape;
   const row = (i: number): number => Math.floor(i / (columns * taps));
   const column = (i: number): number =>

@@ -6,6 +6,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
+import { product } from "../util/product.ts";
 import type { Form, Shape } from "./form.ts";
 import { forms } from "./forms/index.ts";
 
@@ -146,7 +147,7 @@ function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape
   return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
 }
 
-const sizeOf = (shape: Shape): number => shape.reduce((product, dim) => product * dim, 1);
+const sizeOf = (shape: Shape): number => product(shape);
 
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;

@@ -1,4 +1,6 @@
 /** @file One tensor -> its smallest body: the mirror of decode/tensor.ts. */
+
+import { product } from "../../util/product.ts";
 import {
   BYTES,
   bitsOf,
@@ -32,7 +34,7 @@ export function encodeBody(
   raw: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const bits = bitsOf(dtype);
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = product(dims);
   const plain = join([RAW << 4], raw);
   // Bits behind the last packed element are nobody's, but they are kept.
   const left = (size * bits) % 8;
@@ -43,7 +45,7 @@ export function encodeBody(
     const length = rows > 0 ? rows * columns : PART;
     let at = 0;
     const parts = partsOf(dims, size, length).map((part) => {
-      const count = part.reduce((product, dim) => product * dim, 1);
+      const count = product(part);
       const from = at;
       at += Math.ceil((count * bits) / 8);
       return section(encodeBody(dtype, part, raw.subarray(from, at)));

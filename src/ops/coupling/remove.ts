@@ -3,6 +3,7 @@ import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { rawTensor, type Tensor, tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import { inferModel } from "../infer.ts";
 import type { Kept } from "./rule.ts";
 import { couplingRuleOf } from "./rules.ts";
@@ -88,8 +89,8 @@ function cut(
 /** The elements at `indices` of an axis. */
 export function take(whole: Tensor, axis: number, indices: readonly number[]): Tensor {
   const { dtype, shape } = whole;
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = product(shape.slice(0, axis));
+  const inner = product(shape.slice(axis + 1));
   const dims = shape.with(axis, indices.length);
   const { bits } = dtypes[dtype];
   // Packed types have no byte of their own for each element.
