@@ -1,9 +1,9 @@
-/** @file Axes of an array in another order. */
+/** @file Reorders the axes of an array. */
 import { product } from "../util/product.ts";
 
 /**
- * `values` of `shape`, row-major, with axis order[i] as the i-th: what NumPy's transpose gives. The result has
- * shape order.map((axis) => shape[axis]).
+ * The row-major `values` of `shape` with axis order[i] as the i-th axis, as NumPy's transpose does.
+ * The result has the shape order.map((axis) => shape[axis]).
  */
 export function permute<
   A extends { readonly length: number; [index: number]: number; slice(): unknown },

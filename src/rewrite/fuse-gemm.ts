@@ -1,4 +1,4 @@
-/** @file A MatMul of matrices and the Add of a row after it become one Gemm. */
+/** @file Replaces a MatMul of matrices and the Add of a row after it by one Gemm. */
 import type { Value } from "../ir/graph.ts";
 import { isFoldable, otherReaders, rankOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";

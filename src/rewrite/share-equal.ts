@@ -1,4 +1,4 @@
-/** @file Equal nodes and equal constants become one. */
+/** @file Merges equal nodes and equal constants. */
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -13,7 +13,8 @@ export const shareNodes = defineRule({
   apply(node) {
     const input = node.inputs.find((value) => value !== null);
     if (!input || hasTrait(node, "random") || node.subgraphs.length > 0) return null;
-    // The earlier of the two stays: `uses` is in the order in which nodes came.
+    // The earlier of the two nodes stays: the readers of a value are in the order in
+    // which they were added.
     for (const twin of input.consumers) {
       if (twin === node) return null;
       if (twin.graph === node.graph && isTwin(node, twin)) return twin.outputs;
@@ -22,6 +23,7 @@ export const shareNodes = defineRule({
   },
 });
 
+/** Whether two nodes compute the same. */
 function isTwin(a: Node, b: Node): boolean {
   return (
     a.op === b.op &&
@@ -73,7 +75,10 @@ export const shareConstants = defineRule({
   },
 });
 
-/** Float vectors of one number (zero biases, unit scales) are equal by chance: training parts them. */
+/**
+ * Whether a float vector has one repeated number, as initial biases and scales have. Such vectors
+ * are equal by chance, and training makes them different, so they must not be merged.
+ */
 function isFresh(tensor: Tensor): boolean {
   if (tensor.size < 2 || dtypes[tensor.dtype].kind !== "float") return false;
   const numbers = tensor.numbers();
