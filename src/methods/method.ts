@@ -43,6 +43,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * original file.
    */
   readonly quickens?: boolean;
+  /** A start for training: before it, outputs may mean nothing. */
+  readonly isStart?: boolean;
   /** A yardstick that others have to beat: its rows stand among the controls. */
   readonly isControl?: boolean;
   /** Says how the product is written, and so can only be the last step: as a .tersor file. */

@@ -17,6 +17,10 @@ export function entryOf<T>(table: OpTable<T>, node: Pick<Node, "op" | "domain">)
   return Object.hasOwn(entries, key) ? (entries[key] ?? null) : null;
 }
 
+/** Whether the node is this standard operator: an operator of another domain may have the same name. */
+export const isOp = (node: Pick<Node, "op" | "domain"> | null | undefined, op: OpName): boolean =>
+  node?.op === op && node.domain === "";
+
 /** An operator's key in such a table. */
 export function keyOf({ op, domain }: Pick<Node, "op" | "domain">): string {
   return domain ? `${domain}:${op}` : op;

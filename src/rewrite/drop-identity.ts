@@ -2,6 +2,7 @@
 
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { broadcastScalarOf, intsOf, sameShape, scalarOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
@@ -36,7 +37,7 @@ const identities: Readonly<Record<string, (node: Node) => Value | null>> = {
   Mean: (node) => when(node, node.inputs.length === 1),
   Max: (node) => when(node, node.inputs.length === 1),
   Min: (node) => when(node, node.inputs.length === 1),
-  Relu: (node) => when(node, first(node)?.producer?.op === "Relu"),
+  Relu: (node) => when(node, isOp(first(node)?.producer, "Relu")),
   Mul: (node) => neutral(node, 1, true),
   Div: (node) => neutral(node, 1, false),
   Add: (node) => neutral(node, 0, true),

@@ -4,6 +4,7 @@
  */
 import { Graph, type Node, type Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import { isOp } from "../ops/table.ts";
 import {
   type Affine,
   affineInput,
@@ -199,10 +200,10 @@ function keepsShape(node: Node, { count, after, rank }: Channels): boolean {
  */
 function endsNormalization(value: Value): boolean {
   const node = value.producer;
-  if (node?.op !== "Div" && node?.op !== "Mul") return false;
+  if (!node || !(isOp(node, "Div") || isOp(node, "Mul"))) return false;
   return node.inputs.some((input) => {
     const divisor = input?.producer;
-    return divisor?.op === "Sqrt" || divisor?.inputs.some((by) => by?.producer?.op === "Sqrt");
+    return isOp(divisor, "Sqrt") || divisor?.inputs.some((by) => isOp(by?.producer, "Sqrt"));
   });
 }
 

@@ -3,6 +3,7 @@
  * Convs, which keep the engine's blocked layout.
  */
 import type { Node, Value } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { affineInput, affineOf, at, type Channels } from "./affine.ts";
 import { defineRule } from "./rule.ts";
 
@@ -65,5 +66,5 @@ function channelsBehind(value: Value): Channels | null {
 
 /** Whether the node is a Conv of `value`. */
 function isConv(user: Node, value: Value): boolean {
-  return user.op === "Conv" && user.inputs[0] === value && user.inputs[1] !== value;
+  return isOp(user, "Conv") && user.inputs[0] === value && user.inputs[1] !== value;
 }

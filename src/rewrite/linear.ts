@@ -4,6 +4,7 @@
  */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { isOp } from "../ops/table.ts";
 import { product } from "../util/product.ts";
 import { affineInput, at, type Channels, every, type PerChannel, perChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
@@ -14,9 +15,9 @@ export type { Linear } from "./linear-parts.ts";
 /** The linear node whose result is `value`, or null. */
 export function linearMaking(value: Value): Linear | null {
   const node = value.producer;
-  if (node?.op === "Add" && node.domain === "") {
+  if (node && isOp(node, "Add")) {
     const product = affineInput(node)?.producer;
-    const linear = product?.op === "MatMul" ? linearOf(product) : null;
+    const linear = product && isOp(product, "MatMul") ? linearOf(product) : null;
     return linear?.output === value ? linear : null;
   }
   const linear = node && linearOf(node);
@@ -136,7 +137,7 @@ function matMul(node: Node): Linear | null {
 /** The Add of a constant that alone reads the node's output. */
 function biasAdd(node: Node): Node | null {
   const [reader] = node.output.consumers;
-  return reader?.op === "Add" &&
+  return isOp(reader, "Add") &&
     affineInput(reader) === node.output &&
     !otherReaders(node.output, reader)
     ? reader

@@ -1,6 +1,7 @@
 /** @file Merges two nodes in a row into one of the same kind. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import { isOp } from "../ops/table.ts";
 import { intsOf, isFoldable, otherReaders, scalarOf } from "./constants.ts";
 import { defineRule, type Rewritten } from "./rule.ts";
 
@@ -13,7 +14,7 @@ const merges: Readonly<Record<string, Merge>> = {
   Transpose(node, before, g) {
     const outer = node.ints("perm");
     const inner = before.ints("perm");
-    if (before.op !== "Transpose" || !outer || !inner) return null;
+    if (!isOp(before, "Transpose") || !outer || !inner) return null;
     const perm = outer.map((axis) => inner[axis]);
     const x = before.inputs[0] as Value;
     return perm.every((axis, i) => axis === i) ? x : g.Transpose(x, { perm });
@@ -27,13 +28,13 @@ const merges: Readonly<Record<string, Merge>> = {
   },
   // Clip(Clip(x, a, b), c, d) -> Clip(x, max(a, c), min(b, d)), where the ranges overlap
   Clip(node, before, g) {
-    if (before.op === "Relu") return clip(g, before, [0, Infinity], rangeOf(node));
-    if (before.op !== "Clip") return null;
+    if (isOp(before, "Relu")) return clip(g, before, [0, Infinity], rangeOf(node));
+    if (!isOp(before, "Clip")) return null;
     return clip(g, before, rangeOf(before), rangeOf(node));
   },
   // Relu(Clip(x, a, b)) -> Clip(x, max(a, 0), b)
   Relu(_, before, g) {
-    return before.op === "Clip" ? clip(g, before, rangeOf(before), [0, Infinity]) : null;
+    return isOp(before, "Clip") ? clip(g, before, rangeOf(before), [0, Infinity]) : null;
   },
   Mul: arithmetic,
   Add: arithmetic,

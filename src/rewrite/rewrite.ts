@@ -4,6 +4,7 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
+import { keyOf } from "../ops/table.ts";
 import { inForms } from "../weights/in-forms.ts";
 import { sweepFrom } from "./drop-dead.ts";
 import type { GraphRule, NodeRule, Rule } from "./rule.ts";
@@ -50,7 +51,7 @@ export function applyRules(
 
   /** Applies the first rule that changes the node; returns whether there was one. */
   function visit(node: Node): boolean {
-    for (const rule of rulesFor(node.op)) {
+    for (const rule of rulesFor(keyOf(node))) {
       const outcome = rule.apply(node, build(node.graph, node.name));
       if (outcome === null) continue;
       if (typeof outcome === "string") {

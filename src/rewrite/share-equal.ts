@@ -2,7 +2,7 @@
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import type { Tensor } from "../ir/tensor.ts";
+import { Tensor } from "../ir/tensor.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { defineRule } from "./rule.ts";
 
@@ -46,8 +46,14 @@ function sameAttributes(a: Attributes, b: Attributes): boolean {
 function sameAttribute(a: Attribute, b: Attribute): boolean {
   if (a.type !== b.type) return false;
   if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
-  if (Array.isArray(a.value)) return a.value.join("\n") === (b.value as unknown[]).join("\n");
-  return a.value === b.value;
+  if (!Array.isArray(a.value)) return a.value === b.value;
+  const [left, right] = [a.value as readonly unknown[], b.value as readonly unknown[]];
+  return (
+    left.length === right.length &&
+    left.every((one, i) =>
+      one instanceof Tensor ? sameTensor(one, right[i] as Tensor) : one === right[i],
+    )
+  );
 }
 
 export const shareConstants = defineRule({
@@ -89,7 +95,9 @@ function isFresh(tensor: Tensor): boolean {
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a === b) return true;
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
-  if (a.strings || b.strings) return a.strings?.join("\n") === b.strings?.join("\n");
+  if (a.strings || b.strings) {
+    return a.strings?.every((text, i) => text === b.strings?.[i]) ?? false;
+  }
   const [s, t] = [a.bytes(), b.bytes()];
   return s.every((byte, i) => byte === t[i]);
 }
