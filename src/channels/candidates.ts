@@ -159,10 +159,10 @@ export function overlaps(candidates: readonly Candidate[]): Map<Candidate, Set<C
  * Chooses candidates that do not overlap. The same weights of attention can be cut by heads or by
  * positions within a head, and only one of both can be removed.
  *
- * This is the greedy rule for maximum weight independent sets (Sakai et al. 2003): the candidate
- * with the largest w / (1 + d) is chosen first, w being the weight elements that it cuts and d the
- * number of candidates that it excludes. `shutOut` maps an excluded candidate to the one that
- * excluded it.
+ * This is the greedy rule for maximum weight independent sets (Sakai et al. 2003): the
+ * candidate with the largest w / (1 + d) is chosen first, w being the weight elements that it
+ * cuts and d the number of candidates that it excludes. `shutOut` maps an excluded candidate to
+ * the one that excluded it.
  */
 export function independent(candidates: readonly Candidate[]): {
   readonly chosen: readonly Candidate[];
