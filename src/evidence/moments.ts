@@ -24,7 +24,7 @@ export interface Moments {
   readonly rows: Rows;
   /**
    * For each group of a convolution (one otherwise) H [columns, columns], or its diagonal
-   * [columns]: the sum over records and positions, divided by the number of records asked for.
+   * [columns]: the sum over records and positions, divided by the number of records requested.
    */
   readonly groups: readonly Float64Array[];
 }
