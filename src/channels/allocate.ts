@@ -1,27 +1,42 @@
-/** @file How many units each group keeps: one share for all, or one threshold, rounded to what pays. */
+/** @file How many units each group of channels keeps, rounded to what kernels compute fast. */
 import type { Context } from "../context.ts";
 import type { Candidate } from "./candidates.ts";
 
+/** The options of `prune-channels` that decide how many units go. */
 export interface Share {
+  /** Share of units to remove, from 0 to 1: of every group (uniform) or of all groups together. */
   readonly ratio: number;
   readonly allocation: "uniform" | "global" | "sensitivity";
-  /** 0: what the target rewards. */
+  /** The kept count is rounded up to a multiple of this; 0: to what the target's kernels reward. */
   readonly round: number;
 }
 
-/** Groups that a common threshold would empty keep a tenth. */
+/** Under a common threshold every group keeps at least this share of its units. */
 const FLOOR = 0.1;
 
+/** A group with the scores of its units. */
 export interface Ranked {
   readonly candidate: Candidate;
+  /** One per unit; the unit with the lowest score is removed first. */
   readonly score: Float64Array;
-  /** What one unit costs: a group gives up first what is worth least for its price. */
+  /**
+   * Cost of one unit in the unit of the budget (MACs, bytes, time). With `allocation:
+   * "sensitivity"` scores are divided by it, so that units with the least score per cost are
+   * removed first.
+   */
   readonly price: number;
-  /** Units that are worth nothing: no group keeps them but to fill a block. */
+  /** How many units are dead (see `Vitality`). They go too, except those that fill up a block. */
   readonly dead: number;
 }
 
-/** Units that each group keeps. */
+/**
+ * How many units each group keeps, in the order of `groups`, at least 1.
+ *
+ * - `uniform`: a group of n units keeps n - round(ratio n).
+ * - `global`: scores are divided by their group's mean, then one threshold for all groups removes
+ *   `ratio` of all units. Groups count alike, whatever their layers cost.
+ * - `sensitivity`: scores are divided by the price of a unit, then one threshold as above.
+ */
 export function allocate(
   groups: readonly Ranked[],
   { ratio, allocation, round }: Share,
@@ -39,7 +54,10 @@ export function allocate(
   });
 }
 
-/** `isRelative`: what groups are worth on average counts alike, whatever they cost. */
+/**
+ * The number of units that each group keeps under one threshold. With `isRelative` scores are
+ * divided by the mean of their group, otherwise by the price of a unit.
+ */
 function byThreshold(groups: readonly Ranked[], ratio: number, isRelative: boolean): number[] {
   const all = groups.flatMap(({ score: each, price }, group) => {
     const mean = each.reduce((a, b) => a + b, 0) / each.length;
@@ -59,13 +77,17 @@ function byThreshold(groups: readonly Ranked[], ratio: number, isRelative: boole
 
 export const roundUp = (count: number, step: number): number => Math.ceil(count / step) * step;
 
-/** Native convolutions work on blocks of channels; matrix products and the web have none. */
+/**
+ * Whether the count of channels should be a multiple of a block size. Native convolutions compute
+ * blocks of channels; matrix products and kernels of the web target do not.
+ */
 export const hasBlocks = ({ makers }: Candidate, target: Context["target"]): boolean =>
   target === "node" && makers.some(({ use }) => use.role.kind.startsWith("conv"));
 
 /**
- * Blocks of 16, then 8 and 4 channels, which is what kernels reward in this order (docs/benchmarks.md, widths): the
- * largest that does not move the wanted count by more than a sixteenth of the layer.
+ * The multiple of 16, 8 or 4 nearest to `count`: the largest step whose multiple changes the count
+ * by at most 1/16 of the layer, or `count` itself. Kernels reward multiples of 16 most, then 8,
+ * then 4 (docs/benchmarks.md, widths).
  */
 function aligned(candidate: Candidate, count: number, target: Context["target"]): number {
   if (!hasBlocks(candidate, target)) return count;

@@ -1,4 +1,4 @@
-/** @file Budget: the smallest share of channels whose removal leaves few enough MACs, bytes or ms. */
+/** @file Budget: the smallest share of channels to remove for a limit on MACs, bytes or time. */
 
 import type { Context } from "../context.ts";
 import { errors, fail } from "../errors.ts";
@@ -8,23 +8,38 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { costModel } from "../ops/cost.ts";
 import { type Removal, removeUnits } from "../ops/coupling.ts";
 
+/** Syntax of the option `budget`, such as "macs<=0.5". */
 export const budgetPattern = /^(macs|bytes|latency)<=(0?\.\d+|1)$/;
 
+/** What a budget limits: multiply-accumulates, bytes of the ONNX file, or the time of one run. */
 export type Kind = "macs" | "bytes" | "latency";
 
-/** macs<=0.5 -> what is to be saved, and the share that may be left. */
+/**
+ * "macs<=0.5" -> { kind: "macs", limit: 0.5 }. The text has to match `budgetPattern`; the limit is
+ * a share of the original model's cost.
+ */
 export function parseBudget(budget: string): { readonly kind: Kind; readonly limit: number } {
   const [, kind, share] = budgetPattern.exec(budget) as unknown as [string, Kind, string];
   return { kind, limit: Number(share) };
 }
 
-/** Halvings of the range of ratios: to 0.2 %, for where most channels stay a few ratios make the difference. */
+/**
+ * Steps of the bisection over ratios. After 9 halvings of [0, 0.95] the ratio is known to 0.2 %:
+ * channel counts are rounded, so a small step of the ratio may change the cost by much.
+ */
 const LOOKS = 9;
+/** The largest ratio that is tried. */
 const MOST = 0.95;
 
 /**
- * Measures really pruned copies, so whatever goes along with the channels counts; `plan` says what a
- * ratio removes. Warns where even the largest ratio keeps too much.
+ * The smallest ratio, found by bisection, at which the pruned model meets `budget`.
+ *
+ * `plan` gives the units to remove at a ratio. Each trial prunes a copy of the model and measures
+ * it, so that everything that is removed together with the channels is counted. If even the largest
+ * ratio does not meet the budget, that ratio is returned with a warning.
+ *
+ * Throws TersorError "bad-option" if the model's cost is not known, or for a latency budget without
+ * an engine to time.
  */
 export async function ratioFor(
   budget: string,
@@ -34,7 +49,7 @@ export async function ratioFor(
 ): Promise<number> {
   const { kind, limit } = parseBudget(budget);
   const measure = await gaugeOf(kind, model, context);
-  // Nothing gone is all kept, whatever the clock says.
+  // A plan that removes nothing keeps exactly 1; two timings of one model may differ.
   const keeps = async (ratio: number): Promise<number> => {
     const removals = plan(ratio);
     return removals.length === 0 ? 1 : measure(without(model, removals));
@@ -57,7 +72,7 @@ export async function ratioFor(
   return high;
 }
 
-/** What is left of the model's own cost, as a share. */
+/** A function that measures a pruned model and returns its share of the original model's cost. */
 async function gaugeOf(
   kind: Kind,
   model: Model,
@@ -66,7 +81,7 @@ async function gaugeOf(
   if (kind === "latency") {
     if (!time)
       throw fail(
-        errors.badOption("budget", "nothing here can tell the time", "Give macs or bytes"),
+        errors.badOption("budget", "there is no engine here to measure time", "Give macs or bytes"),
       );
     return async (pruned) => {
       const [before, after] = await time([model, pruned]);
@@ -84,7 +99,10 @@ async function gaugeOf(
   return (pruned) => costOf(pruned) / whole;
 }
 
-/** A copy that has lost those units. */
+/**
+ * A copy of the model without the units of `removals`. Removals name values of `model`; they are
+ * translated to the values of the copy first.
+ */
 function without(model: Model, removals: readonly Removal[]): Model {
   const twins = new Map<Value, Value>();
   const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };

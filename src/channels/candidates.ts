@@ -1,4 +1,4 @@
-/** @file Candidates: groups of channels that may go, and the weights that make and read them. */
+/** @file Candidates: groups of channels that may be removed, and the weights around them. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -8,35 +8,45 @@ import { keepsStatistics } from "../ops/norms.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { product } from "../util/product.ts";
 
-/** One axis of one weight as a group's units cut it. */
+/** One axis of one weight, cut into the units of a group. */
 export interface Part {
   readonly use: WeightUse;
   readonly weight: Tensor;
   readonly axis: number;
-  /** What unit `unit` takes of it. */
+  /** The indices along `axis` that belong to unit `unit`. */
   indices(unit: number): readonly number[];
 }
 
-/** A place that adds the group's channels up: the weight they meet there, if it is one. */
+/** A node that sums over the group's channels, and the weight that they are multiplied by there. */
 export interface Reader {
   readonly sink: Sink;
+  /**
+   * Null where no constant weight multiplies the channels: a ReduceSum, a product of activations.
+   */
   readonly part: Part | null;
 }
 
+/** A group of channels with everything that scores, repairs and prices need to know of it. */
 export interface Candidate {
   readonly group: Group;
-  /** Weights whose outputs the units are. */
+  /** The weights whose output axis is cut by the units: the layers that produce these channels. */
   readonly makers: readonly Part[];
+  /** All sums over these channels: the layers that read them. */
   readonly readers: readonly Reader[];
-  /** Whether its channels go through batch normalization, which knows their means. */
+  /** Whether the channels pass a batch normalization, whose shift is then their mean. */
   readonly isNormalized: boolean;
-  /** Every layer that loses weights. */
+  /** All layers whose weights get smaller when units are removed. */
   readonly layers: ReadonlySet<Node>;
 }
 
+/**
+ * One candidate for each group of `coupling`, in the same order, so that candidates of a model and
+ * of its copy correspond by index.
+ */
 export function candidatesOf(model: Model, { groups, sinks }: Coupling): Candidate[] {
   const uses = weightsOf(model);
   const memo = new Map<Value, Tensor | null>();
+  // A weight stored in a form is evaluated once, however many groups cut it.
   const read = (value: Value): Tensor | null => {
     const known = memo.get(value);
     if (known !== undefined) return known;
@@ -84,7 +94,10 @@ export function candidatesOf(model: Model, { groups, sinks }: Coupling): Candida
   });
 }
 
-/** Why a group keeps its size whatever the method; null where it need not. `chosen` are layers. */
+/**
+ * The reason why no method may change the size of a group; null if it may be pruned. A group is
+ * fixed if an operator needs all of its channels, or if one of its layers is not `chosen`.
+ */
 export function whyFixed(
   { group: { pinned }, layers }: Candidate,
   chosen: ReadonlySet<Node>,
@@ -94,7 +107,10 @@ export function whyFixed(
   return outside ? `${outside.name} reads or makes them and is left out` : null;
 }
 
-/** Calls `visit` with every element that the indices of an axis hold, and its place among outputs. */
+/**
+ * Calls `visit` with the flat position of every element of the weight that lies at one of `indices`
+ * along the part's axis, in row-major order for each index.
+ */
 export function eachElement(
   { weight, axis }: Part,
   indices: readonly number[],
@@ -111,7 +127,10 @@ export function eachElement(
   }
 }
 
-/** Groups that cut the same indices: only one of them can be pruned. */
+/**
+ * For each candidate the candidates that share an index of an axis with it. Of two such groups only
+ * one can be pruned: removing a unit of one would cut units of the other.
+ */
 export function overlaps(candidates: readonly Candidate[]): Map<Candidate, Set<Candidate>> {
   const owners = new Map<Value, Map<string, Candidate[]>>();
   const found = new Map<Candidate, Set<Candidate>>(candidates.map((each) => [each, new Set()]));
@@ -138,9 +157,13 @@ export function overlaps(candidates: readonly Candidate[]): Map<Candidate, Set<C
 }
 
 /**
- * Heads, sizes of heads and the like cut the same weights in different ways: the way that reaches
- * the most weights per way it shuts out goes first (the greedy rule for weighted independent sets,
- * Sakai et al. 2003).
+ * Chooses candidates that do not overlap. The same weights of attention can be cut by heads or by
+ * positions within a head, and only one of both can be removed.
+ *
+ * This is the greedy rule for maximum weight independent sets (Sakai et al. 2003): the
+ * candidate with the largest w / (1 + d) is chosen first, w being the weight elements that it
+ * cuts and d the number of candidates that it excludes. `shutOut` maps an excluded candidate to
+ * the one that excluded it.
  */
 export function independent(candidates: readonly Candidate[]): {
   readonly chosen: readonly Candidate[];

@@ -1,4 +1,4 @@
-/** @file Criteria: how much a channel matters, one entry each. */
+/** @file Criteria: how much a channel matters, one entry each in `criteria`. */
 
 import type { Context, Need } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
@@ -11,11 +11,14 @@ import { scoreReconstruction } from "./reconstruction.ts";
 import { channelAxis, meansOf } from "./repair.ts";
 import { scoreTaylor } from "./taylor.ts";
 
-/** One score per unit, the lowest goes first; or why this group has none. */
+/** One score per unit of a group, the lowest goes first; or the reason why the group has none. */
 export type Scores = Float64Array | string;
 
+/** A way to score the units of all candidates; `score` returns one entry for each of them. */
 export interface Criterion {
+  /** What the run must provide before the method begins. */
   readonly needs: readonly Need[];
+  /** `records` is the largest number of calibration or training records to use. */
   score(
     candidates: readonly Candidate[],
     model: Model,
@@ -24,13 +27,18 @@ export interface Criterion {
   ): Promise<Scores[]> | Scores[];
 }
 
-/** Scores of one group, from weights alone. */
+/** A criterion that scores each group by itself, from the weights alone. */
 const byGroup = (score: (candidate: Candidate, context: Context) => Scores): Criterion => ({
   needs: [],
   score: (candidates, _, context) => candidates.map((candidate) => score(candidate, context)),
 });
 
-/** Norms of all weights that a unit takes, each layer counted alike (Fang et al. 2023, section 3.3). */
+/**
+ * A norm over all weights that a unit owns, in makers and readers:
+ *   score_u = mean over parts p of n_pu / mean_v n_pv,  n_pu = finish(sum of measure(w) over p, u)
+ * so that every layer counts the same, whatever its size (Fang et al. 2023, arXiv 2301.12900,
+ * section 3.3).
+ */
 const norm = (measure: (w: number) => number, finish: (sum: number) => number): Criterion =>
   byGroup(({ group, makers, readers }) => {
     const parts = [...makers, ...readers.flatMap(({ part }) => part ?? [])];
@@ -53,7 +61,10 @@ function perUnit(
   });
 }
 
-/** The mean of score vectors, each scaled to a mean of 1: layers differ in size and scale. */
+/**
+ * The mean of score vectors [units], each divided by its own mean first, because layers differ in
+ * size and scale. A vector of zeros contributes nothing.
+ */
 export function average(vectors: readonly Float64Array[]): Float64Array {
   const result = new Float64Array(vectors[0]?.length ?? 0);
   for (const vector of vectors) {
@@ -64,7 +75,10 @@ export function average(vectors: readonly Float64Array[]): Float64Array {
   return result;
 }
 
-/** The scale of the normalization that a channel goes through (Liu et al. 2017, arXiv 1708.06519). */
+/**
+ * |gamma| of the normalization that a channel passes: a channel with a small scale has small
+ * outputs (Liu et al. 2017, network slimming, arXiv 1708.06519).
+ */
 const gamma = byGroup(({ group }) => {
   const scales = group.units[0].members.flatMap(({ value, axis }, at) =>
     value.tensor &&
@@ -73,7 +87,7 @@ const gamma = byGroup(({ group }) => {
       : [],
   );
   if (scales.length === 0)
-    return "has no normalization left whose scale could tell: try criterion=l2";
+    return "has no normalization left whose scale ranks them: try criterion=l2";
   return average(
     scales.map(({ numbers, at }) =>
       Float64Array.from(group.units, ({ members }) =>
@@ -83,7 +97,10 @@ const gamma = byGroup(({ group }) => {
   );
 });
 
-/** Mean magnitude of what the readers read (Hu et al. 2016, arXiv 1607.03250, with means for zeros). */
+/**
+ * The mean magnitude of what the layers read, per channel, over the calibration records (Hu et al.
+ * 2016, arXiv 1607.03250, who count zeros instead).
+ */
 const activation: Criterion = {
   needs: ["calibration"],
   async score(candidates, model, { observe }, records) {
@@ -112,6 +129,7 @@ const activation: Criterion = {
   },
 };
 
+/** All criteria, by the value of the option `criterion`. */
 export const criteria = {
   l1: norm(Math.abs, (sum) => sum),
   l2: norm((w) => w * w, Math.sqrt),

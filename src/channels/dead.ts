@@ -1,4 +1,4 @@
-/** @file Dead channels: those that nobody reads, or that carry a constant a bias can hold. */
+/** @file Dead channels: those that no layer reads, or whose constant value a bias can hold. */
 import type { Node, Value } from "../ir/graph.ts";
 import { linearOf } from "../ops/linear.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
@@ -13,22 +13,30 @@ function isZero(part: Part, unit: number, values: ArrayLike<number>): boolean {
   return zero;
 }
 
-/** What a weight is multiplied with. */
+/** The value that a reader's weight is multiplied with: the other operand of the sum. */
 export function dataOf({ sink, part }: Reader): Value | null {
   const other = sink.sides.find(({ value }) => value !== part?.use.value)?.value;
   return other ?? sink.node.inputs[0];
 }
 
+/** What is known of one unit: whether it is dead, which layers ignore it, and its constants. */
 export interface Vitality {
-  /** Removing the unit changes nothing, once `constants` are in the biases. */
+  /**
+   * Whether removing the unit changes no output of the model, once `constants` are in the biases.
+   */
   readonly isDead: boolean;
-  /** Readers whose weights for the unit are all zero. */
+  /** Readers whose weights for this unit are all zero. */
   readonly ignored: readonly Reader[];
-  /** What the unit gives its readers all the time, where that is not zero. */
+  /** The constant that the unit carries to a reader, for every record, where it is not zero. */
   readonly constants: ReadonlyMap<Reader, number>;
 }
 
-/** For each unit. */
+/**
+ * The vitality of each unit of a group, by its index.
+ *
+ * A unit is dead if every reader either ignores it or reads a constant. The constant must be 0, or
+ * the reader must be a layer that can take w * constant into its bias and that has no padding.
+ */
 export function vitalityOf({ group, makers, readers, isNormalized }: Candidate): Vitality[] {
   const zeroTest = (part: Part): ((unit: number) => boolean) => {
     const values = part.weight.numbers();
@@ -40,7 +48,7 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
     const ignored = readers.filter((reader) => ignores.get(reader)?.(index));
     const heard = readers.filter((reader) => !ignored.includes(reader));
     const constants = new Map<Reader, number>();
-    // Only what some layer makes of nothing can be constant.
+    // A channel can only be constant if a layer with zero weights, or a normalization, produces it.
     if (!isNormalized && !makesNothing.some((test) => test(index))) {
       return { isDead: heard.length === 0, ignored, constants };
     }
@@ -60,8 +68,9 @@ export function vitalityOf({ group, makers, readers, isNormalized }: Candidate):
 }
 
 /**
- * Whether a vector over the layer's outputs can stand for an input channel. Under a stride a
- * transposed convolution gives each output another part of its kernel.
+ * Whether the layer can replace an input channel by a constant vector over its outputs, so that the
+ * channel's mean may go into the bias: convolutions, and products x W with a matrix W. A transposed
+ * convolution cannot: with a stride, each output position sums other kernel taps.
  */
 export function canAbsorb({ use, weight }: Part): boolean {
   const kind = linearOf(use.node)?.kind;
@@ -69,7 +78,10 @@ export function canAbsorb({ use, weight }: Part): boolean {
   return kind === "conv" || (kind === "product" && isRight);
 }
 
-/** Padding cuts what a constant channel adds at the rim. */
+/**
+ * Whether every output position sums over the same kernel taps. With zero padding the outermost
+ * ones do not, and a constant channel is no constant in the output.
+ */
 function isUniform(node: Node): boolean {
   const isPadded = node.ints("pads")?.some((pad) => pad !== 0) ?? false;
   return !isPadded && ["NOTSET", "VALID"].includes(node.text("auto_pad", "NOTSET"));

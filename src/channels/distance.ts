@@ -1,10 +1,13 @@
-/** @file Distance to the other filters: what lies in the middle can be replaced by the rest. */
+/** @file Distances between filters: one near the geometric median can be replaced by the others. */
 import { eachElement, type Part } from "./candidates.ts";
 
-/** Filters that each is compared with, at most, spread evenly. */
+/** Each filter is compared with at most this many others, spread evenly over the layer. */
 const SAMPLE = 256;
 
-/** sum_j |w_i - w_j|: the filter nearest to the geometric median is the least (He et al. 2019, arXiv 1811.00250). */
+/**
+ * FPGM: score_i = sum_j |w_i - w_j| over a layer's filters w. The filter nearest to the geometric
+ * median has the smallest sum and is removed first (He et al. 2019, arXiv 1811.00250).
+ */
 export function scoreDistance(part: Part, units: number): Float64Array {
   const weights = part.weight.numbers();
   const rows = Array.from({ length: units }, (_, unit) => {

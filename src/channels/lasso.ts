@@ -1,16 +1,21 @@
-/** @file LASSO: channels enter one after another as the price of having them falls. */
+/** @file LASSO: channels are ranked by how large the l1 penalty may be before they are dropped. */
 import { byReaders, type Products } from "./products.ts";
 
-/** From the price at which no channel pays down to a thousandth of it. */
+/** Values of lambda, in equal ratios from the one at which all beta are 0 to a thousandth of it. */
 const PRICES = 60;
+/** lambda is multiplied by this from one value to the next. */
 const FALL = 1e-3 ** (1 / (PRICES - 1));
-/** Rounds over all channels at each price; the start is the solution at the price before. */
+/**
+ * Largest number of passes over all channels for each lambda; beta starts at the solution before.
+ */
 const ROUNDS = 40;
 
 /**
- * min over beta of  |Y - sum_u beta_u W_u X_u|^2 / 2 + lambda |beta|_1  with Y = W X, layers in shares of
- * their energy (He et al. 2017, arXiv 1707.06168, eq. 2), by coordinate descent along falling lambda. The score
- * is the share of the prices at which the channel is there; among equals the larger |beta| counts.
+ * He et al. 2017, arXiv 1707.06168, eq. 2, over the units u of a group and all its readers:
+ *   min over beta of  |Y - sum_u beta_u W_u X_u|^2 / 2 + lambda |beta|_1,  Y = W X
+ * Each reader's term is divided by |Y|^2, so that layers count alike. Solved by coordinate descent
+ * along falling lambda. The score of a unit is the share of the lambdas at which beta_u is not
+ * zero; between equal scores |beta_u| at the last lambda decides.
  */
 export const scoreLasso = byReaders((units, readers) => {
   const products = innerProducts(units, readers);
@@ -29,14 +34,17 @@ export const scoreLasso = byReaders((units, readers) => {
   return scores.map((score, u) => score + (Math.abs(beta[u]) / most) * (0.5 / PRICES));
 });
 
-/** <W_u X_u, W_v X_v> of all pairs, summed over layers in shares of their energy: [units, units]. */
+/**
+ * The Gram matrix G_uv = <W_u X_u, W_v X_v> [units, units], summed over readers, each divided by
+ * its energy |W X|^2. G_uv is the sum of (W^T W)_ij (X X^T)_ij over the columns i of u and j of v.
+ */
 function innerProducts(units: number, readers: readonly Products[]): Float64Array {
   const sum = new Float64Array(units * units);
   for (const { n, rows, columns, groups } of readers) {
     const energy = groups.reduce((total, group) => total + group.energy, 0) || 1;
     const places = Array.from({ length: units }, (_, unit) => columns(unit));
     for (const { w, gram } of groups) {
-      // W^T W, of which each pair of columns meets its own moment.
+      // W^T W [n, n].
       const weights = new Float64Array(n * n);
       for (let row = 0; row < rows; row++) {
         for (let i = 0; i < n; i++) {
@@ -60,7 +68,11 @@ function innerProducts(units: number, readers: readonly Products[]): Float64Arra
   return sum;
 }
 
-/** beta_u <- soft(<Y - sum of the others, u>, lambda) / <u, u>, in turn. */
+/**
+ * Coordinate descent at one lambda (`price`), in place:
+ *   beta_u <- soft(target_u - sum_{v != u} G_uv beta_v, lambda) / G_uu,  target_u = sum_v G_uv
+ * until no beta changes by 1e-6.
+ */
 function descend(
   beta: Float64Array,
   products: Float64Array,

@@ -1,4 +1,4 @@
-/** @file The constant that a channel is filled with, where it carries no information. */
+/** @file Levels of a unit: the constant that fills its channels, where there is one. */
 import type { Value } from "../ir/graph.ts";
 import { constantValue } from "../ops/constant.ts";
 import { take } from "../ops/coupling/remove.ts";
@@ -7,8 +7,10 @@ import { type Level, levelRuleOf } from "../ops/levels.ts";
 import { weightRole } from "../ops/weights.ts";
 
 /**
- * What a unit's channels are filled with in each value: the constants of dead filters, carried
- * through what follows them. Exact but for rounding, unless `isGuess` lets means pass for constants.
+ * A function that gives, for a value, the constant that fills the unit's channels in it; null where
+ * they vary. Constants of layers with zero weights and of normalizations are carried through the
+ * operators that follow, by the rules of ops/levels.ts. The result is exact but for rounding; with
+ * `isGuess` the mean of a normalized channel passes for a constant.
  */
 export function levelsOf(unit: Unit, isGuess = false): (value: Value) => Level {
   const memo = new Map<Value, Level>();
@@ -34,7 +36,10 @@ export function levelsOf(unit: Unit, isGuess = false): (value: Value) => Level {
   return level;
 }
 
-/** The one number that a constant holds where the unit cuts it (along `only`), or everywhere. */
+/**
+ * The number that fills a constant at the unit's indices; null if the elements differ or the value
+ * is no constant. `only` restricts the cut to one axis (the rows of a weight that make the unit).
+ */
 function ofConstant(unit: Unit, value: Value, only: number | null): Level {
   const folded = constantValue(value);
   if (!folded) return null;

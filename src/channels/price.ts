@@ -1,4 +1,4 @@
-/** @file Price: what a unit of each group costs, in the unit of what is to be saved. */
+/** @file Prices: what one unit of each group costs, in the unit of the budget. */
 
 import type { Context } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
@@ -7,7 +7,11 @@ import { costModel } from "../ops/cost.ts";
 import { type Kind, parseBudget } from "./budget.ts";
 import type { Candidate } from "./candidates.ts";
 
-/** Of every layer that loses weights, its share of MACs, weights or measured time; 1 without a budget. */
+/**
+ * For each candidate, the cost of all its layers divided by its number of units: MACs, weights, or
+ * microseconds measured by the engine (MACs if it does not tell), after the kind of budget. Without
+ * a budget every price is 1.
+ */
 export async function pricesOf(
   budget: string,
   model: Model,
@@ -22,6 +26,7 @@ export async function pricesOf(
   );
 }
 
+/** The cost of one node. */
 type Gauge = (node: Node) => number;
 
 async function gaugeOf(kind: Kind, model: Model, { timeNodes }: Context): Promise<Gauge> {

@@ -1,4 +1,4 @@
-/** @file Products: what the readers of channels compute from them, as weights and moments of inputs. */
+/** @file Products: what the readers of a group compute from its channels: weights and moments. */
 
 import type { Context } from "../context.ts";
 import { momentsOf } from "../evidence/moments.ts";
@@ -9,25 +9,34 @@ import type { LayerSite } from "../weights/sites.ts";
 import type { Candidate, Part } from "./candidates.ts";
 import { canAbsorb } from "./dead.ts";
 
-/** More inputs than this take minutes to weigh. */
+/**
+ * Layers with more inputs are not scored: the time grows with the cube of this and reaches minutes.
+ */
 const LARGEST = 2304;
 
-/** One product W X to a convolution's group, [rows, n] x [n, records]. */
+/**
+ * A reader of a group as products W X of [rows, n] by [n, positions], one per convolution group.
+ */
 export interface Products {
+  /** Inputs of one group times kernel positions. */
   readonly n: number;
+  /** Outputs of one group. */
   readonly rows: number;
-  /** Which of the n inputs a unit is. */
+  /** Which of the n columns of W belong to a unit. */
   columns(unit: number): readonly number[];
   readonly groups: readonly {
     readonly w: Float64Array;
-    /** X X^T. */
+    /** X X^T [n, n], over the calibration records. */
     readonly gram: Float64Array;
-    /** tr(W X X^T W^T) */
+    /** |W X|^2 = tr(W X X^T W^T). */
     readonly energy: number;
   }[];
 }
 
-/** Scores of groups by what their readers compute; a text where none can be weighed. */
+/**
+ * Makes a criterion from a function that scores the units of one group, given its readers as
+ * products. A group none of whose readers can be observed gets a reason instead.
+ */
 export const byReaders =
   (score: (units: number, readers: readonly Products[]) => Float64Array) =>
   async (
@@ -57,7 +66,7 @@ export const byReaders =
       scores.push(
         readers.length > 0
           ? score(group.units.length, readers)
-          : "is read by no layer whose inputs could be weighed: try criterion=l2",
+          : "is read by no layer whose inputs could be observed: try criterion=l2",
       );
     }
     return scores;
@@ -66,6 +75,7 @@ export const byReaders =
 const columnsOf = ({ weight, use }: Part): number =>
   weight.size / weight.shape[use.role.outputAxis];
 
+/** The products of one reader. Columns of W count inputs fastest, as `rowsOf` lays them out. */
 function productsOf(
   part: Part,
   values: Float32Array,
@@ -88,6 +98,7 @@ function productsOf(
   return { n, rows, columns, groups: of };
 }
 
+/** tr(W G W^T) of W [rows, n] and G [n, n]. */
 function energyOf(w: Float64Array, gram: Float64Array, rows: number, n: number): number {
   let sum = 0;
   for (let row = 0; row < rows; row++) {

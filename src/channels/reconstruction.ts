@@ -1,32 +1,36 @@
-/** @file Reconstruction: which channels the readers can do without, the others making up for them. */
+/** @file Reconstruction: channels are eliminated one by one, and the weights refitted. */
 import { damped, inverse } from "../numeric/inverse.ts";
 import { byReaders, type Products } from "./products.ts";
 
+/** Added to the diagonal of X X^T as a share of its mean, so that the inverse exists. */
 const DAMPING = 1e-3;
 
 /**
- * Backward elimination: of all units left, again and again the one whose loss costs the readers'
- * outputs least when the other weights are refitted, by the block form of OBS with H = X^T X:
- *   cost(u) = tr(W_u [H^-1]_uu^-1 W_u^T),  W -= W_u [H^-1]_uu^-1 [H^-1]_u
+ * Backward elimination. Again and again the unit is removed whose loss changes the readers' outputs
+ * least when all other weights are refitted, by the block form of OBS with H = X X^T:
+ *   cost(u) = tr(W_u [H^-1]_uu^-1 W_u^T),   W -= W_u [H^-1]_uu^-1 [H^-1]_u,:
+ *   H^-1 -= [H^-1]_:,u [H^-1]_uu^-1 [H^-1]_u,:
  * (channel selection by reconstruction: He et al. 2017, arXiv 1707.06168; Luo et al. 2017, ThiNet,
- * arXiv 1707.06342). A unit's score is the share of the outputs' energy lost once it is gone.
+ * arXiv 1707.06342). The score of a unit is the share of the outputs' energy that is lost once it
+ * and all units before it are removed.
  */
 export const scoreReconstruction = byReaders((units, readers) =>
   eliminate(units, readers.flatMap(systemsOf)),
 );
 
-/** One product W X, [rows, n] x [n, records]. */
+/** One product W X of [rows, n] by [n, positions] whose columns are eliminated in place. */
 interface System {
   readonly n: number;
   readonly rows: number;
   readonly w: Float64Array;
-  /** (X X^T)^-1. */
+  /** H^-1 = (X X^T + damping)^-1 [n, n]. */
   readonly h: Float64Array;
-  /** tr(W X X^T W^T), of the whole layer. */
+  /** |W X|^2 of the whole layer, all groups together. */
   readonly energy: number;
   columns(unit: number): readonly number[];
 }
 
+/** A reader's groups as systems, with copies of its weights. */
 function systemsOf(reader: Products): System[] {
   const { n, rows, columns, groups } = reader;
   const energy = groups.reduce((sum, { energy }) => sum + energy, 0) || 1;
@@ -37,6 +41,7 @@ function systemsOf(reader: Products): System[] {
   }));
 }
 
+/** The scores [units] by backward elimination over all systems at once. */
 function eliminate(units: number, systems: readonly System[]): Float64Array {
   const scores = new Float64Array(units);
   const left = new Set(Array.from({ length: units }, (_, unit) => unit));
@@ -48,7 +53,7 @@ function eliminate(units: number, systems: readonly System[]): Float64Array {
       if (cost < least || best < 0) [best, least] = [unit, cost];
     }
     lost += Math.max(0, least) / systems.length;
-    // What goes later is worth more, even if it costs nothing.
+    // Units that cost nothing keep the order in which they were removed.
     scores[best] = lost + (units - left.size) * 1e-12;
     left.delete(best);
     if (left.size > 0) for (const system of systems) removeColumns(system, best);
@@ -56,18 +61,19 @@ function eliminate(units: number, systems: readonly System[]): Float64Array {
   return scores;
 }
 
-/** [H^-1]_uu^-1, and the columns of the unit. */
+/** [H^-1]_uu^-1 [t, t] for the t columns of a unit, and these columns. */
 function pivotOf({ n, h, columns }: System, unit: number) {
   const own = columns(unit);
   const t = own.length;
   const block = new Float64Array(t * t);
   for (let a = 0; a < t; a++) for (let b = 0; b < t; b++) block[a * t + b] = h[own[a] * n + own[b]];
   if (t === 1) return { own, t, pivot: block.fill(1 / block[0]) };
-  // Rounding must not cost it its definiteness.
+  // The block of a matrix that rounding made almost singular still has an inverse.
   for (let a = 0; a < t; a++) block[a * t + a] *= 1 + 1e-9;
   return { own, t, pivot: inverse(block, t) };
 }
 
+/** tr(W_u [H^-1]_uu^-1 W_u^T): how much the squared error grows when the unit is removed. */
 function costOf(system: System, unit: number): number {
   const { own, t, pivot } = pivotOf(system, unit);
   const { n, rows, w } = system;
@@ -82,6 +88,7 @@ function costOf(system: System, unit: number): number {
   return cost;
 }
 
+/** Removes the columns of a unit from W and from H^-1, in place. */
 function removeColumns(system: System, unit: number): void {
   const { own, t, pivot } = pivotOf(system, unit);
   const { n, rows, w, h } = system;

@@ -1,4 +1,4 @@
-/** @file BatchNormalization's statistics measured anew: what the layers before it give has changed. */
+/** @file Measures the statistics of BatchNormalization again, after pruning changed its inputs. */
 
 import type { Context } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
@@ -7,9 +7,11 @@ import { tensor } from "../ir/tensor.ts";
 import { toTrainingMode } from "../train/batch-norm.ts";
 
 /**
- * Running means and variances become the averages over batches of calibration records, in one pass: each
- * layer normalizes by its own batch, so those behind it read what they will read. Without such layers, as
- * where they are folded into convolutions, nothing happens and a warning says so.
+ * Sets the running means and variances to averages over batches of calibration records, in place.
+ *
+ * One pass is enough: a copy of the model runs in training mode, where each normalization uses its
+ * own batch, so every layer reads inputs that are normalized as they will be later. If no such
+ * normalization is left (convolutions took them in, say), nothing changes and a warning says so.
  */
 export async function renormalize(model: Model, context: Context, records?: number): Promise<void> {
   const twins = new Map<Value, Value>();

@@ -1,4 +1,4 @@
-/** @file Repair: what the readers of removed channels keep of them. */
+/** @file Repair: how the layers that read removed channels are corrected. */
 
 import type { Context, Observe, Tap } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
@@ -13,7 +13,7 @@ import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
 import { renormalize } from "./renormalize.ts";
 
-/** Units that go, and what is known of them. */
+/** The units of one group that are removed, and the vitality of all its units. */
 export interface Removed {
   readonly candidate: Candidate;
   readonly units: readonly number[];
@@ -21,8 +21,9 @@ export interface Removed {
 }
 
 /**
- * A repair looks at the model before the removal and gives what is to be done after it: `kept`
- * tells which rows of a layer are still there. A new one is an entry here.
+ * A repair has two halves. The function itself looks at the model before the removal; the function
+ * it returns changes the model after it, where `kept` tells which rows of each weight are left. A
+ * new repair is one entry of `repairs`.
  */
 export type Repair = (
   model: Model,
@@ -32,19 +33,19 @@ export type Repair = (
   records: number,
 ) => Promise<(kept: Kept) => Promise<void> | void>;
 
-/** Constants only: exact, and all that dead channels need. */
+/** Only constants move into biases. That is exact, and all that dead channels need. */
 const none: Repair = async (_, removed) => {
   const shifts = absorb(removed, () => null);
   return (kept) => shift(shifts, kept);
 };
 
-/** The mean of each removed channel moves into the biases of those that read it. */
+/** The mean of each removed channel, times its weight, moves into the biases of its readers. */
 const bias: Repair = async (model, removed, context, records) => {
   const shifts = await meanShifts(model, removed, context, records);
   return (kept) => shift(shifts, kept);
 };
 
-/** Then normalization goes by what its layers now give. */
+/** As `bias`; then the running statistics of batch normalizations are measured again. */
 const batchnorm: Repair = async (model, removed, context, records) => {
   const finish = await bias(model, removed, context, records);
   return async (kept) => {
@@ -53,7 +54,10 @@ const batchnorm: Repair = async (model, removed, context, records) => {
   };
 };
 
-/** Readers then learn what means cannot say: see `refit`. */
+/**
+ * As `bias`; then the weights that are left are fitted to the layer's former outputs
+ * (layers/refit.ts). Without calibration data only the means that normalizations imply are used.
+ */
 const leastSquares: Repair = async (model, removed, context, records) => {
   const shifts = await meanShifts(model, removed, context, records);
   if (!context.hasCalibration) return (kept) => shift(shifts, kept);
@@ -87,6 +91,7 @@ const leastSquares: Repair = async (model, removed, context, records) => {
   };
 };
 
+/** Whether a reader depends on the unit in a way that a constant does not repair. */
 const isHeard = ({ isDead, ignored }: Vitality, reader: Reader): boolean =>
   !isDead && !ignored.includes(reader);
 
@@ -100,13 +105,19 @@ export const repairs = {
 export type RepairId = keyof typeof repairs;
 export const repairIds = Object.keys(repairs) as [RepairId, ...RepairId[]];
 
-/** The expected value of input channel `index`; null: not known. */
+/**
+ * For a removed unit: the expected value of each input channel of a reader; null if it is not
+ * known.
+ */
 type Expect = (
   reader: Reader,
   candidate: Candidate,
   unit: number,
 ) => ((index: number) => number) | null;
 
+/**
+ * The shifts by means: observed on calibration records, or else those that a normalization implies.
+ */
 async function meanShifts(
   model: Model,
   removed: readonly Removed[],
@@ -124,7 +135,10 @@ async function meanShifts(
   });
 }
 
-/** shift[o] = sum over removed i of w[o, i] E(x[i]), for the layer's bias. */
+/**
+ * shift[o] = sum over removed input channels i of w[o, i] E[x_i], summed over kernel positions: the
+ * vector [outputs] to add to each reader's bias. Dead units use their exact constant.
+ */
 function absorb(removed: readonly Removed[], expect: Expect): Map<Part, Float64Array> {
   const shifts = new Map<Part, Float64Array>();
   for (const { candidate, units, vitality } of removed) {
@@ -147,6 +161,7 @@ function absorb(removed: readonly Removed[], expect: Expect): Map<Part, Float64A
   return shifts;
 }
 
+/** Adds each reader's shift to its bias, without the rows that were removed in the meantime. */
 function shift(shifts: ReadonlyMap<Part, Float64Array>, kept: Kept): void {
   for (const [{ use, weight }, by] of shifts) {
     const rows = kept.indices(use.value, use.role.outputAxis);
@@ -155,6 +170,10 @@ function shift(shifts: ReadonlyMap<Part, Float64Array>, kept: Kept): void {
   }
 }
 
+/**
+ * Adds one unit's share w[o, i] mean(i) to `shift` [outputs]. In a grouped convolution the second
+ * axis of the weight counts inputs of its own group, so `mean` gets group * inputs + index.
+ */
 function addShift(
   shift: Float64Array,
   part: Part,
@@ -175,7 +194,10 @@ function addShift(
   });
 }
 
-/** Means of what readers read, channel by channel; null without calibration data. */
+/**
+ * The mean of every input channel of the readers that need one, [channels] by value; null without
+ * calibration data. Groups of which only dead units are removed need no means.
+ */
 async function observeMeans(
   model: Model,
   removed: readonly Removed[],
@@ -194,12 +216,16 @@ async function observeMeans(
   return meansOf(model, axes, false, context.observe, records);
 }
 
+/** The axis of `data` that the reader sums over. */
 export function channelAxis({ sink }: Reader, data: Value): number {
   const side = sink.sides.find(({ value }) => value === data);
   return side?.axis ?? 1;
 }
 
-/** The mean, or mean magnitude, of each index of an axis over all records. */
+/**
+ * For each value the mean, or the mean magnitude, of every index of the given axis [size of the
+ * axis]. The means are taken batch by batch inside the engine, and every batch counts the same.
+ */
 export async function meansOf(
   model: Model,
   axes: ReadonlyMap<Value, number>,
@@ -208,7 +234,7 @@ export async function meansOf(
   records: number,
 ): Promise<Map<Value, Float64Array>> {
   const sums = new Map<Value, { total: Float64Array; batches: number }>();
-  // A branch may not run: what is inside cannot be observed.
+  // Values inside a branch cannot be observed: the branch may not run.
   const outside = [...axes].filter(([{ graph }]) => graph === model.graph);
   if (outside.length === 0) return new Map();
   const taps: Tap[] = outside.map(([value, axis]) => ({

@@ -1,4 +1,4 @@
-/** @file Sensitivity: how far the outputs move when one group alone loses its least channels. */
+/** @file Sensitivity: how much the outputs change when one group alone loses channels. */
 
 import type { Context } from "../context.ts";
 import { distance, outputsOf } from "../evidence/output-shift.ts";
@@ -13,13 +13,16 @@ import type { Scores } from "./criteria.ts";
 import { vitalityOf } from "./dead.ts";
 import { type RepairId, repairs } from "./repair.ts";
 
-/** Shares at which each group is tried; straight lines lie between. */
+/**
+ * Shares of a group's units that are removed for a trial; the error is interpolated between them.
+ */
 const SHARES = [0.125, 0.25, 0.5, 0.75];
-/** Records at most; two thirds repair, and the outputs of the others are compared. */
+/** Largest number of records for one trial. */
 const RECORDS = 96;
+/** This share of the records is for the repair; the outputs on the others are compared. */
 const FITTED = 2 / 3;
 
-/** How much steeper the curve goes on beyond the last share. */
+/** Beyond the last trial the slope of the curve is multiplied by this. */
 const BEYOND = 4;
 
 export interface RepairOptions {
@@ -28,10 +31,13 @@ export interface RepairOptions {
 }
 
 /**
- * Scores in a common unit for all groups: what the outputs lose, |y' - y|^2 / |y|^2, by the unit that goes next,
- * when the least units of its group went before and the repair is done (Li et al. 2017, arXiv 1608.08710,
- * section 3.2, by the outputs instead of the accuracy). `all` are the candidates of the model as
- * `candidatesOf` gives them, `candidates` the free ones among them.
+ * Scores in one unit for all groups: the increase of |y' - y|^2 / |y|^2 of the model's outputs that
+ * the next unit causes, when all units of its group with lower `given` scores are removed and the
+ * repair is done (Li et al. 2017, arXiv 1608.08710, section 3.2, which measures accuracy instead).
+ *
+ * `all` are the candidates of the model as `candidatesOf` returns them, `candidates` the ones of
+ * them that may be pruned; `given` are their scores by another criterion, which fix the order of
+ * units within a group. Groups without a score keep their reason.
  */
 export async function bySensitivity(
   model: Model,
@@ -67,13 +73,16 @@ export async function bySensitivity(
     }
     const slopes = slopesOf(curve, length);
     const worth = new Float64Array(length);
-    // Of equal slopes the least goes first.
+    // Units on the same line segment have equal slopes; they keep the order of the given scores.
     for (const [rank, unit] of order.entries()) worth[unit] = slopes[rank] + rank * 1e-12;
     scores.push(worth);
   }
   return scores;
 }
 
+/**
+ * Removes units of one group from a copy of the model and repairs it, without messages or progress.
+ */
 async function removeAlone(
   model: Model,
   candidate: Candidate,
@@ -87,7 +96,7 @@ async function removeAlone(
   await finish(removeUnits(model, [{ group: candidate.group, units }]));
 }
 
-/** How many records there are, up to so many. */
+/** How many calibration records there are, up to `records`. */
 async function countRecords(model: Model, records: number, { observe }: Context): Promise<number> {
   let seen = 0;
   const [input] = model.graph.inputs;
@@ -97,7 +106,10 @@ async function countRecords(model: Model, records: number, { observe }: Context)
   return seen;
 }
 
-/** Each output for the records that repair nothing: what was fitted to its own records would judge itself. */
+/**
+ * Each of the model's outputs, for the last third of the records. The repair was fitted to the
+ * others, whose errors would be too small.
+ */
 async function judgedOutputs(
   model: Model,
   records: number,
@@ -107,15 +119,17 @@ async function judgedOutputs(
   return outputs.map((all) => all.subarray(Math.floor(FITTED * all.length)));
 }
 
+/** The error after `count` units were removed. */
 interface Point {
   readonly count: number;
   readonly error: number;
 }
 
 /**
- * What each next unit costs: the slopes of the lower convex hull, which rise, so that taking by them is
- * taking as much as possible for the same loss. Beyond the last point they go on rising: a layer's last
- * channels are worth more than any before.
+ * What removing the next unit costs, [length]: the slopes of the lower convex hull of `curve`. They
+ * increase, so that removing units by ascending slope loses the least error for any number of them.
+ * Beyond the last point the slope is `BEYOND` times the last one, since a layer's last channels
+ * matter more than those before.
  */
 function slopesOf(curve: readonly Point[], length: number): number[] {
   const slope = (a: Point, b: Point): number => (b.error - a.error) / (b.count - a.count);

@@ -1,7 +1,4 @@
-/**
- * @file Rewrites weights that are stored as bits, gaps or masks into plain constants, so that channels can
- * be cut out of them, and stores them in the smallest layout again afterwards.
- */
+/** @file Rewrites weights stored as bits, gaps or masks into dense tensors, and back again. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -17,8 +14,9 @@ import { readWeight } from "../weights/read.ts";
 import { bitsOf, type Coding } from "../weights/weight.ts";
 
 /**
- * Replaces every such row by a plain constant of the same numbers, which coupling can follow along
- * each axis. Gives what stores them in the smallest layout again, whatever they have become.
+ * Replaces every such array by a dense constant of the same numbers, whose axes coupling can
+ * follow. Returns the function that stores them again in the smallest layout, at whatever shape
+ * they have by then. Weights that are one constant already are left alone.
  */
 export function spellOut(model: Model): () => void {
   const spelled = new Map<Value, Coding>();
@@ -51,7 +49,10 @@ export function spellOut(model: Model): () => void {
   };
 }
 
-/** Floats as they were stored; whole numbers in as few bits as are needed now. */
+/**
+ * How the elements are written again: floats as they were stored, whole numbers in as few bits as
+ * the remaining ones need.
+ */
 function elementOf(coding: Coding, now: Tensor): Element {
   if (coding === "int64") throw new Error("seeds are no row of bits");
   if (typeof coding === "string") return floatElement(coding);
@@ -59,10 +60,13 @@ function elementOf(coding: Coding, now: Tensor): Element {
   return integerElement(bitsOf(Int16Array.from(now.numbers()), signed), signed, now.dtype);
 }
 
-/** Whether the numbers are one long row of bits or positions: no channel can be cut out of it. */
+/**
+ * Whether the array is computed from one long vector of packed bits or running sums (BitShift,
+ * CumSum). No axis of the tensor can be cut out of such a vector.
+ */
 function isFlat(array: Value): boolean {
   const seen = new Set([array]);
-  // Grows while it is walked: everything the array depends on.
+  // The set grows while it is walked: it holds all values that the array depends on.
   for (const { producer } of seen) {
     if (producer && isPackedRow(producer)) return true;
     for (const input of producer?.inputs ?? []) if (input) seen.add(input);

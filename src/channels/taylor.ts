@@ -1,4 +1,4 @@
-/** @file Taylor: how much the network's outputs feel each channel, by their gradients. */
+/** @file Taylor criterion: how much the network's outputs depend on each channel, by gradients. */
 
 import type { Context } from "../context.ts";
 import { probe } from "../evidence/curvature.ts";
@@ -7,14 +7,16 @@ import type { Model } from "../ir/model.ts";
 import { readWeight } from "../weights/read.ts";
 import { type Candidate, eachElement, type Part } from "./candidates.ts";
 
-/** Records whose gradients are looked at: one pass back for each. */
+/** Largest number of records; each takes one backward pass. */
 const RECORDS = 128;
 
 /**
- * With a gate of 1 on every unit, E (d(r . y) / d gate)^2 for random r: what closing the gate moves
- * the outputs, to first order, and without labels. The derivative is the sum of w dL/dw over the
- * weights that read the unit, all its readers together (Molchanov et al. 2019, arXiv 1906.10771, with
- * the outputs in the loss's place).
+ * With a gate g_u = 1 on every unit, score_u = E (d(r . y) / d g_u)^2 over random vectors r: how
+ * much the outputs y move, to first order, when the gate closes. Labels are not needed.
+ *
+ * The derivative is the sum of w dL/dw over the weights that read the unit, over all its readers
+ * (Molchanov et al. 2019, arXiv 1906.10771, with r . y in place of the loss). `most` limits the
+ * number of records. A group that no weight with a gradient reads gets a reason.
  */
 export async function scoreTaylor(
   candidates: readonly Candidate[],
@@ -47,7 +49,7 @@ export async function scoreTaylor(
   };
   let first: number | null = null;
   await probe(model, sites, records, context, (site, gradient) => {
-    // The next record begins where the first did.
+    // Gradients come site by site, record by record: at the first site a new record begins.
     if (site === first) finish();
     first ??= site;
     const { values: weights } = sites[site].weight;

@@ -1,4 +1,4 @@
-/** @file Curvature: how much the network's outputs feel each weight, by their gradients. */
+/** @file Curvature: how much the network's outputs depend on each weight, by gradients. */
 
 import type { Context } from "../context.ts";
 import { dtypes } from "../ir/dtype.ts";
@@ -9,16 +9,21 @@ import type { Builder } from "../ops/builder.ts";
 import type { StepFeed } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
 
-/** The loss is there as well, and small beside this, even where earlier steps moved the outputs. */
+/**
+ * Factor of the projection r . y in the loss. The training step also has a loss between the model
+ * and its teacher, which is small beside this even if earlier steps of a recipe moved the outputs.
+ */
 const SCALE = 64;
 
 /**
- * Of every site's weights, up to a common factor, h = sum_k (dy_k / dw)^2 on average: the diagonal
- * of the Hessian of |y - y0|^2 / 2 where the network still gives y0 (LeCun's own approximation; no
- * label is needed). Null for weights without a gradient.
+ * For every site the diagonal h [weights] of the Hessian of |y - y0|^2 / 2, up to a common factor:
+ *   h_i = E sum_k (dy_k / dw_i)^2
+ * where the network still gives y0 (the approximation of LeCun et al. 1990). Null for weights
+ * without a gradient.
  *
- * With a random vector r of E r r^T = I / 2, the squared gradient of r . y is h / 2 on average: one
- * backward pass per record. Nothing learns: the gradients are looked at and thrown away.
+ * With a random vector r of E[r r^T] = I / 2 the squared gradient of r . y is h / 2 on
+ * average, so one backward pass per record is enough. `records` is the number of records;
+ * weights do not change.
  */
 export async function curvatures(
   model: Model,
@@ -35,8 +40,9 @@ export async function curvatures(
 }
 
 /**
- * Hands over the gradients of r . y by the weights, record by record, and site by site within a
- * record. Gives the sites that have one.
+ * Calls `visit` with the gradient of r . y by the weights of each site, record by record, and site
+ * by site within a record. `gradient` is reused after the call. Returns the indices of the sites
+ * that have a gradient. Rejects as `context.train` does, with TersorError "needs-training" for one.
  */
 export async function probe(
   model: Model,
@@ -76,7 +82,10 @@ export async function probe(
   return seen;
 }
 
-/** r_k = sin(a + b k): uncorrelated for random a and b, of any length. */
+/**
+ * Two random numbers a, b in [0, 2 pi) for each step: r_k = sin(a + b k) is a vector of any length
+ * whose elements are uncorrelated.
+ */
 const wave: StepFeed = {
   dtype: "float32",
   shape: [2],
@@ -84,7 +93,10 @@ const wave: StepFeed = {
     tensor("float32", [2], [6.2831853 * random.float(), 6.2831853 * random.float()]),
 };
 
-/** r . y of every output, over the root of its length: about as large as y, however long it is. */
+/**
+ * The sum over all float32 outputs y of r . y / sqrt(length of y), times SCALE: about as large as
+ * y, however many elements it has.
+ */
 function project(g: Builder, outputs: readonly Value[], wave: Value): Value {
   const float32 = { to: dtypes.float32.code };
   const cut = (at: number): Value => g.Slice(wave, g.ints([at]), g.ints([at + 1]));

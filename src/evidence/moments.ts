@@ -8,28 +8,34 @@ import { factorBeside, linearOf } from "../ops/linear.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import type { LayerSite } from "../weights/sites.ts";
 
-/** Beyond this many inputs the matrix itself is too large (4096^2 float64: 134 MB). */
+/** Layers with more inputs get no Gram matrix: 4096^2 float64 are 134 MB already. */
 const LARGEST = 4096;
-/** Elements of all matrices that one pass over the records fills. */
+/** Largest number of elements of all matrices that one pass over the records fills. */
 const PASS = 2 ** 25;
 
 /**
- * What a layer reads, x [columns] per row of its product: with y = W x,
+ * The second moments of a layer's inputs x [columns]. For y = W x,
  *   sum |dW x|^2 = tr(dW H dW^T),  H = sum x x^T,
- * so H (gram) or its diagonal (squares) says what an error of the weights costs (Hassibi, Stork
- * 1993; Frantar, Alistarh 2022, arXiv 2208.11580). Convolutions are unfolded exactly, per group.
+ * so H (gram), or its diagonal (squares), says what an error of the weights costs (Hassibi,
+ * Stork 1993; Frantar, Alistarh 2022, arXiv 2208.11580). A convolution has one x per
+ * position of its window.
  */
 export interface Moments {
   readonly rows: Rows;
-  /** Per group: [columns, columns], or [columns]. Mean over the records. */
+  /**
+   * For each group of a convolution (one otherwise) H [columns, columns], or its diagonal
+   * [columns]: the sum over records and positions, divided by the number of records requested.
+   */
   readonly groups: readonly Float64Array[];
 }
 
+/** gram: H. squares: its diagonal. */
 export type Kind = "gram" | "squares";
 
 /**
- * Of every site that has them; the others get the reason. Everything is summed inside the engine:
- * only the moments leave it. A weight that several nodes read has the sum over all of them.
+ * The moments of every site, or the reason why a site has none (looked up, inside a branch, too
+ * many inputs). Sums are computed inside the engine, and only they leave it. A weight that several
+ * nodes read has the sum over all of them. Weights with many inputs are observed in several passes.
  */
 export async function momentsOf(
   model: Model,
@@ -82,7 +88,7 @@ async function run(
   );
 }
 
-/** Runs of taps whose matrices fit into memory together. */
+/** Splits the taps into runs whose matrices fit into memory together. */
 function* passes(taps: readonly SiteTap[]): Generator<SiteTap[]> {
   let part: SiteTap[] = [];
   let elements = 0;
@@ -98,6 +104,7 @@ function* passes(taps: readonly SiteTap[]): Generator<SiteTap[]> {
   if (part.length > 0) yield part;
 }
 
+/** Why the inputs of a weight cannot be observed; null if they can. */
 function refusal(
   model: Model,
   { role, value, node }: LayerSite,

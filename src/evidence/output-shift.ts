@@ -1,10 +1,10 @@
-/** @file Felt: how far a model's outputs move when something in it changes. */
+/** @file Output shift: how far a model's outputs move when something in it changes. */
 import { z } from "zod";
 import type { Context, Observe } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 
-/** The option `tolerance`; `all` says what 1 does. */
+/** The option `tolerance`; `all` completes its description: what a tolerance of 1 does. */
 export const toleranceOption = (all: string) =>
   z
     .number()
@@ -12,11 +12,14 @@ export const toleranceOption = (all: string) =>
     .max(1)
     .default(0.01)
     .meta({
-      description: `How far the outputs may move, |y' - y|^2 / |y|^2; 1 ${all}.`,
+      description: `Largest accepted change of the outputs, |y' - y|^2 / |y|^2; 1 ${all}.`,
       search: [0.003, 0.01, 0.05],
     });
 
-/** What the calibration records give at each output, one after the other; about `records` of them. */
+/**
+ * Each of the model's outputs on about `records` calibration records, one record after the other in
+ * one flat array per output.
+ */
 export async function outputsOf(
   model: Model,
   records: number,
@@ -40,7 +43,7 @@ export async function outputsOf(
   });
 }
 
-/** |y' - y|^2 / |y|^2 over all outputs. */
+/** |y' - y|^2 / |y|^2, summed over all outputs; `expected` is y. */
 export function distance(
   expected: readonly Float32Array[],
   actual: readonly Float32Array[],
@@ -55,7 +58,11 @@ export function distance(
   return error / (energy || 1);
 }
 
-/** How far the outputs move, |y' - y|^2 / |y|^2, once `remove` has taken things from a copy of the model. */
+/**
+ * A function that measures how far the outputs move, |y' - y|^2 / |y|^2, when `gone` is taken away.
+ * `remove` does so in a copy of the model, whose values `twins` maps from the model's own. The
+ * outputs of the unchanged model are computed once.
+ */
 export async function outputShiftOf<T>(
   model: Model,
   records: number,
@@ -71,17 +78,22 @@ export async function outputShiftOf<T>(
   };
 }
 
-/** What of a model may go; its size is what keeping it costs. */
+/** Parts of a model that can be removed separately. */
 export interface Removable<T> {
   readonly items: readonly T[];
+  /** What keeping the item costs, in any unit. */
   size(item: T): number;
-  /** How far outputs move when all of these are gone. */
+  /** How far the outputs move when all of `gone` are removed. */
   shiftWithout(gone: readonly T[]): Promise<number>;
 }
 
 /**
- * As many as outputs tolerate all together, those first that they feel least for their size; the others with
- * what each does alone. A tolerance of 1 is for all of them, whatever they do.
+ * Removes as many items as possible while the outputs move by at most `tolerance`, with a tolerance
+ * of 1 all of them. Items are ranked by the shift that each causes alone, divided by its size; a
+ * bisection over this order finds how many can go together, since their shifts add up or worse.
+ *
+ * Returns the removed items, the shift that they cause together, and for each kept
+ * item its own shift.
  */
 export async function tolerated<T>(
   { items, size, shiftWithout }: Removable<T>,
@@ -97,7 +109,7 @@ export async function tolerated<T>(
   }
   const cost = (item: T): number => alone.get(item) ?? 0;
   const order = items.toSorted((a, b) => cost(a) / size(a) - cost(b) / size(b));
-  // By halves: the errors of single ones add up, or worse.
+  // Bisection: `best.count` items are tolerated, `tooMany` are not.
   let best = { count: 0, moved: 0 };
   let tooMany = order.length + 1;
   while (tooMany - best.count > 1) {

@@ -1,10 +1,10 @@
 /**
- * @file Whitening: what a layer reads as a factor S, so that an error of W S is an error of outputs.
+ * @file Whitening: a layer's inputs as a factor S, so that errors of W S are errors of outputs.
  *
  * With S S^T = X X^T, X [columns, positions of all records],
  *   |(W - W') X|_F^2 = tr((W - W') X X^T (W - W')^T) = |(W - W') S|_F^2,
- * so the best W' of rank r is U_r diag(s_r) V_r^T S^-1 of W S = U diag(s) V^T, and its loss is the sum of
- * the dropped s^2 exactly (Wang et al. 2024, SVD-LLM, arXiv 2403.07378, section 3.1).
+ * so the best W' of rank r is U_r diag(s_r) V_r^T S^-1 with W S = U diag(s) V^T, and its loss is
+ * exactly the sum of the dropped s^2 (Wang et al. 2024, SVD-LLM, arXiv 2403.07378, section 3.1).
  */
 import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
@@ -14,16 +14,18 @@ import { damped } from "../numeric/inverse.ts";
 import { multiplyTransposed, transpose } from "../numeric/matrix.ts";
 import { type Moments, momentsOf } from "./moments.ts";
 
+/** A factor S of the second moments of a layer's inputs. */
 export interface Whitener {
-  /** As many as the layer's matrix has. */
+  /** Columns of the layer's matrix W [rows, columns]. */
   readonly columns: number;
-  /** S, lower triangular [columns, columns]: S S^T = E x x^T + damping mean(E x^2) I, mean over records. */
+  /** S, lower triangular [columns, columns]: S S^T = E[x x^T] + damping mean(E[x^2]) I. */
   readonly factor: Float64Array;
 }
 
 /**
- * Of every layer whose inputs can be observed; the reason for the others. Without damping S is of full
- * rank only if records reach every direction: a TersorError "bad-number" says that they do not.
+ * The whitener of every layer, or the reason why its inputs cannot be observed. Without damping S
+ * has full rank only if the records reach every direction of the input space; otherwise this
+ * rejects with TersorError "bad-number".
  */
 export async function whitenersOf(
   model: Model,
@@ -44,7 +46,10 @@ export async function whitenersOf(
   return new Map(pairs);
 }
 
-/** E x x^T with columns in the order of the layer's matrix: moments count kernel positions first. */
+/**
+ * E[x x^T] with columns in the order of the layer's matrix, which counts kernel positions fastest;
+ * moments count input channels fastest.
+ */
 function inOrder({ kind }: Layer, { rows, groups: [gram] }: Moments): Float64Array {
   if (kind === "linear") return gram;
   const { columns } = rows;

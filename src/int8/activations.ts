@@ -1,16 +1,22 @@
-/** @file Activations in uint8: QuantizeLinear and DequantizeLinear where int8 kernels will meet. */
+/** @file Puts QuantizeLinear and DequantizeLinear around the activations that int8 kernels read. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import { int8KernelOf } from "../ops/int8.ts";
 import { isMoving, type Plan } from "./plan.ts";
 
-/** The nodes that are to run on integer kernels. */
+/** All nodes of the plan that are to run on integer kernels. */
 export function integerNodes({ layers, others }: Plan): ReadonlySet<Node> {
   return new Set([...layers.map(({ node }) => node), ...others]);
 }
 
-/** x -> QuantizeLinear -> DequantizeLinear -> readers; `integer` are the nodes of `integerNodes`. */
+/**
+ * x -> QuantizeLinear -> DequantizeLinear -> readers, with uint8 levels; `integer` are the nodes of
+ * `integerNodes`. Nodes that move elements to an integer node read the rounded value as well.
+ *
+ * A Relu or Clip that is `absorbed` is left out where the zero point is 0: levels saturate at 0 and
+ * at the top of the range, which is what it did.
+ */
 export function roundActivation(
   value: Value,
   absorbed: Node | null,
@@ -29,7 +35,9 @@ export function roundActivation(
   rounded.shape = value.shape;
   const producers = [value.producer, source.producer];
   if (producers.some((node) => node !== null && integer.has(node))) {
-    // Everything downstream reads the rounded value, or the producer would run in float as well.
+    // If the producer runs on integers, all readers, and the model's output, read the rounded
+    // value. Otherwise the float value would still be needed, and the engine would run the
+    // producer in float.
     for (const use of [...value.uses]) if (use.user !== q.producer) redirect(use, rounded, value);
   } else {
     for (const node of value.consumers) {
@@ -41,6 +49,7 @@ export function roundActivation(
   if (absorbed && source !== value && value.uses.size === 0) graph.remove(absorbed);
 }
 
+/** Makes one use read `by` instead of `old`. A graph output keeps its name. */
 function redirect(
   use: { user: Node | Value["graph"]; index: number },
   by: Value,
@@ -52,13 +61,19 @@ function redirect(
   } else use.user.setInput(use.index, by);
 }
 
-/** Through element-moving operators to an int8 node. */
+/**
+ * Whether the node only moves elements and an integer node reads what it gives, directly or
+ * through more such nodes.
+ */
 function leadsTo(node: Node, integer: ReadonlySet<Node>): boolean {
   if (!isMoving(node)) return false;
   return node.output.consumers.some((next) => integer.has(next) || leadsTo(next, integer));
 }
 
-/** Writes what the engine carries no integers through as what it does: a Flatten as a Reshape. */
+/**
+ * Rewrites operators in front of a layer that the engine passes no integers through as equal ones
+ * that it does: Flatten becomes Reshape (docs/engine.md, quantization).
+ */
 export function carryIntegers(plan: Plan): void {
   for (const layer of plan.layers) {
     let value = layer.node.inputs[layer.inputIndex];

@@ -1,4 +1,4 @@
-/** @file Bias correction: what rounding the weights adds to a layer's mean output is taken out again. */
+/** @file Bias correction: removes the shift of a layer's mean output that rounding causes. */
 import type { Node } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { biasInputOf, biasReadBy } from "../ops/bias.ts";
@@ -7,15 +7,19 @@ import type { WeightRole } from "../ops/weights.ts";
 import { product } from "../util/product.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 
-/** Mean of a layer's input per channel, before and after rounding to uint8. */
+/**
+ * The mean of a layer's input per channel [channels]: of the float values (exact) and of the
+ * values rounded to uint8.
+ */
 export interface ChannelMeans {
   readonly exact: RunningMean;
   readonly rounded: RunningMean;
 }
 
 export interface RunningMean {
-  /** [records, channels] */
+  /** Adds a batch of per-record means [records, channels]. */
   add(batch: Tensor): void;
+  /** The mean over all records so far [channels]; zeros if there were none. */
   mean(): Float64Array;
 }
 
@@ -35,9 +39,12 @@ export function runningMean(): RunningMean {
 }
 
 /**
- * b'_o = b_o - sum_i sum_k (W'_oik E[x'_i] - W_oik E[x_i]), x' and W' rounded (after Nagel et al.
- * 2019, arXiv 1906.04721, section 4.2, which corrects for W' alone; borders, where padding lowers
- * the means, are ignored). Adds a bias where there was none.
+ * Corrects the bias of one layer, or adds one:
+ *   b'_o = b_o - sum_i sum_k (W'_oik E[x'_i] - W_oik E[x_i])
+ * W' = `rounded` and x' are the rounded weight and input, i counts input channels and k kernel
+ * positions (after Nagel et al. 2019, arXiv 1906.04721, section 4.2, which corrects for W' alone).
+ * Zero padding, which lowers the means at the borders, is ignored. Layers that take no bias, or
+ * whose bias is no vector of constants, stay as they are.
  */
 export function correctBias(
   node: Node,

@@ -1,25 +1,28 @@
-/** @file Channels whose weights hardly count beside their bias: the engine rounds that bias too. */
-
+/** @file Scales of channels whose weights are (almost) zero, so that their bias survives. */
 import { product } from "../util/product.ts";
 import { type FloatWeight, leaf } from "../weights/weight.ts";
 
 /**
- * ONNX Runtime turns a float bias into int32 of step s_x s_w. A channel with (almost) no weights has
- * no scale s_w of its own: too small a one overflows the bias, too large a one rounds it away.
+ * ONNX Runtime rounds a float bias to int32 with step s_x s_w, s_x being the scale of the input and
+ * s_w that of the channel's weights. A channel of zero weights has no s_w of its own: too small a
+ * step overflows int32, too large a one rounds the bias to 0.
  */
 export interface BiasSteps {
   /** s_x, the scale of the layer's input. */
   readonly input: number;
-  /** One per output channel. */
+  /** The layer's float bias [output channels]. */
   readonly bias: Float32Array;
 }
 
-/** Rounded to this many bits, a bias is exact enough and far from overflow. */
+/** A bias rounded to this many bits is as exact as float32 and far from int32's limit. */
 const BITS = 24;
-/** Beyond this the int32 would overflow soon. */
+/** The largest level of a bias that is accepted; int32 ends at 2^31. */
 const LIMIT = 2 ** 30;
 
-/** The weight with channels set to zero whose scale could not carry their bias (their effect is nil). */
+/**
+ * The weight with those channels set to zero whose bias would exceed the limit at their own scale,
+ * |b_c| > LIMIT s_x max|W_c| / 127. The output hardly depends on such weights.
+ */
 export function zeroDeadChannels(
   weight: FloatWeight,
   axis: number,
@@ -34,7 +37,10 @@ export function zeroDeadChannels(
   return leaf(kept, weight.shape);
 }
 
-/** Scales with one fit for the bias wherever a channel is all zero (its levels do not care). */
+/**
+ * The scales [channels] of the weight, where each channel of zero weights and a bias gets the scale
+ * |b_c| / (2^24 s_x): any scale represents its zeros, and this one represents its bias.
+ */
 export function scalesForBias(
   scale: Float32Array,
   weight: FloatWeight,
@@ -48,13 +54,13 @@ export function scalesForBias(
   });
 }
 
-/** The channel of an element, by its place in the row-major weight. */
+/** The channel of an element, by its position in the row-major weight. */
 function channelsAlong({ shape }: FloatWeight, axis: number): (element: number) => number {
   const inner = product(shape.slice(axis + 1));
   return (element) => Math.floor(element / inner) % shape[axis];
 }
 
-/** The largest absolute weight of each channel. */
+/** max |W_c| for each channel c. */
 function largestOf(weight: FloatWeight, axis: number): Float64Array {
   const channelOf = channelsAlong(weight, axis);
   const largest = new Float64Array(weight.shape[axis]);

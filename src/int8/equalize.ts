@@ -1,4 +1,4 @@
-/** @file Channel equalization: scales move between neighbouring layers so that channels fill uint8. */
+/** @file Cross-layer equalization: scales move between layers, so that channels fill uint8. */
 
 import type { Observe } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -9,22 +9,28 @@ import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
 import type { Int8Layer, Plan } from "./plan.ts";
 
-/** A value between a convolution (and perhaps a Relu) and the convolutions that alone read it. */
+/**
+ * A value that a convolution gives, perhaps through a Relu, and the convolutions that
+ * are its only readers.
+ */
 interface Pair {
   readonly value: Value;
   readonly from: Int8Layer;
   readonly to: readonly Int8Layer[];
 }
 
-/** Ranges of this many records tell the channels apart well enough. */
+/** Calibration records from which the channels' ranges are taken. */
 const RECORDS = 64;
 
 /**
- * Relu(s x) = s Relu(x) for s > 0, so channel c may be divided by s_c in one layer and multiplied in
- * the next (Nagel et al. 2019, arXiv 1906.04721, section 4.1). Rounding has one scale for all
- * channels of an activation; after division by s_c = (r_c / max r)^a, r_c the channel's range, the
- * narrow ones use more of it. a = 1 where the next layer is depthwise and pays nothing; 3/4 where
- * its filters get uneven input channels in return.
+ * Changes the weights of neighbouring convolutions in place, without changing the function: for s >
+ * 0, Relu(s x) = s Relu(x), so channel c can be divided by s_c in one layer and multiplied by s_c
+ * in the next (Nagel et al. 2019, arXiv 1906.04721, section 4.1).
+ *
+ * All channels of an activation share one scale when they are rounded. With the range r_c of
+ * channel c, s_c = (r_c / max r)^a makes narrow channels use more of the levels. a = 1 if all next
+ * layers are depthwise, which have a scale per channel; a = 3/4 otherwise, because the filters of
+ * the next layer then get inputs of uneven size.
  */
 export async function equalize(model: Model, plan: Plan, observe: Observe): Promise<void> {
   const pairs = findPairs(plan);
@@ -53,13 +59,14 @@ export async function equalize(model: Model, plan: Plan, observe: Observe): Prom
   }
 }
 
-/** [records, channels] */
+/** max |x| over all positions, [records, channels]. */
 function largestPerChannel(g: Builder, value: Value): Value {
   const axes = (value.shape ?? []).map((_, axis) => axis).slice(2);
   const size = g.Abs(value);
   return axes.length > 0 ? g.ReduceMax(size, g.ints(axes), { keepdims: 0 }) : size;
 }
 
+/** All values between two convolutions of the plan whose scales can be moved. */
 function findPairs(plan: Plan): Pair[] {
   const layers = new Map<Node, Int8Layer>(plan.layers.map((layer) => [layer.node, layer]));
   const pairs: Pair[] = [];
@@ -86,7 +93,10 @@ function findPairs(plan: Plan): Pair[] {
 const weightOf = ({ node, weightIndex }: Int8Layer): Value => node.inputs[weightIndex] as Value;
 const channelsOf = (layer: Int8Layer): number => weightOf(layer).shape?.[0] as number;
 
-/** Weights of the layer's own, not shared and not stored in some compressed form. */
+/**
+ * Whether the layer is a convolution with a float32 weight of its own, neither shared nor stored in
+ * a compressed form.
+ */
 function isPlain(layer: Int8Layer): boolean {
   const weight = weightOf(layer);
   const bias = biasOf(layer.node);
@@ -103,7 +113,11 @@ function isDepthwise(layer: Int8Layer): boolean {
   return layer.role.groups > 1 && perGroup === 1 && outputs === layer.role.groups;
 }
 
-/** Never beyond a factor of 256: a channel that hardly fires says little about its range. */
+/**
+ * s_c for each channel, at least 1/256 before the exponent: a channel that is hardly ever
+ * active has a range that few records determine. Roots give the exponent 3/4, so that all
+ * platforms round alike.
+ */
 function scalesOf(range: Float64Array, exponent: 1 | 0.75): Float64Array {
   const largest = range.reduce((a, b) => Math.max(a, b), 0);
   return range.map((r) => {
@@ -113,6 +127,10 @@ function scalesOf(range: Float64Array, exponent: 1 | 0.75): Float64Array {
   });
 }
 
+/**
+ * Multiplies the weight, and unless `withBias` is false the bias, by a factor per
+ * channel of `axis`.
+ */
 function scaleWeight(
   layer: Int8Layer,
   axis: number,

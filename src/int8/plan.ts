@@ -1,4 +1,4 @@
-/** @file Which nodes run on int8 kernels, and which values they need as uint8. */
+/** @file The plan of int8: which nodes run on int8 kernels, which values they need as uint8. */
 
 import type { Context } from "../context.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
@@ -12,24 +12,25 @@ import { select } from "../weights/select.ts";
 import { refusalOf, sharedOutside } from "../weights/sites.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 
-/** A layer with constant weights, computed in int8. */
+/** A layer with a constant weight that is to be computed on integers. */
 export interface Int8Layer {
   readonly node: Node;
-  /** Index of the weight among the node's inputs, and of the activation. */
+  /** Which of the node's inputs is the weight, and which the activation. */
   readonly weightIndex: number;
   readonly inputIndex: number;
   readonly role: WeightRole;
 }
 
+/** Everything that will be quantized. */
 export interface Plan {
   readonly layers: readonly Int8Layer[];
-  /** Embeddings: stored in 8 bits, looked up in float. */
+  /** Embedding tables: stored in 8 bits, looked up in float. */
   readonly tables: readonly (WeightUse & { readonly weight: FloatWeight })[];
-  /** Weightless nodes with int8 kernels between them: Add, pools, Concat. */
+  /** Nodes without weights that run on integers between layers: Add, pools, Concat. */
   readonly others: readonly Node[];
   /**
-   * Values to round to uint8. A Relu or Clip that rounding makes superfluous is `absorbed`: its
-   * output is the value, rounding reads the input.
+   * Activations to round to uint8. `absorbed` is the Relu or Clip that produces the value, if
+   * rounding does the same: the value is then rounded at the input of that node.
    */
   readonly values: ReadonlyMap<Value, { readonly absorbed: Node | null }>;
 }
@@ -37,12 +38,18 @@ export interface Plan {
 interface Choice {
   readonly only: readonly string[];
   readonly except: readonly string[];
-  /** "weighted": only layers with weights. "all": also Add, pools and Concat between them. */
+  /** "weighted": only layers with weights; "all": also Add, pools and Concat between them. */
   readonly ops: "weighted" | "all";
-  /** Whether depthwise convolutions are left in float (they are slow in wasm, ENGINE 1.2). */
+  /**
+   * Whether depthwise convolutions stay in float. They do for the web, where int8 ones are slower.
+   */
   readonly floatDepthwise: boolean;
 }
 
+/**
+ * The plan for the chosen layers of a model. Layers that cannot run on an int8 kernel, or not
+ * faster, are skipped with a reason.
+ */
 export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   const { graph } = model;
   const layers: Int8Layer[] = [];
@@ -77,6 +84,9 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   return { layers, tables, others, values };
 }
 
+/**
+ * Why a layer stays in float; null if it can be quantized. The limits on groups are measurements.
+ */
 function refusal(use: WeightUse, choice: Choice): string | null {
   const { node, role, value } = use;
   if (node.graph.owner) return `is inside a body of ${node.graph.owner.op}`;
@@ -94,7 +104,10 @@ function refusal(use: WeightUse, choice: Choice): string | null {
   return linear?.alpha === 1 && linear.beta === 1 ? null : "its product or bias is scaled";
 }
 
-/** A weightless node joins when something uint8 flows into it already. */
+/**
+ * The nodes without weights that join: all those with an input that is rounded anyway. Their other
+ * inputs and their output are then rounded too, so that one node may make the next one join.
+ */
 function growBetween(
   graph: Graph,
   values: ReadonlyMap<Value, unknown>,
@@ -113,10 +126,13 @@ function growBetween(
   return others;
 }
 
-/** Integers go through it as they are. */
+/** Whether the operator only moves elements, so that integers pass it with their scale. */
 export const isMoving = (node: Node): boolean => int8KernelOf(node)?.kind === "moves";
 
-/** Through operators that only move elements, back to the value whose range counts. */
+/**
+ * The value that has to be rounded for `value` to be read as integers: operators that only move
+ * elements are followed back to where the elements come from.
+ */
 export function rootOf(value: Value): Value {
   let root = value;
   for (let node = root.producer; node && isMoving(node); node = root.producer) {
@@ -129,7 +145,9 @@ export function rootOf(value: Value): Value {
   return root;
 }
 
-/** The layer's output, or that of the Relu or Clip that alone reads it. */
+/**
+ * The value to round behind a node: its output, or that of a Relu or Clip that is its only reader.
+ */
 function afterActivation(node: Node): Value {
   const { output } = node;
   if (output.isOutput || output.uses.size !== 1) return output;
@@ -137,7 +155,7 @@ function afterActivation(node: Node): Value {
   return next && isClamp(next) ? next.output : output;
 }
 
-/** The Relu or Clip that produced `value`, when nothing else reads what it clamps. */
+/** The Relu or Clip that produces `value`, if nothing else reads its input; otherwise null. */
 function absorbable(value: Value): Node | null {
   const node = value.producer;
   if (!node || !isClamp(node)) return null;
@@ -145,5 +163,8 @@ function absorbable(value: Value): Node | null {
   return input && !input.isOutput && input.uses.size === 1 && input.producer ? node : null;
 }
 
-/** Clamps whose lower end is 0: uint8 with zero point 0 saturates in the same place. */
+/**
+ * Whether the node bounds values from below by exactly 0. Levels with zero point 0
+ * saturate there too.
+ */
 const isClamp = (node: Node): boolean => boundsOf(node)?.low === 0;

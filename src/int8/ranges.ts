@@ -1,4 +1,4 @@
-/** @file What calibration tells of activations: ranges and channel means, reduced in the engine. */
+/** @file Ranges and channel means of activations, reduced inside the engine. */
 
 import type { Observe, Tap } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -12,10 +12,12 @@ import { linearOf } from "../ops/linear.ts";
 import { type ChannelMeans, runningMean } from "./bias-correction.ts";
 import { type Plan, rootOf } from "./plan.ts";
 
-/** Elements of one record that enter a histogram: a million in all, enough for any percentile. */
+/** Largest number of elements of one record that enter a histogram: a million for 256 records. */
 const SAMPLE = 2 ** 12;
 
-/** The range to round each value in, from the whole calibration data. */
+/**
+ * The range [min, max] to round each value in, chosen by `calibrator` for levels of `bits` bits.
+ */
 export async function observeRanges(
   model: Model,
   values: readonly Value[],
@@ -23,12 +25,13 @@ export async function observeRanges(
   observe: Observe,
   bits = 8,
 ): Promise<Map<Value, Range>> {
-  // Min-max needs every element, for it is all about the rarest; the others a sample.
+  // Min-max depends on the rarest elements and needs all of them; the others need only a sample.
   return calibrator.kind === "minmax"
     ? observeExtremes(model, values, observe)
     : observeHistograms(model, values, calibrator, observe, bits);
 }
 
+/** The least and the greatest element of each value, 0 included. */
 async function observeExtremes(
   model: Model,
   values: readonly Value[],
@@ -46,6 +49,7 @@ async function observeExtremes(
   return ranges;
 }
 
+/** Ranges from histograms of sampled elements. */
 async function observeHistograms(
   model: Model,
   values: readonly Value[],
@@ -62,7 +66,10 @@ async function observeHistograms(
   );
 }
 
-/** Every k-th element of a large value; k is odd, so that it wanders over rows of even length. */
+/**
+ * A tap for every k-th element of a large value. k is odd: with an even one, rows of even length
+ * would be sampled in the same columns.
+ */
 function sampled(value: Value): Tap {
   const size = (value.shape ?? [])
     .slice(1)
@@ -80,10 +87,10 @@ function sampled(value: Value): Tap {
   return { value, of };
 }
 
-/** A mean over this many records is close enough to correct a bias by. */
+/** Calibration records for the means that biases are corrected by. */
 const MEAN_RECORDS = 64;
 
-/** Each layer's input before and after rounding, mean per channel. */
+/** For each layer of the plan, the means of its input before and after rounding to uint8. */
 export async function observeMeans(
   model: Model,
   plan: Plan,
@@ -115,7 +122,7 @@ export async function observeMeans(
   return means;
 }
 
-/** [records, channels] */
+/** The mean over all axes but records and channels: [records, channels]. */
 function meanOf(g: Builder, value: Value, rank: number, channel: number): Value {
   const axes = Array.from({ length: rank }, (_, axis) => axis).filter(
     (axis) => axis !== 0 && axis !== channel,
@@ -123,6 +130,7 @@ function meanOf(g: Builder, value: Value, rank: number, channel: number): Value 
   return axes.length > 0 ? g.ReduceMean(value, g.ints(axes), { keepdims: 0 }) : g.Identity(value);
 }
 
+/** Rounds to uint8 and back, as the quantized model will. */
 function round(g: Builder, value: Value, { scale, zeroPoint }: QuantParams): Value {
   const s = g.constant(scale);
   const z = g.constant(zeroPoint, { dtype: "uint8" });

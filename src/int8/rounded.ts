@@ -1,11 +1,14 @@
-/** @file int8 from any form: a weight that is computed when the model loads is rounded there as well. */
+/** @file Rounds to int8 by nodes a weight that the engine computes when it loads the model. */
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { Shape } from "../weights/form.ts";
 
-/** Nodes only: nothing is stored, the engine folds all of it when it loads the model. */
+/**
+ * Values of the graph that hold a rounded weight. Only nodes are added to the file; the engine
+ * folds them when it loads the model.
+ */
 export interface Rounded {
   /** int8, of the weight's shape. */
   readonly levels: Value;
@@ -15,12 +18,14 @@ export interface Rounded {
   readonly zeroPoint: Value;
 }
 
-/** A channel of zeros has some scale, too. */
+/** The least scale: a channel of zeros gets it instead of 0. */
 const LEAST = 2 ** -100;
 
 /**
- * q = round(W / s), s_c = max |W_c| / (2^(bits-1) - 1) for each channel c of `axis`: as kernels of signed
- * weights want it (DESIGN 1b), whatever nodes compute W [shape].
+ * Adds the nodes that round `weight` [shape] to `bits` bits, symmetric, per channel c of `axis`:
+ *   s_c = max |W_c| / (2^(bits - 1) - 1),  q = round(W / s)
+ * whatever nodes compute W. The zero point 0 is given explicitly, since the engine's kernels need
+ * it.
  */
 export function roundInGraph(
   g: Builder,
@@ -47,7 +52,10 @@ export function roundInGraph(
   return { levels, scale, zeroPoint };
 }
 
-/** b = s_x s_w q with q int32, for each channel, rounded when the model loads. */
+/**
+ * The bias as DequantizeLinear(q) with int32 levels q = round(b / (s_x s_w)) per channel, `input`
+ * being s_x and `scale` s_w; the engine rounds it when it loads the model.
+ */
 export function roundBiasInGraph(g: Builder, bias: Value, input: number, scale: Value): Value {
   const step = g.Mul(scale, g.constant(input, { name: "input_scale" }));
   const levels = g.Cast(g.Round(g.Div(bias, step)), { to: dtypes.int32.code });

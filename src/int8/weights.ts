@@ -1,4 +1,4 @@
-/** @file Weights in int8 and biases in int32, in whatever form the file stores the weights. */
+/** @file Rounds weights to int8 and biases to int32, whatever form the weights are stored in. */
 
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -16,21 +16,26 @@ import { scalesForBias, zeroDeadChannels } from "./dead-channels.ts";
 import { type Int8Layer, type Plan, rootOf } from "./plan.ts";
 import { roundBiasInGraph, roundInGraph } from "./rounded.ts";
 
+/** `reduceRange`: 7 bits, for processors whose int8 sums saturate. */
 interface Rounding {
   readonly scale: "minmax" | "mse";
   readonly reduceRange: boolean;
 }
 
-/** What DequantizeLinear makes of the levels, and with which scales. */
+/** What a layer reads in place of its weight: the output of DequantizeLinear, with its scales. */
 interface Dequantized {
   readonly value: Value;
   readonly scale: Float32Array | Value;
 }
 
-/** What an integer kernel reads. */
+/** What an integer kernel reads: whole numbers of int8. */
 const INT8 = integers("int8", -128, 127);
 
-/** Weight -> int8 levels -> DequantizeLinear, for every layer of the plan. */
+/**
+ * Replaces the weight of every layer of the plan by int8 levels -> DequantizeLinear, corrects
+ * biases where `means` are given, and rounds those biases that the kernels need as integers. A
+ * weight that several layers share is rounded once.
+ */
 export function quantizeLayers(
   plan: Plan,
   params: ReadonlyMap<Value, QuantParams>,
@@ -65,6 +70,10 @@ export function quantizeLayers(
   }
 }
 
+/**
+ * A weight that stores one number per element: its levels in int8, still in the form that fits them
+ * (a codebook keeps its indices).
+ */
 function dequantize(
   g: Builder,
   { node, role }: Int8Layer,
@@ -80,7 +89,7 @@ function dequantize(
   const levels = expand(g, stored, INT8);
   const scales = steps && axis !== null ? scalesForBias(scale, alive, axis, steps) : scale;
   const shape = axis === null ? [] : [scales.length];
-  // ONNX Runtime makes no QGemm of weights whose zero point is left out.
+  // ONNX Runtime makes no QGemm of a weight whose zero point is left out, even though it is 0.
   const zeros = g.constant(new Int8Array(scales.length), {
     dtype: "int8",
     shape,
@@ -91,7 +100,10 @@ function dequantize(
   return { value, scale: scales };
 }
 
-/** A weight that no part has the elements of: its form stays, and what it computes is rounded. */
+/**
+ * A weight whose form stores no number per element, such as a Kronecker product: the form stays in
+ * the file, and nodes round what it computes.
+ */
 function dequantizeComputed(
   g: Builder,
   value: Value,
@@ -104,8 +116,9 @@ function dequantizeComputed(
 }
 
 /**
- * b = s_x s_w q, q int32: the step of the integer accumulator. A Gemm with a float bias and a float
- * output is not fused; a Conv's bias the engine rounds itself, and the file is smaller.
+ * Stores the bias as b = s_x s_w q with q int32, in steps of the kernel's integer sums: a Gemm with
+ * a float output is fused only with such a bias. The engine rounds the bias of a Conv itself, and
+ * the file is smaller if it stays float.
  */
 function quantizeBias(node: Node, input: number, scale: Float32Array | Value): void {
   const old = wantsIntegerBias(node) ? biasOf(node) : null;

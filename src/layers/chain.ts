@@ -1,49 +1,58 @@
 /**
- * @file A chain: the layers that take one layer's place, as data.
+ * @file A chain: the layers that replace one layer, as data.
  *
- * A stage says which spatial axes of the layer it owns: along these it has the layer's stride, padding
- * and dilation. Along the others it keeps the size it is given. Every way from input to output has one
- * owner of each axis, so that a chain of linear stages is the convolution whose kernel is their product.
+ * A stage declares which spatial axes of the layer it owns. Along these it has the layer's stride,
+ * padding and dilation; along the others it keeps the size of its input. Every path from input to
+ * output has exactly one owner of each axis, so that a chain of linear stages is the convolution
+ * whose kernel is the product of theirs.
  */
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 
-/** What decides a stage's place and its cost: all that is known of it before it has values. */
+/**
+ * What decides a stage's place in the chain and its cost: everything but the values of its weight.
+ */
 export interface Outline {
   readonly name: string;
   /** [outputs, inputs / groups, ...kernel]; [outputs, inputs] in a linear layer. */
   readonly shape: readonly number[];
-  /** Of a convolution, default 1; as many as inputs: depthwise. */
+  /** Groups of a convolution, default 1; as many as inputs: depthwise. */
   readonly groups?: number;
   /**
-   * The spatial axes that it owns. Default: those its kernel spans and no other stage has; axes that
-   * no kernel spans go to the first stage that leaves this out.
+   * The spatial axes that the stage owns. Default: those that its kernel spans (size > 1) and no
+   * other stage claims. Axes that no kernel spans go to the first stage that leaves this out.
    */
   readonly axes?: readonly number[];
 }
 
-/** One convolution, or one product y = W x; its node and its weight are named `<layer>/<name>`. */
+/** One convolution, or one product y = W x. Its node and its weight are named `<layer>/<name>`. */
 export interface Stage extends Outline {
-  /** Row-major, of `shape`: W of y = W x for linear layers too, whatever side it will stand on. */
+  /**
+   * The weight, row-major, of `shape`. In a linear layer it is W of y = W x, on whichever side of
+   * the product it will stand.
+   */
   readonly values: Float32Array | Float64Array;
 }
 
-/** Stands between stages: an activation, a normalization. Gives a new value of the same spatial size. */
+/**
+ * Nodes between stages, such as an activation or a normalization. The result has the spatial
+ * size of its input.
+ */
 export type Insert = (g: Builder, x: Value) => Value;
 
-/** Several chains that read the same x; an empty one gives x itself. */
+/** Several chains that read the same input x; an empty chain passes x on. */
 export interface Branches<S extends Outline = Stage> {
-  /** `concat` joins what layers count as outputs: channels, features. */
+  /** "sum" adds the branches' outputs, "concat" joins them along the channels or features. */
   readonly join: "sum" | "concat";
   readonly branches: readonly Chain<S>[];
 }
 
 export type Part<S extends Outline = Stage> = S | Insert | Branches<S>;
 
-/** In order of execution. */
+/** Parts in order of execution. */
 export type Chain<S extends Outline = Stage> = readonly Part<S>[];
 
-/** A stage that states its axes. */
+/** A stage with its axes stated. */
 export type Placed<S extends Outline = Stage> = S & Required<Pick<Outline, "axes">>;
 
 export const isInsert = <S extends Outline>(part: Part<S>): part is Insert =>
@@ -53,7 +62,7 @@ export const isBranches = <S extends Outline>(part: Part<S>): part is Branches<S
 
 /**
  * The same chain with the axes of every stage stated, so that each of `axes` has one owner on every
- * way through. Throws where one has none, or two.
+ * path. Throws an Error if an axis has no owner, or two on one path.
  */
 export function placeAxes<S extends Outline>(
   chain: Chain<S>,
@@ -85,19 +94,19 @@ export function placeAxes<S extends Outline>(
   });
 }
 
-/** The axes that its stages say they own. */
+/** The axes that the part's stages claim. */
 function statedIn<S extends Outline>(part: Part<S>): Set<number> {
   return new Set(outlinesIn([part]).flatMap(({ axes }) => axes ?? []));
 }
 
-/** The axes that kernels span, of stages that say nothing. */
+/** The axes that the kernels of those stages span that claim none. */
 function spannedIn<S extends Outline>(part: Part<S>): Set<number> {
   const silent = outlinesIn([part]).filter(({ axes }) => !axes);
   const spans = silent.map(({ shape }) => shape.slice(2).map((size) => size > 1));
   return new Set(spans.flatMap((spans) => [...spans.keys()].filter((axis) => spans[axis])));
 }
 
-/** Whether all ways through it have a stage that may own one axis more. */
+/** Whether every path through the part has a stage that may own one more axis. */
 function isOpen<S extends Outline>(part: Part<S>): boolean {
   if (isInsert(part)) return false;
   return isBranches(part) ? part.branches.every((branch) => branch.some(isOpen)) : !part.axes;
@@ -108,7 +117,7 @@ const nameOf = <S extends Outline>(part: Part<S>): string =>
     .map(({ name }) => name)
     .join(", ");
 
-/** All stages, those of branches too. */
+/** All stages, including those of branches. */
 export function outlinesIn<S extends Outline>(chain: Chain<S>): S[] {
   return chain.flatMap((part) => {
     if (isInsert(part)) return [];
@@ -117,8 +126,8 @@ export function outlinesIn<S extends Outline>(chain: Chain<S>): S[] {
 }
 
 /**
- * How many channels leave the chain when `inputs` enter it; null: not known, after an Insert. Throws
- * where a stage does not fit what comes before it.
+ * How many channels leave the chain when `inputs` enter it; null if that is not known, as behind an
+ * Insert. Throws an Error if a stage does not fit the width that reaches it.
  */
 export function widthOf<S extends Outline>(chain: Chain<S>, inputs: number | null): number | null {
   let width = inputs;

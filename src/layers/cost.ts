@@ -1,4 +1,4 @@
-/** @file What a chain costs beside the layer in whose place it would be: weights and arithmetic. */
+/** @file The cost of a chain compared with the layer that it would replace: weights and MACs. */
 import type { Dim } from "../ir/graph.ts";
 import { windowOf } from "../ops/window.ts";
 import { product } from "../util/product.ts";
@@ -14,17 +14,19 @@ import {
 import { inputOf, type Layer } from "./matrix.ts";
 
 export interface Cost {
-  /** Elements of weights, without biases. */
+  /** Elements of all weights, without biases. */
   readonly params: number;
   /** Multiply-accumulates of one run. */
   readonly macs: number;
 }
 
 /**
- * Of the layer itself, or of a chain in its place. A stage computes as many positions as the layer gives
- * along axes that it or a stage before it owns, and as many as the layer gets along the others. An Insert
- * counts nothing. Sizes that are not known count as 1: one record, one position given (and, as far in
- * front as a stride reaches, the positions that are read for it).
+ * The cost of the layer itself, or of a chain in its place.
+ *
+ * A stage computes as many positions as the layer's output has along the axes that it or a stage
+ * before it owns, and as many as the layer's input has along the others. Inserts cost nothing.
+ * Where sizes are not known, the layer counts as giving one position of one record, and reading as
+ * many positions along each axis as its stride.
  */
 export function costOf(layer: Layer, chain?: Chain<Outline>): Cost {
   const { node, kernel, outputs, inputs, groups } = layer;
@@ -32,7 +34,9 @@ export function costOf(layer: Layer, chain?: Chain<Outline>): Cost {
   return costAlong(placeAxes(chain ?? plain, [...kernel.keys()]), sizesOf(layer), new Set());
 }
 
-/** Why the chain does not pay, with the figures; null where it takes less of everything asked for. */
+/**
+ * Why the chain does not pay, with both figures; null if it takes less of everything in `asked`.
+ */
 export function whyDearer(
   layer: Layer,
   chain: Chain<Outline>,
@@ -48,6 +52,7 @@ const words = { params: "weights", macs: "multiply-accumulates" } as const;
 interface Sizes {
   /** Records of a convolution; rows of a product. */
   readonly records: number;
+  /** For each spatial axis, the layer's input and output size. */
   readonly axes: readonly { readonly before: number; readonly after: number }[];
 }
 
@@ -71,6 +76,7 @@ function sizesOf(layer: Layer): Sizes {
   return { records: known(given[0]), axes };
 }
 
+/** The cost of a chain; `owned` are the axes that stages in front of it own. */
 function costAlong(chain: Chain<Placed<Outline>>, sizes: Sizes, owned: ReadonlySet<number>): Cost {
   const passed = new Set(owned);
   let [params, macs] = [0, 0];

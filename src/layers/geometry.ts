@@ -1,35 +1,42 @@
-/** @file Stride, padding and dilation of a convolution that takes another one's place along some axes. */
+/** @file Stride, padding and dilation of a stage that replaces a convolution along some axes. */
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { padding, type Window, windowOf } from "../ops/window.ts";
 import type { Outline, Placed } from "./chain.ts";
 import { inputOf, type Layer } from "./matrix.ts";
 
 export interface Geometry {
+  /** Attributes of the stage's Conv node. */
   readonly attributes: Attributes;
-  /** What to cut off the input first, begins, then ends: Conv takes no negative padding. Null: nothing. */
+  /**
+   * What has to be cut off the input first, begins, then ends, because Conv takes no negative
+   * padding. Null: nothing.
+   */
   readonly crop: readonly number[] | null;
 }
 
 /**
- * Along an axis of its own, where the layer has kernel k, stride s, dilation d and padding (b, e), the
- * stage's kernel k' sits in the middle of the layer's window, o = (k - k') / 2 taps behind its start: it
- * has s, d and padding (b - o d, e - (k - k' - o) d), and gives as many positions as the layer does.
- * Along any other axis it has stride 1, dilation 1 and k' - 1 zeros around, and keeps the size.
- * A reason where auto_pad makes (b, e) depend on a size that is not known.
+ * The geometry of one stage. Along an axis that it owns, where the layer has kernel k, stride s,
+ * dilation d and padding (b, e), the stage's kernel k' lies in the middle of the layer's window, o
+ * = (k - k') / 2 taps behind its start. It has stride s, dilation d and padding
+ *   (b - o d, e - (k - k' - o) d)
+ * and gives as many positions as the layer. Along any other axis it has stride 1, dilation 1 and k'
+ * - 1 zeros around the input, and keeps its size.
+ *
+ * Returns a reason if auto_pad makes (b, e) depend on a size that is not known.
  */
 export function geometryOf(layer: Layer, stage: Placed<Outline>): Geometry | string {
   const { node, kernel } = layer;
   const own = stage.shape.slice(2);
   const owns = kernel.map((_, axis) => stage.axes.includes(axis));
   const window = windowOf(node, kernel);
-  // Then auto_pad means for the stage what it meant for the layer, whatever the sizes.
+  // Then auto_pad means the same for the stage as for the layer, whatever the sizes, and can stay.
   const isWhole =
     stage.axes.length > 0 && own.every((size, axis) => size === (owns[axis] ? kernel[axis] : 1));
   const isCarried = isWhole && window.autoPad !== "NOTSET";
   const pads = paddingOf(layer, window, own, owns);
   if (!pads && !isCarried) return `pads by ${window.autoPad} along an axis of unknown size`;
   const attributes: Record<string, Attribute> = stage.axes.length > 0 ? { ...node.attributes } : {};
-  // What the layer says the same way stays as it says it; defaults are left out.
+  // An attribute that the layer states the same way stays as it is; default values are left out.
   const set = (name: string, value: readonly number[], plain: number): void => {
     if (`${value}` === `${attributes[name]?.value}`) return;
     delete attributes[name];
@@ -54,7 +61,10 @@ export function geometryOf(layer: Layer, stage: Placed<Outline>): Geometry | str
   return { attributes, crop: crop.some((cut) => cut > 0) ? crop : null };
 }
 
-/** Begins, then ends; negative where the stage reads less than the layer did. */
+/**
+ * Begins, then ends, negative where the stage reads less than the layer did. Null if they depend on
+ * a size that is not known.
+ */
 function paddingOf(
   layer: Layer,
   window: Window,
@@ -68,7 +78,7 @@ function paddingOf(
     const less = (owns[axis] ? kernel[axis] : 1) - size;
     const before = Math.trunc(less / 2);
     const step = owns[axis] ? window.dilations[axis] : 1;
-    // SAME depends on the size only where windows are strided.
+    // With stride 1 the padding of SAME does not depend on the size.
     const dim = window.strides[axis] === 1 ? 1 : sizes[2 + axis];
     const isOpen = window.autoPad.startsWith("SAME") && typeof dim !== "number";
     const [begin, end] = owns[axis] ? padding(window, axis, isOpen ? NaN : Number(dim)) : [0, 0];

@@ -1,4 +1,4 @@
-/** @file What the rows of a layer's weight are multiplied by: x of y = W x, in the engine. */
+/** @file The inputs x that a layer's weight W is multiplied by in y = W x, as nodes. */
 import type { Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
@@ -6,10 +6,13 @@ import { linearOf } from "../ops/linear.ts";
 import type { WeightUse } from "../ops/weights.ts";
 import type { Rows } from "./rows.ts";
 
-/** Elements of unfolded windows per record; more are sampled by longer strides. */
+/** Largest number of elements of unfolded windows per record; of more, a sample is taken. */
 const WINDOWS = 2 ** 18;
 
-/** What a layer's rows meet, x, as [groups, positions, columns]. */
+/**
+ * The inputs x of a layer as [groups, positions, columns], in the order of columns of `rowsOf`. `x`
+ * is the value that the layer reads, `index` the input of its weight of shape `shape`.
+ */
 export function inputsOf(
   g: Builder,
   { node, index }: Pick<WeightUse, "node" | "index">,
@@ -25,7 +28,8 @@ export function inputsOf(
 /** The other factor of a product as [1, positions, columns]. */
 function factors(g: Builder, node: Node, index: number, x: Value, columns: number): Value {
   const rank = x.shape?.length ?? 2;
-  // W x needs the columns of x where x W needs its rows.
+  // W x multiplies W by the columns of x, and x W by its rows; either factor may
+  // also be transposed.
   const isTurned = (linearOf(node)?.turned[1 - index] ?? false) === (index === 1);
   const perm = Array.from({ length: rank }, (_, i) => i);
   if (rank > 1) [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
@@ -33,7 +37,10 @@ function factors(g: Builder, node: Node, index: number, x: Value, columns: numbe
   return g.Reshape(upright, g.ints([1, -1, columns], "shape"));
 }
 
-/** What a convolution's kernel meets, [groups, positions, columns]: one-hot kernels lay it out. */
+/**
+ * The windows of a convolution (im2col) as [groups, positions, columns]: a depthwise convolution
+ * with one-hot kernels, one for each channel and tap, gives every tap as a channel of its own.
+ */
 function windows(
   g: Builder,
   node: Node,
@@ -59,7 +66,10 @@ function windows(
   return g.Reshape(turned, g.ints([groups, -1, columns], "shape"));
 }
 
-/** Every how many positions along each side: a sample of a large record's windows will do. */
+/**
+ * The factor by which strides are multiplied so that one record's windows have at most WINDOWS
+ * elements; 1 where sizes are not known. `columns` counts all groups.
+ */
 export function sampling(node: Node, columns: number): number {
   const sides = (node.output.shape ?? []).slice(2);
   const isFixed = (node.text("auto_pad") ?? "NOTSET") === "NOTSET";

@@ -1,8 +1,8 @@
 /**
- * @file A layer's weight as the matrix W of y = W x + b, whatever the operator and the side W stands on.
+ * @file A layer's weight as the matrix W of y = W x + b, whatever its operator and its side.
  *
- * W is [outputs, inputs x kernel positions], row-major, positions varying fastest; a linear layer has
- * one position. (`rows.ts` counts positions first, as the inputs' moments do.)
+ * W is [outputs, inputs x kernel positions], row-major, positions varying fastest; a linear layer
+ * has one position. (`rows.ts` counts inputs fastest, as the inputs' moments do.)
  */
 import type { Node, Value } from "../ir/graph.ts";
 import { transpose } from "../numeric/matrix.ts";
@@ -10,11 +10,11 @@ import { biasInputOf } from "../ops/bias.ts";
 import { linearOf } from "../ops/linear.ts";
 import { type LayerSite, refusalOf } from "../weights/sites.ts";
 
-/** A convolution, or a product with one matrix. */
+/** A convolution, or a product with one matrix, that a chain may replace. */
 export interface Layer extends LayerSite {
   readonly kind: "conv" | "linear";
   readonly outputs: number;
-  /** Of one group. */
+  /** Inputs of one group. */
   readonly inputs: number;
   readonly groups: number;
   /** One size per spatial axis; empty for a linear layer. */
@@ -24,20 +24,26 @@ export interface Layer extends LayerSite {
   readonly use: Use;
 }
 
-/** How an operator uses W: y = alpha W x + beta bias, or on the right y = alpha x W^T + beta bias. */
+/**
+ * How an operator uses W: y = alpha W x + beta bias on the left, y = alpha x W^T + beta
+ * bias on the right.
+ */
 export interface Use {
   readonly side: "left" | "right";
-  /** Which of the node's inputs x is. */
+  /** Which of the node's inputs is x. */
   readonly data: number;
-  /** Whether the bias is an input of the node; if not, a node after it may add one, and goes on to. */
+  /**
+   * Whether the bias is an input of the node. If not, an Add behind the node may add one, and
+   * stays.
+   */
   readonly hasBias: boolean;
-  /** Null where the operator has no such factors: both are 1. */
+  /** Null if the operator has no factors alpha and beta; both are 1 then. */
   readonly scale: { readonly alpha: number; readonly beta: number } | null;
 }
 
 /**
- * The layer that a weight belongs to; the reason where it cannot be replaced by other layers. A
- * grouped convolution is refused unless `grouped`: then W is [outputs, inputs of a group x positions].
+ * The layer of a weight, or the reason why other layers cannot replace it. A grouped convolution is
+ * refused unless `grouped` is true: then W is [outputs, inputs of one group x positions].
  */
 export function layerOf(
   { node, role, value, weight }: LayerSite,
@@ -67,11 +73,15 @@ export function layerOf(
 }
 
 /**
- * x. Asked for anew each time: when the layer in front is replaced, its output is another value.
+ * The value x that the layer reads now. When the layer in front of it is replaced, this is another
+ * value than before.
  */
 export const inputOf = ({ node, use }: Layer): Value => node.inputs[use.data] as Value;
 
-/** `index` is the weight's input. */
+/**
+ * How the node uses its weight, which is input `index`; a reason if no chain can
+ * stand in its place.
+ */
 function useOf(node: Node, index: number): Use | string {
   const linear = linearOf(node);
   if (!linear || linear.kind === "convtranspose") {

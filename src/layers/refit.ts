@@ -1,4 +1,4 @@
-/** @file Refit: the weights that are left learn, by least squares, to give what the layer gave. */
+/** @file Refit: the remaining weights are fitted by least squares to what the layer gave before. */
 
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -20,32 +20,44 @@ import { shiftOutputs } from "./shift.ts";
 /** A layer that lost inputs. */
 export interface Loss {
   readonly use: WeightUse;
-  /** What a shift of its outputs took already, where that is no input of the node itself. */
+  /**
+   * What `shiftOutputs` has already added to its outputs, if that is not in an input
+   * of the node itself.
+   */
   readonly shift: Float64Array | null;
 }
 
-/** The model as it was; `twins` leads there from the values of the model that was pruned. */
+/** The model before pruning; `twins` maps values of the pruned model to it. */
 export interface Original {
   readonly model: Model;
   readonly twins: ReadonlyMap<Value, Value>;
 }
 
-/** More inputs than this take half a minute a layer: their readers keep what the means repaired. */
+/**
+ * Layers with more inputs are not fitted (half a minute each); they keep the correction by means.
+ */
 const LARGEST = 2048;
-/** lambda, times the mean of the diagonal; the one that serves records best that were not fitted. */
+/**
+ * lambda as a share of the mean of the diagonal. The one is taken whose solution fits
+ * held-out records best.
+ */
 const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1];
-/** Systems of more unknowns take seconds each: one damping, if it serves at all. */
+/** Systems with more unknowns take seconds each, and only MIDDLE is tried. */
 const SMALL = 512;
 const MIDDLE = 1e-2;
-/** Where there are too few records to set some aside. */
+/** The damping if there are too few records to hold some out. */
 const CAUTIOUS = 0.1;
 
 /**
- * Layer by layer in order of execution, x being what the layer reads now and y what it gave before:
+ * Layer by layer in order of execution, with x what the layer reads now and y what it gave before:
  *   min over D, c of  mean |y - (W + D) x - c|^2 + lambda |D|^2
- * (He et al. 2017, arXiv 1707.06168, with inputs as the pruned model has them). Where a sum takes in
- * what the layer gives, y is the sum: so it makes up for what its other side, a trunk, has lost as well.
- * Both models run side by side in one graph; only X^T [X | R] leaves the engine.
+ * (He et al. 2017, arXiv 1707.06168, with the inputs of the pruned model). W + D replaces the
+ * weight, and c goes into the bias.
+ *
+ * If the output of the layer goes into a sum (a residual connection), y is that sum: the layer then
+ * also compensates what the other operand has lost. Both models run side by side in one graph, and
+ * only X^T [X | R] leaves the engine. `kept` tells which outputs are left. Layers that cannot be
+ * fitted are skipped with a reason.
  */
 export async function refit(
   model: Model,
@@ -74,7 +86,9 @@ export async function refit(
   }
 }
 
-/** The same for layers that have all their inputs still. */
+/**
+ * The same for layers that have all inputs and outputs still, such as those with shorter kernels.
+ */
 export function refitLayers(
   model: Model,
   original: Original,
@@ -90,14 +104,14 @@ export function refitLayers(
   return refit(model, original, losses, { indices }, records, context);
 }
 
-/** Why a layer's weight cannot be fitted, whatever its size and operator. */
+/** Why a layer's weight cannot be fitted, whatever its size and operator; null if it can. */
 export function whyClosed({ node, value }: WeightUse, model: Model): string | null {
   if (node.graph !== model.graph) return "is inside a branch or loop";
   if (value.tensor?.dtype !== "float32") return "stores its weight in fewer bits";
   return value.uses.size > 1 ? "shares its weight" : null;
 }
 
-/** Whether a fit would fill the zeros that pruning made. */
+/** Whether most weights are zero: a fit would fill the zeros that pruning made. */
 export function isSparse(weight: Tensor): boolean {
   const numbers = Array.from(weight.numbers());
   return numbers.filter((w) => w === 0).length > numbers.length / 2;
@@ -111,12 +125,17 @@ interface Layer {
   readonly sum: Sum;
 }
 
-/** The last sum that what a layer gives goes into, and which input of each Add leads back to it. */
+/**
+ * The last sum that the output of a layer goes into, and which input of each Add leads back to it.
+ */
 interface Sum {
   readonly value: Value;
   readonly path: readonly number[];
 }
 
+/**
+ * Follows Adds of equal shapes from the layer's output, as long as the original model has them too.
+ */
 function sumOf({ output }: Node, { twins }: Original): Sum {
   let sum: Sum = { value: output, path: [] };
   let { value, path } = sum;
@@ -148,9 +167,16 @@ function layerOf(use: WeightUse, model: Model, original: Original): Layer | stri
     : { use, rows, shape, values, sum: sumOf(node, original) };
 }
 
-/** Sums over two halves of the records, per group [columns + 1, columns + 1 + rows]: X^T [X | R]. */
+/**
+ * X^T [X | R] for each group, [columns + 1, columns + 1 + rows], summed over batches of even and of
+ * odd number: one half is fitted to, the other judges.
+ */
 type Moments = readonly [Float64Array, Float64Array];
 
+/**
+ * Runs the pruned and the original model in one graph on the calibration records and sums X^T [X |
+ * R].
+ */
 async function observeLayer(
   model: Model,
   original: Original,
@@ -193,7 +219,10 @@ async function observeLayer(
   return { halves, batches };
 }
 
-/** Of r = y - W x, found again in a copy of the graph: X^T [X | R] with a column of ones in X. */
+/**
+ * X^T [X | R] of the residual r = y - W x. X gets a column of ones for c. The layer's node is found
+ * again in a copy of the graph by walking back from r.
+ */
 function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Value {
   const back = (value: Value, index: number) => value.producer?.inputs[index] as Value;
   const node = sum.path.reduceRight(back, back(r, 1)).producer as Node;
@@ -206,7 +235,7 @@ function momentsOf(g: Builder, r: Value, { use, rows, shape, sum }: Layer): Valu
   return g.MatMul(g.Transpose(affine, { perm: [0, 2, 1] }), all);
 }
 
-/** What is missing in the outputs as [groups, positions, rows], at the positions that inputs have. */
+/** The residual as [groups, positions, rows], at the positions that `inputsOf` sampled. */
 function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: Rows): Value {
   if (linearOf(node)?.kind !== "conv") return g.Reshape(r, g.ints([1, -1, rows], "shape"));
   const factor = sampling(node, columns * groups);
@@ -217,7 +246,7 @@ function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: 
   return g.Reshape(g.Transpose(split, { perm: [1, 0, 3, 2] }), g.ints([groups, -1, rows], "shape"));
 }
 
-/** Writes W + D; gives c, in units of W x. Null where nothing would get better. */
+/** Stores W + D and returns c [outputs] in units of W x; null if no damping improves the fit. */
 function solveLayer(
   { use, rows, shape, values }: Layer,
   { halves, batches }: { readonly halves: Moments; readonly batches: number },
@@ -251,6 +280,7 @@ function solveLayer(
   return shift;
 }
 
+/** Normal equations: gram = X^T X [n, n], cross = X^T R [n, outputs]. */
 interface Normal {
   readonly gram: Float64Array;
   readonly cross: Float64Array;
@@ -265,7 +295,7 @@ function split(half: Float64Array, from: number, n: number, outputs: number): No
   return { gram, cross };
 }
 
-/** [D | c]^T, [n, outputs]; the constant is not damped. */
+/** [D | c]^T [n, outputs] of (X^T X + lambda I) [D | c]^T = X^T R; the constant c is not damped. */
 function solve({ gram, cross }: Normal, n: number, outputs: number, damping: number): Float64Array {
   let trace = 0;
   for (let i = 0; i < n - 1; i++) trace += gram[i * n + i];
@@ -275,7 +305,10 @@ function solve({ gram, cross }: Normal, n: number, outputs: number, damping: num
   return solveSpd(sum, n, cross, outputs);
 }
 
-/** The damping whose solution on one half leaves least on the other; null: none at all is best. */
+/**
+ * The damping whose solution on `a` leaves the smallest error on `b`; null if every
+ * one makes it larger.
+ */
 function bestDamping(a: Normal, b: Normal, n: number, outputs: number): number | null {
   let best: number | null = null;
   let least = 0;
@@ -286,7 +319,7 @@ function bestDamping(a: Normal, b: Normal, n: number, outputs: number): number |
   return best;
 }
 
-/** By how much |R - X d|^2 differs from |R|^2: tr(d^T G d) - 2 tr(d^T B). */
+/** |R - X d|^2 - |R|^2 = tr(d^T G d) - 2 tr(d^T B), with G = X^T X and B = X^T R. */
 function changeBy(d: Float64Array, { gram, cross }: Normal, n: number, outputs: number): number {
   let sum = 0;
   const product = new Float64Array(outputs);

@@ -29,9 +29,11 @@ import { inputOf, type Layer } from "./matrix.ts";
 import { addStage, type Tail } from "./stage.ts";
 
 /**
- * Gives the nodes of the stages in the chain's order, or the reason why the layer was left alone. The
- * last part takes bias, alpha and beta, and the name of the layer's output; a bias that a node behind
- * the layer adds stays there. Throws where the chain does not fit the layer.
+ * Replaces the layer by the chain. Returns the nodes of its stages in order, or the reason why the
+ * layer was left alone. Throws an Error if the chain does not fit the layer.
+ *
+ * The last part takes the bias, alpha and beta, and its output the name of the layer's output. A
+ * bias that an Add behind the layer adds stays there.
  */
 export function replaceLayer(layer: Layer, chain: Chain): readonly Node[] | string {
   const { node, value, kernel, use } = layer;
@@ -71,11 +73,11 @@ function checkShapes({ node, kernel, inputs, outputs, groups }: Layer, chain: Ch
 
 interface Work {
   readonly layer: Layer;
-  /** Those added for stages. */
+  /** The nodes added for stages so far. */
   readonly nodes: Node[];
 }
 
-/** `tail` is null where more parts follow. */
+/** Adds the nodes of a chain behind x; `tail` is null if more parts follow. */
 function addChain(work: Work, chain: Chain<Placed<Stage>>, x: Value, tail: Tail | null): Value {
   const { layer, nodes } = work;
   if (chain.length === 0) return finish(layer, x, tail);
@@ -110,13 +112,16 @@ function addBranches(
   return biases ? joined : finish(layer, joined, tail && { ...tail, alpha: 1 });
 }
 
-/** The outputs' axis: channels of a convolution, rows of W x, columns of x W^T. */
+/** The axis of outputs: channels of a convolution, rows of W x, columns of x W^T. */
 function axisOf({ kind, use }: Layer, x: Value): number {
   if (kind === "conv") return 1;
   return use.side === "left" && x.shape?.length !== 1 ? -2 : -1;
 }
 
-/** Each branch's part of a bias; null where it is no constant of one number per output, or widths are unknown. */
+/**
+ * Each branch's part of a bias. Null if the bias is not a constant of one number per output, or if
+ * the branches' widths are not known: it is then added behind them.
+ */
 function biasParts(
   { kind, use, node }: Layer,
   branches: Branches["branches"],
@@ -139,7 +144,7 @@ function biasParts(
   });
 }
 
-/** alpha y + beta bias as nodes, where the last part is no stage that takes them as its own. */
+/** Adds alpha y + beta bias as nodes, behind a last part that is no stage. */
 function finish(layer: Layer, y: Value, tail: Tail | null): Value {
   if (!tail) return y;
   const g = builder(layer);

@@ -1,16 +1,16 @@
-/** @file Rows: a layer's weight as the matrix W of y = W x, whatever way its operator stores it. */
+/** @file Rows: a layer's weight as matrices W of y = W x, whatever way its operator stores it. */
 import type { ThetaSite } from "../weights/sites.ts";
 
-/** One matrix [rows, columns] per group; columns run over inputs first, then kernel positions. */
+/** One matrix [rows, columns] per group; in columns, inputs vary fastest, then kernel positions. */
 export interface Rows {
   readonly groups: number;
   readonly rows: number;
   readonly columns: number;
-  /** Where W[row, column] of a group lies among the weight's values. */
+  /** The flat position of W[row, column] of a group among the weight's values. */
   at(group: number, row: number, column: number): number;
 }
 
-/** A reason where the weight is no such matrix. */
+/** The rows of a weight; a reason if it is no such matrix. */
 export function rowsOf({
   role,
   weight,
@@ -34,7 +34,7 @@ export function rowsOf({
   if (shape.length !== 2 || (role.kind !== "linear" && role.kind !== "embedding")) {
     return `${node.op} has no matrix of rows and inputs`;
   }
-  // A row of an embedding is a token: what is looked up, not what is summed over.
+  // A row of an embedding is a token, which is looked up and not summed over.
   const rowAxis = role.kind === "embedding" ? role.inputAxis : role.outputAxis;
   const [down, right] = rowAxis === 0 ? [shape[1], 1] : [1, shape[1]];
   return {

@@ -1,4 +1,4 @@
-/** @file A constant added to what a layer gives. */
+/** @file Adds a constant to the outputs of a layer. */
 import type { DType } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
@@ -7,12 +7,15 @@ import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { linearOf } from "../ops/linear.ts";
 
-/** Adds a vector to what a layer gives, in its bias where it has one of its own. */
+/**
+ * Adds `shift` [outputs], in units of W x, to what a layer gives: to its bias if it has one, else
+ * as a new bias, or as an Add of type `dtype` behind the node if its operator takes none.
+ */
 export function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): void {
   const { graph } = node;
   const { alpha, beta, channelAxis } = linearOf(node) ?? { alpha: 1, beta: 1, channelAxis: -1 };
   const old = biasReadBy(node);
-  // A stored form of a bias becomes plain numbers.
+  // A bias that is stored in a form becomes plain numbers.
   const before = old && constantValue(old.value);
   if (old && before?.shape.at(-1) === shift.length && before.size === shift.length && beta !== 0) {
     const values = before.numbers();
@@ -22,7 +25,7 @@ export function shiftOutputs(node: Node, shift: Float64Array, dtype: DType): voi
     return;
   }
   const free = old || beta === 0 ? null : biasInputOf(node);
-  // Added to the output, a vector has to lie along its channels.
+  // In an Add behind the node the vector has to lie along the channels: [outputs, 1, 1].
   const positions = channelAxis === 1 ? (node.output.shape ?? []).slice(2) : [];
   const sides = free === null ? positions.map(() => 1) : [];
   const scale = free === null ? alpha : alpha / beta;

@@ -1,4 +1,4 @@
-/** @file One stage of a chain as a node: a convolution, or a product with a matrix on either side. */
+/** @file One stage of a chain as a node: a convolution, or a product with a matrix. */
 import type { Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import { transpose } from "../numeric/matrix.ts";
@@ -8,14 +8,17 @@ import type { Placed, Stage } from "./chain.ts";
 import { type Geometry, geometryOf } from "./geometry.ts";
 import type { Layer } from "./matrix.ts";
 
-/** What the last part of a chain does besides: y = alpha (what it gives) + beta bias. */
+/** What the last part of a chain computes besides: y = alpha (its own result) + beta bias. */
 export interface Tail {
   readonly bias: Value | null;
   readonly alpha: number;
   readonly beta: number;
 }
 
-/** `tail` is null for a stage that others follow. Ask `geometryOf` first whether it has a reason not to. */
+/**
+ * Adds the node of one stage behind x; `tail` is null if other stages follow. `geometryOf` must
+ * have accepted the stage.
+ */
 export function addStage(layer: Layer, stage: Placed<Stage>, x: Value, tail: Tail | null): Node {
   const { kind, use } = layer;
   const { graph } = layer.node;
@@ -57,7 +60,7 @@ function typed(added: Node): Node {
   return added;
 }
 
-/** Without the outermost positions: begins, then ends, of every spatial axis. */
+/** x without its outermost positions: `crop` has begins, then ends, for every spatial axis. */
 function cropped(g: Builder, x: Value, crop: readonly number[]): Value {
   const rank = crop.length / 2;
   const axes = Array.from({ length: rank }, (_, axis) => axis + 2);

@@ -1,4 +1,4 @@
-/** @file What structured methods share: which matrices get a structure, and how many numbers it may have. */
+/** @file Shared by structured methods: which matrices are replaced, by how many numbers. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
@@ -7,9 +7,10 @@ import { siteOptions } from "../weights/select.ts";
 import { layersOf, storeWeight } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
 
-/** Smaller matrices lose more than their bytes are worth. */
+/** Smaller matrices are left alone: they would lose more accuracy than their bytes are worth. */
 const SMALLEST = 4096;
 
+/** Options of every structured method. */
 export const structureOptions = {
   ratio: z
     .number()
@@ -23,20 +24,23 @@ export const structureOptions = {
   ...siteOptions,
 };
 
-/** A layer's weight as a matrix: its first axis against all others, as it is stored. */
+/** A layer's weight as a matrix, as it is stored: its first axis by all others. */
 export interface Matrix {
   /** [rows, columns], row-major. */
   readonly values: Float32Array;
   readonly rows: number;
   readonly columns: number;
-  /** Of the weight itself. */
+  /** The shape of the weight itself. */
   readonly shape: readonly number[];
 }
 
-/** The nearest matrix of a structure of at most `numbers` numbers; a reason where there is none. */
+/**
+ * The nearest structured matrix that takes at most `numbers` numbers, or the reason
+ * why there is none.
+ */
 export type Project = (matrix: Matrix, numbers: number) => Composed | string;
 
-/** Puts the structured matrix in the place of every chosen layer's weight, bias and all else as it was. */
+/** Replaces the weight of every chosen layer by its structured matrix; biases stay as they are. */
 export async function storeStructured(
   model: Model,
   options: z.output<z.ZodObject<typeof structureOptions>>,
@@ -56,6 +60,6 @@ export async function storeStructured(
   }
 }
 
-/** All numbers that divide n, smallest first. */
+/** All divisors of n, ascending. */
 export const divisorsOf = (n: number): number[] =>
   Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);

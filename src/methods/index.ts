@@ -1,4 +1,4 @@
-/** @file THE table of methods, by families of the survey: a new method is one new file and one line here. */
+/** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import type { Family, Method } from "./method.ts";
@@ -31,7 +31,9 @@ import { trainRate } from "./quantization/train-rate.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
 
-/** A family is a folder beside this file; the order is that of the survey (sections II-VI). */
+/**
+ * All methods by family, in the order of the survey (sections II-VI). A family is a folder here.
+ */
 export const families = {
   quantization: {
     "quantize-int8": quantizeInt8,
@@ -89,7 +91,7 @@ export const methods = {
 
 export type MethodId = keyof typeof methods;
 
-/** Undefined for names that are not in the table. */
+/** The method of that id; undefined if it is not in the table. */
 export function methodOf(id: string): Method | undefined {
   return Object.hasOwn(methods, id) ? (methods[id as MethodId] as unknown as Method) : undefined;
 }
@@ -100,5 +102,7 @@ const familyOfId: ReadonlyMap<string, Family> = new Map(
   ),
 );
 
-/** The folder that a method of the table lies in; "other" for what is not in the table. */
+/**
+ * The family of a method of the table, which is its folder; "other" for a method that is not in it.
+ */
 export const familyOf = (id: string): Family => familyOfId.get(id) ?? "other";

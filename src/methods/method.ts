@@ -5,7 +5,7 @@ import type { Model } from "../ir/model.ts";
 
 export type { Need } from "../context.ts";
 
-/** Families of the survey (arXiv 1710.09282, Table I and sections II-VI); each is a folder here. */
+/** Families of the survey (arXiv 1710.09282, Table I and sections II-VI). Each is a folder here. */
 export type Family =
   | "quantization"
   | "pruning"
@@ -16,54 +16,65 @@ export type Family =
   | "other";
 
 /**
- * What a method cannot do without: the same whatever its options, or by them. (The type of a method
- * signature, whose parameter may be narrower, so that every Method<S> is a Method.)
+ * What a method cannot run without: a fixed list, or one that depends on its options. (It
+ * has the type of a method signature, whose parameter may be narrower, so that every
+ * Method<S> is a Method.)
  */
 type Needs<O> = readonly Need[] | { of(options: O): readonly Need[] }["of"];
 
+/** A compression method: its texts, options and the function that applies it. */
 export interface Method<S extends z.ZodObject = z.ZodObject> {
-  /** Only of a method that is in no table: what recipes and reports call it, in kebab-case. */
+  /** Only for a method that is in no table: its name in recipes and reports, in kebab-case. */
   readonly id?: string;
-  /** Only of a method that is in no table (default "other"). */
+  /** Only for a method that is in no table (default "other"). */
   readonly family?: Family;
   readonly title: string;
-  /** Where it comes from: authors, year, arXiv number, section. */
+  /** The source: authors, year, arXiv number, section. */
   readonly cite: string;
   /** One line for help and reports. */
   readonly summary: string;
-  /** What must be there before any work begins; what is merely used if it is there is no need. */
+  /**
+   * What the run must provide before any work begins. Data that is used only if it
+   * is there is no need.
+   */
   readonly needs: Needs<z.output<S>>;
   /**
-   * Stores weights so that no normalization can be folded into them afterwards: the model is
-   * simplified before this step, although it takes gradients.
+   * Set if no normalization can be folded into the weights once they are stored this way: the model
+   * is then simplified before this step, even if the step computes gradients.
    */
   readonly simplifyFirst?: boolean;
   /**
-   * Buys speed: may take back the bytes that earlier steps of a recipe saved, and a hundredth of the
-   * original file.
+   * Set if the method is for speed: its result may be larger by the bytes that earlier steps of the
+   * recipe saved, and by a hundredth of the original file.
    */
   readonly quickens?: boolean;
-  /** A start for training: before it, outputs may mean nothing. */
+  /** Set for a start for training: before it, the outputs may mean nothing. */
   readonly isStart?: boolean;
-  /** A yardstick that others have to beat: its rows stand among the controls. */
+  /** Set for a baseline that other methods have to beat: its rows stand among the controls. */
   readonly isControl?: boolean;
-  /** Says how the product is written, and so can only be the last step: as a .tersor file. */
+  /**
+   * Set if the method decides how the result is written, as a .tersor file. It can
+   * only be the last step.
+   */
   readonly packs?: boolean;
   readonly options: S;
-  /** Settings that a survey tries, each over the defaults. */
+  /** Settings that a survey tries, each on top of the defaults. */
   readonly survey: readonly Partial<z.input<S>>[];
-  /** Settings under which the model must stay the same; null when there are none. */
+  /** Settings under which the model must not change; null if there are none. */
   readonly neutral: Partial<z.input<S>> | null;
-  /** Edits `model`, a private clone whose tensors are shared and immutable. */
+  /** Compresses `model` in place: a private clone whose tensors are shared and immutable. */
   apply(model: Model, options: z.output<S>, context: Context): Promise<void> | void;
 }
 
-/** A method from outside: it names itself, and programs put it into recipes as it is. */
+/**
+ * A method from outside the package: it has an id of its own, and programs put the
+ * object into recipes.
+ */
 export interface OwnMethod<S extends z.ZodObject = z.ZodObject> extends Method<S> {
   readonly id: string;
 }
 
-/** Keeps the option types: `apply` sees exactly what its schema gives. */
+/** Infers the types of the options, so that `apply` sees exactly what the schema gives. */
 export function defineMethod<S extends z.ZodObject>(method: OwnMethod<S>): OwnMethod<S>;
 export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S>;
 export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S> {

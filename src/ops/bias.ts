@@ -1,9 +1,9 @@
-/** @file Biases: where a layer's bias is read, at an input of its own or in the sum behind it. */
+/** @file Biases: where a layer's bias is read, at an input of its own or in an Add behind it. */
 import type { Node, Value } from "../ir/graph.ts";
 import { entryOf, type OpTable } from "./table.ts";
 import { hasTrait } from "./traits.ts";
 
-/** The input that is for a bias; "sum": the layer has none, the node that reads it may add one. */
+/** The input for a bias; "sum": the operator has none, but an Add behind the node may add one. */
 const biasInputs: OpTable<number | "sum"> = {
   Conv: 2,
   ConvTranspose: 2,
@@ -16,21 +16,28 @@ const biasInputs: OpTable<number | "sum"> = {
   RNN: 3,
 };
 
-/** A bias, and the input that it is. */
+/** A bias and the place where it is read. */
 export interface Bias {
   readonly value: Value;
-  /** The layer, or the Add that alone reads what the layer gives. */
+  /** The layer, or the Add that is the only reader of the layer's output. */
   readonly node: Node;
+  /** Which input of `node` is the bias. */
   readonly index: number;
 }
 
-/** The layer's own input for a bias, given or left out; null where its operator has none. */
+/**
+ * The index of the layer's own bias input, whether it is given or left out; null if the
+ * operator has none.
+ */
 export function biasInputOf(node: Node): number | null {
   const entry = entryOf(biasInputs, node);
   return entry === "sum" ? null : entry;
 }
 
-/** Null where the layer has no bias. Behind a product only a constant vector is one. */
+/**
+ * The bias of a layer; null if it has none. In an Add behind a product only a constant
+ * vector counts as a bias.
+ */
 export function biasReadBy(node: Node): Bias | null {
   const entry = entryOf(biasInputs, node);
   if (entry === null) return null;
@@ -45,7 +52,10 @@ export function biasReadBy(node: Node): Bias | null {
   return value?.tensor?.shape.length === 1 ? { value, node: sum, index } : null;
 }
 
-/** A layer's bias: its own input, or the constant vector that the only reader of a MatMul adds. */
+/**
+ * The value of a layer's bias: its own input, or the constant vector added by the only
+ * reader of a MatMul.
+ */
 export function biasOf(node: Node): Value | null {
   return biasReadBy(node)?.value ?? null;
 }

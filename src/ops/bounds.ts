@@ -3,7 +3,9 @@ import type { Node, Value } from "../ir/graph.ts";
 import { constantValue } from "./constant.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
-/** An end that is open is infinite; one that is computed, and so not known, is null. */
+/**
+ * An end that is left open is infinite; an end that is computed, and therefore not known, is null.
+ */
 export interface Bounds {
   readonly low: number | null;
   readonly high: number | null;
@@ -17,11 +19,12 @@ const bounded: OpTable<(node: Node) => Bounds> = {
   Relu: () => ({ low: 0, high: Number.POSITIVE_INFINITY }),
 };
 
+/** The constant at one end of a Clip; `open` if the input is left out. */
 function end(value: Value | null | undefined, open: number): number | null {
   return value ? (constantValue(value)?.numbers()[0] ?? null) : open;
 }
 
-/** Null for operators that do more than that. */
+/** The bounds of a node; null for operators that do more than bound. */
 export function boundsOf(node: Node): Bounds | null {
   return entryOf(bounded, node)?.(node) ?? null;
 }

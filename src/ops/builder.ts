@@ -1,4 +1,4 @@
-/** @file Typed builder: `g.Conv(x, w, b, { pads: [1, 1, 1, 1] })` adds a node and gives its output. */
+/** @file Typed builder: `g.Conv(x, w, b, { pads: [1, 1, 1, 1] })` adds a node to a graph. */
 import type { Attribute } from "../ir/attribute.ts";
 import type { DType, TypedArray } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
@@ -6,6 +6,7 @@ import { Tensor, tensor } from "../ir/tensor.ts";
 import { type OpName, type OpSchema, schemaOf } from "./schema.ts";
 import type { schemaTable } from "./schema-table.ts";
 
+/** The plain TypeScript type of each kind of attribute. */
 interface Plain {
   float: number;
   int: number;
@@ -19,6 +20,7 @@ interface Plain {
   type_proto: unknown;
 }
 type Table = typeof schemaTable;
+/** The attributes of operator K as plain values, all optional. */
 type AttributesOf<K extends OpName> = {
   readonly [A in keyof Table[K]["attributes"]]?: Table[K]["attributes"][A] extends {
     readonly type: infer T extends keyof Plain;
@@ -29,14 +31,15 @@ type AttributesOf<K extends OpName> = {
 
 export type Input = Value | null | undefined;
 
-/** One method per operator: inputs first, then optionally the attributes. */
+/** One method per operator of the schema: inputs first, then optionally the attributes. */
 type Ops = {
   readonly [K in OpName]: (...args: readonly (Input | AttributesOf<K>)[]) => Value;
 };
 
+/** Adds nodes and constants to a graph. */
 export interface Builder extends Ops {
   readonly graph: Graph;
-  /** An initializer; arrays and numbers become float32 unless `dtype` says otherwise. */
+  /** An initializer. Arrays and numbers become float32 unless `dtype` says otherwise. */
   constant(
     values: Tensor | TypedArray | readonly number[] | number,
     options?: {
@@ -45,9 +48,9 @@ export interface Builder extends Ops {
       readonly name?: string;
     },
   ): Value;
-  /** int64 vector: shapes, axes, pads, splits. */
+  /** An int64 vector: a shape, axes, pads, sizes of a split. */
   ints(values: readonly number[], name?: string): Value;
-  /** A node with several outputs, or of another domain. */
+  /** A node with several outputs, or of another domain than ai.onnx. */
   many(
     op: string,
     inputs: readonly Input[],
@@ -60,8 +63,11 @@ export interface Builder extends Ops {
 }
 
 /**
- * `prefix` names what is added, e.g. the layer that is being rewritten; `added` hears of each node,
- * e.g. to infer its types at once.
+ * A builder for a graph. `prefix` starts the names of everything that is added, such as the
+ * name of the layer that is rewritten. `added` is called with each new node, for instance
+ * to infer its types.
+ *
+ * Methods for operators throw an Error for an attribute that the operator does not have.
  */
 export function build(graph: Graph, prefix = "", added: (node: Node) => void = () => {}): Builder {
   const nameOf = (op: string): string => (prefix ? `${prefix}/${op}` : op);
@@ -112,11 +118,15 @@ export function build(graph: Graph, prefix = "", added: (node: Node) => void = (
   }) as unknown as Builder;
 }
 
+/** Whether the last argument of a call is an object of attributes and not an input. */
 function isPlain(arg: unknown): boolean {
   return typeof arg === "object" && arg !== null && Object.getPrototypeOf(arg) === Object.prototype;
 }
 
-/** Plain values -> typed attributes, by the operator's schema; other domains by the value's form. */
+/**
+ * Typed attributes from plain values, by the operator's schema; for other domains by
+ * the values' types.
+ */
 function toAttributes(
   op: string,
   plain: Readonly<Record<string, unknown>>,

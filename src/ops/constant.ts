@@ -1,15 +1,20 @@
-/** @file Values that depend on constants only, and what they evaluate to. */
+/** @file Constant expressions: values that depend on constants only, and their evaluation. */
 import type { Attribute } from "../ir/attribute.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { evaluateNode, evaluateRuleOf } from "./evaluate.ts";
 
-/** Deterministic, without a body, and computable here. */
+/**
+ * Whether a node can be evaluated here: it is deterministic and has a rule, inputs and no bodies.
+ */
 function canFold(node: Node): boolean {
   return node.subgraphs.length === 0 && evaluateRuleOf(node) !== null && node.inputs.length > 0;
 }
 
-/** The values of `graph` that its nodes compute from constants alone (constants themselves left out). */
+/**
+ * The values of `graph` that its nodes compute from constants alone, without the
+ * constants themselves.
+ */
 export function constantExpressions(graph: Graph): Set<Value> {
   const found = new Set<Value>();
   const isConstant = (value: Value | null): boolean =>
@@ -24,10 +29,10 @@ export function constantExpressions(graph: Graph): Set<Value> {
   return found;
 }
 
-/** Whether the value is a constant or computed from constants alone. */
+/** Whether a value is a constant, or computed from constants alone. */
 export function isConstantExpression(value: Value): boolean {
   const seen = new Set([value]);
-  // Grows while it is walked: everything the value depends on.
+  // The set grows while it is walked: it holds everything that the value depends on.
   for (const needed of seen) {
     if (needed.tensor) continue;
     if (!needed.producer || !canFold(needed.producer)) return false;
@@ -36,12 +41,15 @@ export function isConstantExpression(value: Value): boolean {
   return true;
 }
 
-/** What was evaluated, by a tensor it was evaluated from and by the expression; as long as somebody uses it. */
+/**
+ * Results of evaluations, by the largest tensor of the expression and by its text. They are kept as
+ * long as something else uses them.
+ */
 const evaluated = new WeakMap<Tensor, Map<string, WeakRef<Tensor>>>();
 
 /**
- * The value's elements if it is a constant expression, else null. The same expression of the same
- * tensors (in a copy of the model, say) is evaluated once while its result is in use.
+ * The elements of a constant expression; null for any other value. An expression of the same
+ * tensors, such as that of a copied model, is not evaluated again while its first result is in use.
  */
 export function constantValue(value: Value): Tensor | null {
   if (value.tensor) return value.tensor;
@@ -66,7 +74,10 @@ function idOf(tensor: Tensor): number {
   return id;
 }
 
-/** The expression as text, tensors by number: equal texts are equal expressions. */
+/**
+ * The expression as text, with tensors as numbers, so that equal texts mean equal expressions; and
+ * its largest tensor.
+ */
 function describe(value: Value): { readonly text: string; readonly largest: Tensor | null } {
   const lines: string[] = [];
   let largest: Tensor | null = null;
@@ -92,7 +103,10 @@ function textOf(attribute: Attribute): string {
   return JSON.stringify(attribute.value);
 }
 
-/** The nodes of an expression, each after those that it reads. A stack of its own: chains may be long. */
+/**
+ * The nodes of an expression in order of evaluation. It uses a stack of its own, because chains may
+ * be longer than the call stack.
+ */
 function nodesOf(value: Value): Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();

@@ -1,4 +1,4 @@
-/** @file What a model costs: multiply-accumulates per node, parameters. */
+/** @file The cost of a model: multiply-accumulates (MACs) per node, and parameters. */
 import type { Dim, Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -12,23 +12,24 @@ import { hasTrait } from "./traits.ts";
 import { weightRole } from "./weights.ts";
 
 export interface NodeCost {
-  /** Null where a size it depends on is not known. */
+  /** Multiply-accumulates of one run; null if a size on which they depend is not known. */
   readonly macs: number | null;
   /** Elements of the weights and biases that this node reads, shared ones included. */
   readonly params: number;
 }
 
 export interface ModelCost {
-  /** Null where a size is not known, or an operator outside the standard has no rule. */
+  /** Null if a size is not known, or if an operator outside the standard has no rule. */
   readonly macs: number | null;
   readonly params: number;
-  /** For every node of the given model, bodies included. */
+  /** The cost of every node of the given model, bodies included. */
   readonly perNode: ReadonlyMap<Node, NodeCost>;
 }
 
+/** The MACs of a node; null if they depend on a size that is not known. */
 type MacsRule = (node: Node) => number | null;
 
-/** Null unless every dim is a number. */
+/** The product of dims; null unless all of them are numbers. */
 function product(...dims: readonly (Dim | undefined)[]): number | null {
   let result = 1;
   for (const dim of dims) {
@@ -42,17 +43,23 @@ const unknown: readonly Dim[] = [null];
 const outputOf = (node: Node): readonly Dim[] => node.output.shape ?? unknown;
 const inputOf = (node: Node, index: number): readonly Dim[] => node.inputs[index]?.shape ?? unknown;
 
-/** Each output element sums over the channels of its group and the kernel. */
+/**
+ * Convolution: each element of y [N, M, ...] sums over C / groups channels and the kernel. `weight`
+ * is the index of the weight [M, C / groups, ...kernel] among the inputs.
+ */
 const conv =
   (weight: number): MacsRule =>
   (node) =>
     product(...outputOf(node), ...inputOf(node, weight).slice(1));
 
-/** Each input element is spread over the output channels of its group and the kernel. */
+/**
+ * Transposed convolution: each element of x [N, C, ...] is spread over the output channels of its
+ * group and the kernel, weight [C, M / groups, ...kernel].
+ */
 const convTranspose: MacsRule = (node) =>
   product(...inputOf(node, 0), ...inputOf(node, 1).slice(1));
 
-/** Each output element sums over the inner size. */
+/** Product [..., n, k] by [..., k, m]: each element of the output sums over k. */
 const matMul =
   (left: number): MacsRule =>
   (node) =>
@@ -64,14 +71,17 @@ const fusedMatMul: MacsRule = (node) =>
 const gemm: MacsRule = (node) =>
   product(...outputOf(node), inputOf(node, 0)[node.int("transA", 0) ? 0 : 1]);
 
-/** Per step, sequence and direction: all gates from input and state, W [dirs, gates H, X], R [.., H]. */
+/**
+ * Recurrent layers: at each time step, for each sequence and direction, all gates are computed from
+ * the input and the state, with W [directions, gates H, X] and R [directions, gates H, H].
+ */
 const recurrent: MacsRule = (node) => {
   const [time, batch] = inputOf(node, 0);
   const [inputs, states] = [product(...inputOf(node, 1)), product(...inputOf(node, 2))];
   return inputs === null || states === null ? null : product(time, batch, inputs + states);
 };
 
-/** One product of all operands per combination of subscripts. */
+/** Einsum: one product of all operands for each combination of subscripts. */
 const einsum: MacsRule = (node) => {
   const shapes = node.inputs.map((_, i) => inputOf(node, i));
   if (node.inputs.length < 2) return 0;
@@ -88,7 +98,10 @@ const einsum: MacsRule = (node) => {
   return product(node.inputs.length - 1, ...dims.values());
 };
 
-/** Scores and their weighted sum: queries x keys x (query width + value width), per head. */
+/**
+ * Attention: scores Q K^T and their product with V, queries x keys x (query width + value
+ * width) for each head.
+ */
 const attention: MacsRule = (node) => {
   const [q, k, v] = [0, 1, 2].map((i) => inputOf(node, i));
   if (q.length === 4) {
@@ -124,9 +137,10 @@ const rules: OpTable<MacsRule> = {
 };
 
 /**
- * Multiply-accumulates of one run of a node with inferred shapes; elementwise operators count 0.
- * Null where a size is not known or the operator is not. A body counts once per run of it: an If as
- * its dearer branch, a Loop or Scan only if free, since the number of runs is not known.
+ * Multiply-accumulates of one run of a node with inferred shapes; elementwise operators count
+ * 0. Null if a size or the operator is not known. An If counts as its more expensive branch. A
+ * Loop or Scan counts 0 if its body is free, and null otherwise, since the number of
+ * iterations is not known.
  */
 export function macsOf(node: Node): number | null {
   const rule = entryOf(rules, node);
@@ -153,7 +167,10 @@ function sum(parts: readonly (number | null)[]): number | null {
   return total;
 }
 
-/** Inputs that hold parameters, where not every vector of floats does: scales and statistics do not. */
+/**
+ * The inputs that hold parameters, for operators where not every vector of floats is one: scales of
+ * quantization and running statistics are not.
+ */
 const parameterInputs: OpTable<readonly number[]> = {
   BatchNormalization: [1, 2],
   Clip: [],
@@ -171,13 +188,16 @@ const parameterInputs: OpTable<readonly number[]> = {
   "com.microsoft:MatMulNBits": [1, 5],
 };
 
-/** Elements of input `index` as a parameter: a weight, or a constant of several floats. */
+/**
+ * How many parameters input `index` holds: the elements of a weight, or of a constant
+ * of several floats.
+ */
 function paramsOf(node: Node, index: number, value: Value): number {
   const listed = entryOf(parameterInputs, node);
   if (listed && !listed.includes(index)) return 0;
   const { dtype, shape } = typeOf(value);
   const size = product(...shape) ?? 0;
-  // Several codes share a byte.
+  // Several quantized weights share a byte.
   if (keyOf(node) === "com.microsoft:MatMulNBits" && index === 1) {
     return node.int("K", 0) * node.int("N", 0);
   }
@@ -190,17 +210,19 @@ function paramsOf(node: Node, index: number, value: Value): number {
   return isFloat && size > 1 ? size : 0;
 }
 
-/** Decode chains that were just written may not have been inferred. */
+/** Nodes that decode weights and were just added may not have inferred types yet. */
 function typeOf(value: Value): { dtype: string; shape: readonly Dim[] } {
   if (value.dtype && value.shape) return { dtype: value.dtype, shape: value.shape };
   return constantValue(value) ?? { dtype: "", shape: unknown };
 }
 
 /**
- * MACs and parameters. `dims` fixes input sizes (see `bindDims`); sizes that stay open count as 1:
- * one record. Parameters are what the layers read, each once however often it is shared and in
- * whatever form it is stored: a codebook and its indices count as the weight they stand for.
- * Running statistics of BatchNormalization, scales and zero points are not parameters.
+ * MACs and parameters of a model. `dims` fixes input sizes (see `bindDims`); sizes that stay open
+ * count as 1, so that the cost is that of one record.
+ *
+ * Parameters are what layers read, each counted once however often it is shared, in whatever form
+ * it is stored: a codebook with its indices counts as the weight that it stands for. Running
+ * statistics, scales and zero points are no parameters.
  */
 export function costModel(model: Model, options: { readonly dims?: Dims } = {}): ModelCost {
   const bound = bindDims(model, options.dims ?? {}, 1);
@@ -230,7 +252,7 @@ export function costModel(model: Model, options: { readonly dims?: Dims } = {}):
   };
 }
 
-/** What a weight and its transposed or reshaped twin have in common. */
+/** The value that a weight and a transposed or reshaped copy of it have in common. */
 function storedOf(value: Value): Value | Tensor {
   let at = value;
   while (
@@ -242,7 +264,7 @@ function storedOf(value: Value): Value | Tensor {
   return at.tensor ?? at;
 }
 
-/** In the order of `walk`, which a clone shares. */
+/** All nodes in the order of `walk`, which a cloned model has as well. */
 function* nodesOf(model: Model): Generator<Node, undefined> {
   for (const graph of model.graph.walk()) yield* graph.nodes;
 }

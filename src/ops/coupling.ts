@@ -1,4 +1,4 @@
-/** @file Coupling: which channels, heads and neurons of a model can only go together. */
+/** @file Coupling: which channels, heads and neurons of a model can only be removed together. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { createTies } from "./coupling/rule.ts";
@@ -13,25 +13,31 @@ export { couplingRules } from "./coupling/rules.ts";
 export type { Group, Member, Unit } from "./coupling/units.ts";
 export type { Pin };
 
-/** An axis that some operator adds up over: what is absent there counts as zero. */
+/** An operator that sums over an axis, where removed indices count as zero. */
 export interface Sink {
   readonly node: Node;
-  /** The axis as each operand has it. */
+  /** The axis as each operand of the sum has it. */
   readonly sides: readonly { readonly value: Value; readonly axis: number }[];
 }
 
+/** All groups of units that can be removed from a model, and the sums that read them. */
 export interface Coupling {
-  /** Of the units that take something from a weight. */
+  /** Groups of units that own part of at least one weight. */
   readonly groups: readonly Group[];
   readonly sinks: readonly Sink[];
 }
 
 /**
- * Every index of every axis is a slot. Each operator's rule joins slots that go together and pins
- * those that cannot go; a unit is what is joined. Removing a unit gives what the model computes
- * with zeros at every place that adds the unit up (Fang et al. 2023, arXiv 2301.12900, per index
- * instead of per layer). Needs shapes: infer first. Nothing can be cut out of the constant expressions
- * in `fixed`, for the reasons given.
+ * The coupling of a model's channels (DepGraph, Fang et al. 2023, arXiv 2301.12900, per index
+ * instead of per layer).
+ *
+ * Every index of every axis of every value is a slot. The rule of each operator joins slots
+ * that have to be removed together, and pins those that cannot be removed; a unit is a set of
+ * joined slots. If a unit is removed, the model computes what it would with zeros wherever
+ * the unit is summed.
+ *
+ * Shapes have to be inferred before. Values in `fixed`, constant expressions, keep all their
+ * indices for the reasons given.
  */
 export function couple(model: Model, fixed: ReadonlyMap<Value, Pin> = new Map()): Coupling {
   const slots = createSlots();
@@ -51,6 +57,7 @@ export function couple(model: Model, fixed: ReadonlyMap<Value, Pin> = new Map())
   return { groups: groupsOf(slots, namer(model)), sinks };
 }
 
+/** Applies the rule of one node. Axes that the rule does not mention are pinned. */
 function tieNode(node: Node, slots: Slots): void {
   const rule = couplingRuleOf(node);
   const ends = [...node.inputs, ...node.outputs].filter((value) => value !== null);
@@ -69,7 +76,9 @@ function tieNode(node: Node, slots: Slots): void {
   );
 }
 
-/** What comes from outside and what is returned keeps its size. */
+/**
+ * Pins everything that enters the graph from outside or is returned, whose size must not change.
+ */
 function pinEnds(graph: Graph, isMain: boolean, slots: Slots): void {
   const ends = [
     [graph.outputs, isMain ? "is an output of the model" : "is returned by a branch"],
@@ -82,7 +91,7 @@ function pinEnds(graph: Graph, isMain: boolean, slots: Slots): void {
   }
 }
 
-/** All indices of all axes stay. */
+/** Pins all indices of all axes of a value. */
 function pinAll(value: Value, pin: Pin, slots: Slots): void {
   for (const axis of value.shape?.keys() ?? []) {
     const side = slots.axis(value, axis);
@@ -90,7 +99,7 @@ function pinAll(value: Value, pin: Pin, slots: Slots): void {
   }
 }
 
-/** The nodes that compute values. */
+/** The nodes that compute the given values. */
 function computing(values: Iterable<Value>): Set<Node> {
   const nodes = new Set<Node>();
   const pending = [...values];
@@ -103,7 +112,10 @@ function computing(values: Iterable<Value>): Set<Node> {
   return nodes;
 }
 
-/** Names a unit after the first layer that produces it, else after the first that reads it. */
+/**
+ * A function that names a unit after the first layer that produces it, or else the first that reads
+ * it; null if no weight is involved.
+ */
 function namer(model: Model): (members: readonly Member[]) => string | null {
   const [producers, readers] = [new Map<string, number>(), new Map<string, number>()];
   const uses = weightsOf(model);

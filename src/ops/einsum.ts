@@ -1,6 +1,10 @@
-/** @file The subscripts of an Einsum equation. */
+/** @file Parses the equation of an Einsum into subscripts. */
 
-/** Subscripts of an Einsum equation, "..." expanded to numbered axes. */
+/**
+ * The subscripts of each input and of the output. "..." is expanded to numbered axes ".0", ".1", by
+ * the ranks of the inputs. Without "->" the output has the axes of "...", then all subscripts that
+ * occur once, in alphabetical order, as in NumPy.
+ */
 export function parseEinsum(
   equation: string,
   ranks: readonly number[],

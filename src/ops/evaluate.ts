@@ -1,4 +1,4 @@
-/** @file The slow reference: what each operator computes, in float64, rounded once per node. */
+/** @file Reference evaluator: what each operator computes, in float64, rounded once per node. */
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -11,12 +11,12 @@ export { evaluateRuleOf };
 
 export type Feeds = Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>;
 
-/** Constants only: enough for every operator without a body. */
+/** A context without captured values, enough for every operator without a body. */
 const constantsOnly: EvaluateContext = createContext(new Map());
 
 /**
- * The outputs of one node, or null where the operator (or this form of it) has no rule.
- * Throws TersorError "bad-operands" on inputs that do not fit together.
+ * The outputs of one node for given inputs (null: left out). Null if the operator, or this use of
+ * it, has no rule. Throws TersorError "bad-operands" if inputs are missing or do not fit together.
  */
 export function evaluateNode(
   node: Node,
@@ -36,7 +36,10 @@ export function evaluateNode(
   return Array.isArray(outputs) ? [...outputs] : [outputs as Tensor];
 }
 
-/** Rules take inputs that fit for granted: where that makes them stumble, the model is to blame. */
+/**
+ * Calls a rule. Rules do not check inputs, so any other error means that the model is wrong, and
+ * becomes TersorError "bad-operands".
+ */
 function apply(
   rule: EvaluateRule,
   inputs: readonly Tensor[],
@@ -53,8 +56,8 @@ function apply(
 }
 
 /**
- * The graph's outputs by name. Throws TersorError "no-rule" at an operator without one,
- * "bad-operands" where an input is missing or does not fit.
+ * The graph's outputs by name. Throws TersorError "no-rule" for an operator without a rule, and
+ * "bad-operands" if an input is missing or does not fit.
  */
 export function evaluateGraph(graph: Graph, feeds: Feeds): Record<string, Tensor> {
   const given = feeds instanceof Map ? feeds : new Map(Object.entries(feeds));
@@ -67,7 +70,7 @@ export function evaluateGraph(graph: Graph, feeds: Feeds): Record<string, Tensor
   return Object.fromEntries(graph.outputs.map((output, i) => [output.name, results[i]]));
 }
 
-/** Values of the whole run, bodies' outer scope included, live in one map per run. */
+/** Runs all nodes. `known` holds the values of this run, including those of outer graphs. */
 function runGraph(graph: Graph, known: Map<Value, Tensor>): Tensor[] {
   const context = createContext(known);
   for (const node of graph.sorted()) {

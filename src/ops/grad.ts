@@ -31,7 +31,7 @@ export const gradRules = {
   ...quantization,
 } satisfies GradRules;
 
-/** Null where the operator has no rule. */
+/** The gradient rule of a node; null if its operator has none. */
 export function gradRuleOf(node: Node): GradRule | null {
   return entryOf<GradRule>(gradRules, node);
 }

@@ -1,4 +1,4 @@
-/** @file Types of all values: element types and shapes, through bodies, with the sizes that flow as data. */
+/** @file Type inference: element types and shapes of all values, with sizes that flow as data. */
 import type { Dim, Graph, Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { InferContext, InferRule, Shape } from "./infer/dims.ts";
@@ -10,14 +10,15 @@ export type { InferContext, InferRule } from "./infer/dims.ts";
 export { inferRules } from "./infer/rules.ts";
 
 /**
- * Gives every value its dtype and shape, as far as they follow from the inputs' and constants'.
- * What does not follow stays as it was declared, or null. Never throws on a model that was read.
+ * Sets the dtype and shape of every value, as far as they follow from those of inputs and
+ * constants. What does not follow stays as it was declared, or null. Never throws for a
+ * model that was read.
  */
 export function inferModel(model: Model): void {
   inferGraph(model.graph, new Map());
 }
 
-/** The same for one node, e.g. just added, whose inputs have their types. */
+/** The same for one node, for instance a new one, whose inputs have their types. */
 export function inferNode(node: Node): void {
   inferOne(node, new Map());
 }
@@ -29,7 +30,7 @@ function inferGraph(graph: Graph, memo: KnownMemo): void {
 function inferOne(node: Node, memo: KnownMemo): void {
   const context: InferContext = {
     known: (index) => knownOf(node.inputs[index], memo),
-    // A body may be inferred again with other types of its inputs.
+    // A body is inferred again if the types of its inputs change, so it gets a new memo.
     infer: (body) => inferGraph(body, new Map()),
   };
   const rule = inferRuleOf(node);
@@ -42,7 +43,10 @@ function inferOne(node: Node, memo: KnownMemo): void {
   }
 }
 
-/** Where inputs do not fit a rule stumbles: verifying says so, here the shapes are not known. */
+/**
+ * The shapes by a rule. A rule may throw on inputs that do not fit; verifying the model reports
+ * that, and here the shapes are just not known.
+ */
 function shapesOf(rule: InferRule, node: Node, context: InferContext): ReturnType<InferRule> {
   try {
     return rule(node, context);
@@ -51,7 +55,7 @@ function shapesOf(rule: InferRule, node: Node, context: InferContext): ReturnTyp
   }
 }
 
-/** What was declared fills the gaps. */
+/** The inferred shape, with gaps filled by the declared one. */
 function refine(shape: Shape | null, { shape: declared }: Value): Shape | null {
   if (!shape || !declared || shape.length !== declared.length) return shape ?? declared;
   return shape.map((dim, i) => dim ?? declared[i]);
@@ -61,8 +65,8 @@ function refine(shape: Shape | null, { shape: declared }: Value): Shape | null {
 export type Dims = Readonly<Record<string, number | readonly number[]>>;
 
 /**
- * A copy with input sizes fixed, and inferred. `otherwise` stands for input sizes that are still
- * open then; without it they stay open.
+ * A copy of the model with input sizes fixed, and inferred. Sizes that are still open become
+ * `otherwise`, or stay open if it is null.
  */
 export function bindDims(model: Model, dims: Dims, otherwise: number | null = null): Model {
   const copy = cloneModel(model);

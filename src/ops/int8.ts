@@ -1,26 +1,32 @@
-/** @file Which operators ONNX Runtime computes on 8-bit integers, and what it wants of them there. */
+/** @file Int8 kernels: which operators ONNX Runtime computes on integers, and their conditions. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Builder } from "./builder.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
-/** A layer: uint8 data, int8 weights, sums in int32. */
+/** A layer: uint8 data times int8 weights, summed in int32. */
 interface LayerKernel {
   readonly kind: "layer";
-  /** Whether its output has to be rounded to uint8 as well; otherwise it may come out as float. */
+  /** Whether the output has to be rounded to uint8 too; otherwise it may be float. */
   readonly roundsOutput: boolean;
-  /** Whether the bias has to be int32 already: the engine leaves the node in float otherwise. */
+  /**
+   * Whether the bias has to be stored in int32; with a float bias the engine leaves
+   * the node in float.
+   */
   readonly wantsIntegerBias: boolean;
 }
 
-/** Has no weight; all its inputs and its output have to be uint8. */
+/** A node without weights, all of whose inputs and outputs have to be uint8. */
 interface JoiningKernel {
   readonly kind: "joins";
 }
 
-/** Only moves elements, or picks some: integers in, the same integers with the same scale out. */
+/** A node that only moves or picks elements: integers pass it with their scale. */
 interface MovingKernel {
   readonly kind: "moves";
-  /** The same as an operator through which the engine carries integers, where it does not here. */
+  /**
+   * The same as an operator that the engine passes integers through, for operators that stop them;
+   * null where there is none.
+   */
   readonly instead?: (g: Builder, x: Value, node: Node) => Value | null;
 }
 
@@ -48,18 +54,24 @@ const kernels: OpTable<Int8Kernel> = {
   Unsqueeze: moves,
 };
 
-/** Null where there is no integer kernel, or none that is faster than the float one. */
+/**
+ * The integer kernel of a node; null if there is none, or none that is faster than the float
+ * kernel.
+ */
 export function int8KernelOf(node: Pick<Node, "op" | "domain">): Int8Kernel | null {
   return entryOf(kernels, node);
 }
 
-/** Whether a layer of the plan needs its bias in int32. */
+/** Whether a layer needs its bias in int32. */
 export function wantsIntegerBias(node: Node): boolean {
   const kernel = int8KernelOf(node);
   return kernel?.kind === "layer" && kernel.wantsIntegerBias;
 }
 
-/** Whether an operator of the engine's profile computes such a layer in float after all. */
+/**
+ * Whether an operator name in the engine's profile means that a layer with an int8
+ * kernel ran in float.
+ */
 export function isFloatLayer(op: string): boolean {
   return int8KernelOf({ op: op.replace(/^Fused/, ""), domain: "" })?.kind === "layer";
 }

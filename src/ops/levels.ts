@@ -1,4 +1,4 @@
-/** @file Levels: the one number that a node fills a channel with, given what fills its inputs. */
+/** @file Levels: the constant with which a node fills a channel, given those of its inputs. */
 import type { Node } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import { activations } from "./evaluate/activation.ts";
@@ -8,24 +8,27 @@ import { linearOf } from "./linear.ts";
 import { entryOf, type OpTable } from "./table.ts";
 import { weightRole } from "./weights.ts";
 
-/** Null where it varies, or nobody can tell. */
+/** The number that fills a channel; null if the channel varies, or if it is not known. */
 export type Level = number | null;
 
-/** One channel of a node: what the rule may ask about it. */
+/** One channel of a node's output, for rules. */
 export interface Channel {
-  /** What fills the weight at input `index` where it makes this channel: its row of W. */
+  /**
+   * The number that fills the part of the weight at input `index` that makes this
+   * channel, its row of W.
+   */
   row(index: number): Level;
-  /** Whether a mean may stand for a constant. */
+  /** Whether the mean of a channel may stand for a constant. */
   readonly isGuess: boolean;
 }
 
-/** `levels` are those of the inputs. */
+/** The level of a node's output from the levels of its inputs. */
 export type LevelRule = (node: Node, levels: readonly Level[], channel: Channel) => Level;
 
-/** A constant stays the same wherever it is moved, and the largest or the mean of equals is the same. */
+/** Moving, pooling or averaging a constant gives the same constant. */
 const first: LevelRule = (_, [x]) => x;
 
-/** f of constants is constant. */
+/** A function of constants is a constant: f(c). */
 const applied: LevelRule = (node, levels) => {
   if (node.inputs.some((input, i) => input && levels[i] === null)) return null;
   const scalars = node.inputs.map(
@@ -34,7 +37,7 @@ const applied: LevelRule = (node, levels) => {
   return evaluateNode(node, scalars)?.[0]?.numbers()[0] ?? null;
 };
 
-/** A layer of zeros gives its bias whatever it reads: 0 x + b = b. */
+/** A layer with a zero row gives its bias, whatever it reads: 0 x + b = b. */
 const layer: LevelRule = (node, levels, { row }) => {
   const linear = linearOf(node);
   if (linear?.alpha !== 1 || linear.beta !== 1) return null;
@@ -43,7 +46,7 @@ const layer: LevelRule = (node, levels, { row }) => {
   return node.inputs[2] ? levels[2] : 0;
 };
 
-/** y = scale (x - mean) / sqrt(variance + epsilon) + bias; the mean of y is the bias. */
+/** y = scale (x - mean) / sqrt(variance + epsilon) + bias. The mean of y is the bias. */
 const normalized: LevelRule = (node, [x, scale, bias, mean, variance], { isGuess }) => {
   if (scale === 0 || (isGuess && x === null)) return bias;
   if (x === null || scale === null || bias === null || mean === null || variance === null)
@@ -70,7 +73,7 @@ const rules: OpTable<LevelRule> = {
   Unsqueeze: first,
 };
 
-/** Null where the operator has no rule: its channels may be anything. */
+/** The rule of a node; null if its operator has none, in which case its channels may vary. */
 export function levelRuleOf(node: Node): LevelRule | null {
   return entryOf(rules, node);
 }

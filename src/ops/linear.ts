@@ -2,16 +2,16 @@
 import type { Node, Value } from "../ir/graph.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
-/** The weight W is input 0 or 1, the data x the other one. */
+/** A layer whose weight W is input 0 or 1 and whose data x is the other one. */
 export interface Linear {
-  /** "conv": W is a kernel that slides over x. "product": one product of matrices. */
+  /** "conv": W is a kernel that slides over x. "product": a product of matrices. */
   readonly kind: "conv" | "convtranspose" | "product";
-  /** Factors of W x and of the bias; 1 where the operator has none. */
+  /** Factors of W x and of the bias; 1 if the operator has none. */
   readonly alpha: number;
   readonly beta: number;
-  /** Whether inputs 0 and 1 are transposed before they are multiplied. */
+  /** Whether input 0 and input 1 are transposed before they are multiplied. */
   readonly turned: readonly [boolean, boolean];
-  /** The axis that channels lie along in x (where it is not turned) and y; -1 is the last one. */
+  /** The axis of channels in y, and in x if it is not transposed; -1 is the last axis. */
   readonly channelAxis: 1 | -1;
 }
 
@@ -30,17 +30,20 @@ const layers: OpTable<(node: Node) => Linear> = {
   MatMul: () => product,
 };
 
-/** Null for other operators, those that sample their input (DeformConv) or read integers included. */
+/**
+ * How a node is linear. Null for all other operators, including those that sample their input
+ * (DeformConv) or read integers.
+ */
 export function linearOf(node: Node): Linear | null {
   return entryOf(layers, node)?.(node) ?? null;
 }
 
-/** The data that a layer's weight is multiplied by; `index` is the weight's input. */
+/** The data x that a layer's weight is multiplied by; `index` is the weight's input. */
 export function factorBeside({ node, index }: { node: Node; index: number }): Value {
   return node.inputs[1 - index] as Value;
 }
 
-/** Why a product is not x W with x as it stands; null where it is, and for convolutions. */
+/** Why a product is not x W with x as it is; null if it is, and for convolutions. */
 export function whyNotRight({ node, index }: { node: Node; index: number }): string | null {
   if (index !== 1) return "its weight is the left operand";
   return linearOf(node)?.turned[0] ? "its input is transposed" : null;

@@ -1,12 +1,15 @@
-/** @file Normalizations: which of their inputs scale and shift, and which hold running statistics. */
+/** @file Normalizations: which of their inputs scale, shift, and hold running statistics. */
 import type { Node } from "../ir/graph.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
-/** Indices of inputs. y = scale x' + shift, where x' is x standardized: x' = (x - mean) / sqrt(variance + epsilon). */
+/** Indices of inputs in y = scale x' + shift, with x' = (x - mean) / sqrt(variance + epsilon). */
 export interface Norm {
   readonly scale: number;
   readonly shift?: number;
-  /** What inference standardizes by, channel by channel; without it, it is the input's own statistics. */
+  /**
+   * The statistics by which inference normalizes each channel. If left out, the operator computes
+   * them from its input.
+   */
   readonly statistics?: { readonly mean: number; readonly variance: number };
 }
 
@@ -15,27 +18,34 @@ const norms: OpTable<Norm> = {
   GroupNormalization: { scale: 1, shift: 2 },
   InstanceNormalization: { scale: 1, shift: 2 },
   LayerNormalization: { scale: 1, shift: 2 },
-  // No normalization, but its slope scales as theirs do: it learns, and is no weight.
+  // Not a normalization, but its slope is a vector of scales too: it learns, and it is no weight.
   PRelu: { scale: 1 },
   RMSNormalization: { scale: 1 },
 };
 
+/** The inputs of a normalization; null for other operators. */
 export function normOf(node: Node): Norm | null {
   return entryOf(norms, node);
 }
 
-/** The inputs that scale and shift, by index; none for other operators. */
+/** The indices of the inputs that scale and shift; empty for other operators. */
 export function normInputsOf(node: Node): readonly number[] {
   const { scale, shift } = normOf(node) ?? {};
   return [scale, shift].filter((index) => index !== undefined);
 }
 
-/** Whether inference standardizes channels by statistics of the training set: batch normalization. */
+/**
+ * Whether inference normalizes channels by running statistics of the training set
+ * (batch normalization).
+ */
 export function keepsStatistics(node: Node): boolean {
   return normOf(node)?.statistics !== undefined;
 }
 
-/** What a constant operand does to what is computed: it is added to it, or it multiplies it. */
+/** What a constant operand of elementwise operators does to the other one. */
 const operands: OpTable<"shift" | "scale"> = { Add: "shift", Mul: "scale", Sub: "shift" };
 
+/**
+ * Whether a constant operand of the node shifts or scales the other one; null for other operators.
+ */
 export const operandOf = (node: Node): "shift" | "scale" | null => entryOf(operands, node);

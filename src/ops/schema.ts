@@ -1,13 +1,14 @@
-/** @file What the standard says of each operator's ports and attributes. */
+/** @file The standard's declaration of each operator's inputs, outputs and attributes. */
 import type { AttributeSchema, OpSchema } from "./schema-table.ts";
 import { schemaTable } from "./schema-table.ts";
 
 export type { AttributeSchema, OpSchema };
+/** The operators of ai.onnx that the table knows. */
 export type OpName = keyof typeof schemaTable;
 
 const table: Readonly<Record<string, OpSchema | undefined>> = schemaTable;
 
-/** Undefined for operators outside ai.onnx or newer than the table. */
+/** The schema of an operator; undefined outside ai.onnx, or if it is newer than the table. */
 export function schemaOf(op: string): OpSchema | undefined {
   return Object.hasOwn(table, op) ? table[op] : undefined;
 }

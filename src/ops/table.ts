@@ -1,16 +1,16 @@
-/** @file What a table keyed by operator is, and how a node finds its entry. */
+/** @file Tables keyed by operator: their type, and how a node finds its entry. */
 import type { Node } from "../ir/graph.ts";
 import type { OpName } from "./schema.ts";
 
 /**
- * One entry per operator. The compiler checks the keys against the standard's schema; operators of
- * another domain have it in front of their name: "com.microsoft:MatMulNBits".
+ * One entry per operator. The compiler checks keys against the standard's schema. Operators of
+ * other domains have the domain in front of their name: "com.microsoft:MatMulNBits".
  */
 export type OpTable<T> = { readonly [K in OpName]?: T } & {
   readonly [K in `com.microsoft${string}:${string}`]?: T;
 };
 
-/** Null where the table says nothing of the node's operator. */
+/** The entry of a node's operator; null if the table has none. */
 export function entryOf<T>(table: OpTable<T>, node: Pick<Node, "op" | "domain">): T | null {
   const key = keyOf(node);
   const entries: Readonly<Record<string, T | undefined>> = table;
@@ -21,7 +21,7 @@ export function entryOf<T>(table: OpTable<T>, node: Pick<Node, "op" | "domain">)
 export const isOp = (node: Pick<Node, "op" | "domain"> | null | undefined, op: OpName): boolean =>
   node?.op === op && node.domain === "";
 
-/** An operator's key in such a table. */
+/** The key of an operator in such a table. */
 export function keyOf({ op, domain }: Pick<Node, "op" | "domain">): string {
   return domain ? `${domain}:${op}` : op;
 }

@@ -1,33 +1,47 @@
-/** @file Traits: plain facts about operators that hold whatever their attributes are. */
+/** @file Traits: facts about operators that hold whatever their attributes are. */
 import type { Node } from "../ir/graph.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
 export type Trait =
-  /** Channels do not mix: what becomes of channel c depends on channel c alone, y_c = f(x_c). */
+  /**
+   * Channels do not mix: channel c of the output depends on channel c of the input
+   * alone, y_c = f(x_c).
+   */
   | "separate"
-  /** f(a x) = a f(x) for every a > 0, so a positive factor may come before or after it. */
+  /** f(a x) = a f(x) for every a > 0, so a positive factor may be applied before or after it. */
   | "homogeneous"
-  /** y = a x + b of its first input x, channel by channel, where its other operands are constants. */
+  /** y = a x + b of its first input x, channel by channel, if its other operands are constants. */
   | "affine"
   /** y = a + b, and nothing else. */
   | "adds"
-  /** Stands behind a batch normalization in networks that train with one: an activation, or a sum. */
+  /**
+   * Follows a batch normalization in networks that are trained with one: an activation, or a sum.
+   */
   | "followsNorm"
-  /** Makes probabilities of scores, or their logarithms. Losses of scores take what it reads. */
+  /**
+   * Turns scores into probabilities or their logarithms. Losses that take scores read
+   * its input instead.
+   */
   | "probabilities"
-  /** Integers stand for real numbers in its first output, q ~ x / s + z: gradients go straight through. */
+  /**
+   * The integers of its first output stand for real numbers, q ~ x / s + z: gradients
+   * pass straight through.
+   */
   | "straightThrough"
-  /** Leads from real numbers to integers or back. By such nodes the engine finds its integer kernels. */
+  /**
+   * Converts real numbers to integers or back. By such nodes the engine finds its integer kernels.
+   */
   | "converts"
-  /** The same elements of its first input in another order or shape. */
+  /** Gives the elements of its first input in another order or shape. */
   | "rearranges"
-  /** Runs its body again and again, how often is known when it runs. */
+  /** Runs its body several times; how often is known at run time. */
   | "repeats"
-  /** Runs one of its bodies, which one is known when it runs. */
+  /** Runs one of its bodies; which one is known at run time. */
   | "branches"
-  /** Draws random numbers: two equal nodes give different values. */
+  /** Draws random numbers, so that two equal nodes give different values. */
   | "random";
 
+/** The traits of each operator; operators without an entry have none. */
 export const traits: OpTable<readonly Trait[]> = {
   Add: ["separate", "affine", "adds", "followsNorm"],
   AveragePool: ["separate", "homogeneous"],
@@ -81,7 +95,7 @@ export const traits: OpTable<readonly Trait[]> = {
   "com.microsoft:QuantizeLinear": ["straightThrough", "converts"],
 };
 
-/** Whether the node's operator has the trait; false where there is no node. */
+/** Whether the node's operator has the trait; false if there is no node. */
 export function hasTrait(
   node: Pick<Node, "op" | "domain"> | null | undefined,
   trait: Trait,

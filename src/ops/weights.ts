@@ -1,4 +1,4 @@
-/** @file Which inputs of which operators are weights, and how their axes are meant. */
+/** @file Weights: which inputs of which operators are weights, and what their axes mean. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -8,26 +8,31 @@ import { entryOf, type OpTable } from "./table.ts";
 export { biasOf } from "./bias.ts";
 export { constantExpressions, constantValue, isConstantExpression } from "./constant.ts";
 
+/** How a layer uses a weight. */
 export interface WeightRole {
   readonly kind: "conv" | "convtranspose" | "linear" | "embedding" | "recurrent";
-  /** The axis that counts what the layer produces: filters, neurons, features of a token. */
+  /** The axis that counts outputs: filters, neurons, features of a token. */
   readonly outputAxis: number;
-  /** The axis that is summed over (per group), or picked from (an embedding's vocabulary). */
+  /**
+   * The axis that is summed over (within a group), or looked up in (the vocabulary of an
+   * embedding).
+   */
   readonly inputAxis: number;
   readonly groups: number;
 }
 
+/** A constant weight and the node that reads it. */
 export interface WeightUse {
   readonly value: Value;
   readonly node: Node;
-  /** Which input of the node it is. */
+  /** Which input of the node is the weight. */
   readonly index: number;
   readonly role: WeightRole;
 }
 
 type RoleRule = (node: Node, index: number) => WeightRole | null;
 
-/** [outputAxis, inputAxis] of the inputs that hold weights. */
+/** A rule from a table: [outputAxis, inputAxis] of each input that holds a weight. */
 const at =
   (kind: WeightRole["kind"], axes: Readonly<Record<number, readonly [number, number]>>): RoleRule =>
   (node, index) => {
@@ -36,7 +41,9 @@ const at =
     return { kind, outputAxis, inputAxis, groups: node.int("group", 1) };
   };
 
-/** Either operand of a product may be the weight: [..., rows, inner] x [..., inner, columns]. */
+/**
+ * A product [..., rows, inner] by [..., inner, columns], of which either operand may be the weight.
+ */
 const product =
   (left: number, right: number): RoleRule =>
   (node, index) => {
@@ -55,6 +62,7 @@ const gemm: RoleRule = (node, index) => {
   return { kind: "linear", outputAxis, inputAxis: 1 - outputAxis, groups: 1 };
 };
 
+/** A Gather from a table of floats [vocabulary, features], or its transpose. */
 const embedding: RoleRule = (node, index) => {
   const table = node.inputs[0];
   if (index !== 0 || rankOf(table) !== 2 || !isFloat(table)) return null;
@@ -83,8 +91,8 @@ const roles: OpTable<RoleRule> = {
 };
 
 /**
- * What input `index` is if a weight is fed there, constant or not; null: no place for a weight.
- * Operands of products need a known rank: infer first.
+ * How input `index` is used if a weight is fed there, constant or not; null if no weight belongs
+ * there. Operands of products need a known rank, so infer first.
  */
 export function weightRole(node: Node, index: number): WeightRole | null {
   const rule = node.inputs[index] ? entryOf(roles, node) : null;
@@ -93,8 +101,8 @@ export function weightRole(node: Node, index: number): WeightRole | null {
 
 /**
  * Every constant weight and the node that reads it, in execution order, bodies included. The value
- * is what the node reads: a constant, or the end of a decode chain (Cast, Mul, Gather(codebook) ...)
- * that depends on constants only. Nodes inside such chains are not layers.
+ * is what the node reads: a constant, or the last value of nodes that decode one (Cast, Mul,
+ * Gather(codebook) ...). Nodes inside such expressions are no layers.
  */
 export function weightsOf(model: Model): WeightUse[] {
   return [...model.graph.walk()].flatMap(weightsIn);
@@ -117,7 +125,7 @@ function weightsIn(graph: Graph): WeightUse[] {
   return found;
 }
 
-/** Shapes may not have been inferred yet inside decode chains. */
+/** The rank of a value; inside expressions that decode weights it may not be inferred yet. */
 function rankOf(value: Value | null): number | null {
   return (value?.shape ?? typed(value)?.shape)?.length ?? null;
 }

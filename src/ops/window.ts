@@ -1,18 +1,22 @@
-/** @file Sliding windows of convolutions and pools: kernel, strides, dilations, padding, output size. */
+/** @file Sliding windows of convolutions and pools: padding and sizes along each axis. */
 import type { Node } from "../ir/graph.ts";
 
-/** One entry per spatial axis. */
+/** The attributes of a window, with one entry per spatial axis. */
 export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   readonly autoPad: string;
-  /** Begins, then ends; zeros under auto_pad. */
+  /** Begins, then ends; zeros if auto_pad decides. */
   readonly pads: readonly number[];
+  /** Whether the number of positions is rounded up (ceil_mode of pools). */
   readonly isCeil: boolean;
 }
 
-/** `kernel` is the weight's spatial shape; pools name theirs in `kernel_shape`. */
+/**
+ * The window of a node. `kernel` is the spatial shape of a convolution's weight, or a
+ * pool's kernel_shape.
+ */
 export function windowOf(node: Node, kernel: readonly number[]): Window {
   const rank = kernel.length;
   const autoPad = node.text("auto_pad", "NOTSET");
@@ -28,12 +32,15 @@ export function windowOf(node: Node, kernel: readonly number[]): Window {
   };
 }
 
-/** What the dilated kernel covers along an axis. */
+/** How many positions the dilated kernel covers along an axis: (k - 1) d + 1. */
 export function extentOf({ kernel, dilations }: Window, axis: number): number {
   return (kernel[axis] - 1) * dilations[axis] + 1;
 }
 
-/** Padding [begin, end] of an axis of `dim` inputs, auto_pad resolved. */
+/**
+ * The padding [begin, end] along an axis of `dim` inputs; SAME is resolved so that the output has
+ * ceil(dim / stride) positions.
+ */
 export function padding(window: Window, axis: number, dim: number): [number, number] {
   const { pads, strides, autoPad, kernel } = window;
   if (!autoPad.startsWith("SAME")) return [pads[axis], pads[axis + kernel.length]];
@@ -43,7 +50,10 @@ export function padding(window: Window, axis: number, dim: number): [number, num
   return autoPad === "SAME_UPPER" ? [small, total - small] : [total - small, small];
 }
 
-/** Number of window positions along an axis. */
+/**
+ * The number of window positions along an axis: floor or ceil of (dim + padding -
+ * extent) / stride, plus 1.
+ */
 export function windowCount(window: Window, axis: number, dim: number): number {
   const stride = window.strides[axis];
   if (window.autoPad.startsWith("SAME")) return Math.ceil(dim / stride);
@@ -55,7 +65,10 @@ export function windowCount(window: Window, axis: number, dim: number): number {
   return (count - 1) * stride >= dim + begin ? count - 1 : count;
 }
 
-/** Geometry of a transposed convolution along an axis: output size and padding cut off in front. */
+/**
+ * A transposed convolution along an axis of `dim` inputs: the output's size, and how much padding
+ * is cut off in front. The full size is stride (dim - 1) + output_padding + extent.
+ */
 export function transposedAxis(
   node: Node,
   window: Window,

@@ -1,4 +1,4 @@
-/** @file What the methods share that prune a layer by its Hessian and let the other weights make up. */
+/** @file Shared by methods that prune a layer by its Hessian and update the remaining weights. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
@@ -9,6 +9,7 @@ import { type LayerSite, layersOf, storeWeight } from "../weights/sites.ts";
 import { leaf } from "../weights/weight.ts";
 import { calibrationOptions, removedBy, setZero } from "./by-score.ts";
 
+/** Options of every method that inverts a Hessian. */
 export const hessianOptions = {
   damping: z
     .number()
@@ -29,16 +30,23 @@ interface Options {
   readonly except: readonly string[];
 }
 
-/** One group of a layer: y = W x with H = E x x^T, damped. */
+/**
+ * One group of a layer as y = W x, with the Hessian H = E[x x^T] + damping of its squared output
+ * error |dW x|^2.
+ */
 export interface HessianLayer {
-  /** [rows, columns]; to be changed in place. */
+  /** W [rows, columns], row-major; the method changes it in place. */
   readonly weight: Float64Array;
   readonly rows: number;
   readonly columns: number;
+  /** H [columns, columns]; `damping` times the mean of its diagonal is added to the diagonal. */
   readonly hessian: Float64Array;
 }
 
-/** Gives every layer to `prune`; those without a Hessian are pruned by magnitude, with a warning. */
+/**
+ * Calls `prune` for every group of every chosen layer and stores the weights that it leaves. Layers
+ * whose inputs cannot be observed are pruned by magnitude instead, with a warning.
+ */
 export async function pruneByHessian(
   model: Model,
   options: Options,
@@ -61,6 +69,7 @@ export async function pruneByHessian(
   }
 }
 
+/** Prunes one layer, group by group, in float64. */
 function treat(
   site: LayerSite,
   { rows: { groups, rows, columns, at }, groups: grams }: Moments,

@@ -1,4 +1,4 @@
-/** @file What unstructured pruning methods share: a score per weight, a target sparsity, zeros. */
+/** @file Shared by unstructured pruning methods: a score per weight, a target sparsity, zeros. */
 import { z } from "zod";
 import type { Context, Need } from "../context.ts";
 import type { Model } from "../ir/model.ts";
@@ -21,9 +21,10 @@ const pattern = z
   .default("")
   .meta({
     description:
-      "n:m keeps n of every m weights along the inputs, whatever the sparsity (2:4, 1:4); empty: anywhere.",
+      "n:m keeps n of every m weights along the inputs, whatever the sparsity (2:4, 1:4); empty: no pattern.",
   });
 
+/** Among which weights the lowest scores are searched, with the words for help texts. */
 export const scopes = {
   row: "one output",
   layer: "one layer",
@@ -31,7 +32,10 @@ export const scopes = {
 } as const;
 export type Scope = keyof typeof scopes;
 
-/** Options of every method that prunes to a share; `choices` are the scopes it knows, its own first. */
+/**
+ * The options `sparsity`, `scope` and `pattern`. `choices` are the scopes that the method offers,
+ * its default first.
+ */
 export const sharedOptions = <const S extends readonly [Scope, ...Scope[]]>(...choices: S) => ({
   sparsity,
   scope: z
@@ -53,13 +57,17 @@ export const calibrationOptions = {
     .meta({ description: "Calibration records to look at." }),
 };
 
-/** How the share grows with the rounds, t in (0, 1]. */
+/** The share of the final sparsity to reach at t = rounds done / all rounds, in (0, 1]. */
 const courses = {
-  /** s_t = s (1 - (1 - t)^3): much early, little late (Zhu, Gupta 2017, arXiv 1710.01878, eq. 1). */
+  /**
+   * s_t = s (1 - (1 - t)^3): most weights go in the first rounds (Zhu, Gupta 2017, arXiv
+   * 1710.01878, eq. 1, with s_i = 0).
+   */
   cubic: (t: number) => 1 - (1 - t) ** 3,
   linear: (t: number) => t,
 } as const;
 
+/** Options of gradual pruning: rounds, with training between them. */
 export const scheduleOptions = {
   steps: z
     .int()
@@ -72,17 +80,18 @@ export const scheduleOptions = {
     .default("cubic")
     .meta({ description: "How the share of zeros grows from round to round." }),
   epochs: trainOptions.shape.epochs.meta({ description: "Epochs of training between two rounds." }),
-  rate: trainOptions.shape.rate.meta({ description: "Its learning rate." }),
+  rate: trainOptions.shape.rate.meta({ description: "Learning rate of that training." }),
   augment: trainOptions.shape.augment,
 };
 
+/** The options of pruning by a score that needs no data. */
 export const pruneOptions = z.object({
   ...sharedOptions("layer", "global", "row"),
   ...scheduleOptions,
   ...siteOptions,
 });
 
-/** Training comes between two rounds: one round needs none. */
+/** Training records are needed only if there is training between rounds. */
 export const needsOfRounds = ({ steps }: Pick<Options, "steps">): readonly Need[] =>
   steps > 1 ? ["training"] : [];
 
@@ -90,20 +99,28 @@ type Options = z.output<typeof pruneOptions>;
 type Share = Pick<Options, "sparsity" | "scope" | "pattern">;
 type Course = Pick<Options, keyof typeof scheduleOptions>;
 
-/** A weight, or a part of the form that computes one: what can have zeros of its own. */
+/** A tensor that can get zeros: a layer's weight, or a part of the form that computes it. */
 export type Site = Omit<ThetaSite, "part" | "channels">;
 
 /**
- * Scores of every site's weights, higher is kept longer; exact zeros stay zero whatever they score.
- * Asked again in every round.
+ * Gives, for every site, one score per weight; the lowest scores are set to zero first, after
+ * weights that are zero already. It is called again in every round, with the weights as they are
+ * then.
  */
 export type Score<S extends Site = Site> = (
   sites: readonly S[],
 ) => readonly ArrayLike<number>[] | Promise<readonly ArrayLike<number>[]>;
 
+/** Without schedule options there is one round and no training. */
 const oneShot: Course = { steps: 1, schedule: "cubic", epochs: 0, rate: 1, augment: "" };
 
-/** Sets the lowest-scoring weights to zero; ties fall in order, so that results repeat exactly. */
+/**
+ * Sets the lowest-scoring weights of the chosen sites to zero, in `steps` rounds with training
+ * between them. Among equal scores the first elements go, so that a result can be reproduced
+ * exactly.
+ *
+ * `find` lists the sites: `thetasOf` takes parts of forms as well, `layersOf` only whole weights.
+ */
 export async function pruneByScore<S extends Site = Site>(
   model: Model,
   options: Share & Pick<Options, "only" | "except"> & Partial<Course>,
@@ -115,7 +132,7 @@ export async function pruneByScore<S extends Site = Site>(
   const { steps, schedule, epochs, rate, augment } = { ...oneShot, ...options };
   const { only, except } = options;
   for (let round = 1; round <= steps; round++) {
-    // Said once is enough.
+    // Skips are reported in the first round only; later rounds would repeat them.
     const quiet = round === 1 ? context : { ...context, skip() {} };
     const sites = find(model, { only, except }, quiet) as readonly Site[] as readonly S[];
     if (sites.length === 0) return;
@@ -130,7 +147,7 @@ export async function pruneByScore<S extends Site = Site>(
   }
 }
 
-/** Stores the weight with the marked elements at zero. */
+/** Stores the site's weight again with the marked elements at zero; its form stays the same. */
 export function setZero(site: Site, removed: Uint8Array): void {
   storeWeight(
     site,
@@ -138,7 +155,11 @@ export function setZero(site: Site, removed: Uint8Array): void {
   );
 }
 
-/** Which elements of each site's weight fall. */
+/**
+ * Marks with 1 the elements of each site that are set to zero: `sparsity` of all weights (global),
+ * of each layer, or of each row; or, with a pattern "n:m", all but n of every m. A weight that is
+ * no matrix of rows is pruned as a whole layer instead of by rows.
+ */
 export function removedBy(
   sites: readonly Site[],
   scores: readonly ArrayLike<number>[],
@@ -159,10 +180,12 @@ export function removedBy(
   });
 }
 
+/** Scores in which weights that are zero already come first. */
 function withoutZeros(values: Float32Array, scores: ArrayLike<number>): Float32Array {
   return values.map((w, i) => (w === 0 ? -Infinity : scores[i]));
 }
 
+/** The lowest `share` of every row. */
 function byRow(rows: Rows, scores: Float32Array, share: number): Uint8Array {
   const removed = new Uint8Array(scores.length);
   for (const places of placesOf(rows)) {
@@ -173,7 +196,7 @@ function byRow(rows: Rows, scores: Float32Array, share: number): Uint8Array {
   return removed;
 }
 
-/** For every row, where its elements lie. */
+/** For every row, the flat positions of its elements in the weight. */
 function* placesOf({ groups, rows, columns, at }: Rows): Generator<Uint32Array> {
   for (let group = 0; group < groups; group++) {
     for (let row = 0; row < rows; row++) {
@@ -182,14 +205,17 @@ function* placesOf({ groups, rows, columns, at }: Rows): Generator<Uint32Array> 
   }
 }
 
-/** [n, m] of "n:m". Null for none. */
+/** "2:4" -> [2, 4], n limited to m; null for the empty text. */
 export function parsePattern(text: string): readonly [number, number] | null {
   if (text === "") return null;
   const [n, m] = text.split(":").map(Number);
   return [Math.min(n, m), m];
 }
 
-/** Of every m consecutive columns all but the n best (Zhou et al. 2021, arXiv 2102.04010). */
+/**
+ * Marks all but the n best of every m consecutive columns in each row (Zhou et al. 2021, arXiv
+ * 2102.04010). A weight that has no rows is skipped and keeps all elements.
+ */
 function byPattern(site: Site, scores: Float32Array, text: string, context: Context): Uint8Array {
   const [n, m] = parsePattern(text) as readonly [number, number];
   const removed = new Uint8Array(scores.length);
@@ -209,9 +235,9 @@ function byPattern(site: Site, scores: Float32Array, text: string, context: Cont
 }
 
 /**
- * A test for "is among the lowest `share` of all scores", to be asked of each score once and in
- * order: of those equal to the threshold only as many fall as the share allows (shared weights tie
- * by the thousand).
+ * A test whether a score is among the lowest `share` of all. Call it once for every score, in
+ * order: if many scores equal the threshold (those of shared weights do), it accepts only as many
+ * of them as the share allows.
  */
 export function lowest(parts: readonly Float32Array[], share: number): (score: number) => boolean {
   const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -1,4 +1,4 @@
-/** @file Hard concrete gates: an l0 penalty that has a gradient. */
+/** @file Hard concrete gates: an l0 penalty that has a gradient (Louizos et al. 2018). */
 import { Graph, type Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { log } from "../numeric/log.ts";
@@ -10,18 +10,24 @@ import { type Latent, type Opened, open, type StepFeed } from "../weights/latent
 import { leaf } from "../weights/weight.ts";
 import type { Site } from "./by-score.ts";
 
-/** Stretch (gamma, zeta) and temperature of the paper. */
+/** gamma, zeta (the ends of the stretched interval) and the temperature beta of the paper. */
 const [LOW, HIGH, BETA] = [-0.1, 1.1, 2 / 3];
-/** log alpha = SPEED a: gates move faster than weights at the same rate. */
+/**
+ * log alpha = SPEED a, a being the parameter that learns: at one learning rate gates have to move
+ * faster than weights.
+ */
 const SPEED = 20;
-/** Gates start open with this log alpha: z = 1.2 sigmoid(3) - 0.1 is above 1. */
+/** log alpha at the start. Gates are open then: z = 1.2 sigmoid(3) - 0.1 is clipped to 1. */
 const OPEN = 3;
 
 /**
- * W = w z, z = min(1, max(0, (zeta - gamma) s + gamma)); s = sigmoid(log alpha) in the product, and
- * sigmoid((log u - log(1 - u) + log alpha) / beta) with uniform u while it learns. The penalty is the
- * probability that a gate is not shut, sum sigmoid(log alpha - beta log(-gamma / zeta)) (Louizos,
- * Welling, Kingma 2018, arXiv 1712.01312, eq. 10-13). Closed, W is w z, zero where gates are shut.
+ * Opens a weight for training as W = w z with a gate z per weight:
+ *   z = min(1, max(0, (zeta - gamma) s + gamma))
+ *   s = sigmoid((log u - log(1 - u) + log alpha) / beta) in training, u uniform in (0, 1)
+ *   s = sigmoid(log alpha) in the result
+ * The penalty is `strength` times the expected number of gates that are not shut, sum sigmoid(log
+ * alpha - beta log(-gamma / zeta)) (Louizos, Welling, Kingma 2018, arXiv 1712.01312, eq. 10-13).
+ * When the weight is closed, it is w z, with exact zeros where gates are shut.
  */
 export function gated(site: Site, strength: number): Opened {
   const { shape, values } = site.weight;
@@ -45,13 +51,15 @@ export function gated(site: Site, strength: number): Opened {
   return open(site, latent);
 }
 
-/** z of the logit of s. */
+/** z = min(1, max(0, (zeta - gamma) sigmoid(logit) + gamma)). */
 function openShare(g: Builder, logit: Value): Value {
   const stretched = g.Add(g.Mul(g.Sigmoid(logit), g.constant(HIGH - LOW)), g.constant(LOW));
   return g.Clip(stretched, g.constant(0), g.constant(1));
 }
 
-/** w z without noise, in the engine's arithmetic. */
+/**
+ * w z without noise. It is computed by the graph's own nodes, so that it rounds as the engine does.
+ */
 function gatedValues(shape: Shape, gate: Float32Array, weight: Float32Array): Float32Array {
   const g = build(new Graph("gates"));
   const alpha = g.Mul(g.constant(gate, { shape }), g.constant(SPEED));
@@ -59,7 +67,7 @@ function gatedValues(shape: Shape, gate: Float32Array, weight: Float32Array): Fl
   return (constantValue(product) as Tensor).floats();
 }
 
-/** In (0, 1), ends excluded. */
+/** Noise for each step, uniform in (1e-6, 1 - 1e-6): the logarithms of u and 1 - u stay finite. */
 function uniform(shape: Shape): StepFeed {
   const size = product(shape);
   const draw = (random: { float(): number }) => () => 1e-6 + (1 - 2e-6) * random.float();

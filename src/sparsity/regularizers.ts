@@ -1,14 +1,17 @@
-/** @file Regularizers: terms of the loss that drive weights, or whole groups of them, to zero. */
+/** @file Regularizers: terms of the loss that drive single weights or groups of them to zero. */
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { WeightRole } from "../ops/weights.ts";
 import { product } from "../util/product.ts";
 import type { Site } from "./by-score.ts";
 
-/** What falls together: a weight; all of one output, of one input, of one input at one position. */
+/**
+ * What a regularizer drives to zero together: one weight; all weights of one output (filter), of
+ * one input (channel), of one input at one kernel position (shape), or of the layer.
+ */
 export type Unit = "weight" | "filter" | "channel" | "shape" | "layer";
 
-/** Axes of the weight along which a unit extends. */
+/** The axes of the weight along which a unit extends; the other axes count units. */
 const extents: Readonly<Record<Unit, (role: WeightRole, rank: number) => number[]>> = {
   weight: () => [],
   filter: ({ outputAxis }, rank) => range(rank).filter((axis) => axis !== outputAxis),
@@ -19,7 +22,10 @@ const extents: Readonly<Record<Unit, (role: WeightRole, rank: number) => number[
 
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 
-/** The axes a unit of this layer extends along; a reason where its inputs are counted per group. */
+/**
+ * The axes along which a unit of this layer extends. A reason for parts of forms, and for channels
+ * and shapes of grouped convolutions, where one index of the axis is another input in each group.
+ */
 export function extentOf(unit: Unit, { role, weight }: Site): number[] | string {
   if (unit === "weight") return [];
   if (!role) return "stores a part of a form, which has no filters";
@@ -30,22 +36,28 @@ export function extentOf(unit: Unit, { role, weight }: Site): number[] | string 
 
 export interface Regularizer {
   readonly unit: Unit;
-  /** Usual factor of the penalty. */
+  /** Default factor of the penalty in the loss. */
   readonly strength: number;
-  /** Of one layer; `axes` is the unit's extent, `size` its number of weights. */
+  /** The penalty of one layer's weight `w`, a scalar. A unit has `size` weights along `axes`. */
   readonly penalty: (g: Builder, w: Value, axes: readonly number[], size: number) => Value;
+  /** Shown in the help of the option `regularizer`. */
   readonly doc: string;
 }
 
 const sum = (g: Builder, x: Value): Value => g.ReduceSum(x, null, { keepdims: 0 });
 
-/** Root mean square of each unit; a little more than 0, where the root has no slope. */
+/**
+ * The root mean square of each unit. 1e-12 is added under the root, whose slope at 0 is infinite.
+ */
 function norms(g: Builder, w: Value, axes: readonly number[], size: number): Value {
   const squares = g.ReduceSumSquare(w, g.ints(axes, "axes"), { keepdims: 0 });
   return g.Sqrt(g.Add(g.Div(squares, g.constant(size)), g.constant(1e-12)));
 }
 
-/** sum over units of size * rms = sqrt(size) |w|, as Yuan, Lin 2006 weigh groups. */
+/**
+ * Group lasso: sum over units of size * rms = sum of sqrt(size) |w_unit|, the weights of groups by
+ * Yuan, Lin 2006.
+ */
 const lasso: Regularizer["penalty"] = (g, w, axes, size) =>
   g.Mul(sum(g, norms(g, w, axes, size)), g.constant(size));
 
@@ -56,6 +68,7 @@ const lassoOver = (unit: Unit, doc: string): Regularizer => ({
   doc: `group lasso over ${doc} (SSL, Wen et al. 2016, arXiv 1608.03665)`,
 });
 
+/** All regularizers over weights, by the value of the option. */
 export const regularizers = {
   l1: {
     unit: "weight",
@@ -63,7 +76,10 @@ export const regularizers = {
     penalty: (g, w) => sum(g, g.Abs(w)),
     doc: "sum of |w|",
   },
-  /** The bias of the decay: it pulls at w by 2 w / (1 + w^2)^2, hard near zero, hardly far away. */
+  /**
+   * Weight decay with a bias towards zeros: the slope 2 w / (1 + w^2)^2 is large for small weights
+   * and vanishes for large ones.
+   */
   decay: {
     unit: "weight",
     strength: 1e-4,
@@ -76,8 +92,11 @@ export const regularizers = {
   filters: lassoOver("filter", "filters and neurons"),
   channels: lassoOver("channel", "input channels"),
   shapes: lassoOver("shape", "inputs at each kernel position"),
-  layers: lassoOver("layer", "layers; makes sense beside shortcuts"),
-  /** Units far above the mean are let alone: min(rms, mean of rms), so that large ones stay large. */
+  layers: lassoOver("layer", "whole layers, where shortcuts can replace them"),
+  /**
+   * Large units are penalized little: min(rms, mean of all rms) has no slope of its own above the
+   * mean.
+   */
   damage: {
     unit: "shape",
     strength: 1e-4,
@@ -85,11 +104,14 @@ export const regularizers = {
       const all = norms(g, w, axes, size);
       return g.Mul(sum(g, g.Min(all, g.ReduceMean(all))), g.constant(size));
     },
-    doc: "group brain damage: only the smaller half of the inputs at each kernel position is pressed (after Lebedev, Lempitsky 2016, arXiv 1506.02515)",
+    doc: "group brain damage: as shapes, but units above the mean are hardly penalized (after Lebedev, Lempitsky 2016, arXiv 1506.02515)",
   },
 } as const satisfies Record<string, Regularizer>;
 
-/** Which unit each element belongs to, and the root mean square of each unit. */
+/**
+ * `places[i]` is the unit of element i, `sizes[u]` the root mean square of unit u. `axes` are those
+ * along which a unit extends.
+ */
 export function unitsOf(
   { weight: { shape, values } }: Site,
   axes: readonly number[],

@@ -24,11 +24,16 @@ const unrolling = "Export the model with it unrolled, or freeze below it: --free
 
 /**
  * Adds d loss / d value for each wanted constant, input or intermediate value to the model's main
- * graph, and says where each is (two may share one). A loss of several elements counts as their sum. Integers have no
- * gradient, except what quantizing makes, which is passed straight through. On the way recurrent
- * nodes are unrolled and Attention is spelled out; If is differentiated branch by branch. `forms` may also ask for blocked
- * convolutions, which only the processor they were tried on runs right.
- * Throws TersorError "no-gradient" at a node on the way without a rule, naming it.
+ * graph, and returns the value that holds each gradient (two may share one). A loss of several
+ * elements counts as their sum.
+ *
+ * Integers have no gradient, except levels that quantizing makes, which pass it straight through.
+ * On the way recurrent nodes are unrolled, Attention is expanded to plain nodes, and If is
+ * differentiated branch by branch. `forms` chooses the nodes for convolutions; blocked forms only
+ * give right results on the processor that they were tried on.
+ *
+ * Throws TersorError "no-gradient" for a node without a rule between a wanted value and the loss,
+ * and for a wanted value on which the loss does not depend.
  */
 export function backward(
   model: Model,
@@ -53,6 +58,11 @@ export function backward(
   return result;
 }
 
+/**
+ * Gradients of `wanted` in one graph. `parts` holds what is known already of the gradients of the
+ * values to start from (the loss). Nodes are visited in reverse order; a value's gradient is the
+ * sum of what its readers contribute, which all come before it.
+ */
 function differentiate(
   graph: Graph,
   parts: Map<Value, Value[]>,
@@ -88,7 +98,7 @@ function differentiate(
   return new Map(wanted.map((value) => [value, settle(value)]));
 }
 
-/** What a node adds to the gradients of the values it reads. */
+/** What a node adds to the gradients of the values that it reads. */
 function partsOf(
   node: Node,
   dys: Gradients,
@@ -113,14 +123,17 @@ function partsOf(
   });
 }
 
-/** Carries a gradient: real numbers, and integers that stand for them; a measured range does not. */
+/**
+ * Whether a value can have a gradient: real numbers, and the first output of nodes whose integers
+ * stand for real numbers. The range that dynamic quantization measures has none.
+ */
 function isReal(value: Value): boolean {
   const { producer } = value;
   if (hasTrait(producer, "straightThrough")) return value === producer?.output;
   return value.dtype === null || dtypes[value.dtype].kind === "float";
 }
 
-/** What a node reads, in its bodies too. */
+/** All values that a node reads, including those that its bodies capture. */
 function readsOf(node: Node): Value[] {
   const reads = node.inputs.filter((input) => input !== null);
   for (const body of node.subgraphs) {
@@ -135,7 +148,7 @@ function readsOf(node: Node): Value[] {
 const readsLive = (node: Node, live: ReadonlySet<Value>): boolean =>
   readsOf(node).some((value) => live.has(value));
 
-/** Values on a way from a wanted value to a target. */
+/** The values on a path from a wanted value to a target, by one pass forward and one backward. */
 function liveValues(
   order: readonly Node[],
   targets: readonly Value[],
@@ -154,6 +167,7 @@ function liveValues(
   return live;
 }
 
+/** The gradients of a node's inputs by its rule. */
 function apply(node: Node, dys: Gradients, forms: Forms): Gradients {
   const rule = gradRuleOf(node);
   if (!rule) {
@@ -170,13 +184,18 @@ function apply(node: Node, dys: Gradients, forms: Forms): Gradients {
   return rule(g, dys[0] as Value, node as GradNode, forms);
 }
 
+/** d loss / d loss: ones in the shape of the loss. */
 function onesLike(graph: Graph, loss: Value): Value {
   const g = typed(graph, loss.name);
   const one = g.constant(1, { dtype: loss.dtype ?? "float32", name: "one" });
   return loss.shape?.length === 0 ? one : g.Expand(one, g.Shape(loss));
 }
 
-/** Several readers: their gradients add up. */
+/**
+ * The gradient of a value with several readers: the sum of their contributions. Several
+ * products A_i^T D_i, as the steps of an unrolled LSTM give for one weight, become one product
+ * of longer matrices.
+ */
 function total(graph: Graph, value: Value, parts: readonly Value[]): Value | null {
   if (parts.length < 2) return parts[0] ?? null;
   const g = typed(graph, value.name);
@@ -190,10 +209,12 @@ function total(graph: Graph, value: Value, parts: readonly Value[]): Value | nul
   return parts.length === 2 ? g.Add(parts[0], parts[1]) : g.Sum(...parts);
 }
 
-/** Types are known as soon as a node is there. */
+/**
+ * A builder that infers types at once, since rules look at the types of what they have just added.
+ */
 const typed = (graph: Graph, name: string): Builder => build(graph, `grad/${name}`, inferNode);
 
-/** Sums a gradient of a broadcast shape back to the shape of `x`. */
+/** Sums a gradient over the axes along which `x` was broadcast, so that it has the shape of `x`. */
 function unbroadcast(g: Builder, gradient: Value, x: Value): Value {
   const [from, to] = [gradient.shape, x.shape];
   if (!from || !to) return dynamicUnbroadcast(g, gradient, x);
@@ -209,7 +230,10 @@ function unbroadcast(g: Builder, gradient: Value, x: Value): Value {
   return g.Squeeze(sum, g.ints(dropped, "axes"));
 }
 
-/** The same where sizes are open: sums over the axes where the shape of `x`, padded with 1, is 1. */
+/**
+ * The same for shapes that are known at run time only: sums over the axes where the shape of `x`,
+ * padded with 1 in front, is 1.
+ */
 function dynamicUnbroadcast(g: Builder, gradient: Value, x: Value): Value {
   const shape = g.Shape(x);
   const one = g.ints([1], "one");
@@ -220,14 +244,14 @@ function dynamicUnbroadcast(g: Builder, gradient: Value, x: Value): Value {
   return g.Reshape(sum, shape);
 }
 
-/** Takes out what rules made and nobody reads. */
+/** Removes the nodes and constants that rules have added and nothing reads. */
 function sweep(
   graph: Graph,
   before: { readonly nodes: ReadonlySet<Node>; readonly constants: ReadonlySet<Value> },
   kept: ReadonlySet<Value>,
 ): void {
   const isIdle = (value: Value): boolean => value.uses.size === 0 && !kept.has(value);
-  // Rules make nodes after what they read.
+  // Rules add nodes after those that they read, so in reverse order readers are removed first.
   for (const node of [...graph.nodes].toReversed()) {
     if (!before.nodes.has(node) && node.outputs.every(isIdle)) graph.remove(node);
   }

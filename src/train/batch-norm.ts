@@ -1,30 +1,33 @@
-/** @file BatchNormalization for training: statistics of the batch, and what is remembered of them. */
+/** @file BatchNormalization in training: statistics of the batch, and the running statistics. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { keepsStatistics } from "../ops/norms.ts";
 
-/** One layer; all vectors have one element per channel. */
+/** One normalization in training mode; all vectors are [channels]. */
 export interface BatchNorm {
   readonly node: Node;
-  /** The batch's own mean, and its biased variance (divided by the count, not count - 1). */
+  /** The mean of the batch, and its biased variance (divided by the count, not by count - 1). */
   readonly mean: Value;
   readonly variance: Value;
-  /** The constants that inference reads, which the training graph no longer does. */
+  /** The constants by which inference normalizes. The training graph no longer reads them. */
   readonly runningMean: Value;
   readonly runningVariance: Value;
-  /** Share of the old in running = momentum * running + (1 - momentum) * batch. */
+  /** running = momentum * running + (1 - momentum) * batch. */
   readonly momentum: number;
-  /** Elements of one channel in a batch; null where sizes are open. */
+  /** Elements of one channel in a batch; null where sizes are not known. */
   readonly count: number | null;
 }
 
 /**
- * Every BatchNormalization of the main graph with constant statistics standardizes by its batch from
- * here on. Its kernel writes the new statistics into the buffers of the old, whoever else reads them;
- * so each node gets two scratch values of its own, made of x (nothing to fold) with numbers that no
- * other has (nothing to share). Their contents do not matter: momentum 0 multiplies them away.
+ * Makes every `chosen` BatchNormalization of the main graph with constant statistics normalize by
+ * its batch, in place.
+ *
+ * The engine's kernel writes the new statistics into the buffers of the old ones, even if other
+ * nodes read these too. So each node gets two scratch inputs of its own: products of x, which
+ * constant folding cannot compute, with a number that no other node has, so that equal nodes are
+ * not merged. With momentum 0 their contents do not matter.
  */
 export function toTrainingMode(
   model: Model,
@@ -74,8 +77,8 @@ function firstOfChannel(g: Builder, x: Value, rank: number): Value {
 }
 
 /**
- * Running statistics after one more batch, in place. As PyTorch, and unlike the operator itself, the
- * variance is counted as of a sample: times count / (count - 1).
+ * Updates running statistics by one more batch, in place. Like PyTorch, and unlike the operator
+ * itself, it multiplies the variance by count / (count - 1), which makes it unbiased.
  */
 export function updateRunning(
   running: { readonly mean: Float32Array; readonly variance: Float32Array },

@@ -1,4 +1,4 @@
-/** @file Forward convolutions of a training graph in the engine's blocked layout, where it was measured to pay. */
+/** @file Puts forward convolutions of a training graph into the engine's blocked layout. */
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
@@ -10,7 +10,10 @@ import { linearOf } from "../ops/linear.ts";
 
 const blocks = { blocked16: 16, blocked8: 8 } as const;
 
-/** Replaces those of `nodes` that `forms` says; declares the layout's operators where any are used. */
+/**
+ * Replaces those convolutions among `nodes` for which `forms.output` chooses a blocked form, and
+ * declares the domain of blocked operators if there are any. Convolutions of unknown size stay.
+ */
 export function blockConvolutions(model: Model, nodes: Iterable<Node>, forms: Forms): void {
   for (const node of nodes) {
     if (linearOf(node)?.kind !== "conv" || node.graph !== model.graph) continue;

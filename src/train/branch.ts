@@ -1,4 +1,4 @@
-/** @file The gradient of If: an If whose branches compute again what they need, and differentiate it. */
+/** @file The gradient of If: an If whose branches run again and are differentiated. */
 import type { Attribute } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
@@ -8,8 +8,8 @@ import { gradientType, zerosLike } from "../ops/grad/rule.ts";
 import { inferNode } from "../ops/infer.ts";
 
 /**
- * Adds the gradients of `wanted` to a graph: `parts` says what is known of the gradients of the
- * values that count. Null where nothing that counts depends on the value.
+ * Adds the gradients of `wanted` to a graph; `parts` holds the known gradients of the values to
+ * start from. Null for a value on which none of these depends.
  */
 export type Differentiate = (
   graph: Graph,
@@ -17,7 +17,10 @@ export type Differentiate = (
   wanted: readonly Value[],
 ) => ReadonlyMap<Value, Value | null>;
 
-/** One gradient for each captured value; a branch that does not use it gives zeros. */
+/**
+ * The gradients of the values that the branches of an If capture, in the order of `captured`, given
+ * the gradients `dys` of its outputs. A branch that does not use a value gives zeros for it.
+ */
 export function branchGradients(
   node: Node,
   dys: readonly (Value | null)[],
@@ -44,7 +47,7 @@ export function branchGradients(
   return made.outputs;
 }
 
-/** Makes a branch return the gradients of what it captured instead of its outputs. */
+/** Makes a branch return the gradients of the values it captures instead of its outputs. */
 function backThrough(
   body: Graph,
   dys: readonly (Value | null)[],
@@ -61,7 +64,7 @@ function backThrough(
   const returned = new Set<Value>();
   const results = captured.map((value) => {
     const gradient = gradients.get(value) ?? zerosLike(g, value);
-    // A branch returns what it computes itself, each value once.
+    // A branch may only return values that it computes itself, each of them once.
     const isOwn = gradient.producer?.graph === body && !returned.has(gradient);
     const result = isOwn ? gradient : g.Identity(gradient);
     returned.add(result);
@@ -77,8 +80,8 @@ function backThrough(
 }
 
 /**
- * Moves the real-valued constants of branches and other bodies to the main graph, where they can be
- * trained; gives old -> new. What a body returns as it is stays.
+ * Moves the real-valued constants of branches and other bodies to the main graph, where they can
+ * learn, and returns old -> new. Constants that a body returns directly stay.
  */
 export function hoistConstants({ graph: main }: Model): ReadonlyMap<Value, Value> {
   const moved = new Map<Value, Value>();

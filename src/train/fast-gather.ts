@@ -1,13 +1,15 @@
-/** @file Codebooks decoded faster: the engine's Gather copies single elements one by one. */
+/** @file Decodes codebooks faster in training steps: Gather -> GatherElements. */
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { axisOf, reshapeLike } from "../ops/grad/rule.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 
 /**
- * Gather from a vector -> GatherElements and Reshape, which give the same: 0.3 instead of 3.1 ms for
- * 400,000 elements of a codebook of 16 (ONNX Runtime 1.30, one thread). For steps, which decode
- * weights each time; stored models are folded when they are loaded. Values keep their identity.
+ * Replaces every Gather from a vector by GatherElements and Reshape, which give the same
+ * values; the outputs keep their identity. The engine's Gather copies elements one by one: 0.3
+ * instead of 3.1 ms for 400,000 elements of a codebook of 16 (ONNX Runtime 1.30, one thread).
+ * This pays in training steps, which decode weights every time; in stored models the engine
+ * folds the Gather at load.
  */
 export function fastGathers(model: Model): void {
   inferModel(model);

@@ -1,4 +1,4 @@
-/** @file The training loop: batches in, gradients from every worker, one update, over and over. */
+/** @file The training loop: reads batches, collects gradients, updates parameters. */
 import { errors, fail } from "../errors.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { tensor } from "../ir/tensor.ts";
@@ -20,13 +20,13 @@ import { ports, type RunningStatistics, type StepGraph } from "./step.ts";
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
-/** Whatever runs a step graph: an engine's session, perhaps in a thread of its own. */
+/** Runs a step graph: a session of an engine, perhaps in a thread of its own. */
 export interface StepSession {
   run(feeds: Feeds): Promise<Record<string, Tensor>>;
 }
 
 export interface LoopOptions {
-  /** Total steps; an epoch is as many as whole batches fit into the records. */
+  /** Total number of steps. An epoch has as many steps as whole batches fit into the records. */
   readonly steps: number;
   readonly batch: number;
   readonly optimizer: OptimizerId;
@@ -38,13 +38,13 @@ export interface LoopOptions {
   readonly momentum: number;
   readonly beta2: number;
   readonly decay: number;
-  /** Largest length of the gradient; 0 for no limit. */
+  /** Gradients longer than this are scaled down to it; 0: no limit. */
   readonly clip: number;
-  /** Share of the old in the moving average of the parameters; 0 for none. */
+  /** Weight of the old value in the moving average of the parameters; 0: no average is kept. */
   readonly ema: number;
-  /** Steps between two looks at the held-out records. */
+  /** Steps between two evaluations on the held-out records. */
   readonly lookEvery: number;
-  /** Looks without a better score after which the run stops; 0 for never. */
+  /** Evaluations without a better score after which the run stops; 0: it never stops early. */
   readonly patience: number;
   readonly keep: "best" | "last";
   readonly seed: number;
@@ -52,33 +52,41 @@ export interface LoopOptions {
 
 export interface LoopParts {
   readonly step: StepGraph;
-  /** Run side by side; each takes batches of `micro` records. */
+  /** Run in parallel; each takes chunks of `micro` records. */
   readonly sessions: readonly StepSession[];
   readonly micro: number;
+  /** Number of training records. */
   readonly records: number;
-  /** What the step takes for these records, everything but the parameters. */
+  /**
+   * The inputs of the step graph for these records, except the parameters. `lane` is the session
+   * that will run them.
+   */
   read(
     indices: readonly number[],
     random: Random,
     at: { readonly step: number; readonly lane: number },
   ): Promise<Feeds>;
-  /** Higher is better; null where there are no held-out records. */
+  /**
+   * The score of parameters on the held-out records, higher is better; null if no
+   * records are held out.
+   */
   readonly score: ((parameters: Float32Array, statistics: Float32Array) => Promise<number>) | null;
-  /** Multiplies the learning rate of a layer; 1 where nothing is said. */
+  /** Factor of the learning rate of a parameter; 1 if left out. */
   readonly rateOf?: (parameter: Parameter) => number;
-  /** Changes the parameters after an update (a projection), or the gradient before it. */
+  /** May change the gradient before an update, or the parameters after it (a projection). */
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
   readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
   readonly onProgress: (point: Progress) => Promise<void>;
-  /** Saved now and then, and at the end. */
+  /** Stores the state every `saveEvery` steps and at the end. */
   readonly save: ((bytes: Uint8Array) => Promise<void>) | null;
   readonly saveEvery: number;
-  /** A saved state to go on from. */
+  /** A saved state to continue from. */
   readonly resume: Uint8Array | null;
+  /** Identifies the run: a saved state with another key is refused. */
   readonly key: string;
-  /** How the run computes, to be told from a checkpoint. */
+  /** How the run computes; written into checkpoints so that a resumed run computes the same way. */
   readonly computeChoice: ComputeChoice;
-  /** For messages: where checkpoints go. */
+  /** Where checkpoints go, for messages. */
   readonly where: string;
 }
 
@@ -87,19 +95,24 @@ export interface Progress {
   readonly steps: number;
   readonly loss: number;
   readonly score: number | null;
-  /** Records since the last call. */
+  /** Records processed since the last call. */
   readonly records: number;
 }
 
-/** A loss this many times the first one (or 1) is not coming back. */
+/** The run stops if the loss exceeds this many times the first one (or 1, if that is larger). */
 const explosion = 1e4;
 
-/** Steps that one point of the loss curve stands for, at least. */
+/**
+ * About how many points the loss curve has; each is the mean over the steps since the one before.
+ */
 const curvePoints = 200;
 
 /**
- * Gives the state at the end: its parameters are the best by the held-out records, or the last.
- * Rejects with TersorError "diverged" when the loss or the gradient is no number or has exploded.
+ * Runs the steps and returns the final state; `resultOf` picks its parameters. Batches are shuffled
+ * anew in each epoch, by the seed, so that a run can be repeated and resumed bit by bit.
+ *
+ * Rejects with TersorError "diverged" if the loss or the gradient is not a finite number or the
+ * loss has exploded, "bad-checkpoint" if the state to resume from does not fit.
  */
 export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise<TrainState> {
   const { step, records, micro } = parts;
@@ -158,7 +171,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     follow(state.statistics, statistics, step.statistics);
     parts.afterUpdate?.(state, step);
     if (options.ema > 0) {
-      // Early on the average is young: it remembers as much as there is to remember.
+      // In the first steps new values weigh more, because there is little to average yet.
       const keep = Math.min(options.ema, (1 + state.step) / (10 + state.step));
       average(state.average, state.parameters, keep);
     }
@@ -191,7 +204,10 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   return state;
 }
 
-/** The vectors that a finished run stands for. */
+/**
+ * The parameters and running statistics that a finished run results in: the best ones by the
+ * held-out records, else the moving average if there is one, else the last ones.
+ */
 export function resultOf(
   state: TrainState,
   { keep, ema }: Pick<LoopOptions, "keep" | "ema">,
@@ -219,7 +235,7 @@ function startOf(step: StepGraph, { optimizer, ema }: LoopOptions): TrainState {
   };
 }
 
-/** The model's own running statistics, as the step lays them out: mean, variance, layer by layer. */
+/** The model's running statistics in one vector: mean, variance, layer by layer. */
 function statisticsOf(layers: readonly RunningStatistics[]): Float32Array {
   return Float32Array.from(
     layers.flatMap(({ mean, variance }) =>
@@ -233,7 +249,11 @@ function shuffled(records: number, seed: number, epoch: number): Uint32Array {
   return createRandom(seed).fork(`epoch/${epoch}`).shuffle(indices);
 }
 
-/** Means over the parts of a batch, added in their order: whoever finishes first. */
+/**
+ * Loss, gradient [P] and batch statistics, each the mean over all chunks of a batch (`feeds`).
+ * Chunks are distributed over the sessions in turn; their results are added in the order of chunks,
+ * so that the sum does not depend on which session finishes first.
+ */
 export async function gradientOf(
   sessions: readonly StepSession[],
   feeds: readonly Feeds[],
@@ -268,6 +288,7 @@ function meanOf(tensors: readonly Tensor[]): Float32Array {
   return mean;
 }
 
+/** Learning rate and weight decay of each parameter's range of the vector. */
 function segmentsOf(
   parameters: readonly Parameter[],
   rate: number,
@@ -278,12 +299,15 @@ function segmentsOf(
     from: parameter.offset,
     to: parameter.offset + parameter.size,
     rate: rate * (rateOf?.(parameter) ?? 1) * parameter.rate,
-    // Decay pulls at what multiplies; shifts and norms have no reason to be small.
+    // Weight decay is for weights; biases and normalizations have no reason to be small.
     decay: parameter.kind === "weight" ? decay : 0,
   }));
 }
 
-/** Running statistics after one more batch; each layer's lie side by side, means first. */
+/**
+ * Updates the running statistics by one batch. In both vectors a layer's means are
+ * followed by its variances.
+ */
 function follow(
   running: Float32Array,
   batch: Float32Array,
@@ -302,10 +326,12 @@ function follow(
   }
 }
 
+/** Scores the parameters on the held-out records and remembers the best ones. */
 async function look(parts: LoopParts, { ema }: LoopOptions, state: TrainState): Promise<number> {
   const parameters = ema > 0 ? state.average : state.parameters;
   const score = (await parts.score?.(parameters, state.statistics)) ?? 0;
-  // Of equally good parameters the later have seen more; but no gain is no gain.
+  // Among equal scores the later parameters are kept, but equality does not count as an
+  // improvement.
   state.worse = state.bestScore !== null && score <= state.bestScore ? state.worse + 1 : 0;
   if (state.bestScore === null || score >= state.bestScore) {
     state.bestParameters = parameters.slice();
@@ -316,6 +342,10 @@ async function look(parts: LoopParts, { ema }: LoopOptions, state: TrainState): 
   return score;
 }
 
+/**
+ * Throws TersorError "diverged" if the loss or the gradient's length is not finite or the loss has
+ * exploded. The message names the layer with the largest gradient and the last saved step.
+ */
 function checkSound(
   loss: number,
   length: number,

@@ -1,11 +1,11 @@
-/** @file Losses as graphs: each gives one number, the mean over a batch; element types are inferred. */
+/** @file Losses as graphs: each gives a scalar, the mean over a batch, of its inputs' type. */
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 
 const number = (g: Builder, like: Value, value: number): Value =>
   g.constant(value, { dtype: like.dtype ?? "float32", name: "scalar" });
 
-/** Row by row, then over the rows: one sum of a million float32 would lose five digits. */
+/** The mean over rows of means: one float32 sum of a million elements would lose five digits. */
 function meanOf(g: Builder, x: Value): Value {
   const { shape } = x;
   const isWide = shape && shape.length > 1 && typeof shape.at(-1) === "number";
@@ -16,9 +16,9 @@ const sumOverClasses = (g: Builder, x: Value): Value =>
   g.ReduceSum(x, g.ints([-1], "classes"), { keepdims: 0 });
 
 /**
- * Cross-entropy of logits [..., C] against class indices [...] (int64, 0 to C - 1).
- * L = -((1 - s) log p[label] + s mean(log p)), s = `smoothing` (Szegedy et al. 2016,
- * arXiv 1512.00567, section 7).
+ * Cross-entropy of logits [..., C] against class indices [...] (int64, 0 to C - 1), with label
+ * smoothing s (Szegedy et al. 2016, arXiv 1512.00567, section 7):
+ *   L = -((1 - s) log p[label] + s mean(log p)),  p = softmax(logits)
  */
 export function softmaxCrossEntropy(g: Builder, logits: Value, label: Value, smoothing = 0): Value {
   const logarithms = g.LogSoftmax(logits, { axis: -1 });
@@ -30,20 +30,20 @@ export function softmaxCrossEntropy(g: Builder, logits: Value, label: Value, smo
   return mix(g, logits, smoothing, even, hard);
 }
 
-/** share * a + (1 - share) * b */
+/** share * a + (1 - share) * b. */
 function mix(g: Builder, like: Value, share: number, a: Value, b: Value): Value {
   return g.Add(g.Mul(a, number(g, like, share)), g.Mul(b, number(g, like, 1 - share)));
 }
 
-/** Mean squared error of two tensors of one shape. */
+/** Mean squared error of two tensors of the same shape. */
 export function mse(g: Builder, output: Value, target: Value): Value {
   const error = g.Sub(output, target);
   return meanOf(g, g.Mul(error, error));
 }
 
 /**
- * How far inner values are from a teacher's: the mean over all pairs of |s - t|^2 / |t|^2. Layers
- * count alike whatever the size of their values.
+ * The mean over all pairs (s of the student, t of the teacher) of |s - t|^2 / |t|^2, so that layers
+ * count the same whatever the size of their values.
  */
 export function features(g: Builder, pairs: readonly (readonly [Value, Value])[]): Value {
   const shares = pairs.map(([student, teacher]) => {
@@ -54,14 +54,15 @@ export function features(g: Builder, pairs: readonly (readonly [Value, Value])[]
   return g.Mul(sum, number(g, sum, 1 / shares.length));
 }
 
-/** Binary cross-entropy of logits z against targets t in [0, 1]: ln(1 + e^z) - z t. */
+/** Binary cross-entropy of logits z against targets t in [0, 1]: mean of ln(1 + e^z) - z t. */
 export function bce(g: Builder, logits: Value, target: Value): Value {
   return meanOf(g, g.Sub(g.Softplus(logits), g.Mul(logits, target)));
 }
 
 /**
- * Knowledge distillation from a teacher's logits [..., C], T = `temperature`:
- * L = T^2 KL(softmax(teacher / T) || softmax(student / T)) (Hinton et al. 2015, arXiv 1503.02531).
+ * Knowledge distillation from a teacher's logits [..., C] (Hinton et al. 2015, arXiv 1503.02531):
+ *   L = T^2 KL(softmax(teacher / T) || softmax(student / T)),  T = temperature
+ * T^2 keeps the gradient's size independent of T.
  */
 export function distillation(
   g: Builder,

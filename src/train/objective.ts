@@ -1,4 +1,4 @@
-/** @file Objective: what a run of training minimizes, chosen by name or by what the label is. */
+/** @file Objective: what training minimizes, chosen by name or by the kind of the labels. */
 import { errors, fail } from "../errors.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
@@ -9,10 +9,12 @@ import { bce, distillation, features, kd, mse, softmaxCrossEntropy } from "./los
 export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
 export type LossId = (typeof losses)[number];
 
-/** Losses that compare with the label; the others have a teacher, or choose by what there is. */
+/** Losses against the label. The others compare with a teacher, or are chosen by what there is. */
 const byLabel: ReadonlySet<LossId> = new Set(["cross-entropy", "mse", "bce"]);
 
-/** What a run of training cannot do without (a teacher it can: the model as it was may teach). */
+/**
+ * What training with this loss needs. A teacher is no need: the model before compression can teach.
+ */
 export function needsOfLoss({ loss }: Pick<ObjectiveOptions, "loss">) {
   return byLabel.has(loss) ? (["training", "labels"] as const) : (["training"] as const);
 }
@@ -21,27 +23,31 @@ export interface ObjectiveOptions {
   readonly loss: LossId;
   /** Label smoothing of the cross-entropy. */
   readonly smoothing: number;
-  /** Distillation: softmax temperature, and the teacher's share of the loss. */
+  /** Distillation: temperature of the softmax, and the teacher's share of the loss. */
   readonly temperature: number;
   readonly alpha: number;
-  /** Weight of the hints beside the loss of the output. */
+  /** Factor of the hints' loss, which is added to the loss of the output. */
   readonly hintweight: number;
 }
 
-/** What the label and the judged output are to each other, and how many scores a prediction has. */
+/** How the label relates to the output that is judged, and the number of scores per prediction. */
 export interface LossTarget {
   readonly kind: "classes" | "binary" | "tokens" | "target" | "none";
   readonly classes: number | null;
 }
 
-/** Which of the two the loss looks at besides the student's output. */
+/** A loss, and whether it uses the label and the teacher. */
 export interface Objective {
   readonly id: Exclude<LossId, "auto">;
   readonly label: boolean;
   readonly teacher: boolean;
 }
 
-/** Throws TersorError "bad-option" where the labels or the teacher that the loss needs are missing. */
+/**
+ * The objective for a loss. "auto" distils if there is a teacher, and otherwise goes by the
+ * label. Throws TersorError "bad-option" if the loss needs labels, a teacher or class
+ * scores that are missing.
+ */
 export function objectiveOf(loss: LossId, target: LossTarget, hasTeacher: boolean): Objective {
   const id = loss === "auto" ? choose(target, hasTeacher) : loss;
   const objective = {
@@ -76,11 +82,14 @@ export interface LossInputs {
   readonly output: Value;
   readonly label: Value | null;
   readonly teacher: Value | null;
-  /** Inner values of the student and the teacher. */
+  /** Pairs of inner values of the student and the teacher. */
   readonly hints: readonly (readonly [Value, Value])[];
 }
 
-/** One number from the judged output, the label and the teacher's output, null where not looked at. */
+/**
+ * The loss, a scalar, from the model's output, the label and the teacher's output (null where the
+ * objective does not use them), plus the weighted loss of the hints.
+ */
 export function lossValue(
   g: Builder,
   { id }: Objective,
@@ -124,20 +133,23 @@ function outputLoss(
   }
 }
 
-/** Before the model's own softmax or sigmoid: the losses have theirs, which does not overflow. */
+/**
+ * The scores before the model's own softmax or sigmoid. The losses contain their own, which
+ * does not overflow.
+ */
 export function scoresOf(output: Value): Value {
   const { producer } = output;
   return hasTrait(producer, "probabilities") ? (producer?.inputs[0] as Value) : output;
 }
 
-/** [..., C] in whatever shape -> [rows, C]. */
+/** Scores of any shape with C classes -> [rows, C]. */
 function asRows(g: Builder, scores: Value, classes: number): Value {
   const { shape } = scores;
   if (shape?.length === 2 && shape[1] === classes) return scores;
   return g.Reshape(scores, g.ints([-1, classes], "shape"));
 }
 
-/** Cross-entropy over the tokens whose label is not negative (padding). */
+/** Cross-entropy over the tokens whose label is not negative; negative labels mark padding. */
 function tokenLoss(g: Builder, logits: Value, label: Value): Value {
   const zero = g.constant(0, { dtype: "int64", name: "zero" });
   const known = g.Cast(g.GreaterOrEqual(label, zero), { to: dtypes.float32.code });

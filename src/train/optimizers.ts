@@ -1,4 +1,4 @@
-/** @file Optimizers over flat vectors: new parameters and state from a gradient, in float64 arithmetic. */
+/** @file Optimizers over flat vectors, in place and in float64 arithmetic. */
 
 export interface Hyper {
   readonly momentum: number;
@@ -6,15 +6,15 @@ export interface Hyper {
   readonly epsilon: number;
 }
 
-/** What an optimizer remembers; saved with checkpoints. */
+/** What an optimizer keeps between steps; it is saved with checkpoints. */
 export interface OptimizerState {
-  /** Vectors as long as the parameters. */
+  /** Vectors of the parameters' length, such as momenta. */
   readonly slots: readonly Float32Array[];
-  /** beta1^t and beta2^t (Adam): running products, so that a resumed run has the very same bits. */
+  /** Adam's beta1^t and beta2^t as running products, so that a resumed run has the same bits. */
   readonly scalars: Float64Array;
 }
 
-/** Elements [from, to) share a learning rate and a decay. */
+/** A range [from, to) of the vector with its own learning rate and weight decay. */
 export interface Segment {
   readonly from: number;
   readonly to: number;
@@ -35,7 +35,10 @@ interface Optimizer {
   readonly update: Update;
 }
 
-/** v <- mu v + g; p <- p - lr v, Nesterov: p - lr (g + mu v), as PyTorch writes it. */
+/**
+ * SGD with momentum mu, as PyTorch writes it: v <- mu v + g, p <- p - rate v; with Nesterov's
+ * momentum p <- p - rate (g + mu v).
+ */
 const sgd =
   (nesterov: boolean): Update =>
   (p, g, { slots: [v] }, segments, { momentum }) => {
@@ -50,15 +53,17 @@ const sgd =
   };
 
 /**
- * Adam (Kingma & Ba 2015, arXiv 1412.6980, algorithm 1) with the decay in the gradient, or
- * `decoupled` from it: AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101).
+ * Adam (Kingma, Ba 2015, arXiv 1412.6980, algorithm 1): with first and second moments m, v
+ *   p <- p - rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
+ * Weight decay is added to the gradient or, if `decoupled`, to the update: AdamW (Loshchilov,
+ * Hutter 2019, arXiv 1711.05101).
  */
 const adam =
   (decoupled: boolean): Update =>
   (p, g, { slots: [m, v], scalars }, segments, { momentum, beta2, epsilon }) => {
     scalars[0] *= momentum;
     scalars[1] *= beta2;
-    // m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with its divisions taken out of the loop.
+    // The divisions of the formula are moved out of the loop.
     const root = 1 / Math.sqrt(1 - scalars[1]);
     const share = 1 / (1 - scalars[0]);
     for (const { from, to, rate, decay } of segments) {
@@ -74,6 +79,7 @@ const adam =
     }
   };
 
+/** All optimizers; `slots` is how many vectors each keeps. */
 export const optimizers = {
   sgd: { slots: 1, update: sgd(false) },
   nesterov: { slots: 1, update: sgd(true) },
@@ -88,21 +94,24 @@ export function startState(id: OptimizerId, size: number): OptimizerState {
   return { slots, scalars: Float64Array.of(1, 1) };
 }
 
-/** Euclidean length, summed in order. */
+/** Euclidean length of a vector, or of its range [from, to), summed in order. */
 export function norm(vector: Float32Array, from = 0, to = vector.length): number {
   let sum = 0;
   for (let i = from; i < to; i++) sum += vector[i] * vector[i];
   return Math.sqrt(sum);
 }
 
-/** Scales the gradient down to length `limit` (Pascanu et al. 2013, arXiv 1211.5063). */
+/**
+ * Scales the gradient, whose length is `length`, down to `limit` (Pascanu et al.
+ * 2013, arXiv 1211.5063).
+ */
 export function clip(gradient: Float32Array, length: number, limit: number): void {
   if (!(length > limit)) return;
   const factor = limit / length;
   for (let i = 0; i < gradient.length; i++) gradient[i] *= factor;
 }
 
-/** average <- keep * average + (1 - keep) * parameters */
+/** Moving average in place: into <- keep * into + (1 - keep) * parameters. */
 export function average(into: Float32Array, parameters: Float32Array, keep: number): void {
   for (let i = 0; i < into.length; i++) into[i] = keep * into[i] + (1 - keep) * parameters[i];
 }

@@ -1,4 +1,4 @@
-/** @file What a user may say about a run of training: the options of the step `train`. */
+/** @file The options of the step `train`: everything that a user can set for a run of training. */
 import { z } from "zod";
 import { layerOptions } from "../options.ts";
 import { losses } from "./objective.ts";
@@ -27,7 +27,7 @@ export const trainOptions = z.object({
   batch: z.int().min(1).max(65536).default(128).meta({ description: "Records per update." }),
   micro: z.int().min(0).default(0).meta({
     description:
-      "Records per run of the engine; less saves memory, gradients add up; 0: by itself.",
+      "Records per run of the engine; fewer need less memory, the gradients are averaged; 0: chosen by the program.",
   }),
   loss: z.enum(losses).default("auto").meta({
     description:
@@ -62,7 +62,7 @@ export const trainOptions = z.object({
       search: [0.0003, 0.001, 0.003],
     }),
   schedule: z.enum(keysOf(schedules)).default("cosine").meta({
-    description: "How the learning rate goes on.",
+    description: "Course of the learning rate over the run.",
   }),
   warmup: z.int().min(0).default(0).meta({ description: "Steps of linear warm-up." }),
   drop: share(0.1).meta({ description: "Factor of each drop (schedule step)." }),
@@ -70,7 +70,7 @@ export const trainOptions = z.object({
   momentum: share(0.9).meta({ description: "Momentum; beta1 of Adam." }),
   beta2: share(0.999).meta({ description: "beta2 of Adam." }),
   decay: z.number().min(0).default(0).meta({ description: "Weight decay; on weights only." }),
-  clip: z.number().min(0).default(0).meta({ description: "Longest gradient; 0: no limit." }),
+  clip: z.number().min(0).default(0).meta({ description: "Length limit of gradients; 0: none." }),
   ema: share(0).meta({ description: "Moving average of the parameters, e.g. 0.999; 0: none." }),
   rates: globs.meta({
     description: "Factors of the learning rate by layer: glob=factor, split by |.",
@@ -79,10 +79,10 @@ export const trainOptions = z.object({
     description: "Changes of the images, split by +: flip+crop=4, shift=2+affine=10.",
   }),
   holdout: z.number().min(0).max(0.9).default(0.1).meta({
-    description: "Share of the training records (at most 5000) that only judge; 0: none.",
+    description: "Share of the training records (at most 5000) held out for evaluation; 0: none.",
   }),
   patience: z.int().min(0).default(0).meta({
-    description: "Stop after so many looks at the held-out records without a better one; 0: never.",
+    description: "Stop after so many evaluations on held-out records without a gain; 0: never.",
   }),
   keep: z.enum(["best", "last"]).default("best").meta({
     description: "Which parameters to keep, by the held-out records.",

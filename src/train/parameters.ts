@@ -1,37 +1,38 @@
-/** @file Parameters: everything that one run of training moves, laid out as one flat vector. */
+/** @file Parameters: everything that a run of training changes, laid out as one flat vector. */
 import type { Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Shape } from "../weights/form.ts";
 import type { Latent } from "../weights/latent.ts";
 import type { Learnable } from "../weights/learnable.ts";
 
-/** A constant of the model, or a theta of something that was opened for training. */
+/** A constant of the model, or a theta of a weight or activation that was opened for training. */
 export interface Parameter {
   /** The constant; null for a theta. */
   readonly value: Value | null;
   readonly latent: Latent | null;
-  /** Of the theta; the layer's own name for a constant. */
+  /** The theta's name; the constant's own name otherwise. */
   readonly name: string;
-  /** The layer it belongs to, for globs and messages. */
+  /** The layer that it belongs to, for globs and messages. */
   readonly node: Node;
   readonly kind: Learnable["kind"] | "theta";
   readonly shape: Shape;
   readonly start: Float32Array;
-  /** Factor of the learning rate; 0: training does not move it, but it is kept with all others. */
+  /** Factor of the learning rate. With 0 training does not change it, but checkpoints hold it. */
   readonly rate: number;
   /** Bounds that hold after every update. */
   readonly min: number;
   readonly max: number;
-  /** Exact zeros stay zeros. */
+  /** Whether exact zeros stay zero. */
   readonly keepsZeros: boolean;
-  /** Where it lies in the flat vector. */
+  /** Its position in the flat vector. */
   readonly offset: number;
   readonly size: number;
 }
 
-/** Without its place: see `laidOut`. */
+/** A parameter without its position; `laidOut` adds it. */
 export type Unplaced = Omit<Parameter, "offset" | "size">;
 
+/** A constant of the model as a parameter. */
 export function ofConstant({ value, node, kind, keepsZeros }: Learnable): Unplaced {
   const shape = value.tensor?.shape ?? [];
   const start = value.tensor?.floats() ?? new Float32Array();
@@ -39,7 +40,7 @@ export function ofConstant({ value, node, kind, keepsZeros }: Learnable): Unplac
   return { value, latent: null, name: value.name, node, kind, shape, start, keepsZeros, ...free };
 }
 
-/** One after the other. */
+/** Places the parameters one after the other. */
 export function laidOut(parameters: readonly Unplaced[]): Parameter[] {
   let offset = 0;
   return parameters.map((parameter) => {
@@ -52,14 +53,17 @@ export function laidOut(parameters: readonly Unplaced[]): Parameter[] {
 export const sizeOf = (parameters: readonly Parameter[]): number =>
   parameters.reduce((sum, { size }) => sum + size, 0);
 
-/** The values that all parameters start with, one after the other. */
+/** The flat vector of all parameters' start values. */
 export function flatten(parameters: readonly Parameter[]): Float32Array {
   const flat = new Float32Array(sizeOf(parameters));
   for (const { start, offset } of parameters) flat.set(start, offset);
   return flat;
 }
 
-/** Gives the model's constants the vector's values; `of` finds their twins in another copy of the model. */
+/**
+ * Sets the model's constants to the values of a flat vector; `of` maps them to another copy of the
+ * model. Thetas are closed elsewhere.
+ */
 export function unflatten(
   parameters: readonly Parameter[],
   flat: Float32Array,
@@ -72,7 +76,10 @@ export function unflatten(
   }
 }
 
-/** The part of a vector that belongs to a theta; null where the loss does not depend on it. */
+/**
+ * The range of a flat vector that belongs to a theta, a view; null if the loss does not depend on
+ * it.
+ */
 export function thetaIn(
   parameters: readonly Parameter[],
   latent: Latent,
@@ -84,8 +91,8 @@ export function thetaIn(
 }
 
 /**
- * Places in the flat vector that stay zero: a weight's exact zeros were pruned (Han et al. 2015),
- * unless the whole tensor is zero and merely starts there.
+ * Positions in the flat vector that stay zero: exact zeros of a weight were pruned (Han et al.
+ * 2015, arXiv 1506.02626). A tensor that is zero altogether merely starts at zero, and may change.
  */
 export function prunedPlaces(parameters: readonly Parameter[], flat: Float32Array): Uint32Array {
   const places: number[] = [];
@@ -98,7 +105,7 @@ export function prunedPlaces(parameters: readonly Parameter[], flat: Float32Arra
   return Uint32Array.from(places);
 }
 
-/** Puts parameters that left their bounds back on them. */
+/** Clips parameters with bounds to them, in place. */
 export function clampToBounds(parameters: readonly Parameter[], flat: Float32Array): void {
   for (const { min, max, offset, size } of parameters) {
     if (min === Number.NEGATIVE_INFINITY && max === Number.POSITIVE_INFINITY) continue;

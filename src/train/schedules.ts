@@ -2,17 +2,21 @@
 
 export interface ScheduleOptions {
   readonly warmup: number;
-  /** For "step": the factor at each drop, and how many drops divide the run evenly. */
+  /** For "step": the factor of each drop, and how many drops divide the run evenly. */
   readonly drop: number;
   readonly drops: number;
 }
 
-/** Progress in [0, 1) -> factor. */
+/** From the progress in [0, 1) to the factor of the learning rate. */
 type Shape = (progress: number, options: ScheduleOptions) => number;
 
-/** One cycle (Smith & Topin 2018, arXiv 1708.07120): up for 30 % of the run, then down by a cosine. */
+/**
+ * Share of the run in which one-cycle raises the rate; then it falls like a cosine (Smith, Topin
+ * 2018, arXiv 1708.07120).
+ */
 const rise = 0.3;
 
+/** All schedules, by the value of the option. */
 export const schedules = {
   constant: () => 1,
   /** 0.5 (1 + cos(pi t)) (Loshchilov & Hutter 2017, arXiv 1608.03983). */
@@ -27,7 +31,10 @@ export const schedules = {
 
 export type ScheduleId = keyof typeof schedules;
 
-/** The factor at `step` of `total`: linear from 0 over the warm-up steps, then the schedule. */
+/**
+ * The factor at `step` of `total` steps: linear warm-up, then the schedule over the remaining
+ * steps.
+ */
 export function rateFactor(
   id: ScheduleId,
   step: number,

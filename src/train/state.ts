@@ -1,24 +1,26 @@
-/** @file State: everything a run of training must remember to go on bit by bit as if never stopped. */
+/** @file State: everything that a run of training needs to be continued with identical bits. */
 import { errors, fail } from "../errors.ts";
 import type { OptimizerState } from "./optimizers.ts";
 
 export interface TrainState {
-  /** Steps done. */
+  /** Number of steps done. */
   step: number;
   readonly parameters: Float32Array;
   readonly optimizer: OptimizerState;
-  /** Running means and variances, laid out as the step's statistics. */
+  /** Running means and variances, layer by layer as in the step's output. */
   readonly statistics: Float32Array;
   /** Exponential moving average of the parameters; empty where none is kept. */
   readonly average: Float32Array;
-  /** The best parameters and statistics so far by the held-out records; empty before the first look. */
+  /**
+   * The best parameters and statistics by the held-out records; empty before the first evaluation.
+   */
   bestParameters: Float32Array;
   bestStatistics: Float32Array;
   bestScore: number | null;
   bestStep: number;
-  /** Looks since the best one. */
+  /** Evaluations since the best one. */
   worse: number;
-  /** Mean loss since the last entry, and what the held-out records said. */
+  /** Mean losses since the point before, with scores of the held-out records. */
   readonly curve: CurvePoint[];
 }
 
@@ -27,22 +29,25 @@ export interface CurvePoint {
   readonly step: number;
   readonly loss: number;
   readonly rate: number;
-  /** The metric on held-out records, where it was taken. */
+  /** The metric on held-out records, where it was evaluated. */
   readonly score: number | null;
 }
 
-/** How a run computes: other ways give the same numbers but for the last bits. */
+/** How a run computes. Other choices give the same numbers except for the last bits. */
 export interface ComputeChoice {
-  /** An engine per core, or one for all cores. */
+  /** One engine per core (workers), or one engine on all cores (threads). */
   readonly shape: "workers" | "threads";
-  /** Chosen forms of convolutions' gradients (tune.ts); the default where nothing is said. */
+  /**
+   * The chosen forms of convolutions and their gradients (tune.ts); default forms for all others.
+   */
   readonly forms: Readonly<Record<string, string>>;
 }
 
-/** Without a look at the clock. */
+/** The choice that needs no timing. */
 export const plainChoice: ComputeChoice = { shape: "workers", forms: {} };
 
 const magic = "tersor-training-1";
+/** The vectors of a state, in the order in which a checkpoint stores them. */
 const numbersOf = (state: TrainState) =>
   [
     state.parameters,
@@ -53,7 +58,9 @@ const numbersOf = (state: TrainState) =>
     ...state.optimizer.slots,
   ] as const;
 
-/** A JSON header of a line, then the vectors. `key` tells runs apart. */
+/**
+ * A checkpoint: a JSON header of one line, then the vectors as float32. `key` identifies the run.
+ */
 export function encodeState(
   state: TrainState,
   key: string,
@@ -84,7 +91,10 @@ export function encodeState(
   return bytes;
 }
 
-/** Throws TersorError "bad-checkpoint" when the bytes are damaged or of another run. */
+/**
+ * The state in a checkpoint. Throws TersorError "bad-checkpoint" if the bytes are damaged, of
+ * another version or of another run; `where` names the file in messages.
+ */
 export function decodeState(bytes: Uint8Array, key: string, where: string): TrainState {
   const end = bytes.indexOf(10);
   let header: ReturnType<typeof parse>;
@@ -113,7 +123,7 @@ export function decodeState(bytes: Uint8Array, key: string, where: string): Trai
   return { step, parameters, optimizer, statistics, average, ...best, curve };
 }
 
-/** How the run of a checkpoint computed; null where the bytes are none. */
+/** How the run of a checkpoint computed; null if the bytes are no checkpoint. */
 export function choiceOf(bytes: Uint8Array): ComputeChoice | null {
   try {
     return parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).computeChoice;

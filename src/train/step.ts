@@ -1,4 +1,4 @@
-/** @file StepGraph: one graph that gives the loss and its gradient from a batch and a vector of parameters. */
+/** @file StepGraph: one graph from a batch and all parameters to the loss and its gradient. */
 import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
@@ -15,7 +15,7 @@ import { hoistConstants } from "./branch.ts";
 import { fastGathers } from "./fast-gather.ts";
 import { laidOut, ofConstant, type Parameter, type Unplaced } from "./parameters.ts";
 
-/** Names of what the step takes besides the model's own inputs, and of what it gives. */
+/** Names of the step graph's inputs besides the model's own, and of its outputs. */
 export const ports = {
   parameters: "tersor_parameters",
   label: "tersor_label",
@@ -25,35 +25,37 @@ export const ports = {
   statistics: "tersor_statistics",
 } as const;
 
-/** A tensor fed with every batch. */
+/** A tensor that is fed with every batch. */
 export interface PortSpec {
   readonly dtype: DType;
   readonly shape: readonly number[];
 }
 
 export interface StepSpec {
-  /** Shapes of one batch, by input name: the graph is made for these. */
+  /** The input shapes of one batch, by name; the graph is made for these. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
-  /** More inputs: the label, a teacher's output, numbers that change from step to step. */
+  /** More inputs: the label, the teacher's output, numbers that change from step to step. */
   readonly feeds: Readonly<Record<string, PortSpec>>;
   /** The constants that learn. */
   readonly learns: readonly Learnable[];
-  /** Weights and activations opened for training, which learn by thetas of their own. */
+  /** Weights and activations opened for training, which learn through thetas of their own. */
   readonly latents?: readonly Opened[];
-  /** Normalizations that follow their batches (default: all). */
+  /** Which normalizations use the statistics of the batch (default: all). */
   readonly isTrained?: (node: Node) => boolean;
-  /** Normalize by the batch where inference normalizes by running statistics (default true). */
+  /** Whether normalizations use the statistics of the batch at all (default true). */
   readonly batchStatistics?: boolean;
-  /** How convolutions are differentiated: see tune.ts. */
+  /** How convolutions are differentiated (tune.ts). */
   readonly forms?: Forms;
-  /** The loss, from the student's values and the inputs named in `feeds`. */
+  /** The loss, a scalar, from the student's values and the inputs named in `feeds`. */
   loss(g: Builder, student: Student, feeds: Readonly<Record<string, Value>>): Value;
 }
 
 /** The copy of the model that learns. */
 export interface Student {
   readonly outputs: readonly Value[];
-  /** The twin of one of the model's own values; of an opened one, what stands for it while it learns. */
+  /**
+   * The copy of one of the model's values; for an opened value the expression that stands for it.
+   */
   of(value: Value): Value;
 }
 
@@ -68,16 +70,20 @@ export interface RunningStatistics {
 }
 
 export interface StepGraph {
-  /** Inputs: the model's, `ports.parameters` [P] float32, `feeds`. Outputs: loss, gradient [P], statistics. */
+  /**
+   * Inputs: the model's own, `ports.parameters` [P] float32, `feeds`. Outputs: loss, gradient [P]
+   * and, with normalizations, the batch statistics.
+   */
   readonly model: Model;
   readonly parameters: readonly Parameter[];
-  /** Their means and variances follow each other in `ports.statistics`, layer by layer. */
+  /** The order of the batch statistics: mean, then variance, layer by layer. */
   readonly statistics: readonly RunningStatistics[];
 }
 
 /**
- * Leaves `model` as it is. Throws TersorError "no-gradient" where an operator between a parameter
- * and the loss has no rule. Parameters that the loss does not depend on are left out.
+ * The step graph of a model, which is left as it is. Parameters that the loss does not depend on
+ * are left out; without any there is no gradient output. Throws TersorError "no-gradient" if an
+ * operator between a parameter and the loss has no rule.
  */
 export function stepOf(model: Model, spec: StepSpec): StepGraph {
   const twins = new Map<Value, Value>();
@@ -155,7 +161,7 @@ interface OpenedInStep {
   readonly penalty?: (g: Builder) => Value;
 }
 
-/** Puts every latent's expression in its value's place, over constants that will learn. */
+/** Replaces every opened value by its latent's expression, over constants that will learn. */
 function openAll(
   latents: readonly Opened[],
   twins: ReadonlyMap<Value, Value>,
@@ -189,7 +195,7 @@ function openAll(
   });
 }
 
-/** The graph input of what a latent is fed with. */
+/** The graph input for a feed of a latent. */
 export const feedName = (latent: number, name: string): string => `tersor_${latent}_${name}`;
 
 function ofTheta(latent: Latent, name: string, node: Node): Unplaced {
@@ -199,7 +205,7 @@ function ofTheta(latent: Latent, name: string, node: Node): Unplaced {
   return { value: null, latent, name, node, kind: "theta", ...own };
 }
 
-/** What the loss is computed from. */
+/** All values from which the loss is computed. */
 function reaching(loss: Value): Set<Value> {
   const seen = new Set<Value>([loss]);
   for (const value of seen) {
@@ -215,7 +221,7 @@ function reaching(loss: Value): Set<Value> {
   return seen;
 }
 
-/** Cuts the vector of parameters into pieces that take the constants' places. */
+/** Splits the vector of parameters into pieces that replace the constants. */
 function spread(g: Builder, parameters: readonly Parameter[], places: readonly Value[]): Value[] {
   const sizes = parameters.map(({ size }) => size);
   const total = sizes.reduce((a, b) => a + b, 0);

@@ -1,4 +1,4 @@
-/** @file Tune: times the forms of every convolution of a training step, and keeps the fastest. */
+/** @file Tune: times the forms of every convolution of a training step and chooses the fastest. */
 import { Graph, type Value } from "../ir/graph.ts";
 import { createModel } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
@@ -14,28 +14,33 @@ import { defaultForms, type Forms, type OutputForm } from "../ops/grad/forms.ts"
 import { inferNode } from "../ops/infer.ts";
 import { product } from "../util/product.ts";
 
-/** A session of the engine that will train, with the options it will train with. */
+/** A session of the engine that will train, with the same options. */
 export interface Opened {
   run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   close(): Promise<void>;
 }
 
+/** The engine and a clock. */
 export interface Bench {
   readonly open: (bytes: Uint8Array) => Promise<Opened>;
-  /** Processor time used so far; wall time where there is no such clock. */
+  /** Processor time used so far; wall time if there is no such clock. */
   readonly cpuMs: () => number;
 }
 
 type Role = keyof Forms;
-/** What was chosen, by part and sizes: plain data, to be saved with a run and given to its replay. */
+/**
+ * The chosen form by part and sizes (see `keyOf`): plain data that is saved with a run and
+ * given to its replay.
+ */
 export type Choices = Readonly<Record<string, string>>;
 
+/** A convolution of the step and the part of it whose form is to be chosen. */
 interface Question {
   readonly role: Role;
   readonly geometry: Geometry;
 }
 
-/** Gives the chosen forms, and the default where nothing was chosen. */
+/** The chosen forms; the default form where none was chosen. */
 export function formsOf(choices: Choices): Forms {
   const choose = (role: Role, geometry: Geometry): string =>
     choices[keyOf(role, geometry)] ?? defaultForms[role](geometry);
@@ -47,10 +52,12 @@ export function formsOf(choices: Choices): Forms {
 }
 
 /**
- * Choices for what `make` asks: it builds the training step once, to be thrown away. Each question
- * is timed once, as a graph of its own on random numbers; a form that gives other numbers than the
- * default (a blocked layout on another processor) is out. `known` choices are taken as they are, but
- * for blocked ones that do not suit this processor.
+ * Chooses the form of each convolution in the step graph that `make` builds. `make` is called once,
+ * to collect the convolutions, and its graph is thrown away.
+ *
+ * Each different convolution is timed once, as a graph of its own on random numbers. A form whose
+ * result differs from the default's is dropped (a blocked layout on another processor). Choices in
+ * `known` are taken without timing, except blocked ones that do not suit this processor.
  */
 export async function tune(
   make: (forms: Forms) => unknown,
@@ -83,7 +90,10 @@ export async function tune(
 
 const isBlocked = (form: string): boolean => form.startsWith("blocked");
 
-/** "weight 128x16x32x32 16x16x3x3 stride 1,1 ...": all that a form's speed depends on. */
+/**
+ * "weight 128x16x32x32 16x16x3x3 -> 32x32 strides 1,1 ...": everything that a form's speed depends
+ * on.
+ */
 function keyOf(role: Role, geometry: Geometry): string {
   const { batch, filters, depth, kernel, strides, dilations, group, sides, output } = geometry;
   return [
@@ -97,7 +107,7 @@ function keyOf(role: Role, geometry: Geometry): string {
   ].join(" ");
 }
 
-/** The default first. Nothing to choose where sizes are open, as there is nothing to time. */
+/** The forms to compare, the default first; only the default if sizes are not known. */
 function candidates({ role, geometry }: Question, block: number | null): string[] {
   const usual = defaultForms[role](geometry);
   if (geometry.batch === null) return [usual];
@@ -111,7 +121,10 @@ function candidates({ role, geometry }: Question, block: number | null): string[
   return [usual, ...all.filter((form) => form !== usual)];
 }
 
-/** Forms that were slower wherever others fit are not tried. */
+/**
+ * Forms of the weight gradient that are worth timing. Those that were slower wherever
+ * others fit are left out.
+ */
 function likely(geometry: Geometry, own: readonly string[]): string[] {
   const rest = isDepthwise(geometry) ? ["multiply"] : ["tap"];
   const known = weightForms.weave.fits(geometry) ? ["weave", ...rest] : Object.keys(weightForms);
@@ -120,12 +133,21 @@ function likely(geometry: Geometry, own: readonly string[]): string[] {
   );
 }
 
-/** Rounds of runs, one of each candidate; and how much slower one may be to stay in. */
+/**
+ * Rounds of timing, with one run of each candidate, and the ratio to the fastest beyond which a
+ * candidate is dropped.
+ */
 const rounds = 6;
 const hopeless = 1.4;
-/** A challenger must be this much faster than the default: less is noise. */
+/**
+ * A form replaces the default only if it takes at most 0.93 of its time; smaller differences were
+ * noise in repeated runs.
+ */
 const margin = 0.93;
 
+/**
+ * The fastest of the forms; the default, which comes first, unless another one is clearly faster.
+ */
 async function fastest(
   question: Question,
   forms: readonly string[],
@@ -138,7 +160,7 @@ async function fastest(
     for (const form of forms) {
       const session = await bench.open(modelOf(question, form)).catch(() => null);
       if (!session) continue;
-      // The first run also finds the memory.
+      // The first run also allocates memory, and is not timed.
       const out = await session.run(feeds).catch(() => null);
       const found = out && Object.values(out)[0];
       if (found && (open.length === 0 || agrees(found, open[0].out))) {
@@ -164,7 +186,7 @@ async function fastest(
   }
 }
 
-/** Equal but for rounding. */
+/** Whether two results are equal but for rounding. */
 function agrees(found: Tensor, expected: Tensor): boolean {
   const [a, b] = [found.numbers(), expected.numbers()];
   let [error, size] = [0, 0];
@@ -176,7 +198,10 @@ function agrees(found: Tensor, expected: Tensor): boolean {
   return a.length === b.length && error <= 1e-4 * size;
 }
 
-/** The engine's block of channels on this processor; null where it has no blocked layout. */
+/**
+ * The engine's block of channels on this processor, 16 or 8; null if it has no blocked layout. It
+ * is found by comparing a small blocked convolution with a plain one.
+ */
 async function blockOf(bench: Bench): Promise<number | null> {
   const ones = [1, 1];
   const geometry: Geometry = {
@@ -215,9 +240,10 @@ const shapesOf = ({ batch, filters, depth, group, kernel, sides, output }: Geome
 
 const readBy = { output: ["x", "w"], input: ["dy", "w"], weight: ["x", "dy"] } as const;
 
-/** Every how many elements the graph gives one: enough to compare by, too few to take time. */
+/** The timed graphs return every 13th element: enough to compare, and quick to copy. */
 const stride = 13;
 
+/** A model that computes one part of one convolution in one form. */
 function modelOf({ role, geometry }: Question, form: string): Uint8Array {
   const graph = new Graph(form);
   const g = build(graph, "", inferNode);
@@ -231,6 +257,7 @@ function modelOf({ role, geometry }: Question, form: string): Uint8Array {
   return concat(writeModel(model));
 }
 
+/** The nodes of one part in one form; `a` and `b` are its inputs in the order of `readBy`. */
 function make(
   g: Builder,
   role: Role,
@@ -247,7 +274,7 @@ function make(
 
 function feedsOf({ role, geometry }: Question): Record<string, Tensor> {
   const random = createRandom(1);
-  // A prime number of different values: drawing millions would take longer than timing.
+  // A prime number of different values, repeated: drawing millions would take longer than timing.
   const pattern = Float32Array.from({ length: 4093 }, () => random.float() - 0.5);
   const shapes = shapesOf(geometry);
   const entries = readBy[role].map((name) => {

@@ -1,4 +1,8 @@
-/** @file Un-folds batch normalization: a model exported with it folded into its convolutions trains better with it. */
+/**
+ * @file Adds batch normalization again to a model exported with it folded into its convolutions.
+ *
+ * Such a model trains better with it; the function stays the same.
+ */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Builder, build } from "../ops/builder.ts";
@@ -8,7 +12,10 @@ import { linearOf } from "../ops/linear.ts";
 import { keepsStatistics } from "../ops/norms.ts";
 import { hasTrait } from "../ops/traits.ts";
 
-/** Of each channel over a calibration set; the variance is biased (divided by the count). */
+/**
+ * Statistics of each channel [C] over a calibration set; the variance is biased
+ * (divided by the count).
+ */
 export interface ChannelStatistics {
   readonly mean: ArrayLike<number>;
   readonly variance: ArrayLike<number>;
@@ -17,9 +24,9 @@ export interface ChannelStatistics {
 const EPSILON = 1e-5;
 
 /**
- * The outputs [N, C, ...] of convolutions that `unfoldBatchNorm` can put a normalization behind: one
- * that an activation or a sum reads, not one of single positions (gates of squeeze-and-excitation)
- * nor one that the model returns.
+ * The outputs [N, C, ...] of the convolutions that can get a normalization: those with constant
+ * weights whose output an activation or a sum reads. Convolutions of single positions (gates of
+ * squeeze-and-excitation) and outputs of the model are left out.
  */
 export function convolutions(model: Model): Value[] {
   inferModel(model);
@@ -29,6 +36,7 @@ export function convolutions(model: Model): Value[] {
     .map(({ output }) => output);
 }
 
+/** Whether a convolution looks as if a normalization was folded into it. */
 function isFolded({ inputs: [, w, b], output }: Node): boolean {
   const isConstant = w && isConstantExpression(w) && (!b || isConstantExpression(b));
   const isPoint = output.shape?.slice(2).every((dim) => dim === 1) ?? true;
@@ -42,7 +50,9 @@ function isFolded({ inputs: [, w, b], output }: Node): boolean {
   );
 }
 
-/** What statistics are made of: mean and mean square of each channel of a batch, each [C]. */
+/**
+ * Mean and mean square of each channel of a batch, each [C], from which statistics are computed.
+ */
 export function channelMoments(g: Builder, x: Value): { mean: Value; square: Value } {
   const rank = x.shape?.length ?? 4;
   const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
@@ -52,10 +62,14 @@ export function channelMoments(g: Builder, x: Value): { mean: Value; square: Val
 }
 
 /**
- * Puts a BatchNormalization behind each of these values, such that the function stays: with mean mu
- * and sigma = sqrt(variance + epsilon) of the calibration set, y = gamma (z - mu) / sigma + beta is z
- * for gamma = sigma, beta = mu. The convolution's bias goes into it. Training then moves gamma and
- * beta and standardizes by batches; `rewrite` folds all of it back (fold-batchnorm). Gives the nodes.
+ * Adds a BatchNormalization behind each of these convolution outputs z, and returns the added
+ * nodes.
+ *
+ * With the mean mu and sigma = sqrt(variance + epsilon) of the calibration set,
+ *   y = gamma (z - mu) / sigma + beta
+ * equals z for gamma = sigma, beta = mu, so the function stays the same. The convolution's bias
+ * moves into mu. Training then learns gamma and beta and normalizes by batches; the rewrite
+ * `fold-batchnorm` folds everything back.
  */
 export function unfoldBatchNorm(
   model: Model,

@@ -1,4 +1,4 @@
-/** @file Element coders: a flat list of numbers as packed initializers plus nodes that widen them. */
+/** @file Element coders: numbers as packed initializers, and the nodes that widen them. */
 import { type DType, dtypes, type TypedArray } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
@@ -6,18 +6,24 @@ import type { Builder } from "../ops/builder.ts";
 /** A typed array of numbers (not bigints). */
 export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
 
-/** How single elements are written. `build` gives a value of `shape` and type `dtype`. */
+/**
+ * How single elements are written. `build` adds the initializers and nodes that give `values` as a
+ * value of `shape` and type `dtype`.
+ */
 export interface Element {
   readonly dtype: DType;
-  /** File bytes for `count` elements: exact for the initializers, about right for the nodes. */
+  /** File bytes for `count` elements: exact for the initializers, an estimate for the nodes. */
   bytes(count: number): number;
   build(g: Builder, values: Numbers, shape: readonly number[]): Value;
 }
 
-/** What a node with short names and its small constants cost in the file, on average. */
+/** Average file bytes of a node with short names and its small constants. */
 export const NODE_BYTES = 65;
 
-/** float32 as it is; halves through Cast (exact for values already rounded to them). */
+/**
+ * Floats: float32 as it is, 16-bit floats through a Cast. Values have to be rounded
+ * to 16 bits already.
+ */
 export function floatElement(dtype: "float32" | "float16" | "bfloat16", name = "values"): Element {
   const overhead = dtype === "float32" ? 0 : NODE_BYTES;
   return {
@@ -31,8 +37,8 @@ export function floatElement(dtype: "float32" | "float16" | "bfloat16", name = "
 }
 
 /**
- * Integers of `bits` bits, widened to `dtype`. The engine folds all of it when it loads the model
- * (ENGINE 1.4). Few elements take a wider type that needs fewer nodes.
+ * Integers of `bits` bits, widened to `dtype`. The engine folds the widening nodes when it loads
+ * the model. For few elements a wider type is smaller, because it needs fewer nodes.
  */
 export function integerElement(bits: number, signed: boolean, dtype: DType): Element {
   const coders = [bits, 4, 8]
@@ -50,7 +56,7 @@ export function integerElement(bits: number, signed: boolean, dtype: DType): Ele
   };
 }
 
-/** 4 or 8 bits, for which ONNX has types. */
+/** Integers of 4 or 8 bits, for which ONNX has types. */
 function wholeElement(bits: number, signed: boolean, dtype: DType): Element {
   const stored = `${signed ? "" : "u"}int${bits}` as DType;
   const widens = stored !== dtype;
@@ -64,10 +70,14 @@ function wholeElement(bits: number, signed: boolean, dtype: DType): Element {
   };
 }
 
-/** Any number of bits: cut into planes of 8, 4, 2 and 1, which BitShift and BitwiseAnd take out of bytes. */
+/**
+ * Integers of any width, cut into planes of 8, 4, 2 and 1 bits: BitShift and BitwiseAnd unpack each
+ * plane from bytes, and x = sum of 2^shift plane.
+ */
 function planeElement(bits: number, signed: boolean, dtype: DType): Element {
   const planes = planesOf(bits);
-  // One bit is a sign: {-1, +1} = 2 b - 1. More bits are two's complement with an offset.
+  // One signed bit means -1 or +1, 2 b - 1. More signed bits are stored with an
+  // offset of 2^(bits - 1).
   const offset = signed ? 2 ** (bits - 1) : 0;
   const fixed =
     2 * (planes.length - 1) + (signed ? (bits === 1 ? 2 : 1) : 0) + (dtype === "int32" ? 0 : 1);
@@ -101,7 +111,7 @@ function planeElement(bits: number, signed: boolean, dtype: DType): Element {
   };
 }
 
-/** 5 = 4 + 1, 3 = 2 + 1, 7 = 4 + 2 + 1. */
+/** The planes of a width, highest width first: 5 = 4 + 1, 3 = 2 + 1, 7 = 4 + 2 + 1. */
 function planesOf(bits: number): { bits: number; shift: number }[] {
   const planes: { bits: number; shift: number }[] = [];
   let shift = 0;
@@ -114,7 +124,10 @@ function planesOf(bits: number): { bits: number; shift: number }[] {
   return planes;
 }
 
-/** int32 values of 1, 2, 4 or 8 bits from packed bytes. */
+/**
+ * One plane of 1, 2, 4 or 8 bits as int32 values of `shape`, unpacked from bytes
+ * (lowest bits first).
+ */
 function buildPlane(
   g: Builder,
   values: Uint8Array,

@@ -1,4 +1,4 @@
-/** @file What can be done to single elements of a weight, whatever form it is stored in. */
+/** @file Operations on single elements of a weight, whatever form it is stored in. */
 
 import { permute } from "../numeric/permute.ts";
 import { quantizeChannels } from "../numeric/quantize.ts";
@@ -12,10 +12,16 @@ import {
   wholeLeaf,
 } from "./weight.ts";
 
-/** Whether each element of W is stored as a number of its own: plain numbers, and forms with `elements`. */
+/**
+ * Whether the weight stores one number for each element of W: plain numbers, and forms that declare
+ * `elements` (a grid's levels, a codebook's indices).
+ */
 export const isElementwise = ({ form }: Weight): boolean => !form || form.elements !== undefined;
 
-/** The leaf with one number per element of W: what layouts and cuts of axes work on. */
+/**
+ * The leaf that stores one number per element of W, which layouts and cuts of axes work on. Null
+ * where there is none.
+ */
 export function elementsOf(weight: Weight): Leaf | null {
   if (weight.form === null) return weight;
   const { form, theta } = weight;
@@ -23,8 +29,8 @@ export function elementsOf(weight: Weight): Leaf | null {
 }
 
 /**
- * The same weight with some elements at zero: the others, and how they are stored, stay. The weight has to
- * be `isElementwise`.
+ * The weight with some elements set to zero; the other elements and the form stay the same. The
+ * weight has to be `isElementwise`, otherwise this throws an Error.
  */
 export function withZeros<W extends Weight>(weight: W, isZero: (element: number) => boolean): W {
   if (weight.form === null) return zeroLeaf(weight, isZero) as Leaf as W;
@@ -40,13 +46,16 @@ export function withZeros<W extends Weight>(weight: W, isZero: (element: number)
 
 function zeroLeaf({ shape, values, coding }: Leaf, isZero: (element: number) => boolean): Leaf {
   const zeroed = values.map((w, i) => (isZero(i) ? 0 : w)) as typeof values;
-  // {-1, +1} has no zero: {-1, 0, +1} takes two bits.
+  // {-1, +1} in one bit has no zero; {-1, 0, +1} takes two bits.
   const isSign = typeof coding === "object" && coding.signed && coding.bits === 1;
   const wider = isSign && zeroed.includes(0) ? { ...coding, bits: 2 } : coding;
   return { form: null, shape, values: zeroed, coding: wider };
 }
 
-/** [rows, columns] -> [columns, rows]: the same numbers of the same kind; null where the form cannot be turned. */
+/**
+ * [rows, columns] -> [columns, rows] in the same form. Null if the form has no
+ * elements to transpose.
+ */
 export function transposed<W extends Weight>(weight: W): W | null {
   const [rows, columns] = weight.shape;
   if (weight.form === null) return turnLeaf(weight, [1, 0]) as Leaf as W;
@@ -55,14 +64,18 @@ export function transposed<W extends Weight>(weight: W): W | null {
   if (!own) return null;
   const order = turnedOrder(own.shape, shape);
   const turned = Object.entries(theta).map(([name, part]): [string, Weight] => {
-    // Parts that are broadcast with the elements have as many axes, and turn with them.
+    // Parts that are broadcast against the elements have as many axes, and are
+    // transposed like them.
     const isAligned = part.shape.length === order.length && part.form === null;
     return [name, isAligned ? turnLeaf(part, order) : part];
   });
   return composed(form, [columns, rows], Object.fromEntries(turned)) as W;
 }
 
-/** Where one axis of the matrix is split into blocks, both of its parts move together. */
+/**
+ * The order of axes that transposes the elements. If one axis of the matrix is split into blocks,
+ * both of its parts move together.
+ */
 function turnedOrder(elements: Shape, [rows]: Shape): number[] {
   if (elements.length === 2) return [1, 0];
   return elements[0] === rows ? [1, 2, 0] : [2, 0, 1];
@@ -74,9 +87,9 @@ function turnLeaf({ shape, values, coding }: Leaf, order: readonly number[]): Le
 }
 
 /**
- * The same stored form feeding integer kernels (ENGINE 1.5: storage is independent of compute): the parts
- * that are there where they fit, otherwise W rounded per channel of `axis`. The weight has to be
- * `isElementwise`.
+ * The weight in int8 for an integer kernel, in the form in which it is stored: the stored numbers
+ * themselves if they fit, otherwise W rounded per channel of `axis`, symmetric. The weight has to
+ * be `isElementwise`.
  */
 export function toInt8(weight: FloatWeight, axis: number, rounding: Rounding): Int8Levels {
   const own = weight.form?.toInt8?.(weight, axis, rounding);

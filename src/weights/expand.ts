@@ -7,18 +7,20 @@ import { smallest } from "./layout.ts";
 import type { Leaf, Weight } from "./weight.ts";
 
 /**
- * A value of the weight's shape, folded to a plain tensor when the engine loads the model. `part` says
- * what the reader expects: float32 where nothing is said.
+ * Adds the nodes that compute the weight and returns their result, a value of the weight's shape.
+ * The engine folds them into one tensor when it loads the model. `part` says which type the reader
+ * expects, float32 if it is left out.
  */
 export function expand(builder: Builder, weight: Weight, part?: Part, name?: string): Value {
-  // Names are bytes: those inside an expression are short; the weight's own name goes to its result.
+  // Names take bytes in the file. Values inside an expression get short ones, the
+  // result the weight's.
   const g = build(builder.graph);
   if (weight.form === null) return expandLeaf(g, weight, part?.dtype ?? "float32", name);
   const { form, shape, theta } = weight;
   const values: Record<string, Value> = {};
   for (const [key, own] of Object.entries(form.theta)) {
     const value = expand(g, theta[key], own, key);
-    // Types inside expressions may not be inferred yet, and `build` goes by shapes.
+    // `build` may look at shapes, and types inside expressions may not be inferred yet.
     value.dtype ??= own.dtype;
     value.shape ??= theta[key].shape;
     values[key] = value;
@@ -32,7 +34,7 @@ function expandLeaf(g: Builder, leaf: Leaf, dtype: Part["dtype"], name?: string)
   return smallest(values, elementOf(leaf, dtype, name)).build(g, shape);
 }
 
-/** How single numbers of the leaf are written for a reader of `dtype`. */
+/** How single numbers of the leaf are written for a reader of type `dtype`. */
 function elementOf({ coding }: Leaf, dtype: Part["dtype"], name?: string): Element {
   if (coding === "int64") throw new Error("whole numbers of 64 bits are written as they are");
   if (typeof coding === "string") return floatElement(coding, name);

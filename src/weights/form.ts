@@ -6,17 +6,17 @@ import type { Composed, Leaf, Weight } from "./weight.ts";
 
 export type Shape = readonly number[];
 
-/** One of the tensors theta that a weight is computed from. */
+/** One of the tensors theta from which a weight is computed. */
 export interface Part {
-  /** The type that `build` reads; the file may store the numbers in fewer bits. */
+  /** The type that `build` reads. The file may store the numbers in fewer bits. */
   readonly dtype: "float32" | "int8" | "int32" | "int64";
-  /** Training moves it. */
+  /** Whether training changes it. */
   readonly learns: boolean;
-  /** The least and the greatest whole number it holds; null for real numbers. */
+  /** The range of whole numbers that it holds; null for real numbers. */
   readonly integers: readonly [number, number] | null;
-  /** Exact zeros were pruned: training leaves them at zero. */
+  /** Whether exact zeros stay zero in training, because pruning made them. */
   readonly keepsZeros: boolean;
-  /** The axis along which each slice may have a scale of its own when it is quantized. */
+  /** The axis whose slices may each have their own scale when the part is quantized. */
   readonly channels: number | null;
 }
 
@@ -39,13 +39,13 @@ export const integers = (dtype: Part["dtype"], least: number, greatest: number):
   channels: null,
 });
 
-/** Shapes of W and theta for which `build` gives one structure of nodes. */
+/** Shapes of W and theta for which `build` adds one particular structure of nodes. */
 export interface Example<P extends string> {
   readonly shape: Shape;
   readonly theta: Readonly<Record<P, Shape>>;
 }
 
-/** int8 levels of a weight and their scales: what DequantizeLinear before an integer kernel takes. */
+/** A weight in int8: the levels and scales that DequantizeLinear reads before an integer kernel. */
 export interface Int8Levels {
   /** int8, of the weight's shape. */
   readonly levels: Weight;
@@ -61,41 +61,53 @@ export interface Rounding {
 }
 
 /**
- * A pure function of the shapes of its parts and of W. It has no numbers of its own: a grid's axis and
- * blocks follow from its scale's shape, seeds of a hash are integer parts, and tables that anyone can
- * compute (Hadamard, DCT) are computed in `build` and not stored.
+ * A pure function from the parts to W. It holds no numbers of its own: the axis and the blocks of a
+ * grid follow from the shape of its scale, the seeds of a hash are integer parts, and constant
+ * tables (Hadamard, DCT) are computed in `build` instead of being stored.
  */
 export interface Form<P extends string = string> {
-  /** Unique; shown in reports and reasons. */
+  /** Unique; used in reports and reasons. */
   readonly kind: string;
   readonly cite: string;
-  /** The equation. */
+  /** The equation of W. */
   readonly doc: string;
-  /** In the order in which the parts are written. */
+  /** The parts, in the order in which they are written. */
   readonly theta: Readonly<Record<P, Part>>;
-  /** Adds the nodes that compute W, float32 (int8 where an integer kernel reads it), of `shape`. */
+  /**
+   * Adds the nodes that compute W from the parts: float32, or int8 for an integer
+   * kernel, of `shape`.
+   */
   build(g: Builder, theta: Readonly<Record<NoInfer<P>, Value>>, shape: Shape): Value;
-  /** One per structure of nodes: what a reader of files looks for, and what tests run on. */
+  /**
+   * One for each structure of nodes that `build` can add. `matchForm` searches files for them, and
+   * tests run on them.
+   */
   readonly examples: readonly Example<NoInfer<P>>[];
-  /** The part that has one number for each number of W, in the same order, if there is one. */
+  /** The part that has one number for each element of W, in the same order, if there is one. */
   readonly elements?: NoInfer<P>;
-  /** An integer kernel reads W: what DequantizeLinear gives. Another form in its place loses the kernel. */
+  /**
+   * Whether W is what DequantizeLinear gives to an integer kernel. In any other form
+   * the kernel is lost.
+   */
   readonly isInteger?: boolean;
-  /** The parts of the same form with some elements of W at zero, where that is more than zeros in `elements`. */
+  /**
+   * The parts of the weight with some elements of W at zero, for forms where zeros in `elements`
+   * alone would not do.
+   */
   withZeros?(
     theta: Readonly<Record<NoInfer<P>, Weight>>,
     isZero: (element: number) => boolean,
   ): Record<NoInfer<P>, Weight>;
-  /** W in int8 by the parts that are there already; null where they do not fit `axis` and `rounding`. */
+  /** W in int8, made from the parts; null if they do not fit `axis` and `rounding`. */
   toInt8?(weight: Composed, axis: number, rounding: Rounding): Int8Levels | null;
 }
 
-/** Keeps the names of the parts: `build` sees exactly those that `theta` declares. */
+/** Infers the names of the parts, so that `build` sees exactly those that `theta` declares. */
 export function defineForm<const P extends string>(form: Form<P>): Form<P> {
   return form;
 }
 
-/** The part called `name` of a composed weight, which has to be a leaf. */
+/** The part called `name`, which has to be plain numbers; otherwise throws an Error. */
 export function leafOf<A extends Numbers>(
   { theta }: Pick<Composed, "theta">,
   name: string,

@@ -1,4 +1,4 @@
-/** @file What of a model belongs to the forms of its weights: rewriting leaves it as it is. */
+/** @file Which nodes and constants belong to forms, so that rewriting leaves them alone. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { constantValue } from "../ops/constant.ts";
@@ -6,12 +6,16 @@ import { weightsOf } from "../ops/weights.ts";
 import { matchForm } from "./match-form.ts";
 
 export interface InForms {
-  /** The nodes that compute weights from their parts: folded away, a small file would grow again. */
+  /**
+   * The nodes that compute weights from their parts. Folding them would make a small file large
+   * again.
+   */
   readonly nodes: ReadonlySet<Node>;
-  /** Stored parts that learn: two that are equal by chance must stay two, or training would tie them. */
+  /** Stored parts that learn. Two equal ones must not be merged, or training would tie them. */
   readonly thetas: ReadonlySet<Value>;
 }
 
+/** The nodes and parts of all weights of the model that are stored in a form. */
 export function inForms(model: Model): InForms {
   const nodes = new Set<Node>();
   const thetas = new Set<Value>();

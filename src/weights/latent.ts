@@ -1,6 +1,7 @@
 /**
- * @file Latent: a weight or an activation opened for training, as an expression of numbers that learn, and
- * closed again into a form.
+ * @file Latent: a weight or an activation opened for training, and closed into a form afterwards.
+ *
+ * While it is open, an expression of numbers that learn stands for it.
  */
 import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
@@ -12,32 +13,39 @@ import type { Shape } from "./form.ts";
 import { type Skips, storeWeight } from "./sites.ts";
 import type { Weight } from "./weight.ts";
 
-/** Numbers that exist while training only. */
+/** Numbers that exist during training only. */
 export interface Theta {
   readonly start: Float32Array;
   readonly shape: Shape;
-  /** Factor of the learning rate (default 1); 0: no gradient moves it, but checkpoints have it. */
+  /**
+   * Factor of the learning rate (default 1). With 0 no gradient changes them, but
+   * checkpoints hold them.
+   */
   readonly rate?: number;
   /** Bounds that hold after every update. */
   readonly min?: number;
   readonly max?: number;
-  /** Exact zeros stay zeros (default false). */
+  /** Whether exact zeros stay zero (default false). */
   readonly keepsZeros?: boolean;
 }
 
-/** An input of the training graph that is no data, made anew for every step: a schedule, noise. */
+/**
+ * An input of the training graph that is no data and is made anew for every step: a schedule,
+ * noise.
+ */
 export interface StepFeed {
   readonly dtype: DType;
   readonly shape: Shape;
   at(step: number, random: Random): Tensor;
 }
 
+/** How a weight or an activation learns: `build` opens it, `close` gives what remains of it. */
 export interface Latent<P extends string = string> {
   readonly theta: Readonly<Record<P, Theta>>;
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /**
-   * What stands for `x`, the weight or activation that was there, while it learns. Only `theta` and what
-   * learns anyway moves; other constants are as fixed as they look.
+   * The expression that replaces `x`, the weight or activation, during training. Only `theta` and
+   * what learns anyway changes; other constants inside the expression are fixed.
    */
   build(
     g: Builder,
@@ -48,8 +56,8 @@ export interface Latent<P extends string = string> {
   /** A scalar added to the loss. */
   penalty?(g: Builder, theta: Readonly<Record<NoInfer<P>, Value>>): Value;
   /**
-   * What stays after training: a weight in some form, or nodes behind an activation. `x` is what was
-   * there, with what else has learned.
+   * What replaces the expression after training: a weight in some form, or nodes behind an
+   * activation. `x` is the opened value with everything else that has learned.
    */
   close(
     theta: Readonly<Record<NoInfer<P>, Float32Array>>,
@@ -59,15 +67,15 @@ export interface Latent<P extends string = string> {
 
 /** A latent and the value that it stands for. */
 export interface Opened {
-  /** The layer, for messages and rates. */
+  /** The layer, for messages and learning rates. */
   readonly node: Node;
   readonly value: Value;
-  /** The nodes that read what stands for the value; all of them where nothing is said. */
+  /** The nodes that read the expression; all readers of the value if left out. */
   readonly readers?: readonly Node[];
   readonly latent: Latent;
 }
 
-/** Keeps the names of the thetas: `build` and `close` see exactly those that are declared. */
+/** Infers the names of the thetas, so that `build` and `close` see exactly the declared ones. */
 export function open<const P extends string>(
   { node, value, readers }: Pick<Opened, "node" | "value" | "readers">,
   latent: Latent<P>,
@@ -75,7 +83,10 @@ export function open<const P extends string>(
   return { node, value, latent: latent as unknown as Latent, ...(readers && { readers }) };
 }
 
-/** Those that can be opened; the others lie in bodies that may run never or many times, and are skipped. */
+/**
+ * The sites that can be opened. The others lie inside a loop or a branch, which may run many times
+ * or never, and are skipped with this reason.
+ */
 export function openable<S extends { readonly node: Node; readonly value: Value }>(
   sites: readonly S[],
   model: Model,
@@ -89,8 +100,8 @@ export function openable<S extends { readonly node: Node; readonly value: Value 
 }
 
 /**
- * Puts what was learned in the place of what was opened: `theta` by name, as training left it. `of` leads
- * to the twins of the opened values in a copy of the model.
+ * Replaces an opened value by what was learned; `theta` holds the final numbers by name. `of` maps
+ * the opened values to a copy of the model, if that is to be changed.
  */
 export function closeLatent(
   { node, value: own, readers, latent }: Opened,
@@ -107,7 +118,7 @@ export function closeLatent(
   replaceReaders(value, by, twinReaders(readers, of));
 }
 
-/** The same nodes in a copy: those that make the twins of their outputs. */
+/** The same nodes in a copy of the model; null for all readers. */
 export function twinReaders(
   readers: readonly Node[] | undefined,
   of: (value: Value) => Value,
@@ -115,7 +126,10 @@ export function twinReaders(
   return readers ? new Set(readers.map(({ output }) => of(output).producer as Node)) : null;
 }
 
-/** Whoever reads `value`, or the chosen of them, reads `by` instead; not the nodes that compute `by`. */
+/**
+ * Makes the readers of `value`, or only those in `readers`, read `by` instead. Nodes that compute
+ * `by` from `value` keep reading it.
+ */
 export function replaceReaders(
   value: Value,
   by: Value,

@@ -1,4 +1,4 @@
-/** @file Layouts: every element, or only the non-zero ones with their positions; the smaller wins. */
+/** @file Layouts: all elements, or the non-zero ones with their positions, what is smaller. */
 import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
@@ -12,12 +12,14 @@ export interface Layout {
   build(g: Builder, shape: readonly number[]): Value;
 }
 
-/** The smallest layout of `values`; its zeros may be left out (-0 counts as 0). */
+/** The smallest layout of `values`. Sparse layouts leave zeros out; -0 counts as 0. */
 export function smallest(values: Numbers, element: Element): Layout {
   return layoutsOf(values, element).reduce((best, next) => (next.bytes < best.bytes ? next : best));
 }
 
-/** Every layout that may pay. */
+/**
+ * Every layout that may be the smallest: sparse ones if more than a tenth of the elements is zero.
+ */
 export function layoutsOf(values: Numbers, element: Element): Layout[] {
   const candidates = [dense(values, element)];
   const positions = nonzeros(values);
@@ -45,9 +47,9 @@ function dense(values: Numbers, element: Element): Layout {
 }
 
 /**
- * Relative positions (Han et al. 2016, arXiv 1510.00149, section 2): each kept element stores the
- * distance from the one before; a distance past 2^bits - 1 is bridged by zero-valued fillers.
- * CumSum turns gaps into positions, ScatterElements writes into zeros.
+ * Relative positions (Han et al. 2016, arXiv 1510.00149, section 2): each kept element stores its
+ * distance from the one before. A distance above 2^bits - 1 is bridged by fillers of value zero.
+ * CumSum turns distances into positions, and ScatterElements writes the elements into zeros.
  */
 function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4 | 8): Layout {
   const reach = 2 ** bits - 1;
@@ -81,7 +83,10 @@ function gaps(values: Numbers, positions: Uint32Array, element: Element, bits: 4
   };
 }
 
-/** One bit per element says whether it is kept; the running count of ones finds its value. */
+/**
+ * One bit per element tells whether it is kept. CumSum over the bits gives the rank of each kept
+ * element, and Gather looks its value up; rank 0 is a zero.
+ */
 function mask(values: Numbers, positions: Uint32Array, element: Element): Layout {
   const bit = integerElement(1, false, "int32");
   const count = positions.length + 1;

@@ -1,4 +1,4 @@
-/** @file Which constants of a model training moves: those its layers multiply by or add, and what forms declare. */
+/** @file Which constants of a model training changes. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { normInputsOf, operandOf } from "../ops/norms.ts";
@@ -7,27 +7,28 @@ import { readWeight } from "./read.ts";
 import type { Weight } from "./weight.ts";
 
 /**
- * weight: what a layer multiplies by, itself or a part of the form that computes it; bias: what is added;
- * norm: a normalization's scale and shift.
+ * A constant that learns. weight: a layer multiplies by it, or it is a part of the form that
+ * computes such a weight; bias: a layer adds it; norm: scale or shift of a normalization.
  */
 export interface Learnable {
   /** A float32 constant of the model. */
   readonly value: Value;
-  /** The layer it belongs to, for globs and messages. */
+  /** The layer that it belongs to, for globs and messages. */
   readonly node: Node;
   readonly kind: "weight" | "bias" | "norm";
-  /** Exact zeros were pruned and stay at zero. */
+  /** Whether exact zeros stay zero, because pruning made them. */
   readonly keepsZeros: boolean;
 }
 
 /**
- * The float32 constants of the main graph that can learn, in execution order, each once. `isTrained` leaves
- * layers out. Tables of several axes that are added or multiplied (masks, positions, rotations) do not
- * learn: nothing tells them from fixed ones.
+ * The float32 constants that can learn, in execution order, each once. Layers for which `isTrained`
+ * is false are left out, together with what they share with others. Tables of several axes that are
+ * added or multiplied (masks, positions, rotations) do not learn, because they cannot be told from
+ * constants that have to stay.
  */
 export function learnableOf(model: Model, isTrained = (_: Node): boolean => true): Learnable[] {
   const found = new Map<Value, Learnable>();
-  /** What a layer that stays reads as well must stay, too. */
+  /** Constants that a layer reads which is left out; they stay even if other layers read them. */
   const fixed = new Set<Value>();
   const take = (value: Value | null, node: Node, kind: Learnable["kind"]): void => {
     for (const { value: leaf, keepsZeros } of value ? leavesOf(value, kind === "weight") : []) {
@@ -47,7 +48,10 @@ export function learnableOf(model: Model, isTrained = (_: Node): boolean => true
   return [...found.values()].filter(({ value }) => !fixed.has(value));
 }
 
-/** A constant with one long axis, next to something that is computed: a bias, or a norm's scale. */
+/**
+ * Takes the constant operand of an Add, Sub or Mul if it has one axis longer than 1: a bias, or the
+ * scale of a normalization.
+ */
 function takeVector(
   node: Node,
   kind: Learnable["kind"],
@@ -61,7 +65,7 @@ function takeVector(
 
 type Leaf = Pick<Learnable, "value" | "keepsZeros">;
 
-/** The float32 constants that a constant expression is made of and that its form lets learn. */
+/** The float32 constants that an expression is made of and that its form lets learn. */
 function leavesOf(value: Value, isWeight: boolean): Leaf[] {
   if (value.tensor) return isReal(value) ? [{ value, keepsZeros: isWeight }] : [];
   const weight = isWeight ? readWeight(value) : null;
@@ -77,7 +81,10 @@ function partsOf(weight: Weight, at: Value, keepsZeros: boolean): Leaf[] {
   });
 }
 
-/** Of plain numbers in any layout: what only makes zeros or positions is no float32 constant. */
+/**
+ * The float32 constants of plain numbers in any layout. The zeros and positions of sparse layouts
+ * are no float32 constants.
+ */
 function constantsOf(value: Value, keepsZeros: boolean): Leaf[] {
   if (value.tensor) return isReal(value) ? [{ value, keepsZeros }] : [];
   const inputs = value.producer?.inputs ?? [];

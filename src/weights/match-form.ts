@@ -1,4 +1,4 @@
-/** @file Which form of the table builds an expression, and where its parts are: derived from `build`. */
+/** @file Finds the form that builds an expression, and its parts, by comparing with `build`. */
 import { errors, fail } from "../errors.ts";
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
@@ -14,17 +14,17 @@ export interface Found {
   readonly form: Form;
   /** Where each part is computed or stored. */
   readonly parts: Readonly<Record<string, Value>>;
-  /** What the form built, without what computes its parts. */
+  /** The nodes that the form built, without those that compute its parts. */
   readonly nodes: ReadonlySet<Node>;
 }
 
-/** What was found so far while a pattern is followed. */
+/** What was found so far while a pattern is compared. */
 interface Trace {
   readonly parts: Map<string, Value>;
   readonly nodes: Set<Node>;
 }
 
-/** The nodes that a form builds, over placeholders for its parts. */
+/** The nodes that a form builds, with placeholders for its parts. */
 interface Pattern {
   readonly form: Form;
   readonly output: Value;
@@ -33,9 +33,11 @@ interface Pattern {
 }
 
 /**
- * Two looks. A loose one: the nodes of an example of the form, whatever their constants and attributes.
- * Then an exact one: `build` again, with the shapes that were found, must give these very nodes,
- * constants and attributes. Null where no form does.
+ * The form that computes `value`, with its parts; null if no form does.
+ *
+ * The comparison has two steps. First the nodes must be those of an example of the form, whatever
+ * their constants and attributes; this binds the parts. Then `build` is called with the shapes of
+ * these parts, and must give the very nodes, constants and attributes.
  */
 export function matchForm(value: Value, shape: Shape): Found | null {
   const root = value.producer;
@@ -72,7 +74,10 @@ export function addForm<const P extends string>(form: Form<P>): Form<P> {
   return form;
 }
 
-/** Of all forms, the longest first: a codebook's Gather ends a hashed weight as well. */
+/**
+ * The patterns of all forms, those with most nodes first: the Gather of a codebook is also the last
+ * node of a hashed weight.
+ */
 function patterns(): readonly Pattern[] {
   known ??= [...forms, ...own]
     .flatMap((form) => form.examples.map(({ shape, theta }) => patternOf(form, theta, shape)))
@@ -90,7 +95,10 @@ function patternOf(form: Form, theta: Readonly<Record<string, Shape>>, shape: Sh
   return { form, output, placeholders, nodes: graph.nodes.size };
 }
 
-/** Binds the placeholders below `pattern`; `isExact` compares constants and attributes as well. */
+/**
+ * Whether the expression of `value` equals the pattern, binding placeholders on the way. With
+ * `isExact` constants and attributes are compared too.
+ */
 function same(
   { placeholders }: Pick<Pattern, "placeholders">,
   pattern: Value,
@@ -103,7 +111,7 @@ function same(
   if (name !== undefined) {
     const bound = parts.get(name);
     if (bound === undefined) parts.set(name, value);
-    // One part may be read in several places, as one constant or as equal ones.
+    // A part may be read in several places, as one constant or as equal ones.
     return !bound || bound === value || (bound.tensor !== null && bound.tensor === value.tensor);
   }
   if (pattern.tensor) {
@@ -124,7 +132,7 @@ function same(
   });
 }
 
-/** Types, ranges and the one number per element that the form declares. */
+/** Whether the parts have the types, ranges and number of elements that the form declares. */
 function fits(form: Form, parts: ReadonlyMap<string, Value>, shape: Shape): boolean {
   return Object.entries(form.theta).every(([name, part]) => {
     const folded = constantValue(parts.get(name) as Value);
@@ -141,6 +149,7 @@ function fits(form: Form, parts: ReadonlyMap<string, Value>, shape: Shape): bool
   });
 }
 
+/** Whether `build`, called with the shapes that were found, gives exactly these nodes. */
 function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape): boolean {
   const shapes = [...parts].map(([name, at]) => [name, constantValue(at)?.shape ?? []] as const);
   const again = patternOf(form, Object.fromEntries(shapes), shape);

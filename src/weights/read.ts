@@ -1,4 +1,4 @@
-/** @file Nodes -> Weight: finds the form that a weight is stored in, and the parts that it is made of. */
+/** @file Nodes -> Weight: finds the form in which a weight is stored, and its parts. */
 import type { DType } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import { constantValue } from "../ops/constant.ts";
@@ -8,8 +8,9 @@ import { matchForm } from "./match-form.ts";
 import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from "./weight.ts";
 
 /**
- * Null when `value` is not a constant expression of real numbers. An expression that a form of the table
- * builds comes back as that form, its parts read in the same way; any other one as plain numbers.
+ * The weight that `value` holds; null if it is no constant expression of real numbers. An
+ * expression that a form of the table builds is read as that form, and its parts likewise; any
+ * other expression is read as plain numbers.
  */
 export function readWeight(value: Value): FloatWeight | null {
   const folded = constantValue(value);
@@ -30,7 +31,7 @@ export function readWeight(value: Value): FloatWeight | null {
   return { form, shape, theta, values: folded.floats(), at: value };
 }
 
-/** Whole numbers, themselves or a form of them (a codebook of int8). */
+/** A part of whole numbers: plain ones, or a form of them (a codebook of int8). */
 function readWhole(value: Value, dtype: DType, [least]: readonly [number, number]): Weight | null {
   const folded = constantValue(value);
   if (!folded) return null;
@@ -59,7 +60,7 @@ function floatCoding(value: Value): Leaf["coding"] {
   return stored === "float16" || stored === "bfloat16" ? stored : "float32";
 }
 
-/** The type the elements have in the file, below any layout and Cast. */
+/** The type of the elements in the file, below any layout and Cast; null if that cannot be told. */
 export function storedType(value: Value): DType | null {
   if (value.tensor) return value.tensor.dtype;
   const node = value.producer;

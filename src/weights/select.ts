@@ -13,14 +13,17 @@ export interface Selection {
   readonly except: readonly string[];
 }
 
-/** The layers with weights that pass `only` and `except`, whatever their weights are made of. */
+/** The layers with weights that pass `only` and `except`, in whatever form their weights are. */
 export const chosenLayers = (model: Model, selection: Selection): Set<Node> =>
   select(
     weightsOf(model).map(({ node }) => node),
     selection,
   );
 
-/** The nodes that pass `only` and `except`. */
+/**
+ * The nodes that pass `only` and `except`, globs over names and operator types. Throws TersorError
+ * "no-match" for a glob that matches none.
+ */
 export function select(nodes: readonly Node[], { only, except }: Selection): Set<Node> {
   const match = (glob: string): Set<Node> => {
     const pattern = globToRegExp(glob);

@@ -1,6 +1,8 @@
 /**
- * @file Sites: where a method works. Layers are matrices with a role; thetas are the tensors that a file
- * stores, which are a layer's own weight or the parts of the form that computes it.
+ * @file Sites: where methods work, whole layers or the tensors that a file stores.
+ *
+ * A layer site is a weight matrix with a role; a theta site is a tensor of real numbers that the
+ * file stores: a layer's own weight, or a part of the form that computes it.
  */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -21,33 +23,33 @@ interface Site {
   readonly weight: FloatWeight;
 }
 
-/** A weight matrix read by one node, or by several that share it. */
+/** A weight matrix that one node reads, or several that share it. */
 export interface LayerSite extends Site {
   readonly role: WeightRole;
 }
 
-/** A tensor of real numbers that can be stored anew: the weight of a layer, or a part of its form. */
+/** A tensor of real numbers that can be stored in another form. */
 export interface ThetaSite extends Site {
   /** Null for a part of a form. */
   readonly role: WeightRole | null;
-  /** Of the form that reads it; null for the layer's weight itself. */
+  /** The part of the form that it is; null for a layer's own weight. */
   readonly part: Part | null;
   /** The axis along which each slice may have a scale of its own. */
   readonly channels: number | null;
 }
 
-/** Hears why a layer was left alone. */
+/** Receives the reasons why layers are left alone. */
 export interface Skips {
   skip(node: string, reason: string): void;
 }
 
-/** Smaller tensors are not worth the nodes that rebuild them. */
+/** Smaller tensors are not worth the bytes of the nodes that rebuild them. */
 const SMALLEST = 64;
 
 /**
- * The chosen layers with their weights as matrices, each weight once. A weight whose form has no element
- * for each of W's is skipped with a reason that names the form, and so are those of fewer than `minSize`
- * elements. Throws TersorError "no-match" for a glob that matches no layer.
+ * The chosen layers with their weights as matrices, each weight once. Layers are skipped with a
+ * reason if the form of their weight stores no number per element of W, or if the weight has fewer
+ * than `minSize` elements. Throws TersorError "no-match" for a glob that matches no layer.
  */
 export function layersOf(
   model: Model,
@@ -68,9 +70,10 @@ export function layersOf(
 }
 
 /**
- * The tensors of the chosen layers that can be stored in another form, each once: the weight itself, or the
- * parts that learn of a form that has no element for each of W's (a Kronecker product's factors). Those of
- * fewer than `minSize` elements are skipped with a reason.
+ * The tensors of the chosen layers that can be stored in another form, each once. They are
+ * the weights themselves or, where a form stores no number per element (a Kronecker product),
+ * its parts that learn. Tensors of fewer than `minSize` elements are skipped with a reason.
+ * Throws as `layersOf`.
  */
 export function thetasOf(
   model: Model,
@@ -106,13 +109,13 @@ interface Inner {
   readonly weight: FloatWeight;
 }
 
-/** The real-valued parts that learn, down to those that store numbers of their own. */
+/** The real-valued parts that learn, followed down to those that store numbers of their own. */
 function innerOf({ form, theta }: Composed): Inner[] {
   return Object.entries(form.theta).flatMap(([name, part]) => {
     if (!part.learns || part.integers) return [];
     const inner = theta[name] as FloatWeight;
     if (!isElementwise(inner)) return innerOf(inner as Composed);
-    // What an integer kernel reads keeps its scale.
+    // A scale that an integer kernel reads stays as it is.
     return form.isInteger ? [] : [{ name, part, weight: inner }];
   });
 }
@@ -121,7 +124,10 @@ interface Chosen extends LayerSite {
   readonly role: WeightRole;
 }
 
-/** The weights of the chosen layers, each once; those that no method may change are skipped with a reason. */
+/**
+ * The weights of the chosen layers, each once. Those that no method may change are
+ * skipped with a reason.
+ */
 function chosenWeights(model: Model, selection: Selection, notes: Skips): Chosen[] {
   const found = weightsOf(model);
   const chosen = select(
@@ -134,7 +140,7 @@ function chosenWeights(model: Model, selection: Selection, notes: Skips): Chosen
   for (const { node, role, value } of found) {
     if (!chosen.has(node) || seen.has(value)) continue;
     const bound = shared(value);
-    // The turned copy follows the weight itself, which is a site of its own.
+    // A transposed copy changes with the weight itself, which is a site of its own.
     if (!bound && rootOf(value) !== value) continue;
     const weight = bound ? null : readWeight(value);
     const reason = bound ?? refusalOf(value, weight, true);
@@ -144,7 +150,10 @@ function chosenWeights(model: Model, selection: Selection, notes: Skips): Chosen
   return [...seen.values()];
 }
 
-/** Why a chosen layer's weight may not change: one that is left out reads it too. */
+/**
+ * A function that tells why a chosen layer's weight may not change: a layer that is left out reads
+ * it too. Null if no such layer does.
+ */
 export function sharedOutside(
   found: readonly WeightUse[],
   chosen: ReadonlySet<Node>,
@@ -159,8 +168,9 @@ export function sharedOutside(
 }
 
 /**
- * From a weight to the one it is a turned copy of: scores are often computed from the transposed
- * embedding, which must be stored once and not twice.
+ * Maps a weight that is a transposed or reshaped copy to the weight it is computed from.
+ * Language models often compute scores from the transposed embedding, which must be stored
+ * once and not twice.
  */
 function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
   const weights = new Set(found.map(({ value }) => value));
@@ -175,8 +185,9 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
 }
 
 /**
- * Why a weight is left alone whatever the method; null where there is no reason. Integer kernels lose a
- * weight that gets another form; what such a weight is computed from (`stores`) may still be stored anew.
+ * Why no method may change a weight; null if methods may. Weights that integer kernels read
+ * are refused because the kernel would be lost; with `stores`, only if no part of the form
+ * could be stored anew.
  */
 export function refusalOf(value: Value, weight: FloatWeight | null, stores = false): string | null {
   if (!weight) return "its weight is not made of constant floats";
@@ -189,12 +200,12 @@ export function refusalOf(value: Value, weight: FloatWeight | null, stores = fal
   return weight.values.every(Number.isFinite) ? null : "its weight holds infinities or NaNs";
 }
 
-/** Puts a new weight in the place of what `value` is, for every reader. */
+/** Replaces `value` by the nodes of a new weight, for all its readers. */
 export function storeWeight({ value, node }: Pick<Site, "value" | "node">, weight: Weight): void {
   const { graph } = value;
   const stored = expand(build(graph), weight);
   graph.replace(value, stored);
-  // After a graph output, which would have taken its name along.
+  // Not if it is a graph output by now, which has taken over the output's name.
   if (!stored.isOutput) stored.name = value.name || node.name;
   if (value.tensor) graph.removeConstant(value);
 }

@@ -6,32 +6,34 @@ import type { Numbers } from "./element.ts";
 import { expand } from "./expand.ts";
 import type { Form, Shape } from "./form.ts";
 
-/** How the numbers of a leaf are written: floats of 32 or 16 bits, or whole numbers of `bits` bits. */
+/** How the numbers of a leaf are written: as 32- or 16-bit floats, or as whole numbers. */
 export type Coding = "float32" | "float16" | "bfloat16" | "int64" | Whole;
 
-/** Whole numbers of 1 to 16 bits; one signed bit means {-1, +1}. */
+/** Whole numbers of 1 to 16 bits. One signed bit means -1 or +1. */
 export interface Whole {
   readonly bits: number;
   readonly signed: boolean;
 }
 
-/** A tensor that the file stores as its own numbers, with zeros left out where that is smaller. */
+/** A tensor of plain numbers. The file stores them, without zeros where that is smaller. */
 export interface Leaf<A extends Numbers = Numbers> {
   readonly form: null;
   readonly shape: Shape;
   readonly values: A;
   readonly coding: Coding;
-  /** Where it was read. */
+  /** The value that it was read from. */
   readonly at?: Value;
 }
 
-/** W = f(theta); theta are weights again, so forms nest. */
+/** W = f(theta). The parts theta are weights again, so forms nest. */
 export interface Composed {
   readonly form: Form;
   readonly shape: Shape;
   /** By the names of the form's parts. */
   readonly theta: Readonly<Record<string, Weight>>;
-  /** What the engine computes when it loads the model; computed when first asked for. */
+  /**
+   * W as the engine computes it when it loads the model, row-major. Evaluated at the first access.
+   */
   readonly values: Float32Array;
   readonly at?: Value;
 }
@@ -41,7 +43,7 @@ export type Weight = Leaf | Composed;
 /** A weight of real numbers, as layers multiply by. */
 export type FloatWeight = Leaf<Float32Array> | Composed;
 
-/** float32 numbers as they are, or rounded already to what `coding` can hold. */
+/** A leaf of float32 numbers, which have to be rounded already to what `coding` can hold. */
 export function leaf(
   values: Float32Array,
   shape: Shape,
@@ -50,7 +52,7 @@ export function leaf(
   return { form: null, shape, values, coding };
 }
 
-/** Whole numbers, in the fewest bits that hold them unless `bits` says how many. */
+/** A leaf of whole numbers, in the fewest bits that hold them unless `bits` is given. */
 export function wholeLeaf<A extends Numbers>(
   values: A,
   shape: Shape,
@@ -79,7 +81,7 @@ export function composed<P extends string>(
   return weight;
 }
 
-/** By the form's own nodes and the reference evaluator, which rounds as the engine does. */
+/** W, by the form's own nodes and the reference evaluator, which rounds as the engine does. */
 function evaluate(weight: Composed): Float32Array {
   const value = expand(build(new Graph("weight")), weight);
   const folded = constantValue(value);
@@ -87,7 +89,7 @@ function evaluate(weight: Composed): Float32Array {
   return folded.floats();
 }
 
-/** The fewest bits that hold all numbers; signed {-1, +1} without 0 is one bit. */
+/** The fewest bits that hold all numbers. Signed numbers -1 and +1, without 0, take one bit. */
 export function bitsOf(values: Numbers, signed: boolean): number {
   let [low, high, hasZero] = [0, 0, false];
   for (const x of values) {

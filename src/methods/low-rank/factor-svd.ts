@@ -1,4 +1,4 @@
-/** @file Truncated SVD: one layer becomes two thin ones. */
+/** @file Truncated SVD: one layer is replaced by two thin ones. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { unwhiten, type Whitener, whiten, whitenersOf } from "../../evidence/whitener.ts";
@@ -15,11 +15,16 @@ import { defineMethod } from "../method.ts";
 
 const weightings = ["none", "activations"] as const;
 
+/**
+ * Per layer W [m, n]: truncated SVD at the least rank that keeps `energy` of sum s^2, rounded up to
+ * `multiple`. With weighting=activations W is whitened first, so that sum s^2 is the energy of the
+ * layer's outputs on the calibration records instead of that of its weights.
+ */
 export const factorSvd = defineMethod({
   title: "truncated SVD",
   cite: "Denil et al. 2013, arXiv 1306.0543; Denton et al. 2014, arXiv 1404.0736; Wang et al. 2024, arXiv 2403.07378",
   summary:
-    "W = U V with few columns: two thin layers do less work than one, below the break-even rank.",
+    "Replaces a layer by two thin ones, W = U V of a rank low enough that they do less work.",
   needs: ({ weighting }) => (weighting === "activations" ? ["calibration"] : []),
   options: z.object({
     energy: z
@@ -38,7 +43,7 @@ export const factorSvd = defineMethod({
       .max(64)
       .default(8)
       .meta({
-        description: "Ranks above this are rounded up to a multiple of it; engines like 8 or 16.",
+        description: "Ranks above this are rounded up to a multiple of it; kernels prefer 8 or 16.",
         search: [8, 16],
       }),
     weighting: z
@@ -46,7 +51,7 @@ export const factorSvd = defineMethod({
       .default("none")
       .meta({
         description:
-          "What the factors come close to: the weights, or the outputs on calibration records.",
+          "What the factors approximate: the weights, or the outputs on calibration records.",
         search: [...weightings],
       }),
     records: calibrationOptions.records.meta({
@@ -75,6 +80,7 @@ export const factorSvd = defineMethod({
   },
 });
 
+/** The whitener of each layer; null, with a warning, for layers whose inputs cannot be observed. */
 async function observe(
   model: Model,
   layers: readonly Layer[],
@@ -91,9 +97,10 @@ async function observe(
 }
 
 /**
- * W = U diag(s) V^T, or with data W S = U diag(s) V^T, cut to the least rank r that keeps the energy:
+ * Replaces one layer, or gives the reason why not. With W = U diag(s) V^T, or W S = U diag(s) V^T
+ * if there is a whitener S, cut to the least rank r that keeps the energy,
  *   y = W x + b  ->  y = (U_r diag(s_r)^1/2) ((diag(s_r)^1/2 V_r^T S^-1) x) + b
- * if it takes less work, r (m + n) < m n for W [m, n]; else gives the reason.
+ * which takes less work if r (m + n) < m n for W [m, n].
  */
 function factor(
   layer: Layer,
@@ -120,7 +127,10 @@ function factor(
   return null;
 }
 
-/** down [rank, columns], up [rows, rank]: what they multiply each pair by makes both of equal length. */
+/**
+ * down [rank, columns] and up [rows, rank]. Row k of `down` and column k of `up` are scaled to
+ * equal length, so that both learn at like rates.
+ */
 function factorsOf({ u, s, v, rows, cols, rank }: Svd, whitener: Whitener | null) {
   const turned = transpose(v, cols, rank);
   const down = whitener ? unwhiten(turned, whitener) : turned;
@@ -134,7 +144,9 @@ function factorsOf({ u, s, v, rows, cols, rank }: Svd, whitener: Whitener | null
   return { down, up };
 }
 
-/** Nodes are named as in files that earlier versions wrote: `<layer>/Conv` where the stage is "up". */
+/**
+ * Gives the nodes the names that files of earlier versions have: `<layer>/Conv` for the stage "up".
+ */
 function keepNames({ kind, node }: Layer, [down, up]: readonly Node[]): void {
   if (kind === "linear") down.name = down.output.name = `${node.name}/${down.op}`;
   up.name = `${node.name}/${up.op}`;

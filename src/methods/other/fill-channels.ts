@@ -1,4 +1,4 @@
-/** @file Copies of channels, unread as yet, where kernels would rather have more: outputs stay. */
+/** @file Widens layers by copies of channels to widths that kernels compute at no cost. */
 import { z } from "zod";
 import { hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { type Candidate, candidatesOf, whyFixed } from "../../channels/candidates.ts";
@@ -15,17 +15,22 @@ import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * Net2WiderNet: the layer that makes a group of channels repeats some of them, and the weights by
+ * which readers multiply the copies are negligible. The function stays the same but for rounding,
+ * and further training can use the copies.
+ */
 export const fillChannels = defineMethod({
   title: "filling up channels",
   cite: "Chen et al. 2016, Net2Net, arXiv 1511.05641 (Net2WiderNet)",
   summary:
-    "Adds channels that are not read where native convolutions are faster with more: outputs stay the same.",
+    "Adds channels, unread at first, where native convolutions are faster with more: outputs stay the same.",
   needs: [],
   quickens: true,
   options: z.object({
     round: z.int().min(1).max(64).default(4).meta({
       description:
-        "Up to a multiple of this, at least 16; 16 is room to train in that costs native convolutions nothing.",
+        "Widens to a multiple of this, at least 16; up to the next multiple of 16, native convolutions take no more time.",
     }),
     ...siteOptions,
   }),
@@ -57,20 +62,27 @@ export const fillChannels = defineMethod({
   },
 });
 
-/** Convolutions that read fewer leave the blocked layout for their input. */
+/**
+ * Convolutions that read fewer channels than this leave the engine's blocked layout for their
+ * input.
+ */
 const BLOCK = 16;
-/** Lost in any sum; zeros would stay zeros, as those that pruning makes (Han et al. 2015). */
+/**
+ * The weight of readers for an added channel: lost in any sum, but not exactly 0, which training
+ * would keep as if it were pruned.
+ */
 const TINY = 2 ** -40;
 
-/** Why the channels that a node reads or gives cannot become more; null where they can. */
+/** Why the channels that a node reads or gives cannot become more; null if they can. */
 function whyNoMore(node: Node): string | null {
   if (linearOf(node)) return null;
   if (!hasTrait(node, "separate")) return "may mix them";
-  // As a Reshape does: what would shrink with the channels would have to grow with them.
+  // A Reshape, for one, states sizes that shrink with the channels, and would have
+  // to grow with them.
   return couplingRuleOf(node)?.resize ? "spells out how many there are" : null;
 }
 
-/** Why a group cannot get channels that nobody notices; null where it can. */
+/** Why a group cannot get more channels without changing the outputs; null if it can. */
 function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null {
   const { group, readers } = candidate;
   const fixed = whyFixed(candidate, chosen);
@@ -94,7 +106,10 @@ function refusal(candidate: Candidate, chosen: ReadonlySet<Node>): string | null
 
 const isDepthwise = ({ inputs: [, weight] }: Node): boolean => weight?.shape?.[1] === 1;
 
-/** Makers repeat their first channels, readers as good as ignore them until training tells them apart. */
+/**
+ * Widens the group to `count` channels. The layers that make them repeat their first channels;
+ * readers get weights of next to nothing, which training can change.
+ */
 function fill({ group, readers }: Candidate, count: number): void {
   const depthwise = new Set<Node>();
   for (const { value, axis } of group.units[0].members) {
@@ -107,7 +122,10 @@ function fill({ group, readers }: Candidate, count: number): void {
   for (const node of depthwise) node.set("group", { type: "int", value: count });
 }
 
-/** The axis goes on with its first indices again, or with next to nothing. */
+/**
+ * The tensor with `count` indices along an axis. Added ones repeat the first, or are TINY
+ * (`isRead`).
+ */
 function filled(whole: Tensor, axis: number, count: number, isRead: boolean): Tensor {
   const { shape } = whole;
   const size = shape[axis];

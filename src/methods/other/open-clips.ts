@@ -1,4 +1,4 @@
-/** @file Clips whose upper bound is hardly ever felt become Relus, which kernels apply for nothing. */
+/** @file Clips whose upper bound hardly matters become Relus, which kernels apply at no cost. */
 import { z } from "zod";
 import { outputShiftOf, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
 import type { Node, Value } from "../../ir/graph.ts";
@@ -10,16 +10,19 @@ import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * min(max(x, 0), 6) -> max(x, 0), for as many Clips as the outputs tolerate together (`tolerated`).
+ */
 export const openClips = defineMethod({
   title: "opening clips",
   cite: "Nagel et al. 2019, arXiv 1906.04721, table 1 (ReLU6 replaced by ReLU)",
   summary:
-    "Turns Clip(0, 6) into Relu where outputs hardly feel it: convolutions apply a Relu as they go, a Clip afterwards.",
+    "Replaces Clip(0, 6) by Relu where the outputs hardly change: convolutions apply a Relu themselves, a Clip takes a pass of its own.",
   needs: ["calibration"],
   options: z.object({
     tolerance: toleranceOption("opens every clip"),
     records: z.int().min(1).default(64).meta({
-      description: "Calibration records to judge by, at most.",
+      description: "Calibration records to measure the outputs on, at most.",
     }),
     ...siteOptions,
   }),
@@ -55,11 +58,11 @@ export const openClips = defineMethod({
 interface Bound {
   readonly output: Value;
   readonly layer: Node;
-  /** Elements, of what is known. */
+  /** Elements of the output, unknown sizes left out. */
   readonly size: number;
 }
 
-/** Clips to [0, something] in order of execution, of chosen layers. */
+/** Clips to [0, high] behind chosen layers, in order of execution. */
 function clipsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
   return model.graph.sorted().flatMap((node) => {
     const bounds = boundsOf(node);
@@ -71,13 +74,16 @@ function clipsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
   });
 }
 
-/** What makes the values that a Clip bounds, but for sums and scales on the way. */
+/**
+ * The layer whose output a Clip bounds, sums and scales in between left out; null if there is none.
+ */
 function layerBefore(clip: Node): Node | null {
   let node = clip.inputs[0]?.producer ?? null;
   while (node && hasTrait(node, "affine")) node = node.inputs[0]?.producer ?? null;
   return node && linearOf(node) ? node : null;
 }
 
+/** Replaces the Clip that gives `output` by a Relu. */
 function open(output: Value): void {
   const { name, graph, inputs } = output.producer as Node;
   const { outputs } = graph.add("Relu", [inputs[0]], { name, outputs: [output.name] });

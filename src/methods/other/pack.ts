@@ -1,4 +1,4 @@
-/** @file The end of a recipe whose product is a .tersor file. */
+/** @file Packing: the last step of a recipe, which writes the result as a .tersor file. */
 import { z } from "zod";
 import { defineMethod } from "../method.ts";
 
@@ -6,7 +6,7 @@ export const pack = defineMethod({
   title: "entropy coding",
   cite: "Wiedemann et al. 2019, arXiv 1907.11900; Mahoney 2005",
   summary:
-    "Writes the model as a .tersor file, coded as small as it gets; `unpack` gives the ONNX file back, weights bit by bit.",
+    "Writes the model as an entropy-coded .tersor file; `unpack` gives the ONNX file back, with the same weights bit for bit.",
   needs: [],
   packs: true,
   options: z.object({}),

@@ -1,4 +1,4 @@
-/** @file Gradient descent on the user's data: fine-tuning, distillation, repair after other steps. */
+/** @file Training: gradient descent on the user's data, to fine-tune, distil or repair. */
 
 import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
@@ -13,7 +13,7 @@ export const train = defineMethod({
   title: "training",
   cite: "Rumelhart, Hinton, Williams 1986; Hinton et al. 2015, arXiv 1503.02531",
   summary:
-    "Learns from data what earlier steps lost: every float that weights are made of moves, zeros stay.",
+    "Trains on data to recover what earlier steps lost: all stored floats of weights learn, exact zeros stay.",
   needs: (options) => [
     ...needsOfLoss(options),
     ...(options.batchnorm === "unfold" ? (["calibration"] as const) : []),
@@ -29,7 +29,10 @@ export const train = defineMethod({
   },
 });
 
-/** Puts a normalization by the calibration records' statistics behind every folded convolution. */
+/**
+ * Adds a normalization, with the statistics of the calibration records, behind every convolution
+ * that one was folded into.
+ */
 async function unfold(model: Model, context: Context): Promise<void> {
   const taps = convolutions(model).flatMap((value) => [
     { value, moment: 0, of: (g: Builder, x: Value) => channelMoments(g, x).mean },

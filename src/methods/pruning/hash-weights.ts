@@ -1,4 +1,4 @@
-/** @file HashedNets: a hash says which of a few values each weight is, so that no index is stored. */
+/** @file HashedNets: a hash selects a stored value for each weight; no index is stored. */
 import { z } from "zod";
 import { fitHashed, PRIME } from "../../weights/forms/hashed.ts";
 import { siteOptions } from "../../weights/select.ts";

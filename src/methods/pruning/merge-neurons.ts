@@ -1,4 +1,4 @@
-/** @file Data-free merging: a neuron that resembles another goes, and the other speaks for both. */
+/** @file Data-free merging: a neuron goes, and a similar one takes its outgoing weights. */
 import { z } from "zod";
 import {
   type Candidate,
@@ -18,11 +18,15 @@ import { biasOf } from "../../ops/weights.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * f(w_j x) ~ c f(w_i x) for similar incoming weights w, so neuron j can be left out if its outgoing
+ * weights a_j go to neuron i: a_i += c a_j.
+ */
 export const mergeNeurons = defineMethod({
   title: "merging similar neurons",
   cite: "Srinivas, Babu 2015, arXiv 1507.06149, section 3",
   summary:
-    "Removes neurons and filters that others resemble, whose outgoing weights take theirs over.",
+    "Removes neurons and filters that resemble another one, which takes over their outgoing weights.",
   needs: [],
   quickens: true,
   options: z.object({
@@ -41,7 +45,7 @@ export const mergeNeurons = defineMethod({
     if (ratio === 0 || chosen.size === 0) return;
     const packAgain = spellOut(model);
     const candidates = candidatesOf(model, coupleChannels(model));
-    /** Weights as merging leaves them. */
+    /** Weights as they are after the merging so far. */
     const weights = new Map<Value, Float32Array>();
     const removals: Removal[] = [];
     for (const [i, candidate] of candidates.entries()) {
@@ -60,19 +64,20 @@ export const mergeNeurons = defineMethod({
   },
 });
 
-/** Neurons between the layer that makes them and those that read them. */
+/** Neurons, the layer that makes them and the layers that read them. */
 interface Layer {
   readonly units: number;
   readonly maker: Part;
   readonly bias: Value | null;
   readonly readers: readonly Part[];
-  /** Whether f(c x) = c f(x) for c > 0 on the way from the maker to the readers. */
+  /** Whether f(c x) = c f(x) for c > 0 holds for everything between the maker and the readers. */
   readonly scales: boolean;
 }
 
+/** Wider layers are skipped: all pairs of neurons are compared. */
 const LARGEST = 2048;
 
-/** Null, perhaps with a reason told, where neurons cannot be merged. */
+/** The neurons of a group; null, perhaps with a reason reported, if they cannot be merged. */
 function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Context): Layer | null {
   const { group, makers, readers, layers } = candidate;
   const own = makers.find(({ use }) => chosen.has(use.node))?.use.node;
@@ -115,9 +120,13 @@ function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Conte
 }
 
 /**
- * Removing j and giving its outgoing weights a_j to i, a_i += c a_j, adds at most about
- * s_ij = |a_j|^2 |w_j - c w_i|^2 to the squared output (eq. 5); w holds the bias as well. Where the
- * way between scales with its input, c is the best c >= 0, otherwise 1. The cheapest pair goes first.
+ * Merges `count` neurons away and returns their indices.
+ *
+ * Removing j and adding its outgoing weights to those of i, a_i += c a_j, adds at most about
+ *   s_ij = |a_j|^2 |w_j - c w_i|^2
+ * to the squared output (eq. 5); w are the incoming weights with the bias. c is the best c >= 0,
+ * <w_i, w_j> / |w_i|^2, if everything between scales with its input, and 1 otherwise. The cheapest
+ * pair is merged first. `weights` holds changed weights by value, and is updated.
  */
 function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): number[] {
   const { units, maker, readers, bias, scales } = layer;
@@ -156,7 +165,7 @@ function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): 
     const [ii, ij, jj] = [i * units + i, i * units + j, j * units + j].map((at) => products[at]);
     return Math.max(0, jj - 2 * c * ij + c * c * ii);
   };
-  // For each j the i that stands for it best; looked up again when that one goes.
+  // For each j the i that replaces it best; searched again when that i is merged away.
   const alive = new Set(incoming.keys());
   const nearest = (j: number): { i: number; d: number } => {
     let best = { i: -1, d: Infinity };
@@ -190,7 +199,7 @@ function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): 
   return gone;
 }
 
-/** Dot products of all pairs. */
+/** Dot products of all pairs of rows [n, n]. */
 function gram(rows: readonly Float64Array[]): Float64Array {
   const n = rows.length;
   const products = new Float64Array(n * n);

@@ -1,4 +1,4 @@
-/** @file Whole residual blocks that hardly change what goes through them. */
+/** @file Block pruning: removes whole residual blocks that hardly change their input. */
 import { z } from "zod";
 import type { Context, Observe } from "../../context.ts";
 import { dtypes } from "../../ir/dtype.ts";
@@ -14,17 +14,24 @@ import { weightsOf } from "../../ops/weights.ts";
 import { select, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
-/** y = x + f(x): the sum, what it lets through, and the layers of f. */
+/** A residual block y = x + f(x). */
 interface Block {
+  /** The Add that gives y. */
   readonly sum: Node;
+  /** x, which the sum passes on. */
   readonly through: Value;
-  /** Which input of the sum that is. */
+  /** Which input of the sum is x. */
   readonly at: number;
+  /** The layers of f. */
   readonly layers: readonly Node[];
-  /** y, or what a function on y makes of it. */
+  /** y, or the output of the single function that reads y (a Relu behind the sum). */
   readonly result: Value;
 }
 
+/**
+ * Blocks are ranked by their influence 1 - cos(x, y) on calibration records; those of the least
+ * influence are removed, and refitted layers may stand in their place.
+ */
 export const pruneBlocks = defineMethod({
   title: "block pruning",
   cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853",
@@ -45,11 +52,11 @@ export const pruneBlocks = defineMethod({
       .default("least-squares")
       .meta({
         description:
-          "What is left where blocks were: one linear layer, fitted to what they gave; nothing.",
+          "What replaces removed blocks: one linear layer fitted to their output, or nothing.",
         search: ["least-squares", "none"],
       }),
     records: z.int().min(1).default(256).meta({
-      description: "Calibration records to judge by, at most.",
+      description: "Calibration records to use, at most.",
     }),
     ...siteOptions,
   }),
@@ -75,8 +82,9 @@ export const pruneBlocks = defineMethod({
 });
 
 /**
- * A linear layer stands for each run of blocks, y ~ T x + c by least squares, which starts as the identity
- * (Shopkhoev et al. 2025, ReplaceMe, arXiv 2505.02819).
+ * Removes the blocks in `gone`. With repair, each run of consecutive ones is replaced by one linear
+ * layer y ~ T x + c, which starts as the identity and is fitted by least squares (Shopkhoev et al.
+ * 2025, ReplaceMe, arXiv 2505.02819).
  */
 async function remove(
   model: Model,
@@ -93,7 +101,7 @@ async function remove(
     if (!gone.has(i)) continue;
     const { sum } = block;
     const before = twins.get(sum.output) as Value;
-    // Not block.through: it may be the sum of a block that is gone by now.
+    // Read again, because block.through may be the sum of a block that has been removed by now.
     const through = sum.inputs[block.at] as Value;
     const isLast = repair !== "none" && !inRun.has(sum.output);
     const stand = isLast ? identity(through, block) : null;
@@ -106,14 +114,17 @@ async function remove(
   inferModel(model);
   const fitted = new Set([...stands.keys()].map(({ producer }) => producer as Node));
   await refitLayers(model, original, fitted, records, context);
-  // Where nothing is to be gained nothing stands.
+  // A layer whose fit improved nothing is still the identity, and is removed.
   for (const [stand, start] of stands) {
     const [x, weight] = stand.producer?.inputs ?? [];
     if (x && weight?.tensor === start) model.graph.replace(stand, x);
   }
 }
 
-/** A layer of its own that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. */
+/**
+ * A layer that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. Null where
+ * the number of channels is not known.
+ */
 function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   const shape = sum.output.shape ?? [];
   const isConv = linearOf(first)?.kind === "conv";
@@ -128,7 +139,7 @@ function identity(x: Value, { layers: [first], sum }: Block): Value | null {
   return isConv ? g.Conv(x, weight) : g.MatMul(x, weight);
 }
 
-/** Sums of a value and of what layers make of that very value, of one shape. */
+/** All sums of a value x and of something that layers compute from x, both of the same shape. */
 function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
   return model.graph.sorted().flatMap((sum) => {
     if (!hasTrait(sum, "adds") || sum.output.isOutput) return [];
@@ -149,7 +160,7 @@ function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
 const isAlike = (a: Value, b: Value): boolean =>
   a.shape !== null && b.shape !== null && String(a.shape) === String(b.shape);
 
-/** The nodes on all ways from one value to another. */
+/** The nodes on all paths from one value to another. */
 function nodesBetween(from: Value, to: Value): Node[] {
   const leads = new Map<Value, boolean>([[from, true]]);
   const found: Node[] = [];
@@ -177,7 +188,9 @@ function nodesBetween(from: Value, to: Value): Node[] {
   return found;
 }
 
-/** 1 - cos(x, y), record by record, on average. */
+/**
+ * The influence of each block, 1 - cos(x, y), averaged over records (ShortGPT, arXiv 2403.03853).
+ */
 async function influences(
   model: Model,
   blocks: readonly Block[],
@@ -191,7 +204,7 @@ async function influences(
     of: (g: Builder, y: Value) => {
       const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
       const x = sum.producer?.inputs[block.at] as Value;
-      // Squares of half precision overflow, and a Cast may lie between the two.
+      // Squares of half-precision values would overflow, and a Cast may lie between x and y.
       const flat = (value: Value) =>
         g.Cast(g.Reshape(value, g.ints([0, -1], "shape")), { to: dtypes.float32.code });
       const [a, b] = [flat(x), flat(y)];

@@ -1,4 +1,4 @@
-/** @file Channels, heads and neurons that really disappear, on any graph. */
+/** @file Channel pruning: removes channels, heads and neurons from any graph. */
 import { z } from "zod";
 import { allocate, hasBlocks, roundUp } from "../../channels/allocate.ts";
 import { budgetPattern, ratioFor } from "../../channels/budget.ts";
@@ -32,14 +32,14 @@ const options = z.object({
     .default("")
     .meta({
       description:
-        "Instead of a ratio, how much may be left: macs<=0.5, bytes<=0.5, latency<=0.7 (timed here).",
+        "Instead of a ratio, the share that may be left: macs<=0.5, bytes<=0.5, latency<=0.7 (measured on this machine).",
     }),
   criterion: z
     .enum(criterionIds)
     .default("l2")
     .meta({
       description:
-        "What tells how much a channel matters; activation and reconstruction need calibration data, taylor training data.",
+        "How the importance of a channel is measured; activation, lasso and reconstruction need calibration data, taylor training data.",
       search: ["l2", "fpgm", "activation", "reconstruction"],
     }),
   allocation: z
@@ -47,15 +47,16 @@ const options = z.object({
     .default("uniform")
     .meta({
       description:
-        "The same share of every layer; one threshold for the whole model; or least where outputs feel it most, for what it saves of the budget.",
+        "uniform: the same share of every layer; global: one threshold for the whole model; sensitivity: more from layers where it changes the outputs least, for what it saves of the budget.",
       search: ["uniform", "global", "sensitivity"],
     }),
   round: z.int().min(0).max(64).default(0).meta({
-    description: "Channels left are a multiple of this; 0: what the target's kernels like.",
+    description:
+      "Channels left are a multiple of this; 0: of what the target's kernels compute fast.",
   }),
   repair: z.enum(repairIds).default("least-squares").meta({
     description:
-      "What readers keep of removed channels: a fit of the weights left, on calibration records; their mean in the bias; nothing.",
+      "How layers that read removed channels are corrected: least-squares fits their other weights on calibration records, bias takes the channels' mean into the bias, batchnorm then measures running statistics again.",
   }),
   records: z.int().min(1).default(256).meta({
     description: "Calibration records to look at, at most.",
@@ -63,10 +64,15 @@ const options = z.object({
   ...siteOptions,
 });
 
-/** Whether channels go that are not dead: those whose score is lowest. */
+/** Whether channels are removed that are not dead: those with the lowest scores. */
 const isRanked = ({ ratio, budget }: Pick<z.output<typeof options>, "ratio" | "budget">): boolean =>
   ratio > 0 || budget !== "";
 
+/**
+ * Channels that have to be removed together form groups of units (ops/coupling.ts). A criterion
+ * scores the units, an allocation decides how many each group loses, the units are cut out of all
+ * weights, and a repair corrects the layers that read them.
+ */
 export const pruneChannels = defineMethod({
   title: "channel pruning",
   cite: "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
@@ -74,7 +80,7 @@ export const pruneChannels = defineMethod({
   needs: ({ criterion, allocation, repair, ...rest }) => [
     ...(isRanked(rest) ? criteria[criterion].needs : []),
     ...(isRanked(rest) && allocation === "sensitivity" ? (["calibration"] as const) : []),
-    // The other repairs do what they can without data; statistics cannot be guessed.
+    // The other repairs do what they can without data; running statistics have to be measured.
     ...(repair === "batchnorm" ? (["calibration"] as const) : []),
   ],
   options,
@@ -84,6 +90,8 @@ export const pruneChannels = defineMethod({
     const chosen = chosenLayers(model, given);
     if (chosen.size === 0) return;
     const criterion: Criterion = criteria[given.criterion];
+    // Coupling follows dense weights only, and biases that merely have equal values must
+    // not couple layers.
     const packAgain = spellOut(model);
     const reshare = unshareVectors(model);
     const all = candidatesOf(model, coupleChannels(model));
@@ -100,7 +108,8 @@ export const pruneChannels = defineMethod({
     const scores = isBySensitivity
       ? await bySensitivity(model, all, candidates, worth, given, context)
       : worth;
-    // Nobody else asks for prices, and telling them may take a clock.
+    // Only `allocation=sensitivity` needs the cost of each group. Under a latency budget that is a
+    // measurement, so it is skipped otherwise.
     const prices = await pricesOf(isBySensitivity ? given.budget : "", model, candidates, context);
     const plan = (ratio: number, told: Context): Removed[] =>
       choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
@@ -119,7 +128,9 @@ export const pruneChannels = defineMethod({
   },
 });
 
-/** Says of every group that shrank what is left, and of all together in one line. */
+/**
+ * Reports for every group that shrank how many channels are left, and all of them in one warning.
+ */
 function tellRemoved(
   removed: readonly Removed[],
   { criterion, allocation }: z.output<typeof options>,
@@ -139,8 +150,9 @@ function tellRemoved(
 }
 
 /**
- * Equal biases of unrelated layers are often one constant, which must not tie them: each reader
- * gets its own. Gives what puts back those that stayed equal.
+ * Equal biases of unrelated layers are often stored as one constant, which would couple
+ * their channels. This gives each reader a copy, and returns the function that merges copies
+ * which stayed equal.
  */
 function unshareVectors(model: Model): () => void {
   const copies: { node: Node; index: number; old: Value; copy: Value }[] = [];
@@ -166,7 +178,10 @@ function unshareVectors(model: Model): () => void {
 
 const removalOf = ({ candidate, units }: Removed): Removal => ({ group: candidate.group, units });
 
-/** The groups to prune; tells of every other one that a chosen layer makes why it stays. */
+/**
+ * The groups that can be pruned. For every other group that a chosen layer makes, the
+ * reason is reported.
+ */
 function freeGroups(
   candidates: readonly Candidate[],
   chosen: ReadonlySet<Node>,
@@ -191,7 +206,7 @@ function freeGroups(
   return kept;
 }
 
-/** Says of a group that stays whole why it does. */
+/** Reports why a group keeps all its units. */
 function tellKept(
   candidate: Candidate,
   node: string,
@@ -204,7 +219,7 @@ function tellKept(
   context.group(name, units.length, units.length, `kept${mark || ","} ${why}`);
 }
 
-/** "16 channels", or "4 blocks of 16 channels" (heads). */
+/** "16 channels", or "4 x 16 channels" for units of several channels (heads). */
 function unitsOf({ group, makers }: Candidate): string {
   const width = makers[0]?.indices(0).length ?? 1;
   return width === 1
@@ -212,7 +227,10 @@ function unitsOf({ group, makers }: Candidate): string {
     : `${group.units.length} x ${width} channels`;
 }
 
-/** All dead units, and of the others those with the lowest scores. */
+/**
+ * The units to remove: all dead ones, and of the others those with the lowest scores. `context`
+ * receives the reasons of groups that keep everything.
+ */
 function choose(
   candidates: readonly Candidate[],
   vitality: readonly (readonly Vitality[])[],
@@ -259,7 +277,9 @@ function choose(
   });
 }
 
-/** Units that a group keeps which nothing ranked: the others are dead. */
+/**
+ * How many units a group keeps that has no scores: all but the dead ones, rounded up by `round`.
+ */
 function withoutDead(
   candidate: Candidate,
   dead: number,
@@ -278,7 +298,7 @@ function withoutDead(
   return size - dead;
 }
 
-/** Names the layers that ignore a channel which others still need. */
+/** Reports the layers that have zero weights for a channel which other layers still need. */
 function tellDeaf(
   { readers }: Candidate,
   alive: readonly Vitality[],

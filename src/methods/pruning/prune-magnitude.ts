@@ -1,8 +1,9 @@
-/** @file Magnitude pruning: the weights nearest to zero go, at once or step by step with training. */
+/** @file Magnitude pruning: the weights nearest to zero go, at once or in rounds. */
 
 import { needsOfRounds, pruneByScore, pruneOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
 
+/** s_i = |w_i|; after training between rounds the remaining weights are scored again. */
 export const pruneMagnitude = defineMethod({
   title: "magnitude pruning",
   cite: "Han et al. 2015, arXiv 1506.02626; Zhu, Gupta 2017, arXiv 1710.01878",

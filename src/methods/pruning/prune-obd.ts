@@ -1,4 +1,4 @@
-/** @file Optimal brain damage: the weights that the outputs of the whole network feel least. */
+/** @file Optimal brain damage: removes the weights on which the network's outputs depend least. */
 import { z } from "zod";
 import { curvatures } from "../../evidence/curvature.ts";
 import { rowsOf } from "../../layers/rows.ts";
@@ -11,7 +11,7 @@ import {
 import { siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
-/** s = h w^2 / 2, h being the Hessian's diagonal. */
+/** s_i = h_i w_i^2 / 2, h being the diagonal of the Hessian (evidence/curvature.ts). */
 export const pruneObd = defineMethod({
   title: "optimal brain damage",
   cite: "LeCun, Denker, Solla 1990, Optimal Brain Damage, NIPS 2",
@@ -37,7 +37,10 @@ export const pruneObd = defineMethod({
     }),
 });
 
-/** A token that did not come up is not worthless: the rows of an embedding share their curvature. */
+/**
+ * The curvature of an embedding, averaged over its rows: a token that did not occur in the records
+ * has no gradient, but is not worthless. Other weights keep theirs.
+ */
 function levelled(site: Site, h: Float64Array): Float64Array {
   const view = rowsOf(site);
   if (site.role?.kind !== "embedding" || typeof view === "string") return h;

@@ -1,4 +1,4 @@
-/** @file Optimal brain surgeon, layer by layer: weights go one by one, the others make up for each. */
+/** @file Optimal brain surgeon by layers: weights go one by one, the others are updated. */
 import { z } from "zod";
 import { eliminate, type Quota } from "../../numeric/eliminate.ts";
 import { inverse } from "../../numeric/inverse.ts";
@@ -6,10 +6,15 @@ import { type HessianLayer, hessianOptions, pruneByHessian } from "../../sparsit
 import { lowest, parsePattern, sharedOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * Per row w of a layer's weight with the Hessian H = E[x x^T], again and again the weight p of the
+ * least w_p^2 / (2 [H^-1]_pp) is removed, and w -= w_p [H^-1]_:p / [H^-1]_pp
+ * (numeric/eliminate.ts).
+ */
 export const pruneObs = defineMethod({
   title: "optimal brain surgeon",
   cite: "Hassibi, Stork 1993; Frantar, Alistarh 2022, arXiv 2208.11580",
-  summary: "Removes weights one by one and lets the rest of each output make up for them.",
+  summary: "Removes weights one by one; the other weights of the same output compensate for each.",
   needs: ["calibration"],
   options: z.object({
     ...sharedOptions("layer", "row"),
@@ -20,7 +25,7 @@ export const pruneObs = defineMethod({
       .default(64)
       .meta({
         description:
-          "Inputs that make up for each other; 0: all, exact, and slower by the square (blocks leave out H between them).",
+          "Inputs per block of the Hessian, outside which weights do not compensate for each other; 0: one block, exact, but slower by the square.",
         search: [64, 128],
       }),
     ...hessianOptions,
@@ -38,12 +43,13 @@ interface Options {
   readonly block: number;
 }
 
-/** Some columns of one row, and H^-1 over them. */
+/** Some columns of one row, and H^-1 over them, which all rows share. */
 interface Piece {
   readonly weight: Float64Array;
   readonly inverse: Float64Array;
 }
 
+/** Prunes one layer. H is cut into diagonal blocks of `width` columns, each inverted on its own. */
 function prune({ weight, rows, columns, hessian }: HessianLayer, options: Options): void {
   const pattern = parsePattern(options.pattern);
   const width = widthOf(columns, options.block, pattern?.[1] ?? 1);
@@ -71,7 +77,9 @@ function prune({ weight, rows, columns, hessian }: HessianLayer, options: Option
   for (const [i, piece] of pieces.entries()) eliminate(piece.weight, piece.inverse, quotas[i]);
 }
 
-/** Even pieces of at most `block` columns, of whole patterns. */
+/**
+ * The number of columns per block: at most `block`, about even, and a multiple of the pattern's m.
+ */
 function widthOf(columns: number, block: number, multiple: number): number {
   if (block === 0 || block >= columns) return columns;
   const even = Math.ceil(columns / Math.ceil(columns / block));
@@ -79,8 +87,8 @@ function widthOf(columns: number, block: number, multiple: number): number {
 }
 
 /**
- * How many weights each row loses when the cheapest of the whole layer go (algorithm 2): a row's
- * next removal waits for those before it, so what counts is the largest cost so far.
+ * How many weights each piece loses when the cheapest of the whole layer are removed (algorithm 2).
+ * A row loses its weights in a fixed order, so a removal costs the largest cost up to it.
  */
 function jointQuotas(pieces: readonly Piece[], sparsity: number): Quota[] {
   const costs = pieces.map(({ weight, inverse }) => {

@@ -1,4 +1,4 @@
-/** @file Random pruning: the control every pruning table needs. */
+/** @file Random pruning: the control that every pruning table needs. */
 
 import { needsOfRounds, pruneByScore, pruneOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";

@@ -1,4 +1,4 @@
-/** @file SparseGPT: optimal brain surgeon column by column, one inverse Hessian for all rows. */
+/** @file SparseGPT: optimal brain surgeon by columns, one inverse Hessian for all rows. */
 import { z } from "zod";
 import { inverseFactor } from "../../numeric/inverse.ts";
 import { type HessianLayer, hessianOptions, pruneByHessian } from "../../sparsity/by-hessian.ts";
@@ -10,7 +10,7 @@ const { sparsity, pattern } = sharedOptions("layer");
 export const pruneSparsegpt = defineMethod({
   title: "SparseGPT",
   cite: "Frantar, Alistarh 2023, arXiv 2301.00774, algorithm 1",
-  summary: "Prunes columns from first to last; the columns after each make up for it.",
+  summary: "Prunes columns from first to last; after each, the later columns compensate for it.",
   needs: ["calibration"],
   options: z.object({
     sparsity,
@@ -36,8 +36,10 @@ interface Choice {
 }
 
 /**
- * H^-1 = U^T U, U upper triangular: row j of U is what the inverse over columns j.. has for column
- * j, divided by its root. Weights go by w^2 / U_jj^2, and w_k -= (w_j / U_jj) U_jk for k > j.
+ * Prunes the weight in place (algorithm 1). With H^-1 = U^T U, U upper triangular, row j
+ * of U is the row for column j of the inverse over columns j and later, divided by the
+ * root of its diagonal:
+ *   score of w_j: w_j^2 / U_jj^2;   when it is removed, w_k -= (w_j / U_jj) U_jk for k > j
  */
 export function sweep({ weight, rows, columns, hessian }: HessianLayer, choice: Choice): void {
   const upper = inverseFactor(hessian, columns);
@@ -64,6 +66,7 @@ export function sweep({ weight, rows, columns, hessian }: HessianLayer, choice: 
   }
 }
 
+/** Removes one weight and updates the later columns of its row. */
 function prune(
   weight: Float64Array,
   row: number,
@@ -79,7 +82,7 @@ function prune(
   for (let k = column + 1; k < columns; k++) weight[at + k] -= error * upper[from + k];
 }
 
-/** Of each row's weights in one block, all but the n best. */
+/** In each row of one block, marks all but the n highest scores. */
 function fallsOf(scores: Float32Array, rows: number, size: number, n: number): Uint8Array {
   const removed = new Uint8Array(scores.length);
   for (let row = 0; row < rows; row++) {

@@ -1,4 +1,4 @@
-/** @file Dynamic network surgery: weights are pruned while they learn, and spliced back when they matter. */
+/** @file Dynamic network surgery: weights are pruned in training, and restored if needed. */
 import { z } from "zod";
 import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
 import { needsOfLoss } from "../../train/objective.ts";
@@ -15,8 +15,9 @@ const { sparsity, scope } = sharedOptions("global", "layer");
 const { epochs, batch, rate, loss, optimizer, augment } = trainOptions.shape;
 
 /**
- * The default threshold is one for the whole model: LeNet-5 at 97 % zeros, one epoch of MNIST, had
- * 97.45 % of the test set right, with one for each layer 91.54 % (pruned at once, then trained: 87.69).
+ * The default is one threshold for the whole model: LeNet-5 at 97 % zeros after one epoch of MNIST
+ * had 97.45 % of the test set right, and 91.54 % with one threshold per layer (pruned at once, then
+ * trained: 87.69 %).
  */
 export const pruneSurgery = defineMethod({
   title: "dynamic network surgery",
@@ -31,13 +32,13 @@ export const pruneSurgery = defineMethod({
       .min(1)
       .max(1e5)
       .default(10)
-      .meta({ description: "Batches between two looks at the masks." }),
+      .meta({ description: "Batches between two updates of the masks." }),
     margin: z
       .number()
       .min(0)
       .max(0.9)
       .default(0.1)
-      .meta({ description: "Around the threshold, where masks stay as they are: a share of it." }),
+      .meta({ description: "Masks stay as they are within this share of the threshold." }),
     ...{ epochs, batch, rate, loss, optimizer, augment },
     ...siteOptions,
   }),
@@ -65,13 +66,14 @@ export const pruneSurgery = defineMethod({
   },
 });
 
-/** Far above any weight: x / FAR rounds to 0. */
+/** Far above any weight, so that x / FAR rounds to 0. */
 const FAR = 2 ** 20;
 
 /**
- * W = u - gone (u - FAR round(u / FAR)): forward u (1 - gone), and since rounding passes gradients
- * straight through, dE/du = dE/dW for pruned weights as well (eq. 4: "including those of zeros"). The
- * masks are moved by `maskerOf` alone; as thetas they are in every checkpoint.
+ * Opens a weight as W = u - gone (u - FAR round(u / FAR)). Its value is u (1 - gone). Rounding
+ * passes gradients straight through, so dE/du = dE/dW for pruned weights too (eq. 4: "including
+ * those of zeros"). The masks `gone` have a learning rate of 0 and are only set by `maskerOf`; as
+ * thetas they are saved in every checkpoint.
  */
 function openUp({ weight: { shape, values } }: ThetaSite): Cut {
   const zeros = Float32Array.from(values, (w) => (w === 0 ? 1 : 0));
@@ -100,9 +102,11 @@ interface Plan {
 }
 
 /**
- * Zeros grow over the first half of the steps, masks move for three quarters, weights to the end.
- * Sets the masks after an update: gone below (1 - margin) t, back above (1 + margin) t, as before in
- * between; the last time by t alone, so that the share comes out exactly. Exact zeros stay.
+ * A function that sets the masks after an update, every `every` steps. With the threshold t, a
+ * weight is masked below (1 - margin) t, restored above (1 + margin) t, and left as it is in
+ * between. The share of zeros grows over the first half of the steps and masks change until three
+ * quarters of them; the last time masks follow t alone, so that the share is exact. Weights that
+ * were exactly zero at the start stay masked.
  */
 function maskerOf(cuts: readonly Cut[], { sparsity, scope, every, margin }: Plan) {
   const wasZero = cuts.map(({ theta }) => theta.gone.start);
@@ -133,7 +137,7 @@ function maskerOf(cuts: readonly Cut[], { sparsity, scope, every, margin }: Plan
   };
 }
 
-/** The size that `share` of all are below. */
+/** The magnitude below which a `share` of all weights lies. */
 function thresholdOf(parts: readonly Float32Array[], share: number): number {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

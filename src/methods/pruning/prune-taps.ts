@@ -1,4 +1,4 @@
-/** @file Outer rows and columns of kernels that outputs hardly feel: 3x3 becomes 3x2, 2x2, 1x3. */
+/** @file Kernel tap pruning: removes outer rows and columns of kernels, 3x3 -> 3x2, 2x2, 1x3. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { outputShiftOf, toleranceOption, tolerated } from "../../evidence/output-shift.ts";
@@ -15,16 +15,20 @@ import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * Lines of kernels are ranked by how far the outputs move without each, per MAC that it costs; as
+ * many go as the outputs tolerate together (`tolerated`), with the rest of the kernels refitted.
+ */
 export const pruneTaps = defineMethod({
   title: "kernel tap pruning",
   cite: "Lebedev and Lempitsky 2016, Group-wise Brain Damage, arXiv 1506.02515",
   summary:
-    "Takes outer rows and columns of kernels away where outputs hardly feel it; the rest is fitted to what the layer gave.",
+    "Removes outer rows and columns of kernels where the outputs hardly change; the rest is fitted to what the layer gave.",
   needs: ["calibration"],
   options: z.object({
-    tolerance: toleranceOption("takes every line"),
+    tolerance: toleranceOption("removes every row and column that it can"),
     records: z.int().min(1).default(256).meta({
-      description: "Calibration records to fit and to judge by, at most.",
+      description: "Calibration records for the fit and for measuring the outputs, at most.",
     }),
     ...siteOptions,
   }),
@@ -61,14 +65,14 @@ export const pruneTaps = defineMethod({
   },
 });
 
-/** One end of a kernel along one of its axes. */
+/** The first or last row, column or plane of a kernel, taken along one of its axes. */
 interface Line {
-  /** What the convolution gives. */
+  /** The output of the convolution. */
   readonly output: Value;
-  /** Of the kernel: 0 for rows, 1 for columns of two. */
+  /** The kernel's axis: of two, 0 for rows and 1 for columns. */
   readonly axis: number;
   readonly end: "first" | "last";
-  /** Multiplications that go with it, of one record as far as sizes are known. */
+  /** Multiply-accumulates saved for one record, unknown sizes counting as 1. */
   readonly macs: number;
 }
 
@@ -78,8 +82,9 @@ const nameOf = ({ output, axis, end }: Line): string =>
   `${end} ${(output.shape?.length ?? 4) === 4 ? ["row", "column"][axis] : `of axis ${axis}`}`;
 
 /**
- * Ends that padding makes room for: a kernel that begins one tap later needs one row of padding less, and what
- * it gives stays where it was. Layers with kernels that have none are named with the reason.
+ * The lines that can be removed. A kernel that begins one tap later needs one row of padding less,
+ * so there must be padding on that side; the positions of the output then stay the same. Layers
+ * without such a line are skipped with a reason.
  */
 function linesOf(model: Model, chosen: ReadonlySet<Node>, { skip }: Context): Line[] {
   return weightsOf(model).flatMap((use) => {
@@ -94,6 +99,7 @@ function linesOf(model: Model, chosen: ReadonlySet<Node>, { skip }: Context): Li
   });
 }
 
+/** The removable lines of one convolution. */
 function ends(node: Node, weight: Tensor): Line[] {
   const { kernel, dilations } = windowOf(node, weight.shape.slice(2));
   const pads = padsOf(node, kernel);
@@ -102,14 +108,14 @@ function ends(node: Node, weight: Tensor): Line[] {
   return kernel.flatMap((taps, axis) =>
     (["first", "last"] as const).flatMap((end, i) => {
       const isFree = pads[axis + i * kernel.length] >= dilations[axis];
-      // Of two taps one stays.
+      // A kernel of two taps keeps one of them, so only one end is offered.
       if (taps < 2 || !isFree || (taps === 2 && end === "first")) return [];
       return [{ output: node.output, axis, end, macs: (weight.size / taps) * places }];
     }),
   );
 }
 
-/** Begins, then ends; none where auto_pad decides and sizes are not known. */
+/** Padding, begins, then ends; zeros if auto_pad decides and sizes are not known. */
 function padsOf(node: Node, kernel: readonly number[]): readonly number[] {
   const window = windowOf(node, kernel);
   const sides = node.inputs[0]?.shape?.slice(2) ?? [];
@@ -118,6 +124,7 @@ function padsOf(node: Node, kernel: readonly number[]): readonly number[] {
   return [0, 1].flatMap((end) => each.map((pair) => pair[end]));
 }
 
+/** For each layer the kept line of the least cost. */
 function leastPerLayer(kept: ReadonlyMap<Line, number>): (readonly [Line, number])[] {
   const least = new Map<Node, readonly [Line, number]>();
   for (const [line, cost] of [...kept].sort(([, a], [, b]) => b - a)) {
@@ -126,7 +133,7 @@ function leastPerLayer(kept: ReadonlyMap<Line, number>): (readonly [Line, number
   return [...least.values()];
 }
 
-/** Takes the lines away and fits what is left of their kernels. */
+/** Removes the lines and fits the rest of their kernels to the layers' former outputs. */
 async function remove(
   model: Model,
   lines: readonly Line[],
@@ -146,6 +153,7 @@ async function remove(
   await refitLayers(model, original, fitted, records, context);
 }
 
+/** Removes one line from the kernel, and as much padding from its side. */
 function cut(line: Line): void {
   const node = layerOf(line);
   const value = node.inputs[1] as Value;

@@ -1,4 +1,4 @@
-/** @file Sparsity by training: a regularizer drives weights or groups to zero, the smallest then go. */
+/** @file Sparsity training: a regularizer drives weights to zero, the smallest are removed. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
@@ -20,7 +20,10 @@ const { sparsity, scope } = sharedOptions("layer", "global");
 const { epochs, batch, rate, loss, optimizer, augment } = trainOptions.shape;
 const names = [...keysOf(regularizers), "l0", "slimming"] as const;
 const docs = Object.entries(regularizers).map(([name, { doc }]) => `${name}: ${doc}`);
-/** Usual factors of the two that are no term over weights alone. */
+/**
+ * Default strengths of the regularizers that need more than the weights: l0 (gates) and slimming
+ * (scales of normalizations).
+ */
 const strengths = { l0: 1e-6, slimming: 1e-4 } as const;
 
 export const pruneTrained = defineMethod({
@@ -42,7 +45,7 @@ export const pruneTrained = defineMethod({
       .min(0)
       .max(10)
       .default(0)
-      .meta({ description: "Factor of the penalty; 0: the regularizer's usual one." }),
+      .meta({ description: "Factor of the penalty; 0: the regularizer's default." }),
     sparsity: sparsity.meta({ description: "Share of weights, or of groups, that end at zero." }),
     scope,
     ...{ epochs, batch, rate, loss, optimizer, augment },
@@ -74,6 +77,7 @@ const training = ({ epochs, batch, rate, loss, optimizer, augment, only, except 
     keep: "last",
   }) as const;
 
+/** Trains with a penalty on weights, or with gates (l0), and sets the smallest units to zero. */
 async function penalize(
   model: Model,
   options: Options,
@@ -116,7 +120,10 @@ async function penalize(
   zeroSmallest(after, rule, options);
 }
 
-/** The units with the smallest root mean square go, until the share is reached; a layer keeps one. */
+/**
+ * Sets the units with the smallest root mean square to zero until the share is reached. Every layer
+ * keeps its largest unit, unless the units are whole layers.
+ */
 function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Options): void {
   const units = sites.map((site) => unitsOf(site, extentOf(unit, site) as number[]));
   const scope = unit === "layer" ? "global" : options.scope;
@@ -137,7 +144,7 @@ function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Op
 const largestOf = (sizes: Float32Array): number =>
   sizes.indexOf(sizes.reduce((a, b) => Math.max(a, b)));
 
-/** Of each array, or of all together, the lowest share. */
+/** Marks the lowest share of each array, or of all arrays together (scope "global"). */
 function shares(
   parts: readonly Float32Array[],
   { sparsity, scope }: Pick<Options, "sparsity" | "scope">,
@@ -149,7 +156,10 @@ function shares(
   });
 }
 
-/** l1 on the scales of normalizations, whose smallest then go: the channel becomes a constant. */
+/**
+ * Network slimming: l1 on the scales of normalizations; the smallest are then set to zero, so that
+ * their channels carry a constant (Liu et al. 2017, arXiv 1708.06519).
+ */
 async function slim(model: Model, options: Options, context: Context): Promise<void> {
   const chosen = chosenLayers(model, options);
   const scales: Value[] = [];

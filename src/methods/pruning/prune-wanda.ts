@@ -1,4 +1,4 @@
-/** @file Wanda: a small weight on a loud input matters more than a larger one on a quiet input. */
+/** @file Wanda: the score of a weight is its magnitude times the norm of its input. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
@@ -9,9 +9,10 @@ import { type LayerSite, layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 /**
- * s_ij = |W_ij| |X_j|, |X_j| over all records and, for convolutions, over all positions of the window.
- * The paper compares within a row (language models); the layers of LeNet-5, of ResNet-20 and of a
- * small transformer had less error when compared as a whole (test/methods/prune-order.test.ts).
+ * s_ij = |W_ij| |X_j| with |X_j| the norm of input j over all records and, for convolutions, over
+ * all window positions. The paper compares scores within a row (language models); layers of
+ * LeNet-5, ResNet-20 and a small transformer had less error with one threshold per layer
+ * (test/methods/prune-order.test.ts).
  */
 export const pruneWanda = defineMethod({
   title: "pruning by weights and activations (Wanda)",
@@ -36,7 +37,10 @@ export const pruneWanda = defineMethod({
     ),
 });
 
-/** |W_ij| |X_j| for every weight; layers whose input cannot be observed score by |W_ij| alone. */
+/**
+ * |W_ij| |X_j| for every weight, in the weight's own order. Layers whose input cannot be observed
+ * are scored by |W_ij| alone, with a warning.
+ */
 export async function weightTimesInput(
   model: Model,
   sites: readonly LayerSite[],

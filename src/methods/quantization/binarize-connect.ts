@@ -1,4 +1,4 @@
-/** @file BinaryConnect: weights of -1 and +1 times one scale, trained through latent real ones. */
+/** @file BinaryConnect: weights of -1 and +1 times one scale, trained through real-valued ones. */
 import { z } from "zod";
 import type { Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
@@ -20,10 +20,10 @@ export const binarizeConnect = defineMethod({
   summary: "Trains weights of one bit, -1 or +1 times a scale for each layer.",
   needs: ["training"],
   options: z.object({
-    rounding: z
-      .enum(["deterministic", "stochastic"])
-      .default("deterministic")
-      .meta({ description: "The sign of a latent weight, or +1 with probability (u + 1) / 2." }),
+    rounding: z.enum(["deterministic", "stochastic"]).default("deterministic").meta({
+      description:
+        "How the latent weight u becomes binary: its sign, or +1 with probability (u + 1) / 2.",
+    }),
     ...{ epochs, steps, batch, loss, temperature, alpha, augment },
     rate: trainOptions.shape.rate.default(0.005),
     ...siteOptions,
@@ -40,9 +40,9 @@ export const binarizeConnect = defineMethod({
 });
 
 /**
- * W = H sign(u), u in [-1, 1] (algorithm 1). sign(u) = 2 round((u + 1) / 2) - 1, and rounding passes
- * gradients straight through. H is the mean magnitude of the layer's weights: networks without
- * normalization need their outputs' size kept.
+ * Opens a weight as W = H sign(u) with u in [-1, 1] (algorithm 1). sign(u) = 2 round((u + 1) / 2) -
+ * 1, whose rounding passes gradients straight through. H is the mean magnitude of the layer's
+ * weights: networks without normalization depend on the size of their activations.
  */
 function openUp({ node, value, weight }: ThetaSite, isStochastic: boolean): Opened {
   const { shape, values } = weight;
@@ -64,11 +64,11 @@ function openUp({ node, value, weight }: ThetaSite, isStochastic: boolean): Open
   return open({ node, value }, latent);
 }
 
-/** -1 or +1 for a share of +1 in [0, 1]. */
+/** -1 or +1 by rounding `share`, the share of +1, clipped to [0, 1]. */
 const signOf = (g: Builder, share: Value): Value =>
   g.Sub(g.Mul(g.Round(g.Clip(share, g.constant(0), g.constant(1))), g.constant(2)), g.constant(1));
 
-/** In [-1/2, 1/2]. */
+/** Noise in [-1/2, 1/2] for each step: rounding share + noise gives +1 with probability `share`. */
 function uniform(shape: Shape): StepFeed {
   const size = product(shape);
   return {

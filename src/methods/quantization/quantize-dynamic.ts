@@ -1,4 +1,4 @@
-/** @file Dynamic int8: weights rounded now, activations by their range at run time. */
+/** @file Dynamic int8: weights are rounded in advance, activations by their range at run time. */
 import { z } from "zod";
 import { roundInGraph } from "../../int8/rounded.ts";
 import { storeTable } from "../../int8/store-table.ts";
@@ -18,11 +18,15 @@ import { refusalOf, sharedOutside } from "../../weights/sites.ts";
 import type { FloatWeight } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * x W -> s_x s_W (q(x) - z_x) q(W), with q(x) uint8 by the range of x at run time and q(W) int8,
+ * one scale per output. Embedding tables are stored in 8 bits.
+ */
 export const quantizeDynamic = defineMethod({
   title: "dynamic int8",
   cite: "Jacob et al. 2018, arXiv 1712.05877 (integer arithmetic); ranges at run time",
   summary:
-    "int8 matrix products without calibration: for transformers as fast as static and closer.",
+    "int8 matrix products without calibration: for transformers as fast as static int8, and closer to the original.",
   needs: [],
   quickens: true,
   options: z.object({
@@ -47,7 +51,7 @@ export const quantizeDynamic = defineMethod({
       { only, except },
     );
     const shared = sharedOutside(uses, chosen);
-    // One DynamicQuantizeLinear for each activation, however many layers read it (q, k, v).
+    // Each activation gets one DynamicQuantizeLinear, however many layers read it (q, k, v).
     const rounded = new Map<Value, readonly Value[]>();
     for (const [i, use] of uses.entries()) {
       await context.progress(i, uses.length);
@@ -63,6 +67,7 @@ export const quantizeDynamic = defineMethod({
   },
 });
 
+/** Why a layer stays in float; null if it can be quantized. */
 function refusal(use: WeightUse): string | null {
   const { node, role } = use;
   if (role.kind === "conv")
@@ -87,7 +92,7 @@ function replaceLayer(
   const x = node.inputs[0] as Value;
   let parts = rounded.get(x);
   if (!parts) {
-    // Where x is, not where it is read: other bodies may read it too.
+    // In the graph of x, not in that of its reader: other bodies may read x too.
     parts = build(x.graph, x.name).many("DynamicQuantizeLinear", [x], { outputs: 3 });
     rounded.set(x, parts);
   }
@@ -101,12 +106,18 @@ function replaceLayer(
 }
 
 interface Levels {
-  /** int8 [inputs, outputs] */
+  /** int8 [inputs, outputs]. */
   readonly levels: Value;
-  /** alpha s_W, added where it is read: the order of nodes is that of the file. */
+  /**
+   * Adds the nodes of alpha s_W where they are read, since the order of nodes is that of the file.
+   */
   readonly factor: () => Value;
 }
 
+/**
+ * A weight that stores one number per element: its levels in int8, transposed if
+ * outputs come first.
+ */
 function storedLevels(
   g: Builder,
   weight: FloatWeight,
@@ -127,7 +138,10 @@ function storedLevels(
   };
 }
 
-/** A weight that no part has the elements of: its form stays, and what it computes is turned and rounded. */
+/**
+ * A weight whose form stores no number per element: the form stays, and nodes transpose and
+ * round what it computes.
+ */
 function computedLevels(
   g: Builder,
   value: Value,

@@ -1,4 +1,4 @@
-/** @file Static int8: calibrated uint8 activations, int8 weights per channel, as QDQ. */
+/** @file Static int8: calibrated uint8 activations and int8 weights per channel, in QDQ form. */
 import { z } from "zod";
 import { carryIntegers, integerNodes, roundActivation } from "../../int8/activations.ts";
 import { equalize } from "../../int8/equalize.ts";
@@ -56,6 +56,11 @@ const options = z.object({
   ...siteOptions,
 });
 
+/**
+ * q = saturate(round(x / s) + z) around every integer layer as QuantizeLinear -> DequantizeLinear,
+ * from which the engine makes its integer kernels: activations uint8 with one s and z per tensor,
+ * weights int8 with one s per output channel, biases int32 in steps of s_x s_w.
+ */
 export const quantizeInt8 = defineMethod({
   title: "static int8",
   cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721",
@@ -70,6 +75,7 @@ export const quantizeInt8 = defineMethod({
     for (const table of plan.tables) storeTable(table, table.weight, options.scale);
     if (plan.layers.length === 0) return;
     const { observe } = context;
+    // Equalization changes the activations, so their ranges are observed after it.
     if (options.equalize) await equalize(model, plan, observe);
     const calibrator: Calibrator =
       options.calibrator === "percentile"

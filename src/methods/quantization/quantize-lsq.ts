@@ -1,4 +1,4 @@
-/** @file LSQ: weights and activations on grids of a few bits whose steps learn with them. */
+/** @file LSQ: weights and activations on grids of a few bits whose step sizes are learned. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { observeRanges } from "../../int8/ranges.ts";
@@ -18,6 +18,10 @@ import { defineMethod } from "../method.ts";
 const { epochs, steps, batch, rate, loss, temperature, alpha, augment } = trainOptions.shape;
 const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
 
+/**
+ * y = s clip(round(x / s), least, greatest), one learned step s per weight and per activation;
+ * gradients of x and of s pass the rounding straight through.
+ */
 export const quantizeLsq = defineMethod({
   title: "learned step size quantization (LSQ)",
   cite: "Esser et al. 2020, arXiv 1902.08153",
@@ -30,7 +34,7 @@ export const quantizeLsq = defineMethod({
       description: "Bits of what layers read; 0 leaves it float.",
       search: [0, 4, 8],
     }),
-    ends: bits(8, 2).meta({ description: "Bits of both in the first and the last layer." }),
+    ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
     ...{ epochs, steps, batch, rate, loss, temperature, alpha, augment },
     ...siteOptions,
   }),
@@ -55,16 +59,22 @@ export const quantizeLsq = defineMethod({
   },
 });
 
-/** Adam moves a step by this share of itself where a weight moves by the learning rate (METHODS 2b). */
+/**
+ * The learning rate of a step size is this times the step, times the learning rate of weights.
+ * (Adam normalizes gradients, so that LSQ's own factor on them has no effect.)
+ */
 const STEP_RATE = 2.5;
 
-/** s clip(round(x / s), least, greatest); rounding passes gradients straight through (eq. 1-3). */
+/** s clip(round(x / s), least, greatest) (eq. 1-3). Rounding passes gradients straight through. */
 function roundTo(g: Builder, x: Value, s: Value, least: number, greatest: number): Value {
   const clipped = g.Clip(g.Div(x, s), g.constant(least), g.constant(greatest));
   return g.Mul(g.Round(clipped), s);
 }
 
-/** The weight learns as it would anyway; what is read of it lies on the grid. */
+/**
+ * Opens a weight: its readers get it rounded to the grid of `step`, and the weight learns as it
+ * would anyway. Symmetric, with levels from -top to top.
+ */
 function openWeight(site: ThetaSite, bits: number): Opened {
   const { values, shape } = site.weight;
   const start = roundToGrid(values, shape, { bits, block: 0, axis: null, search: "mse" });
@@ -83,7 +93,7 @@ function openWeight(site: ThetaSite, bits: number): Opened {
   return open(site, latent);
 }
 
-/** What the layers of these sites read, each value once for all of them; others read it as it was. */
+/** Opens what the layers of these sites read, each value once; other readers get it as it is. */
 async function openInputs(
   model: Model,
   sites: readonly ThetaSite[],
@@ -102,7 +112,7 @@ async function openInputs(
   const opened: Opened[] = [];
   for (const bits of new Set(values.map((value) => bitsOf(readers.get(value)?.[0] as Node)))) {
     const own = values.filter((value) => bitsOf(readers.get(value)?.[0] as Node) === bits);
-    // From squared error, never from the largest value (METHODS 2b).
+    // Steps start at the least squared error, not at the largest value.
     const ranges = await observeRanges(model, own, { kind: "mse" }, context.observe, bits);
     for (const [value, { min, max }] of ranges) {
       const nodes = readers.get(value) as Node[];
@@ -112,7 +122,10 @@ async function openInputs(
   return opened;
 }
 
-/** Unsigned where nothing negative comes, as after a Relu. */
+/**
+ * Opens one activation. Levels are unsigned if it is never negative, as behind a Relu. After
+ * training it becomes Clip -> QuantizeLinear -> DequantizeLinear in uint8.
+ */
 function openInput(
   place: Pick<Opened, "node" | "value" | "readers">,
   min: number,

@@ -1,4 +1,4 @@
-/** @file Rate-distortion quantization: levels chosen by what they cost the coder and what they move. */
+/** @file Rate-distortion quantization: levels chosen by their coded size and their error. */
 import { z } from "zod";
 import { type Chosen, chooseByRate } from "../../codec/encode/choose.ts";
 import type { Context } from "../../context.ts";
@@ -13,14 +13,16 @@ import { defineMethod } from "../method.ts";
 const sensitivities = ["weights", "gradient"] as const;
 
 /**
- * min sum_i h_i (w_i - s q_i)^2 + lambda * bits(q): one lambda for the whole model, so that the last
- * bit of every layer buys the same. The price of finer steps s at high rates, dD/dR = h s^2 ln(2) / 6,
- * gives each layer its step.
+ * Chooses the levels q to minimize
+ *   sum_i h_i (w_i - s q_i)^2 + lambda bits(q)
+ * with one lambda for the whole model, so that in every layer the last bit reduces the error by the
+ * same amount. The step s of each layer follows from the slope at high rates, lambda = -dD/dR = h
+ * s^2 ln(2) / 6 per weight, so s = sqrt(6 lambda / (ln(2) h)).
  */
 export const quantizeRate = defineMethod({
   title: "rate-distortion quantization",
   cite: "Wiedemann et al. 2019, arXiv 1907.11900; Choi et al. 2017, arXiv 1612.01543",
-  summary: "Rounds weights to where they are cheap to code and the outputs feel it least.",
+  summary: "Rounds weights to levels that are cheap to code and change the outputs little.",
   simplifyFirst: true,
   needs: ({ sensitivity }) => (sensitivity === "gradient" ? ["training"] : []),
   options: z.object({
@@ -38,7 +40,7 @@ export const quantizeRate = defineMethod({
       .default("weights")
       .meta({
         description:
-          "What errors weigh: the same share of every layer's energy, or the outputs' gradients (needs training records).",
+          "How errors are weighted: relative to the energy of their layer, or by the outputs' gradients (needs training records).",
         search: [...sensitivities],
       }),
     records: calibrationOptions.records.meta({ description: "Records for the gradients." }),
@@ -61,12 +63,14 @@ export const quantizeRate = defineMethod({
 
 interface Layer {
   readonly site: ThetaSite;
-  /** h_i: what an error of 1 in a weight costs. */
+  /** h_i, the cost of an error of 1 in weight i. */
   readonly importance: Float64Array;
   readonly mean: number;
-  /** sum_i h_i w_i^2: what it costs to lose all of it. */
+  /** sum_i h_i w_i^2, the cost of losing all weights. */
   readonly energy: number;
-  /** The grid that an earlier step has put the weights on; it stays. */
+  /**
+   * The step of the grid on which an earlier step has put the weights, which stays; null for none.
+   */
   readonly step: number | null;
   readonly largest: number;
 }
@@ -76,9 +80,10 @@ interface Rounded {
   readonly distortion: number;
 }
 
-/** Few records leave holes: every weight matters at least this share of the mean. */
+/** Curvature from few records has holes, so every weight gets at least this share of the mean. */
 const floor = 0.02;
 
+/** A site with its importances: the curvature if there is one, otherwise 1 / (sum w^2) for all. */
 function layerOf(site: ThetaSite, curvature: Float64Array | null): Layer {
   const { values } = site.weight;
   const power = values.reduce((sum, w) => sum + w * w, 0) || 1;
@@ -92,9 +97,10 @@ function layerOf(site: ThetaSite, curvature: Float64Array | null): Layer {
   return { site, importance, mean: mean * (curvature ? 1 + floor : 1), energy, step, largest };
 }
 
-/** Levels are int8. */
+/** Levels are stored in int8. */
 const LEVELS = 127;
 
+/** Quantizes one layer at a given lambda. */
 function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number): Rounded {
   const { values, shape } = site.weight;
   const best = Math.sqrt((6 * lambda) / (Math.LN2 * mean || 1));
@@ -106,9 +112,13 @@ function tryOut({ site, importance, mean, step, largest }: Layer, lambda: number
   return { weight: uniformGrid(levels, shape, scale, bitsOf(levels)), distortion };
 }
 
+/** Steps of the bisection. */
 const rounds = 14;
 
-/** The largest lambda whose error is allowed, by bisection of its logarithm. */
+/**
+ * Quantizes all layers at the largest lambda whose total error is at most `allowed`, found by
+ * bisection of its logarithm.
+ */
 async function search(layers: readonly Layer[], allowed: number, context: Context) {
   let [low, high] = [1e-12 * allowed, allowed];
   let best = layers.map((layer) => tryOut(layer, low));
@@ -123,6 +133,7 @@ async function search(layers: readonly Layer[], allowed: number, context: Contex
   return best;
 }
 
+/** The fewest bits, at least 2, that hold all levels. */
 function bitsOf(levels: Int8Array): number {
   const largest = levels.reduce((most, q) => Math.max(most, q < 0 ? -q - 1 : q), 0);
   return Math.max(2, 33 - Math.clz32(largest));

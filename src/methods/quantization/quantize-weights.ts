@@ -1,4 +1,4 @@
-/** @file Weight-only quantization: integers and scales in the file, float arithmetic at run time. */
+/** @file Weight-only quantization: the file has integers and scales, kernels compute in float. */
 import { z } from "zod";
 import { build } from "../../ops/builder.ts";
 import { linearOf, whyNotRight } from "../../ops/linear.ts";
@@ -10,6 +10,10 @@ import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
 import type { Composed, Whole } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * W ~ s q with q = round(W / s) of `bits` bits, symmetric, one s per output channel or per block of
+ * inputs. Unlike int8 methods this leaves activations in float.
+ */
 export const quantizeWeights = defineMethod({
   title: "weight-only quantization",
   cite: "Krishnamoorthi 2018, arXiv 1806.08342, section 3; Dettmers et al. 2022, arXiv 2208.07339",
@@ -77,7 +81,10 @@ export const quantizeWeights = defineMethod({
   },
 });
 
-/** The axis that is summed over; of a part of a form the last one that is not that of its channels. */
+/**
+ * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis
+ * that does not count channels.
+ */
 function blockAxis({ role, channels, weight: { shape } }: ThetaSite): number {
   return (
     role?.inputAxis ??
@@ -85,7 +92,10 @@ function blockAxis({ role, channels, weight: { shape } }: ThetaSite): number {
   );
 }
 
-/** Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null: it does. */
+/**
+ * Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null if it
+ * would.
+ */
 function missingKernel(bits: number, block: number, target: "node" | "web"): string | null {
   if (target === "web") return "the n-bit MatMul is slow in browsers";
   if (bits !== 4 && bits !== 8) return `there is no ${bits}-bit MatMul`;
@@ -93,14 +103,16 @@ function missingKernel(bits: number, block: number, target: "node" | "web"): str
   return `there is no n-bit MatMul for blocks of ${block}`;
 }
 
-/** x W, by a node that is the weight's only reader. */
+/** Whether the layer is x W and the only reader of its weight. */
 function isProduct({ node, value, weight, part }: ThetaSite): boolean {
   const { shape } = weight;
   if (part || shape.length !== 2 || value.uses.size !== 1 || node.inputs[1] !== value) return false;
   return linearOf(node)?.kind === "product" && whyNotRight({ node, index: 1 }) === null;
 }
 
-/** DequantizeLinear -> MatMul is what ONNX Runtime turns into MatMulNBits (ENGINE 1.3), but only x W. */
+/**
+ * Stores integers -> DequantizeLinear, which ONNX Runtime fuses with a MatMul x W to MatMulNBits.
+ */
 function storeDequantized({ value, node }: ThetaSite, grid: Composed): void {
   const isTurned = linearOf(node)?.turned[1] ?? false;
   const weight = isTurned ? (transposed(grid) ?? grid) : grid;
@@ -108,7 +120,7 @@ function storeDequantized({ value, node }: ThetaSite, grid: Composed): void {
   const levels = leafOf<Int8Array>(weight, "levels");
   const scale = leafOf<Float32Array>(weight, "scale");
   const { bits } = levels.coding as Whole;
-  // Where an axis is split into blocks, the scale has a 1 in the place of their size.
+  // If an axis is split into blocks, the scale has a 1 in the place of their size.
   const axis =
     levels.shape.length > shape.length
       ? levels.shape.findIndex((dim, i) => dim !== shape[i])

@@ -6,6 +6,10 @@ import { siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
+/**
+ * W_j = c[i_j]: a codebook c of 2^bits values per layer and an index i_j per weight that minimize
+ * sum_j (w_j - c[i_j])^2, by one-dimensional k-means.
+ */
 export const shareWeights = defineMethod({
   title: "k-means weight sharing",
   cite: "Han et al. 2016, arXiv 1510.00149, section 3",
@@ -25,7 +29,8 @@ export const shareWeights = defineMethod({
       .enum(["linear", "random", "density", "optimal"])
       .default("linear")
       .meta({
-        description: "Initial centroids; linear keeps the few large weights.",
+        description:
+          "Initial centroids: evenly spaced (linear, which keeps the few large weights), drawn (random), spaced by density, or the optimal ones.",
         search: ["linear", "optimal"],
       }),
     ...siteOptions,
@@ -46,7 +51,7 @@ export const shareWeights = defineMethod({
         );
         continue;
       }
-      // Pruned weights keep entry 0, so that their positions can be left out of the file.
+      // Pruned weights become entry 0, so that their positions can be left out of the file.
       const keepZero = values.includes(0);
       const { centroids, index } = kmeans(values, count, {
         init,

@@ -6,9 +6,13 @@ import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
-/** Largest finite half. */
+/** The largest finite float16. */
 const LARGEST = 65504;
 
+/**
+ * Each weight is rounded to the nearest 16-bit float; a Cast widens it when the
+ * engine loads the model.
+ */
 export const storeFloat16 = defineMethod({
   title: "half-precision storage",
   cite: "Gupta et al. 2015, arXiv 1502.02551 (limited precision)",

@@ -1,4 +1,4 @@
-/** @file Training against the coded size: levels learn from the loss and from what they cost the coder. */
+/** @file Training against the coded size: levels learn from the loss and from their coding cost. */
 import { z } from "zod";
 import { log } from "../../numeric/log.ts";
 import { roundHalfEven } from "../../numeric/quantize.ts";
@@ -17,14 +17,15 @@ import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 /**
- * W = s round(u), and the loss is E + lambda R(u) with R the bits of a coder that knows how full each
- * row and column is. u and s learn, u straight through the rounding. A u rounded to zero still feels
- * the loss and may come back, as in dynamic network surgery (Guo et al. 2016, arXiv 1608.04493).
+ * W = s round(u), trained on E + lambda R(u), where R is the number of bits of a coder that knows
+ * how many zeros each row and column has. u and s learn; gradients pass the rounding of u straight
+ * through. A u that is rounded to zero still gets the loss's gradient and may grow again, as in
+ * dynamic network surgery (Guo et al. 2016, arXiv 1608.04493).
  */
 export const trainRate = defineMethod({
   title: "training against the coded size",
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
-  summary: "Trains weights on a grid, most of them zero, at a price per coded bit.",
+  summary: "Trains weights on a grid with a penalty per coded bit, so that most become zero.",
   needs: needsOfLoss,
   options: z.object({
     lambda: z
@@ -32,12 +33,12 @@ export const trainRate = defineMethod({
       .min(0)
       .max(1)
       .default(3e-6)
-      .meta({ description: "What a bit costs, in loss.", search: [1e-6, 3e-6, 1e-5] }),
+      .meta({ description: "Penalty per coded bit, in loss.", search: [1e-6, 3e-6, 1e-5] }),
     step: z.number().positive().max(10).default(1).meta({
       description: "First grid step of a layer, in root mean squares of its non-zero weights.",
     }),
     ramp: z.int().min(0).default(1000).meta({
-      description: "Batches over which the price of a bit rises.",
+      description: "Batches over which the penalty rises from 0 to lambda.",
     }),
     revive: z.boolean().default(true).meta({
       description: "Lets weights that are exactly zero at the start come back.",
@@ -64,7 +65,7 @@ export const trainRate = defineMethod({
     const opened = sites.flatMap((site) => openWithBias(site, step));
     await context.train(
       model,
-      // The best score would be an early one, before bits cost anything.
+      // The best score on held-out records would be an early one, before bits cost anything.
       { ...options, only, except, keep: "last" },
       {
         latents: opened,
@@ -79,7 +80,7 @@ export const trainRate = defineMethod({
 
 type Levels = Latent<"levels" | "scale">;
 
-/** A weight, and its layer's bias on a grid of half the step. */
+/** Opens a weight, and the bias of its layer on a grid of half the step. */
 function openWithBias(site: ThetaSite, step: number): Opened[] {
   const { value, weight, node, part } = site;
   const { shape, values } = weight;
@@ -95,11 +96,13 @@ function openWithBias(site: ThetaSite, step: number): Opened[] {
   return [main, open({ node, value: bias }, own)];
 }
 
+/** Levels are stored in int8. */
 const LEVELS = 127;
 
 /**
- * W = s round(u), rounding passing gradients straight through. A step of Adam moves u as far as it would
- * move W; s moves in proportion to itself. A bias on the grid is stored as plain numbers.
+ * Opens values as W = s round(u), starting at the step `first`. With Adam a step changes u by as
+ * much as it would change W, and s in proportion to itself. With `isPlain` (a bias) the result is
+ * stored as plain numbers on the grid.
  */
 function levelsOf(values: Float32Array, shape: Shape, first: number, isPlain: boolean): Levels {
   return {
@@ -118,12 +121,14 @@ function levelsOf(values: Float32Array, shape: Shape, first: number, isPlain: bo
   };
 }
 
-/** Batches between two looks at how full rows and columns are. */
+/** Batches between two counts of the zeros in rows and columns. */
 const lookEvery = 100;
 
 /**
- * Adds lambda dR/du to the gradient. R(u) = B phi(|u|) + log2(1 + |u|): B bits say that a level is
- * not zero, phi(m) = (1 + a) m / (m + a) is 0 at 0 and 1 at 1, so that B is paid on the way there.
+ * A hook that adds lambda dR/du to the gradient, with
+ *   R(u) = B phi(|u|) + log2(1 + |u|),  phi(m) = (1 + a) m / (m + a)
+ * B is the number of bits that say that a level is not zero. phi is 0 at 0 and 1 at 1, so that B is
+ * paid gradually between the two.
  */
 function priceOf(
   latents: readonly Levels[],
@@ -160,12 +165,13 @@ function priceOf(
   };
 }
 
-/** Sign, and what of the magnitude has no context. */
+/** Bits for the sign, and for what of the magnitude no context predicts. */
 const plainBits = 1.5;
 
 /**
- * B of row r and column c is rows[r] + columns[c]: log2 of the odds of a zero, from how many levels
- * of the row and the column are none, each counted with some of the whole tensor's.
+ * B of row r and column c is rows[r] + columns[c], the log2 odds of a zero there. They are
+ * estimated from the shares of non-zero levels in the row and in the column with Laplace smoothing:
+ * each count is mixed with 8 pseudo-counts at the tensor's average density.
  */
 function costsOf(u: Float32Array, shape: readonly number[]) {
   const height = shape.length > 1 ? shape[0] : 1;

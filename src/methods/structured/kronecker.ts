@@ -1,4 +1,4 @@
-/** @file Kronecker: weight matrices as sums of products of two small matrices. */
+/** @file Kronecker: weight matrices as sums of Kronecker products of two small matrices. */
 import { z } from "zod";
 import {
   divisorsOf,
@@ -25,9 +25,12 @@ export const kronecker = defineMethod({
 });
 
 /**
- * W [m1 m2, n1 n2] ~ sum_r A_r (x) B_r. With R[(a, b), (c, d)] = W[(a, c), (b, d)], the error |W - sum A_r
- * (x) B_r| is |R - sum vec(A_r) vec(B_r)^T|: the truncated SVD of R is the best sum of any length (Van
- * Loan, Pitsianis 1993). Of all shapes the one whose products are smallest allows the most of them.
+ * The best W [m1 m2, n1 n2] ~ sum_r A_r (x) B_r with at most `numbers` numbers. With the
+ * rearrangement
+ *   R[(a, b), (c, d)] = W[(a, c), (b, d)]
+ * the error |W - sum_r A_r (x) B_r| equals |R - sum_r vec(A_r) vec(B_r)^T|, so the truncated SVD of
+ * R gives the best sum of any length (Van Loan, Pitsianis 1993). Of all shapes, the one with the
+ * smallest products allows the most of them.
  */
 function project({ values, rows, columns, shape }: Matrix, numbers: number): Composed | string {
   let best = { m1: 1, n1: 1, size: Number.POSITIVE_INFINITY };
@@ -52,7 +55,7 @@ function project({ values, rows, columns, shape }: Matrix, numbers: number): Com
   const a = new Float32Array(m1 * n1 * terms);
   const b = new Float32Array(terms * m2 * n2);
   for (let r = 0; r < terms; r++) {
-    // Half of the singular value to each side: weights of like size learn alike.
+    // Each side gets half of the singular value, because weights of like size learn alike.
     const root = Math.sqrt(s[r]);
     for (let i = 0; i < m1 * n1; i++) a[i * terms + r] = root * u[i * s.length + r];
     for (let i = 0; i < m2 * n2; i++) b[r * m2 * n2 + i] = root * v[i * s.length + r];

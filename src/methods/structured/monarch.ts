@@ -25,9 +25,10 @@ export const monarch = defineMethod({
 });
 
 /**
- * W [m, n] with row (l, j) and column (i, t), j one of q and i one of k: every slice W_ji [m / q, n / k]
- * becomes the outer product of L[j, :, i] and R[i, j, :], its first singular triple, which is the best fit
- * for each slice and so for all of W (section 3.3). Takes k m + q n numbers.
+ * The best Monarch matrix with at most `numbers` numbers. With row (l, j) and column (i, t) of W
+ * [m, n], j one of q and i one of k, every slice W_ji [m / q, n / k] becomes the outer product of
+ * L[j, :, i] and R[i, j, :], its first singular triple. That is the best rank-1 fit of each slice,
+ * and so the best fit of W (section 3.3). It takes k m + q n numbers.
  */
 function project({ values, rows, columns, shape }: Matrix, numbers: number): Composed | string {
   const sizes = divisorsOf(rows).flatMap((q) =>
@@ -37,7 +38,7 @@ function project({ values, rows, columns, shape }: Matrix, numbers: number): Com
   if (fits.length === 0) {
     return `has no Monarch matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
   }
-  // As many numbers as allowed; of equal sizes that with the squarest blocks.
+  // The sizes q and k that use most of the allowed numbers; of equal ones the smallest q.
   const { q, k } = fits.reduce((a, b) => (b.size > a.size ? b : a));
   const [height, width] = [rows / q, columns / k];
   const left = new Float32Array(q * height * k);

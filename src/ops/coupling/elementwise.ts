@@ -1,10 +1,10 @@
-/** @file Coupling of operators on each element, and of those that work along some axes only. */
+/** @file Coupling of elementwise operators, and of those that need some axes whole. */
 import type { Node } from "../../ir/graph.ts";
 import { activations } from "../evaluate/activation.ts";
 import { elementwise } from "../evaluate/elementwise.ts";
 import { type CouplingRule, type CouplingRules, mod, type Ties } from "./rule.ts";
 
-/** NumPy's rule: axes are lined up from the last one. */
+/** Ties the axes of inputs and output by NumPy's broadcasting, aligned from the last axis. */
 function broadcast(t: Ties, node: Node, inputs: Iterable<number>, output = 0): void {
   const rank = node.outputs[output].shape?.length ?? 0;
   for (const i of inputs) {
@@ -14,13 +14,14 @@ function broadcast(t: Ties, node: Node, inputs: Iterable<number>, output = 0): v
   }
 }
 
+/** y = f(a, b, ...) element by element: index i of an axis goes together in all operands. */
 const aligned: CouplingRule = {
   tie(node, t) {
     for (const output of node.outputs.keys()) broadcast(t, node, node.inputs.keys(), output);
   },
 };
 
-/** All axes go through but those that `axes` names. */
+/** All axes pass from input to output, except those that `axes` returns, which are pinned. */
 const along = (
   why: string,
   axes: (node: Node, rank: number) => readonly number[],
@@ -43,7 +44,10 @@ const axisOr =
 
 const softmax = along("normalizes over it", axisOr(-1));
 
-/** scale and bias: a vector along `axis`, or one for all. */
+/**
+ * QuantizeLinear and DequantizeLinear: scale and zero point are scalars, or vectors along `axis`.
+ * Blocks along an axis pin it.
+ */
 const quantized: CouplingRule = {
   tie(node, t) {
     for (let axis = 0; axis < t.rank(0); axis++) t.same(t.in(0, axis), t.out(0, axis));

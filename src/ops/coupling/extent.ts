@@ -1,15 +1,19 @@
-/** @file Coupling of operators that change how far an axis reaches: join, cut, pad, repeat. */
+/** @file Coupling of operators that change the length of an axis: join, cut, pad, repeat. */
 import type { Node } from "../../ir/graph.ts";
 import { sliceRange, splitSizes } from "../evaluate/movement.ts";
 import { type CouplingRule, type CouplingRules, mod, setInts, type Ties } from "./rule.ts";
 
-/** Ties the axes of the first input and of output `output` that lie at the same place, but `but`. */
+/**
+ * Ties the axes of the first input to those of an output at the same place, except
+ * the axes in `but`.
+ */
 function through(t: Ties, but: readonly number[] = [], output = 0): void {
   for (let axis = 0; axis < t.rank(0); axis++) {
     if (!but.includes(axis)) t.same(t.in(0, axis), t.out(output, axis));
   }
 }
 
+/** Index k of part i is index offset_i + k of the output; all other axes go together. */
 const concat: CouplingRule = {
   tie(node, t) {
     const rank = t.rank(0);
@@ -27,6 +31,7 @@ const concat: CouplingRule = {
   },
 };
 
+/** Index k of output i is index offset_i + k of the input; sizes are rewritten after a removal. */
 const split: CouplingRule = {
   tie(node, t) {
     const along = mod(node.int("axis", 0), t.rank(0));
@@ -54,6 +59,7 @@ const split: CouplingRule = {
   },
 };
 
+/** A slice along one axis. */
 interface Cut {
   readonly axis: number;
   readonly start: number;
@@ -61,7 +67,7 @@ interface Cut {
   readonly step: number;
 }
 
-/** Null where starts, ends or steps are computed. */
+/** The slices along all axes of a Slice; null if starts, ends or steps are not constant. */
 function cutsOf(node: Node, rank: number, ints: Ties["ints"]): Cut[] | null {
   const [starts, ends] = [ints(1), ints(2)];
   const axes = node.inputs[3] ? ints(3) : starts?.map((_, i) => i);
@@ -75,6 +81,10 @@ function cutsOf(node: Node, rank: number, ints: Ties["ints"]): Cut[] | null {
   }));
 }
 
+/**
+ * Index i of the output is index first + i of the input. Axes with a step other than 1 are pinned.
+ * After a removal, starts and ends are rewritten to what is left before and inside the slice.
+ */
 const slice: CouplingRule = {
   tie(node, t) {
     const count = node.inputs[1]?.shape?.[0];
@@ -111,7 +121,10 @@ const slice: CouplingRule = {
   },
 };
 
-/** What is added around an axis is tied to nothing: it may go. */
+/**
+ * Index k of the input is index begin + k of the output. Added indices are tied to nothing, so they
+ * may be removed by themselves; pads are rewritten after a removal.
+ */
 const pad: CouplingRule = {
   tie(node, t) {
     const pads = t.ints(1);
@@ -146,7 +159,10 @@ const pad: CouplingRule = {
   },
 };
 
-/** New axes, and those that grow from one, are copies without a tie of their own. */
+/**
+ * Copies along new axes, and along axes of size 1, are tied to nothing and may be
+ * removed by themselves.
+ */
 const expand: CouplingRule = {
   tie(node, t) {
     const isGiven = node.inputs[1]?.tensor != null;
@@ -172,7 +188,7 @@ const expand: CouplingRule = {
   },
 };
 
-/** r copies one after the other: index (copy, i). */
+/** An axis of r copies is the product (copy, i) of a free axis of r and the input's axis. */
 const tile: CouplingRule = {
   tie(_, t) {
     const repeats = t.ints(1);

@@ -1,4 +1,4 @@
-/** @file Coupling of layers with weights: outputs are the weight's rows, inputs are summed over. */
+/** @file Coupling of layers with weights, whose outputs are rows and whose inputs are summed. */
 import type { Node } from "../../ir/graph.ts";
 import { type CouplingRule, type CouplingRules, mod } from "./rule.ts";
 
@@ -6,7 +6,10 @@ function setGroups(node: Node, groups: number): void {
   node.set("group", { type: "int", value: groups });
 }
 
-// y[n, o] = sum_i w[o, i] * x[n, i]; in groups: x is (group, i), y and w's rows are (group, o)
+/**
+ * y[n, (g, o)] = sum_i w[(g, o), i] * x[n, (g, i)], with channels of x and rows of w as products of
+ * groups g and indices within a group. Without groups, x and the second axis of w are one axis.
+ */
 const conv: CouplingRule = {
   tie(node, t) {
     t.same(t.in(0, 0), t.out(0, 0));
@@ -26,7 +29,9 @@ const conv: CouplingRule = {
   },
 };
 
-// w is [inputs, outputs / groups, kernel]
+/**
+ * The weight is [inputs, outputs / groups, ...kernel]: x is (group, input), y is (group, output).
+ */
 const convTranspose: CouplingRule = {
   tie(node, t) {
     t.same(t.in(0, 0), t.out(0, 0));
@@ -48,7 +53,9 @@ const convTranspose: CouplingRule = {
   },
 };
 
-/** [..., rows, inner] x [..., inner, columns]; vectors have no rows or columns. */
+/**
+ * [..., rows, inner] by [..., inner, columns]: sums over inner. Vectors have no rows or no columns.
+ */
 const matMul: CouplingRule = {
   tie(node, t) {
     const [left, right] = [t.rank(0), t.rank(1)];
@@ -67,6 +74,7 @@ const matMul: CouplingRule = {
   },
 };
 
+/** Y = A' B' + C with A' and B' possibly transposed; C is broadcast to Y. */
 const gemm: CouplingRule = {
   tie(node, t) {
     const [p, q] = [node.int("transA", 0), node.int("transB", 0)];
@@ -79,7 +87,10 @@ const gemm: CouplingRule = {
   },
 };
 
-/** The input's features may shrink; the state is read at every step by gates of its own size. */
+/**
+ * The input's features may shrink. The state may not: at every step each of its elements feeds the
+ * gates of all of them.
+ */
 const recurrent: CouplingRule = {
   tie(_, t) {
     const [x, w] = [t.in(0, 2), t.in(1, 2)];
@@ -91,7 +102,10 @@ const recurrent: CouplingRule = {
   },
 };
 
-/** One scale, bias, mean or variance for each channel, given or (in training) returned. */
+/**
+ * Scale, bias, mean and variance have one element per channel, as inputs or (in
+ * training) as outputs.
+ */
 const perChannel = (axis: number): CouplingRule => ({
   tie(node, t) {
     for (const i of [0, axis]) t.same(t.in(0, i), t.out(0, i));
@@ -100,7 +114,7 @@ const perChannel = (axis: number): CouplingRule => ({
   },
 });
 
-/** Statistics over the axes from `axis` on: what is missing there would change them. */
+/** Statistics over the axes from `axis` on: without some of the indices they would be others. */
 const overLast: CouplingRule = {
   tie(node, t) {
     const rank = t.rank(0);
@@ -115,7 +129,10 @@ const overLast: CouplingRule = {
   },
 };
 
-/** Channels are (group, channel); statistics run over a group, so only whole groups may go. */
+/**
+ * Channels are (group, channel). Statistics are computed over a group, so that only whole
+ * groups can be removed.
+ */
 const groupNorm: CouplingRule = {
   tie(node, t) {
     const groups = node.int("num_groups", 1);
@@ -135,7 +152,10 @@ const groupNorm: CouplingRule = {
   },
 };
 
-/** Windows run over the sides of a picture, channel by channel; positions (MaxPool) count channels. */
+/**
+ * Windows slide over the spatial axes, channel by channel. MaxPool's second output numbers elements
+ * across channels, and pins them.
+ */
 const pool: CouplingRule = {
   tie(node, t) {
     for (const axis of [0, 1]) t.same(t.in(0, axis), t.out(0, axis));
@@ -143,7 +163,10 @@ const pool: CouplingRule = {
   },
 };
 
-/** Sums take an absent element as zero; everything else would change. */
+/**
+ * Reductions over axes. In a sum removed indices count as zero; any other reduction
+ * needs all of them.
+ */
 const reduce = (isSum: boolean): CouplingRule => ({
   tie(node, t) {
     const rank = t.rank(0);

@@ -1,6 +1,7 @@
-/** @file Coupling of operators that move or pick elements: transpose, squeeze, gather, resize, pixel blocks. */
+/** @file Coupling of operators that move or pick elements, or tell sizes. */
 import { type CouplingRule, type CouplingRules, mod, setInts } from "./rule.ts";
 
+/** Axis perm[i] of the input is axis i of the output. */
 const transpose: CouplingRule = {
   tie(node, t) {
     const rank = t.rank(0);
@@ -10,7 +11,10 @@ const transpose: CouplingRule = {
   },
 };
 
-/** The axes of one side that the other does not have are of size one. */
+/**
+ * Squeeze and Unsqueeze: axes of size 1 that one side has more are free, the others
+ * correspond in order.
+ */
 const squeezing = (long: "in" | "out"): CouplingRule => ({
   tie(node, t) {
     const [more, less] =
@@ -26,6 +30,10 @@ const squeezing = (long: "in" | "out"): CouplingRule => ({
   },
 });
 
+/**
+ * Gather: a constant permutation of all indices (a channel shuffle) is followed; any other
+ * selection pins the axis, because it names indices by number.
+ */
 const gather: CouplingRule = {
   tie(node, t) {
     const [rank, depth] = [t.rank(0), t.rank(1)];
@@ -59,7 +67,11 @@ function isPermutation(picked: readonly number[], size: number): boolean {
   return picked.length === size && new Set(picked.map((i) => mod(i, size))).size === size;
 }
 
-/** Blocks of b x b pixels are channels: (block, channel), or (channel, block) under CRD. */
+/**
+ * DepthToSpace and SpaceToDepth: the deep side's channels are (block, channel), or (channel,
+ * block) in mode CRD, with b x b positions of a block. Whole blocks stay, so that only
+ * channels can be removed.
+ */
 const blocks = (deep: "in" | "out"): CouplingRule => ({
   tie(node, t) {
     const other = deep === "in" ? "out" : "in";
@@ -74,7 +86,9 @@ const blocks = (deep: "in" | "out"): CouplingRule => ({
   },
 });
 
-/** Only the axes that keep their size; `sizes` names them too. */
+/**
+ * Resize: batch and channels if their size stays the same. Sizes given as an input are rewritten.
+ */
 const resize: CouplingRule = {
   tie(node, t) {
     const isGiven = !node.inputs[3] || (node.inputs[3].tensor != null && !node.ints("axes"));
@@ -93,7 +107,7 @@ const resize: CouplingRule = {
   },
 };
 
-/** Who reads a size must go on reading the same. */
+/** Shape: axes whose size other nodes read keep it; the others are free. */
 const shape: CouplingRule = {
   tie(node, t) {
     const start = mod(node.int("start", 0), t.rank(0));

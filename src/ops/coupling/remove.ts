@@ -1,4 +1,4 @@
-/** @file Takes units out of a model: constants shrink, and whatever spells their sizes follows. */
+/** @file Removes units from a model: constants shrink, and everything that states sizes follows. */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
@@ -9,15 +9,16 @@ import type { Kept } from "./rule.ts";
 import { couplingRuleOf } from "./rules.ts";
 import type { Group } from "./units.ts";
 
-/** Units of a group, by number. */
+/** Units of a group, by index. */
 export interface Removal {
   readonly group: Group;
   readonly units: Iterable<number>;
 }
 
 /**
- * Removes units of groups that `couple` found in this very model. Every axis must keep something.
- * Tells what is left, in the old numbers.
+ * Removes units of groups that `couple` found in this very model, in place, and infers its types
+ * again. Every axis has to keep at least one index. The result tells what is left of each axis, in
+ * the old numbering. Throws an Error for a pinned group, or if nothing would be left of an axis.
  */
 export function removeUnits(model: Model, removals: readonly Removal[]): Kept {
   const gone = new Map<Value, Set<number>[]>();
@@ -32,7 +33,7 @@ export function removeUnits(model: Model, removals: readonly Removal[]): Kept {
     }
   }
   const kept = keptOf(gone);
-  // Rules see the model as it was; only what they rewrite is new.
+  // Rules see the sizes before the removal; values shrink after all rules have run.
   const nodes = new Set<Node>();
   for (const value of gone.keys()) {
     if (value.producer) nodes.add(value.producer);
@@ -50,6 +51,7 @@ export function removeUnits(model: Model, removals: readonly Removal[]): Kept {
   return kept;
 }
 
+/** What is left of each value's axes, given the removed indices. */
 function keptOf(gone: ReadonlyMap<Value, readonly ReadonlySet<number>[]>): Kept {
   const left = new Map<Value, number[][]>();
   for (const [value, axes] of gone) {
@@ -73,6 +75,7 @@ function range(size: number): number[] {
   return Array.from({ length: size }, (_, i) => i);
 }
 
+/** A constant without the removed indices of all its axes. */
 function cut(
   value: Value,
   whole: Tensor,
@@ -86,14 +89,14 @@ function cut(
   );
 }
 
-/** The elements at `indices` of an axis. */
+/** The elements at `indices` along an axis, in this order; an index may occur several times. */
 export function take(whole: Tensor, axis: number, indices: readonly number[]): Tensor {
   const { dtype, shape } = whole;
   const outer = product(shape.slice(0, axis));
   const inner = product(shape.slice(axis + 1));
   const dims = shape.with(axis, indices.length);
   const { bits } = dtypes[dtype];
-  // Packed types have no byte of their own for each element.
+  // Types of less than a byte are unpacked first.
   const source = bits < 8 ? Uint8Array.from(whole.numbers()) : whole.bytes();
   const step = (inner * Math.max(8, bits)) / 8;
   const bytes = new Uint8Array(outer * indices.length * step);

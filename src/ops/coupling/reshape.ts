@@ -1,4 +1,4 @@
-/** @file Coupling of Reshape and Flatten: an axis as a product of axes, row-major. */
+/** @file Coupling of Reshape and Flatten: an axis as a row-major product of other axes. */
 import type { Dim } from "../../ir/graph.ts";
 import { factor } from "../infer/dims.ts";
 import { type CouplingRule, type CouplingRules, setInts, type Ties } from "./rule.ts";
@@ -6,13 +6,20 @@ import type { Axis } from "./slots.ts";
 
 type Shape = readonly Dim[];
 
-/** Axes of both sides that hold the same elements: their sizes multiply to the same. */
+/**
+ * Consecutive axes of both sides whose sizes have the same product, so that they hold
+ * the same elements.
+ */
 interface Block {
   readonly ins: readonly number[];
   readonly outs: readonly number[];
 }
 
-/** Symbols meet only themselves; where sizes are not known the blocks end. */
+/**
+ * The finest blocks into which both shapes can be cut, for example [N, 4, 6] and [N, 2, 2, 6]
+ * into (N, N), (4, 2 2), (6, 6). A symbolic size only corresponds to itself. Blocks end where
+ * sizes are not known.
+ */
 export function blocksOf(before: Shape, after: Shape): Block[] {
   const [from, to] = solve(before, after);
   const blocks: Block[] = [];
@@ -45,7 +52,7 @@ export function blocksOf(before: Shape, after: Shape): Block[] {
   return blocks;
 }
 
-/** Where each side has one size that is not known, and the others multiply to the same, it is one. */
+/** If each side has one unknown size and all others have the same product, it is the same size. */
 function solve(from: Shape, to: Shape): readonly [Shape, Shape] {
   const sides = [from, to].map((shape) => {
     const known = factor(shape.filter((dim) => dim !== null));
@@ -57,7 +64,11 @@ function solve(from: Shape, to: Shape): readonly [Shape, Shape] {
   return [fill(from), fill(to)];
 }
 
-/** The finest common factors of two ways to cut one range; null where they do not nest. */
+/**
+ * The common refinement of two row-major factorizations of one range, as axes: 4 6 and 2 12 both
+ * become 2 2 6. Null if their cuts do not nest. A factor that is an axis of either side is that
+ * axis, others are new ones.
+ */
 function factorsOf(ins: readonly Axis[], outs: readonly Axis[], t: Ties): Axis[] | null {
   const cuts = new Set<number>();
   for (const side of [ins, outs]) {
@@ -84,6 +95,7 @@ function factorsOf(ins: readonly Axis[], outs: readonly Axis[], t: Ties): Axis[]
   }
 }
 
+/** Ties every axis to the product of its factors. Axes that have no common factors are pinned. */
 function tieBlocks(from: Shape, to: Shape, t: Ties): void {
   for (const block of blocksOf(from, to)) {
     const ins = block.ins.map((axis) => t.in(0, axis)).filter((side) => side !== null);
@@ -108,13 +120,20 @@ function tieBlocks(from: Shape, to: Shape, t: Ties): void {
   }
 }
 
-/** What a constant target says: at most one size is left to be solved for. */
+/**
+ * The constant target of a Reshape, except for fixed numbers (null): 0 copies a
+ * size, -1 is solved for.
+ */
 function targetOf(from: Shape, to: Shape): (number | null)[] {
   return to.map((dim, axis) =>
     typeof dim === "number" ? null : dim !== null && dim === from[axis] ? 0 : -1,
   );
 }
 
+/**
+ * At most one size can be solved for; otherwise nothing may shrink. The target is
+ * rewritten after a removal.
+ */
 const reshape: CouplingRule = {
   tie(node, t) {
     const [from, to] = [node.inputs[0]?.shape, node.output.shape];

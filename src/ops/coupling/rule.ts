@@ -1,55 +1,69 @@
-/** @file What a coupling rule is, and the vocabulary it is written in. */
+/** @file Coupling rules: their interface, and the vocabulary in which they are written. */
 import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
 import type { OpName } from "../schema.ts";
 import type { Axis, Slots } from "./slots.ts";
 
-/** An axis, or null where its size is not a number. */
+/** An axis; null if its size is not a number. */
 export type Side = Axis | null;
 
-/** Says how the axes around one node hang together. What a rule does not mention cannot shrink. */
+/**
+ * States how the axes around one node depend on each other. Axes that a rule does not
+ * mention are pinned.
+ */
 export interface Ties {
+  /** Axis `axis` of input `index`; negative axes count from the end. */
   in(index: number, axis: number): Side;
+  /** Axis `axis` of output `index`. */
   out(index: number, axis: number): Side;
-  /** Number of axes of an input; -1 where the input is left out. */
+  /** The number of axes of an input; -1 if it is left out. */
   rank(index: number): number;
-  /** The elements of an input, where they are constant numbers. */
+  /** The elements of an input; null if they are not constant. */
   ints(index: number): readonly number[] | null;
-  /** Index i of one is index i of the other. */
+  /** Index i of one axis goes together with index i of the other. */
   same(a: Side, b: Side): void;
-  /** The same, but a size of one fits every other (broadcasting). */
+  /** The same for broadcasting, where an axis of size 1 fits any other. */
   meet(a: Side, b: Side): void;
-  /** Index i of `part` is index at(i) of `whole`; negative: of nothing. */
+  /** Index i of `part` goes together with index at(i) of `whole`; a negative at(i) with nothing. */
   part(part: Side, whole: Side, at: (i: number) => number): void;
-  /** Row-major. */
+  /** `flat` is the row-major product of the factors. */
   product(flat: Side, factors: readonly Axis[]): void;
+  /** An axis that belongs to no value, such as the groups of a convolution. */
   fresh(size: number): Axis;
-  /** Summed over, as each operand has it: absent is zero. */
+  /** The node sums over this axis, as each operand has it; removed indices count as zero. */
   sum(...sides: readonly Side[]): void;
-  /** May go without anything else: a padding, a repetition. */
+  /** Indices may be removed by themselves: paddings, repetitions. */
   free(side: Side): void;
+  /** No index may be removed. */
   pin(side: Side, reason: string): void;
 }
 
-/** Sizes after a removal; `kept` lists what is left of an axis, in its old numbers. */
+/** What a removal left of each axis. */
 export interface Kept {
+  /** The indices that are left, in the old numbering. */
   indices(value: Value, axis: number): readonly number[];
+  /** How many indices are left. */
   count(value: Value, axis: number): number;
-  /** Whether the axis loses anything. */
+  /** Whether the axis loses any index. */
   shrinks(value: Value, axis: number): boolean;
 }
 
+/** How the channels around an operator depend on each other. */
 export interface CouplingRule {
   tie(node: Node, t: Ties): void;
-  /** Rewrites what spells a size out: attributes, constants. Asked only where something shrinks. */
+  /**
+   * Rewrites attributes and constants that state sizes. Called only if something
+   * around the node shrinks.
+   */
   resize?(node: Node, kept: Kept): void;
 }
 
+/** Rules by operator. */
 export type CouplingRules = { readonly [K in OpName]?: CouplingRule };
 
 export const mod = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
-/** Gives the node a constant of its own: others may read the old one. */
+/** Replaces an input by an int64 constant of its own, since other nodes may read the old one. */
 export function setInts(node: Node, index: number, values: readonly number[]): void {
   const old = node.inputs[index];
   const before = old?.tensor?.numbers();
@@ -59,7 +73,9 @@ export function setInts(node: Node, index: number, values: readonly number[]): v
   node.setInput(index, constant);
 }
 
-/** The vocabulary for one node; `done` pins every axis that the rule has not mentioned. */
+/**
+ * The vocabulary for one node. `done` pins every axis that was not mentioned, for the given reason.
+ */
 export function createTies(
   node: Node,
   slots: Slots,

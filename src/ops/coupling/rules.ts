@@ -1,4 +1,4 @@
-/** @file The coupling table, keyed by operator. */
+/** @file The coupling table: which operator has which rule. */
 import type { Node } from "../../ir/graph.ts";
 import { entryOf } from "../table.ts";
 import { couplingElementwise } from "./elementwise.ts";
@@ -16,7 +16,10 @@ export const couplingRules: CouplingRules = {
   ...couplingLayers,
 };
 
-/** Null where the operator has no rule: nothing around it may shrink. */
+/**
+ * The coupling rule of a node; null if its operator has none, in which case nothing
+ * around it may shrink.
+ */
 export function couplingRuleOf(node: Node): CouplingRule | null {
   return entryOf<CouplingRule>(couplingRules, node);
 }

@@ -1,52 +1,61 @@
-/** @file Slots: every index of every axis of every value, and which of them stand and fall together. */
+/** @file Slots: every index of every axis of every value, joined by a union-find structure. */
 import type { Node, Value } from "../../ir/graph.ts";
 
 /** An axis of known size; its index i is slot `first + i`. */
 export interface Axis {
-  /** Null for an axis that only exists in thought: the groups of a convolution, a factor of a reshape. */
+  /**
+   * Null for an axis that belongs to no value: the groups of a convolution, a factor of a Reshape.
+   */
   readonly value: Value | null;
   readonly axis: number;
   readonly first: number;
   readonly size: number;
 }
 
-/** Why something stays: the operator that needs it. */
+/** Why something has to stay, and the node that needs it. */
 export interface Pin {
   readonly node: string;
   readonly reason: string;
 }
 
-/** Index (i, j, ...) of `flat`, row-major, goes if and only if index i, or j, ... of a factor goes. */
+/**
+ * Index (i, j, ...) of `flat`, row-major, is removed if and only if index i, or j,
+ * ... of a factor is.
+ */
 export interface Product {
   readonly flat: Axis;
   readonly factors: readonly Axis[];
 }
 
-/** An operator that adds up over an axis: what is absent there counts as zero. */
+/** An operator that sums over an axis, where removed indices count as zero. */
 export interface Sum {
   readonly node: Node;
-  /** The axis that is summed over, as each operand has it. */
+  /** The axis as each operand has it. */
   readonly sides: readonly Axis[];
 }
 
+/** All slots of a model, and what rules have stated about them. */
 export interface Slots {
   readonly axes: readonly Axis[];
   readonly products: Product[];
   readonly sums: Sum[];
   readonly pins: ReadonlyMap<number, Pin>;
-  /** Null where the size is not a number, or too large to be one of channels. */
+  /** The axis of a value; null if its size is not a number, or too large for channels. */
   axis(value: Value, axis: number): Axis | null;
+  /** An axis that belongs to no value. */
   fresh(size: number): Axis;
+  /** States that two slots are removed together. */
   join(a: number, b: number): void;
   /** The representative of all slots that are joined with this one. */
   find(slot: number): number;
-  /** The first reason for a slot is the one that is told. */
+  /** States that a slot stays. Of several reasons the first is kept. */
   pin(slot: number, pin: Pin): void;
 }
 
-/** Longer axes are data, not channels. */
+/** Longer axes are data and no channels; slots for them would only take memory. */
 const LONGEST = 2 ** 20;
 
+/** No slots yet; axes are added when they are first looked up. */
 export function createSlots(): Slots {
   const parents: number[] = [];
   const axes: Axis[] = [];
@@ -88,7 +97,8 @@ export function createSlots(): Slots {
       return all[axis] ?? null;
     },
     find,
-    // The smaller slot leads, so that results do not depend on the order of joining.
+    // The smaller slot becomes the representative, so that results do not depend on
+    // the order of joins.
     join(a, b) {
       const [p, q] = [find(a), find(b)];
       if (p !== q) parents[Math.max(p, q)] = Math.min(p, q);

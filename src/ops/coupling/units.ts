@@ -1,43 +1,45 @@
-/** @file Units: the smallest sets of slots that can go together, and groups of units that are alike. */
+/** @file Units: the smallest sets of slots that can be removed together, in groups. */
 import type { Value } from "../../ir/graph.ts";
 import type { Axis, Pin, Product, Slots } from "./slots.ts";
 
-/** Indices of one axis that go with a unit. */
+/** The indices of one axis that are removed with a unit. */
 export interface Member {
   readonly value: Value;
   readonly axis: number;
   readonly indices: readonly number[];
 }
 
-/** A channel, a head, a neuron: wherever it shows. */
+/** A channel, a head or a neuron, at all places where it occurs. */
 export interface Unit {
   readonly members: readonly Member[];
 }
 
 export interface Group {
   readonly id: number;
-  /** The first layer that produces it; else the first node that knows it. */
+  /** The first layer that produces its channels, or else the first that reads them. */
   readonly name: string;
-  /** Units that show at the same places. */
+  /** Units that occur at the same axes with the same number of indices. */
   readonly units: readonly Unit[];
-  /** Why they stay; null where each of them may go. */
+  /** Why the units have to stay; null if each of them can be removed. */
   readonly pinned: Pin | null;
 }
 
-/** Ways to explain one slot that are tried before giving up. */
+/** How many ways to complete a set are tried before it is pinned. */
 const ATTEMPTS = 64;
 const hopeless: Pin = { node: "", reason: "there are too many ways to take it apart" };
 
-/** Sets of classes (representative slots) that can go together, with the reason if they cannot. */
+/** A set of classes (joined slots, by representative) that can be removed together; or a pin. */
 interface Closure {
   readonly classes: ReadonlySet<number>;
   readonly pin: Pin | null;
 }
 
 /**
- * A slot of a product goes if and only if one of its factors goes. So what follows from a slot is
- * found by walking up from factors to products; a product that goes without a factor needs one:
- * of the ways to choose, the one that takes the least.
+ * The smallest set that can be removed, for each class of slots.
+ *
+ * A slot of a product is removed if and only if a slot of one of its factors is. So the set of a
+ * class is found by walking from factors to their products. If a product is removed but none of its
+ * factors, one of them has to be added: of all choices, the one with the smallest set is taken.
  */
 export function closures(slots: Slots): Closure[] {
   const { find } = slots;
@@ -55,10 +57,10 @@ export function closures(slots: Slots): Closure[] {
   const pins = new Map<number, Pin>();
   for (const [slot, pin] of slots.pins) if (!pins.has(find(slot))) pins.set(find(slot), pin);
 
-  /** `from` and all that follows from it and `added`. */
+  /** The set `from` with `added` and all products that follow. */
   const follow = (from: ReadonlySet<number>, added: number): Set<number> => {
     const classes = new Set(from).add(added);
-    // Grows while it is walked.
+    // The set grows while it is walked.
     for (const each of classes) for (const flat of products.get(each) ?? []) classes.add(flat);
     return classes;
   };
@@ -102,7 +104,7 @@ function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   else map.set(key, [value]);
 }
 
-/** For each index of the flat axis, the classes of its factors. */
+/** For each index of the flat axis, its class and the classes of its factors. */
 function* terms(
   { flat, factors }: Product,
   find: (slot: number) => number,
@@ -119,7 +121,10 @@ function* terms(
   }
 }
 
-/** Groups of the units that take something from a weight. */
+/**
+ * The units that own part of a weight, in groups. `nameOf` returns the name of a unit, or null if
+ * it involves no weight.
+ */
 export function groupsOf(
   slots: Slots,
   nameOf: (members: readonly Member[]) => string | null,
@@ -132,7 +137,7 @@ export function groupsOf(
   const groups = new Map<string, { name: string; units: Unit[]; pinned: Pin | null }>();
   const seen = new Set<string>();
   for (const { classes, pin } of closures(slots)) {
-    // Two factors that need each other lead to one unit.
+    // Two factors that require each other lead to the same unit.
     const id = [...classes].sort((a, b) => a - b).join();
     if (seen.has(id)) continue;
     seen.add(id);

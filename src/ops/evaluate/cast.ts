@@ -4,7 +4,11 @@ import { Tensor, tensor } from "../../ir/tensor.ts";
 import { bigints, type EvaluateRule, type EvaluateRules, isBig, isFloat } from "./elements.ts";
 import { decodeFloat8, encodeFloat8, isFloat8 } from "./float8.ts";
 
-/** Floats lose their fraction; integers that do not fit keep their low bits; null: not a number type. */
+/**
+ * Converts the elements to another type, as the operator Cast. Floats lose their fraction towards
+ * zero; integers that do not fit keep their low bits. `saturate` is for 8-bit floats. Null for
+ * types that hold no numbers.
+ */
 export function cast(x: Tensor, to: DType, saturate = true): Tensor | null {
   if (x.dtype === to) return x;
   if (isFloat8(x.dtype)) return cast(decodeFloat8(x), to, saturate);
@@ -33,7 +37,9 @@ export function cast(x: Tensor, to: DType, saturate = true): Tensor | null {
   );
 }
 
-/** Out of int64's range the result is left open by the standard. */
+/**
+ * The integer part of a float. The standard leaves open what happens outside the range of int64.
+ */
 function toWhole(x: number): bigint {
   return Number.isFinite(x) ? BigInt(Math.trunc(x)) : 0n;
 }
@@ -46,7 +52,7 @@ function toText(x: Tensor): Tensor | null {
   return new Tensor("string", x.shape, () => new Uint8Array(0), text);
 }
 
-/** As NumPy prints: the shortest digits that read back as the same float32. */
+/** The shortest digits that read back as the same float32, as NumPy prints. */
 function numberText(x: number): string {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "INF" : "-INF";

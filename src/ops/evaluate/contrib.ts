@@ -1,17 +1,20 @@
-/** @file The com.microsoft operators that tersor writes. */
+/** @file Evaluation of the com.microsoft operators that tersor writes. */
 import type { Tensor } from "../../ir/tensor.ts";
 import { tensor } from "../../ir/tensor.ts";
 import { type EvaluateRule, optional } from "./elements.ts";
 import { array64, matMul } from "./linear.ts";
 import { transposed } from "./movement.ts";
 
-/** Codes of `bits` bits in bytes, low bits first. */
+/** The code at `index` of a list of `bits`-bit codes packed in bytes, lowest bits first. */
 function codeAt(bytes: ArrayLike<number>, index: number, bits: number): number {
   const perByte = 8 / bits;
   return (bytes[Math.floor(index / perByte)] >> ((index % perByte) * bits)) & (2 ** bits - 1);
 }
 
-/** A by the transpose of packed B [N, blocks, bytes]: (code - zero point) * scale per block. */
+/**
+ * A [..., K] times the transpose of B [N, K], packed as [N, blocks, bytes]: B = (code - zero point)
+ * * scale with one scale and zero point per block of a row.
+ */
 const matMulNBits: EvaluateRule = (inputs, node) => {
   const [a, packed, scale] = inputs;
   const [K, N] = [node.int("K", 0), node.int("N", 0)];
@@ -46,6 +49,7 @@ const matMulNBits: EvaluateRule = (inputs, node) => {
   );
 };
 
+/** alpha A' B' with A' and B' possibly transposed in their last two axes. */
 const fusedMatMul: EvaluateRule = ([a, b], node) => {
   const flip = (x: Tensor, name: string): Tensor => {
     const rank = x.shape.length;

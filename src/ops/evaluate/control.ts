@@ -1,4 +1,4 @@
-/** @file If, Loop and Scan: bodies run by the driver. */
+/** @file Evaluation of If, Loop and Scan, whose bodies the driver runs. */
 import { errors, fail } from "../../errors.ts";
 import type { Graph, Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
@@ -13,6 +13,7 @@ import {
 } from "./elements.ts";
 import { concat } from "./movement.ts";
 
+/** The body stored in a node's attribute. Throws TersorError "bad-operands" if there is none. */
 function body(node: Node, name: string): Graph {
   const attribute = node.attributes[name];
   if (attribute?.type !== "graph") {
@@ -23,12 +24,17 @@ function body(node: Node, name: string): Graph {
 
 const isTrue = (x: Tensor): boolean => x.numbers()[0] !== 0;
 
-/** More runs than any real loop needs: a hostile file must not hang the reader. */
+/** Largest number of iterations; a malicious file must not occupy the reader for ever. */
 const MAX_RUNS = 100_000;
 
+/** If: runs the branch that the condition selects. */
 const branch: EvaluateRule = ([condition], node, context) =>
   context.run(body(node, isTrue(condition) ? "then_branch" : "else_branch"), []);
 
+/**
+ * Loop: body (iteration, condition, states...) -> (condition, states..., scanned...). Stops after
+ * `trips` iterations or when the condition is false; scanned values of all iterations are stacked.
+ */
 const loop: EvaluateRule = (inputs, node, context) => {
   const graph = body(node, "body");
   const trips = optional(inputs, 0)?.numbers()[0] ?? Infinity;
@@ -48,13 +54,14 @@ const loop: EvaluateRule = (inputs, node, context) => {
   return stacked.includes(null) ? null : [...states, ...(stacked as Tensor[])];
 };
 
-/** A scan output of no runs: its type is the body's, if that is known. */
+/** A scanned output of a loop that ran no iteration; null if the body's type is not known. */
 function empty(graph: Graph, index: number): Tensor | null {
   const { dtype, shape } = graph.outputs[index];
   const dims = shape?.map((dim) => (typeof dim === "number" ? dim : 0));
   return dtype && dims ? tensor(dtype, [0, ...dims], []) : null;
 }
 
+/** The slices along a new axis; null if there are none. */
 function stack(slices: readonly Tensor[], axis: number): Tensor | null {
   if (slices.length === 0) return null;
   const at = axisOf(axis, slices[0].shape.length + 1);
@@ -64,12 +71,17 @@ function stack(slices: readonly Tensor[], axis: number): Tensor | null {
   );
 }
 
+/** One index of an axis, without that axis. */
 function sliceAt(x: Tensor, axis: number, index: number): Tensor {
   const strides = stridesOf(x.shape);
   const shape = x.shape.toSpliced(axis, 1);
   return pick(x, shape, positions(shape, strides.toSpliced(axis, 1), index * strides[axis]));
 }
 
+/**
+ * Scan: body (states..., slices...) -> (states..., slices...), once per index of the scanned axes,
+ * in either direction for each input and output.
+ */
 const scan: EvaluateRule = (inputs, node, context) => {
   const graph = body(node, "body");
   const count = node.int("num_scan_inputs", 0);

@@ -1,4 +1,4 @@
-/** @file Convolutions in one to three dimensions, forward and transposed. */
+/** @file Evaluation of convolutions and transposed convolutions, in any number of dimensions. */
 import { errors, fail } from "../../errors.ts";
 import { tensor } from "../../ir/tensor.ts";
 import { padding, transposedAxis, type Window, windowCount, windowOf } from "../window.ts";
@@ -14,8 +14,9 @@ import {
 import { type Array64, array64 } from "./linear.ts";
 
 /**
- * Where each tap of each window reads: entry [position * taps + tap] is a flat position in `input`,
- * or -1 in the padding. `begins` is the padding in front of each axis.
+ * Where each kernel tap reads in a channel: entry [position * taps + tap] is the flat
+ * position in `input`, or -1 in the padding. Both shapes are spatial; `begins` is the padding
+ * in front of each axis.
  */
 export function tapTable(
   input: Shape,
@@ -44,7 +45,7 @@ export function tapTable(
   return table;
 }
 
-/** Output sides and leading padding of a window over `sides`. */
+/** The output's spatial shape and the padding in front, for a window over `sides`. */
 export function slide(window: Window, sides: Shape): { output: number[]; begins: number[] } {
   return {
     output: sides.map((dim, axis) => windowCount(window, axis, dim)),
@@ -52,7 +53,11 @@ export function slide(window: Window, sides: Shape): { output: number[]; begins:
   };
 }
 
-/** y[n, m, p] = sum over c, t of x[n, group(m) + c, p * stride + t - pad] w[m, c, t]. */
+/**
+ * y[n, m, p] = sum_{c, t} x[n, group(m) + c, p stride + t dilation - pad] w[m, c, t], with x [N,
+ * C, ...sides] and w [M, C / groups, ...kernel]. Throws TersorError "bad-operands" if channels do
+ * not fit the groups.
+ */
 export function convolve(
   x: Array64,
   w: Array64,
@@ -91,7 +96,7 @@ export function convolve(
   return { shape: [batch, filters, ...output], values };
 }
 
-/** Adds bias[m] to every element of channel m. */
+/** Adds bias[m] to every element of channel m, in place. */
 function addBias(y: { shape: Shape; values: Float64Array }, bias: ArrayLike<number> | null): void {
   if (!bias) return;
   const area = product(y.shape.slice(2));
@@ -107,7 +112,10 @@ const conv: EvaluateRule = (inputs, node) => {
   return tensor(x.dtype, y.shape, y.values);
 };
 
-/** The adjoint of a convolution: every input is spread over the window that would have read it. */
+/**
+ * The adjoint of a convolution: each element of x is added, times the kernel, to the window that
+ * would have read it.
+ */
 const convTranspose: EvaluateRule = (inputs, node) => {
   const [x, w] = inputs;
   const [batch, channels, ...sides] = x.shape;
@@ -146,7 +154,7 @@ const convTranspose: EvaluateRule = (inputs, node) => {
   return tensor(x.dtype, y.shape, values);
 };
 
-/** Blocks of columns summed back into an image: the adjoint of cutting it into windows. */
+/** The adjoint of cutting an image into windows: columns are added back where they were cut. */
 const col2Im: EvaluateRule = ([x, image, block], node) => {
   const sides = Array.from(image.numbers());
   const window = windowOf(node, Array.from(block.numbers()));

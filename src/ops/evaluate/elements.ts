@@ -1,4 +1,4 @@
-/** @file What evaluation rules share: exact elements, strided views, broadcasting, attributes. */
+/** @file Shared by evaluation rules: exact elements, strided views, broadcasting. */
 import { errors, fail } from "../../errors.ts";
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
@@ -8,17 +8,19 @@ import type { OpName } from "../schema.ts";
 
 export type Shape = readonly number[];
 
-/** What a rule may ask for besides its inputs; only If, Loop and Scan do. */
+/** What a rule may use besides its inputs; only If, Loop and Scan do. */
 export interface EvaluateContext {
-  /** Runs a body on values for its inputs; outer values it captures are found by the driver. */
+  /**
+   * Runs a body on values for its inputs. Outer values that it captures are known to the driver.
+   */
   run(body: Graph, inputs: readonly Tensor[]): Tensor[];
-  /** A captured value, or null where it is not known. */
+  /** A captured value; null if it is not known. */
   lookup(value: Value): Tensor | null;
 }
 
 /**
- * Inputs of required ports are there (the driver checked); ask `optional` for the others.
- * Null: this form of the operator has no rule.
+ * The outputs of a node. Required inputs are there, since the driver has checked; `optional` reads
+ * the others. Null if this use of the operator has no rule.
  */
 export type EvaluateRule = (
   inputs: readonly Tensor[],
@@ -28,6 +30,7 @@ export type EvaluateRule = (
 
 export type EvaluateRules = { readonly [K in OpName]?: EvaluateRule };
 
+/** An optional input; null if it is left out. */
 export function optional(inputs: readonly Tensor[], index: number): Tensor | null {
   return inputs[index] ?? null;
 }
@@ -46,12 +49,15 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
-/** An axis given as -rank..rank-1. */
+/** An axis from -rank to rank - 1 as one from 0 to rank - 1. */
 export function axisOf(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
 }
 
-/** Flat positions offset + sum(coordinate * stride) of all coordinates of `shape`, row-major. */
+/**
+ * The flat positions offset + sum(coordinate * stride) of all coordinates of `shape`,
+ * in row-major order.
+ */
 export function positions(shape: Shape, strides: readonly number[], offset = 0): Int32Array {
   const result = new Int32Array(product(shape));
   const at = new Array<number>(shape.length).fill(0);
@@ -68,7 +74,7 @@ export function positions(shape: Shape, strides: readonly number[], offset = 0):
   return result;
 }
 
-/** Calls `visit` with the coordinates of every element, row-major; the array is reused. */
+/** Calls `visit` with the coordinates of every element in row-major order. The array is reused. */
 export function eachCoordinate(
   shape: Shape,
   visit: (at: readonly number[], flat: number) => void,
@@ -81,7 +87,7 @@ export function eachCoordinate(
   }
 }
 
-/** NumPy's rule. */
+/** The common shape by NumPy's broadcasting. Throws TersorError "bad-operands", naming `where`. */
 export function broadcastShape(where: string, ...shapes: readonly Shape[]): number[] {
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {
@@ -109,7 +115,10 @@ export function broadcastPositions(from: Shape, to: Shape): Int32Array {
   );
 }
 
-/** Elements that survive a move unchanged: words of halves, bigints, unpacked small integers. */
+/**
+ * Elements that moving does not change: 16-bit words of half-precision floats, bigints, strings,
+ * and unpacked integers of less than a byte.
+ */
 export type Elements = ArrayLike<number | bigint | string>;
 
 export function elements(x: Tensor): Elements {
@@ -117,7 +126,7 @@ export function elements(x: Tensor): Elements {
   return dtypes[x.dtype].bits < 8 ? x.numbers() : x.data();
 }
 
-/** The other way round: words stay words. */
+/** The tensor of such elements. */
 export function fromElements(dtype: DType, shape: Shape, values: Elements): Tensor {
   if (dtype === "string") {
     return new Tensor(dtype, shape, () => new Uint8Array(0), values as readonly string[]);
@@ -125,7 +134,7 @@ export function fromElements(dtype: DType, shape: Shape, values: Elements): Tens
   return tensor(dtype, shape, values as readonly number[]);
 }
 
-/** An empty array to fill with elements of this type. */
+/** An empty array for elements of this type. */
 export function store(dtype: DType, size: number): (number | bigint | string)[] {
   if (dtype === "string") return new Array<string>(size).fill("");
   const { bits } = dtypes[dtype];
@@ -140,7 +149,10 @@ export function store(dtype: DType, size: number): (number | bigint | string)[] 
   return array as unknown as number[];
 }
 
-/** Output element i is element index[i] of x, or `filler`'s only element where the index is negative. */
+/**
+ * The tensor whose element i is element index[i] of x, or the only element of `filler` (default 0)
+ * for a negative index.
+ */
 export function pick(
   x: Tensor,
   shape: Shape,
@@ -154,7 +166,7 @@ export function pick(
   return asTensor(x.dtype, shape, to);
 }
 
-/** What `store` gave, filled. */
+/** The tensor of an array that `store` made. */
 export function asTensor(dtype: DType, shape: Shape, values: Elements): Tensor {
   if (dtype !== "uint64") return fromElements(dtype, shape, values);
   return fromElements(
@@ -164,17 +176,17 @@ export function asTensor(dtype: DType, shape: Shape, values: Elements): Tensor {
   );
 }
 
-/** Whole elements as bigints, for arithmetic that must be exact. */
+/** Integers as bigints, for arithmetic that must be exact. */
 export function bigints(x: Tensor): ArrayLike<bigint> {
   return isBig(x.dtype) ? (x.data() as BigInt64Array) : Array.from(x.numbers(), BigInt);
 }
 
-/** A shape, axes, pads ...: int64 read as numbers. */
+/** The elements of a shape, axes or pads as numbers. */
 export function list(x: Tensor): number[] {
   return Array.from(x.numbers());
 }
 
-/** Float64 elements to compute with. */
+/** The elements as a new Float64Array. */
 export function doubles(x: Tensor): Float64Array {
   return Float64Array.from(x.numbers());
 }

@@ -1,4 +1,4 @@
-/** @file Operators on each element, with broadcasting: arithmetic, comparison, logic. */
+/** @file Evaluation of elementwise operators with broadcasting: arithmetic, comparison, logic. */
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import {
@@ -18,7 +18,7 @@ import {
 type Binary = (a: number, b: number) => number;
 type BigBinary = (a: bigint, b: bigint) => bigint | boolean;
 
-/** y = f(x); `big` is f on 64-bit integers. */
+/** y = f(x). `big` is f for 64-bit integers; without it the rule does not apply to them. */
 function unary(f: (x: number) => number, big?: (x: bigint) => bigint): EvaluateRule {
   return ([x]) => {
     if (!isBig(x.dtype)) return tensor(x.dtype, x.shape, Float64Array.from(x.numbers(), f));
@@ -36,7 +36,10 @@ function test(f: (x: number) => boolean): EvaluateRule {
     );
 }
 
-/** z = f(a, b); `big` is f on 64-bit integers, `whole` on narrower ones where f would round. */
+/**
+ * z = f(a, b) with broadcasting. `big` is f for 64-bit integers, `whole` for narrower integers
+ * where f would round; `result` is another element type than that of a.
+ */
 function binary(
   f: Binary,
   big?: BigBinary | null,
@@ -63,7 +66,7 @@ function binary(
   };
 }
 
-/** 64-bit arithmetic wraps like the hardware's. */
+/** A tensor of 64-bit integers; arithmetic beyond 64 bits wraps, as in hardware. */
 export function ofBigints(
   dtype: DType,
   shape: readonly number[],
@@ -73,7 +76,7 @@ export function ofBigints(
   return tensor(dtype, shape, array);
 }
 
-/** Left fold of a binary rule over any number of inputs. */
+/** A binary rule applied from left to right to any number of inputs. */
 function variadic(rule: EvaluateRule): EvaluateRule {
   return (inputs, node, context) => inputs.reduce((a, b) => rule([a, b], node, context) as Tensor);
 }
@@ -93,7 +96,7 @@ const divide = binary(
   (a, b) => (b === 0n ? 0n : a / b),
   { whole: (a, b) => Math.trunc(a / b) },
 );
-/** Math.min and Math.max take no bigints. */
+/** Math.min and Math.max do not take bigints. */
 export const lesser = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 export const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 const min = binary(Math.min, lesser);
@@ -124,7 +127,10 @@ const bitShift: EvaluateRule = (inputs, node, context) => {
   return shift(inputs, node, context);
 };
 
-/** fmod = 1 takes the sign of the dividend (C), otherwise of the divisor (Python). */
+/**
+ * The remainder of a / b. With fmod = 1 it has the sign of a (as in C), otherwise that
+ * of b (as in Python).
+ */
 const mod: EvaluateRule = (inputs, node, context) => {
   const isC = node.int("fmod", 0) === 1;
   const rule = binary(
@@ -165,7 +171,7 @@ const where: EvaluateRule = ([condition, a, b], { name }) => {
   return asTensor(a.dtype, shape, result);
 };
 
-/** Halves go to the even neighbour. */
+/** The nearest integer; halves go to the even one. */
 export function roundEven(x: number): number {
   const low = Math.floor(x);
   const rest = x - low;

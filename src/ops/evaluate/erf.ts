@@ -1,6 +1,10 @@
 /** @file The error function in float64. */
 
-/** erf x = 2/sqrt(pi) exp(-x^2) sum 2^n x^(2n+1) / (2n+1)!!: all terms of one sign, so no cancellation. */
+/**
+ * The error function by the series
+ *   erf x = 2 / sqrt(pi) e^(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!
+ * whose terms all have the same sign, so that no digits cancel.
+ */
 export function erf(x: number): number {
   if (Number.isNaN(x)) return x;
   if (Math.abs(x) >= 6) return Math.sign(x); // 1 - erf 6 = 2e-17

@@ -2,15 +2,19 @@
 import type { DType } from "../../ir/dtype.ts";
 import { rawTensor, type Tensor, tensor } from "../../ir/tensor.ts";
 
+/** The bits of a format; a number is (-1)^sign 2^(e - bias) (1 + m / 2^mantissa). */
 interface Format {
   readonly exponent: number;
   readonly mantissa: number;
   readonly bias: number;
-  /** Codes that are not finite: IEEE's, the last one, minus zero, or none. */
+  /**
+   * Which codes are not finite: those of IEEE 754, only the last one, the code of
+   * minus zero, or none.
+   */
   readonly special: "ieee" | "last" | "negative-zero" | "none";
 }
 
-/** Micikevicius et al. 2022 (arXiv 2209.05433); fnuz: Noune et al. 2022 (arXiv 2206.02915). */
+/** Micikevicius et al. 2022, arXiv 2209.05433; fnuz: Noune et al. 2022, arXiv 2206.02915. */
 const formats: { readonly [K in DType]?: Format } = {
   float8e4m3fn: { exponent: 4, mantissa: 3, bias: 7, special: "last" },
   float8e4m3fnuz: { exponent: 4, mantissa: 3, bias: 8, special: "negative-zero" },
@@ -52,7 +56,10 @@ export function decodeFloat8(x: Tensor): Tensor {
   );
 }
 
-/** The nearest code, ties to the even one; beyond the largest: that one if `saturate`, else infinity or NaN. */
+/**
+ * The nearest code, ties to the even one. Numbers beyond the largest finite one become that one if
+ * `saturate`, otherwise infinity or NaN.
+ */
 export function encodeFloat8(x: Tensor, dtype: DType, saturate: boolean): Tensor {
   const format = formats[dtype] as Format;
   const codes = Array.from(x.numbers(), encoder(format, saturate));
@@ -70,7 +77,7 @@ function encoder(format: Format, saturate: boolean): (value: number) => number {
   const last = finite.length - 1;
   const limit = finite[last] + (finite[last] - finite[last - 1]) / 2;
   const infinity = special === "ieee" ? last + 1 : null;
-  // The format's one NaN, a quiet one, or (where there is none) minus zero as hardware gives.
+  // The format's only NaN, a quiet NaN, or minus zero if there is none, as hardware gives.
   const nan =
     special === "last"
       ? signBit - 1

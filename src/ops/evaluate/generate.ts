@@ -1,4 +1,4 @@
-/** @file Operators that make tensors out of sizes, and running sums. */
+/** @file Evaluation of operators that make tensors from sizes, and of running sums. */
 import { type DType, dtypeOfCode } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
@@ -18,6 +18,7 @@ import {
 } from "./elements.ts";
 import { groupsAlong } from "./reduce.ts";
 
+/** A tensor of the given shape, filled with the attribute `value` (default 0 of float32). */
 const constantOfShape: EvaluateRule = ([shape], node) => {
   const value = node.attributes.value;
   const fill = value?.type === "tensor" ? value.value : tensor("float32", [1], [0]);
@@ -25,6 +26,7 @@ const constantOfShape: EvaluateRule = ([shape], node) => {
   return pick(fill, dims, new Int32Array(product(dims)));
 };
 
+/** start, start + delta, ..., before limit. */
 const range: EvaluateRule = ([start, limit, delta]) => {
   const count = (first: number, last: number, step: number): number =>
     Math.max(0, Math.ceil((last - first) / step));
@@ -34,6 +36,7 @@ const range: EvaluateRule = ([start, limit, delta]) => {
   return tensor(start.dtype, [length], isBig(start.dtype) ? Array.from(values) : values);
 };
 
+/** Ones on diagonal k of a matrix, zeros elsewhere. */
 const eyeLike: EvaluateRule = ([x], node) => {
   const k = node.int("k", 0);
   const values = new Float64Array(x.size);
@@ -43,7 +46,10 @@ const eyeLike: EvaluateRule = ([x], node) => {
   return tensor(dtypeOfCode(node.int("dtype", 0)) ?? x.dtype, x.shape, Array.from(values));
 };
 
-/** Running sum along an axis; exclusive leaves the own element out, reverse runs from the end. */
+/**
+ * The running sum along an axis. `exclusive` leaves out the element itself, `reverse`
+ * runs from the end.
+ */
 const cumSum: EvaluateRule = ([x, given], node) => {
   const axis = axisOf(Number(given.numbers()[0]), x.shape.length);
   const isReverse = node.int("reverse", 0) === 1;
@@ -60,6 +66,7 @@ const cumSum: EvaluateRule = ([x, given], node) => {
   return asTensor(x.dtype, x.shape, sums);
 };
 
+/** Running sums over each run of positions. */
 function accumulate<T>(
   from: ArrayLike<T>,
   to: { [index: number]: T },
@@ -78,7 +85,7 @@ function accumulate<T>(
   }
 }
 
-/** Coordinates of the elements that are not zero, one column each. */
+/** The coordinates of the elements that are not zero, [rank, count]. */
 const nonZero: EvaluateRule = ([x]) => {
   const rows: number[][] = x.shape.map(() => []);
   const values = elements(x);
@@ -89,7 +96,7 @@ const nonZero: EvaluateRule = ([x]) => {
   return tensor("int64", [x.shape.length, rows[0]?.length ?? 0], rows.flat());
 };
 
-/** a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N). */
+/** w_n = a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N), N the size, or size - 1 if not periodic. */
 function cosineWindow(a0: number, a1: number, a2: number): EvaluateRule {
   return ([size], node) => {
     const length = Number(size.numbers()[0]);
@@ -104,7 +111,10 @@ function cosineWindow(a0: number, a1: number, a2: number): EvaluateRule {
 
 const windowType = (node: Node): DType => dtypeOfCode(node.int("output_datatype", 1)) ?? "float32";
 
-/** Sorted or first-seen distinct values (or slices along an axis), with indices both ways. */
+/**
+ * The distinct elements, or slices along an axis, in sorted order or in that of occurrence. Also:
+ * the first index of each, the index of each element among them, and their counts.
+ */
 const unique: EvaluateRule = ([x], node) => {
   const given = node.int("axis");
   const axis = given === undefined ? null : axisOf(given, x.shape.length);
@@ -139,6 +149,7 @@ const unique: EvaluateRule = ([x], node) => {
   ];
 };
 
+/** The tensor with only the given indices of an axis. */
 function alongAxis(x: Tensor, axis: number, picked: readonly number[]): Tensor {
   const strides = stridesOf(x.shape);
   const shape = x.shape.with(axis, picked.length);

@@ -1,4 +1,4 @@
-/** @file Operators that pick or place elements by index. */
+/** @file Evaluation of operators that pick or place elements by index. */
 import { errors, fail } from "../../errors.ts";
 import type { Node } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
@@ -19,7 +19,10 @@ import {
   stridesOf,
 } from "./elements.ts";
 
-/** Indices -dim..dim-1 brought into 0..dim-1. */
+/**
+ * Indices from -dim to dim - 1 as indices from 0 to dim - 1. Throws TersorError
+ * "bad-operands" outside.
+ */
 function indices(x: Tensor, dim: number, node: Node): number[] {
   return Array.from(x.numbers(), (index) => {
     if (index < -dim || index >= dim) {
@@ -29,6 +32,7 @@ function indices(x: Tensor, dim: number, node: Node): number[] {
   });
 }
 
+/** y = x with `axis` replaced by the axes of the index tensor. */
 const gather: EvaluateRule = ([x, index], node) => {
   const axis = axisOf(node.int("axis", 0), x.shape.length);
   const at = indices(index, x.shape[axis], node);
@@ -43,7 +47,10 @@ const gather: EvaluateRule = ([x, index], node) => {
   return pick(x, x.shape.toSpliced(axis, 1, ...index.shape), picked);
 };
 
-/** For each element of `index`: its own coordinates in x, with `axis` replaced by the index. */
+/**
+ * For each element of `index` its own position in x, with the coordinate of `axis`
+ * replaced by the index.
+ */
 function alongAxis(x: Tensor, index: Tensor, axis: number, node: Node): Int32Array {
   const strides = stridesOf(x.shape);
   const at = indices(index, x.shape[axis], node);
@@ -57,7 +64,7 @@ const gatherElements: EvaluateRule = ([x, index], node) => {
   return pick(x, index.shape, alongAxis(x, index, axis, node));
 };
 
-/** Flat starts of the slices that the last axis of `index` names. */
+/** The flat positions where the slices begin that the last axis of `index` names. */
 function sliceStarts(shape: Shape, index: Tensor, batchDims: number, node: Node): number[] {
   const depth = index.shape.at(-1) as number;
   const strides = stridesOf(shape);
@@ -95,7 +102,7 @@ const combine: Readonly<Record<string, Combine>> = {
   max: Math.max,
 };
 
-/** A copy of x with updates[i] put (or combined) at to[i]. */
+/** A copy of x with updates[i] written to position to[i], or combined with what is there. */
 function scatter(x: Tensor, to: ArrayLike<number>, updates: Tensor, node: Node): Tensor | null {
   const reduction = node.text("reduction", "none");
   const [from, changes] = [elements(x), elements(updates)];
@@ -126,7 +133,7 @@ const scatterND: EvaluateRule = ([x, index, updates], node) => {
   return scatter(x, to, updates, node);
 };
 
-/** Puts an update of some rows into a cache at each sequence's position (opset 24). */
+/** TensorScatter (opset 24): writes rows into a cache, from each sequence's own position on. */
 const tensorScatter: EvaluateRule = (inputs, node) => {
   const [cache, update] = inputs;
   const axis = axisOf(node.int("axis", -2), cache.shape.length);
@@ -143,6 +150,7 @@ const tensorScatter: EvaluateRule = (inputs, node) => {
   return scatter(cache, to, update, node);
 };
 
+/** The indices of an axis (or of the flat tensor) where the condition is true. */
 const compress: EvaluateRule = ([x, condition], node) => {
   const axis = node.int("axis");
   const keep = list(condition).flatMap((c, i) => (c ? [i] : []));
@@ -157,6 +165,7 @@ const compress: EvaluateRule = ([x, condition], node) => {
   return pick(x, shape, index);
 };
 
+/** `depth` entries along a new axis: values[1] at the index, values[0] elsewhere. */
 const oneHot: EvaluateRule = ([index, depth, values], node) => {
   const size = Number(depth.numbers()[0]);
   const axis = axisOf(node.int("axis", -1), index.shape.length + 1);

@@ -1,4 +1,4 @@
-/** @file Matrix products: MatMul, Gemm, Einsum, Det. */
+/** @file Evaluation of matrix products: MatMul, Gemm, Einsum, Det. */
 import { errors, fail } from "../../errors.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { parseEinsum } from "../einsum.ts";
@@ -13,7 +13,7 @@ import {
   type Shape,
 } from "./elements.ts";
 
-/** Numbers with a shape: products are summed in float64 and rounded by whoever asked. */
+/** Numbers with a shape. Products are summed in float64; whoever stores the result rounds it. */
 export interface Array64 {
   readonly shape: Shape;
   readonly values: ArrayLike<number>;
@@ -21,7 +21,10 @@ export interface Array64 {
 
 export const array64 = (x: Tensor): Array64 => ({ shape: x.shape, values: x.numbers() });
 
-/** NumPy's matmul: batches broadcast, vectors gain an axis that is dropped again. */
+/**
+ * NumPy's matmul: batches are broadcast, and a vector gets an axis that the result lacks again.
+ * Throws TersorError "bad-operands", naming `where`.
+ */
 export function matMul(a: Array64, b: Array64, where: string): Array64 {
   const left: Shape = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
   const right: Shape = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
@@ -82,7 +85,9 @@ const gemm: EvaluateRule = (inputs, node) => {
   return tensor(a.dtype, shape, result);
 };
 
-/** Sums over every axis that the output does not name. */
+/**
+ * Einsum: the product of all operands, summed over every subscript that the output does not have.
+ */
 const einsum: EvaluateRule = (inputs, node) => {
   const terms = parseEinsum(
     node.text("equation", ""),
@@ -116,7 +121,7 @@ const einsum: EvaluateRule = (inputs, node) => {
   return tensor(inputs[0].dtype, shape, values);
 };
 
-/** Gaussian elimination with partial pivoting. */
+/** The determinant of m [n, n] by Gaussian elimination with partial pivoting, which changes m. */
 function determinant(m: Float64Array, n: number): number {
   let det = 1;
   for (let k = 0; k < n; k++) {

@@ -1,11 +1,14 @@
-/** @file Losses of classification, and dropout at inference. */
+/** @file Evaluation of classification losses, and of dropout at inference. */
 
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { doubles, type EvaluateRule, type EvaluateRules, optional, product } from "./elements.ts";
 import { logSoftmax } from "./normalize.ts";
 
-/** -w[t] logp[n, t] with the mean weighted by w; `ignore_index` counts nothing. */
+/**
+ * -w[t] logp[n, t] for target t; the mean is weighted by w. Targets equal to
+ * `ignore_index` do not count.
+ */
 function nll(
   logs: Float64Array,
   shape: readonly number[],
@@ -37,6 +40,7 @@ const negativeLogLikelihood: EvaluateRule = (inputs, node) => {
   return nll(doubles(x), x.shape, target, optional(inputs, 2), node, x.dtype);
 };
 
+/** The loss of softmax scores [N, C, ...], and the logarithms of the softmax. */
 const softmaxCrossEntropy: EvaluateRule = (inputs, node) => {
   const [x, target] = inputs;
   const logs = doubles(x);
@@ -47,7 +51,7 @@ const softmaxCrossEntropy: EvaluateRule = (inputs, node) => {
   ];
 };
 
-/** Only what does not depend on chance: inference, or a ratio of 0. */
+/** Only what involves no random numbers: inference, or a ratio of 0. */
 const dropout: EvaluateRule = (inputs) => {
   const [x] = inputs;
   const ratio = optional(inputs, 1)?.numbers()[0] ?? 0.5;

@@ -1,4 +1,4 @@
-/** @file Operators that move elements without looking at them: reshape, slice, join, repeat. */
+/** @file Evaluation of operators that move elements unchanged: reshape, slice, join, repeat. */
 import { errors, fail } from "../../errors.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import {
@@ -22,7 +22,10 @@ import {
 
 const identity: EvaluateRule = ([x]) => x;
 
-/** 0 keeps the input's size (unless allowzero), -1 takes what is left. */
+/**
+ * The shape that a Reshape gives: 0 copies the input's size (unless `allowZero`), -1
+ * takes what is left.
+ */
 export function reshapeTo(shape: Shape, target: Shape, allowZero: boolean): number[] {
   const kept = target.map((dim, i) => (dim === 0 && !allowZero ? shape[i] : dim));
   const rest = product(kept.filter((dim) => dim >= 0));
@@ -59,6 +62,7 @@ const unsqueeze: EvaluateRule = ([x, given]) => {
   );
 };
 
+/** x with its axes in another order. */
 export function transposed(x: Tensor, order: readonly number[]): Tensor {
   const strides = stridesOf(x.shape);
   const shape = order.map((axis) => x.shape[axis]);
@@ -75,7 +79,9 @@ export function transposed(x: Tensor, order: readonly number[]): Tensor {
 const transpose: EvaluateRule = ([x], node) =>
   transposed(x, node.ints("perm") ?? x.shape.map((_, axis) => x.shape.length - 1 - axis));
 
-/** One axis of Slice: first index, step and count, clamped as ONNX says. */
+/**
+ * Slice along one axis: the first index, and how many there are, after clamping as ONNX defines.
+ */
 export function sliceRange(
   dim: number,
   start: number,
@@ -109,6 +115,7 @@ const slice: EvaluateRule = (inputs) => {
   return pick(x, shape, positions(shape, strides, offset));
 };
 
+/** The parts joined along an axis. */
 export function concat(parts: readonly Tensor[], given: number): Tensor {
   const { dtype, shape: first } = parts[0];
   const axis = axisOf(given, first.length);
@@ -128,7 +135,7 @@ export function concat(parts: readonly Tensor[], given: number): Tensor {
   return asTensor(dtype, shape, result);
 }
 
-/** Sizes of Split's parts: given, or as equal as can be with the last one smaller. */
+/** The sizes of Split's parts: as given, or equal with a smaller last one. */
 export function splitSizes(dim: number, given: readonly number[] | null, count: number): number[] {
   if (given) return [...given];
   const size = Math.ceil(dim / count);
@@ -165,7 +172,7 @@ const tile: EvaluateRule = ([x, repeats]) => {
   return pick(x, shape, index);
 };
 
-/** Where position `i` of a padded axis comes from; -1: the pad value. */
+/** The index from which position i of a padded axis is copied; -1 for the pad value. */
 export function padSource(i: number, dim: number, mode: string): number {
   if (mode === "edge") return Math.min(Math.max(i, 0), dim - 1);
   if (mode === "wrap") return ((i % dim) + dim) % dim;
@@ -204,7 +211,7 @@ const pad: EvaluateRule = (inputs, node) => {
   return pick(x, shape, index, optional(inputs, 2));
 };
 
-/** Keeps a triangle of the last two axes, zeros the rest. */
+/** Keeps a triangle of the last two axes and sets the rest to zero. */
 const trilu: EvaluateRule = (inputs, node) => {
   const [x] = inputs;
   const k = Number(optional(inputs, 1)?.numbers()[0] ?? 0);
@@ -217,7 +224,10 @@ const trilu: EvaluateRule = (inputs, node) => {
   return pick(x, x.shape, index);
 };
 
-/** DCR: depth is [block, block, C]; CRD: [C, block, block]. */
+/**
+ * Moves channels into b x b blocks of space. In mode DCR channels are [block, block, C], in CRD
+ * [C, block, block].
+ */
 const depthToSpace: EvaluateRule = ([x], node) => {
   const b = node.int("blocksize", 1);
   const [n, c, h, w] = x.shape;
@@ -236,6 +246,7 @@ const spaceToDepth: EvaluateRule = ([x], node) => {
   return transposed(blocks, [0, 3, 5, 1, 2, 4]).reshape([n, c * b * b, h / b, w / b]);
 };
 
+/** Reverses the first lengths[n] time steps of each sequence n. */
 const reverseSequence: EvaluateRule = ([x, lengths], node) => {
   const [batch, time] = [node.int("batch_axis", 1), node.int("time_axis", 0)];
   const lens = list(lengths);
@@ -249,6 +260,7 @@ const reverseSequence: EvaluateRule = ([x, lengths], node) => {
   return pick(x, x.shape, index);
 };
 
+/** Crops or pads each axis around its centre to the target size. */
 const centerCropPad: EvaluateRule = ([x, target], node) => {
   const rank = x.shape.length;
   const axes = (node.ints("axes") ?? x.shape.map((_, i) => i)).map((axis) => axisOf(axis, rank));

@@ -1,4 +1,4 @@
-/** @file Normalizations and softmaxes: statistics over some axes, then an affine map. */
+/** @file Evaluation of normalizations and softmaxes: statistics over axes, then an affine map. */
 import { type DType, dtypeOfCode } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
@@ -29,7 +29,7 @@ function momentsOf(values: ArrayLike<number>, group: Int32Array): Moments {
   return { mean, variance: variance / group.length };
 }
 
-/** (x - mean) / sqrt(variance + epsilon) over each group of elements. */
+/** (x - mean) / sqrt(variance + epsilon) within each group of positions. */
 function standardize(
   values: ArrayLike<number>,
   groups: Int32Array[],
@@ -44,7 +44,7 @@ function standardize(
   return results;
 }
 
-/** y = x * scale + bias, both broadcast from `shape` to x's. */
+/** y = x * scale + bias, both broadcast from `shape` to the shape of x. */
 function affine(
   dtype: DType,
   to: Shape,
@@ -62,11 +62,15 @@ function affine(
   );
 }
 
-/** [C] against [N, C, ...]. */
+/** The shape in which a vector [C] is broadcast against [N, C, ...]. */
 const perChannel = (shape: Shape): number[] => shape.slice(1).map((dim, i) => (i === 0 ? dim : 1));
 
 const spatialAxes = (shape: Shape): number[] => shape.map((_, axis) => axis).slice(2);
 
+/**
+ * Inference uses the given statistics. Training normalizes by the batch, and also returns momentum
+ * * running + (1 - momentum) * batch.
+ */
 const batchNorm: EvaluateRule = ([x, scale, bias, mean, variance], node) => {
   const epsilon = node.float("epsilon", 1e-5);
   const shape = perChannel(x.shape);
@@ -113,6 +117,9 @@ const axesFrom = (node: Node, rank: number): number[] => {
   return Array.from({ length: rank - first }, (_, i) => first + i);
 };
 
+/**
+ * Normalizes over the axes from `axis` on; also returns the mean and 1 / sqrt(variance + epsilon).
+ */
 const layerNorm: EvaluateRule = (inputs, node) => {
   const [x, scale] = inputs;
   const epsilon = node.float("epsilon", 1e-5);
@@ -136,7 +143,7 @@ const layerNorm: EvaluateRule = (inputs, node) => {
   ];
 };
 
-/** x / sqrt(mean x^2 + epsilon) * scale (Zhang and Sennrich 2019, arXiv 1910.07467). */
+/** x / sqrt(mean(x^2) + epsilon) * scale (Zhang, Sennrich 2019, arXiv 1910.07467). */
 const rmsNorm: EvaluateRule = ([x, scale], node) => {
   const epsilon = node.float("epsilon", 1e-5);
   const { groups } = groupsAlong(x.shape, axesFrom(node, x.shape.length), true);
@@ -163,7 +170,7 @@ const meanVarianceNorm: EvaluateRule = ([x], node) => {
   return tensor(x.dtype, x.shape, results);
 };
 
-/** x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta. */
+/** x / (bias + alpha / size * sum of squares over neighbouring channels)^beta. */
 const lrn: EvaluateRule = ([x], node) => {
   const size = node.int("size", 1);
   const [alpha, beta] = [node.float("alpha", 1e-4), node.float("beta", 0.75)];
@@ -182,6 +189,7 @@ const lrn: EvaluateRule = ([x], node) => {
   return tensor(x.dtype, x.shape, results);
 };
 
+/** x / (sum |x|^p)^(1/p) along an axis; 0 where the norm is 0. */
 const lpNorm: EvaluateRule = ([x], node) => {
   const p = node.int("p", 2);
   const { groups } = groupsAlong(x.shape, [axisOf(node.int("axis", -1), x.shape.length)], true);
@@ -195,7 +203,10 @@ const lpNorm: EvaluateRule = ([x], node) => {
   return tensor(x.dtype, x.shape, values);
 };
 
-/** x - log sum exp x along an axis, in place. */
+/**
+ * x - log sum exp x along an axis, in place. The maximum is subtracted first, so that
+ * exp cannot overflow.
+ */
 export function logSoftmax(values: Float64Array, shape: Shape, axis: number): void {
   for (const group of groupsAlong(shape, [axis], true).groups) {
     let top = -Infinity;

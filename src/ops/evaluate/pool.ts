@@ -1,4 +1,4 @@
-/** @file Pools: the largest, the mean or the norm of each window. */
+/** @file Evaluation of pools: the maximum, mean or norm of each window. */
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { extentOf, transposedAxis, type Window, windowOf } from "../window.ts";
@@ -12,6 +12,7 @@ import {
   product,
 } from "./elements.ts";
 
+/** A pool's sizes, and where its windows read. */
 interface Pooled {
   readonly shape: readonly number[];
   /** Number of window positions, taps of a window, and elements of a plane. */
@@ -42,7 +43,10 @@ function prepare(x: Tensor, node: Node): Pooled {
   };
 }
 
-/** Folds each window with `take`, starting at `start`; `finish` sees how many taps were inside. */
+/**
+ * Combines the elements of each window with `take`, from `start` on. `finish` gets the number of
+ * taps inside the input, without padding.
+ */
 function fold(
   x: Tensor,
   pooled: Pooled,
@@ -81,7 +85,10 @@ const averagePool: EvaluateRule = ([x], node) => {
   );
 };
 
-/** Taps of each window that lie in the input or its padding, not beyond (as ceil_mode allows). */
+/**
+ * For each window, how many taps lie in the input or its padding. With ceil_mode the last window
+ * may reach beyond both.
+ */
 function paddedCounts(x: Tensor, { window, output, begins }: Pooled): number[] {
   const sides = x.shape.slice(2);
   const counts: number[] = [];
@@ -123,6 +130,7 @@ const maxPool: EvaluateRule = ([x], node) => {
   return [tensor(x.dtype, shape, values), tensor("int64", shape, places)];
 };
 
+/** A row-major position as a column-major one (storage_order 1). */
 function columnMajor(flat: number, sides: readonly number[]): number {
   let [rest, result] = [flat, 0];
   const at = sides.toReversed().map((dim) => {
@@ -145,7 +153,7 @@ const lpPool: EvaluateRule = ([x], node) => {
   );
 };
 
-/** One window over everything. */
+/** A single window over all positions. */
 function globalPool(reduce: (values: Float64Array, node: Node) => number): EvaluateRule {
   return ([x], node) => {
     const [batch, channels, ...sides] = x.shape;
@@ -158,7 +166,7 @@ function globalPool(reduce: (values: Float64Array, node: Node) => number): Evalu
   };
 }
 
-/** Puts pooled values back where the maxima were. */
+/** Puts pooled values back where the maxima were, zeros elsewhere. */
 const maxUnpool: EvaluateRule = (inputs, node) => {
   const [x, index] = inputs;
   const [batch, channels, ...sides] = x.shape;
@@ -168,7 +176,7 @@ const maxUnpool: EvaluateRule = (inputs, node) => {
   const shape = given ? list(given) : [batch, channels, ...natural];
   const values = new Float64Array(product(shape));
   const [from, places] = [x.numbers(), index.numbers()];
-  // Indices count in the natural output, which may be smaller than the one asked for.
+  // Indices count in the natural output, which may be smaller than the requested one.
   const plain = [batch, channels, ...natural];
   for (let i = 0; i < from.length; i++) {
     let [rest, position, step] = [places[i], 0, 1];

@@ -1,4 +1,4 @@
-/** @file Quantized operators: to and from integers, and integer products. */
+/** @file Evaluation of quantization: conversion to and from integers, and integer products. */
 import { type DType, dtypeOfCode, dtypes } from "../../ir/dtype.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { product } from "../../util/product.ts";
@@ -17,7 +17,7 @@ import { roundEven } from "./elementwise.ts";
 import { encodeFloat8, isFloat8 } from "./float8.ts";
 import { type Array64, matMul } from "./linear.ts";
 
-/** Smallest and largest value of an integer type. */
+/** The smallest and the largest value of an integer type. */
 export function rangeOf(dtype: DType): [number, number] {
   const { bits } = dtypes[dtype];
   return dtype.startsWith("u") ? [0, 2 ** bits - 1] : [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
@@ -28,8 +28,8 @@ function saturate(x: number, [low, high]: readonly [number, number]): number {
 }
 
 /**
- * Which scale belongs to each element: one for all, one per index of `axis`, or, with blocks, one
- * per `blockSize` indices of it (the scale then has x's rank).
+ * The position of the scale of each element: one scale for all, one per index of `axis`, or one per
+ * `blockSize` indices of it (the scale then has the rank of x).
  */
 export function scalePositions(
   shape: Shape,
@@ -53,7 +53,7 @@ export function scalePositions(
   return result;
 }
 
-/** y = saturate(round(x / scale) + zero point). */
+/** q = saturate(round(x / scale) + zero point). */
 const quantize: EvaluateRule = (inputs, node) => {
   const [x, scale] = inputs;
   const zero = optional(inputs, 2);
@@ -66,7 +66,7 @@ const quantize: EvaluateRule = (inputs, node) => {
   }
   const range = rangeOf(dtype);
   const zeros = zero?.numbers();
-  // The division is done in the input's precision: a half way there is one here too.
+  // The quotient is rounded to the precision of x first, so that the same values are halfway cases.
   const round = (v: number): number => roundEven(x.dtype === "float32" ? Math.fround(v) : v);
   return tensor(
     dtype,
@@ -75,7 +75,7 @@ const quantize: EvaluateRule = (inputs, node) => {
   );
 };
 
-/** x = (y - zero point) * scale. */
+/** x = (q - zero point) * scale. */
 const dequantize: EvaluateRule = (inputs, node) => {
   const [y, scale] = inputs;
   const zero = optional(inputs, 2);
@@ -90,7 +90,7 @@ const dequantize: EvaluateRule = (inputs, node) => {
   );
 };
 
-/** uint8 over the range of x, which is widened to hold 0. */
+/** Rounds to uint8 over the range of x, which always includes 0: scale = (max - min) / 255. */
 const dynamicQuantize: EvaluateRule = ([x]) => {
   const values = x.numbers();
   let [low, high] = [0, 0];
@@ -106,12 +106,12 @@ const dynamicQuantize: EvaluateRule = ([x]) => {
   return [tensor("uint8", x.shape, codes), tensor("float32", [], scale), tensor("uint8", [], zero)];
 };
 
-/** Integers less their zero point: one, or one per index of an axis. */
+/** Integers minus their zero point: one for all, or one per index of `axis`. */
 function centered(x: Tensor, zero: Tensor | null, axis: number): Array64 {
   const values = x.numbers();
   if (!zero) return { shape: x.shape, values };
   const zeros = zero.numbers();
-  // Zero points per row of a batch of matrices have the matrices' rank.
+  // Zero points per row of a batch of matrices have the rank of the matrices.
   const flat = zero.size === 1 || zero.shape.length === 1;
   const strides = stridesOf(zero.shape);
   const results = new Float64Array(x.size);
@@ -141,7 +141,7 @@ const matMulInteger: EvaluateRule = (inputs, node) => {
   return tensor("int32", shape, Array.from(values));
 };
 
-/** round(sum * multiplier) + zero point, saturated. */
+/** saturate(round(sum * multiplier) + zero point). */
 function requantize(sums: Array64, zero: Tensor, multiplier: (flat: number) => number): Tensor {
   const range = rangeOf(zero.dtype);
   const offset = zero.numbers()[0];
@@ -154,7 +154,10 @@ function requantize(sums: Array64, zero: Tensor, multiplier: (flat: number) => n
   );
 }
 
-/** Inputs: x, its scale and zero point, w, scales and zero points, y's, then the int32 bias. */
+/**
+ * Inputs: x, x's scale and zero point, w, w's scale and zero point, y's scale and zero
+ * point, int32 bias.
+ */
 const qLinearConv: EvaluateRule = (inputs, node) => {
   const [x, xScale, xZero, w, wScale, wZero, yScale, yZero] = inputs;
   const y = convolve(centered(x, xZero, 1), centered(w, wZero, 0), node);
@@ -167,7 +170,7 @@ const qLinearConv: EvaluateRule = (inputs, node) => {
   return requantize(y, yZero, (i) => (from * scales[scales.length === 1 ? 0 : channel(i)]) / to);
 };
 
-/** Inputs: a, scale, zero point, b, scale, zero point, y's scale, zero point. */
+/** Inputs: a, its scale and zero point, b, its scale and zero point, y's scale and zero point. */
 const qLinearMatMul: EvaluateRule = (inputs, node) => {
   const [a, aScale, aZero, b, bScale, bZero, yScale, yZero] = inputs;
   const left = centered(a, aZero, a.shape.length - 2);

@@ -1,4 +1,4 @@
-/** @file LSTM, GRU and RNN, step by step. */
+/** @file Evaluation of LSTM, GRU and RNN, step by step. */
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { sigmoid } from "./activation.ts";
@@ -6,10 +6,13 @@ import { type EvaluateRule, type EvaluateRules, list, optional } from "./element
 
 type Activation = (x: number) => number;
 
+/** Activations that have a parameter alpha, and those that have beta. */
 const takesAlpha = ["affine", "elu", "hardsigmoid", "leakyrelu", "scaledtanh", "thresholdedrelu"];
 const takesBeta = ["affine", "hardsigmoid", "scaledtanh"];
 
-/** The alphas or betas go, in order, to the activations that take one. */
+/**
+ * For each activation its alpha (or beta): the values are assigned in order to those that take one.
+ */
 function dealt(
   names: readonly string[],
   takers: readonly string[],
@@ -41,15 +44,15 @@ function activation(
   return table[name.toLowerCase()] ?? null;
 }
 
-/** What one step may use; h and c are those of one sequence, and are replaced in place. */
+/** The state and the products of one time step of one sequence; h and c are changed in place. */
 interface Step {
   readonly hidden: number;
   readonly activations: readonly Activation[];
-  /** W x + b of gate row `row` (bias of the input side included). */
+  /** Row `row` of W x + b, b being the input's half of the bias. */
   fromInput(row: number): number;
-  /** R h + b of gate row `row` for the state given. */
+  /** Row `row` of R h + b, b being the state's half of the bias, for the given state. */
   fromState(row: number, state: ArrayLike<number>): number;
-  /** Peephole weight times the cell, LSTM only. */
+  /** Peephole weight times cell state; LSTM only. */
   peephole(row: number, cell: number): number;
   readonly h: Float64Array;
   readonly c: Float64Array;
@@ -58,7 +61,10 @@ interface Step {
 
 type Cell = (step: Step, node: Node) => void;
 
-/** Gates in the order i, o, f, c (Hochreiter and Schmidhuber 1997, with peepholes p). */
+/**
+ * LSTM with gates in the order i, o, f, c and peepholes p (Hochreiter, Schmidhuber 1997):
+ *   c = f * c + i * g(W_c x + R_c h + b_c),  h = o * k(c)
+ */
 const lstmCell: Cell = (step, node) => {
   const { hidden: H, activations, fromInput, fromState, peephole, clip, h, c } = step;
   const [f, g, k] = activations;
@@ -74,7 +80,11 @@ const lstmCell: Cell = (step, node) => {
   }
 };
 
-/** Gates in the order z, r, h (Cho et al. 2014, arXiv 1406.1078). */
+/**
+ * GRU with gates in the order z, r, h (Cho et al. 2014, arXiv 1406.1078):
+ *   h = (1 - z) * g(W_h x + R_h (r * h) + b_h) + z * h
+ * With linear_before_reset r multiplies R_h h + b instead of h.
+ */
 const gruCell: Cell = (step, node) => {
   const { hidden: H, activations, fromInput, fromState, clip, h } = step;
   const [f, g] = activations;
@@ -92,11 +102,13 @@ const gruCell: Cell = (step, node) => {
   }
 };
 
+/** h = f(W x + R h + b). */
 const rnnCell: Cell = ({ hidden: H, activations, fromInput, fromState, clip, h }) => {
   const before = Float64Array.from(h);
   for (let j = 0; j < H; j++) h[j] = activations[0](clip(fromInput(j) + fromState(j, before)));
 };
 
+/** What distinguishes the three operators. */
 interface Kind {
   readonly cell: Cell;
   readonly gates: number;
@@ -104,7 +116,10 @@ interface Kind {
   readonly hasCell: boolean;
 }
 
-/** X, W, R, B, sequence_lens, initial_h, then for LSTM initial_c and P. */
+/**
+ * Inputs: X, W, R, B, sequence_lens, initial_h and, for LSTM, initial_c and P (peepholes). Gives Y
+ * for all steps, Y_h and, for LSTM, Y_c. Null for an activation that is not known.
+ */
 function recurrent({ cell, gates, activations: usual, hasCell }: Kind): EvaluateRule {
   return (inputs, node) => {
     const [x, w, r] = inputs;

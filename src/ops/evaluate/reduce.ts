@@ -1,4 +1,4 @@
-/** @file Reductions along axes, arguments of extremes, sorting. */
+/** @file Evaluation of reductions along axes, positions of extremes, and sorting. */
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import {
   asTensor,
@@ -18,12 +18,15 @@ import {
 import { greater, lesser } from "./elementwise.ts";
 
 interface Reduction {
-  /** The values that each result is made of, gathered. */
+  /** For each result, the flat positions of the elements that it is made of. */
   readonly groups: Int32Array[];
   readonly shape: Shape;
 }
 
-/** For every result, the flat positions of what it is made of. */
+/**
+ * The groups of a reduction of `shape` over `axes`, and the shape of the result; with `keeps` the
+ * reduced axes stay with size 1.
+ */
 export function groupsAlong(shape: Shape, axes: readonly number[], keeps: boolean): Reduction {
   const strides = stridesOf(shape);
   const kept = shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
@@ -43,7 +46,7 @@ function axesOf(inputs: readonly Tensor[], rank: number): number[] {
 
 type Fold = (values: Float64Array) => number;
 
-/** `big` folds 64-bit integers exactly. */
+/** A reduction by `fold`; `big` folds 64-bit integers exactly. */
 function reduce(fold: Fold, big?: (values: readonly bigint[]) => bigint): EvaluateRule {
   return (inputs, node) => {
     const [x] = inputs;
@@ -76,7 +79,10 @@ const logSumExp: Fold = (v) => {
   return shift + Math.log(sum(v.map((x) => Math.exp(x - shift))));
 };
 
-/** Index of the extreme, the first or the last one of equals. */
+/**
+ * The index of the best element along an axis; among equals the first, or with
+ * select_last_index the last.
+ */
 function argument(isBetter: (a: number, b: number) => boolean): EvaluateRule {
   return ([x], node) => {
     const axis = axisOf(node.int("axis", 0), x.shape.length);
@@ -95,6 +101,7 @@ function argument(isBetter: (a: number, b: number) => boolean): EvaluateRule {
   };
 }
 
+/** The k largest (or smallest) elements along an axis, sorted, and their indices. */
 const topK: EvaluateRule = ([x, k], node) => {
   const axis = axisOf(node.int("axis", -1), x.shape.length);
   const count = Number(k.numbers()[0]);

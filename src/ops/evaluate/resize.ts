@@ -1,4 +1,4 @@
-/** @file Resize: nearest, linear and cubic interpolation in any number of dimensions. */
+/** @file Evaluation of Resize: nearest, linear and cubic interpolation along any axes. */
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import {
@@ -13,18 +13,22 @@ import {
 } from "./elements.ts";
 import { roundEven } from "./elementwise.ts";
 
-/** The weights with which input positions make up one output position. */
+/** The input positions, with weights, from which one output position is computed. */
 type Taps = readonly { readonly at: number; readonly weight: number }[];
 
+/** How one axis is resized. */
 interface Axis {
   readonly input: number;
   readonly output: number;
   readonly scale: number;
-  /** Region of interest, normalized; only tf_crop_and_resize reads it. */
+  /** The region of interest, normalized; only tf_crop_and_resize uses it. */
   readonly roi: readonly [number, number];
 }
 
-/** Where output position `i` lies in the input; null: outside, for tf_crop_and_resize. */
+/**
+ * The position in the input to which output position `i` corresponds, in the given coordinate mode.
+ * It may lie outside the input.
+ */
 function source(i: number, { input, output, scale, roi }: Axis, mode: string): number {
   switch (mode) {
     case "align_corners":
@@ -36,7 +40,7 @@ function source(i: number, { input, output, scale, roi }: Axis, mode: string): n
     case "tf_half_pixel_for_nn":
       return (i + 0.5) / scale;
     case "half_pixel_symmetric": {
-      // The part of the output that a fractional scale cuts off is shared between both ends.
+      // A fractional scale cuts off a part of the output, which is split between both ends.
       const adjustment = output / (scale * input);
       return (input / 2) * (1 - adjustment) + (i + 0.5) / scale - 0.5;
     }
@@ -63,14 +67,17 @@ function nearest(x: number, mode: string): number {
   }
 }
 
-/** Keys 1981: cubic convolution with parameter a. */
+/** The weight of an element at a distance, by cubic convolution with parameter a (Keys 1981). */
 function cubic(distance: number, a: number): number {
   const d = Math.abs(distance);
   if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
   return d < 2 ? ((d - 5) * d + 8) * d * a - 4 * a : 0;
 }
 
-/** Antialiasing stretches the kernel by the shrinking factor. */
+/**
+ * The taps around position x of the input. With antialiasing the kernel is stretched by the factor
+ * by which the axis shrinks.
+ */
 function tapsOf(x: number, axis: Axis, node: Node): Taps {
   const mode = node.text("mode", "nearest");
   const clamp = (at: number): number => Math.min(Math.max(at, 0), axis.input - 1);
@@ -93,13 +100,13 @@ function tapsOf(x: number, axis: Axis, node: Node): Taps {
     taps.push({ at: clamp(at), weight });
     total += weight;
   }
-  // Weights that should sum to 1 do so again after some were left out or stretched.
+  // After some taps were left out or stretched, weights are scaled to sum to 1 again.
   return excludes || stretch > 1
     ? taps.map(({ at, weight }) => ({ at, weight: weight / total }))
     : taps;
 }
 
-/** Sizes and scales per axis, from the scales or sizes given for some axes. */
+/** Sizes and scales of all axes, from the scales or sizes that are given for some of them. */
 function axesOf(inputs: readonly Tensor[], node: Node): Axis[] {
   const { shape } = inputs[0];
   const rank = shape.length;
@@ -130,7 +137,7 @@ function axesOf(inputs: readonly Tensor[], node: Node): Axis[] {
   return result;
 }
 
-/** Interpolates one axis after the other: the kernels are products. */
+/** Interpolates one axis after the other, because the kernels are products over axes. */
 const resize: EvaluateRule = (inputs, node) => {
   const [x] = inputs;
   const axes = axesOf(inputs, node);
@@ -158,6 +165,7 @@ const resize: EvaluateRule = (inputs, node) => {
   return tensor(x.dtype, shape, isInteger ? results.map(roundEven) : results);
 };
 
+/** Applies the taps along one axis. */
 function resizeAxis(
   values: ArrayLike<number>,
   shape: Shape,

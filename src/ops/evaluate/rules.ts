@@ -1,4 +1,4 @@
-/** @file The evaluation table, keyed by operator. */
+/** @file The evaluation table: which operator has which rule. */
 import type { Node } from "../../ir/graph.ts";
 import { activations } from "./activation.ts";
 import { casts } from "./cast.ts";
@@ -43,6 +43,7 @@ const tables: Readonly<Record<string, Readonly<Record<string, EvaluateRule | und
   "com.microsoft": contrib,
 };
 
+/** The evaluation rule of a node; null if its operator has none. */
 export function evaluateRuleOf(node: Node): EvaluateRule | null {
   const table = Object.hasOwn(tables, node.domain) ? tables[node.domain] : {};
   return Object.hasOwn(table, node.op) ? (table[node.op] ?? null) : null;

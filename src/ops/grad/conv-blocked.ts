@@ -1,15 +1,19 @@
 /**
- * @file Convolutions in the engine's own blocked layout [N, C / block, ...sides, block]: faster, but
- * undocumented and tied to the processor. For graphs that live as long as a session, where their
- * results were compared with plain ones; never for a model that is saved.
+ * @file Convolutions in the engine's blocked layout [N, C / block, ...sides, block].
+ *
+ * They are faster, but undocumented and tied to the processor. So they are used only in graphs that
+ * live as long as a session, and only after their results were compared with plain ones; never in a
+ * model that is saved.
  */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { type Geometry, isDepthwise, padsOf } from "./conv-geometry.ts";
 import { product } from "./rule.ts";
 
+/** The engine's domain of operators on blocked values. */
 export const blockedDomain = "com.microsoft.nchwc";
 
+/** Adds one such operator. Its output is declared with the shape of the plain layout. */
 function blockedNode(
   g: Builder,
   op: string,
@@ -23,14 +27,18 @@ function blockedNode(
   return y;
 }
 
-/** The shapes stay those of the plain layout. */
+/** Plain -> blocked. */
 const toBlocks = (g: Builder, x: Value, shape: readonly number[]): Value =>
   blockedNode(g, "ReorderInput", [x], shape);
 
+/** Blocked -> plain. */
 const fromBlocks = (g: Builder, x: Value, shape: readonly number[]): Value =>
   blockedNode(g, "ReorderOutput", [x], shape, { channels: shape[1] });
 
-/** [M, C, kh, kw] -> [M / b, C / b, kh, kw, b of C, b of M], under the same shape; depthwise without C. */
+/**
+ * A weight for blocks of b channels: [M, C, kh, kw] -> [M / b, C / b, kh, kw, b of C, b of M],
+ * declared with its old shape. Depthwise weights have no axes of C.
+ */
 function blockWeight(g: Builder, w: Value, geometry: Geometry, block: number): Value {
   const { filters, depth, kernel } = geometry;
   const shape = g.ints([filters, depth, ...kernel], "shape");
@@ -43,13 +51,17 @@ function blockWeight(g: Builder, w: Value, geometry: Geometry, block: number): V
   return g.Reshape(g.Transpose(split, { perm: [0, 2, 4, 5, 3, 1] }), shape);
 }
 
-/** Two axes, known sizes, whole blocks of channels. */
+/** Whether the layout fits: two spatial axes, known sizes, and whole blocks of channels. */
 export function fitsBlocked(geometry: Geometry, block: number): boolean {
   const { batch, filters, depth, group, kernel } = geometry;
   if (batch === null || kernel.length !== 2 || filters % block !== 0) return false;
   return isDepthwise(geometry) || (group === 1 && depth % block === 0);
 }
 
+/**
+ * A convolution in the blocked layout, with conversions around it: [N, C, ...sides] ->
+ * [N, M, ...output].
+ */
 export function blockedConv(
   g: Builder,
   x: Value,
@@ -71,12 +83,14 @@ export function blockedConv(
   return fromBlocks(g, y, shape);
 }
 
+/** Whether `blockedWeight` fits: only for depthwise convolutions. */
 export const fitsBlockedWeight = (geometry: Geometry, block: number): boolean =>
   isDepthwise(geometry) && fitsBlocked(geometry, block);
 
 /**
- * dW of a depthwise convolution: every sample's channel is a channel of its own, and dY its filter.
- * A blocked image happens to have the layout of a blocked depthwise filter.
+ * dW of a depthwise convolution. Every sample's channel becomes a channel of its own, with dY as
+ * its filter, so that one depthwise convolution gives dW per sample, which is then summed. A
+ * blocked image has the same layout as a blocked depthwise filter.
  */
 export function blockedWeight(g: Builder, x: Value, dy: Value, geometry: Geometry): Value {
   const { filters, kernel, strides, dilations, sides, output } = geometry;

@@ -1,8 +1,11 @@
-/** @file The sizes of a convolution, which its gradients are made from. */
+/** @file The sizes of a convolution, from which its gradients are made. */
 
-/** y [batch, filters, ...output] is x [batch, depth * group, ...sides] convolved with w. */
+/**
+ * y [batch, filters, ...output] is x [batch, depth * group, ...sides] convolved with w [filters,
+ * depth, ...kernel].
+ */
 export interface Geometry {
-  /** Null where it is open. */
+  /** Null where it is not known. */
   readonly batch: number | null;
   readonly filters: number;
   /** Input channels of one group. */
@@ -17,7 +20,10 @@ export interface Geometry {
   readonly begins: readonly number[];
 }
 
-/** Padding behind the input as far as windows reach; negative where they end before the input. */
+/**
+ * Padding behind the input, as far as windows reach; negative where the last window ends
+ * before the input does.
+ */
 export function endsOf({ kernel, strides, dilations, sides, output, begins }: Geometry): number[] {
   return sides.map((dim, axis) => {
     const reach = (output[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1;
@@ -25,7 +31,7 @@ export function endsOf({ kernel, strides, dilations, sides, output, begins }: Ge
   });
 }
 
-/** Padding of a convolution that gives the output's size: begins, then ends. */
+/** Padding of a convolution with this output size: begins, then ends. */
 export function padsOf(geometry: Geometry): number[] {
   return [...geometry.begins, ...endsOf(geometry).map((end) => Math.max(end, 0))];
 }

@@ -1,11 +1,13 @@
-/** @file The gradient of a convolution's input, in several forms. */
+/** @file The gradient of a convolution's input, in several forms of equal result. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { blockedConv, fitsBlocked } from "./conv-blocked.ts";
 import { endsOf, type Geometry } from "./conv-geometry.ts";
 import { product } from "./rule.ts";
 
-/** dX by the operator's adjoint; what no window reached is its output padding. */
+/**
+ * dX by ConvTranspose, the adjoint of Conv. Inputs that no window reached are its output padding.
+ */
 export function transposeBack(g: Builder, dy: Value, w: Value, geometry: Geometry): Value {
   const { begins, strides, dilations, group, kernel } = geometry;
   const ends = endsOf(geometry);
@@ -19,7 +21,10 @@ export function transposeBack(g: Builder, dy: Value, w: Value, geometry: Geometr
   });
 }
 
-/** The convolution from dY to dX at stride 1: inputs and filters have changed places. */
+/**
+ * The geometry of the convolution from dY to dX at stride 1, in which inputs and
+ * filters are swapped.
+ */
 function turned(geometry: Geometry): Geometry {
   const { filters, depth, group, kernel, dilations, sides, output, begins } = geometry;
   return {
@@ -32,7 +37,9 @@ function turned(geometry: Geometry): Geometry {
   };
 }
 
-/** No window may start or end where turning it around would need negative padding. */
+/**
+ * Whether that convolution has no negative padding: stride 1, and padding smaller than the kernel.
+ */
 function fitsFlip(geometry: Geometry): boolean {
   const { strides, kernel, dilations, begins } = geometry;
   const ends = endsOf(geometry);
@@ -42,7 +49,7 @@ function fitsFlip(geometry: Geometry): boolean {
   });
 }
 
-/** The kernel turned around, inputs and filters swapped. */
+/** The kernel reversed along all spatial axes, with inputs and filters swapped. */
 function flipped(g: Builder, w: Value, { filters, depth, group, kernel }: Geometry): Value {
   const axes = kernel.map((_, axis) => axis + 2);
   const all = (value: number): Value => g.ints(kernel.map(() => value));
@@ -54,7 +61,7 @@ function flipped(g: Builder, w: Value, { filters, depth, group, kernel }: Geomet
   return g.Reshape(swapped, g.ints([group * depth, perGroup, ...kernel]));
 }
 
-/** dX at stride 1: dY convolved with the kernel turned around. */
+/** dX at stride 1: dY convolved with the reversed kernel. */
 function flipBack(g: Builder, dy: Value, w: Value, geometry: Geometry): Value {
   const { group, kernel, dilations } = geometry;
   const { begins, ...back } = turned(geometry);
@@ -66,6 +73,7 @@ function flipBack(g: Builder, dy: Value, w: Value, geometry: Geometry): Value {
   });
 }
 
+/** A form of the gradient: for which sizes it fits, and its nodes. */
 interface Form {
   readonly fits: (geometry: Geometry) => boolean;
   readonly make: (g: Builder, dy: Value, w: Value, geometry: Geometry) => Value;
@@ -77,6 +85,7 @@ const blocked = (block: number): Form => ({
     blockedConv(g, dy, flipped(g, w, geometry), null, turned(geometry), block),
 });
 
+/** All forms of dX, by the names that choices are saved under. */
 export const inputForms = {
   transpose: { fits: () => true, make: transposeBack },
   flip: { fits: fitsFlip, make: flipBack },
@@ -86,9 +95,9 @@ export const inputForms = {
 export type InputForm = keyof typeof inputForms;
 
 /**
- * Measured: flipping pays from 16 channels on, and where channels are grouped, unless the input is
- * larger than the output: its work goes with the input (5x5, 12x12 -> 8x8: flipped 20.0 ms,
- * transposed 8.0, forward 7.8).
+ * The form that is usually fastest, by measurements: "flip" from 16 channels on and for grouped
+ * channels, unless the input is larger than the output, since its work grows with the input (5x5,
+ * 12x12 -> 8x8: flip 20.0 ms, transpose 8.0, forward 7.8).
  */
 export function defaultInputForm(geometry: Geometry): InputForm {
   const { depth, group, sides, output } = geometry;

@@ -1,22 +1,32 @@
-/** @file The gradient of a convolution's weight as one convolution: x woven into rows, dY the filter. */
+/** @file The gradient of a convolution's weight as one convolution of interleaved channels. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { endsOf, type Geometry, isDepthwise, padsOf } from "./conv-geometry.ts";
 import { product } from "./rule.ts";
 
-/** Positions that one filter should have at least: shorter sums keep the engine's product waiting. */
+/**
+ * Positions that one filter should have at least; the engine's matrix product is
+ * slow on shorter sums.
+ */
 const enough = 256;
-/** Depthwise channels that go together; all but the diagonal of their products is thrown away. */
+/**
+ * How many depthwise channels are computed together. Only the diagonal of their products is used.
+ */
 const together = [8, 4, 2];
 
+/**
+ * Whether the form fits: known batch, at most three spatial axes, and no dilation
+ * along the last one.
+ */
 export function fitsWeave({ batch, kernel, dilations }: Geometry): boolean {
-  // Taps of the last axis lie `width` apart in a row, and the engine has kernels up to three axes.
+  // Taps of the last axis have to lie `width` apart, and the engine has kernels for up to three
+  // axes.
   return batch !== null && kernel.length <= 3 && (dilations.at(-1) === 1 || kernel.at(-1) === 1);
 }
 
 /**
- * Samples that share a filter, so that the convolution sums their products: enough positions, and
- * partial sums no larger than x. Groups have no axis left for them.
+ * How many samples share a filter, whose products the convolution then sums: as many as give
+ * `enough` positions and keep the partial sums smaller than x. Groups leave no axis for this.
  */
 function chunkOf(geometry: Geometry, batch: number): number {
   const { group, filters, kernel, sides, output } = geometry;
@@ -29,12 +39,16 @@ function chunkOf(geometry: Geometry, batch: number): number {
 }
 
 /**
- * dW[m, c, t] = sum over n, p of dY[n, m, p] X[n, c, s p + t] is a convolution of each image X[n]
- * with the filters dY[n, m]. A convolution sums over its input channels, so the channels c of x must
- * not be among them: they are woven into the last axis, X'[n, h, width w + c], where a filter dilated
- * by `width` meets one channel at a time and rows of taps and channels come out side by side,
- * dW[n, m, t, c]. All copies are of whole rows, and the product is as large as that of the forward
- * pass: 12.3 ms where one product per tap takes 27.3 (3x3, 16 -> 16, 32x32, batch 128, 1 thread).
+ * dW[m, c, t] = sum_{n, p} dY[n, m, p] X[n, c, s p + t] is a convolution of each image X[n] with
+ * the filters dY[n, m].
+ *
+ * A convolution sums over its input channels, so the channels c of x must not be input channels.
+ * They are interleaved into the last axis, X'[n, h, width w + c], where a filter dilated by
+ * `width` meets one channel at a time. The taps and channels of the result lie side by side in
+ * rows, dW[n, m, t, c].
+ *
+ * All copies are of whole rows, and the product is as large as that of the forward pass: 12.3 ms
+ * where one product per tap takes 27.3 (3x3, 16 -> 16, 32x32, batch 128, 1 thread).
  */
 export function weave(g: Builder, x: Value, dy: Value, geometry: Geometry): Value {
   const { filters, kernel, strides, dilations, sides, output } = geometry;
@@ -66,7 +80,7 @@ export function weave(g: Builder, x: Value, dy: Value, geometry: Geometry): Valu
       pads: wide(padsOf(geometry)),
     },
   );
-  // Sides that windows did not reach to the end give taps beyond the kernel.
+  // If windows do not reach the end of a side, the convolution has positions beyond the kernel.
   const axes = kernel.map((_, axis) => axis + 2);
   const exceeds = endsOf(geometry).some((end) => end < 0);
   const cut = exceeds

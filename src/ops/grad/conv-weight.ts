@@ -1,4 +1,8 @@
-/** @file The gradient of a convolution's weight, in several forms: which is fast depends on the sizes. */
+/**
+ * @file The gradient of a convolution's weight, in several forms of equal result.
+ *
+ * Which form is fastest depends on the sizes.
+ */
 
 import type { Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
@@ -8,7 +12,10 @@ import { endsOf, type Geometry, isDepthwise, padsOf } from "./conv-geometry.ts";
 import { fitsWeave, weave } from "./conv-weave.ts";
 import { product } from "./rule.ts";
 
-/** Whether a form can do it, and the nodes: dW[m, c, t] = sum over n, p of dY[n, m, p] X[n, c, p, t]. */
+/**
+ * A form of dW[m, c, t] = sum_{n, p} dY[n, m, p] X[n, c, p, t]: for which sizes it
+ * fits, and its nodes.
+ */
 interface Form {
   readonly fits: (geometry: Geometry) => boolean;
   readonly make: (g: Builder, x: Value, dy: Value, geometry: Geometry) => Value;
@@ -19,20 +26,23 @@ const always = (): boolean => true;
 const weightShape = (g: Builder, { filters, depth, kernel }: Geometry): Value =>
   g.ints([filters, depth, ...kernel], "shape");
 
-/** [N, channels, ...] -> [N, group, channels / group, positions] */
+/**
+ * [N, channels, ...] -> [N, group, channels / group, positions], without the axis of a single
+ * group.
+ */
 function grouped(g: Builder, x: Value, group: number, channels: number): Value {
   const shape = group === 1 ? [0, channels, -1] : [0, group, channels / group, -1];
   return g.Reshape(x, g.ints(shape, "shape"));
 }
 
-/** Sum over the batch of dY X^T, per group: [group, filters / group, columns]. */
+/** The sum over the batch of dY X^T per group: [group, filters / group, columns]. */
 function correlate(g: Builder, dy: Value, columns: Value, { group }: Geometry): Value {
   const perm = group === 1 ? [0, 2, 1] : [0, 1, 3, 2];
   const products = g.MatMul(dy, g.Transpose(columns, { perm }));
   return g.ReduceSum(products, g.ints([0], "axes"), { keepdims: 0 });
 }
 
-/** x with its padding, and for each tap of the kernel the elements that meet it: [N, C, ...output]. */
+/** For each tap of the kernel, the elements of x (padded) that it meets: [N, C, ...output]. */
 function taps(g: Builder, x: Value, geometry: Geometry): Value[] {
   const { kernel, strides, dilations, output, begins } = geometry;
   const ends = endsOf(geometry).map((end) => Math.max(end, 0));
@@ -53,7 +63,7 @@ function taps(g: Builder, x: Value, geometry: Geometry): Value[] {
   });
 }
 
-/** One product per tap of the kernel. */
+/** One matrix product per tap of the kernel. */
 const tap: Form = {
   fits: always,
   make(g, x, dy, geometry) {
@@ -80,7 +90,7 @@ const tap: Form = {
   },
 };
 
-/** Depthwise: no product of matrices, each channel meets its own dY. */
+/** Depthwise: each channel of x is multiplied by its own dY and summed. */
 const multiply: Form = {
   fits: isDepthwise,
   make(g, x, dy, geometry) {
@@ -98,7 +108,9 @@ const multiply: Form = {
   },
 };
 
-/** Windows laid out by a depthwise convolution with one-hot kernels, then one product. */
+/**
+ * A depthwise convolution with one-hot kernels lays all windows out; one matrix product follows.
+ */
 const unfold: Form = {
   fits: always,
   make(g, x, dy, geometry) {
@@ -120,7 +132,10 @@ const unfold: Form = {
   },
 };
 
-/** A convolution of x with dY as the kernel: batch and channels, strides and dilations swap roles. */
+/**
+ * A convolution of x with dY as the kernel, in which batch and channels, strides and
+ * dilations are swapped.
+ */
 const swap: Form = {
   fits: always,
   make(g, x, dy, geometry) {
@@ -135,7 +150,7 @@ const swap: Form = {
       group,
       pads: padsOf(geometry),
     });
-    // Sides that windows did not reach to the end give taps beyond the kernel.
+    // If windows do not reach the end of a side, the convolution has positions beyond the kernel.
     const [zeros, stops] = [kernel.map(() => 0), kernel];
     const cut = g.Slice(sum, g.ints(zeros), g.ints(stops), g.ints(spatial));
     return g.Reshape(
@@ -151,6 +166,7 @@ const blocked = (block: number): Form => ({
   make: blockedWeight,
 });
 
+/** All forms of dW, by the names that choices are saved under. */
 export const weightForms = {
   tap,
   multiply,
@@ -162,13 +178,16 @@ export const weightForms = {
 } as const satisfies Record<string, Form>;
 export type WeightForm = keyof typeof weightForms;
 
-/** The fastest form as measured on ONNX Runtime 1.30, Zen 4, one thread (a wrong one costs 2-45x). */
+/**
+ * The form that is usually fastest, measured on ONNX Runtime 1.30, Zen 4, one thread. A wrong form
+ * takes 2 to 45 times as long.
+ */
 export function defaultWeightForm(geometry: Geometry): WeightForm {
   const { depth, group, kernel, strides } = geometry;
   const isStrided = strides.some((stride) => stride > 1);
   if (product(kernel) === 1 && group === 1) return "tap";
   if (fitsWeave(geometry)) return "weave";
-  // The batch is open, or taps are apart.
+  // Here the batch is not known, or taps of the last axis are apart.
   if (isDepthwise(geometry)) return isStrided ? "swap" : "multiply";
   if (group > 1) return "unfold";
   if (Math.min(...kernel) >= 5 && depth <= 8) return "swap";

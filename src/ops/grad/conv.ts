@@ -1,4 +1,4 @@
-/** @file Gradients of convolutions, forward and transposed, in any number of dimensions. */
+/** @file Gradients of convolutions and transposed convolutions, in any number of dimensions. */
 import type { Node } from "../../ir/graph.ts";
 import { padding, transposedAxis, windowOf } from "../window.ts";
 import { endsOf, type Geometry } from "./conv-geometry.ts";
@@ -11,7 +11,10 @@ const batchOf = ({ inputs: [x] }: Node): number | null => {
   return typeof size === "number" ? size : null;
 };
 
-/** Sizes, padding resolved: begins, then ends such that the last window ends with the input. */
+/**
+ * The sizes of a Conv with its padding resolved. Throws TersorError "no-gradient"
+ * for unknown sizes.
+ */
 export function geometryOf(node: GradNode): Geometry {
   const [x, w] = node.inputs;
   const [filters, depth, ...kernel] = sizesOf(w, node);
@@ -34,7 +37,7 @@ export function geometryOf(node: GradNode): Geometry {
 }
 
 export const convolutions = {
-  // y[m] = sum x * w[m] + b[m]
+  // y[m] = sum x * w[m] + b[m]: dx and dw by their chosen forms, db[m] = sum dy[m]
   Conv: (g, dy, node, forms) => {
     const [x, w, b] = node.inputs;
     const geometry = geometryOf(node);
@@ -44,7 +47,7 @@ export const convolutions = {
       b ? sumPerChannel(g, dy, rankOf(x, node)) : null,
     ];
   },
-  // The adjoint of a convolution from y to x, with the same weight: roles change.
+  // The adjoint of a convolution from y to x with the same weight, so x and dy change roles.
   ConvTranspose: (g, dy, node, forms) => {
     const [x, w, b] = node.inputs;
     const [filters, depth, ...kernel] = sizesOf(w, node);
@@ -63,7 +66,7 @@ export const convolutions = {
       begins: input.map((dim, axis) => transposedAxis(node, window, axis, dim).begin),
     };
     const { group, strides, dilations, begins } = geometry;
-    // Output padding is what no window reaches: a convolution leaves it over by itself.
+    // No window reaches the output padding, and the convolution leaves it over by itself.
     const ends = endsOf(geometry).map((end) => Math.max(end, 0));
     const attributes = { kernel_shape: kernel, strides, dilations, group };
     return [

@@ -1,4 +1,4 @@
-/** @file Gradients of arithmetic on elements; sums over broadcast axes are the driver's. */
+/** @file Gradients of elementwise arithmetic; the driver sums over broadcast axes. */
 
 import { dtypes } from "../../ir/dtype.ts";
 import type { Value } from "../../ir/graph.ts";
@@ -8,14 +8,14 @@ import { castTo, type GradRules, mask, type OneRule, scalar } from "./rule.ts";
 const multiplyIf = (g: Builder, dy: Value, condition: Value): Value =>
   g.Mul(dy, mask(g, condition, dy));
 
-/** The chosen operands share dy. */
+/** Operands that are equal to the extreme share dy equally. */
 const extreme: OneRule = (g, dy, { inputs, output }) => {
   const chosen = inputs.map((x) => mask(g, g.Equal(x, output), dy));
   const part = g.Div(dy, g.Sum(...chosen));
   return chosen.map((is) => g.Mul(part, is));
 };
 
-/** start + sign x^2 */
+/** start + sign x^2. */
 function square(g: Builder, start: number, sign: 1 | -1, x: Value): Value {
   const [from, power] = [scalar(g, x, start), g.Mul(x, x)];
   return sign > 0 ? g.Add(from, power) : g.Sub(from, power);

@@ -1,14 +1,18 @@
-/** @file Attention as plain nodes: what has a gradient. */
+/** @file Expands Attention to plain nodes, which have gradients. */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { type Builder, build } from "../builder.ts";
 import { inferNode } from "../infer.ts";
 import { scalar, sizesOf, unsupported } from "./rule.ts";
 
-/** Added to what is masked out: finite, so that a row without anything gives no NaN. */
+/** Replaces masked scores. It is finite, so that a row that is masked completely gives no NaN. */
 const LOWEST = -1e30;
 
-/** Y = softmax(scale Q K^T + mask) V (Vaswani et al. 2017, arXiv 1706.03762, eq. 1), by heads. */
+/**
+ * Replaces the node by Y = softmax(scale Q K^T + mask) V per head (Vaswani et al. 2017, arXiv
+ * 1706.03762, eq. 1). Throws TersorError "no-gradient" for a cache, further outputs that are used,
+ * softcap and windows.
+ */
 export function expandAttention(graph: Graph, node: Node): void {
   const [query, key, value, mask, ...cache] = node.inputs as (Value | null | undefined)[];
   const isUsed = ({ uses }: Value): boolean => uses.size > 0;
@@ -44,7 +48,7 @@ export function expandAttention(graph: Graph, node: Node): void {
   inferNode(graph.add("Identity", [joint], { name: output.name, outputs: [output] }));
 }
 
-/** [N, L, heads E] -> [N, heads, L, E] */
+/** [N, L, heads E] -> [N, heads, L, E]; 4-D inputs are that already. */
 function heads(g: Builder, x: Value, count: number): Value {
   if (x.shape?.length !== 3) return x;
   const split = g.Reshape(x, g.ints([0, 0, count, -1], "shape"));
@@ -54,7 +58,7 @@ function heads(g: Builder, x: Value, count: number): Value {
 const headsOf = ({ shape }: Value): number | null =>
   typeof shape?.[1] === "number" ? shape[1] : null;
 
-/** Each head of keys or values serves several neighbouring queries' heads. */
+/** Repeats each head of keys or values for the neighbouring query heads that share it. */
 function repeated(g: Builder, x: Value, count: number | null, node: Node): Value {
   const own = headsOf(x);
   if (own === null || count === null || own === count) return x;
@@ -63,7 +67,7 @@ function repeated(g: Builder, x: Value, count: number | null, node: Node): Value
   return g.Reshape(groups, g.ints([0, count, -1, width], "shape"));
 }
 
-/** Whether a position may see another: no later one. */
+/** Causal mask [L, S]: position i of the queries may attend to positions j <= i of the keys. */
 function lowerLeft(g: Builder, q: Value, k: Value): Value {
   const places = (x: Value): Value => {
     const length = g.Squeeze(g.Shape(x, { start: 2, end: 3 }), g.ints([0]));

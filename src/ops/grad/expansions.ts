@@ -1,4 +1,4 @@
-/** @file Operators without a gradient rule of their own: the plain nodes they stand for have one each. */
+/** @file Operators that are expanded to plain nodes before they are differentiated. */
 import type { Graph, Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { inferModel } from "../infer.ts";
@@ -7,7 +7,10 @@ import { expandAttention } from "./expand-attention.ts";
 import { type Kind, kinds } from "./recurrent-cells.ts";
 import { unroll } from "./unroll.ts";
 
-/** Puts plain nodes in a node's place, in a graph whose types are known; the values it gave stay the same. */
+/**
+ * Replaces a node by plain nodes, in a graph whose types are known. The node's outputs
+ * stay the same values.
+ */
 type Expansion = (graph: Graph, node: Node) => void;
 
 const unrolled =
@@ -22,7 +25,10 @@ const expansions: OpTable<Expansion> = {
   RNN: unrolled(kinds.RNN),
 };
 
-/** Expands those of a graph's nodes that have to be; whether there were any. Throws "no-gradient". */
+/**
+ * Expands those of the nodes that have an expansion; returns whether there were any. Throws
+ * TersorError "no-gradient" for uses that cannot be expanded.
+ */
 export function expandNodes(graph: Graph, nodes: Iterable<Node>): boolean {
   let isChanged = false;
   for (const node of [...nodes]) {
@@ -33,7 +39,7 @@ export function expandNodes(graph: Graph, nodes: Iterable<Node>): boolean {
   return isChanged;
 }
 
-/** The same for every node of a model, in bodies too. */
+/** Expands all such nodes of a model, in bodies too. */
 export function expandModel(model: Model): void {
   inferModel(model);
   for (const graph of [...model.graph.walk()]) expandNodes(graph, graph.nodes);

@@ -1,4 +1,4 @@
-/** @file Gradients of operators that pick elements: dy goes to where each came from. */
+/** @file Gradients of operators that pick elements: dy is added where each element came from. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { constantValue } from "../constant.ts";
@@ -13,8 +13,9 @@ import {
 } from "./rule.ts";
 
 /**
- * Whatever the operator does to x it does to 0, 1, 2 ...: that says where each element of dy came
- * from. General and slow; rules prefer an operator of their own.
+ * The gradient of any operator that only moves elements of x. `move` applies it to the positions 0,
+ * 1, 2 ... of x, which tells where each element of dy came from; dy is then added there. It works
+ * for all of them but is slow, so rules use an operator of their own where there is one.
  */
 export function scatterBack(
   g: Builder,
@@ -34,7 +35,7 @@ export function scatterBack(
 const toInt64 = (g: Builder, indices: Value): Value =>
   indices.dtype === "int64" ? indices : castTo(g, indices, "int64");
 
-/** Where a slice of one axis begins, and every how many elements it takes one. */
+/** A slice along one axis: `count` elements from `start`, every `step`-th. */
 interface Cut {
   readonly axis: number;
   readonly size: number;
@@ -43,7 +44,7 @@ interface Cut {
   readonly count: number;
 }
 
-/** Null where bounds or sizes are known at run time only. */
+/** The slices of all axes; null if bounds or sizes are known at run time only. */
 function cutsOf(x: Value, [starts, ends, axes, steps]: readonly (Value | null)[]): Cut[] | null {
   const rank = x.shape?.length ?? 0;
   const list = (value: Value | null | undefined): number[] | null =>
@@ -68,7 +69,10 @@ function cutsOf(x: Value, [starts, ends, axes, steps]: readonly (Value | null)[]
   return cuts.includes(null) ? null : (cuts as Cut[]);
 }
 
-/** Zeros around what was cut out. All axes are named: the engine's optimizer mixes up a few (1.30). */
+/**
+ * dy with zeros where elements were cut off. Pads name all axes, because the engine's optimizer
+ * confuses pads of a few axes (1.30).
+ */
 function padBack(g: Builder, dy: Value, cuts: readonly Cut[], rank: number): Value {
   const pads = new Array<number>(2 * rank).fill(0);
   for (const { axis, size, start, step, count } of cuts) {
@@ -84,8 +88,9 @@ function padBack(g: Builder, dy: Value, cuts: readonly Cut[], rank: number): Val
 }
 
 /**
- * Zeros into the gaps of positions: a transposed convolution with one tap per channel, 1.6 instead
- * of 5.9 ms (128x16x32x32, every second). Null where gaps are elsewhere, or channels unknown.
+ * dy with zeros in the gaps between picked elements, by a transposed convolution with one tap per
+ * channel: 1.6 instead of 5.9 ms (128x16x32x32, every second). Null if the gaps are along batch or
+ * channels, or the number of channels is not known.
  */
 function spread(g: Builder, dy: Value, x: Value, cuts: readonly Cut[]): Value | null {
   const rank = x.shape?.length ?? 0;
@@ -99,7 +104,7 @@ function spread(g: Builder, dy: Value, x: Value, cuts: readonly Cut[]): Value | 
   const ones = new Array<number>(channels).fill(1);
   const shape = [channels, 1, ...along.map(() => 1)];
   const w = g.constant(ones, { dtype: x.dtype ?? "float32", shape, name: "ones" });
-  // What lies behind the last one, up to a whole step.
+  // How many elements lie behind the last picked one, at most a step.
   const behind = (cut: Cut | undefined): number =>
     cut ? Math.min(cut.step - 1, cut.size - cut.start - (cut.count - 1) * cut.step - 1) : 0;
   const wide = g.ConvTranspose(dy, w, {
@@ -116,7 +121,7 @@ function spread(g: Builder, dy: Value, x: Value, cuts: readonly Cut[]): Value | 
   return isAll ? wide : padBack(g, wide, whole, rank);
 }
 
-/** A slice without gaps is padded back; one with gaps is spread, or scatters. */
+/** A slice without gaps is padded, one with gaps is spread, any other is scattered. */
 export const slice: OneRule = (g, dy, { inputs: [x, ...where] }) => {
   const rest = where.map(() => null);
   const cuts = cutsOf(x, where);
@@ -128,7 +133,7 @@ export const slice: OneRule = (g, dy, { inputs: [x, ...where] }) => {
   return [scatterBack(g, dy, x, (at) => g.Slice(at, ...where)), ...rest];
 };
 
-/** Slices of an axis of x stacked: those of one row add up. */
+/** Slices of x at indices: those of equal indices add up. */
 export const gather: OneRule = (g, dy, node) => {
   const [x, indices] = node.inputs;
   const rank = rankOf(x, node);
@@ -147,7 +152,7 @@ export const gather: OneRule = (g, dy, node) => {
   }
   const rows = g.Unsqueeze(toInt64(g, indices), g.ints([-1], "axes"));
   if (axis === 0) return [g.ScatterND(zerosLike(g, x), rows, dy, { reduction: "add" }), null];
-  // The axes of the indices, and the axis they came from, first.
+  // ScatterND needs the indexed axis first, so axes are transposed before and after.
   const depth = rankOf(indices, node);
   const first = Array.from({ length: depth }, (_, i) => axis + i);
   const others = Array.from({ length: rank - 1 + depth }, (_, i) => i).filter(

@@ -4,14 +4,14 @@ import type { Builder } from "../builder.ts";
 import { parseEinsum } from "../einsum.ts";
 import { type GradRules, type OneRule, rankOf, reshapeLike, scalar, unsupported } from "./rule.ts";
 
-/** The last two axes swapped. */
+/** x with its last two axes swapped. */
 function transposed(g: Builder, x: Value, rank: number): Value {
   const perm = Array.from({ length: rank }, (_, i) => i);
   [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
   return g.Transpose(x, { perm });
 }
 
-/** [..., n] -> [rows, n] */
+/** [..., n] -> [rows, n]. */
 function rows(g: Builder, x: Value, rank: number, node: Node): Value {
   if (rank === 2) return x;
   const last = x.shape?.[rankOf(x, node) - 1];
@@ -20,9 +20,9 @@ function rows(g: Builder, x: Value, rank: number, node: Node): Value {
 }
 
 /**
- * A^T B of two tall matrices, the narrower one turned first: the engine's own transposed product
- * turns blocks again and again (2048 x 384 and 1536: 27.3 instead of 29.7 ms, 1536 and 384: 27.1
- * instead of 31.4).
+ * A^T B of two tall matrices, with the narrower one transposed by a node of its own. The engine's
+ * Gemm transposes blocks repeatedly (2048 x 384 and 1536: 27.3 instead of 29.7 ms, 1536 and 384:
+ * 27.1 instead of 31.4).
  */
 function inner(g: Builder, a: Value, b: Value): Value {
   const [m, n] = [a, b].map(({ shape }) => shape?.[1]);
@@ -31,7 +31,11 @@ function inner(g: Builder, a: Value, b: Value): Value {
   return isWide ? turn(g.MatMul(turn(b), a)) : g.MatMul(turn(a), b);
 }
 
-/** Each term in turn changes places with the result; ellipses become letters. */
+/**
+ * The gradient of each operand is the Einsum in which it and the result change places. Ellipses
+ * become letters. Throws TersorError "no-gradient" for diagonals and for sums over an axis of
+ * one operand alone.
+ */
 const einsum: OneRule = (g, dy, node) => {
   const equation = node.text("equation", "");
   const parsed = parseEinsum(
@@ -46,7 +50,7 @@ const einsum: OneRule = (g, dy, node) => {
   return node.inputs.map((_, i) => {
     const [own, rest] = [terms[i], terms.toSpliced(i, 1)];
     const others = [output, ...rest].join("");
-    // A diagonal, or a sum over an axis that no other term has.
+    // Otherwise it is a diagonal, or a sum over an axis that no other operand has.
     const isPlain = new Set(own).size === own.length && [...own].every((a) => others.includes(a));
     if (!isPlain) throw unsupported(node, `the equation "${equation}"`);
     const values = [dy, ...node.inputs.toSpliced(i, 1)];
@@ -60,13 +64,14 @@ export const products = {
   MatMul: (g, dy, node) => {
     const [a, b] = node.inputs;
     const [p, q] = [rankOf(a, node), rankOf(b, node)];
-    // A vector stands for a row on the left, for a column on the right.
+    // A vector is a row on the left and a column on the right.
     const left = p === 1 ? g.Unsqueeze(a, g.ints([0], "axes")) : a;
     const right = q === 1 ? g.Unsqueeze(b, g.ints([1], "axes")) : b;
     const column = q === 1 ? g.Unsqueeze(dy, g.ints([-1], "axes")) : dy;
     const outer = p === 1 ? g.Unsqueeze(column, g.ints([-2], "axes")) : column;
     if (p > 2 && q <= 2) {
-      // One weight for all batches: one product each, and no batch of weights to sum.
+      // One weight for all batches: a single product each, without a batch of weight gradients to
+      // sum.
       const flat = rows(g, outer, p, node);
       const da = reshapeLike(g, g.Gemm(flat, right, { transB: 1 }), a);
       const db = inner(g, rows(g, left, p, node), flat);
@@ -76,7 +81,7 @@ export const products = {
     const db = g.MatMul(transposed(g, left, Math.max(p, 2)), outer);
     return [da, q === 1 ? g.Squeeze(db, g.ints([-1], "axes")) : db];
   },
-  // Y = alpha A' B' + beta C, A' and B' possibly transposed
+  // Y = alpha A' B' + beta C, where A' and B' may be transposed
   Gemm: (g, dy, node) => {
     const [a, b, c] = node.inputs;
     const [transA, transB] = [node.int("transA", 0), node.int("transB", 0)];
@@ -93,8 +98,9 @@ export const products = {
 } satisfies GradRules;
 
 /**
- * A and D of A^T D, the gradient of a matrix: where a weight is used many times (steps of an unrolled
- * LSTM), sum A_i^T D_i is one product of longer matrices.
+ * A and D of a node that computes A^T D, the gradient of a matrix; null for other nodes. If
+ * a weight is used several times (steps of an unrolled LSTM), sum A_i^T D_i is one product
+ * of longer matrices.
  */
 export function outerProductOf(node: Node | null): readonly [Value, Value] | null {
   const [left, right] = node?.inputs ?? [];

@@ -1,4 +1,4 @@
-/** @file Gradients of operators that only move elements: dy moves back, and adds up where it meets. */
+/** @file Gradients of operators that only move elements: dy is moved back. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { constantValue } from "../constant.ts";
@@ -18,7 +18,7 @@ import {
 
 const backToShape: OneRule = (g, dy, { inputs: [x] }) => [reshapeLike(g, dy, x), null];
 
-/** The size of one axis, as a vector of one element. */
+/** The size of one axis as an int64 vector of one element. */
 function sizeAlong(g: Builder, x: Value, axis: number): Value {
   const size = x.shape?.[axis];
   return typeof size === "number"
@@ -26,6 +26,7 @@ function sizeAlong(g: Builder, x: Value, axis: number): Value {
     : g.Shape(x, { start: axis, end: axis + 1 });
 }
 
+/** dy is split into the parts that were joined. */
 const concat: OneRule = (g, dy, node) => {
   const axis = axisOf(node.int("axis", 0), rankOf(node.output, node));
   const { inputs } = node;
@@ -38,6 +39,7 @@ const concat: OneRule = (g, dy, node) => {
   return g.many("Split", [dy, split], { outputs: inputs.length, attributes: { axis } });
 };
 
+/** The gradients of all parts are joined; parts that the loss ignores are zeros. */
 const split: ManyRule = {
   many: (g, dys, node) => {
     const parts = dys.map((dy, i) => dy ?? zerosLike(g, node.outputs[i]));
@@ -45,7 +47,10 @@ const split: ManyRule = {
   },
 };
 
-/** The opposite of pads, for all axes: the engine's optimizer mixes up a few (1.30). */
+/**
+ * The negated pads of all axes, or null if they are not constant. The engine's optimizer confuses
+ * pads of a few axes (1.30).
+ */
 function allPads(x: Value, pads: Value, axes: Value | undefined): number[] | null {
   const [list, at] = [pads, axes].map((value) => value && constantValue(value)?.numbers());
   const rank = x.shape?.length;
@@ -59,6 +64,10 @@ function allPads(x: Value, pads: Value, axes: Value | undefined): number[] | nul
   return all;
 }
 
+/**
+ * With constants, padding is cut off again and zeros are added where elements were cut off. Other
+ * modes copy elements, whose gradients add up.
+ */
 const pad: OneRule = (g, dy, node) => {
   const [x, pads, , axes] = node.inputs;
   const mode = node.text("mode", "constant");
@@ -71,7 +80,7 @@ const pad: OneRule = (g, dy, node) => {
   return [scatterBack(g, dy, x, (at) => g.Pad(at, pads, null, axes, { mode })), null, null, null];
 };
 
-/** Repeats lie beside each other: their sum. */
+/** The gradients of all copies add up: an axis of r copies is reshaped to [r, size] and summed. */
 const tile: OneRule = (g, dy, { inputs: [x, repeats] }) => {
   const counts = constantValue(repeats)?.numbers();
   const sizes = x.shape?.map((size) => (typeof size === "number" ? size : -1));
@@ -84,11 +93,13 @@ const tile: OneRule = (g, dy, { inputs: [x, repeats] }) => {
   return [g.ReduceSum(parts, g.ints(axes, "axes"), { keepdims: 0 }), null];
 };
 
+/** The running sum in the opposite direction. */
 const cumSum: OneRule = (g, dy, node) => {
   const attributes = { exclusive: node.int("exclusive", 0), reverse: 1 - node.int("reverse", 0) };
   return [g.CumSum(dy, node.inputs[1], attributes), null];
 };
 
+/** dy goes to the elements that were picked. */
 const topK: OneRule = (g, dy, node) => {
   const [x, count] = node.inputs;
   const { axis, largest } = { axis: node.int("axis", -1), largest: node.int("largest", 1) };
@@ -97,7 +108,10 @@ const topK: OneRule = (g, dy, node) => {
   return [g.ScatterElements(zerosLike(g, x), at, dy, { axis }), null];
 };
 
-/** What was overwritten has no gradient; what was written gets dy from there. */
+/**
+ * Overwritten elements have no gradient; updates get dy from where they were written. With
+ * reduction "add" nothing is overwritten.
+ */
 function scatter(
   overwrite: (g: Builder, dy: Value, node: GradNode, zeros: Value) => Value,
   read: (g: Builder, dy: Value, node: GradNode) => Value,
@@ -111,7 +125,7 @@ function scatter(
   };
 }
 
-/** The adjoint of moving channels into space is moving space into channels. */
+/** The adjoint of moving channels into space moves space into channels. */
 const depthToSpace: OneRule = (g, dy, node) => {
   const blocksize = node.int("blocksize", 1);
   if (node.text("mode", "DCR") === "DCR") return [g.SpaceToDepth(dy, { blocksize })];
@@ -128,7 +142,7 @@ export const movements = {
   Flatten: backToShape,
   Squeeze: backToShape,
   Unsqueeze: backToShape,
-  // The driver sums over what was repeated.
+  // The driver sums over the axes that were repeated.
   Expand: (_, dy) => [dy, null],
   Transpose: (g, dy, node) => {
     const rank = rankOf(node.inputs[0], node);
@@ -155,7 +169,7 @@ export const movements = {
   ),
   CumSum: cumSum,
   TopK: topK,
-  // Turning twice is turning back.
+  // Reversing twice restores the order.
   ReverseSequence: (g, dy, node) => {
     const attributes = {
       time_axis: node.int("time_axis", 0),

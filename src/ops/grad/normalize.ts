@@ -1,4 +1,4 @@
-/** @file Gradients of normalizations: y = scale * n + bias, n the standardized x. */
+/** @file Gradients of normalizations y = scale * n + bias, n being the standardized x. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import {
@@ -17,6 +17,7 @@ import {
   zerosLike,
 } from "./rule.ts";
 
+/** The mean over the normalized axes, which stay with size 1. */
 type Mean = (x: Value) => Value;
 
 /** n = (x - mean) r with r = 1 / sqrt(variance + epsilon). */
@@ -31,13 +32,13 @@ function inverseRoot(g: Builder, variance: Value, epsilon: number): Value {
   return g.Reciprocal(g.Sqrt(g.Add(variance, scalar(g, variance, epsilon))));
 }
 
-/** dx = r (dn - mean(dn) - n mean(dn n)) */
+/** dx = r (dn - mean(dn) - n mean(dn n)). */
 function backStandardized(g: Builder, dn: Value, n: Value, r: Value, mean: Mean): Value {
   const rest = g.Sub(g.Sub(dn, mean(dn)), g.Mul(n, mean(g.Mul(dn, n))));
   return g.Mul(r, rest);
 }
 
-/** Means over these axes, kept. */
+/** Means over these axes. */
 function meanOver(g: Builder, axes: readonly number[]): Mean {
   return (x) => g.ReduceMean(x, g.ints(axes, "axes"));
 }
@@ -46,14 +47,14 @@ const from = (first: number, rank: number): number[] =>
   Array.from({ length: rank - first }, (_, i) => first + i);
 
 /**
- * Mean and variance [C] of the batch: outputs of a node that mixes in nothing of earlier batches
- * (`toTrainingMode` makes such), computed otherwise.
+ * Mean and variance [C] of the batch: the outputs of a node whose momentum is 0 (`toTrainingMode`
+ * makes such), which mix in nothing of earlier batches; otherwise they are computed.
  */
 function batchMoments(g: Builder, node: GradNode, rank: number): readonly [Value, Value] {
   const [x] = node.inputs;
   const [, mean, variance] = node.outputs;
   if (variance && node.float("momentum", 0.9) === 0) return [mean, variance];
-  // Over the plane first, then the batch: faster than both at once.
+  // Means over positions first, then over the batch, are faster than over both at once.
   const over = (axes: readonly number[], of: Value): Value =>
     g.ReduceMean(of, g.ints(axes, "axes"), { keepdims: 0 });
   const meanOf = (of: Value): Value => over([0], rank > 2 ? over(from(2, rank), of) : of);
@@ -62,7 +63,7 @@ function batchMoments(g: Builder, node: GradNode, rank: number): readonly [Value
   return [found, meanOf(g.Mul(centred, centred))];
 }
 
-/** Elements of one channel, as a number of x's element type. */
+/** The number of elements of one channel, in the type of x. */
 function countPerChannel(g: Builder, x: Value, scale: Value): Value {
   const sizes = x.shape ?? [null];
   const known = sizes.filter((dim, axis): dim is number => axis !== 1 && typeof dim === "number");
@@ -71,10 +72,12 @@ function countPerChannel(g: Builder, x: Value, scale: Value): Value {
 }
 
 /**
- * With n = (x - mean) r, sums over a channel's m elements:
- * ds = sum dy n = r (sum dy x - mean sum dy), dx = s r (dy - sum dy / m) - s r n ds / m,
- * and both terms are inference-mode normalizations: 4.9 instead of 6.2 ms (ENGINE B1). Given
- * statistics have gradients too: dr / dvariance = -r^3 / 2.
+ * With n = (x - mean) r, m elements per channel, scale s and sums over a channel:
+ *   ds = sum dy n = r (sum dy x - mean sum dy),  db = sum dy
+ *   dx = s r (dy - sum dy / m) - s r n ds / m
+ * Both terms of dx are normalizations in inference mode, which are fused kernels: 4.9
+ * instead of 6.2 ms. With given statistics (inference) these have gradients too, with dr /
+ * dvariance = -r^3 / 2.
  */
 const batchNorm: OneRule = (g, dy, node) => {
   const [x, scale, , givenMean, givenVariance] = node.inputs;
@@ -96,17 +99,20 @@ const batchNorm: OneRule = (g, dy, node) => {
   }
   const m = countPerChannel(g, x, scale);
   const dx = g.Sub(normal(dy, scale, g.Div(db, m)), normal(x, g.Mul(slope, g.Div(ds, m)), mean));
-  // What is known of earlier batches does not enter y.
+  // The statistics of earlier batches do not affect y.
   return [dx, ds, db, zeros, zeros];
 };
 
-/** Scale and bias have the normalized axes' shape: the driver sums over the others. */
+/**
+ * Scale and bias have the shape of the normalized axes; the driver sums their
+ * gradients over the others.
+ */
 const layerNorm: OneRule = (g, dy, node) => {
   const [x, scale, bias] = node.inputs;
   const rank = rankOf(x, node);
   const axis = axisOf(node.int("axis", -1), rank);
   const mean = meanOver(g, from(axis, rank));
-  // Standardized in one pass, and r with it.
+  // n and r in one pass, by the operator itself with a scale of ones.
   const ones = g.Expand(scalar(g, x, 1), shapeValue(g, scale));
   const attributes = { axis, epsilon: node.float("epsilon", 1e-5) };
   const [n, , r] = g.many("LayerNormalization", [x, ones], { outputs: 3, attributes });
@@ -123,7 +129,7 @@ const instanceNorm: OneRule = (g, dy, node) => {
   return [dx, sumPerChannel(g, g.Mul(dy, n), rank), sumPerChannel(g, dy, rank)];
 };
 
-/** As one instance per group of channels. */
+/** As instance normalization of groups of channels. */
 const groupNorm: OneRule = (g, dy, node) => {
   const [x, scale] = node.inputs;
   const rank = rankOf(x, node);
@@ -137,7 +143,7 @@ const groupNorm: OneRule = (g, dy, node) => {
   return [dx, sumPerChannel(g, product, rank), sumPerChannel(g, dy, rank)];
 };
 
-/** n = x r with r = 1 / sqrt(mean(x^2) + epsilon): dx = r (dn - n mean(dn n)) */
+/** n = x r with r = 1 / sqrt(mean(x^2) + epsilon): dx = r (dn - n mean(dn n)). */
 const rmsNorm: OneRule = (g, dy, node) => {
   const [x, scale] = node.inputs;
   const rank = rankOf(x, node);

@@ -24,6 +24,7 @@ interface Pool {
   readonly pads: readonly (readonly [number, number])[];
 }
 
+/** The window and sizes of a pool. Throws TersorError "no-gradient" for unknown sizes. */
 function poolOf(node: GradNode): Pool {
   const window = windowOf(node, node.ints("kernel_shape") ?? []);
   const sides = sizesOf(node.inputs[0], node, 2);
@@ -31,7 +32,7 @@ function poolOf(node: GradNode): Pool {
   return { window, sides, output: sizesOf(node.output, node, 2), pads };
 }
 
-/** Every element of x belongs to exactly one window. */
+/** Whether every element of x belongs to exactly one window. */
 function tiles({ window, sides, output, pads }: Pool): boolean {
   const { kernel, strides, dilations } = window;
   return sides.every(
@@ -44,9 +45,9 @@ function tiles({ window, sides, output, pads }: Pool): boolean {
 }
 
 /**
- * Tiles: dx = is up(dy / ties) with is = (x == up(y)), faster than by indices. Ties share: a plain
- * background gives whole windows of them, also behind a Relu.
- * Otherwise where the indices point, added up.
+ * If windows tile x: dx = is up(dy / ties) with is = (x == up(y)), up repeating each element over
+ * its window, which is faster than by indices. Equal maxima share dy: a plain background, also
+ * behind a Relu, gives whole windows of them. Otherwise dy is added where the indices point.
  */
 const maxPool: OneRule = (g, dy, node) => {
   const [x] = node.inputs;
@@ -82,7 +83,7 @@ const maxPool: OneRule = (g, dy, node) => {
   return [reshapeLike(g, g.ScatterElements(zeros, at, what, { reduction: "add" }), x)];
 };
 
-/** How many elements each position of an axis averages. */
+/** For each position of an axis, how many elements its window averages. */
 function countsAlong(
   { window, sides, output, pads }: Pool,
   axis: number,
@@ -100,7 +101,10 @@ function countsAlong(
   });
 }
 
-/** dy over each window's count, spread by a depthwise transposed convolution with ones. */
+/**
+ * dy divided by each window's count, spread over the window by a depthwise transposed
+ * convolution with ones.
+ */
 const averagePool: OneRule = (g, dy, node) => {
   const [x] = node.inputs;
   const [channels] = sizesOf(x, node, 1);

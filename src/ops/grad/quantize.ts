@@ -1,4 +1,4 @@
-/** @file Straight-through gradients of quantization, with learned step sizes where they are given. */
+/** @file Straight-through gradients of quantization, with gradients of step sizes (LSQ). */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
@@ -15,7 +15,7 @@ import {
   unsupported,
 } from "./rule.ts";
 
-/** What scale and zero point do to x: one for all, one per channel of `axis`, or one per block. */
+/** How scales apply to x: one for all, one per channel of `axis`, or one per block. */
 interface Scales {
   readonly axis: number;
   readonly isPerAxis: boolean;
@@ -28,13 +28,13 @@ function scalesOf(x: Value, scale: Value, node: GradNode): Scales {
   return { axis, isPerAxis, block: node.int("block_size", 0) };
 }
 
-/** [C] -> [C, 1, ...], to meet x. */
+/** [C] -> [C, 1, ...], to be broadcast against x. */
 function spread(g: Builder, value: Value, { axis, isPerAxis }: Scales, rank: number): Value {
   if (!isPerAxis) return value;
   return g.Reshape(value, g.ints([-1, ...new Array<number>(rank - axis - 1).fill(1)], "shape"));
 }
 
-/** Sums over the elements that share a scale, in the scale's shape. */
+/** Sums over the elements that share a scale, in the shape of the scale. */
 function gather(g: Builder, part: Value, scale: Value, scales: Scales, node: GradNode): Value {
   const rank = rankOf(part, node);
   const { axis, isPerAxis, block } = scales;
@@ -50,7 +50,7 @@ function gather(g: Builder, part: Value, scale: Value, scales: Scales, node: Gra
   return rankOf(scale, node) === 1 && !isPerAxis ? g.Reshape(sum, g.ints([1], "shape")) : sum;
 }
 
-/** Smallest and largest level. */
+/** The smallest and the largest level. */
 function boundsOf(levels: Value, node: GradNode): readonly [number, number] {
   const dtype = levels.dtype ?? "uint8";
   const { bits, kind } = dtypes[dtype];
@@ -59,8 +59,9 @@ function boundsOf(levels: Value, node: GradNode): readonly [number, number] {
 }
 
 /**
- * 1 / sqrt(N Qp), N elements to a scale: keeps a learned step size's updates in proportion to those
- * of the weights (Esser et al. 2020, arXiv 1902.08153, section 2.2).
+ * ds / sqrt(N Qp) with N elements per scale and the largest level Qp, which keeps updates of a
+ * learned step size in proportion to those of the weights (Esser et al. 2020, arXiv
+ * 1902.08153, section 2.2).
  */
 function damped(
   g: Builder,
@@ -105,9 +106,9 @@ export const quantization = {
     const ds = g.Neg(gather(g, g.Mul(dx, v), scale, scales, node));
     return [dx, damped(g, ds, x, scale, node.output, node), null];
   },
-  // q = round(x / s) + z over x's whole range: nothing is cut off, and s (q - z) acts as x.
+  // q = round(x / s) + z over the whole range of x, so nothing is clipped and s (q - z) acts as x
   DynamicQuantizeLinear: (g, dy, { outputs: [, scale] }) => [g.Div(dy, scale)],
-  // Y = (A - a) (B - b) in levels: dA = dY (B - b)^T; B is stored in integers and stays as it is.
+  // Y = (A - a) (B - b) in levels: dA = dY (B - b)^T; B is stored in integers and does not learn
   MatMulInteger: (g, dy, node) => {
     const [a, b, , zero] = node.inputs;
     if (

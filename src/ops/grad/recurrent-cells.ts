@@ -1,4 +1,4 @@
-/** @file One step of LSTM, GRU and RNN as plain nodes, and the activations they may name. */
+/** @file One step of LSTM, GRU and RNN as plain nodes, and their activations. */
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import type { OpTable } from "../table.ts";
@@ -6,26 +6,26 @@ import { axisOf, scalar, unsupported } from "./rule.ts";
 
 export type Activation = (g: Builder, x: Value) => Value;
 
-/** What a step keeps; c is the cell of an LSTM. */
+/** The state [N, H] that a step passes to the next; c is the cell state of an LSTM. */
 export interface State {
   readonly h: Value;
   readonly c: Value | null;
 }
 
-/** One direction's parameters; gates lie side by side. */
+/** The parameters of one direction; gates lie side by side. */
 export interface Parameters {
   readonly hidden: number;
   readonly activations: readonly Activation[];
-  /** [H, gates H], in the pieces that the cell multiplies by. */
+  /** R^T [H, gates H], cut into the pieces that the cell multiplies by. */
   readonly recurrence: readonly Value[];
-  /** The recurrent bias of a GRU's last gate, where it is added before the reset: [H] */
+  /** The state's bias [H] of a GRU's last gate, if it is added before the reset; otherwise null. */
   readonly innerBias: Value | null;
-  /** Peepholes of i, o, f, each [H], or none. */
+  /** Peepholes of the gates i, o, f, each [H]; empty without any. */
   readonly peepholes: readonly Value[];
   clip(x: Value): Value;
 }
 
-/** `input` is W x + b of all gates: [N, gates H]. */
+/** One step: the next state from `input`, W x + b of all gates [N, gates H], and the state. */
 export type Cell = (
   g: Builder,
   input: Value,
@@ -34,6 +34,7 @@ export type Cell = (
   node: Node,
 ) => State;
 
+/** Splits the last axis. */
 export function cut(g: Builder, x: Value, sizes: readonly number[]): readonly Value[] {
   return g.many("Split", [x, g.ints(sizes, "gates")], {
     outputs: sizes.length,
@@ -41,7 +42,10 @@ export function cut(g: Builder, x: Value, sizes: readonly number[]): readonly Va
   });
 }
 
-/** Gates i, o, f, c: C = f C + i g(c), H = o h(C). Without peepholes three gates are one function. */
+/**
+ * Gates i, o, f, c: C = f C + i g(c), H = o h(C). Without peepholes the three sigmoid gates
+ * are computed at once.
+ */
 const lstm: Cell = (g, input, { h, c }, parameters, node) => {
   const { hidden, activations, recurrence, peepholes, clip } = parameters;
   const [f, inner, outer] = activations;
@@ -59,7 +63,10 @@ const lstm: Cell = (g, input, { h, c }, parameters, node) => {
   return { h: g.Mul(gate(1, next), outer(g, next)), c: next };
 };
 
-/** Gates z, r, h: H = (1 - z) g(h) + z H, the state damped by r before or after its product. */
+/**
+ * Gates z, r, h: H = (1 - z) g(h) + z H, where r multiplies the state before the product
+ * with R or after it.
+ */
 const gru: Cell = (g, input, { h }, parameters) => {
   const { hidden, activations, recurrence, innerBias, clip } = parameters;
   const [f, inner] = activations;
@@ -79,10 +86,11 @@ const rnn: Cell = (g, input, { h }, { activations, recurrence, clip }) => ({
   c: null,
 });
 
+/** What distinguishes the three operators. */
 export interface Kind {
   readonly cell: Cell;
   readonly gates: number;
-  /** How many gates each piece of the recurrence makes; all at once unless it says so. */
+  /** How many gates each piece of the recurrence computes; all of them in one piece if left out. */
   readonly pieces?: readonly number[];
   readonly activations: readonly string[];
 }
@@ -93,7 +101,7 @@ export const kinds = {
   RNN: { cell: rnn, gates: 1, activations: ["tanh"] },
 } satisfies OpTable<Kind>;
 
-/** Which of alpha and beta it takes, by default these. */
+/** An activation, with defaults for those of alpha and beta that it takes. */
 interface Named {
   readonly alpha?: number;
   readonly beta?: number;
@@ -131,7 +139,10 @@ function listOf(node: Node, name: string): unknown[] {
   return attribute?.type === "floats" || attribute?.type === "strings" ? [...attribute.value] : [];
 }
 
-/** Of all directions in turn. Alphas and betas go, in order, to the functions that take one. */
+/**
+ * The activations of all directions in turn. Alphas and betas are assigned in order to those that
+ * take one. Throws TersorError "no-gradient" for a name that is not known.
+ */
 export function activationsOf(node: Node, usual: readonly string[]): Activation[] {
   const names = listOf(node, "activations") as string[];
   const alphas = listOf(node, "activation_alpha") as number[];
@@ -146,7 +157,7 @@ export function activationsOf(node: Node, usual: readonly string[]): Activation[
   });
 }
 
-/** The slices of one axis, each without it. */
+/** The slices along an axis, each without that axis. */
 export function unstack(g: Builder, x: Value, axis: number, count: number): Value[] {
   const at = g.ints([axisOf(axis, x.shape?.length ?? 0)], "axis");
   const sizes = g.ints(new Array<number>(count).fill(1), "parts");

@@ -1,4 +1,4 @@
-/** @file Gradients of reductions: dy is spread over what was reduced. */
+/** @file Gradients of reductions: dy is spread over the elements that were reduced. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import { constantValue } from "../constant.ts";
@@ -15,12 +15,12 @@ import {
   unsupported,
 } from "./rule.ts";
 
-/** Reduced axes kept with size 1, whatever keepdims says: broadcasts against x. */
+/** y with reduced axes of size 1, whatever keepdims says, so that it broadcasts against x. */
 function kept(g: Builder, y: Value, node: GradNode): Value {
   const [x, axes] = node.inputs;
   const given = axes ? constantValue(axes) : null;
   const isAll = !axes || given?.size === 0;
-  // Engines disagree on what is left of the operator then.
+  // Engines disagree on what the operator does in this case.
   if (isAll && node.int("noop_with_empty_axes", 0) === 1) throw unsupported(node, "no axes");
   if (node.int("keepdims", 1) === 1) return y;
   if (!isAll) return g.Unsqueeze(y, axes);
@@ -29,7 +29,7 @@ function kept(g: Builder, y: Value, node: GradNode): Value {
 
 const spread = (g: Builder, dy: Value, x: Value): Value => g.Expand(dy, shapeValue(g, x));
 
-/** How many elements one result is made from. */
+/** How many elements each result is computed from. */
 function countOf(g: Builder, node: GradNode): Value {
   const [x, y] = [node.inputs[0], node.output];
   const sizes = [x, y].map(({ shape }) =>
@@ -39,7 +39,7 @@ function countOf(g: Builder, node: GradNode): Value {
   return castTo(g, g.Div(g.Size(x), g.Size(y)), x.dtype ?? "float32");
 }
 
-/** Equal extremes share dy. */
+/** Elements that are equal to the extreme share dy equally. */
 const extreme: OneRule = (g, dy, node) => {
   const [x, axes] = node.inputs;
   const isBest = mask(g, g.Equal(x, kept(g, node.output, node)), x);

@@ -1,4 +1,4 @@
-/** @file Gradient of Resize: along each axis it is a matrix, so its transpose goes back. */
+/** @file Gradient of Resize: it is a matrix along each axis, whose transpose is applied to dy. */
 import type { Attribute } from "../../ir/attribute.ts";
 import { Graph, type Value } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
@@ -7,7 +7,7 @@ import { constantValue } from "../constant.ts";
 import { evaluateGraph } from "../evaluate.ts";
 import { axisOf, type GradNode, type GradRules, sizesOf, unsupported } from "./rule.ts";
 
-/** What the operator does to each unit vector of an axis: [before, after]. */
+/** That matrix [before, after], from what the reference evaluator makes of each unit vector. */
 function matrixOf(node: GradNode, before: number, after: number, scale: number | null): Tensor {
   const graph = new Graph("axis");
   const g = build(graph);
@@ -61,7 +61,7 @@ export const resizes = {
     for (const [i, axis] of axes.entries()) {
       const factor = factors?.[i] ?? null;
       const [from, to] = [x, node.output].map(({ shape }) => shape?.[axis] ?? null);
-      // A size may stay the same while the scale moves what is in it.
+      // The size may stay the same while the scale moves elements.
       if (factor === null ? from !== null && from === to : factor === 1) continue;
       const [before, after] = [x, node.output].map((value) => sizesOf(value, node, axis)[0]);
       back = applyBack(g, back, matrixOf(node, before, after, factor), axis, rank);

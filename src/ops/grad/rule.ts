@@ -1,4 +1,4 @@
-/** @file What a gradient rule is, and the few graph pieces that many rules need. */
+/** @file Gradient rules: their interface, and small graph pieces that many of them need. */
 import { errors, fail } from "../../errors.ts";
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
@@ -8,18 +8,23 @@ import type { Builder } from "../builder.ts";
 import type { OpName } from "../schema.ts";
 import type { Forms } from "./forms.ts";
 
-/** Inputs that an operator requires are there. */
+/** A node whose required inputs are there. */
 export type GradNode = { readonly inputs: readonly Value[] } & Node;
+/** One gradient per input or output; null where there is none. */
 export type Gradients = readonly (Value | null)[];
 
 /**
- * From the gradient of the first output, one gradient per input; null: none. A gradient may still
- * have the broadcast shape: the driver sums it back. What nobody wanted is removed again, so a rule
- * need not ask. Operators with several forms take the one that `forms` says.
+ * The gradients of a node's inputs, given the gradient of its first output; null: none. A gradient
+ * may still have the broadcast shape, since the driver sums over broadcast axes. Gradients that
+ * nothing needs are removed afterwards, so a rule adds all of them. Convolutions take the form
+ * that `forms` chooses.
  */
 export type OneRule = (g: Builder, dy: Value, node: GradNode, forms: Forms) => Gradients;
 
-/** The same for operators with several differentiable outputs: null where the loss ignores one. */
+/**
+ * The same for operators with several differentiable outputs; null for outputs that the loss
+ * ignores.
+ */
 export interface ManyRule {
   readonly many: (g: Builder, dys: Gradients, node: GradNode) => Gradients;
 }
@@ -29,7 +34,9 @@ export type GradRules = { readonly [K in OpName]?: GradRule };
 
 const bindSizes = "Fix the input's sizes first (bindDims), or freeze below it: --freeze <glob>";
 
-/** The sizes of the given axes (all of them, if none are given), which must be known. */
+/**
+ * The sizes of a value's axes from `from` on. Throws TersorError "no-gradient" if one is not known.
+ */
 export function sizesOf(value: Value, node: Node, from = 0): number[] {
   const sizes = value.shape?.slice(from);
   if (!sizes?.every((dim) => typeof dim === "number")) {
@@ -39,24 +46,25 @@ export function sizesOf(value: Value, node: Node, from = 0): number[] {
   return sizes as number[];
 }
 
+/** The number of axes. Throws TersorError "no-gradient" if it is not known. */
 export function rankOf(value: Value, node: Node): number {
   if (value.shape) return value.shape.length;
   const why = `the gradient of ${node.op} needs the rank of "${value.name}"`;
   throw fail(errors.noGradient(node.name, why, bindSizes));
 }
 
-/** This form of the operator has no rule. */
+/** The TersorError "no-gradient" for a use of an operator that has no rule. */
 export function unsupported(node: Node, form: string): Error {
   const why = `${node.op} has no gradient rule for ${form}`;
   return fail(errors.noGradient(node.name, why, "Freeze below it: --freeze <glob>"));
 }
 
-/** A number of x's element type. */
+/** A number in the element type of x. */
 export function scalar(g: Builder, x: Value, number: number): Value {
   return g.constant(number, { dtype: x.dtype ?? "float32", name: "scalar" });
 }
 
-/** 1 where the condition holds, 0 elsewhere, of x's element type. */
+/** 1 where the condition holds, 0 elsewhere, in the element type of x. */
 export function mask(g: Builder, condition: Value, x: Value): Value {
   return castTo(g, condition, x.dtype ?? "float32");
 }
@@ -65,12 +73,13 @@ export function castTo(g: Builder, x: Value, dtype: DType): Value {
   return g.Cast(x, { to: dtypes[dtype].code });
 }
 
+/** The shape of x as an int64 vector, constant if all sizes are known. */
 export function shapeValue(g: Builder, x: Value): Value {
   const isStatic = x.shape?.every((dim) => typeof dim === "number");
   return isStatic ? g.ints(x.shape as number[], "shape") : g.Shape(x);
 }
 
-/** dy in x's shape; one open size is left to Reshape. */
+/** dy in the shape of x; if one size is not known, Reshape finds it. */
 export function reshapeLike(g: Builder, dy: Value, x: Value): Value {
   const open = x.shape?.filter((dim) => typeof dim !== "number").length ?? 2;
   if (!x.shape || open > 1 || x.shape.includes(0)) return g.Reshape(dy, g.Shape(x));
@@ -78,7 +87,7 @@ export function reshapeLike(g: Builder, dy: Value, x: Value): Value {
   return g.Reshape(dy, g.ints(sizes, "shape"));
 }
 
-/** Of what x has as its gradient: integers on the way stand for real numbers. */
+/** The element type of x's gradient: float32 for integers that stand for real numbers. */
 export function gradientType({ dtype }: Value): DType {
   return dtype && dtypes[dtype].kind === "float" ? dtype : "float32";
 }
@@ -94,7 +103,7 @@ export function axisOf(axis: number, rank: number): number {
 
 export { product };
 
-/** Sum over batch and positions: [N, C, ...] -> [C]. In two steps: 2.4 times as fast as in one. */
+/** The sum over batch and positions, [N, C, ...] -> [C]. Two steps are 2.4 times as fast as one. */
 export function sumPerChannel(g: Builder, x: Value, rank: number): Value {
   const spatial = Array.from({ length: rank - 2 }, (_, i) => i + 2);
   const plane = rank > 2 ? g.ReduceSum(x, g.ints(spatial, "axes"), { keepdims: 0 }) : x;

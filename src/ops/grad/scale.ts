@@ -1,4 +1,4 @@
-/** @file Gradients of normalizations that have no parameters. */
+/** @file Gradients of normalizations without parameters. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../builder.ts";
 import {
@@ -11,7 +11,7 @@ import {
   unsupported,
 } from "./rule.ts";
 
-/** Mean over a window of channels, zeros beyond the ends. */
+/** The mean over a window of channels, with zeros beyond both ends. */
 function windowMean(g: Builder, x: Value, channels: number, pads: readonly number[]): Value {
   const columns = g.Reshape(x, g.ints([0, 1, channels, -1], "shape"));
   const mean = g.AveragePool(columns, {
@@ -23,7 +23,8 @@ function windowMean(g: Builder, x: Value, channels: number, pads: readonly numbe
 }
 
 export const scalings = {
-  // y = x s^-b, s = k + a mean x^2: dx = dy s^-b - 2 a b x mean' (dy y / s), mean' with turned windows
+  // y = x s^-b, s = k + a mean x^2: dx = dy s^-b - 2 a b x mean' (dy y / s), where mean'
+  // has mirrored windows
   LRN: (g, dy, node) => {
     const [x] = node.inputs;
     const [channels] = sizesOf(x, node, 1);
@@ -37,7 +38,7 @@ export const scalings = {
     const direct = g.Mul(dy, g.Pow(s, scalar(g, x, -beta)));
     return [g.Sub(direct, g.Mul(g.Mul(scalar(g, x, 2 * alpha * beta), x), back))];
   },
-  // y = x / |x|: dx = (dy - |x|' sum dy y) / |x|, where |x|' = y, or sign x for sums
+  // y = x / |x|: dx = (dy - |x|' sum dy y) / |x| with |x|' = y for p = 2, sign x for p = 1
   LpNormalization: (g, dy, node) => {
     const [x] = node.inputs;
     const axes = g.ints([axisOf(node.int("axis", -1), rankOf(x, node))], "axes");

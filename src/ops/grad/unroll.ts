@@ -1,4 +1,4 @@
-/** @file LSTM, GRU and RNN as plain nodes, step by step: what has a gradient. */
+/** @file Unrolls LSTM, GRU and RNN to plain nodes, step by step, which have gradients. */
 import { errors, fail } from "../../errors.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
@@ -9,14 +9,14 @@ import { activationsOf, cut, type Kind, type State, unstack } from "./recurrent-
 import { scalar, sizesOf } from "./rule.ts";
 
 /**
- * Puts the steps of a recurrent node in its place; the values it gave keep their identity.
- * Throws TersorError "no-gradient" where the length of the sequences is not known.
+ * Replaces a recurrent node by its steps; its outputs stay the same values. Throws TersorError
+ * "no-gradient" if the length of the sequences is not known.
  */
 export function unroll(graph: Graph, node: Node, kind: Kind): void {
   const g = build(graph, node.name, inferNode);
   const isBatchFirst = node.int("layout", 0) === 1;
   const [timeAxis, batchAxis] = isBatchFirst ? [1, 0] : [0, 1];
-  /** Where states have the direction. */
+  /** The axis of directions in the states. */
   const stateAxis = isBatchFirst ? 1 : 0;
   const [x, w, r, b, lengths, h0, c0, p] = Array.from({ length: 8 }, (_, i) => node.inputs[i]);
   const steps = stepsOf(x as Value, timeAxis, node);
@@ -86,7 +86,7 @@ function stepsOf(x: Value, axis: number, node: Node): number {
   throw fail(errors.noGradient(node.name, why, remedy));
 }
 
-/** [N, H] of zeros. */
+/** The start state [N, H] of zeros. */
 function zeros(g: Builder, x: Value, batchAxis: number, hidden: number): Value {
   const batch = x.shape?.[batchAxis];
   const dtype = x.dtype ?? "float32";
@@ -99,7 +99,10 @@ function zeros(g: Builder, x: Value, batchAxis: number, hidden: number): Value {
   return g.ConstantOfShape(shape, { value: tensor(dtype, [1], [0]) });
 }
 
-/** Both biases at once, [gates H], and apart from them the one that a GRU adds before its reset. */
+/**
+ * The sum of both biases [gates H]. With linear_before_reset the state's bias of a GRU's last gate
+ * is apart (`inner`), because it is added before the reset.
+ */
 function biases(
   g: Builder,
   b: Value | undefined,
@@ -127,7 +130,7 @@ const zeroVector = (g: Builder, x: Value, size: number): Value =>
 const thirds = (g: Builder, p: Value, hidden: number): readonly Value[] =>
   g.many("Split", [p, g.ints([hidden, hidden, hidden], "sizes")], { outputs: 3 });
 
-/** For each time which sequences reach it, [N, 1]; null: all of them. */
+/** For each time step, which sequences are long enough to reach it [N, 1]; null if all are. */
 function insideOf(
   g: Builder,
   lengths: Value | null | undefined,
@@ -142,20 +145,23 @@ function insideOf(
   };
 }
 
-/** Beyond its end a sequence keeps its state; going back it has the first one until its end. */
+/**
+ * Sequences that have ended keep their state. In the backward direction they keep the start state
+ * until their last element is reached.
+ */
 function held(g: Builder, inside: Value, next: State, before: State): State {
   const c = next.c && before.c ? g.Where(inside, next.c, before.c) : null;
   return { h: g.Where(inside, next.h, before.h), c };
 }
 
-/** A new axis for parts side by side. */
+/** The parts along a new axis. */
 function joined(g: Builder, parts: readonly Value[], axis: number): Value {
   const at = g.ints([axis], "axes");
   const slices = parts.map((part) => g.Unsqueeze(part, at));
   return slices.length === 1 ? slices[0] : g.Concat(...slices, { axis });
 }
 
-/** The same, as the value that readers know. */
+/** The parts along a new axis, as the value that readers of the node know. */
 function give(g: Builder, value: Value | undefined, parts: readonly Value[], axis: number): void {
   if (!value?.name) return;
   const joint = joined(g, parts, axis);

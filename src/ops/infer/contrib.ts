@@ -2,9 +2,10 @@
 import { type InferRule, mapDim, ofInput, sameShape, shapeOf } from "./dims.ts";
 import { matMulShape } from "./nn.ts";
 
-/** A [..., K] by a packed [N, K]. */
+/** A [..., K] by a packed B [N, K] -> [..., N]. */
 const matMulNBits: InferRule = ofInput((shape, node) => [...shape.slice(0, -1), node.int("N", 0)]);
 
+/** A MatMul whose operands may be transposed in their last two axes. */
 const fusedMatMul: InferRule = (node) => {
   const [a, b] = [0, 1].map((i) => {
     const shape = shapeOf(node, i);
@@ -15,7 +16,10 @@ const fusedMatMul: InferRule = (node) => {
   return [matMulShape(a, b)];
 };
 
-/** Data [vocabulary, width] in blocks along the width; two 4-bit codes per byte if it is uint8. */
+/**
+ * Rows of a table [vocabulary, width], quantized in blocks along the width. A uint8 table packs two
+ * 4-bit codes per byte.
+ */
 const gatherBlockQuantized: InferRule = (node) => {
   const [data, index] = [shapeOf(node, 0), shapeOf(node, 1)];
   if (!data || !index) return [null];

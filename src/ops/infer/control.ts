@@ -14,7 +14,7 @@ function body(node: Node, name: string): Graph | null {
   return attribute?.type === "graph" ? attribute.value : null;
 }
 
-/** The branch that is known to run; otherwise what both agree on. */
+/** If: the shapes of the branch that is known to run, otherwise what both branches agree on. */
 const branch: InferRule = (node, context) => {
   const branches = [body(node, "then_branch"), body(node, "else_branch")];
   for (const graph of branches) if (graph) context.infer(graph);
@@ -25,13 +25,17 @@ const branch: InferRule = (node, context) => {
   });
 };
 
+/** Sets the type of a body's input. */
 function setType(value: Value | undefined, from: Value | null, shape: Shape | null): void {
   if (!value) return;
   value.dtype = from?.dtype ?? value.dtype;
   value.shape = shape;
 }
 
-/** Repeats until the carried shapes are the same before and after the body: unknown where they are not. */
+/**
+ * The shapes of carried values that are the same before and after the body. `start` sets them for
+ * the body's inputs; sizes that the body changes become unknown, until nothing changes any more.
+ */
 function settle(
   graph: Graph,
   context: InferContext,
@@ -40,7 +44,7 @@ function settle(
   after: number,
 ): readonly (Shape | null)[] {
   let shapes = carried;
-  // Each round only forgets, so it ends; ranks are small.
+  // Each round can only make sizes unknown, so the loop ends after few of them.
   for (;;) {
     start(shapes);
     for (const node of graph.nodes) for (const output of node.outputs) output.shape = null;
@@ -51,7 +55,10 @@ function settle(
   }
 }
 
-/** Body: (iteration, condition, carried...) -> (condition, carried..., scanned...). */
+/**
+ * Loop: body (iteration, condition, carried...) -> (condition, carried..., scanned...). Scanned
+ * outputs get a new first axis of unknown size.
+ */
 const loop: InferRule = (node, context) => {
   const graph = body(node, "body");
   if (!graph) return node.outputs.map(() => null);
@@ -74,7 +81,10 @@ const loop: InferRule = (node, context) => {
   return [...carried, ...scanned];
 };
 
-/** Body: (states..., slices...) -> (states..., slices...); slices lose and gain the scan axis. */
+/**
+ * Scan: body (states..., slices...) -> (states..., slices...). Slices lack the scan axis, which
+ * stacked outputs get back.
+ */
 const scan: InferRule = (node, context) => {
   const graph = body(node, "body");
   if (!graph) return node.outputs.map(() => null);

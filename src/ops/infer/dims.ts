@@ -5,6 +5,7 @@ import type { Known } from "./known.ts";
 
 export type Shape = readonly Dim[];
 
+/** What a rule may use besides its node. */
 export interface InferContext {
   /** What is known of the elements of input `index`; null if not even their number. */
   known(index: number): Known | null;
@@ -12,7 +13,7 @@ export interface InferContext {
   infer(body: Node["subgraphs"][number]): void;
 }
 
-/** One shape per output, null where even the rank is unknown. */
+/** One shape per output; null where even the rank is unknown. */
 export type InferRule = (node: Node, context: InferContext) => readonly (Shape | null)[];
 export type InferRules = { readonly [K in OpName]?: InferRule };
 
@@ -24,7 +25,7 @@ export function isStatic(shape: Shape | null | undefined): shape is readonly num
   return !!shape?.every((dim) => typeof dim === "number");
 }
 
-/** A rule of the first input's shape (unknown in, unknown out), for one output. */
+/** A rule for one output that maps the shape of the first input; unknown stays unknown. */
 export function ofInput(
   f: (shape: Shape, node: Node, context: InferContext) => Shape | null,
 ): InferRule {
@@ -36,11 +37,12 @@ export function ofInput(
 
 export const sameShape: InferRule = (node) => node.outputs.map(() => shapeOf(node, 0));
 
-/** Computes with a dim only where it is a number. */
+/** f of a dim that is a number; otherwise unknown. */
 export function mapDim(dim: Dim | undefined, f: (size: number) => number): Dim {
   return typeof dim === "number" ? f(dim) : null;
 }
 
+/** A shape of `rank` unknown sizes. */
 export function unknown(rank: number): Shape {
   return new Array<Dim>(rank).fill(null);
 }
@@ -49,7 +51,10 @@ export function axisOf(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
 }
 
-/** NumPy's rule; a size above 1 wins over what is unknown, since the model is taken to be valid. */
+/**
+ * The common shape by NumPy's broadcasting. Models are taken to be valid, so a size above 1 decides
+ * against an unknown one.
+ */
 export function broadcastDims(shapes: readonly (Shape | null)[]): Shape | null {
   const given = shapes.filter((shape) => shape !== null);
   if (given.length < shapes.length) return null;
@@ -68,13 +73,13 @@ function broadcastDim(a: Dim, b: Dim): Dim {
   return typeof b === "number" ? b : null;
 }
 
-/** The same dim where both agree, else unknown. */
+/** The dims in which both shapes agree, unknown where they differ; null if the ranks differ. */
 export function agree(a: Shape | null, b: Shape | null): Shape | null {
   if (!a || !b || a.length !== b.length) return null;
   return a.map((dim, i) => (dim === b[i] ? dim : null));
 }
 
-/** A product of dims as coefficient * symbols; null if something is unknown. */
+/** The product of dims as a number times symbols; null if a dim is unknown. */
 export function factor(dims: Shape): { size: number; symbols: string[] } | null {
   let size = 1;
   const symbols: string[] = [];
@@ -86,6 +91,7 @@ export function factor(dims: Shape): { size: number; symbols: string[] } | null 
   return { size, symbols };
 }
 
+/** The product of dims, if it is one number or one symbol; otherwise unknown. */
 export function productDim(dims: Shape): Dim {
   const all = factor(dims);
   if (dims.includes(0)) return 0;
@@ -94,7 +100,7 @@ export function productDim(dims: Shape): Dim {
   return all.symbols.length === 1 && all.size === 1 ? all.symbols[0] : null;
 }
 
-/** product(a) / product(b), if it comes to one number or one symbol. */
+/** product(a) / product(b), if it is one number or one symbol; otherwise unknown. */
 export function quotientDim(a: Shape, b: Shape): Dim {
   const [top, bottom] = [factor(a), factor(b)];
   if (!top || !bottom || bottom.size === 0) return null;

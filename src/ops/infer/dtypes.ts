@@ -1,9 +1,10 @@
-/** @file Element types of outputs: what the schema says, and the operators whose attributes decide. */
+/** @file Element types of outputs: by the schema, or by attributes where these decide. */
 import { type DType, dtypeOfCode, dtypes } from "../../ir/dtype.ts";
 import type { Node } from "../../ir/graph.ts";
 import { type OpName, schemaOf } from "../schema.ts";
 import type { PortSchema } from "../schema-table.ts";
 
+/** The type of one output; null if it is not known. */
 type DTypeRule = (node: Node, output: number) => DType | null;
 
 const fromCode = (node: Node, attribute: string): DType | null =>
@@ -11,13 +12,13 @@ const fromCode = (node: Node, attribute: string): DType | null =>
 
 const ofInput = (node: Node, index: number): DType | null => node.inputs[index]?.dtype ?? null;
 
-/** The attribute if it is there, else the input's type, else the default. */
+/** The type named by an attribute, otherwise that of an input, otherwise a default. */
 const chosen =
   (attribute: string, input: number | null, otherwise: DType | null = null): DTypeRule =>
   (node) =>
     fromCode(node, attribute) ?? (input === null ? null : ofInput(node, input)) ?? otherwise;
 
-/** The type that a body returns. */
+/** The type that a body returns; `skip` of its outputs come before those of the node. */
 const returned =
   (attribute: string, skip: number): DTypeRule =>
   (node, output) => {
@@ -52,7 +53,10 @@ const rules: { readonly [K in OpName]?: DTypeRule } = {
 };
 const table: Readonly<Record<string, DTypeRule | undefined>> = rules;
 
-/** Null: unknown. Operators of other domains keep their first input's type, or their scale's. */
+/**
+ * The element type of an output; null if it is not known. Operators of other domains keep the type
+ * of their first input, or of their scale.
+ */
 export function dtypeOf(node: Node, output: number): DType | null {
   if (node.domain !== "") return ofInput(node, node.op === "GatherBlockQuantized" ? 2 : 0);
   const schema = schemaOf(node.op);
@@ -61,6 +65,7 @@ export function dtypeOf(node: Node, output: number): DType | null {
   const rule = Object.hasOwn(table, node.op) ? table[node.op] : undefined;
   if (rule) return rule(node, output);
   if (isDType(port.type)) return port.type;
+  // The output has the type of any input that the schema gives the same type variable.
   const twin = node.inputs.find(
     (input, i) => input?.dtype && portAt(schema.inputs, i)?.type === port.type,
   );
@@ -68,6 +73,7 @@ export function dtypeOf(node: Node, output: number): DType | null {
   return twin?.dtype ?? (allowed?.length === 1 ? allowed[0] : null);
 }
 
+/** The declaration of input or output `index`; the last one may stand for any number. */
 function portAt(ports: readonly PortSchema[], index: number): PortSchema | undefined {
   const last = ports.at(-1);
   return ports[index] ?? (last?.variadic ? last : undefined);

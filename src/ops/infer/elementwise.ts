@@ -1,13 +1,15 @@
-/** @file Shapes of operators on each element, and of all others that keep their input's shape. */
+/** @file Shapes of elementwise operators, and of others that keep the shape of their input. */
 import { activations } from "../evaluate/activation.ts";
 import { elementwise } from "../evaluate/elementwise.ts";
 import type { OpName } from "../schema.ts";
 import { broadcastDims, type InferRule, type InferRules, sameShape } from "./dims.ts";
 
+/** The inputs' shapes, broadcast. */
 const broadcast: InferRule = (node) => [
   broadcastDims(node.inputs.filter((input) => input !== null).map((input) => input.shape)),
 ];
 
+/** Operators whose outputs have the shape of their first input. */
 const keepers = [
   "Bernoulli",
   "Cast",

@@ -1,4 +1,4 @@
-/** @file Partly known elements of small tensors: how sizes flow through Shape, Gather, Mul, Concat ... */
+/** @file Partly known elements of small tensors: how sizes flow through Shape, Gather, Mul ... */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Dim, Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
@@ -7,7 +7,7 @@ import { broadcastPositions } from "../evaluate/elements.ts";
 import { evaluateNode } from "../evaluate.ts";
 import { isStatic, productDim } from "./dims.ts";
 
-/** Each element is a number, a symbol (the size of a dim), or unknown. */
+/** A tensor each of whose elements is a number, a symbol (the size of a dim) or unknown. */
 export interface Known {
   readonly shape: readonly number[];
   readonly elements: readonly Dim[];
@@ -15,10 +15,13 @@ export interface Known {
 
 export type KnownMemo = Map<Value, Known | null>;
 
-/** Shapes, axes and pads are small; larger tensors are data. */
+/** Shapes, axes and pads are small; larger tensors are data and not followed. */
 const LIMIT = 1024;
 
-/** Null: not even the number of elements. Asks producers only as far as needed. */
+/**
+ * What is known of a value's elements; null if not even their number is. Producers are evaluated
+ * only as far as needed, each once per `memo`.
+ */
 export function knownOf(value: Value | null | undefined, memo: KnownMemo): Known | null {
   if (!value) return null;
   const done = memo.get(value);
@@ -31,12 +34,13 @@ export function knownOf(value: Value | null | undefined, memo: KnownMemo): Known
   return found;
 }
 
-/** The elements as plain numbers, or null unless all are known. */
+/** The elements as numbers; null unless all are known numbers. */
 export function numbersOf(known: Known | null): number[] | null {
   const numbers = known?.elements.filter((element) => typeof element === "number");
   return numbers && numbers.length === known?.elements.length ? numbers : null;
 }
 
+/** All elements unknown; null if their number is unknown or too large. */
 function blankOf(value: Value): Known | null {
   const { shape } = value;
   if (!isStatic(shape)) return null;
@@ -50,6 +54,7 @@ function ofTensor(x: Tensor): Known | null {
   return { shape: x.shape, elements: Array.from(x.numbers()) };
 }
 
+/** The elements that the node producing `value` gives. */
 function ofProducer(value: Value, blank: Known, memo: KnownMemo): Known {
   const node = value.producer;
   if (node?.domain !== "" || node.subgraphs.length > 0) return blank;
@@ -68,17 +73,21 @@ function ofProducer(value: Value, blank: Known, memo: KnownMemo): Known {
       : ofElements(node, inputs, blank, index);
     return elements?.length === blank.elements.length ? { shape: blank.shape, elements } : blank;
   } catch {
-    // Inputs that do not fit: verifying says so, inferring only does not know.
+    // Verifying the model reports inputs that do not fit; here the elements are just not known.
     return blank;
   }
 }
 
+/** The dims that a Shape node returns. */
 function dimsOf(node: Node): readonly Dim[] | null {
   const shape = node.inputs[0]?.shape;
   return shape ? shape.slice(node.int("start", 0), node.int("end", shape.length)) : null;
 }
 
-/** Which inputs a moving operator takes elements from; the others steer it. */
+/**
+ * For operators that only move elements, the inputs whose elements are moved; other inputs are
+ * axes, indices and shapes.
+ */
 const moves: Readonly<Record<string, readonly number[] | "all">> = {
   Concat: "all",
   Expand: [0],
@@ -98,7 +107,10 @@ const moves: Readonly<Record<string, readonly number[] | "all">> = {
   Unsqueeze: [0],
 };
 
-/** Runs the operator on element numbers instead of elements, then looks them up. */
+/**
+ * Evaluates the operator on the positions of the elements, then looks the elements up. So symbols
+ * move like numbers.
+ */
 function ofMove(
   node: Node,
   inputs: readonly (Known | null)[],
@@ -124,7 +136,10 @@ function ofMove(
   return result ? Array.from(result.numbers(), (id) => all[id]) : null;
 }
 
-/** What an operator gives on elements that are not all numbers. Sizes are never negative. */
+/**
+ * What an operator gives for operands that are not all numbers. Symbols are sizes,
+ * so never negative.
+ */
 const symbolic: Readonly<Record<string, (...operands: readonly Dim[]) => Dim>> = {
   Abs: (a) => a,
   Add: (a, b) => (a === 0 ? b : b === 0 ? a : null),
@@ -144,6 +159,10 @@ const symbolic: Readonly<Record<string, (...operands: readonly Dim[]) => Dim>> =
 const isNegative = (a: Dim): boolean => typeof a === "number" && a < 0;
 const isAtMostZero = (a: Dim): boolean => typeof a === "number" && a <= 0;
 
+/**
+ * Evaluates the operator: in numbers where all operands are known, by `symbolic` for other
+ * elements.
+ */
 function ofElements(
   node: Node,
   inputs: readonly (Known | null)[],
@@ -154,7 +173,7 @@ function ofElements(
   const rule = Object.hasOwn(symbolic, node.op) ? symbolic[node.op] : null;
   if (!isComplete && !rule) return null;
   const feeds = inputs.map((known, i) => {
-    // Where an element is unknown the result is not used.
+    // An unknown element is replaced by 1; results that depend on it are not used.
     const elements = known?.elements.map((element) => (typeof element === "number" ? element : 1));
     return known && tensor(node.inputs[i]?.dtype ?? "int64", known.shape, elements as number[]);
   });

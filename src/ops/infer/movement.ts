@@ -15,13 +15,17 @@ import {
 } from "./dims.ts";
 import { numbersOf } from "./known.ts";
 
+/**
+ * 0 copies a size of the input (unless allowzero). One unknown size, or -1, is solved for by the
+ * number of elements.
+ */
 const reshape: InferRule = (node, { known }) => {
   const input = shapeOf(node, 0);
   const target = known(1)?.elements;
   if (!target) return [null];
   const allowZero = node.int("allowzero", 0) === 1;
   const dims = target.map((dim, i) => (dim === 0 && !allowZero ? (input?.[i] ?? null) : dim));
-  // One size may be solved for: the -1, or the only unknown one.
+  // One size can be solved for: the -1, or the only unknown one.
   const gaps = dims.flatMap((dim, i) => (dim === null || dim === -1 ? [i] : []));
   if (gaps.length === 1 && input) dims[gaps[0]] = quotientDim(input, dims.toSpliced(gaps[0], 1));
   return [dims.map((dim) => (dim === -1 ? null : dim))];
@@ -57,9 +61,10 @@ const transpose = ofInput((shape, node) => {
   return order.map((axis) => shape[axis]);
 });
 
-/** Beyond every size: exporters write INT64_MAX or INT32_MAX for "to the end". */
+/** Beyond every size. For "to the end" exporters write INT64_MAX or INT32_MAX. */
 const END = 2 ** 31 - 1;
 
+/** The size of a slice along one axis, also for symbolic sizes where it can be told. */
 function sliceDim(dim: Dim, start: Dim, end: Dim, step: Dim): Dim {
   if (typeof step !== "number") return null;
   if (typeof dim === "number" && typeof start === "number" && typeof end === "number") {
@@ -68,7 +73,7 @@ function sliceDim(dim: Dim, start: Dim, end: Dim, step: Dim): Dim {
   if (step !== 1) return null;
   const isToEnd = (typeof end === "number" && end >= END) || (end !== null && end === dim);
   if (start === 0) {
-    // A table of positions cut to the length in use: the slice is as long as asked.
+    // A table of positions is cut to the sequence length: the slice is as long as its end says.
     return isToEnd ? dim : typeof end === "string" ? end : null;
   }
   return start === -1 && isToEnd ? 1 : null;
@@ -89,6 +94,9 @@ const slice = ofInput((shape, node, { known }) => {
   return dims;
 });
 
+/**
+ * Sizes add up along the axis if all are known, or if all but one are 0. The other axes are equal.
+ */
 const concat: InferRule = (node) => {
   const shapes = node.inputs.map((_, i) => shapeOf(node, i));
   const like = shapes.find((shape) => shape !== null);
@@ -146,6 +154,7 @@ const pad = ofInput((shape, node, { known }) => {
   return dims;
 });
 
+/** x [..., d, ...] and indices [...] -> the axes of the indices in place of d. */
 const gather: InferRule = (node) => {
   const [data, index] = [shapeOf(node, 0), shapeOf(node, 1)];
   if (!data || !index) return [null];
@@ -160,6 +169,7 @@ const gatherND: InferRule = (node) => {
   return [[...index.slice(0, -1), ...data.slice(node.int("batch_dims", 0) + depth)]];
 };
 
+/** DepthToSpace and SpaceToDepth: channels and sides are multiplied by powers of the block size. */
 const blocks = (depthFactor: (b: number) => number, sideFactor: (b: number) => number): InferRule =>
   ofInput(([n, c, ...sides], node) => {
     const b = node.int("blocksize", 1);
@@ -192,7 +202,7 @@ const unique: InferRule = (node) => {
   return [values, [null], [null], [null]];
 };
 
-/** Range(0, T, 1) has T elements. */
+/** The number of elements. Range(0, T, 1) with a symbolic T has T elements. */
 const range: InferRule = (_, { known }) => {
   const [start, limit, delta] = [0, 1, 2].map((i) => known(i)?.elements[0] ?? null);
   if (typeof start === "number" && typeof limit === "number" && typeof delta === "number") {
@@ -201,7 +211,7 @@ const range: InferRule = (_, { known }) => {
   return [[start === 0 && delta === 1 ? limit : null]];
 };
 
-/** The shape is the first input's elements. */
+/** The shape is given by the first input's elements. */
 const shapeFromElements: InferRule = (_, { known }) => [known(0)?.elements ?? null];
 
 /** The shape is an attribute. */
@@ -215,6 +225,9 @@ const topK: InferRule = (node, { known }) => {
   return [top, top];
 };
 
+/**
+ * Sizes as given, or floor(dim * scale), or scaled by one common ratio if the aspect ratio is kept.
+ */
 const resize = ofInput((shape, node, { known }) => {
   const axes = (node.ints("axes") ?? [...shape.keys()]).map((axis) => axisOf(axis, shape.length));
   const [scales, sizes] = [node.inputs[2] && known(2), node.inputs[3] && known(3)];

@@ -17,15 +17,16 @@ import {
 } from "./dims.ts";
 import { numbersOf } from "./known.ts";
 
-/** A window that neither shrinks nor shifts keeps even a symbolic size. */
+/** The number of window positions. A window that keeps every size keeps symbolic ones as well. */
 function windowDim(window: Window, axis: number, dim: Dim): Dim {
   if (typeof dim === "number") return windowCount(window, axis, dim);
   if (window.strides[axis] !== 1) return null;
-  // Where the count is the size for two sizes it is so for all: it is linear at stride 1.
+  // With stride 1 the number is the size plus a constant, so two sizes decide for all.
   const keeps = [1000, 1001].every((size) => windowCount(window, axis, size) === size);
   return keeps ? dim : null;
 }
 
+/** The spatial size of the kernel, from the attribute or the weight; null if neither is known. */
 function kernelOf(node: Node, weight: Shape | null): readonly number[] | null {
   const given = node.ints("kernel_shape");
   if (given) return given;
@@ -33,6 +34,7 @@ function kernelOf(node: Node, weight: Shape | null): readonly number[] | null {
   return isStatic(sides) ? sides : null;
 }
 
+/** x [N, C, ...sides], weight [M, C / groups, ...kernel] -> [N, M, ...positions]. */
 const conv = (weightIndex: number): InferRule =>
   ofInput(([batch, , ...sides], node) => {
     const weight = shapeOf(node, weightIndex);
@@ -43,6 +45,7 @@ const conv = (weightIndex: number): InferRule =>
     return [batch, channels, ...sides.map((dim, axis) => windowDim(window, axis, dim))];
   });
 
+/** x [N, C, ...sides], weight [C, M / groups, ...kernel] -> [N, M, ...positions]. */
 const convTranspose = ofInput(([batch, , ...sides], node) => {
   const weight = shapeOf(node, 1);
   const kernel = kernelOf(node, weight);
@@ -78,7 +81,10 @@ const matMul =
   (left: number, right: number): InferRule =>
   (node) => [matMulShape(shapeOf(node, left), shapeOf(node, right))];
 
-/** NumPy's matmul: vectors gain an axis of 1 that is dropped again. */
+/**
+ * NumPy's matmul: batches are broadcast, and a vector gets an axis of 1 that the
+ * result lacks again.
+ */
 export function matMulShape(a: Shape | null, b: Shape | null): Shape | null {
   if (!a || !b || a.length === 0 || b.length === 0) return null;
   const batch = broadcastDims([a.slice(0, -2), b.slice(0, -2)]) as Shape;
@@ -93,7 +99,10 @@ const gemm: InferRule = (node) => {
   return [[rows, b?.[node.int("transB", 0) ? 0 : 1] ?? null]];
 };
 
-/** Sequence [T, N, X] (layout 1: [N, T, X]) -> Y, Y_h and, for LSTM, Y_c. */
+/**
+ * Sequences [T, N, X] (layout 1: [N, T, X]) -> Y [T, directions, N, H], Y_h and, for LSTM, Y_c
+ * [directions, N, H]; with layout 1 the batch comes first.
+ */
 const recurrent: InferRule = (node) => {
   const x = shapeOf(node, 0);
   const hidden = node.int("hidden_size") ?? shapeOf(node, 2)?.[2] ?? null;
@@ -109,9 +118,10 @@ const recurrent: InferRule = (node) => {
   return [all, state, state];
 };
 
-/** Training gives the running statistics too. */
+/** In training mode the running statistics are outputs too. */
 const batchNorm: InferRule = (node) => [shapeOf(node, 0), shapeOf(node, 3), shapeOf(node, 4)];
 
+/** The output, and mean and inverse deviation with size 1 along the normalized axes. */
 const layerNorm: InferRule = (node) => {
   const shape = shapeOf(node, 0);
   if (!shape) return node.outputs.map(() => null);
@@ -120,6 +130,7 @@ const layerNorm: InferRule = (node) => {
   return [shape, statistic, statistic];
 };
 
+/** Each subscript's size is that of any operand that has it, broadcast. */
 const einsum: InferRule = (node) => {
   const shapes = node.inputs.map((_, i) => shapeOf(node, i));
   const ranks = shapes.map((shape) => shape?.length ?? -1);
@@ -136,7 +147,10 @@ const einsum: InferRule = (node) => {
   return [output.map((axis) => dims.get(axis) ?? null)];
 };
 
-/** 4-D [B, heads, S, E], or 3-D [B, S, heads * E] with the head counts as attributes. */
+/**
+ * Queries, keys and values are [B, heads, S, E], or [B, S, heads E] with the head counts as
+ * attributes. Further outputs are the keys and values with the cache in front, and the scores.
+ */
 const attention: InferRule = (node) => {
   const [q, k, v] = [0, 1, 2].map((i) => shapeOf(node, i));
   if (!q || !k || !v) return node.outputs.map(() => null);
@@ -168,6 +182,7 @@ const affineGrid: InferRule = (_, { known }) => {
   return [size ? [size[0], ...size.slice(2), size.length - 2] : null];
 };
 
+/** Regions of interest -> [regions, C, height, width]. */
 const roi = (height: string, width: string, roisIndex: number): InferRule =>
   ofInput((x, node) => [
     shapeOf(node, roisIndex)?.[0] ?? null,
@@ -193,19 +208,23 @@ const maxUnpool: InferRule = ofInput((x, node, { known }) => {
   return [x[0], x[1], ...sides];
 });
 
-/** reduction "none": the target's shape. */
+/** A scalar, or the target's shape if nothing is reduced; and the logarithms of probabilities. */
 const loss: InferRule = (node) => {
   const value = node.text("reduction", "mean") === "none" ? shapeOf(node, 1) : [];
   return [value, shapeOf(node, 0)];
 };
 
+/** Columns [N, C taps, positions] -> image [N, C, ...sides]. */
 const col2Im: InferRule = (node, { known }) => {
   const [x, image, block] = [shapeOf(node, 0), known(1)?.elements, numbersOf(known(2))];
   if (!x || !image || !block) return [null];
   return [[x[0], mapDim(x[1], (dim) => dim / product(block)), ...image]];
 };
 
-/** One-sided: length / 2 + 1 bins forward, and from as many back to the even length. */
+/**
+ * Along the transformed axis: with `onesided` length / 2 + 1 bins forward, and from as many bins
+ * back to the even length 2 (bins - 1).
+ */
 const dft: InferRule = ofInput((shape, node, { known }) => {
   const [isHalf, isInverse] = [node.int("onesided", 0) === 1, node.int("inverse", 0) === 1];
   const last = isHalf && isInverse ? 1 : 2;
@@ -219,6 +238,7 @@ const dft: InferRule = ofInput((shape, node, { known }) => {
   return shape.with(axis, bins).with(-1, last);
 });
 
+/** Signal [N, length, 1] -> [N, frames, bins, 2]. */
 const stft: InferRule = ofInput((signal, node, { known }) => {
   const step = numbersOf(known(1))?.[0];
   const window = shapeOf(node, 2)?.[0];

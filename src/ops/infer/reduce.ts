@@ -10,7 +10,7 @@ function reduced(shape: Shape, axes: readonly number[], keeps: boolean): Shape {
     : shape.filter((_, axis) => !gone.includes(axis));
 }
 
-/** No axes, or an empty list, reduce all of them, unless noop_with_empty_axes. */
+/** No axes, or an empty list of them, reduce all axes, unless noop_with_empty_axes is set. */
 const reduce: InferRule = ofInput((shape, node, { known }) => {
   const keeps = node.int("keepdims", 1) === 1;
   const axes = node.inputs[1] ? numbersOf(known(1)) : [];

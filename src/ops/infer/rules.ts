@@ -1,4 +1,4 @@
-/** @file The shape table, keyed by operator. */
+/** @file The shape table: which operator has which rule. */
 
 import type { Node } from "../../ir/graph.ts";
 import { inferContrib } from "./contrib.ts";
@@ -22,6 +22,7 @@ const tables: Readonly<Record<string, Readonly<Record<string, InferRule | undefi
   "com.microsoft": inferContrib,
 };
 
+/** The shape rule of a node; null if its operator has none. */
 export function inferRuleOf(node: Node): InferRule | null {
   const table = Object.hasOwn(tables, node.domain) ? tables[node.domain] : {};
   return Object.hasOwn(table, node.op) ? (table[node.op] ?? null) : null;

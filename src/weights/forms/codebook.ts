@@ -1,9 +1,9 @@
-/** @file Codebook: every weight is one of a few shared values. */
+/** @file Codebook: every weight is an index into a short vector of shared values. */
 import { quantizeChannels } from "../../numeric/quantize.ts";
 import { defineForm, type Form, integers, leafOf, learns, type Part, type Shape } from "../form.ts";
 import { type Composed, composed, type Leaf, leaf, wholeLeaf } from "../weight.ts";
 
-/** More entries than this would need wider indices than pay. */
+/** Largest number of entries; more would need indices too wide to pay. */
 const LARGEST = 2 ** 16;
 
 const ofEntries = (kind: string, codebook: Part): Form<"codebook" | "index"> => ({
@@ -16,7 +16,9 @@ const ofEntries = (kind: string, codebook: Part): Form<"codebook" | "index"> => 
   elements: "index",
 });
 
-/** Entry 0 is 0 where weights were pruned, so that zeros can be left out of the file. */
+/**
+ * W = c[i]. If weights were pruned, entry 0 is 0, so that zero indices can be left out of the file.
+ */
 export const codebook = defineForm({
   ...ofEntries("codebook", learns()),
   withZeros(theta, isZero) {
@@ -26,7 +28,7 @@ export const codebook = defineForm({
     const zeroed = first.index.map((entry, i) => (isZero(i) ? 0 : entry));
     return partsOf(usedOnly(first.codebook, zeroed), index.shape);
   },
-  /** The entries are rounded, the indices stay. */
+  /** The entries are rounded to int8 with one scale; the indices stay. */
   toInt8({ shape, theta }, _, rounding) {
     const entries = leafOf<Float32Array>({ theta }, "codebook").values;
     if (entries.length > 256) return null;
@@ -38,7 +40,7 @@ export const codebook = defineForm({
   },
 });
 
-/** The same with entries in int8, under DequantizeLinear. */
+/** A codebook of int8 entries below a DequantizeLinear. */
 export const codebookInt8 = defineForm(ofEntries("codebook of int8", integers("int8", -128, 127)));
 
 interface Entries {
@@ -46,17 +48,18 @@ interface Entries {
   readonly index: Uint16Array;
 }
 
-/** A weight of `shape` whose element i is entries.codebook[entries.index[i]]. */
+/** The weight of `shape` whose element i is entries.codebook[entries.index[i]]. */
 export const codebookOf = (entries: Entries, shape: Shape): Composed =>
   composed(codebook, shape, partsOf(entries, shape));
 
+/** The parts, with indices in the fewest bits that address all entries. */
 function partsOf({ codebook: c, index }: Entries, shape: Shape): { codebook: Leaf; index: Leaf } {
   let bits = 1;
   while (2 ** bits < c.length) bits++;
   return { codebook: leaf(c, [c.length]), index: wholeLeaf(index, shape, false, bits) };
 }
 
-/** Without the entries that no weight has, but for the first: fewer entries may take fewer bits. */
+/** The same weights without unused entries, except entry 0: fewer entries may take fewer bits. */
 function usedOnly(entries: Float32Array, index: Uint16Array): Entries {
   const place = new Int32Array(entries.length).fill(-1);
   place[0] = 0;
@@ -68,7 +71,7 @@ function usedOnly(entries: Float32Array, index: Uint16Array): Entries {
   return { codebook: kept, index: index.map((entry) => place[entry]) };
 }
 
-/** The same weights with 0 as entry 0, which is added where there is none. */
+/** The same weights with 0 as entry 0, which is added if no entry is 0. */
 export function zeroFirst(entries: Float32Array, index: Uint16Array): Entries {
   const zero = entries.indexOf(0);
   if (zero === 0) return { codebook: entries, index };

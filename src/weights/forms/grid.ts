@@ -1,12 +1,12 @@
-/** @file Grid: whole numbers times a scale, for all of a weight, each channel or each block. */
+/** @file Grid: whole numbers times a scale per weight, per channel or per block. */
 import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
 import { defineForm, integers, leafOf, learns, type Shape } from "../form.ts";
 import { type Composed, composed, leaf, type Weight, type Whole, wholeLeaf } from "../weight.ts";
 
 /**
- * The scale's shape says what it is for: [] for all of W; 1 on every axis but one for the channels of
- * that axis. For blocks of b numbers along an axis, the levels have that axis split into [size / b, b],
- * and the scale has 1 in place of b.
+ * W = s q. The shape of the scale s tells what shares one scale: [] all of W; 1 on every axis but
+ * one, the channels of that axis. For blocks of b numbers along an axis, the levels q have that
+ * axis split into [size / b, b], and the scale has 1 in place of b.
  */
 export const grid = defineForm({
   kind: "grid",
@@ -34,34 +34,38 @@ export const grid = defineForm({
   },
 });
 
-/** The one axis along which scales differ; null for a single scale, undefined for several axes. */
+/**
+ * The axis along which scales differ; null for a single scale, undefined if they
+ * differ along several.
+ */
 function channelAxis(scale: Shape): number | null | undefined {
   const long = scale.flatMap((dim, axis) => (dim > 1 ? [axis] : []));
   return long.length > 1 ? undefined : (long[0] ?? null);
 }
 
-/** Levels on one step for the whole weight. */
+/** Levels of `shape` with one step for the whole weight. */
 export function uniformGrid(q: Int8Array, shape: Shape, step: number, bits?: number): Composed {
   return gridOf(q, shape, { scales: Float32Array.of(step), axis: null, block: null, bits });
 }
 
-/** The step of a weight that lies on a grid of one step for all of it; null for any other weight. */
+/** The step of a weight on a grid with one step; null for any other weight. */
 export function uniformStep({ form, ...weight }: Weight): number | null {
   if (form?.kind !== grid.kind) return null;
   const { scale } = (weight as Composed).theta;
   return scale.values.length === 1 ? scale.values[0] : null;
 }
 
+/** Scales of a grid, as `quantizeChannels` and `quantizeBlocks` give them. */
 interface Scales {
   /** One (axis null), one per channel of `axis`, or one per `block` numbers along `axis`. */
   readonly scales: Float32Array;
   readonly axis: number | null;
   readonly block: number | null;
-  /** Of the levels; as few as hold them where nothing is said. */
+  /** Bits of the levels; as few as hold them if left out. */
   readonly bits?: number | undefined;
 }
 
-/** A weight of `shape` from its levels, in the weight's own order. */
+/** A grid of `shape` from its levels in the weight's own order. */
 export function gridOf(
   q: Int8Array,
   shape: Shape,
@@ -79,13 +83,16 @@ export function gridOf(
 
 interface GridOptions {
   readonly bits: number;
-  /** Numbers per scale along `axis`; 0: one scale per channel of `axis`, or one in all (axis null). */
+  /**
+   * Numbers per scale along `axis`; 0: one scale per channel of `axis`, or a single one (axis
+   * null).
+   */
   readonly block: number;
   readonly axis: number | null;
   readonly search: "minmax" | "mse";
 }
 
-/** The nearest levels of symmetric grids. */
+/** Rounds values to the nearest levels of symmetric grids of `bits` bits. */
 export function roundToGrid(
   values: Float32Array,
   shape: Shape,

@@ -1,15 +1,21 @@
-/** @file Hashed: a hash of its place says which stored value a weight is; no index is stored. */
+/** @file Hashed weights: a hash of its position selects the stored value of each weight. */
 import type { Random } from "../../numeric/random.ts";
 import { product } from "../../util/product.ts";
 import { defineForm, integers, learns, type Shape } from "../form.ts";
 import { type Composed, composed, type Leaf, leaf } from "../weight.ts";
 
-/** The largest prime below 2^26: its square, and all that is computed here, is exact in 53 bits. */
+/**
+ * The largest prime below 2^26. Its square and all other intermediate results are exact in the 53
+ * bits of a float64.
+ */
 export const PRIME = 67108859;
 
 /**
- * h(i) = ((a i + b mod p)^2 + i mod p) mod 2 n, i counting the weights row by row, n the stored values
- * v: below n the weight is v_h, else -v_(h - n). Squaring breaks the even steps of a i + b.
+ * W_i = s(i) v[h(i)] without stored indices (HashedNets). With p = PRIME, n stored values v and i
+ * counting weights in row-major order,
+ *   h(i) = ((((a i + b) mod p)^2 + i) mod p) mod 2 n
+ * selects v[h] if h < n, and -v[h - n] otherwise. a i + b alone advances in even steps; squaring
+ * breaks this pattern. The seeds a, b are stored.
  */
 export const hashed = defineForm({
   kind: "hashed",
@@ -34,7 +40,10 @@ export const hashed = defineForm({
   examples: [{ shape: [6, 4], theta: { values: [5], a: [], b: [] } }],
 });
 
-/** For drawn seeds the least-squares fit in `count` values: v_k is the mean of s w over all that share it. */
+/**
+ * Draws two seeds and fits `count` stored values by least squares: v_k is the mean of s(i) w_i over
+ * all weights that share it.
+ */
 export function fitHashed(
   values: Float32Array,
   shape: Shape,
@@ -55,16 +64,17 @@ export function fitHashed(
 export interface Hash {
   readonly a: number;
   readonly b: number;
-  /** Stored values. */
+  /** Number of stored values. */
   readonly count: number;
 }
 
-/** h(i), in plain arithmetic. */
+/** h(i) in plain arithmetic; the same numbers as the nodes of `hashed`. */
 export function hashOf(i: number, { a, b, count }: Hash): number {
   const x = (i * a + b) % PRIME;
   return ((x * x + i) % PRIME) % (2 * count);
 }
 
+/** The least-squares values v [count] for given seeds; 0 where no weight shares a value. */
 export function meansOf(values: Float32Array, hash: Hash): Float32Array {
   const sums = new Float64Array(hash.count);
   const members = new Uint32Array(hash.count);

@@ -1,4 +1,4 @@
-/** @file THE table of forms: a new form is one new file and one line here. */
+/** @file The table of forms: a new form is one new file and one line here. */
 import type { Form } from "../form.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";

@@ -1,9 +1,9 @@
-/** @file Kronecker: a matrix as a sum of products of two small ones. */
+/** @file Kronecker: a matrix as a sum of Kronecker products of two small matrices. */
 import { defineForm, learns } from "../form.ts";
 
 /**
- * W [m1 m2, n1 n2] = sum_r A_r (x) B_r: W[(a, c), (b, d)] = sum_r A[a, b, r] B[r, c, d], with A
- * [m1, n1, R] and B [R, m2, n2].
+ * W [m1 m2, n1 n2] = sum_r A_r (x) B_r with A [m1, n1, R] and B [R, m2, n2]:
+ *   W[(a, c), (b, d)] = sum_r A[a, b, r] B[r, c, d]
  */
 export const kronecker = defineForm({
   kind: "kronecker",

@@ -2,9 +2,10 @@
 import { defineForm, learns } from "../form.ts";
 
 /**
- * W [m, n] = P L P^T R (Dao et al. 2022): R has k blocks [q, n / k], L has q blocks [m / q, k]. With
- * row (l, j) and column (i, t), W[(l, j), (i, t)] = L[j, l, i] R[i, j, t]: every slice (j, i) of W has
- * rank 1. k m + q n numbers instead of m n.
+ * W [m, n] = P L P^T R (Dao et al. 2022). R has k blocks [q, n / k], L has q blocks [m / q, k].
+ * With row (l, j) and column (i, t),
+ *   W[(l, j), (i, t)] = L[j, l, i] R[i, j, t]
+ * so every slice (j, i) of W has rank 1, and k m + q n numbers replace m n.
  */
 export const monarch = defineForm({
   kind: "monarch",

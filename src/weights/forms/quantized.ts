@@ -1,4 +1,4 @@
-/** @file Quantized: a weight as integer kernels read it, between QuantizeLinear and DequantizeLinear or stored as int8. */
+/** @file Quantized: weights as integer kernels read them, below a DequantizeLinear. */
 import type { Value } from "../../ir/graph.ts";
 import { defineForm, type Form, integers, learns, type Shape } from "../form.ts";
 
@@ -6,14 +6,21 @@ const scale = learns({ keepsZeros: false });
 const zero = integers("int8", -128, 127);
 const source = "Jacob et al. 2018, arXiv 1712.05877, eq. 1";
 
-/** Axis of DequantizeLinear; none where there is one scale. */
+/** The attribute `axis` of DequantizeLinear; null where there is one scale for all. */
 type Axis = number | null;
 const attributes = (axis: Axis) => (axis === null ? [] : [{ axis }]);
 
-/** Along `axis` as many scales as channels: shapes do not tell the axis of a square matrix. */
+/**
+ * The shape of scales along `axis`. There is one form per axis, because the shapes of a square
+ * matrix and its scales do not tell which axis is meant.
+ */
 const dimsOf = (axis: Axis, shape: Shape): Shape => (axis === null ? [] : [shape[axis]]);
+/** Example shapes, by their last axis. */
 const shapes: Readonly<Record<number, Shape>> = { 1: [6, 4], 2: [6, 4, 3], 3: [6, 4, 3, 2] };
 
+/**
+ * W = s (round(V / s) - z), V a weight in any form that the engine rounds when it loads the model.
+ */
 function quantizedOn(axis: Axis): Form<"weight" | "scale" | "zero_point"> {
   const shape = shapes[Math.max(1, axis ?? 1)];
   const dims = dimsOf(axis, shape);
@@ -31,6 +38,7 @@ function quantizedOn(axis: Axis): Form<"weight" | "scale" | "zero_point"> {
   });
 }
 
+/** W = s (q - z), q stored in int8. */
 function levelsOn(axis: Axis): Form<"levels" | "zero_point" | "scale"> {
   const shape = shapes[Math.max(1, axis ?? 1)];
   const dims = dimsOf(axis, shape);
