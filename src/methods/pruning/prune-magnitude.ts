@@ -9,6 +9,7 @@ export const pruneMagnitude = defineMethod({
   cite: "Han et al. 2015, arXiv 1506.02626; Zhu, Gupta 2017, arXiv 1710.01878",
   summary: "Sets the smallest weights to zero: a smaller download, never a faster model.",
   needs: needsOfRounds,
+  simplifyFirst: true,
   options: pruneOptions,
   survey: [{ sparsity: 0.5 }, { sparsity: 0.8 }, { sparsity: 0.9, scope: "global" }],
   neutral: { sparsity: 0 },

@@ -9,6 +9,7 @@ export const pruneRandom = defineMethod({
   cite: "control; see Liu et al. 2019, arXiv 1810.05270",
   summary: "Sets randomly chosen weights to zero; a criterion that does not beat it is worthless.",
   needs: needsOfRounds,
+  simplifyFirst: true,
   options: pruneOptions,
   survey: [{ sparsity: 0.5 }],
   neutral: { sparsity: 0 },
