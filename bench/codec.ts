@@ -1,7 +1,10 @@
 /**
- * @file The tensor coder against brotli -11 on the weights of real models: dense and 90 %-pruned int8, and
- * fp32. Sizes, order-0 entropies, and speed as fp32-equivalent megabytes a second of process CPU time (the
- * median of runs over the model). Writes results/codec.json. Run: npm run bench:codec [-- part of a name]
+ * @file Compares the tensor coder with brotli -11 on the weights of real models, as fp32, as int8,
+ * and as int8 with 90 % of the weights pruned: sizes, order-0 entropy, and speed. Speed is in
+ * megabytes of fp32 weights per second of process CPU time, the median of several runs over the
+ * model.
+ *
+ * `npm run bench:codec [-- part of a model's name]`; without a name it writes results/codec.json.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,7 +20,10 @@ import { thetasOf } from "../src/weights/sites.ts";
 import { realModels } from "../test/support/real-models.ts";
 
 const example = fileURLToPath(new URL("../examples/lenet5.onnx", import.meta.url));
-/** The rest are the same nets exported or trained otherwise, or have no weights of 64 numbers or more. */
+/**
+ * The other real models are left out: they are the same networks, exported or trained differently,
+ * or have no weights of 64 numbers or more.
+ */
 const names = [
   "resnet20_cifar10_jpegft",
   "kws_dscnn",
@@ -40,6 +46,7 @@ const kinds = {
   fp32: { sparsity: 0, quantized: false },
 };
 
+/** A context in which pruning and the reading of weights work without a recipe. */
 const context = {
   random: createRandom(1),
   skip: () => {},
@@ -49,6 +56,7 @@ const context = {
 } as unknown as Context;
 
 const rows: Row[] = [];
+/** All sizes are bytes over the weights of one model; `weights` is their number. */
 interface Row {
   model: string;
   kind: string;
@@ -57,8 +65,9 @@ interface Row {
   brotli: number;
   entropy: number;
   tersor: number;
+  /** tersor / brotli. */
   toBrotli: number;
-  /** Null where hardly two elements are equal. */
+  /** tersor / entropy; null for fp32, in which hardly two elements are equal. */
   toEntropy: number | null;
   encodeMBps: number;
   decodeMBps: number;
@@ -87,7 +96,7 @@ const totals = Object.keys(kinds).map((kind) => {
     tersor: sum("tersor"),
   };
   const encodeMBps = speed("encodeMBps");
-  // One large model has half of all weights: the mean counts each model once.
+  // A single large model has half of all weights. In the geometric mean each model counts once.
   const logs = of.reduce((total, { toBrotli }) => total + Math.log(toBrotli), 0);
   const meanToBrotli = round(Math.exp(logs / of.length), 3);
   const all = summarize("all", kind, sizes);
@@ -102,6 +111,9 @@ if (process.argv.length === 2) {
   writeFileSync(file, `${JSON.stringify({ node: process.version, totals, rows }, null, 2)}\n`);
 }
 
+/**
+ * The weights of a model after magnitude pruning, as float32 or as int8 with a scale per channel.
+ */
 async function weightsOf(path: string, sparsity: number, quantized: boolean): Promise<Plain[]> {
   const model = readModel(new Uint8Array(readFileSync(path)));
   const options = pruneOptions.parse({ sparsity });
@@ -113,6 +125,7 @@ async function weightsOf(path: string, sparsity: number, quantized: boolean): Pr
   });
 }
 
+/** Codes, decodes and checks the tensors, and measures sizes and speed. */
 function measure(model: string, kind: string, tensors: readonly Plain[]): Row {
   const bodies: Uint8Array[] = [];
   const encode = cpuSeconds(() => {
@@ -159,7 +172,10 @@ function summarize(
   };
 }
 
-/** The median of `times` runs or more, until they have taken 0.8 s: short ones are compiled while they run. */
+/**
+ * Median CPU seconds of at least `times` runs, repeated until they have taken 0.8 s together,
+ * because the first runs are slower until the JavaScript engine has compiled them.
+ */
 function cpuSeconds(run: () => void, times: number): number {
   const seconds: number[] = [];
   for (let total = 0; seconds.length < times || total < 0.8; ) {
@@ -181,7 +197,9 @@ function brotli(bytes: Uint8Array): number {
   return brotliCompressSync(bytes, { params }).length;
 }
 
-/** Bytes by the empirical order-0 entropy of the elements, tables not counted. */
+/**
+ * Bytes at the empirical order-0 entropy of the elements, without the tables a coder would need.
+ */
 function entropy(dtype: string, bytes: Uint8Array): number {
   const words = dtype === "float32" ? new Int32Array(new Uint8Array(bytes).buffer) : bytes;
   const counts = new Map<number, number>();

@@ -1,4 +1,7 @@
-/** @file Keeps what the last `npm run demo` measured: tersor-out/demo/survey.json -> results/demo.json, README's table. */
+/**
+ * @file Copies the results of the last `npm run demo`, tersor-out/demo/survey.json, to
+ * results/demo.json, from which `npm run docs` writes the table in README.md.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 

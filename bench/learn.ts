@@ -1,6 +1,7 @@
 /**
- * @file What training reaches: nets from scratch, fine-tuning, damage undone, distillation. Arguments
- * choose the parts; the figures of the others stay. Writes results/learn.json and examples/.
+ * @file Measures what training reaches: networks trained from scratch, fine-tuning, repair of
+ * damaged models, distillation. Arguments choose the parts to run; the results of the others are
+ * kept. Writes results/learn.json and examples/.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +19,10 @@ const cifar = (part: string) => images(assets(`data/cifar10/${part}.zip`) ?? "",
 const model = (name: string) => load(assets(`models/${name}.onnx`) ?? "");
 const arrays = (path: string) => npz(assets(`data/${path}.npz`) ?? "");
 
-/** The best epoch is chosen on held-out training images; the test set is looked at once, at the end. */
+/**
+ * Trains a benchmark network on MNIST. The best epoch is chosen on held-out training images; the
+ * test set is used once, at the end.
+ */
 async function scratch(net: string, options: Record<string, unknown>, target: number) {
   const start = await load(`net:${net}`);
   const settings = { ...quick, data: "mnist:train", test: "mnist:test", options };
@@ -39,6 +43,7 @@ async function scratch(net: string, options: Record<string, unknown>, target: nu
   };
 }
 
+/** Fine-tunes ResNet-20 on CIFAR-10; `target` is the test accuracy in percent that is wanted. */
 async function fineTune(options: Record<string, unknown>, target: number) {
   const start = await model("resnet20_cifar10");
   const settings = { ...quick, data: cifar("train_25k"), test: cifar("test"), options };
@@ -53,7 +58,10 @@ async function fineTune(options: Record<string, unknown>, target: number) {
   };
 }
 
-/** A model made worse on purpose learns again: on other records than it is measured on. */
+/**
+ * Damages a model on purpose by a recipe and trains it again, on other records than those it is
+ * measured on.
+ */
 async function relearn(name: string, data: string, damage: string, recipe: string, test?: string) {
   const start = await model(name);
   const settings = test
@@ -75,7 +83,7 @@ async function relearn(name: string, data: string, damage: string, recipe: strin
   };
 }
 
-/** The same student, seed by seed, with a teacher and with the labels alone. */
+/** Trains the same student with a teacher and with the labels alone, for three seeds each. */
 async function distill(options: Record<string, unknown>) {
   const teacher = await model("resnet20_cifar10_jpegft");
   const seeds = [1, 2, 3];
@@ -154,7 +162,7 @@ for (const [name, run] of Object.entries(parts)) {
   if (!name.startsWith("lenet") && !assets("models")) continue;
   const found = await run();
   console.log(name, found);
-  // Read late: another process may have added its part meanwhile.
+  // The file is read only now, because another process may have added its part in the meantime.
   const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
   results.command = "npm run bench:learn";
   results.machine = `${cpus()[0].model}, ${threads} threads`;

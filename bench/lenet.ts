@@ -1,8 +1,9 @@
 /**
- * @file Deep Compression's own networks: its table stage by stage, and the smallest files. Writes
- * examples/*.tersor and results/lenet.json. Stages are kept in tersor-out/lenet; delete them to run again.
+ * @file Repeats Deep Compression on its own networks (LeNet-300-100 and LeNet-5), stage by stage,
+ * and trains the smallest files. Writes examples/*.tersor and results/lenet.json. Finished stages
+ * are kept in tersor-out/lenet; delete them to run them again.
  *
- * Everything is chosen on training images that are held out; the test set is only measured on.
+ * Everything is chosen on held-out training images; the test set is only used to measure.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -23,7 +24,10 @@ const threads = Number(process.env.LENET_THREADS ?? 2);
 const augment = "shift=1+affine=8";
 const settings = { data: "mnist:test", calib: "mnist:train", threads, timingSeconds: 0.2 };
 
-/** Error in percent and bytes as printed: arXiv 1510.00149 tables 1 to 3; 1906.06624 table 1. */
+/**
+ * Published figures: error in percent, compression rates of the stages, bytes. From arXiv
+ * 1510.00149, tables 1 to 3, and (`smallest`) arXiv 1906.06624, table 1.
+ */
 const published = {
   "lenet-300-100": {
     error: 1.64,
@@ -40,13 +44,17 @@ const published = {
 } as const;
 type Net = keyof typeof published;
 
-/** At the errors that issue 4 asks for: zeros stay in the second run. */
+/**
+ * The recipe of the stage "smallest", which keeps about the published error. In its second run
+ * weights that are zero stay zero (`revive=false`).
+ */
 const smallest =
   "train-rate:lambda=0.00001,step=1.25,epochs=10 > train-rate:lambda=0.000002,ramp=0,revive=false,epochs=4,rate=0.0005 > pack";
 
 interface Plan {
+  /** Options of the training from scratch. */
   readonly original: z.input<typeof trainOptions>;
-  /** Also the preset `smallest` as it is: fewer bytes, more errors. */
+  /** Whether to run the preset `smallest` unchanged as well: fewer bytes, a larger error. */
   readonly tiny: boolean;
 }
 
@@ -65,26 +73,32 @@ const plans: Record<Net, Plan> = {
 export interface Stage {
   readonly stage: string;
   readonly recipe: string;
-  /** Weights and biases that are not zero. */
+  /** Number of weights and biases that are not zero. */
   readonly nonzeros: number;
-  /** Stored bits of a weight that is left, by layer. */
+  /** Bits that index a weight's value, for each layer; 32 for plain floats. */
   readonly bits: readonly number[];
-  /** The ONNX file, and the .tersor file. */
+  /** Bytes of the ONNX file. */
   readonly onnx: number;
+  /** Bytes of the .tersor file. */
   readonly packed: number;
-  /** What the paper's own coder makes of it: gaps and entries in Huffman codes, codebooks, biases. */
+  /**
+   * Bytes by the paper's own coder: Huffman codes of gaps and codebook entries, plus codebooks and
+   * biases. Null for plain floats.
+   */
   readonly huffman: number | null;
+  /** Test error in percent. */
   readonly error: number;
   readonly trainSeconds: number;
 }
 
-/** The steps with the augmentation where a method knows of any. */
+/** The steps with the augmentation added to those whose method has that option. */
 const augmented = (steps: readonly Step[]): Step[] =>
   steps.map((step) => {
     const { options } = step;
     return "augment" in options ? { ...step, options: { ...options, augment } } : step;
   });
 
+/** Measures a finished stage: sizes, bits, and the error of its unpacked .tersor file. */
 async function describe(
   file: string,
   stage: string,
@@ -94,7 +108,7 @@ async function describe(
   const model = await load(`${work}${file}.onnx`);
   const { bytes: packed } = await pack(model);
   writeFileSync(`${work}${file}.tersor`, packed);
-  // What a user gets: the unpacked file, on all test images.
+  // Measure what a user gets: the unpacked file.
   const unpacked = await load((await unpack(packed)).slice());
   const result = await evaluate(unpacked, { data: "mnist:test", threads, timingSeconds: 0.2 });
   let [nonzeros, huffman] = [0, 0];
@@ -122,7 +136,10 @@ async function describe(
   };
 }
 
-/** Runs `steps` on `from` unless that has been done, and measures what came out. */
+/**
+ * Runs `steps` on `from`, unless an earlier run did so with the same recipe, and measures the
+ * result.
+ */
 async function stageOf(net: Net, stage: string, from: string, steps: readonly Step[]) {
   const file = `${net}.${stage}`;
   const recipe = formatRecipe(steps);
@@ -172,6 +189,7 @@ function print(net: Net, row: Stage): void {
 const round = (x: number, digits: number): number => Number(x.toFixed(digits));
 const fileName = (net: Net): string => net.replace("-5", "5");
 
+/** All stages of one network. */
 async function run(net: Net) {
   const steps = parseRecipe([{ method: "train", ...plans[net].original }]);
   const first = await stageOf(net, "original", `net:${net}`, steps);

@@ -1,8 +1,10 @@
 /**
- * @file Static int8 beside onnxruntime.quantization: size, accuracy, flips, speed, seconds.
+ * @file Compares static int8 quantization with onnxruntime.quantization: size, accuracy, flips,
+ * speed, and the seconds it takes. Writes results/peers.json.
  *
- * `npm run bench:peers` after the venv of bench/peers/README.md; needs ../shared/assets. Both sides
- * get the same tensors, calibrate on the same records and are judged on all of the test data.
+ * `npm run bench:peers` needs the Python environment of bench/peers/README.md and ../shared/assets.
+ * Both sides get the same tensors and calibrate on the same records. Both are measured on all of
+ * the test data, which includes the calibration records of models without separate ones.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,12 +26,13 @@ const python = process.env.PEERS_PYTHON ?? `${root}bench/.cache/peers/bin/python
 interface Case {
   readonly name: string;
   readonly model: string;
-  /** Judged on; calibration comes from `calib`, or from a seeded part of this. */
+  /** Records to measure on. Without `calib` a seeded part of them is used for calibration, too. */
   readonly data: string;
   readonly calib?: string;
+  /** Number of calibration records. */
   readonly count: number;
   readonly options: Record<string, unknown>;
-  /** Records the peer's histogram calibrators can hold in memory. */
+  /** How many records the peer's histogram calibrators can hold in memory. */
   readonly histogramSamples?: number;
 }
 
@@ -77,6 +80,7 @@ interface Score {
 
 const located = (spec: string): string => spec.replace(/^(\w+):/, `$1:${assets}`);
 
+/** Writes a dataset as NumPy arrays, which the Python scripts read. */
 async function writeNpz(dataset: Dataset, file: string): Promise<void> {
   const batch = await dataset.read(Array.from({ length: dataset.length }, (_, i) => i));
   const arrays: Record<string, Tensor> = {
@@ -87,7 +91,9 @@ async function writeNpz(dataset: Dataset, file: string): Promise<void> {
   writeFileSync(file, zipSync(Object.fromEntries(files), { level: 0 }));
 }
 
-/** NumPy's format 1.0: magic, header length, a Python dict padded to 64 bytes, raw elements. */
+/**
+ * A tensor in NumPy's format 1.0: magic, header length, a Python dict padded to 64 bytes, elements.
+ */
 function npy(value: Tensor): Uint8Array {
   const types: Record<string, string> = { float32: "<f4", int64: "<i8", int32: "<i4" };
   const shape = `(${value.shape.join(", ")}${value.shape.length === 1 ? "," : ""})`;
@@ -108,6 +114,7 @@ function npy(value: Tensor): Uint8Array {
   return new Uint8Array(Buffer.concat([magic, Buffer.from(head), value.bytes()]));
 }
 
+/** Writes the calibration and test records of a case as files for both sides. */
 async function prepare(item: Case): Promise<{ model: string; calib: string; test: string }> {
   const model = `${assets}models/${item.model}`;
   const { runtime } = await platform.runtime("node");
@@ -118,7 +125,8 @@ async function prepare(item: Case): Promise<{ model: string; calib: string; test
   let calibration: Dataset;
   const split = { count: item.count, seed: 1 };
   if (item.calib) calibration = splitDataset(await open(item.calib), split).calibration;
-  // Judged on all records; those to calibrate on are among them, unlabelled, for both sides alike.
+  // Both sides are measured on all records. Those used for calibration are among them, but their
+  // labels are not used.
   else calibration = splitDataset(data, split).calibration;
   const calib = `${work}${item.name}.calib.npz`;
   const test = `${work}${item.name}.test.npz`;
@@ -134,7 +142,10 @@ async function prepare(item: Case): Promise<{ model: string; calib: string; test
   return { model, calib, test };
 }
 
-/** Wall and CPU seconds of a child process, CPU by /usr/bin/time-like accounting of the shell. */
+/**
+ * Wall and CPU seconds of a child process. The CPU time is what /proc reports for the children of
+ * the shell that runs it (in ticks of 1/100 s; Linux only).
+ */
 function timed(command: string, args: readonly string[]): { wall: number; cpu: number } {
   const started = performance.now();
   const script =
@@ -144,6 +155,7 @@ function timed(command: string, args: readonly string[]): { wall: number; cpu: n
   return { wall: (performance.now() - started) / 1000, cpu: (u1 + s1 - u0 - s0) / 100 };
 }
 
+/** Runs onnxruntime.quantization with several settings; those that fail have an `error`. */
 function runPeer(item: Case, files: { model: string; calib: string }): Setting[] {
   const run = (globs: readonly string[], samples?: number): Setting[] => {
     const args = [
@@ -160,7 +172,7 @@ function runPeer(item: Case, files: { model: string; calib: string }): Setting[]
         stdio: ["ignore", "pipe", "ignore"],
       });
     } catch (cause) {
-      out = String((cause as { stdout: string }).stdout); // exit 1: some settings failed, their lines say so
+      out = String((cause as { stdout: string }).stdout); // exit 1: some settings failed, see above
     }
     return out
       .trim()
@@ -172,6 +184,7 @@ function runPeer(item: Case, files: { model: string; calib: string }): Setting[]
   return [...run(["*minmax"]), ...run(["*percentile"], item.histogramSamples)];
 }
 
+/** Runs `quantize-int8` in a process of its own. */
 function runOurs(item: Case, files: { model: string; calib: string }): Setting {
   const file = `${work}${item.name}/tersor.onnx`;
   const args = [`${root}bench/peers/ours.mjs`, files.model, files.calib, file];

@@ -1,8 +1,9 @@
 /**
- * @file What structured pruning reaches on real networks: accuracy, measured speed, size. Arguments
- * choose the parts; the figures of the others stay. Writes results/prune.json.
+ * @file Measures what structured pruning reaches on real networks: accuracy, speed, size. Arguments
+ * choose the parts to run; the results of the others are kept. Writes results/prune.json.
  *
- * Everything is chosen on training records that are held out; what is judged on is only measured on.
+ * Everything is chosen on calibration or held-out training records; the records that give the
+ * accuracy are used for nothing else.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -38,7 +39,10 @@ const runtime = await openNodeRuntime();
 const round = (n: number) => Math.round(n * 1000) / 1000;
 type Done = Awaited<ReturnType<typeof compress>>;
 
-/** The middle one of five timings, in sessions of their own: where memory lies differs by some percent. */
+/**
+ * The median of five timings, each in new sessions: the speed of a session depends by some percent
+ * on where its memory is allocated.
+ */
 async function speedup(original: Loaded, bytes: Uint8Array, batch: number) {
   const rounds = [];
   for (let i = 0; i < 5; i++) rounds.push(await speedOnce(original, bytes, batch));
@@ -46,7 +50,7 @@ async function speedup(original: Loaded, bytes: Uint8Array, batch: number) {
   return { ...rounds[2], rounds: rounds.map(({ ratio }) => ratio) };
 }
 
-/** Times the simplified original and a product side by side, one thread. */
+/** Times the simplified original and a product in turn, on random inputs, with one thread. */
 async function speedOnce(original: Loaded, bytes: Uint8Array, batch: number) {
   const { name, shape } = simplify(original.model).graph.inputs[0];
   const dims = [batch, ...(shape ?? []).slice(1).map(Number)];
@@ -73,6 +77,7 @@ async function speedOnce(original: Loaded, bytes: Uint8Array, batch: number) {
   };
 }
 
+/** MACs of one record. */
 function macsOf(of: Model): number {
   inferModel(of);
   const [{ name, shape }] = of.graph.inputs;
@@ -81,6 +86,7 @@ function macsOf(of: Model): number {
   );
 }
 
+/** Applies a recipe and measures it; `target` is what was wanted, and is only written down. */
 async function pruned(
   original: Loaded,
   data: Parameters<typeof compress>[1],
@@ -111,7 +117,7 @@ async function pruned(
       seconds: round(seconds),
       heldOut: curve.flatMap(({ score }) => (score == null ? [] : [round(score)])),
     })),
-    /** Everything: pruning, repair, training and both measurements, over all cores. */
+    // CPU time of the whole command over all cores: pruning, repair, training and measurements.
     cpuSeconds: round((user + system) / 1e6),
     skipped: result.skipped.length,
     warnings: result.warnings,
@@ -130,8 +136,8 @@ const resnet = async (recipe: string, target: object, name: string) =>
     name,
   );
 
-// The last stage keeps its channels: it has most of the parameters, and after two epochs of the same training
-// 89.4 % of the held-out records are right instead of 86.5 %.
+// The last stage keeps its channels. It has most of the parameters, and accuracy on the held-out
+// records was clearly better that way.
 const parts: Record<string, () => Promise<unknown>> = {
   "resnet20-half": () =>
     resnet(
@@ -147,7 +153,7 @@ const parts: Record<string, () => Promise<unknown>> = {
     ),
 };
 
-/** Neurons and filters alone: 431,080 parameters before. */
+/** LeNet-5, of which only filters and neurons are removed. */
 parts["lenet-5"] = async () =>
   pruned(
     await load(`${root}examples/lenet5.onnx`),
@@ -164,7 +170,10 @@ parts["lenet-5"] = async () =>
     "lenet-5",
   );
 
-/** Folders of every second image of the 500: what calibrates and teaches, and what judges. */
+/**
+ * Divides the 500 images into two folders, by turns: `calib` for calibration and training, `data`
+ * to measure on.
+ */
 function halves(): { calib: string; data: string } {
   const archive = memorySource(readFileSync(assets("data/imagenet_even.zip") ?? ""));
   const files = openZip(archive, "imagenet_even.zip");
@@ -184,7 +193,7 @@ function halves(): { calib: string; data: string } {
   return { calib, data };
 }
 
-// One thread runs and tells the time, as in `speedup`; training takes all cores.
+// The model runs and is timed with one thread, as in `speedup`; training uses all cores.
 const mobilenet = async (name: string, recipe: string[], target: object, part: string) => {
   const { calib, data } = halves();
   const options = { mean: [128], std: [128], scale: 1, labelOffset: 1 };
@@ -192,10 +201,11 @@ const mobilenet = async (name: string, recipe: string[], target: object, part: s
   return pruned(await model(name), records, recipe.join(" > "), target, 16, part);
 };
 
-// Settings were chosen on 80 of the 250 images that calibrate, with the other 170 to calibrate.
+// Settings were chosen on 80 of the 250 images of `calib`, with the other 170 for calibration.
 const fitted = "prune-channels:allocation=sensitivity,criterion=reconstruction,round=16";
 const views = "holdout=0,augment=flip+zoom=0.5+light=0.2";
-// The front has thousands of positions per image to learn from; the back, with its hundreds, is left as it is.
+// The last layers are not trained: they have only hundreds of positions per image to learn from,
+// the first ones thousands.
 const late = "t_204 t_210 t_216 t_219 t_225 t_231 t_235 t_241 t_247 t_251 t_257 t_263 t_266 t_273*"
   .split(" ")
   .map((name) => `${name}=0`)
@@ -213,8 +223,10 @@ parts["mobilenet-v2"] = () =>
     { speed: 1.3, drop: 3 },
     "mobilenet-v2",
   );
-// Of the layers that sensitivity chooses first, by name: under a budget of time no two runs choose alike. What is
-// bent a little learns first; every layer that keeps its width is then told what it gave.
+// The layers to prune are named: they are those that allocation=sensitivity chose first. (Under a
+// budget of time the choice differs from run to run.) The small changes of open-clips and
+// prune-taps are trained first; then every layer that keeps its width gets its original output as a
+// hint.
 const apart = "t_73 t_79 t_85 t_91 t_97 t_109 t_115 t_121 t_127 t_133".split(" ").join("|");
 const wide = (...others: string[]) =>
   ["t_37", "t_49", "t_61", ...others, "t_133", "t_145", "t_157"].join("|");
@@ -234,7 +246,7 @@ parts["mobilenet-v1"] = () =>
     "mobilenet-v1",
   );
 
-/** Channels that are worth nothing, of a net that was trained to have such: nothing else may change. */
+/** A network that was trained to have dead channels: only these may be removed. */
 parts.distiller = async () => {
   const [real] = realModels.filter(({ name }) => name.startsWith("distiller"));
   return shrink(real, { ratio: 0 });
@@ -247,7 +259,7 @@ parts.models = async () => {
   return rows;
 };
 
-/** Without data, run beside the original. */
+/** Prunes a model without data and compares it with the original: sizes, MACs, error, skips. */
 async function shrink({ path, shapes }: RealModel, options: Record<string, unknown>) {
   const loaded = await load(path as string);
   const start = simplify(loaded.model);

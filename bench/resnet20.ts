@@ -1,9 +1,10 @@
 /**
- * @file ResNet-20 on CIFAR-10 (JPEG) in as few bytes as it keeps its accuracy with. Writes
- * results/resnet20.json. Products lie in tersor-out/resnet20; delete them to run again.
+ * @file Compresses ResNet-20 for CIFAR-10 (JPEG images) to the fewest bytes at which it keeps its
+ * accuracy. Writes results/resnet20.json. Finished files are kept in tersor-out/resnet20; delete
+ * them to run them again.
  *
- * Sizes alone chose the settings (the distortion that gives 110 kB, the price that gives 70): the
- * test set is measured on, once for each file.
+ * Settings were chosen by the sizes of the files alone (the distortion that gives 110 kB, the
+ * lambda that gives 70 kB). The test set is measured on once for each file.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -23,7 +24,7 @@ const cifar = (part: string) => images(assets(`data/cifar10/${part}.zip`) ?? "",
 const data = cifar("test");
 
 const distil = "loss=kd,temperature=2,alpha=0.7,augment=flip+crop=2,holdout=0.02";
-/** Each starts from the original, or from an earlier product. */
+/** Each stage starts from the original (`from` null) or from the product of an earlier stage. */
 const stages = [
   {
     name: "coded",
@@ -54,7 +55,7 @@ for (const { name, from, recipe, wanted } of stages) {
     const around = { data, calib: cifar("train_25k"), teacher, threads, timingSeconds: 0.2 };
     writeFileSync(product, (await compress(start, { ...around, recipe })).pack());
   }
-  // What a user gets: the packed file, unpacked.
+  // Measure what a user gets: the .tersor file, unpacked again.
   const against = { against: teacher, data, threads, timingSeconds: 0.2 };
   const { metric } = await evaluate(await load(product), against);
   const bytes = readFileSync(product).length;

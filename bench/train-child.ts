@@ -1,7 +1,9 @@
 /**
- * @file tersor's side of bench/train.ts: one training step through the product's own parts.
+ * @file tersor's side of bench/train.ts: runs training steps with the parts of the library.
  *
- * Arguments: task, threads, folder. Answers each line "<steps>" with one line of JSON, as train.py does.
+ * Arguments: task, threads, folder, and "default" to leave out the tuning. Writes parameters and
+ * data to the folder, where train.py reads them. Reads lines from stdin: a number of steps, or
+ * "profile"; each is answered by one line of JSON, as train.py does.
  */
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -65,6 +67,9 @@ const state = startState("adam", parameters.length);
 const segments = [{ from: 0, to: parameters.length, rate: 1e-4, decay: 0 }];
 const hyper = { momentum: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0 };
 
+/**
+ * One step on all lanes: gradients are averaged and Adam updates the parameters. Returns the loss.
+ */
 async function advance(): Promise<number> {
   const p = tensor("float32", [parameters.length], parameters);
   const feedsOf = (lane: number) => ({ ...parts[lane], [ports.parameters]: p });
@@ -81,7 +86,7 @@ async function advance(): Promise<number> {
   return loss;
 }
 
-/** PyTorch lists parameters layer by layer, a step weights first. */
+/** The parameters layer by layer, which is PyTorch's order; a step has all weights first. */
 function inOrder(): Float32Array {
   const [{ node }] = step.parameters;
   const order = node.graph.sorted();
@@ -92,7 +97,7 @@ function inOrder(): Float32Array {
   return Float32Array.from(values);
 }
 
-/** Milliseconds of one step by operator, largest first. */
+/** Milliseconds of one step for each of the 12 operators that take most, largest first. */
 function byOperator(times: readonly NodeTime[]): Record<string, number> {
   const sums = new Map<string, number>();
   for (const { op, us } of times) sums.set(op, (sums.get(op) ?? 0) + us / 1000);

@@ -1,4 +1,4 @@
-/** @file The networks of bench/train: one training step each, the same as in bench/train.py. */
+/** @file The networks of bench/train.ts; bench/train.py defines the same ones for PyTorch. */
 import { Graph, type Value } from "../src/ir/graph.ts";
 import { createModel, type Model } from "../src/ir/model.ts";
 import { type Tensor, tensor } from "../src/ir/tensor.ts";
@@ -13,13 +13,14 @@ import { mse, softmaxCrossEntropy } from "../src/train/losses.ts";
 import { type StepGraph, stepOf } from "../src/train/step.ts";
 import { learnableOf } from "../src/weights/learnable.ts";
 
+/** A network with the shapes of a batch. */
 export interface Task {
   readonly title: string;
-  /** Of one batch. */
+  /** Shape of the input of one batch. */
   readonly input: readonly number[];
-  /** Class indices, or a target of this shape. */
+  /** "classes" for class indices, else the shape of the target. */
   readonly label: "classes" | readonly number[];
-  /** Largest step-time ratio to PyTorch that issue 3 allows. */
+  /** The wanted ratio: a step may take at most so many times PyTorch's time. */
   readonly limit: number;
   readonly model: () => Model;
 }
@@ -33,7 +34,7 @@ function modelOf(input: readonly number[], draw: (x: Value, graph: Graph) => Val
 
 const image = [32, 64, 28, 28];
 
-/** The layers of src/nets have no groups. */
+/** A depthwise 3x3 convolution, which src/nets/layers.ts does not offer. */
 function depthwise(graph: Graph, x: Value, channels: number, stride: number): Value {
   const g = build(graph, "depthwise", inferNode);
   const random = createRandom(channels + stride);
@@ -45,7 +46,7 @@ function depthwise(graph: Graph, x: Value, channels: number, stride: number): Va
 const pointwise = ({ conv }: Layers, x: Value, channels: number): Value =>
   conv(x, channels, 1, { bias: false });
 
-/** MobileNetV1: two separable convolutions, the second with stride 2. */
+/** A block of MobileNetV1: two depthwise separable convolutions, the second with stride 2. */
 function separable(x: Value, graph: Graph): Value {
   const layers = createLayers(graph, createRandom(1));
   const { norm, relu } = layers;
@@ -55,7 +56,7 @@ function separable(x: Value, graph: Graph): Value {
   return relu(norm(pointwise(layers, y, 256)));
 }
 
-/** MobileNetV2: expand six times, depthwise, project, add. */
+/** A block of MobileNetV2: expansion to six times the channels, depthwise, projection, addition. */
 function inverted(x: Value, graph: Graph): Value {
   const layers = createLayers(graph, createRandom(1));
   const g = build(graph, "block", inferNode);
@@ -67,7 +68,9 @@ function inverted(x: Value, graph: Graph): Value {
 
 const [width, heads, inner, tokens, batch] = [384, 6, 1536, 128, 16];
 
-/** Pre-norm self-attention and a GELU layer. */
+/**
+ * An encoder layer of a transformer: self-attention and a feed-forward part, both with pre-norm.
+ */
 function encoder(x: Value, graph: Graph): Value {
   const g = build(graph, "encoder", inferNode);
   const random = createRandom(2);
@@ -95,6 +98,7 @@ function encoder(x: Value, graph: Graph): Value {
   return g.Add(attended, dense(hidden, inner, width));
 }
 
+/** The tasks by name. */
 export const tasks: Readonly<Record<string, Task>> = {
   lenet5: {
     title: "LeNet-5 (Caffe, 431,080 parameters), batch 128",
@@ -133,7 +137,7 @@ export const tasks: Readonly<Record<string, Task>> = {
   },
 };
 
-/** The step for a batch divided by `lanes`. */
+/** The graph of a training step for one lane, which gets the batch divided by `lanes`. */
 export function stepFor(
   { model: make, input, label }: Task,
   lanes: number,
@@ -156,7 +160,7 @@ export function stepFor(
   });
 }
 
-/** The same numbers for both sides. */
+/** Seeded inputs and labels, the same for both sides. */
 export function dataOf({ input, label }: Task): { x: Tensor; label: Tensor } {
   const random = createRandom(7);
   const uniform = (shape: readonly number[]): Tensor => {

@@ -1,9 +1,11 @@
 /**
- * @file One training step beside PyTorch's: same network, weights, batch, optimizer and threads.
+ * @file Compares the time of a training step with PyTorch's, for the same network, weights, batch,
+ * optimizer and number of threads. Writes results/train.json.
  *
- * `npm run bench:train [task ...]` with PEERS_PYTHON naming a Python that has PyTorch. Both sides are
- * processes of their own, which take turns; times are of the process's CPU, so that whatever else
- * runs on the machine counts little. With 2 threads tersor runs an engine per core on half a batch.
+ * `npm run bench:train [task ...]`, with PEERS_PYTHON naming a Python that has PyTorch. Each side
+ * is a process of its own; they take turns. Times are CPU times of the process, which other work on
+ * the machine disturbs little. With 2 threads tersor runs an engine per core on half the batch
+ * each.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,9 +24,12 @@ if (!existsSync(python))
 
 const rounds = Number(process.env.ROUNDS ?? 12);
 const stepsPerRound = 2;
-/** Losses of both sides agree at the first steps; float32 sums differ a little. */
+/**
+ * Largest relative difference of the first losses; float32 sums in another order differ a little.
+ */
 const agreement = 1e-3;
 
+/** A line of a child process: times of each step in ms, losses, peak memory in MB. */
 interface Answer {
   readonly cpu: number[];
   readonly wall: number[];
@@ -36,6 +41,7 @@ interface Answer {
   readonly operators?: Record<string, number>;
 }
 
+/** A child process that runs steps. */
 interface Side {
   ask(line: string): Promise<Answer>;
   stop(): void;
@@ -101,7 +107,7 @@ async function compare(name: string, threads: number) {
   }
   const { operators } = await ours.ask("profile");
   for (const side of Object.values(sides)) side.stop();
-  // The first steps find memory, and warm caches.
+  // The first steps are not counted: they allocate memory and warm the caches.
   const times = Object.fromEntries(
     Object.entries(answers).map(([key, all]) => [key, summary(all.slice(1))]),
   );

@@ -1,7 +1,7 @@
 /**
- * @file What widths the kernels reward: the time of a chain of convolutions by channels, in float32 and int8,
- * one thread. It says why `prune-channels:round=0` prefers blocks of 16, then 8 and 4. Writes
- * results/widths.json.
+ * @file Measures which numbers of channels the engine's kernels handle fast: the time of a chain of
+ * convolutions by its width, in float32 and int8, with one thread. The result is the reason why
+ * `prune-channels:round=0` prefers multiples of 16, then of 8 and 4. Writes results/widths.json.
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -30,7 +30,9 @@ type Kind = keyof typeof kinds;
 const numbers = (size: number, scale: number) =>
   Float32Array.from({ length: size }, () => random.normal() * scale);
 
-/** x [1, n, 28, 28] through six layers of n channels, a Relu behind each. */
+/**
+ * A model of six convolutions with n channels and a Relu after each; the input is [1, n, 28, 28].
+ */
 function chain(kind: Kind, n: number): Model {
   const kernel = kinds[kind];
   const group = kind === "depthwise" ? n : 1;
@@ -50,7 +52,7 @@ function chain(kind: Kind, n: number): Model {
 
 const round = (x: number) => Math.round(x * 1e4) / 1e4;
 
-/** Milliseconds of CPU by width, interleaved. */
+/** CPU milliseconds of a run for each width, timed in turn. */
 async function times(kind: Kind, isInteger: boolean): Promise<Record<number, number>> {
   const candidates = [];
   for (const n of widths) {

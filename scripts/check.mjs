@@ -1,4 +1,4 @@
-/** @file `npm run check`: everything but the tests that must hold before a commit. */
+/** @file `npm run check`: all checks that a commit has to pass, apart from the tests. */
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -7,7 +7,7 @@ const bin = (path, ...parameters) => [process.execPath, [`node_modules/${path}`,
 const tsc = (project) => bin("typescript/bin/tsc", "-p", project, "--noEmit");
 const tsx = (script, ...parameters) => bin("tsx/dist/cli.mjs", script, ...parameters);
 
-/** What it proves, and the command that proves it. */
+/** The checks: what holds if it passes, and the command that checks it. */
 const checks = {
   "format and lint": bin("@biomejs/biome/bin/biome", "ci", "--error-on-warnings"),
   "the core needs neither Node nor the DOM": tsc("tsconfig.core.json"),

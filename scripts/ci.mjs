@@ -1,4 +1,4 @@
-/** @file .ci/run: the tests, the checks, a short survey; the last line is `N passed, N failed, N skipped`. */
+/** @file `.ci/run`: tests, checks, a short survey; ends with `N passed, N failed, N skipped`. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,7 @@ mkdirSync(out, { recursive: true });
 
 const count = { passed: 0, failed: 0, skipped: 0 };
 
-/** Runs a command with its output shown; true when it exits with 0. */
+/** Runs a command, whose output is shown, and returns whether it exits with 0. */
 function run(command, ...parameters) {
   const began = performance.now();
   const shell = process.platform === "win32";
@@ -40,12 +40,13 @@ if (existsSync(report)) {
   count.failed += numFailedTests;
   count.skipped += numPendingTests + numTodoTests;
 }
-// A file that cannot be loaded fails the run without failing a test.
+// A test file that cannot be loaded makes the run fail although no single test fails.
 if (!tested && count.failed === 0) count.failed++;
 
 count[run("npm", "run", "--silent", "check") ? "passed" : "failed"]++;
 
-// `npm run demo`, cut short; the tests run on the sources and build nothing.
+// The survey of `npm run demo` with a short budget. It needs a build, which the tests do not make
+// because they run the TypeScript sources.
 count[run("npm", "run", "--silent", "build") ? "passed" : "failed"]++;
 const [, ...demo] = JSON.parse(readFileSync("package.json", "utf8")).scripts.demo.split(" && ");
 const cut = demo.join(" && ").replace(/--budget \S+ -o \S+/, `--budget 20s -o ${out}/survey`);

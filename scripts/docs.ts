@@ -1,4 +1,4 @@
-/** @file Writes the generated documents, or with --check says which are stale. */
+/** @file Writes the generated documents; with --check it only reports those that are stale. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
 import { cliPage } from "./docs/cli.ts";
@@ -9,7 +9,7 @@ import { rewritesPage } from "./docs/rewrites.ts";
 
 const root = new URL("../", import.meta.url);
 
-/** Path -> its text. */
+/** The path of each generated file, and the function that gives its text. */
 const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "README.md"() {
     const demo = readJson("bench/results/demo.json");
@@ -31,7 +31,12 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
-  "docs/own-method.md": () => inBlock(read("docs/own-method.md"), "example", example("own-method")),
+  "docs/own-method.md": () =>
+    inBlock(
+      inBlock(read("docs/own-method.md"), "example", example("own-method")),
+      "form",
+      example("own-form"),
+    ),
   "docs/rewrites.md": rewritesPage,
   "src/version.ts": () => {
     const { version } = readJson("package.json");
@@ -39,7 +44,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   },
 };
 
-/** The code of an example, without the line that says what the file is. */
+/** The code of an example as a Markdown block, without its @file line. */
 function example(name: string): string {
   return `\`\`\`ts\n${read(`examples/${name}.ts`).replace(/^.*@file.*\n/, "")}\`\`\``;
 }
@@ -49,7 +54,7 @@ function read(path: string): string {
   return existsSync(url) ? readFileSync(url, "utf8") : "";
 }
 
-/** Null where the bench has not been run yet. */
+/** The content of a JSON file; null if it is missing, because the bench has not been run yet. */
 // biome-ignore lint/suspicious/noExplicitAny: each page says what it expects of its own file.
 function readJson(path: string): any {
   const text = read(path);

@@ -16,7 +16,7 @@ import onnx
 from onnx import defs
 
 OPSET, LATEST = 21, 25
-MOST_TYPES = 12  # a constraint with more allowed types hardly constrains: left out
+MOST_TYPES = 12  # constraints that allow more types are left out: they hardly exclude anything
 OUT = Path(__file__).resolve().parent.parent / "src/ops/schema-table.ts"
 
 HEADER = f"""/** @file Operator schemas, opset {OPSET} (newer operators: opset {LATEST}). Generated, do not edit. */
@@ -81,7 +81,7 @@ def port(parameter):
 
 
 def plain(value):
-    """Text for bytes; float32 1e-05, not the double 9.999999747378752e-06 that it widens to."""
+    """Bytes as text; a float32 as its shortest decimal (1e-05, not 9.999999747378752e-06)."""
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, bytes):

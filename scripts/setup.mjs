@@ -1,4 +1,4 @@
-/** @file Brings a checkout into a state in which a command can run: packages, and with `build` also dist/ and tersor-out/. */
+/** @file Prepares a checkout for a command: installs packages; with `build` also makes dist/. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const windows = process.platform === "win32";
 
-/** When a file last changed; a missing one is older than any. */
+/** Time of a file's last change; 0 for a missing file, which is then older than any. */
 const changed = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : 0);
 
-/** The newest change in a folder; folders count too, so that a deleted file is noticed. */
+/** The latest change in a folder. Folders count too: their time changes when a file is deleted. */
 function newest(folder) {
   let latest = changed(folder);
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
@@ -20,7 +20,7 @@ function newest(folder) {
   return latest;
 }
 
-/** Says what and why in one line, runs it, and says more only where it fails. */
+/** Prints the reason in one line and runs the command; its output is only shown if it fails. */
 function step(why, command, parameters) {
   console.error(`setup: ${why}`);
   try {

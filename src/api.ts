@@ -1,4 +1,4 @@
-/** @file The API bound to a platform: what a program calls, and what the command line is made of. */
+/** @file The API: the functions that programs and the command line call, bound to a platform. */
 import type { z } from "zod";
 import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
@@ -34,26 +34,30 @@ import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
 import type { trainOptions } from "./train/options.ts";
 
-/** `M`: the methods of the recipe's steps, in order. */
+/** `M` is the list of the recipe's methods, from which the compiler checks the steps' options. */
 export interface CompressOptions<M extends readonly MethodRef[] = readonly MethodId[]>
   extends Settings {
-  /** Steps, or their text; without one the preset decides. */
+  /** The steps, as data or text. Without a recipe the preset is used. */
   readonly recipe?: RecipeInput<M> | undefined;
+  /** A ready-made recipe (default "fast"); cannot be combined with `recipe`. */
   readonly preset?: PresetId | undefined;
-  /** Simplify the model losslessly (default true): before the first step, and once training is done. */
+  /**
+   * Whether to simplify the model losslessly (default true), before the steps and after training.
+   */
   readonly simplify?: boolean | undefined;
-  /** Also time each layer of the original, for the report (default false: it takes a second). */
+  /** Also measure each layer of the original, for the report (default false). */
   readonly layers?: boolean | undefined;
-  /** Where the model will go, for the result's `file`. */
+  /** The path that the result's `file` names; nothing is written here. */
   readonly file?: string | undefined;
 }
 
+/** What `train` takes: the data, the options of the training, and the settings of a recipe. */
 export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | "calib"> {
-  /** Records to train on; a seeded part of them only judges. */
+  /** Records to train on. A seeded part of them is held out: it only scores the model. */
   readonly data: DataSource | string;
-  /** Other records to measure on; without them the part that judges. */
+  /** Records to measure the result on (default: the held-out part of `data`). */
   readonly test?: DataSource | string | null | undefined;
-  /** Epochs, rate, loss ...: what the step `train` takes. */
+  /** Options of the step `train`: epochs, rate, loss ... */
   readonly options?: z.input<typeof trainOptions> | undefined;
 }
 
@@ -62,38 +66,47 @@ export interface Compression {
   readonly result: Result;
   readonly baseline: Result;
   readonly report: Report;
-  /** The ONNX file. */
+  /** The compressed model as an ONNX file. */
   readonly bytes: Uint8Array;
-  /** The .tersor file. */
+  /** The compressed model as a .tersor file. */
   pack(): Uint8Array;
-  /** Runs of training on the way, with their loss curves. */
+  /** One entry per run of training, with its loss curve. */
   readonly training: readonly TrainingRun[];
-  /** All that decided the result, as plain data: `jobHash` of it is a key to keep the result under. */
+  /** Everything that decided the result, as plain data; store the result under `jobHash` of it. */
   readonly job: Job;
-  /** As .tersor where the path ends so, else as ONNX. */
+  /**
+   * Writes the model: as .tersor if the path ends so, else as ONNX. Throws TersorError
+   * "cannot-write" or "output-is-input".
+   */
   save(path: string): Promise<void>;
-  /** The figures as a text table. */
+  /** The measurements as a text table. */
   table(options?: Partial<TableOptions>): string;
 }
 
 export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
-  /** The recipes to try (default: every method at its telling settings); your own methods by `parseRecipe`. */
+  /**
+   * The recipes to try (default: every method, with the settings that its declaration lists). Steps
+   * with your own methods have to go through `parseRecipe`.
+   */
   readonly recipes?: readonly RecipeInput[] | undefined;
-  /** Called with the report so far after each trial, so that an interruption loses nothing. */
+  /** Called after each trial with the report so far, to save it before a possible interruption. */
   readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
 }
 
+/** The result of a survey; see Survey for the fields that they share. */
 export interface Surveyed {
   readonly report: Report;
+  /** All rows, the original's first. */
   readonly results: readonly Result[];
-  /** Recipes that nothing else beats in size, speed and quality at once. */
+  /** The recipes that no other beats in size, speed and quality at once. */
   readonly pareto: readonly string[];
-  /** Recipes that were not measured, and why. */
+  /** The recipes that were not measured, each with the reason. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
-  /** Mistakes of methods, each of which left its recipe unmeasured. */
+  /** Errors in the code of methods, each of which left its recipe unmeasured. */
   readonly warnings: readonly string[];
-  /** What all rows have in common. */
+  /** What the jobs of all rows have in common. */
   readonly job: OpenJob;
+  /** The measurements as a text table. */
   table(options?: Partial<TableOptions>): string;
 }
 
@@ -104,14 +117,14 @@ export interface MethodInfo {
   readonly family: string;
   readonly summary: string;
   readonly cite: string;
-  /** With its default options. */
+  /** What it needs with its default options. */
   readonly needs: readonly Need[];
-  /** Options that make it need more. */
+  /** The options with which it needs more. */
   readonly needsWith: readonly NeedsWith[];
   readonly options: readonly OptionInfo[];
 }
 
-/** How a platform writes a file, never over one of `inputs`; one that has no files cannot save. */
+/** Writes a file; it must not overwrite one of `inputs`. */
 export type SaveFile = (
   path: string,
   bytes: Uint8Array,
@@ -120,7 +133,11 @@ export type SaveFile = (
 
 export type Tersor = ReturnType<typeof createTersor>;
 
-/** The same functions everywhere: src/node.ts binds them to Node. */
+/**
+ * Binds the API to a platform; src/node.ts and src/web.ts do so for Node and for browsers. Without
+ * `saveFile` (a platform without files) `Compression.save` throws TersorError "cannot-write". The
+ * functions take the settings of `Settings`; they throw TersorError for bad options and input.
+ */
 export function createTersor(platform: Platform, saveFile: SaveFile | null = null) {
   const reportOf = (
     command: string,
@@ -179,11 +196,11 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
   };
 
   return {
-    /** Opens a model: a path, a URL, bytes, or `net:lenet-5` for an untrained benchmark network. */
+    /** Loads a model: a path, a URL, bytes, or `net:lenet-5` for an untrained benchmark network. */
     load: (input: ModelInput, options: LoadOptions = {}): Promise<Loaded> =>
       loadModel(input, platform, options),
 
-    /** Applies a recipe (or a preset) and measures what came out. */
+    /** Applies a recipe (or a preset) to a model and measures the result beside the original. */
     async compress<const M extends readonly MethodRef[] = readonly MethodId[]>(
       model: Loaded,
       options: CompressOptions<M> = {},
@@ -197,7 +214,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       return compressionOf("compress", model, env, options, done, steps);
     },
 
-    /** Trains all floats of a model on data, perhaps with a teacher, and measures before and after. */
+    /** Trains a model on data, optionally with a teacher, and measures it before and after. */
     async train(model: Loaded, options: TrainInput): Promise<Compression> {
       const { data, test, teacher, file, options: given = {} } = options;
       const steps = parseRecipe([{ method: "train", ...given }]);
@@ -219,8 +236,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     },
 
     /**
-     * What the rows of a survey with these options have in common, without running it: rows of an
-     * earlier one go with it (`done`) only where `jobConflict` finds none.
+     * What the rows of a survey with these options will have in common; nothing is run. Rows of an
+     * earlier survey may be passed as `done` only if `jobConflict` finds no difference between its
+     * job and this one.
      */
     openJob: (model: Loaded, options: SurveyInput = {}): Promise<OpenJob> =>
       openJobOf(
@@ -230,7 +248,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         options.recipes?.map((recipe) => parseRecipe(recipe)) ?? [],
       ),
 
-    /** Tries many recipes and measures each, on the same records; where one trains, on what it leaves. */
+    /**
+     * Applies many recipes and measures each on the same records. If one of them trains, all are
+     * measured on the records that are not set aside for training.
+     */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
       const recipes = options.recipes?.map((recipe) => parseRecipe(recipe));
       const steps = recipes?.flat() ?? [];
@@ -272,29 +293,32 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       };
     },
 
-    /** Layers, bytes, MACs and measured time; what cannot be timed is null. */
+    /**
+     * The layers of a model with their bytes, MACs and measured time. A model that no engine opens
+     * is not timed: its times are null, and `onEvent` gets a warning.
+     */
     async inspect(model: Loaded, options: Settings = {}): Promise<Inspection> {
       return inspect(model, await prepare(model, platform, options).catch(untimed(options)));
     },
 
-    /** The model's score; `against` an original also drop, flips, KL and speed-up. */
+    /** Measures a model on data; with `against`, an original, also drop, flips, KL and speed-up. */
     async evaluate(
       model: Loaded,
       options: Settings & { readonly against?: Loaded | undefined } = {},
     ): Promise<Result> {
       const env = await prepare(options.against ?? model, platform, {
         ...options,
-        // Nothing is calibrated here: the metric takes all records.
+        // Nothing is calibrated here, so the metric is measured on all records.
         calib: null,
         keepAll: true,
       });
       return evaluate(model, env, options.against ?? null);
     },
 
-    /** A .tersor file: everything coded as small as it gets, opened by `tersor/unpack`. */
+    /** Packs a model into a small .tersor file, which `tersor/unpack` opens. */
     pack: (model: Loaded, options: PackSettings = {}): Promise<PackedModel> => pack(model, options),
 
-    /** Times several models on the same inputs, interleaved; the first is what others compare with. */
+    /** Times several models in turn on the same inputs; speed-ups are relative to the first. */
     async bench(
       models: readonly Loaded[],
       options: Settings & BenchOptions = {},
@@ -303,6 +327,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       return bench(models, await prepare(models[0], platform, options), options);
     },
 
+    /** All built-in methods, with their options and needs. */
     methods: (): MethodInfo[] =>
       (Object.entries(methods) as unknown as [string, Method][]).map(([method, entry]) => ({
         method,
@@ -317,7 +342,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
   };
 }
 
-/** Data of each kind: `images("calib/", { mean: [0.5], std: [0.5] })`. */
+/**
+ * A function that names data of one kind, such as `images("calib/", { mean: [0.5], std: [0.5] })`.
+ */
 const source =
   (prefix: string) =>
   (path: string, options: DataOptions = {}): DataSource => ({ spec: `${prefix}:${path}`, options });
@@ -345,7 +372,10 @@ function stepsOf<M extends readonly MethodRef[]>(
   throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
 }
 
-/** A model that does not run can be looked at all the same. */
+/**
+ * A handler for errors of `prepare` in `inspect`: a model that does not open or run is inspected
+ * without times, with a warning; other errors are thrown.
+ */
 function untimed({ onEvent }: Settings) {
   return (cause: unknown): null => {
     const isTheModel =
@@ -356,7 +386,7 @@ function untimed({ onEvent }: Settings) {
   };
 }
 
-/** As reports name the data. */
+/** The name of the data in reports. */
 function specOf(data: Settings["data"]): string | null {
   return typeof data === "string" ? data : (data?.spec ?? null);
 }

@@ -1,4 +1,4 @@
-/** @file Context: what a method may ask of its surroundings while it works. */
+/** @file Context: what a method may use while it works: randomness, records, training, reports. */
 import type { z } from "zod";
 import type { Node, Value } from "./ir/graph.ts";
 import type { Model } from "./ir/model.ts";
@@ -10,43 +10,50 @@ import type { ComputeChoice, CurvePoint, TrainState } from "./train/state.ts";
 import type { StepGraph, Student } from "./train/step.ts";
 import type { Opened, StepFeed } from "./weights/latent.ts";
 
-/** calibration: inputs without labels; training: records for gradient steps; labels: of those records. */
+/**
+ * What a method cannot work without: "calibration" records (inputs without labels), "training"
+ * records (for gradient steps), "labels" of the training records.
+ */
 export type Need = "calibration" | "training" | "labels";
 
+/** What a method gets besides the model and its options. */
 export interface Context {
+  /** The only source of randomness: the same seed gives the same result. */
   readonly random: Random;
   readonly signal: AbortSignal | null;
-  /** The engine the result should run well on (ENGINE section 2). */
+  /** The engine that the result should run well on. What is fast differs between the two. */
   readonly target: "node" | "web";
-  /** Says why a layer was left alone. */
+  /** Reports that a layer was left unchanged, and why. */
   skip(node: string, reason: string): void;
-  /** Says how many of the channels that `node` makes are left, and why. */
+  /** Reports how many of the channels that `node` produces are left, and why. */
   group(node: string, before: number, after: number, reason: string): void;
+  /** Reports a problem that the user should know of. */
   warn(text: string): void;
-  /** `done` of `total` parts are ready; throws TersorError "aborted" when the signal says so. */
+  /** Reports that `done` of `total` parts are done. Rejects with TersorError "aborted". */
   progress(done: number, total: number): Promise<void>;
-  /** Whether there are calibration records: for methods that use them if they can, and need none. */
+  /** Whether there are calibration records, for methods that can use them but do not need them. */
   readonly hasCalibration: boolean;
   /**
-   * Runs the calibration records through `model`, all or about `records` of them, and hands over
-   * what each tap asks for, batch by batch (nothing is kept). Without calibration data it rejects
-   * with TersorError "needs-data"; a recipe whose methods declare that need does not even begin.
+   * Runs calibration records through `model` (all, or about `records` of them) and calls `collect`
+   * with each tap and its values [records of the batch, ...], batch by batch. Nothing is kept in
+   * memory. Without calibration records it rejects with TersorError "needs-data"; methods that
+   * declare the need are not called then.
    */
   readonly observe: Observe;
   /**
-   * Milliseconds that one run of each model takes, side by side, on the user's own inputs. Left out
-   * where there is no engine to time.
+   * Milliseconds that one run of each model takes on the user's inputs, timed in turn. Missing
+   * where there is no engine to time with.
    */
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
-  /** Microseconds that the engine spends on each node; null where it does not tell. */
+  /** Microseconds that the engine spends on each node; null where it gives no trace. */
   readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
-  /** Trains the model's floats in place on the training records; see `observe` where there are none. */
+  /** Trains the model's float32 constants in place on the training records. */
   readonly train: Train;
 }
 
 /**
- * Options left out take the defaults of the step \`train\`. Rejects with TersorError "needs-training"
- * without training records, "no-gradient", "diverged", "aborted".
+ * Options that are left out have the defaults of the step `train`. Rejects with TersorError
+ * "needs-training" (no training records), "no-gradient", "diverged" or "aborted".
  */
 export type Train = (
   model: Model,
@@ -54,44 +61,59 @@ export type Train = (
   hooks?: TrainHooks,
 ) => Promise<Trained>;
 
-/** What a method adds to a run of training. */
+/** What a method can add to a run of training. */
 export interface TrainHooks {
-  /** Added to the loss; \`student.of\` finds the model's values in the copy that learns. */
+  /**
+   * Builds a scalar that is added to the loss. `student.of` finds the model's values in the copy
+   * that is trained.
+   */
   readonly penalty?: (
     g: Builder,
     student: Student,
     feeds: Readonly<Record<string, Value>>,
   ) => Value;
-  /** Weights and activations that learn as expressions, and are closed into forms afterwards. */
+  /**
+   * Weights and activations that are trained as expressions of other parameters. After the training
+   * each is replaced by the stored form that it describes.
+   */
   readonly latents?: readonly Opened[];
-  /** Graph inputs of the model that are no data, made anew for every step: schedules, noise. */
+  /** Inputs of the step's graph that are no data but computed for each step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
-  /** Hears how many steps there will be, before the first. */
+  /** Called with the number of steps before the first one. */
   readonly begin?: (steps: number) => void;
+  /** Called before each update; may change the flat gradient in place. */
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
+  /** Called after each update; may change `state.parameters` in place. */
   readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
 }
 
+/** What a run of training reports. */
 export interface Trained {
+  /** Loss and score during the run. */
   readonly curve: readonly CurvePoint[];
-  /** The best score on held-out records, higher is better; null where there were none. */
+  /** The best score on held-out records, higher is better; null if none were held out. */
   readonly score: number | null;
+  /** Updates that were made; 0 if there was nothing to train. */
   readonly steps: number;
-  /** How many numbers learned. */
+  /** How many numbers were trained. */
   readonly parameters: number;
-  /** Whether the loss looked at labels. */
+  /** Whether the loss used labels. */
   readonly labelled: boolean;
-  /** How it computed: give it to a run that is to repeat this one. */
+  /** How the steps were computed; a run with the same choice repeats this one to the byte. */
   readonly computeChoice: ComputeChoice | null;
   readonly seconds: number;
 }
 
-/** An inner value to look at: itself, or what `of` makes of it inside the engine (a mean, a part). */
+/**
+ * An inner value of a model to observe. With `of`, the engine computes something of it (a mean, a
+ * part), and only that is copied out.
+ */
 export interface Tap {
   readonly value: Value;
   readonly of?: (g: Builder, value: Value) => Value;
 }
 
+/** See `Context.observe`. */
 export type Observe = <T extends Tap>(
   model: Model,
   taps: readonly T[],

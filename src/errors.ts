@@ -1,7 +1,8 @@
-/** @file Every error tersor raises: a code, what is wrong, where, and the remedy. */
+/** @file Every error that tersor raises: a code, what is wrong, where, and the remedy. */
 
+/** The parts of an error's message, which reads "code: where: what. remedy." */
 export interface ErrorInfo {
-  /** Stable kebab-case identifier. */
+  /** Stable identifier in kebab-case. */
   readonly code: string;
   /** What is wrong, in one clause without a final full stop. */
   readonly what: string;
@@ -11,7 +12,7 @@ export interface ErrorInfo {
   readonly remedy: string;
 }
 
-/** Bad input or bad usage: the command line prints `message` in one line and exits with 2. */
+/** Bad input or bad usage. The command line prints `message` in one line and exits with 2. */
 export class TersorError extends Error implements ErrorInfo {
   override readonly name = "TersorError";
   readonly code: string;
@@ -28,12 +29,22 @@ export class TersorError extends Error implements ErrorInfo {
   }
 }
 
-/** The only way to raise: `throw fail(errors.notAModel(path, why))`. */
+/**
+ * Makes the error to throw: `throw fail(errors.notAModel(path, why))`. This is the only way in
+ * which the library raises errors. `cause` is the error that led to this one, if there is one.
+ */
 export function fail(info: ErrorInfo, cause?: unknown): TersorError {
   return new TersorError(info, cause === undefined ? undefined : { cause });
 }
 
-/** The catalogue. Grouped by the folder that raises it; the test corpus quotes these messages. */
+/**
+ * The catalogue, grouped by the folder that raises the error. docs/errors.md is generated from it:
+ * the comments between the entries are its headings. Tests quote the messages.
+ *
+ * Parameters that recur: `where` is the file, node, option or record concerned; `why` a clause that
+ * says what is wrong; `near` the known name that is most like the given one; `known` all known
+ * names; `without` a further remedy, with the conjunction that joins it.
+ */
 export const errors = {
   // onnx/
   notAModel: (where: string, why: string) => ({
@@ -379,6 +390,7 @@ export const errors = {
   }),
 } satisfies Record<string, (...args: never[]) => ErrorInfo>;
 
+/** One line of text, without the full stop where the remedy has its own punctuation. */
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").replace(/([.?!])\.$/, "$1");
 }

@@ -72,4 +72,16 @@ export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "
 export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
 export type { Report } from "./report/report.ts";
+export { type Form, integers, learns, type Part, type Shape } from "./weights/form.ts";
+export { type Latent, type Opened, open as openLatent, openable } from "./weights/latent.ts";
+export { addForm as defineForm } from "./weights/match-form.ts";
+export { readWeight } from "./weights/read.ts";
 export { chosenLayers, siteOptions } from "./weights/select.ts";
+export {
+  type LayerSite,
+  layersOf,
+  storeWeight,
+  type ThetaSite,
+  thetasOf,
+} from "./weights/sites.ts";
+export { type Composed, composed, type FloatWeight, leaf, type Weight } from "./weights/weight.ts";

@@ -1,10 +1,13 @@
-/** @file One option schema gives types, checks, help, text form and search space. */
+/**
+ * @file Options declared once as a zod schema: from it come types, checks, help, the text form
+ * and the search space.
+ */
 import { z } from "zod";
 import { errors, fail } from "./errors.ts";
 import { nearest } from "./util/nearest.ts";
 import { quote, quotePart, splitQuoted, unquote } from "./util/quoted.ts";
 
-/** Which layers: options of whatever works on layers; spread them into its schema. */
+/** Options that select layers, for whatever works on layers: spread them into its schema. */
 export const layerOptions = {
   only: z.array(z.string()).default([]).meta({
     description: "Only these layers: globs over node names and operator types, split by |.",
@@ -14,19 +17,23 @@ export const layerOptions = {
   }),
 };
 
-/** What help, forms and searches need to know of one option. */
+/** One option as help, forms and searches need it. */
 export interface OptionInfo {
   readonly name: string;
   readonly type: "number" | "boolean" | "string" | "choice" | "list";
+  /** Null where there is none. */
   readonly default: unknown;
+  /** The accepted values of a "choice", null for other types. */
   readonly choices: readonly string[] | null;
+  /** Inclusive limits of a number, null where there is none. */
   readonly minimum: number | null;
   readonly maximum: number | null;
   readonly description: string;
-  /** Values worth trying in a survey or search. */
+  /** Values that are worth trying in a survey or a search. */
   readonly search: readonly unknown[];
 }
 
+/** The parts of a JSON Schema property that zod writes for an option. */
 interface JsonProperty {
   readonly type?: string;
   readonly enum?: readonly string[];
@@ -39,7 +46,7 @@ interface JsonProperty {
   readonly search?: readonly unknown[];
 }
 
-/** The declared options, in order. */
+/** The declared options in their order. */
 export function describeOptions(schema: z.ZodObject): OptionInfo[] {
   const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   const properties = (json.properties ?? {}) as Record<string, JsonProperty>;
@@ -61,12 +68,12 @@ export function describeOptions(schema: z.ZodObject): OptionInfo[] {
   }));
 }
 
-/** zod marks plain integers with the safe-integer limits, which tell nobody anything. */
+/** A declared limit. zod adds the limits of safe integers to other integers; these are left out. */
 function bound(limit: number | undefined): number | null {
   return limit === undefined || Math.abs(limit) >= Number.MAX_SAFE_INTEGER ? null : limit;
 }
 
-/** Values of the options that have a default, others aside. */
+/** The defaults of the options that have one. */
 export function defaultsOf({ shape }: z.ZodObject): Record<string, unknown> {
   const usual = Object.entries(shape).flatMap(([name, option]) => {
     const { success, data } = z.safeParse(option, undefined);
@@ -76,9 +83,11 @@ export function defaultsOf({ shape }: z.ZodObject): Record<string, unknown> {
 }
 
 /**
- * Options written as text ("sparsity=0.9", "only=conv*|fc*") or as plain values -> checked options
- * with defaults. With `isRecipe` the texts are a recipe's: any value may be quoted, where otherwise
- * only parts of lists are. Throws TersorError "unknown-option" or "bad-option", naming `where`.
+ * Checks options and fills in the defaults. `given` holds text ("sparsity=0.9", "only=conv*|fc*")
+ * or values of the option's type, by name.
+ *
+ * With `isRecipe` the texts come from a recipe, where any value may be quoted; otherwise only the
+ * parts of lists may be. Throws TersorError "unknown-option" or "bad-option", which name `where`.
  */
 export function parseOptions<S extends z.ZodObject>(
   schema: S,
@@ -108,6 +117,10 @@ export function parseOptions<S extends z.ZodObject>(
   );
 }
 
+/**
+ * The value of an option's text. Text that is no number or boolean is returned as it is, so that
+ * the schema refuses it with its own message.
+ */
 function fromText(text: string, info: OptionInfo, where: string, isRecipe: boolean): unknown {
   const open = (quoted: string): string => {
     const value = unquote(quoted);
@@ -130,13 +143,13 @@ function fromText(text: string, info: OptionInfo, where: string, isRecipe: boole
   }
 }
 
-/** The text that `parseOptions` makes the value of, in a recipe. */
+/** The text of a value in a recipe: the inverse of parseOptions with `isRecipe`. */
 export function optionText(value: unknown): string {
   if (Array.isArray(value)) return value.map((part) => quotePart(String(part))).join("|");
   return typeof value === "string" ? quote(value) : String(value);
 }
 
-/** zod's words without their heading: "Too big: expected number to be <=16". */
+/** zod's message without its heading ("Too big: expected number to be <=16") and quotes. */
 export function plainIssue(message: string): string {
   const [, words = message] = /^[A-Z][\w ]*: (.*)$/s.exec(message) ?? [];
   return words
@@ -145,6 +158,7 @@ export function plainIssue(message: string): string {
     .replaceAll("|", ", ");
 }
 
+/** The remedy of a refused option: its choices or its range. */
 function remedyOf(info: OptionInfo | undefined): string {
   if (!info) return "See: tersor methods";
   if (info.choices) return `Give one of: ${info.choices.join(", ")}`;

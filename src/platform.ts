@@ -1,9 +1,9 @@
-/** @file What the universal core asks of its surroundings; node.ts and web.ts each give one. */
+/** @file Platform: what the core needs of its surroundings; Node and browsers implement it. */
 
 import type { ByteSource } from "./ir/tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 
-/** Decoded image, 8 bits per channel, row-major HWC. */
+/** A decoded image: 8 bits per channel, row-major, [height, width, channels]. */
 export interface Image {
   readonly width: number;
   readonly height: number;
@@ -17,42 +17,48 @@ export interface EngineWorker {
   stop(): Promise<void>;
 }
 
-/** Where long work is saved, to go on after an end that nobody wanted. */
+/** Storage for the state of long runs, from which an interrupted run is resumed. */
 export interface Checkpoints {
-  /** What was saved under the name, when the run is to go on from there; else null. */
+  /** What was saved under the name; null if there is nothing or the run is not to be resumed. */
   load(name: string): Promise<Uint8Array | null>;
   save(name: string, bytes: Uint8Array): Promise<void>;
-  /** The file, for messages. */
+  /** The path of the file, for errors. */
   where(name: string): string;
 }
 
+/** The surroundings of the core. */
 export interface Platform {
-  /** "node 20.20.2 linux x64", for reports. */
+  /** The machine, for reports: "node 20.20.2 linux x64". */
   readonly name: string;
   readonly cores: number;
   readonly files: {
-    /** Whole file. Rejects with a TersorError ("no-such-file") when absent. */
+    /** Reads a whole file. Rejects with TersorError "no-such-file" or "cannot-read". */
     read(path: string): Promise<Uint8Array>;
-    /** Lazy bytes of a file, opened once, read on demand. */
+    /** Opens a file whose parts are read on demand. Throws like `read`. */
     source(path: string): ByteSource;
-    /** Names in a folder, sorted; directories end in "/". Null when it is not a folder. */
+    /** The names in a folder, sorted; those of folders end in "/". Null if it is no folder. */
     list(path: string): Promise<string[] | null>;
     exists(path: string): boolean;
-    /** Absolute path of a file inside an installed npm package, null when it is not installed. */
+    /** The absolute path of a file in an npm package; null if that is not installed. */
     packaged(specifier: string): string | null;
   };
-  /** JPEG/PNG/WebP -> RGB pixels; `size` resizes the shorter side and crops the centre. */
+  /** JPEG, PNG or WebP to RGB; `size` resizes it to cover that size and crops the centre. */
   decodeImage(bytes: Uint8Array, size?: { width: number; height: number }): Promise<Image>;
-  /** Sizes after compression at the strongest setting that takes seconds; null where the platform lacks the coder, or where it would take minutes. */
+  /** Bytes after gzip at its strongest setting; null where the platform cannot compress with it. */
   gzipSize(bytes: Iterable<Uint8Array>): Promise<number | null>;
+  /** The same for brotli; also null for inputs that would take too long. */
   brotliSize(bytes: Iterable<Uint8Array>): Promise<number | null>;
-  /** Milliseconds: wall since an arbitrary start, and process CPU time (null in browsers). */
+  /** Wall time in milliseconds since an arbitrary start. */
   wallMs(): number;
+  /** CPU time of the process in milliseconds; null where there is no such clock (browsers). */
   cpuMs(): number | null;
-  /** Loads a user's module and gives its default export. */
+  /** Imports a user's module and resolves with its default export. */
   module(path: string): Promise<unknown>;
-  /** ONNX Runtime by name; "auto" is node when installed, else web with a warning. */
+  /** ONNX Runtime by name; "auto" is the native one if installed, else web with a warning. */
   runtime(name: "auto" | "node" | "web"): Promise<{ runtime: Runtime; warning: string | null }>;
-  /** An engine in a thread of its own, for work side by side; null where there are no such threads. */
+  /**
+   * Starts an engine of the same kind in a thread of its own, for work in parallel. Null, or a
+   * function that returns null, where there are no such threads.
+   */
   startWorker: ((runtime: Runtime) => EngineWorker | null) | null;
 }

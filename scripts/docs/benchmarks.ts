@@ -1,4 +1,4 @@
-/** @file docs/benchmarks.md and README's table, from the files in bench/results/. */
+/** @file Writes docs/benchmarks.md and the table in README.md from the files in bench/results/. */
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
@@ -10,7 +10,7 @@ import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./
 interface RewriteRow {
   readonly model: string;
   readonly nodes: readonly [number, number];
-  /** As it came, upgraded, rewritten. */
+  /** Of the original file, after upgrading the operator set, after rewriting; `cpuMs` likewise. */
   readonly bytes: readonly [number, number, number];
   readonly cpuMs: readonly [number, number, number];
   readonly speedup: number;
@@ -42,7 +42,7 @@ interface PeerBench {
   }[];
 }
 
-/** Null where a bench has not been run. */
+/** The results of each bench; null for one that has not been run. */
 interface Benches {
   readonly rewrite: RewriteBench | null;
   readonly peers: PeerBench | null;
@@ -90,7 +90,7 @@ function rewriteSection({ platform, runtime, rows }: RewriteBench): string[] {
   ];
 }
 
-/** The peer's settings by name; ours stays first. */
+/** A table per model: tersor in the first row, then the settings of the peer. */
 function peersSection({ results }: PeerBench): string[] {
   return [
     "## Static int8 beside onnxruntime.quantization",

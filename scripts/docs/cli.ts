@@ -1,4 +1,4 @@
-/** @file docs/cli.md: the help of every command, as the command line prints it. */
+/** @file Writes docs/cli.md: the help of every command, as the command line prints it. */
 import { main } from "../../src/cli/main.ts";
 import { page } from "./page.ts";
 
@@ -11,7 +11,7 @@ export async function cliPage(): Promise<string> {
   return page("# Command line", overview, ...sections);
 }
 
-/** What `tersor [command] --help` prints, as code. */
+/** The output of `tersor [command] --help`, as a code block. */
 async function help(...command: string[]): Promise<string> {
   let text = "";
   const ignored = { write: () => true };

@@ -1,4 +1,4 @@
-/** @file docs/benchmarks.md: the coder beside brotli, and ResNet-20's smallest files. */
+/** @file Sections of docs/benchmarks.md: the coder beside brotli, ResNet-20's smallest files. */
 import { code, table, thousands } from "./page.ts";
 
 interface CodecRow {
@@ -14,7 +14,7 @@ interface CodecRow {
 }
 
 export interface CodecBench {
-  /** Of all weights together; `meanToBrotli` is the geometric mean over models. */
+  /** Sums over all models; `meanToBrotli` is the geometric mean of the models' ratios. */
   readonly totals: readonly (CodecRow & { readonly meanToBrotli?: number })[];
   readonly rows: readonly CodecRow[];
 }

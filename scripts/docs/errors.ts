@@ -1,15 +1,18 @@
-/** @file docs/errors.md: the catalogue with an example message of each error. */
+/** @file Writes docs/errors.md: all errors, with an example message of each. */
 import { type ErrorInfo, errors, fail } from "../../src/errors.ts";
 import { code, page, table } from "./page.ts";
 
-/** Stand-ins for parameters that are computed with; the others show their name in angle brackets. */
+/**
+ * Values for the parameters that an error's text is computed from. Other parameters are shown by
+ * their name in angle brackets.
+ */
 const samples: Readonly<Record<string, unknown>> = {
   classes: 10,
   known: ["sparsity", "scope"],
   near: undefined,
 };
 
-/** `source` is src/errors.ts: its comments name the folder that raises what follows. */
+/** `source` is the text of src/errors.ts, whose comments name the folders that throw the errors. */
 export function errorsPage(source: string): string {
   const sections = sectionsOf(source);
   return page(
@@ -22,7 +25,7 @@ export function errorsPage(source: string): string {
   );
 }
 
-/** Several errors may share a code. */
+/** A row per error; several may have the same code. */
 function rowsOf(names: readonly (keyof typeof errors)[]): string[][] {
   return names.map((name) => {
     const info = example(errors[name] as (...args: unknown[]) => ErrorInfo);
@@ -31,7 +34,7 @@ function rowsOf(names: readonly (keyof typeof errors)[]): string[][] {
 }
 
 function example(make: (...args: unknown[]) => ErrorInfo): ErrorInfo {
-  // `length` counts the parameters before the first with a default.
+  // The length of a function is the number of parameters before the first with a default.
   const names = /^\(?([^=)]*)/.exec(String(make))![1].split(",", make.length);
   return make(
     ...names.map((name) => {
@@ -41,6 +44,7 @@ function example(make: (...args: unknown[]) => ErrorInfo): ErrorInfo {
   );
 }
 
+/** The errors in the order of the source, under the comment that stands before them. */
 function sectionsOf(source: string): { title: string; names: (keyof typeof errors)[] }[] {
   const sections: { title: string; names: (keyof typeof errors)[] }[] = [];
   const body = source.slice(source.indexOf("export const errors"));

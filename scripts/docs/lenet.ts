@@ -1,4 +1,4 @@
-/** @file docs/benchmarks.md: Deep Compression's networks, stage by stage, and the smallest files. */
+/** @file A section of docs/benchmarks.md: Deep Compression's networks, stage by stage. */
 import type { Stage } from "../../bench/lenet.ts";
 import { code, table, thousands } from "./page.ts";
 

@@ -1,4 +1,4 @@
-/** @file docs/methods.md: every method of the table, as it declares itself. */
+/** @file Writes docs/methods.md from the declarations of all methods. */
 
 import { familyOf, type MethodId, methods } from "../../src/methods/index.ts";
 import type { Method, Need } from "../../src/methods/method.ts";
@@ -61,7 +61,9 @@ function section(id: MethodId, method: Method): string[] {
   ];
 }
 
-/** "nothing; with `criterion=activation`: inputs to calibrate on". */
+/**
+ * What a method needs, in words: "nothing; with `criterion=activation`: inputs to calibrate on".
+ */
 function needsText(method: Method): string {
   const always = defaultNeeds(method).map((need) => needs[need]);
   const others = needsByOption(method).map(({ option, values, needs: added }) => {

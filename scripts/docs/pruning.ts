@@ -1,4 +1,4 @@
-/** @file docs/benchmarks.md: what structured pruning reaches, from bench/results/prune.json. */
+/** @file Sections of docs/benchmarks.md: structured pruning, and the widths that kernels reward. */
 import * as format from "../../src/report/format.ts";
 import { code, table } from "./page.ts";
 

@@ -1,4 +1,4 @@
-/** @file docs/rewrites.md: the lossless rules, in the order in which they are tried. */
+/** @file Writes docs/rewrites.md: the lossless rules, in the order in which they are tried. */
 
 import { rules } from "../../src/rewrite/index.ts";
 import type { Rule } from "../../src/rewrite/rule.ts";

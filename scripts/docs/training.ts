@@ -1,4 +1,4 @@
-/** @file docs/benchmarks.md: how fast steps of training are, and what training reaches. */
+/** @file Sections of docs/benchmarks.md: the speed of training steps, and what training reaches. */
 import { code, table } from "./page.ts";
 
 export interface SpeedBench {
@@ -52,7 +52,7 @@ interface Series {
   readonly deviation: number;
 }
 
-/** `bench/results/learn.json`; parts that were not run are missing. */
+/** The content of bench/results/learn.json; parts that were not run are missing. */
 export interface LearnBench {
   readonly machine: string;
   readonly distillation?: { readonly teacher: Series; readonly labels: Series };

@@ -1,4 +1,4 @@
-/** @file The platform of a browser or worker: files by name or URL, onnxruntime-web, no npm, no CPU clock. */
+/** @file The Platform of a browser page or worker: dropped files, URLs, onnxruntime-web. */
 import { gzipSync } from "fflate";
 import { coverImage } from "../data/resize.ts";
 import { errors, fail } from "../errors.ts";
@@ -6,7 +6,11 @@ import { concat } from "../onnx/write.ts";
 import type { Platform } from "../platform.ts";
 import { openWebRuntime } from "../runtime/ort-web.ts";
 
-/** `files` are what the user dropped, by name ("model.onnx", "photos/cat/1.jpg"); others are fetched. */
+/**
+ * `files` are the files that the user dropped on the page, by name ("model.onnx",
+ * "photos/cat/1.jpg"). A name that is not among them is fetched as a URL. There is no CPU clock, no
+ * brotli coder and no npm package to look into.
+ */
 export function createBrowserPlatform(
   files: ReadonlyMap<string, Uint8Array> = new Map(),
 ): Platform {
@@ -29,7 +33,7 @@ export function createBrowserPlatform(
     },
     decodeImage,
     gzipSize: async (chunks) => gzipSync(joined(chunks), { level: 9 }).byteLength,
-    // Browsers unpack brotli but have no coder for it.
+    // Browsers can decompress brotli but not compress with it.
     brotliSize: async () => null,
     wallMs: () => performance.now(),
     cpuMs: () => null,
@@ -39,6 +43,7 @@ export function createBrowserPlatform(
   };
 }
 
+/** Fetches a URL. Throws TersorError "no-such-file" for any failure. */
 async function download(path: string): Promise<Uint8Array> {
   const response = await fetch(path).catch((cause: unknown) => {
     throw fail(errors.noSuchFile(path), cause);
@@ -50,7 +55,7 @@ async function download(path: string): Promise<Uint8Array> {
 const isBelow = (name: string, folder: string): boolean =>
   name.startsWith(folder.endsWith("/") ? folder : `${folder}/`);
 
-/** Null when nothing lies below `path`. */
+/** The names in a folder, as `Platform.files.list` gives them; null if no file is below `path`. */
 function listFolder(files: ReadonlyMap<string, Uint8Array>, path: string): string[] | null {
   const start = path.endsWith("/") ? path.length : path.length + 1;
   const names = new Set<string>();
@@ -62,7 +67,7 @@ function listFolder(files: ReadonlyMap<string, Uint8Array>, path: string): strin
   return names.size > 0 ? [...names].sort() : null;
 }
 
-/** Pixels as stored; alpha is dropped. */
+/** RGB pixels without colour management; alpha is dropped. */
 const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
   const blob = new Blob([bytes as Uint8Array<ArrayBuffer>]);
   const options: ImageBitmapOptions = {

@@ -6,6 +6,7 @@ import { constantValue } from "../ops/constant.ts";
 import type { Coupling, Group, Sink } from "../ops/coupling.ts";
 import { keepsStatistics } from "../ops/norms.ts";
 import { type WeightUse, weightsOf } from "../ops/weights.ts";
+import { product } from "../util/product.ts";
 
 /** One axis of one weight, cut into the units of a group. */
 export interface Part {
@@ -116,8 +117,8 @@ export function eachElement(
   visit: (element: number) => void,
 ): void {
   const { shape } = weight;
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
+  const inner = product(shape.slice(axis + 1));
+  const outer = product(shape.slice(0, axis));
   for (let i = 0; i < outer; i++) {
     for (const index of indices) {
       const start = (i * shape[axis] + index) * inner;

@@ -7,6 +7,7 @@ import { isSparse, type Loss, refit } from "../layers/refit.ts";
 import { shiftOutputs } from "../layers/shift.ts";
 import { biasInputOf } from "../ops/bias.ts";
 import type { Kept } from "../ops/coupling.ts";
+import { product } from "../util/product.ts";
 import { type Candidate, eachElement, type Part, type Reader } from "./candidates.ts";
 import { canAbsorb, dataOf, type Vitality } from "./dead.ts";
 import { levelsOf } from "./level.ts";
@@ -182,7 +183,7 @@ function addShift(
 ): void {
   const { weight, axis, use } = part;
   const { outputAxis, groups } = use.role;
-  const strides = weight.shape.map((_, i) => weight.shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const strides = weight.shape.map((_, i) => product(weight.shape.slice(i + 1)));
   const at = (element: number, of: number): number =>
     Math.floor(element / strides[of]) % weight.shape[of];
   const rowsPerGroup = weight.shape[outputAxis] / groups;

@@ -1,4 +1,4 @@
-/** @file tersor bench: models side by side, interleaved. */
+/** @file tersor bench: the latency of several models, timed in turn on the same inputs. */
 import { bench, load } from "../node.ts";
 import { benchJson, jsonText } from "../report/json.ts";
 import { benchTable } from "../report/table.ts";
@@ -12,11 +12,11 @@ interface BenchFlags extends DataFlags {
 export const benchCommand: Command<BenchFlags> = {
   name: "bench",
   takes: "<models...>",
-  summary: "Latency of models side by side, interleaved: median, p90, ratio to the first.",
+  summary: "Times models in turn on the same inputs: median, p90, speed-up over the first.",
   flags: [
     {
       flags: "--budget <time>",
-      doc: "Time for all of them together (default 2s each).",
+      doc: "Time for all models together (default 2s for each).",
       parse: seconds,
     },
     ...evalFlags.filter(({ flags }) => !flags.startsWith("--timing")),

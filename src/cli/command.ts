@@ -1,21 +1,29 @@
-/** @file Command: one entry of the command line, declared; and how commander runs it. */
+/** @file Command: the declaration of one command, and how the package commander runs them. */
 import { Command as Commander, CommanderError, Option } from "commander";
 import { errors, fail, type TersorError } from "../errors.ts";
 import { type Flag, globalFlags } from "./flags.ts";
 import { createShell, type GlobalOptions, type Io, type Shell } from "./shell.ts";
 
+/** `O` are the values of the flags, by their names in camelCase. */
 export interface Command<O = never> {
   readonly name: string;
-  /** `<model>`, `<models...>`, or "". */
+  /** Its arguments: `<model>`, `<models...>`, or "" for none. */
   readonly takes: string;
+  /** One sentence for the help. */
   readonly summary: string;
   readonly flags: readonly Flag[];
   readonly examples: readonly string[];
-  /** Gives the exit status. Throws TersorError for bad usage and bad input. */
+  /**
+   * Does the work and resolves with the exit status. Throws TersorError for bad usage and input.
+   */
   run(shell: Shell, args: readonly string[], options: O): Promise<number>;
 }
 
-/** Runs `argv` (without node and script); gives the exit status. */
+/**
+ * Runs the command that `argv` names (the arguments after `node script`) and resolves with its exit
+ * status. Without arguments it prints the help. Throws TersorError "bad-usage", and what the
+ * command throws.
+ */
 export async function dispatch(
   commands: readonly Command[],
   argv: readonly string[],
@@ -59,6 +67,7 @@ export async function dispatch(
   }
 }
 
+/** Sets up what all commands have in common; errors are thrown instead of printed. */
 function configure(entry: Commander, io: Io): void {
   for (const flag of globalFlags) entry.addOption(optionOf(flag));
   entry.helpOption("-h, --help", "Show this help.");
@@ -69,7 +78,10 @@ function configure(entry: Commander, io: Io): void {
   });
 }
 
-/** A flag given twice is a mistake: one of them would silently count for nothing. */
+/**
+ * The flag for commander. A flag that is given twice is an error, because commander would use the
+ * last one and ignore the other without a word.
+ */
 function optionOf({ flags, doc, parse }: Flag): Option {
   const option = new Option(flags, doc);
   const flag = option.long ?? flags;
@@ -97,7 +109,7 @@ function helpText(program: Commander): string {
   return text;
 }
 
-/** commander's words, in the catalogue's form. */
+/** An error of commander, with its text, as one of our own. */
 function usageError(error: CommanderError): TersorError {
   const { where = "tersor" } = error as CommanderError & { where?: string };
   const [, hint] = /\(Did you mean (.+?)\?\)/s.exec(error.message) ?? [];

@@ -1,4 +1,4 @@
-/** @file tersor compress: one recipe, measured, written. */
+/** @file tersor compress: applies one recipe, measures the result and writes it. */
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { compress, load } from "../node.ts";
@@ -30,26 +30,26 @@ const presetNames = Object.keys(presets);
 export const compressCommand: Command<CompressFlags> = {
   name: "compress",
   takes: "<model>",
-  summary: "Applies a recipe, measures the result beside the original, writes it.",
+  summary: "Applies a recipe to a model, measures the result beside the original, writes it.",
   flags: [
-    { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
+    { flags: "-o, --output <file>", doc: "File for the model (default: beside the input)." },
     {
       flags: "--recipe <recipe>",
-      doc: 'Steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (a value that holds , or > in double quotes: only="a,b")',
+      doc: 'The steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (put a value with , or > in it in double quotes: only="a,b")',
     },
     {
       flags: "--preset <name>",
-      doc: `Instead of a recipe: ${presetNames.join(", ")} (default ${defaultPreset}).`,
+      doc: `A ready-made recipe: ${presetNames.join(", ")} (default ${defaultPreset}).`,
       parse: oneOf(presetNames),
     },
     {
       flags: "--target <limits>",
-      doc: "What must be reached, else the exit status is 1: size<=1MB, drop<=0.5, speedup>=1.5",
+      doc: "Limits to meet, else the exit status is 1: size<=1MB, drop<=0.5, speedup>=1.5",
     },
     { flags: "--report <file>", doc: "Write an HTML report." },
     {
       flags: "--no-simplify",
-      doc: "Do not simplify the graph, neither before the recipe nor after training (it is lossless).",
+      doc: "Leave out the lossless simplification, both before the recipe and after training.",
     },
     ...trainingFlags,
     ...dataFlags,
@@ -103,7 +103,7 @@ export const compressCommand: Command<CompressFlags> = {
   },
 };
 
-/** What the line of figures does not say. */
+/** Prints what the summary leaves out: the packed size, "smaller, not faster", skipped layers. */
 function comment(shell: Shell, result: Result, baseline: Result, file: string): void {
   const { packed } = result.bytes;
   if (isPackedName(file) && packed !== null) {

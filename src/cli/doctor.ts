@@ -1,4 +1,4 @@
-/** @file tersor doctor: what this machine has, what is missing, and the remedy. */
+/** @file tersor doctor: checks what tersor needs on this machine, and says how to get it. */
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { TersorError } from "../errors.ts";
@@ -13,7 +13,7 @@ interface Finding {
   readonly name: string;
   readonly ok: boolean;
   readonly found: string;
-  /** Null where nothing needs to be done. */
+  /** What to do; null if nothing needs to be done. */
   readonly remedy: string | null;
 }
 
@@ -50,7 +50,7 @@ function node(): Finding {
   return { name: "node", ok: remedy === null, found: nodePlatform.name, remedy };
 }
 
-/** An engine works when it opens a model and adds two numbers. */
+/** Checks an engine: it has to open a model that doubles its input, and to compute it correctly. */
 async function engine(name: "node" | "web"): Promise<Finding> {
   const label = `onnxruntime-${name}`;
   try {
@@ -70,7 +70,10 @@ async function engine(name: "node" | "web"): Promise<Finding> {
 const sum = `<ir_version: 10, opset_import: ["" : 21]>
 sum (float[2] x) => (float[2] y) { y = Add(x, x) }`;
 
-/** Whether int8 sums are exact here: without VNNI they may saturate, and fewer bits are safer. */
+/**
+ * Reports the vector instructions of the processor. On x64 without VNNI the sums of int8 kernels
+ * may saturate; quantizing to 7 bits avoids that.
+ */
 function processor(): Finding {
   const [{ model = "unknown" } = {}] = cpus();
   const found = `${model.trim()}, ${nodePlatform.cores} cores`;
@@ -90,6 +93,7 @@ function processor(): Finding {
   return { name, ok: true, found: `${found}, ${features.join(", ")}`, remedy };
 }
 
+/** The feature flags in /proc/cpuinfo; null on systems without it. */
 function cpuFlags(): Set<string> | null {
   try {
     const [, line = ""] = /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8")) ?? [];
@@ -99,6 +103,7 @@ function cpuFlags(): Set<string> | null {
   }
 }
 
+/** Whether sharp, which decodes images, is installed. */
 async function images(): Promise<Finding> {
   try {
     const { default: sharp } = await import("sharp");
@@ -109,6 +114,7 @@ async function images(): Promise<Finding> {
   }
 }
 
+/** Whether `file` of the npm package `name` is there; `use` is what it is needed for. */
 function packaged(name: string, file: string, use: string): Finding {
   const isThere = nodePlatform.files.packaged(file) !== null;
   const found = isThere ? `installed: ${use}` : `not installed: needed for ${use}`;

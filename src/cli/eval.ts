@@ -1,4 +1,4 @@
-/** @file tersor eval: a model's score on data, alone or against the original. */
+/** @file tersor eval: a model's score on data, alone or compared with the original. */
 import { errors, fail } from "../errors.ts";
 import { evaluate, load } from "../node.ts";
 import { infoOf } from "../recipe/inspect.ts";
@@ -14,11 +14,8 @@ interface EvalFlags extends DataFlags {
 export const evalCommand: Command<EvalFlags> = {
   name: "eval",
   takes: "<model>",
-  summary: "The metric on data; against an original also flips, KL, SQNR and speed.",
-  flags: [
-    { flags: "--against <model>", doc: "The original that the model came from." },
-    ...evalFlags,
-  ],
+  summary: "Measures the metric on data; with --against also flips, KL, SQNR and speed-up.",
+  flags: [{ flags: "--against <model>", doc: "The original to compare with." }, ...evalFlags],
   examples: [
     "tersor eval model.onnx --data mnist:test",
     "tersor eval small.onnx --data npz:test.npz --against model.onnx",

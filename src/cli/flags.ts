@@ -1,20 +1,23 @@
-/** @file Flags: how their values are read, the ones every command has, the ones data have. */
+/** @file Flags: parsers of their values, the flags of all commands, and the flags for data. */
 import { DataOptions } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
 import { describeOptions, plainIssue } from "../options.ts";
 import type { DataSource } from "../recipe/prepare.ts";
 import { nearest } from "../util/nearest.ts";
 
+/** The declaration of a flag. */
 export interface Flag {
-  /** `-o, --output <file>`. */
+  /** As commander declares it: `-o, --output <file>`. */
   readonly flags: string;
+  /** One sentence for the help. */
   readonly doc: string;
-  /** Text to value; throws TersorError, naming the flag. */
+  /** Parses the value. Throws TersorError "bad-usage", which names the flag. */
   readonly parse?: (text: string, flag: string) => unknown;
 }
 
 const bad = (flag: string, why: string, remedy: string) => fail(errors.badUsage(flag, why, remedy));
 
+/** Parses a whole number of at least `least`. */
 export const whole =
   (least: number) =>
   (text: string, flag: string): number => {
@@ -22,6 +25,7 @@ export const whole =
     throw bad(flag, `"${text}" is no whole number from ${least}`, `Give ${least} or more`);
   };
 
+/** Parses one of the choices. */
 export const oneOf =
   (choices: readonly string[]) =>
   (text: string, flag: string): string => {
@@ -31,16 +35,17 @@ export const oneOf =
     throw bad(flag, `"${text}" is none of ${choices.join(", ")}`, remedy);
   };
 
+/** Seconds in each unit of time. */
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600 };
 
-/** `90s`, `10m`, `1.5h` -> seconds. */
+/** Parses a time such as `90s`, `10m` or `1.5h`; the result is in seconds. */
 export function seconds(text: string, flag: string): number {
   const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
   if (value !== "" && Number(value) > 0) return Number(value) * units[unit];
   throw bad(flag, `"${text}" is no time`, "Give for example 90s, 10m or 1h");
 }
 
-/** `H=224,W=224` -> sizes by name. */
+/** Parses sizes of axes, `H=224,W=224`, to numbers by name. */
 export function dims(text: string, flag: string): Record<string, number> {
   const pairs = text.split(",").map((part) => {
     const [, name, value] = /^\s*(.+?)\s*=\s*(\d{1,9})\s*$/.exec(part) ?? [];
@@ -50,6 +55,7 @@ export function dims(text: string, flag: string): Record<string, number> {
   return Object.fromEntries(pairs);
 }
 
+/** The flags of every command. */
 export const globalFlags: readonly Flag[] = [
   { flags: "--json", doc: "Print one JSON object on stdout and nothing else." },
   { flags: "--seed <n>", doc: "Seed of everything random (default 1).", parse: whole(0) },
@@ -59,14 +65,14 @@ export const globalFlags: readonly Flag[] = [
     doc: "Engine: auto, node or web (default auto: node where it is installed).",
     parse: oneOf(["auto", "node", "web"]),
   },
-  { flags: "--quiet", doc: "No progress and no notes." },
-  { flags: "--force", doc: "Overwrite files that exist." },
-  { flags: "--no-color", doc: "Plain text." },
+  { flags: "--quiet", doc: "Print no progress and no notes." },
+  { flags: "--force", doc: "Overwrite existing files." },
+  { flags: "--no-color", doc: "Print without colours." },
 ];
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
-/** How records become inputs: from the schema that the readers check. */
+/** A flag for each option of the data readers, made from the schema of these options. */
 const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
   ({ name, description, choices }): Flag => ({
     flags: `--${kebab(name)} <${choices?.join("|") ?? "value"}>`,
@@ -82,7 +88,7 @@ const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
 
 const dimsFlag: Flag = {
   flags: "--dims <sizes>",
-  doc: "Sizes of open axes where no data tell: H=224,W=224 or input.2=224.",
+  doc: "Sizes of axes that the model leaves open, without data: H=224,W=224 or input.2=224.",
   parse: dims,
 };
 
@@ -92,7 +98,7 @@ const dataFlag: Flag = {
 };
 const calibFlag: Flag = {
   flags: "--calib <data>",
-  doc: "Data to calibrate or train on (default: a seeded part of --data, which the metric leaves out).",
+  doc: "Data to calibrate or train on (default: a part of --data, which is then not measured on).",
 };
 
 const timingFlag: Flag = {
@@ -101,7 +107,9 @@ const timingFlag: Flag = {
   parse: seconds,
 };
 
+/** The flags of commands that measure but do not calibrate. */
 export const evalFlags: readonly Flag[] = [dataFlag, ...sourceFlags, dimsFlag, timingFlag];
+/** The flags of commands that measure and calibrate or train. */
 export const dataFlags: readonly Flag[] = [
   dataFlag,
   calibFlag,
@@ -110,7 +118,7 @@ export const dataFlags: readonly Flag[] = [
   timingFlag,
 ];
 
-/** What commander makes of `dataFlags`. */
+/** The values of `dataFlags` and `evalFlags`, as commander gives them. */
 export interface DataFlags extends DataOptions {
   readonly data?: string;
   readonly calib?: string;
@@ -118,7 +126,10 @@ export interface DataFlags extends DataOptions {
   readonly timing?: number;
 }
 
-/** The part of the API's settings that data flags give. */
+/**
+ * The values of the data flags as settings of the API. The same reading options apply to --data and
+ * --calib. Throws TersorError "bad-usage" for reading options without any data.
+ */
 export function dataSettings(flags: DataFlags): {
   data: DataSource | null;
   calib: DataSource | null;

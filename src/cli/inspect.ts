@@ -1,4 +1,4 @@
-/** @file tersor inspect: where size and time sit. */
+/** @file tersor inspect: the layers of a model with the bytes, MACs and time of each. */
 import { inspect, load } from "../node.ts";
 import { inspectJson, jsonText } from "../report/json.ts";
 import { layerTable } from "../report/table.ts";
@@ -8,7 +8,7 @@ import { type DataFlags, dataSettings, evalFlags } from "./flags.ts";
 export const inspectCommand: Command<DataFlags> = {
   name: "inspect",
   takes: "<model>",
-  summary: "Layers, parameters, MACs, bytes and measured time: where size and time sit.",
+  summary: "Lists the layers of a model with their parameters, MACs, bytes and measured time.",
   flags: evalFlags,
   examples: [
     "tersor inspect model.onnx",

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** @file The command line: every command, exit statuses, and the process around them. */
+/** @file The entry point of the command line: the list of commands, exit statuses, signals. */
 import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -31,7 +31,10 @@ const commands = [
   doctorCommand,
 ] as readonly Command[];
 
-/** 0 done, 1 a target was missed, 2 bad usage or input, 70 our mistake, 130 interrupted. */
+/**
+ * Runs the command line and resolves with the exit status: 0 done, 1 a target was missed (doctor:
+ * no engine works), 2 bad usage or input, 70 a mistake in tersor, 130 interrupted.
+ */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const { version, description } = createRequire(import.meta.url)("../../package.json") as {
     version: string;
@@ -44,7 +47,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** One line on stderr, and the status that goes with it. */
+/** Prints an error as one line on stderr and returns the exit status for it. */
 function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
   if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error)?.stack}\n`);
   if (error instanceof TersorError) {
@@ -58,14 +61,17 @@ function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
   return 70;
 }
 
-/** Ctrl-C asks the work to stop at its next checkpoint; a second one stops at once. */
+/**
+ * Runs this process' command line. The first Ctrl-C sets the abort signal, which work checks
+ * between its parts; the second one ends the process at once.
+ */
 async function runProcess(): Promise<void> {
   const controller = new AbortController();
   process.on("SIGINT", () => {
     if (controller.signal.aborted) process.exit(130);
     controller.abort();
   });
-  // `tersor methods | head` closes the pipe early: nobody reads on, so there is nothing to do.
+  // `tersor methods | head` closes the pipe before everything is written; that is no error.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0);
@@ -82,7 +88,8 @@ async function runProcess(): Promise<void> {
     env,
     signal: controller.signal,
   });
-  // What still runs (a coder whose figures nobody waits for) is no reason to stay; unwritten text is.
+  // Wait until all text is written, then end the process even if work is left whose result is not
+  // needed any more, such as a brotli coder after an error.
   await Promise.all(
     [stdout, stderr].map((stream) => new Promise((done) => stream.write("", done))),
   );

@@ -1,4 +1,4 @@
-/** @file tersor methods: every method, its options and where it comes from. */
+/** @file tersor methods: the list of methods with their options and sources, and of presets. */
 import { methods } from "../node.ts";
 import type { OptionInfo } from "../options.ts";
 import { presets } from "../recipe/presets.ts";
@@ -9,7 +9,7 @@ import type { Command } from "./command.ts";
 export const methodsCommand: Command = {
   name: "methods",
   takes: "",
-  summary: "Every compression method, its options, and the papers they come from.",
+  summary: "Lists all compression methods with their options and the papers they come from.",
   flags: [],
   examples: ["tersor methods", "tersor methods --json"],
   async run(shell) {
@@ -48,7 +48,7 @@ export const methodsCommand: Command = {
   },
 };
 
-/** `1..8, default 5`. */
+/** The values of an option as text: `[1..8, default 5]`. */
 function valuesOf({ choices, minimum, maximum, type, default: initial }: OptionInfo): string {
   const range =
     choices?.join("|") ??

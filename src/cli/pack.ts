@@ -1,4 +1,4 @@
-/** @file tersor pack: a model as one small .tersor file. */
+/** @file tersor pack: writes a model as one small .tersor file. */
 import { checkOutput, saveFile } from "../node/files.ts";
 import { load, pack } from "../node.ts";
 import { infoOf } from "../recipe/inspect.ts";
@@ -16,9 +16,9 @@ interface PackFlags {
 export const packCommand: Command<PackFlags> = {
   name: "pack",
   takes: "<model>",
-  summary: "Codes a model into one .tersor file, weights bit by bit the same.",
+  summary: "Packs a model into one small .tersor file; weights stay the same to the bit.",
   flags: [
-    { flags: "-o, --output <file>", doc: "Where the file goes (default: <model>.tersor)." },
+    { flags: "-o, --output <file>", doc: "File to write (default: <model>.tersor)." },
     { flags: "--keep-names", doc: "Keep the names of nodes and inner values." },
   ],
   examples: ["tersor pack model.onnx", "tersor pack model.onnx -o small.tersor --json"],

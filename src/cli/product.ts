@@ -1,4 +1,4 @@
-/** @file What a command that makes a model leaves behind: the model, its report, the training's record. */
+/** @file What `compress` and `train` write and print: the model, a report, a training record. */
 import { resolve } from "node:path";
 import type { Compression } from "../api.ts";
 import { errors, fail } from "../errors.ts";
@@ -15,14 +15,19 @@ export interface ProductFlags extends TrainingFlags {
   readonly report?: string;
 }
 
-/** Where everything goes. */
+/** The files that a command will write. */
 export interface Product {
+  /** The model. */
   readonly file: string;
   readonly flags: ProductFlags;
   readonly saving: SaveOptions;
 }
 
-/** Before anything is computed: each name is free, and none is the model's own. */
+/**
+ * Checks, before anything is computed, that all output files can be written: no two have the same
+ * name, none exists (unless --force) and none is the input model. Throws TersorError "bad-usage",
+ * "output-exists", "output-is-input" or "cannot-write".
+ */
 export function planProduct(
   shell: Shell,
   path: string,
@@ -44,7 +49,10 @@ export function planProduct(
   return { file, flags, saving };
 }
 
-/** The model first: what may fail later costs a report, no work. */
+/**
+ * Writes the model, the training record and the report. The model is written first, so that an
+ * error at one of the others does not lose the work.
+ */
 export async function saveProduct(
   shell: Shell,
   { file, flags, saving }: Product,
@@ -63,7 +71,7 @@ export async function saveProduct(
   }
 }
 
-/** Its measurements: as JSON, or in two lines and what `more` adds. */
+/** Prints the result: with --json as one object, else as two lines and what `more` prints. */
 export function printProduct(
   shell: Shell,
   command: "compress" | "train",

@@ -1,25 +1,32 @@
-/** @file Progress on stderr: one redrawn line on a terminal, a line now and then elsewhere. */
+/** @file Progress on stderr: a line that is redrawn on a terminal, a line every 10 s elsewhere. */
 import type { Event } from "../recipe/environment.ts";
 import { duration, printable } from "../report/format.ts";
 import type { Output } from "./shell.ts";
 
 type Progress = Extract<Event, { type: "progress" }>;
 
-/** What is over sooner than this is not worth showing. */
+/** Nothing is shown during the first two seconds of a task. */
 const patienceMs = 2000;
+/** Least time between two drawings of the line on a terminal. */
 const redrawMs = 100;
+/** Least time between two lines where stderr is no terminal. */
 const plainMs = 10_000;
 const barWidth = 20;
 
+/** The progress of running tasks on stderr. */
 export interface ProgressLine {
   show(event: Progress): void;
-  /** Takes the line away, so that other text can be written. */
+  /** Removes the line from the terminal, so that other text can be written. */
   clear(): void;
 }
 
+/**
+ * A progress line. Tasks may be nested (a survey, its recipe, its training); the line shows the
+ * outermost and the innermost one, with the estimated time left. `now` is the clock, for tests.
+ */
 export function createProgress(stderr: Output, now: () => number = Date.now): ProgressLine {
   const isTerminal = stderr.isTTY === true;
-  /** Work in progress, the outermost first. */
+  /** The tasks in progress, the outermost first. */
   const tasks = new Map<string, { event: Progress; since: number }>();
   let shownAt = 0;
   let isShown = false;
@@ -52,7 +59,11 @@ export function createProgress(stderr: Output, now: () => number = Date.now): Pr
   };
 }
 
-/** What began after a task that now goes on is over; so is a task at its last part when another begins. */
+/**
+ * Removes finished tasks. Tasks do not report their end, so it is concluded: when a task goes on,
+ * those that began after it are over; when a new task begins, those that are at their last part are
+ * over.
+ */
 function dropFinished(tasks: Map<string, { event: Progress }>, what: string): void {
   let isAfter = false;
   const isNew = !tasks.has(what);
@@ -62,6 +73,7 @@ function dropFinished(tasks: Map<string, { event: Progress }>, what: string): vo
   }
 }
 
+/** The text of the line; `seconds` is the time that the inner task has taken so far. */
 function describe(outer: Progress, inner: Progress, seconds: number, withBar: boolean): string {
   const share = inner.total > 0 ? inner.done / inner.total : 0;
   const full = Math.round(share * barWidth);

@@ -1,4 +1,4 @@
-/** @file Recipes as the command line takes them: text, a JSON file, or a module such as tersor.config.ts. */
+/** @file Reads recipes given as text, a JSON file, or a module such as tersor.config.ts. */
 import { errors, fail } from "../errors.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { RecipeInput } from "../recipe/steps.ts";
@@ -6,7 +6,10 @@ import { splitQuoted } from "../util/quoted.ts";
 
 const isFile = (text: string): boolean => /\.(json|[cm]?[jt]s)$/i.test(text.trim());
 
-/** One recipe: an array of steps, `{ recipe }`, or text. Throws "no-such-file", "bad-recipe". */
+/**
+ * Reads one recipe. `text` is the recipe itself, or the name of a .json, .js or .ts file that holds
+ * an array of steps or an object `{ recipe }`. Throws TersorError "no-such-file" or "bad-recipe".
+ */
 export async function readRecipe(text: string): Promise<RecipeInput> {
   if (!isFile(text)) return text;
   const found = await readData(text);
@@ -15,7 +18,10 @@ export async function readRecipe(text: string): Promise<RecipeInput> {
   throw fail(errors.badRecipe(text, "holds no array of steps and no { recipe }"));
 }
 
-/** Many: a JSON array or a module's, or a text file with one recipe a line; `#` begins a comment. */
+/**
+ * Reads several recipes: an array (or `{ recipes }`) in a JSON file or module, or a text file with
+ * one recipe per line, in which `#` begins a comment. Throws "no-such-file" or "bad-recipe".
+ */
 export async function readRecipes(path: string): Promise<RecipeInput[]> {
   if (!isFile(path)) {
     const text = new TextDecoder().decode(await nodePlatform.files.read(path));
@@ -30,6 +36,7 @@ export async function readRecipes(path: string): Promise<RecipeInput[]> {
   throw fail(errors.badRecipe(path, "holds no array of recipes"));
 }
 
+/** The content of a JSON file, or the default export of a module. */
 async function readData(path: string): Promise<unknown> {
   if (!/\.json$/i.test(path)) return nodePlatform.module(path);
   const text = new TextDecoder().decode(await nodePlatform.files.read(path));

@@ -1,27 +1,27 @@
-/** @file Shell: what every command has to do with the terminal, and nothing else has. */
+/** @file Shell: output to the terminal, and the flags that all commands share. */
 import type { Event } from "../recipe/environment.ts";
 import type { Settings } from "../recipe/prepare.ts";
 import { printable } from "../report/format.ts";
 import type { TableOptions } from "../report/table.ts";
 import { createProgress } from "./progress.ts";
 
-/** A stream to write text to. */
+/** A stream to write text to, such as process.stdout. */
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
 }
 
-/** The process as the command line sees it; tests give their own. */
+/** What a command uses of the process; tests pass their own. */
 export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
-  /** Ctrl-C. */
+  /** Set by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Options that every command has. */
+/** The values of the flags that every command has. */
 export interface GlobalOptions {
   readonly json?: true;
   readonly quiet?: true;
@@ -32,28 +32,33 @@ export interface GlobalOptions {
   readonly runtime?: "auto" | "node" | "web";
 }
 
+/** What a command uses to print, and the values of the shared flags. */
 export interface Shell {
-  /** The arguments as they were given, for reports. */
+  /** The command line as it was typed, for reports. */
   readonly commandLine: string;
   readonly json: boolean;
   readonly force: boolean;
-  /** For the API: seed, threads, runtime, Ctrl-C, events. */
+  /** Settings for the API: seed, threads, runtime, abort signal, event handler. */
   readonly settings: Settings;
   readonly table: TableOptions;
-  /** The command's answer, on stdout. */
+  /** Prints the command's result on stdout. */
   print(text: string): void;
-  /** By the way, on stderr; silent with --quiet. */
+  /** Prints additional information on stderr, unless --quiet was given. */
   note(text: string): void;
+  /** Prints a warning on stderr. */
   warn(text: string): void;
-  /** Ends progress lines that are still open. */
+  /** Removes a progress line that is still shown. */
   done(): void;
 }
 
+/** The shell for one run of a command; `argv` are its arguments, `options` the shared flags. */
 export function createShell(argv: readonly string[], options: GlobalOptions, io: Io): Shell {
   const { stdout, stderr, env } = io;
   const isQuiet = options.quiet ?? false;
   const progress = createProgress(stderr);
-  /** Notes of the work itself wait for its success: an error is one line. */
+  /**
+   * Notes from the library, which are printed with the result. After an error only that is shown.
+   */
   let later: string[] = [];
   const say = (text: string): void => {
     progress.clear();
@@ -94,7 +99,7 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
   return shell;
 }
 
-/** As a POSIX shell would need it written. */
+/** An argument quoted for a POSIX shell, where it needs quotes. */
 function quoted(argument: string): string {
   return /^[\w./:=@,+-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }

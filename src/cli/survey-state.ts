@@ -1,4 +1,4 @@
-/** @file The state of a survey on disk: survey.json, by which an interrupted one goes on. */
+/** @file The state of a survey in its folder: survey.json, from which it can be resumed. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
@@ -8,7 +8,10 @@ import { jsonText } from "../report/json.ts";
 
 const stateFile = "survey.json";
 
-/** Refuses to mix a survey with an earlier one, before any work is done. */
+/**
+ * Checks the output folder before any work: it must be possible to create it, and it must not hold
+ * an earlier survey unless `mayContinue`. Throws TersorError "cannot-write" or "bad-survey".
+ */
 export function checkFolder(folder: string, mayContinue: boolean): void {
   const there = statSync(folder, { throwIfNoEntry: false });
   if (there && !there.isDirectory()) {
@@ -27,7 +30,11 @@ export function checkFolder(folder: string, mayContinue: boolean): void {
   }
 }
 
-/** The trials that need not run again. Throws "bad-survey" where they belong to something else. */
+/**
+ * The rows of an earlier run whose models are still in the folder; they need not be measured again.
+ * Throws TersorError "bad-survey" if there is no earlier run, or if its job (model, data, seed,
+ * threads ...) is not `job`.
+ */
 export function earlierRows(folder: string, job: OpenJob): Result[] {
   const file = join(folder, stateFile);
   const anew = "Begin anew with --force, or name another folder with -o";
@@ -46,23 +53,26 @@ export function earlierRows(folder: string, job: OpenJob): Result[] {
     throw fail(errors.badSurvey(file, why, anew));
   }
   const rows = Array.isArray(state.results) ? state.results.slice(1) : [];
-  // A row whose model is gone is run again.
+  // The first row is the original, which is measured again. So is a row whose file is gone.
   return rows.filter((row) => typeof row?.recipe === "string" && row.file && existsSync(row.file));
 }
 
-/** What a later run needs to go on. */
+/** The inputs of a survey, which survey.json holds beside the results. */
 export interface SurveyPlan {
   readonly job: OpenJob;
-  /** As texts; null: the usual ones. */
+  /** The recipes as text; null for the default ones. */
   readonly recipes: readonly string[] | null;
 }
 
-/** The JSON that --json prints, with the plan. */
+/** The text of survey.json: what --json prints, `complete`, and the plan. */
 export function stateText(plan: SurveyPlan, survey: object, isComplete: boolean): string {
   return jsonText({ ...survey, complete: isComplete, ...plan });
 }
 
-/** A recipe as a file name: letters, digits, dots and dashes. */
+/**
+ * The file name for a recipe's model. Characters other than letters, digits, "_", ".", "+" and "-"
+ * are replaced; if something was lost by that or by shortening, a hash of the recipe is added.
+ */
 export function modelFile(recipe: string): string {
   const plain = recipe.replace(/\s*>\s*/g, "+").replace(/[:,=]/g, "-");
   const name = plain.replace(/[^\w.+-]/g, "_");
@@ -70,7 +80,7 @@ export function modelFile(recipe: string): string {
   return `${isExact ? name : `${name.slice(0, 111)}-${shortHash(recipe)}`}.onnx`;
 }
 
-/** FNV-1a: recipes that begin alike, or differ in signs that no file name has, must not share a file. */
+/** A hash of the text (FNV-1a, 32 bits, hex), so that two recipes do not share a file name. */
 function shortHash(text: string): string {
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);

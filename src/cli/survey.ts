@@ -1,4 +1,4 @@
-/** @file tersor survey: every family on one model, measured; anytime and resumable. */
+/** @file tersor survey: many recipes on one model, measured and compared; it can be resumed. */
 import { mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { saveFile } from "../node/files.ts";
@@ -26,17 +26,19 @@ interface SurveyFlags extends DataFlags {
 export const surveyCommand: Command<SurveyFlags> = {
   name: "survey",
   takes: "<model>",
-  summary:
-    "Every method at its telling settings: a table, a Pareto plot, and the models themselves.",
+  summary: "Tries every method on a model: a table, a Pareto plot, and the compressed models.",
   flags: [
-    { flags: "-o, --output <folder>", doc: "Where everything goes (default: <model>.survey)." },
+    { flags: "-o, --output <folder>", doc: "Folder for the results (default: <model>.survey)." },
     {
       flags: "--budget <time>",
-      doc: "No new trial after this long: 90s, 10m, 1h.",
+      doc: "Start no new trial after this time: 90s, 10m, 1h.",
       parse: seconds,
     },
-    { flags: "--resume", doc: "Go on where an interrupted survey stopped." },
-    { flags: "--recipes <file>", doc: "Try these instead: one recipe a line, or a JSON array." },
+    { flags: "--resume", doc: "Continue an interrupted survey." },
+    {
+      flags: "--recipes <file>",
+      doc: "Recipes to try instead: a file with one per line, or a JSON array.",
+    },
     ...dataFlags,
   ],
   examples: [

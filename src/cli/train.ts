@@ -1,4 +1,4 @@
-/** @file tersor train: gradient descent on the user's data, from a model or from scratch. */
+/** @file tersor train: trains a model, or an untrained benchmark network, on the user's data. */
 import { errors, fail } from "../errors.ts";
 import { load, train } from "../node.ts";
 import { describeOptions, parseOptions } from "../options.ts";
@@ -16,9 +16,10 @@ interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, u
   readonly report?: string;
 }
 
-/** On the command line, what is left out is frozen. */
+/** Options whose flag has another name: the layers that training leaves out are "frozen". */
 const flagNames: Readonly<Record<string, string>> = { except: "freeze" };
 
+/** A flag for each option of the step `train`; their values are checked by its schema. */
 const optionFlags = describeOptions(trainOptions).map(
   ({ name, description, choices, default: standard }): Flag => ({
     flags: `--${flagNames[name] ?? name} <${choices?.join("|") ?? "value"}>`,
@@ -32,10 +33,10 @@ const optionFlags = describeOptions(trainOptions).map(
 export const trainCommand: Command<TrainFlags> = {
   name: "train",
   takes: "<model>",
-  summary: "Trains a model on data, perhaps with a teacher; net:<name> begins from scratch.",
+  summary: "Trains a model on data, optionally with a teacher; net:<name> starts from scratch.",
   flags: [
-    { flags: "-o, --output <file>", doc: "Where the model goes (default: beside the input)." },
-    { flags: "--test <data>", doc: "Data to measure on (default: the part that is held out)." },
+    { flags: "-o, --output <file>", doc: "File for the model (default: beside the input)." },
+    { flags: "--test <data>", doc: "Data to measure on (default: the held-out part of --data)." },
     { flags: "--report <file>", doc: "Write an HTML report." },
     ...trainingFlags,
     ...optionFlags,
@@ -69,7 +70,7 @@ export const trainCommand: Command<TrainFlags> = {
   },
 };
 
-/** The step's options, from texts; checked before any file is opened. */
+/** The options of training from the flags' texts. Throws TersorError "bad-option". */
 function optionsOf(flags: TrainFlags): TrainOptions {
   const given: Record<string, unknown> = {};
   for (const { name } of describeOptions(trainOptions)) {

@@ -1,4 +1,4 @@
-/** @file What commands that train have in common: a teacher, going on, and repeating a run to the byte. */
+/** @file Flags of commands that train: teacher, checkpoints, recording and repeating a run. */
 import { readFileSync } from "node:fs";
 import { errors, fail } from "../errors.ts";
 import { type FileCheckpoints, fileCheckpoints } from "../node/checkpoints.ts";
@@ -17,26 +17,31 @@ export interface TrainingFlags {
   readonly replay?: string;
 }
 
+/** The flags of every command that trains. */
 export const trainingFlags: readonly Flag[] = [
-  { flags: "--teacher <model>", doc: "A model to learn from: distillation." },
-  { flags: "--resume", doc: "Go on from the checkpoint of a run that was interrupted." },
+  { flags: "--teacher <model>", doc: "A model whose outputs to learn from (distillation)." },
+  { flags: "--resume", doc: "Continue an interrupted run from its checkpoint." },
   {
     flags: "--deterministic",
-    doc: "No choice by the clock: the same bytes again for the same seed, threads and machine kind.",
+    doc: "Choose nothing by measured time: equal seed, threads and machine give equal bytes.",
   },
   {
     flags: "--record <file>",
-    doc: "Write how the training went and what was chosen by the clock.",
+    doc: "Write the loss curves and the choices by measured time to a file, for --replay.",
   },
-  { flags: "--replay <file>", doc: "Choose what an earlier run's record says." },
+  { flags: "--replay <file>", doc: "Repeat the choices of a run that was written with --record." },
 ];
 
+/** The settings of the API that the training flags give. */
 export interface TrainingSettings
   extends Required<Pick<Settings, "teacher" | "computeChoice" | "deterministic">> {
   readonly checkpoints: FileCheckpoints;
 }
 
-/** `file` is where the product goes: checkpoints lie beside it. */
+/**
+ * Loads the teacher and the record to replay. Checkpoints are files beside `file`, the command's
+ * output. Throws TersorError "bad-usage" for a file that is no record, and what `load` throws.
+ */
 export async function trainingSettings(
   flags: TrainingFlags,
   shell: Shell,
@@ -50,7 +55,7 @@ export async function trainingSettings(
   };
 }
 
-/** After the product is written. */
+/** Deletes the checkpoints; to be called after the model was written. */
 export function endTraining(
   { checkpoints }: TrainingSettings,
   flags: TrainingFlags,
@@ -62,14 +67,17 @@ export function endTraining(
   checkpoints.clear();
 }
 
-/** What `--replay` takes, with the curves for who wants to plot them. */
+/** The file that `--replay` reads; it also holds the loss curves, for plots. */
 export function recordText(runs: readonly TrainingRun[], shell: Shell): string {
   const { seed = 1, threads = null } = shell.settings;
   const command = shell.commandLine;
   return `${JSON.stringify({ command, seed, threads, computeChoice: choiceOf(runs), runs }, null, 1)}\n`;
 }
 
-/** One for all runs of a recipe: forms are told apart by sizes. */
+/**
+ * One choice for all runs of a recipe: the first run's shape, and the forms of all. These are
+ * stored under the sizes of each convolution, so those of different runs do not collide.
+ */
 function choiceOf(runs: readonly TrainingRun[]): ComputeChoice | null {
   const choices = runs.flatMap(({ computeChoice }) => computeChoice ?? []);
   if (choices.length === 0) return null;
@@ -77,6 +85,7 @@ function choiceOf(runs: readonly TrainingRun[]): ComputeChoice | null {
   return { shape: choices[0].shape, forms };
 }
 
+/** Reads the choice from a file that `--record` wrote. Throws TersorError "bad-usage". */
 function readChoice(path: string): ComputeChoice {
   try {
     const { computeChoice } = JSON.parse(readFileSync(path, "utf8")) as {

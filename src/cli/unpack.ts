@@ -1,4 +1,4 @@
-/** @file tersor unpack: the ONNX file of a .tersor file. */
+/** @file tersor unpack: writes the ONNX file that a .tersor file holds. */
 import { isPacked } from "../codec/decode/container.ts";
 import { errors, fail } from "../errors.ts";
 import { checkOutput, saveFile } from "../node/files.ts";
@@ -16,8 +16,8 @@ interface UnpackFlags {
 export const unpackCommand: Command<UnpackFlags> = {
   name: "unpack",
   takes: "<file>",
-  summary: "Gives the ONNX file of a .tersor file, which any ONNX Runtime opens.",
-  flags: [{ flags: "-o, --output <file>", doc: "Where the model goes (default: <file>.onnx)." }],
+  summary: "Unpacks a .tersor file into an ONNX file, which any ONNX Runtime opens.",
+  flags: [{ flags: "-o, --output <file>", doc: "File to write (default: <file>.onnx)." }],
   examples: ["tersor unpack model.tersor", "tersor unpack small.tersor -o model.onnx"],
   async run(shell, [path], flags) {
     const bytes = await nodePlatform.files.read(path);

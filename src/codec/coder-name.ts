@@ -1,10 +1,15 @@
-/** @file What coded a tensor's body, in words. */
+/** @file The name of the coder that wrote a tensor's body, as reports print it. */
 
-/** By the high half of the first byte (decode/tensor.ts). */
+/** Names of the mappings, by the high four bits of a body's first byte (decode/tensor.ts). */
 const mappings = ["raw", "integers", "codebook", "grid", "floats", "bytes", "parts", "copies"];
-/** By the low half (decode/symbols.ts). */
+/** Names of the coders, by the low three bits of that byte (decode/symbols.ts). */
 const coders = ["packed", "huffman", "gaps", "context", "rans"];
 
+/**
+ * The coder of `body`, for example "codebook, rans" or "integers, context of differences", where
+ * "of differences" means that a linear prediction was subtracted first. The mappings raw, parts and
+ * copies have no coder of their own and are named alone. A number without a name gives "?".
+ */
 export function coderOf(body: Uint8Array): string {
   const mapping = mappings[body[0] >> 4] ?? "?";
   if (["raw", "parts", "copies"].includes(mapping)) return mapping;

@@ -3,7 +3,12 @@ import { magic, stretch } from "./decode/container.ts";
 import { crc32 } from "./decode/crc32.ts";
 import { pushVarint } from "./decode/graph.ts";
 
-/** `byteLength` is that of the ONNX file; `bodies` come in the order of their gaps. */
+/**
+ * Joins the coded pieces of one model into a .tersor file (docs/format.md).
+ *
+ * `byteLength` is the size of the ONNX file that decoding gives, `graph` the coded graph
+ * (graph.ts), and `bodies` are the coded tensors in the order in which the graph mentions them.
+ */
 export function encodeContainer(
   byteLength: number,
   graph: Uint8Array,
@@ -17,6 +22,7 @@ export function encodeContainer(
     crc = crc32(bytes, crc);
     unchecked += bytes.length;
   };
+  /** Writes the checksum where decode/container.ts expects one: after 64 KiB, and at the end. */
   const check = (isLast: boolean): void => {
     if (unchecked < stretch && !isLast) return;
     const sum = new Uint8Array(4);

@@ -1,24 +1,37 @@
 /**
- * @file Deep Compression's coding, accounted line by line as its tables do (Han et al. 2016, arXiv
- * 1510.00149, tables 2-5): what pruning, sharing and Huffman coding each leave of a layer.
+ * @file The size of a layer under Deep Compression's coding, in the columns of its tables
+ * (Han et al. 2016, arXiv 1510.00149, tables 2-5): what pruning, weight sharing and Huffman
+ * coding each leave.
+ *
+ * A pruned layer is a list of entries (gap, code). The gap is the number of zeros before a kept
+ * weight, the code is the number of its shared value; where a gap does not fit its bits, a filler
+ * entry with code 0 is stored. With n entries and s shared values,
+ *
+ *   shared = n (codeBits + gapBits) / 8 + s floatBits / 8
+ *   coded  = Huffman(codes) + Huffman(gaps) + code length tables + s floatBits / 8
  */
 import { toEntries } from "./encode/gaps.ts";
 import { codeLengths } from "./encode/huffman.ts";
 
 export interface DeepCompressionOptions {
-  /** Bits of a relative position: 8 for convolutions, 5 for fully connected layers in the paper. */
+  /** Bits of a gap: 8 for convolutions, 5 for fully connected layers in the paper. */
   readonly gapBits: number;
-  /** Bits of a shared weight before Huffman coding: 8 for convolutions, 5 for the rest. */
+  /** Bits of a shared value's number: 8 for convolutions, 5 for the rest in the paper. */
   readonly codeBits: number;
-  /** Bits of one codebook entry, and of a weight before compression. */
+  /** Bits of one codebook entry, and of a weight before compression; 32 unless given. */
   readonly floatBits?: number;
 }
 
-/** Bits are averages per entry, an entry being a kept weight or a filler; bytes are rounded up once, per stream. */
+/**
+ * The figures of one layer. Bits are averages per entry, where an entry is a kept weight or a
+ * filler. Bytes are rounded up once for each stream.
+ */
 export interface DeepCompressionLayer {
+  /** Elements of the layer, zeros included. */
   readonly weights: number;
+  /** Entries that hold a weight. */
   readonly kept: number;
-  /** Zeros stored because a gap did not fit. */
+  /** Entries of value 0, stored where a gap did not fit its bits. */
   readonly fillers: number;
   readonly codeBits: { readonly fixed: number; readonly huffman: number };
   readonly gapBits: { readonly fixed: number; readonly huffman: number };
@@ -29,14 +42,17 @@ export interface DeepCompressionLayer {
     readonly shared: number;
     readonly codes: number;
     readonly gaps: number;
-    /** Lengths of the Huffman codes of codes and gaps, 4 bits each. */
+    /** The code lengths of both Huffman codes, 4 bits for each possible symbol. */
     readonly tables: number;
     /** Pruned, shared and Huffman coded: codes, gaps, tables and the codebook. */
     readonly coded: number;
   };
 }
 
-/** `codes`: the layer's shared weights by number, 0 for a pruned one. */
+/**
+ * Accounts for one layer. `codes` holds the number of each weight's shared value, 0 for a pruned
+ * weight, in the order in which the layer is stored.
+ */
 export function deepCompression(
   codes: Int32Array,
   { gapBits, codeBits, floatBits = 32 }: DeepCompressionOptions,
@@ -77,7 +93,10 @@ function countOf(values: Int32Array | Uint8Array): Map<number, number> {
   return counts;
 }
 
-/** All occurrences in Huffman codes; a symbol alone takes a bit, as in the paper's accounting. */
+/**
+ * Bits of all occurrences in Huffman codes. An alphabet of one symbol takes a bit for each
+ * occurrence, as in the paper's accounting.
+ */
 function huffmanBits(counts: Map<number, number>): number {
   const list = [...counts.values()];
   const lengths = codeLengths(list);

@@ -1,4 +1,4 @@
-/** @file A graph's tokens -> its coded bytes: the mirror of decode/graph.ts. */
+/** @file Codes a graph's tokens into bytes: the mirror of decode/graph.ts. */
 
 import { lengthOf, readGraph, start } from "./decode/graph.ts";
 import { plausibleTokens } from "./decode/limits.ts";
@@ -6,13 +6,19 @@ import { createPredictor } from "./decode/predictor.ts";
 import { prime } from "./decode/prime.ts";
 import { RangeEncoder } from "./encode/range.ts";
 
+/** A coded graph, ready for the container. */
 export interface CodedGraph {
   readonly bytes: Uint8Array;
-  /** Of the ONNX file that comes out again. */
+  /** Size of the ONNX file that decoding gives, in bytes, tensors included. */
   readonly byteLength: number;
 }
 
-/** The reader itself walks the tokens, so that both sides predict from the same places. */
+/**
+ * Codes `tokens` (onnx/pack-tokens.ts), one byte each, by the probabilities of decode/predictor.ts.
+ *
+ * The decoder's own `readGraph` walks the tokens and moves `place`, so that encoder and decoder
+ * predict every byte from the same contexts.
+ */
 export function encodeGraph(tokens: readonly number[]): CodedGraph {
   const encoder = new RangeEncoder();
   const place = start();
@@ -27,7 +33,8 @@ export function encodeGraph(tokens: readonly number[]): CodedGraph {
   const parts = readGraph(next, place, Infinity);
   const byteLength = parts.reduce((sum, part) => sum + lengthOf(part), 0);
   const coded = encoder.finish();
-  // Graphs that repeat themselves more than a decoder believes are padded.
+  // A decoder refuses more tokens than `plausibleTokens` of its bytes. A graph that compresses
+  // better than that is padded with zero bytes.
   let length = coded.length;
   while (plausibleTokens(length) < tokens.length) length++;
   const bytes = new Uint8Array(length);

@@ -1,4 +1,4 @@
-/** @file Arrays that already are the model's inputs, record by record along their first axis. */
+/** @file A dataset of arrays that are the model's inputs, with records along the first axis. */
 import { errors, fail } from "../errors.ts";
 import { type DType, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
@@ -17,14 +17,18 @@ import {
 } from "./reader.ts";
 import { memorySource } from "./zip.ts";
 
-/** A row-major array [N, ...] wherever its bytes are. */
+/** A row-major array [N, ...] whose bytes are in memory or in a file. */
 export interface StoredArray {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly source: ByteSource;
 }
 
-/** The dataset of `arrays`, by input name; `label` holds class indices or float targets. */
+/**
+ * The dataset of `arrays`, by the names of the inputs; the array `label` has class indices or float
+ * targets. `wholeAreClasses` is explained at readLabels. Throws TersorError "bad-option",
+ * "wrong-input", "wrong-shape", "bad-data", "no-records", "label-count" or "bad-label".
+ */
 export function arrayDataset(
   arrays: ReadonlyMap<string, StoredArray>,
   context: ReadContext,
@@ -66,7 +70,7 @@ export function arrayDataset(
   };
 }
 
-/** The inputs to fill: all, or the one that --input names. */
+/** The inputs to fill: all, or the one that --input names. Throws TersorError "wrong-input". */
 export function wantedPorts({ ports, options, spec }: ReadContext): readonly Port[] {
   const wanted = ports.filter((port) => !options.input || port.name === options.input);
   if (wanted.length) return wanted;
@@ -74,6 +78,7 @@ export function wantedPorts({ ports, options, spec }: ReadContext): readonly Por
   throw fail(errors.wrongInput(spec, why, describePorts(ports), "Correct --input"));
 }
 
+/** The array of an input, whose shape must fit. */
 function match(port: Port, arrays: ReadonlyMap<string, StoredArray>, context: ReadContext) {
   const { spec, ports } = context;
   const array = arrays.get(port.name);
@@ -92,8 +97,9 @@ function match(port: Port, arrays: ReadonlyMap<string, StoredArray>, context: Re
 }
 
 /**
- * Class indices as int64 (one a record, or one a token), or float32 targets. Floats of two or more
- * axes are targets unless `wholeAreClasses`, for sources that do not tell integers from floats.
+ * The labels: class indices as int64, one for each record or token, or float32 targets. Floats of
+ * two or more axes are targets. With `wholeAreClasses` they are classes if they are whole numbers,
+ * for sources that do not distinguish integers from floats.
  */
 function readLabels(
   label: StoredArray,
@@ -125,7 +131,7 @@ export function stored(values: Tensor): StoredArray {
   return { dtype: values.dtype, shape: values.shape, source: memorySource(values.bytes()) };
 }
 
-/** The given records, in that order. */
+/** The records of these indices, in their order. */
 function gather({ dtype, shape, source }: StoredArray, indices: readonly number[]): Tensor {
   const record = source.byteLength / shape[0];
   const bytes = new Uint8Array(record * indices.length);
@@ -135,7 +141,10 @@ function gather({ dtype, shape, source }: StoredArray, indices: readonly number[
   return rawTensor(dtype, [indices.length, ...shape.slice(1)], bytes);
 }
 
-/** In the port's element type; refuses what would change a value's meaning. */
+/**
+ * The values in the element type of the port. Throws TersorError "bad-data" where an integer type
+ * cannot hold a value.
+ */
 function convert(values: Tensor, port: Port, where: string): Tensor {
   const to = port.dtype;
   if (to === null || to === values.dtype) return values;

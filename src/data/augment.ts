@@ -17,6 +17,7 @@ import {
   zoom,
 } from "./move-pixels.ts";
 
+/** The options; by default no change is made. */
 export const AugmentOptions = z.strictObject({
   shift: z
     .int()
@@ -50,8 +51,9 @@ export const AugmentOptions = z.strictObject({
 export type AugmentOptions = z.output<typeof AugmentOptions>;
 
 /**
- * `flip,crop=4,cutout=8` (or with + between, where commas mean something else), or the options as
- * values. Throws TersorError "unknown-option" and "bad-option", naming `where`.
+ * Checks options, given as text such as `flip,crop=4,cutout=8` or as values. Text may have +
+ * instead of commas, for places where commas separate other things. Throws TersorError
+ * "unknown-option" or "bad-option", which name `where`.
  */
 export function parseAugment(
   given: string | Readonly<Record<string, unknown>>,
@@ -70,14 +72,18 @@ export function parseAugment(
   return parseOptions(AugmentOptions, values, where);
 }
 
-/** A batch -> one with other images; labels and other inputs stay. The same stream, the same bytes. */
+/**
+ * Changes the images of a batch; labels and other inputs stay. The same random stream
+ * gives the same bytes.
+ */
 export type Augment = (batch: Batch, random: Random) => Batch;
 
 /**
- * The changes as one function. Give each batch a stream of its own, `random.fork("epoch/batch")`, so
- * that a run that is resumed goes on with the same images.
- * Without a word of the dataset's on its images, the batch's one input is taken as [N,C,H,W] with
- * black at 0. Throws TersorError "bad-option" where a batch holds no float images.
+ * The chosen changes as one function. Each batch should get a stream of its own,
+ * `random.fork("epoch/batch")`, so that a resumed run continues with the same images.
+ *
+ * If the dataset does not describe its images, the only input is taken as [N, C, H, W] with black
+ * at 0. Throws TersorError "bad-option" where a batch has no float images.
  */
 export function createAugment(
   given: AugmentOptions,
@@ -94,7 +100,7 @@ export function createAugment(
     if (given.zoom > 0) data = zoom({ ...pixels, data }, 1 - given.zoom, random);
     if (isMoved) data = place({ ...pixels, data }, { shift: shift + crop, flip, fill }, random);
     if (given.mixup) data = blend({ ...pixels, data }, random);
-    // The rest changes in place, but never the dataset's own pixels.
+    // The other changes are made in place, but not in the dataset's own pixels.
     if (data === pixels.data) data = data.slice();
     if (given.light > 0) relight({ ...pixels, data }, given.light, random);
     if (cutout > 0) erase({ ...pixels, data }, cutout, random);
@@ -104,8 +110,8 @@ export function createAugment(
 }
 
 /**
- * Records, changed. Where a picture has more pixels than the model's input, a window that zoom takes from it
- * is as sharp as the picture allows.
+ * Reads records and augments them. Where the picture has more pixels than the model's input, a
+ * window that `zoom` takes from it is resized from the picture, which keeps it sharp.
  */
 export function createReader(
   given: AugmentOptions,
@@ -122,6 +128,7 @@ export function createReader(
   };
 }
 
+/** The images in a batch and the input that they belong to. */
 function imagesIn(
   batch: Batch,
   { name: where, images }: Pick<Dataset, "name" | "images">,

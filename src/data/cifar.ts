@@ -1,4 +1,10 @@
-/** @file CIFAR-10 and CIFAR-100 in their binary form: label bytes, then 32 x 32 planes R, G, B. */
+/**
+ * @file CIFAR-10 and CIFAR-100 in their binary form.
+ *
+ *   field   type           meaning
+ *   labels  1 or 2 bytes   CIFAR-10: the class; CIFAR-100: the coarse and the fine class
+ *   pixels  3 x 1024       planes R, G and B of 32 x 32 bytes, row by row
+ */
 import { errors, fail } from "../errors.ts";
 import type { Dataset } from "./dataset.ts";
 import { imageDataset } from "./image-dataset.ts";
@@ -7,7 +13,10 @@ import { join, type ReadContext, splitPart } from "./reader.ts";
 const side = 32;
 const area = side * side;
 
-/** The files of either set, label bytes per record (the last one counts), and the class names. */
+/**
+ * The files of each set, the number of label bytes in a record (the last one is used), and the
+ * file of class names.
+ */
 const sets = [
   {
     train: /^data_batch_\d+\.bin$/,
@@ -18,7 +27,10 @@ const sets = [
   { train: /^train\.bin$/, test: /^test\.bin$/, marks: 2, names: "fine_label_names.txt" },
 ];
 
-/** A folder as unpacked from cifar-10-binary.tar.gz or cifar-100-binary.tar.gz. */
+/**
+ * Reads a folder as unpacked from cifar-10-binary.tar.gz or cifar-100-binary.tar.gz. Throws
+ * TersorError "no-such-file", "no-records" or "bad-data".
+ */
 export async function readCifar(path: string, context: ReadContext): Promise<Dataset> {
   const { files } = context.platform;
   const { path: folder, part } = splitPart(path);

@@ -1,9 +1,16 @@
-/** @file Comma-separated values (RFC 4180) as records: a `label` column, the rest are features. */
+/**
+ * @file Comma-separated values (RFC 4180) as records: a column `label`, all other
+ * columns are features.
+ */
 import { errors, fail } from "../errors.ts";
 import type { Dataset } from "./dataset.ts";
 import type { ReadContext } from "./reader.ts";
 import { tableDataset } from "./table.ts";
 
+/**
+ * Reads a file whose first row has the names of the columns. Throws TersorError "bad-data" and what
+ * tableDataset does.
+ */
 export async function readCsv(path: string, context: ReadContext): Promise<Dataset> {
   const text = new TextDecoder().decode(await context.platform.files.read(path));
   const [columns = [], ...lines] = parseCsv(text, path);
@@ -18,11 +25,14 @@ export async function readCsv(path: string, context: ReadContext): Promise<Datas
   return tableDataset({ columns, rows }, context);
 }
 
-/** Rows of cells, all as long as the first; quotes as in RFC 4180, blank lines dropped. */
+/**
+ * The rows of cells, all as long as the first one. Quotes follow RFC 4180; blank lines are dropped.
+ * Throws TersorError "bad-data" at `where`.
+ */
 export function parseCsv(text: string, where: string): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];
-  // A cell, quoted or plain, and what ends it.
+  // A cell, in quotes or plain, and what ends it.
   const cells = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r?\n|$)/y;
   cells.lastIndex = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   while (cells.lastIndex < text.length || row.length > 0) {

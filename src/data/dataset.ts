@@ -1,25 +1,28 @@
-/** @file Dataset: labelled or unlabelled batches shaped for one model's inputs. */
+/** @file Dataset: batches with or without labels, shaped for the inputs of one model. */
 import type { Tensor } from "../ir/tensor.ts";
 
-/** Inputs by name with a leading batch axis; label likewise (class index [N], or a target tensor). */
+/**
+ * Some records. `inputs` are by name, with the batch as first axis. `label` has class indices [N]
+ * or a target tensor.
+ */
 export interface Batch {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly label: Tensor | null;
   readonly size: number;
 }
 
-/** How images lie in an input; a flat input is in this order, too. */
+/** How images lie in an input. A flat input has the same order. */
 export interface ImageLayout {
   readonly input: string;
   readonly channels: number;
   readonly height: number;
   readonly width: number;
   readonly layout: "nchw" | "nhwc";
-  /** What a black pixel is in each channel: (0 - mean) / std. */
+  /** The value of a black pixel in each channel: (0 - mean) / std. */
   readonly black: readonly number[];
 }
 
-/** A part of an image as shares of its sides: where it begins and how far it reaches. */
+/** A part of an image: upper left corner and size, as shares of the image's height and width. */
 export interface Window {
   readonly top: number;
   readonly left: number;
@@ -27,25 +30,31 @@ export interface Window {
   readonly width: number;
 }
 
-/** Random access, so that splits, shuffles and several epochs need no copy. */
+/** Records with random access, so that splits, shuffles and epochs need no copies. */
 export interface Dataset {
-  /** As the user named it, e.g. "mnist:test". */
+  /** The name that the user gave, such as "mnist:test". */
   readonly name: string;
   readonly length: number;
-  /** Class names in index order, when the source has them. */
+  /** The class names in the order of the indices, where the source has them. */
   readonly classes: readonly string[] | null;
   readonly labelled: boolean;
-  /** Class index of every record where that is known without reading inputs: balanced splits. */
+  /**
+   * The class of every record, where that is known without reading inputs. Splits use it
+   * to balance classes.
+   */
   readonly labels?: Int32Array | null;
-  /** Which input holds images, and how, where records are made of images. */
+  /** The input that holds images, and their layout, where records are made of images. */
   readonly images?: ImageLayout | null;
-  /** Reads the given records, in that order, as one batch. */
+  /** Reads the records of these indices, in their order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
-  /** Of each record only a window, stretched to the input: made of all the pixels that its picture has. */
+  /**
+   * Reads a window of each record, stretched to the input's size, from all pixels that its picture
+   * has.
+   */
   readWindows?(indices: readonly number[], windows: readonly Window[]): Promise<Batch>;
 }
 
-/** Batches of at most `size` in order; the last may be smaller. */
+/** Batches of `size` records in order; the last one may have fewer. */
 export async function* batches(dataset: Dataset, size: number): AsyncGenerator<Batch> {
   for (let start = 0; start < dataset.length; start += size) {
     const count = Math.min(size, dataset.length - start);
@@ -53,7 +62,7 @@ export async function* batches(dataset: Dataset, size: number): AsyncGenerator<B
   }
 }
 
-/** The records named by `indices`, as a dataset of its own. */
+/** The records of these indices as a dataset. */
 export function subset(dataset: Dataset, indices: readonly number[], name = dataset.name): Dataset {
   const { labels } = dataset;
   const own = (wanted: readonly number[]) => wanted.map((i) => indices[i]);

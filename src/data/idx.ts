@@ -1,12 +1,23 @@
-/** @file MNIST's idx format: big-endian sizes, then bytes; gzipped or not; labels in a second file. */
+/**
+ * @file MNIST's idx format, gzipped or not; labels are in a second file.
+ *
+ *   field  type            meaning
+ *   magic  4 bytes         0, 0, element type (8: unsigned bytes), number of axes
+ *   sizes  uint32 each     length of each axis, big-endian
+ *   data   bytes           elements, row-major
+ */
 import { gunzipSync } from "fflate";
 import { errors, fail } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { product } from "../util/product.ts";
 import type { Dataset } from "./dataset.ts";
 import { imageDataset } from "./image-dataset.ts";
 import { join, type ReadContext, splitPart } from "./reader.ts";
 
-/** A folder with train- and t10k- files (`:train`, `:test`), or one images file. */
+/**
+ * Reads a folder with train- and t10k- files (`:train`, `:test`), or a single file of images.
+ * Throws TersorError "no-records", "bad-data" or "label-count".
+ */
 export async function readIdx(path: string, context: ReadContext): Promise<Dataset> {
   const { platform } = context;
   const { path: place, part } = splitPart(path);
@@ -24,7 +35,7 @@ export async function readIdx(path: string, context: ReadContext): Promise<Datas
   return openIdx(file, labelsBeside(file, platform), context);
 }
 
-/** Reads a pair of files; without labels the records are unlabelled. */
+/** Reads a file of images and one of labels; the records have no labels if that is null. */
 export async function openIdx(
   images: string,
   labels: string | null,
@@ -60,7 +71,10 @@ export async function openIdx(
   );
 }
 
-/** `x-images-idx3-ubyte` -> `x-labels-idx1-ubyte`, where that is there, gzipped or not. */
+/**
+ * The file of labels beside a file of images: `x-images-idx3-ubyte` -> `x-labels-idx1-ubyte`,
+ * gzipped or not; null where there is none.
+ */
 function labelsBeside(images: string, { files }: Platform): string | null {
   const cut = images.lastIndexOf("/") + 1;
   const name = images.slice(cut).replace("images", "labels").replace("idx3", "idx1");
@@ -84,7 +98,7 @@ async function readFile(path: string, platform: Platform) {
   const start = 4 + 4 * rank;
   if (bytes.length < start) throw fail(errors.badData(path, "is cut short"));
   const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   if (bytes.length !== start + size) {
     const why = `says ${shape.join("x")} bytes and has ${bytes.length - start}`;
     throw fail(errors.badData(path, why));

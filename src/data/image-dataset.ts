@@ -1,4 +1,8 @@
-/** @file Images as a model's input: size, channels, (pixel / scale - mean) / std, layout, type. */
+/**
+ * @file A dataset of images in the form of a model's input: size, channels, layout, type, and
+ *
+ *   value = (pixel / scale - mean) / std        with mean and std for each channel
+ */
 import { errors, fail } from "../errors.ts";
 import { arrayOf, type DType, type TypedArray } from "../ir/dtype.ts";
 import { rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
@@ -10,12 +14,16 @@ import type { DataOptions } from "./options.ts";
 import { describePorts, holds, isInteger, offsetLabels, type ReadContext } from "./reader.ts";
 import { type Area, coverImage, resizeArea, type Size } from "./resize.ts";
 
-/** Decoded pixels kept between epochs; what does not fit is decoded again. */
+/** Bytes of decoded pixels that are kept between epochs; other images are decoded again. */
 const cacheBytes = 256 * 2 ** 20;
-/** Images decoded at once: enough to fill a thread pool, few enough to bound memory. */
+/** Images decoded at the same time: enough to use a thread pool, few enough to bound memory. */
 const inFlight = 16;
 
-/** The dataset of `source`'s images for the model's image input. Decodes one image to check. */
+/**
+ * The dataset of `source`'s images for the model's image input. One image is decoded to check
+ * that it fits. Throws TersorError "wrong-input", "wrong-shape", "mixed-sizes",
+ * "wrong-channels" or "bad-option".
+ */
 export async function imageDataset(source: ImageSource, context: ReadContext): Promise<Dataset> {
   const { spec, options } = context;
   const port = imagePort(context);
@@ -68,6 +76,7 @@ function classIndices(indices: readonly number[], labels: Int32Array): Tensor {
   return tensor("int64", [wanted.length], wanted);
 }
 
+/** The input that the images fill: the one that --input names, or the only one. */
 function imagePort({ ports, options, spec }: ReadContext): Port {
   const named = ports.find((port) => port.name === options.input);
   if (named) return named;
@@ -80,7 +89,7 @@ function imagePort({ ports, options, spec }: ReadContext): Port {
   return ports[0];
 }
 
-/** Records in the model's size and channels. */
+/** Records in the size and the channels of the model. */
 function adapted(source: ImageSource, geometry: Geometry) {
   return keeper(source, (image, index) =>
     toChannels(
@@ -91,7 +100,10 @@ function adapted(source: ImageSource, geometry: Geometry) {
   );
 }
 
-/** Windows of what the model sees of records: from their own pixels, as far as twice the input's size. */
+/**
+ * Windows of the part of a record that the model sees. They are cut from the picture itself, which
+ * is shrunk only where it has more than twice the input's size.
+ */
 function windows(source: ImageSource, { size, channels }: Geometry, shown: (image: Size) => Area) {
   const pictureOf = keeper(source, (image) => {
     const { width, height } = shown(image);
@@ -114,7 +126,7 @@ function windows(source: ImageSource, { size, channels }: Geometry, shown: (imag
   };
 }
 
-/** Images as `prepare` makes them: encoded ones are kept between epochs while there is room. */
+/** Images after `prepare`. Encoded images are kept between epochs as long as there is room. */
 function keeper(source: ImageSource, prepare: (image: Image, index: number) => Image) {
   const cache = new Map<number, Image>();
   let room = source.size ? 0 : cacheBytes;
@@ -136,7 +148,10 @@ function keeper(source: ImageSource, prepare: (image: Image, index: number) => I
   };
 }
 
-/** Grey repeats into colour; colour becomes grey only where nothing is lost. */
+/**
+ * Grey becomes colour by repetition; colour becomes grey only if its channels are equal, so
+ * that nothing is lost.
+ */
 function toChannels(image: Image, to: number, where: string): Image {
   const { data, channels: from } = image;
   if (from === to) return image;
@@ -156,7 +171,7 @@ function toChannels(image: Image, to: number, where: string): Image {
   return { ...image, channels: to, data: out };
 }
 
-/** Per channel, the input element of each of the 256 pixel values, in its storage type. */
+/** For each channel, the input elements of the 256 pixel values in their storage type. */
 function pixelTables(
   dtype: DType,
   channels: number,
@@ -177,6 +192,7 @@ function pixelTables(
   });
 }
 
+/** The value of a black pixel in each channel. */
 function blackOf(dtype: DType, tables: readonly TypedArray[]): number[] {
   return tables.map((table) => tensor(dtype, [1], table.slice(0, 1)).numbers()[0]);
 }
@@ -188,7 +204,10 @@ function perChannel(values: readonly number[], channels: number, where: string, 
   throw fail(errors.badOption(where, why, `Give 1 or ${channels} values`));
 }
 
-/** HWC pixels through the tables into `out`; `plane` is the distance between channels, 0 for HWC. */
+/**
+ * Converts the pixels [height, width, channels] by the tables and writes them to `out`. `plane` is
+ * the distance between channels, 0 if they stay interleaved.
+ */
 function write(
   out: TypedArray,
   start: number,
@@ -207,7 +226,7 @@ function write(
   }
 }
 
-/** Runs `work` on every item, a few at a time; the first failure ends it. */
+/** Calls `work` for every item, a few at a time. After a failure no more items are begun. */
 async function eachOf<T>(items: readonly T[], work: (item: T, slot: number) => Promise<void>) {
   let next = 0;
   const worker = async () => {

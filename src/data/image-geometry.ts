@@ -1,37 +1,51 @@
-/** @file Which size, channels and axis order a model's input wants of images, and the crop there. */
+/**
+ * @file The size, the channels and the axis order of images that a model's input expects, and the
+ * crop that leads there.
+ */
 import { errors, fail } from "../errors.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { describePort, known, type ReadContext } from "./reader.ts";
 import { type Area, coverImage, cropCentre, type Size } from "./resize.ts";
 
+/** Images that a reader has found. */
 export interface ImageSource {
   readonly length: number;
   readonly labels: Int32Array | null;
   readonly classes: readonly string[] | null;
-  /** What every image measures, where the format says so; null: encoded, known once decoded. */
+  /**
+   * The size of every image, if the format defines it; null for encoded images, whose size is known
+   * once they are decoded.
+   */
   readonly size: Size | null;
   /** The record's name, for errors. */
   nameOf(index: number): string;
   image(index: number): Image | Promise<Image>;
 }
 
+/** The images of a model's input. */
 export interface Geometry {
-  /** Of the images as the model sees them. */
+  /** The size of the images as the model sees them. */
   readonly size: Size;
   readonly channels: number;
   readonly layout: "nchw" | "nhwc";
-  /** One record's axes in the model's input. */
+  /** The axes of one record in the model's input. */
   readonly shape: readonly number[];
-  /** An image from the source, brought to `size`; refuses what was not asked to be resized. */
+  /**
+   * An image of the source in `size`. Throws where it would have to be resized without
+   * having been asked to.
+   */
   adapt(image: Image, where: string): Image;
-  /** Of an image from the source, what `adapt` shows; null: only whole images as they are. */
+  /** The part of a source's image that `adapt` shows; null if only whole images are accepted. */
   readonly shown: ((image: Size) => Area) | null;
 }
 
 type Dim = number | string | undefined;
 
-/** Reads the wish out of the port's dims, and the rest (symbolic dims) out of the first image. */
+/**
+ * The geometry by the input's dimensions; where they are symbolic, by the first image. Throws
+ * TersorError "wrong-shape", "mixed-sizes" or "bad-option".
+ */
 export async function fitImages(
   source: ImageSource,
   port: Port,
@@ -44,7 +58,8 @@ export async function fitImages(
     height: options.size[0],
     width: options.size[1] ?? options.size[0],
   };
-  // Encoded images are resized to the model's input unasked; raw formats (MNIST, CIFAR) are not.
+  // Encoded images are always resized to the model's input. Raw formats (MNIST, CIFAR)
+  // are only on request.
   const cover = asked ?? (!source.size && width && height ? { width, height } : null);
   const resize = (image: Image) => (cover ? coverImage(image, cover) : image);
 
@@ -79,14 +94,20 @@ export async function fitImages(
   return { size, channels, layout, shape, adapt, shown };
 }
 
-/** What is left of an image that just covers `cover` when its middle `size` is cut out, in its own pixels. */
+/**
+ * The area of an image, in its own pixels, that is left when the image is scaled to just cover
+ * `cover` and its middle of `size` is cut out.
+ */
 function centre({ width, height }: Size, cover: Size, size: Size): Area {
   const scale = Math.max(cover.width / width, cover.height / height);
   const area = { width: size.width / scale, height: size.height / scale };
   return { ...area, left: (width - area.width) / 2, top: (height - area.height) / 2 };
 }
 
-/** [N,D] is an image laid out flat, [N,H,W] a grey one, rank 4 has a channel axis. */
+/**
+ * The axes of an input: [N, D] is a flat image, [N, H, W] a grey one, and rank 4 has an axis of
+ * channels.
+ */
 function imageAxes(port: Port, layout: "nchw" | "nhwc", spec: string): Record<string, Dim> {
   const [, a, b, c] = port.dims;
   switch (port.dims.length) {
@@ -105,7 +126,10 @@ function imageAxes(port: Port, layout: "nchw" | "nhwc", spec: string): Record<st
   }
 }
 
-/** 1 or 3 on one side only tells; a symbolic axis may be anything. */
+/**
+ * The layout by which of the two axes is more likely the channels: a 1 or 3 is likely, a symbolic
+ * axis may be, another number is not. Throws where neither is the likelier one.
+ */
 function inferLayout(port: Port, where: string): "nchw" | "nhwc" {
   if (port.dims.length !== 4) return "nchw";
   const likely = (dim: Dim) => (dim === 1 || dim === 3 ? 2 : known(dim) ? 0 : 1);
@@ -116,7 +140,7 @@ function inferLayout(port: Port, where: string): "nchw" | "nhwc" {
   throw fail(errors.badOption(where, why, "Give --layout nchw or --layout nhwc"));
 }
 
-/** Height before width, as in the model's dims and in --size. */
+/** Height before width, as in the model's dimensions and in --size. */
 function describeSize({ width, height }: Size): string {
   return `${height}x${width}`;
 }

@@ -1,4 +1,7 @@
-/** @file Encoded images in a folder or a zip: a folder a class, or labels.csv, or no labels. */
+/**
+ * @file Encoded images in a folder or a zip archive: with a folder for each class, with a
+ * labels.csv, or without labels.
+ */
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import { parseCsv } from "./csv.ts";
@@ -7,12 +10,13 @@ import { imageDataset } from "./image-dataset.ts";
 import { join, type ReadContext } from "./reader.ts";
 import { openZip } from "./zip.ts";
 
-/** Files by path inside a folder or an archive, sorted. */
+/** The files in a folder or an archive, sorted by path. */
 interface Tree {
   readonly paths: readonly string[];
   read(path: string): Uint8Array | Promise<Uint8Array>;
 }
 
+/** The images in order, with their labels. */
 interface Listing {
   readonly paths: readonly string[];
   readonly labels: Int32Array | null;
@@ -21,8 +25,13 @@ interface Listing {
 
 const isImage = (path: string) => /\.(jpe?g|png|webp)$/i.test(path);
 const isHidden = (path: string) => /(^|\/)(\.|__MACOSX\/)/.test(path);
+/** Folders that are nested deeper are not read. */
 const maxDepth = 8;
 
+/**
+ * Reads a folder or a .zip. Images are decoded when they are read. Throws TersorError
+ * "no-such-file", "no-records", "bad-data", "bad-label" or "bad-image".
+ */
 export async function readImages(path: string, context: ReadContext): Promise<Dataset> {
   const { platform } = context;
   const tree = /\.zip$/i.test(path) ? zipTree(path, platform) : await folderTree(path, platform);
@@ -49,7 +58,10 @@ export async function readImages(path: string, context: ReadContext): Promise<Da
   );
 }
 
-/** labels.csv decides, else the folders; a folder that wraps everything is looked through. */
+/**
+ * The images and their labels, from labels.csv if there is one, otherwise from the folders. A
+ * folder that contains everything else does not count.
+ */
 async function label(tree: Tree, where: string): Promise<Listing> {
   const files = tree.paths.filter((path) => !isHidden(path));
   const relevant = files.filter((path) => isImage(path) || /(^|\/)labels\.csv$/.test(path));
@@ -72,6 +84,7 @@ async function label(tree: Tree, where: string): Promise<Listing> {
   return { paths, labels: Int32Array.from(folders, (name) => index.get(name)!), classes };
 }
 
+/** The images in labels.csv, which has the columns `file` and `label`. */
 async function listed(tree: Tree, root: string, where: string): Promise<Listing> {
   const file = join(where, `${root}labels.csv`);
   const text = new TextDecoder().decode(await tree.read(`${root}labels.csv`));
@@ -95,7 +108,7 @@ async function listed(tree: Tree, root: string, where: string): Promise<Listing>
   return { paths, labels, classes: null };
 }
 
-/** "a/b/" of a/b/c/1.png and a/b/d/2.png; "" where they share nothing. */
+/** The folder that all paths share: "a/b/" for a/b/c/1.png and a/b/d/2.png; "" if there is none. */
 function commonFolder(paths: readonly string[]): string {
   const [first = "", ...rest] = paths.map((path) => path.slice(0, path.lastIndexOf("/") + 1));
   let common = first;

@@ -1,9 +1,10 @@
-/** @file JSON lines as records: {"label": 1, "input": [[...]]}, or {"label": 1, "x": 0.5, "y": 2}. */
+/** @file JSON lines as records: {"label": 1, "input": [[..]]} or {"label": 1, "x": 0.5, "y": 2}. */
 import { errors, fail } from "../errors.ts";
 import type { Dataset } from "./dataset.ts";
 import type { ReadContext } from "./reader.ts";
 import { tableDataset } from "./table.ts";
 
+/** Reads one JSON object per line. Throws TersorError "bad-data" and what tableDataset does. */
 export async function readJsonl(path: string, context: ReadContext): Promise<Dataset> {
   const text = new TextDecoder().decode(await context.platform.files.read(path));
   let columns: string[] = [];
@@ -27,7 +28,7 @@ function parse(line: string, where: string): object {
   throw fail(errors.badData(where, "is not a JSON object", 'Write {"input": [...], "label": 0}'));
 }
 
-/** {"x": [[1, 2], [3, 4]]} -> x.0 = 1 ... x.3 = 4, row-major. */
+/** The values of a record with names: {"x": [[1, 2], [3, 4]]} -> x.0 = 1 ... x.3 = 4, row-major. */
 function flatten(record: object): [string, unknown][] {
   return Object.entries(record).flatMap(([key, value]) =>
     Array.isArray(value)
@@ -36,7 +37,7 @@ function flatten(record: object): [string, unknown][] {
   );
 }
 
-/** The record's values in the first record's order. */
+/** The values of a record in the order of the first record. */
 function inOrder(cells: [string, unknown][], columns: readonly string[], where: string): number[] {
   const sameOrder = cells.every(([name], i) => name === columns[i]);
   const byName = sameOrder ? null : new Map(cells);

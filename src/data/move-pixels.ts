@@ -1,4 +1,4 @@
-/** @file Random changes of images: moved and mirrored, warped, partly erased. */
+/** @file Random changes of images: moves, mirrors, warps, zooms, lights, blends and erases them. */
 import type { Random } from "../numeric/random.ts";
 import type { Window } from "./dataset.ts";
 
@@ -10,15 +10,15 @@ export interface Pixels {
   readonly height: number;
   readonly width: number;
   readonly layout: "nchw" | "nhwc";
-  /** What a black pixel is in each channel, after normalization. */
+  /** The value of a black pixel in each channel, after normalization. */
   readonly black: Float32Array;
 }
 
-/** What comes in at the border: black, the nearest pixel, or the image mirrored there. */
+/** What fills the border: black, the nearest pixel, or the image mirrored at the border. */
 export const fills = ["zero", "edge", "reflect"] as const;
 export type Fill = (typeof fills)[number];
 
-/** How far images, channels, rows and columns are apart in the array. */
+/** The distances in the array between images, channels, rows and columns. */
 function strides({ channels, height, width, layout }: Pixels) {
   const image = channels * height * width;
   return layout === "nchw"
@@ -26,7 +26,7 @@ function strides({ channels, height, width, layout }: Pixels) {
     : { image, channel: 1, row: width * channels, column: channels };
 }
 
-/** The index that stands for `i` in an axis of `size`; -1: black. */
+/** The index within an axis of `size` that stands for `i`, or -1 for black. */
 function inside(i: number, size: number, fill: Fill): number {
   if (i >= 0 && i < size) return i;
   if (fill === "zero") return -1;
@@ -77,8 +77,8 @@ export function place(
 }
 
 /**
- * Turns each image about its centre by up to `strength` degrees, and zooms and shears it by up to
- * `strength` percent. Bilinear.
+ * Rotates each image about its centre by up to `strength` degrees, and zooms and shears it by up to
+ * `strength` percent, with bilinear interpolation.
  */
 export function warp(
   pixels: Pixels,
@@ -94,8 +94,8 @@ export function warp(
 }
 
 /**
- * A window anywhere in an image: of a share of its area between `least` and 1, and 3/4 to 4/3 as wide as high,
- * relative to the image (Szegedy et al. 2014, arXiv 1409.4842).
+ * A random window of an image. Its area is a share of the image's between `least` and 1; its aspect
+ * ratio, relative to the image, is between 3/4 and 4/3 (Szegedy et al. 2014, arXiv 1409.4842).
  */
 export function randomWindow(least: number, random: Random): Window {
   const side = Math.sqrt(least + (1 - least) * random.float());
@@ -107,7 +107,7 @@ export function randomWindow(least: number, random: Random): Window {
   return { top: down * (1 - height), left: right * (1 - width), height, width };
 }
 
-/** Stretches a window of each image to the whole. Bilinear. */
+/** Stretches a random window of each image to the whole image, with bilinear interpolation. */
 export function zoom(pixels: Pixels, least: number, random: Random): Float32Array {
   return resample(pixels, "edge", () => {
     const { top, left, height, width } = randomWindow(least, random);
@@ -117,7 +117,10 @@ export function zoom(pixels: Pixels, least: number, random: Random): Float32Arra
   });
 }
 
-/** Where a pixel comes from: its place relative to the image's centre, times a matrix, plus a way. */
+/**
+ * Where a pixel comes from: its place relative to the image's centre, times the matrix [xx xy; yx
+ * yy], plus the translation (right, down) in pixels.
+ */
 interface Origin {
   readonly xx: number;
   readonly xy: number;
@@ -127,7 +130,10 @@ interface Origin {
   readonly right: number;
 }
 
-/** Each image by an origin of its own, which is asked for once. Bilinear. */
+/**
+ * Each image with an origin of its own, by bilinear interpolation. `originOf` is called
+ * once for each image.
+ */
 function resample(pixels: Pixels, fill: Fill, originOf: () => Origin): Float32Array {
   const { data, count, channels, height, width, black } = pixels;
   const { image, channel, row, column } = strides(pixels);
@@ -167,8 +173,11 @@ function resample(pixels: Pixels, fill: Fill, originOf: () => Origin): Float32Ar
 }
 
 /**
- * Rotation times zoom times shear. Sine and cosine by the half angle's tangent t, which two terms of
- * its series give: engines round Math.sin differently, and the same seed must give the same bytes.
+ * Rotation times zoom times shear. Sine and cosine come from t, the tangent of half the angle, by
+ * two terms of its series, because engines round Math.sin differently, and the same seed must
+ * give the same bytes:
+ *
+ *   t = a/2 + (a/2)^3 / 3,   cos a = (1 - t^2) / (1 + t^2),   sin a = 2 t / (1 + t^2)
  */
 function linearMap(degrees: number, zoom: number, shear: number) {
   const half = (degrees * Math.PI) / 360;
@@ -183,8 +192,8 @@ function linearMap(degrees: number, zoom: number, shear: number) {
 }
 
 /**
- * Blackens, in place, a square of `side` pixels anywhere in each image, cut off at the border (cutout:
- * DeVries and Taylor 2017, arXiv 1708.04552).
+ * Blackens, in place, a square of `side` pixels at a random place in each image, cut off at the
+ * border (cutout: DeVries and Taylor 2017, arXiv 1708.04552).
  */
 export function erase(pixels: Pixels, side: number, random: Random): void {
   const { data, count, channels, height, width, black } = pixels;
@@ -206,8 +215,10 @@ export function erase(pixels: Pixels, side: number, random: Random): void {
 }
 
 /**
- * Makes each image lighter or darker and its contrast stronger or weaker, in place, by up to `strength` of
- * its own range: v -> mean + contrast (v - mean) + shift, all channels alike.
+ * Changes brightness and contrast of each image in place, all channels alike, by up to
+ * `strength` of its own range:
+ *
+ *   v -> mean + contrast (v - mean) + shift
  */
 export function relight(pixels: Pixels, strength: number, random: Random): void {
   const { data, count } = pixels;
@@ -228,9 +239,9 @@ export function relight(pixels: Pixels, strength: number, random: Random): void 
 }
 
 /**
- * Blends each image with another of the batch, which gets up to half: mixup (Zhang et al. 2018, arXiv
- * 1710.09412) with labels left alone, for students of a teacher that sees the blend too (Beyer et al. 2022,
- * arXiv 2106.05237).
+ * Blends each image with another one of the batch, which gets a weight of up to 1/2: mixup (Zhang
+ * et al. 2018, arXiv 1710.09412). The labels stay the same, because this is for students of a
+ * teacher that sees the blend, too (Beyer et al. 2022, arXiv 2106.05237).
  */
 export function blend({ data, count }: Pixels, random: Random): Float32Array {
   const out = new Float32Array(data.length);

@@ -1,11 +1,21 @@
-/** @file NumPy's .npy format, versions 1 to 3: a header in Python's words, then the elements. */
+/**
+ * @file NumPy's .npy format, versions 1 to 3 (numpy.lib.format).
+ *
+ *   field    type              meaning
+ *   magic    6 bytes           \x93NUMPY
+ *   version  2 bytes           major, minor
+ *   length   uint16 or uint32  bytes of the header; uint32 from version 2 on; little-endian
+ *   header   text              a Python dict with descr, fortran_order and shape
+ *   data     bytes             elements, row-major
+ */
 import { errors, fail } from "../errors.ts";
 import { byteLengthOf, type DType } from "../ir/dtype.ts";
 import type { ByteSource } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import type { StoredArray } from "./array-dataset.ts";
 import { window } from "./zip.ts";
 
-/** NumPy's type codes after the byte order. */
+/** Element types by NumPy's codes, without the byte order. */
 const types: Readonly<Record<string, DType>> = {
   f2: "float16",
   f4: "float32",
@@ -21,7 +31,10 @@ const types: Readonly<Record<string, DType>> = {
   b1: "bool",
 };
 
-/** Reads the header; the elements stay where they are (numpy.lib.format). */
+/**
+ * Reads the header; the elements stay in `source`. Throws TersorError "bad-data" at `where` for
+ * big-endian elements and arrays stored by columns, among others.
+ */
 export function readNpy(source: ByteSource, where: string): StoredArray {
   const bad = (why: string, remedy?: string) => fail(errors.badData(where, why, remedy));
   const start = source.read(0, Math.min(12, source.byteLength));
@@ -52,10 +65,7 @@ export function readNpy(source: ByteSource, where: string): StoredArray {
   if (/'fortran_order':\s*True/.test(header) && shape.filter((dim) => dim > 1).length > 1) {
     throw bad("is stored by columns", "Save np.ascontiguousarray(array)");
   }
-  const byteLength = byteLengthOf(
-    dtype,
-    shape.reduce((product, dim) => product * dim, 1),
-  );
+  const byteLength = byteLengthOf(dtype, product(shape));
   if (offset + length + byteLength > source.byteLength) throw bad("is cut short");
   return { dtype, shape, source: window(source, offset + length, byteLength) };
 }

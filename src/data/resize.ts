@@ -1,4 +1,11 @@
-/** @file Image resizing, the same bytes on every platform: triangle filter, widened when shrinking. */
+/**
+ * @file Image resizing with the same bytes on every platform: a triangle filter, which is
+ * widened when it shrinks.
+ *
+ * An output pixel at the source position p is the mean of the source pixels i with the weights
+ *
+ *   w_i = max(0, 1 - |i - p| / reach),   reach = max(1, source pixels per output pixel)
+ */
 import type { Image } from "../platform.ts";
 
 export interface Size {
@@ -6,15 +13,15 @@ export interface Size {
   readonly height: number;
 }
 
-/** Part of an image, in pixels, not necessarily whole. */
+/** A part of an image in pixels, which need not be whole. */
 export interface Area extends Size {
   readonly left: number;
   readonly top: number;
 }
 
 /**
- * Scales until the image just covers `size`, then crops the centre. Equal to Pillow's BILINEAR, and
- * so to torchvision's Resize, up to one grey level of rounding.
+ * Scales an image until it just covers `size`, then crops the centre. The result equals that of
+ * Pillow's BILINEAR, and so torchvision's Resize, up to one grey level of rounding.
  */
 export function coverImage(image: Image, size: Size): Image {
   const { width, height } = image;
@@ -27,7 +34,7 @@ export function coverImage(image: Image, size: Size): Image {
   return stretch(image, centred(width, size.width), centred(height, size.height));
 }
 
-/** A part of an image, anywhere inside, scaled to `size` with the same filter. */
+/** A part of an image, scaled to `size` with the same filter. */
 export function resizeArea(image: Image, area: Area, size: Size): Image {
   const along = (from: number, start: number, length: number, wanted: number): Taps[] =>
     taps(from, length / wanted, (start * wanted) / length, wanted);
@@ -35,6 +42,7 @@ export function resizeArea(image: Image, area: Area, size: Size): Image {
   return stretch(image, columns, along(image.height, area.top, area.height, size.height));
 }
 
+/** The image with these source pixels under each output column and row. */
 function stretch(image: Image, columns: Taps[], rows: Taps[]): Image {
   const { channels } = image;
   const [width, height] = [columns.length, rows.length];
@@ -43,7 +51,7 @@ function stretch(image: Image, columns: Taps[], rows: Taps[]): Image {
   return { width, height, channels, data: out };
 }
 
-/** Horizontal pass, on the rows that the vertical one reads. */
+/** The horizontal pass, on the rows that the vertical one reads. */
 function across({ width, height, channels, data }: Image, columns: Taps[], rows: Taps[]) {
   const out = new Float32Array(height * columns.length * channels);
   const last = rows[rows.length - 1];
@@ -62,7 +70,7 @@ function across({ width, height, channels, data }: Image, columns: Taps[], rows:
   return out;
 }
 
-/** Vertical pass, a row of `stride` values at a time. */
+/** The vertical pass, a row of `stride` values at a time. */
 function down(values: Float32Array, rows: Taps[], stride: number, out: Uint8Array): void {
   const sums = new Float32Array(stride);
   rows.forEach(({ first, weights }, y) => {
@@ -71,11 +79,12 @@ function down(values: Float32Array, rows: Taps[], stride: number, out: Uint8Arra
       const from = (first + k) * stride;
       for (let x = 0; x < stride; x++) sums[x] += weight * values[from + x];
     });
-    out.set(sums, y * stride); // weights are positive and sum to 1: at most 255.5, truncated
+    // The weights are positive and sum to 1, so that sums are at most 255.5 and truncate to bytes.
+    out.set(sums, y * stride);
   });
 }
 
-/** The middle `size` of an image at least that large. */
+/** The middle of an image at least as large as `size`. */
 export function cropCentre(image: Image, size: Size): Image {
   const { width, height, channels, data } = image;
   if (width === size.width && height === size.height) return image;
@@ -90,7 +99,7 @@ export function cropCentre(image: Image, size: Size): Image {
   return { ...size, channels, data: out };
 }
 
-/** Where a centred window begins; the odd pixel goes to the near side, as libvips does. */
+/** Where a centred window begins. An odd pixel more is left at the beginning, as libvips does. */
 function middle(outer: number, inner: number): number {
   return (outer - inner + 1) >> 1;
 }
@@ -102,8 +111,8 @@ interface Taps {
 }
 
 /**
- * Source pixels and weights of `wanted` pixels of an axis of `from`: each covers `ratio` of the source's, and
- * `start` such lie before the first.
+ * The source pixels and weights of `wanted` output pixels along an axis of `from` source pixels.
+ * Each output pixel covers `ratio` source pixels, and `start` of them lie before the first one.
  */
 function taps(from: number, ratio: number, start: number, wanted: number): Taps[] {
   const reach = Math.max(1, ratio);

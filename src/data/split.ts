@@ -1,16 +1,18 @@
-/** @file Sets records aside for calibration, so that the metric is taken on the others. */
+/** @file Sets records aside for calibration, so that the metric is measured on the others. */
 import { errors, fail } from "../errors.ts";
 import { createRandom, type Random } from "../numeric/random.ts";
 import { type Dataset, subset } from "./dataset.ts";
 
+/** How many records are set aside, or which share of them. */
 export type SplitOptions = { readonly seed: number } & (
   | { readonly count: number }
   | { readonly fraction: number }
 );
 
 /**
- * A seeded part of the data and the rest, which stays in order. Where labels are known beforehand
- * each class gives its share, so that both parts keep the data's own balance.
+ * Splits off a seeded random part; the rest keeps its order. Where labels are known beforehand,
+ * each class gives its share, so that both parts keep the balance of the data. Throws TersorError
+ * "bad-option" for a count out of range.
  */
 export function splitDataset(
   dataset: Dataset,
@@ -29,7 +31,7 @@ export function splitDataset(
   return { calibration: subset(dataset, picked), rest: subset(dataset, rest) };
 }
 
-/** Record indices by label, labels ascending. */
+/** The indices of the records by label, in ascending order of labels. */
 function groups(labels: Int32Array): number[][] {
   const byLabel = new Map<number, number[]>();
   labels.forEach((label, i) => {
@@ -49,7 +51,8 @@ function share(all: number[][], count: number, random: Random): number[] {
     return { group: random.shuffle(group), whole: (exact - over) / length, over };
   });
   const missing = count - parts.reduce((sum, { whole }) => sum + whole, 0);
-  // Shuffled first: equal remainders (many classes, few records) are settled by lot.
+  // Shuffling first decides between equal remainders, as with many classes and few
+  // records, at random.
   const order = random.shuffle([...parts]).sort((a, b) => b.over - a.over);
   for (const part of order.slice(0, missing)) part.whole++;
   return parts.flatMap(({ group, whole }) => group.slice(0, whole));

@@ -1,4 +1,7 @@
-/** @file Columns of numbers as arrays by input name: `input.0`, `input.1` ..., or all of them. */
+/**
+ * @file Columns of numbers as arrays by input name: `input.0`, `input.1` ..., or all columns
+ * for a single input.
+ */
 import { errors, fail } from "../errors.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
@@ -6,12 +9,16 @@ import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dat
 import type { Dataset } from "./dataset.ts";
 import { describePort, describePorts, known, type ReadContext } from "./reader.ts";
 
+/** Rows of numbers under named columns. */
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly number[])[];
 }
 
-/** Records of a table: the columns named after an input fill it; a single input takes them all. */
+/**
+ * The dataset of a table. The columns named after an input fill it; a single input takes all
+ * columns. Throws TersorError "no-records" and what arrayDataset does.
+ */
 export function tableDataset({ columns, rows }: Table, context: ReadContext): Dataset {
   const { spec } = context;
   if (rows.length === 0) throw fail(errors.noRecords(spec, "holds no records", "Add some"));
@@ -29,12 +36,12 @@ export function tableDataset({ columns, rows }: Table, context: ReadContext): Da
   return arrayDataset(new Map(arrays), { ...context, ports }, true);
 }
 
-/** `label`, or `label.0`, `label.1` ... for targets of several values. */
+/** Whether a column is `label`, or one of `label.0`, `label.1` ... for several target values. */
 function isLabel(name: string): boolean {
   return /^label(\.\d+)?$/.test(name);
 }
 
-/** Positions of `name`, or of `name.0`, `name.1` ... in their order; null where there are none. */
+/** The positions of `name`, or of `name.0`, `name.1` ... in order; null where there are none. */
 function columnsOf({ name }: Port, columns: readonly string[]): number[] | null {
   const position = new Map(columns.map((column, i) => [column, i]));
   const alone = position.get(name);
@@ -45,7 +52,10 @@ function columnsOf({ name }: Port, columns: readonly string[]): number[] | null 
   return found.length ? found : null;
 }
 
-/** The port's axes after the batch; one symbolic axis takes what the column count leaves. */
+/**
+ * The axes of an input after the batch, for records of `count` values. One symbolic axis takes what
+ * the others leave. Throws TersorError "wrong-input" or "wrong-shape".
+ */
 export function recordShape(port: Port, count: number, { spec, ports }: ReadContext): number[] {
   if (count === 0) {
     const remedy = `Name the columns ${port.name}.0, ${port.name}.1 ...`;
@@ -64,6 +74,7 @@ export function recordShape(port: Port, count: number, { spec, ports }: ReadCont
   return dims.map((dim) => dim ?? left);
 }
 
+/** The picked columns as an array of float64. */
 function valuesOf(
   rows: readonly (readonly number[])[],
   picked: readonly number[],

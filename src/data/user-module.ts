@@ -1,7 +1,11 @@
-/** @file A user's module: its default export gives `{ inputs, label }` records, kept in memory. */
+/**
+ * @file A user's module whose default export gives records `{ inputs, label }`, which
+ * are kept in memory.
+ */
 import { errors, fail } from "../errors.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
+import { product } from "../util/product.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { describePorts, type ReadContext } from "./reader.ts";
@@ -10,12 +14,16 @@ import { recordShape } from "./table.ts";
 const example =
   "Write: export default async function* () { yield { inputs: { x: [1, 2] }, label: 0 } }";
 
-/** One record's numbers, and their shape where nesting or a Tensor tells it. */
+/** The numbers of one record, and their shape as given by nesting or by a Tensor. */
 interface Values {
   readonly values: Float64Array;
   readonly shape: readonly number[];
 }
 
+/**
+ * Reads the records of a module; its default export is an iterable, or a function that returns one.
+ * Throws TersorError "bad-module", "no-records", "label-count", "wrong-input" or "bad-data".
+ */
 export async function readModule(path: string, context: ReadContext): Promise<Dataset> {
   const { spec, options, platform } = context;
   const found = await platform.module(path);
@@ -57,6 +65,7 @@ function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<
   return Symbol.asyncIterator in value || Symbol.iterator in value;
 }
 
+/** The inputs and the label of a record, by name. */
 function fieldsOf(record: unknown, ports: readonly Port[], where: string): [string, unknown][] {
   const { inputs, label } = (record ?? {}) as { inputs?: Record<string, unknown>; label?: unknown };
   const fields = ports.map(({ name }): [string, unknown] => [name, inputs?.[name]]);
@@ -68,6 +77,7 @@ function fieldsOf(record: unknown, ports: readonly Port[], where: string): [stri
   return label === undefined || label === null ? fields : [...fields, ["label", label]];
 }
 
+/** A number, a typed array, nested arrays or a Tensor as numbers. */
 function valuesOf(value: unknown, where: string): Values {
   if (value instanceof Tensor) {
     return { values: Float64Array.from(value.numbers()), shape: value.shape };
@@ -80,7 +90,7 @@ function valuesOf(value: unknown, where: string): Values {
       ? Number(item)
       : Number.NaN,
   );
-  if (values.length === shape.reduce((product, dim) => product * dim, 1)) {
+  if (values.length === product(shape)) {
     const wrong = values.findIndex(Number.isNaN);
     if (wrong < 0 || Number.isNaN(flat[wrong])) return { values, shape };
   }
@@ -92,12 +102,16 @@ function isList(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-/** A flat list fills whatever the port's axes are; a nested one says its own. */
+/**
+ * The shape of a record's input. A flat list takes the axes of the port; a nested one
+ * has its own shape.
+ */
 function inputShape(port: Port, { values, shape }: Values, context: ReadContext) {
   const nested = shape.length > 1 || shape.length === port.dims.length - 1;
   return nested ? shape : recordShape(port, values.length, context);
 }
 
+/** All records in one array, which must have the same size. */
 function stack(records: readonly Values[], shape: readonly number[], where: string): StoredArray {
   const size = records[0].values.length;
   const all = new Float64Array(records.length * size);

@@ -1,25 +1,36 @@
-/** @file Zip archives without unpacking them: the directory is read, entries when asked for. */
+/**
+ * @file Reads zip archives without unpacking them (APPNOTE.TXT 6.3, with zip64): the directory is
+ * read at once, entries when they are needed.
+ */
 import { inflateSync } from "fflate";
+import { crc32 } from "../codec/decode/crc32.ts";
 import { errors, fail } from "../errors.ts";
 import type { ByteSource } from "../ir/tensor.ts";
 
+/** A file in an archive. */
 export interface ZipEntry {
   readonly name: string;
   readonly byteLength: number;
-  /** The entry's bytes, inflated and checked. */
+  /** The entry's bytes, inflated and with the checksum verified. */
   read(): Uint8Array;
-  /** The same as random-access bytes: a stored entry stays in the file. */
+  /**
+   * The entry's bytes with random access. An entry that is stored without compression
+   * stays in the file.
+   */
   source(): ByteSource;
 }
 
 const endSignature = 0x06054b50;
 const endBytes = 22;
-const longest = 0xffff; // of the archive's comment, after which the end record is looked for
-const unknown32 = 0xffffffff; // "see the zip64 record"
-/** Deflate cannot shrink by more (RFC 1951: 258 bytes for 2 bits): more is a lie, or a bomb. */
+const longest = 0xffff; // the longest comment, which may follow the end record
+const unknown32 = 0xffffffff; // stands for a number that is in the zip64 record
+/**
+ * The strongest compression that deflate can reach (RFC 1951: 258 bytes for 2 bits). An entry that
+ * claims more is forged.
+ */
 const maxRatio = 1032;
 
-/** Files in the archive by name (APPNOTE.TXT 6.3, zip64 included). `where` is for errors. */
+/** The files in the archive by name. Throws TersorError "bad-data" at `where`. */
 export function openZip(archive: ByteSource, where: string): Map<string, ZipEntry> {
   const bad = (why: string) => fail(errors.badData(where, why));
   const { offset, size, count } = findDirectory(archive, bad);
@@ -56,7 +67,7 @@ export function openZip(archive: ByteSource, where: string): Map<string, ZipEntr
   return entries;
 }
 
-/** A part of a source, as a source. */
+/** A part of a source as a source. */
 export function window(source: ByteSource, start: number, byteLength: number): ByteSource {
   return { byteLength, read: (offset, length) => source.read(start + offset, length) };
 }
@@ -68,6 +79,7 @@ export function memorySource(bytes: Uint8Array): ByteSource {
   };
 }
 
+/** An entry of the directory; `header` is the position of its local header. */
 interface EntryRecord {
   readonly name: string;
   readonly flags: number;
@@ -78,6 +90,10 @@ interface EntryRecord {
   readonly header: number;
 }
 
+/**
+ * The entry of a directory record. Its data is found through the local header, when it is first
+ * needed.
+ */
 function entryOf(archive: ByteSource, record: EntryRecord, where: string): ZipEntry {
   const { name, flags, method, crc, packed, inflated, header } = record;
   const content = (): ByteSource => {
@@ -115,6 +131,10 @@ function inflate(bytes: Uint8Array, length: number, where: string): Uint8Array {
   }
 }
 
+/**
+ * Finds the directory through the end record, which is searched backwards, or the zip64 record
+ * before it.
+ */
 function findDirectory(archive: ByteSource, bad: (why: string) => Error) {
   const length = Math.min(archive.byteLength, endBytes + longest);
   const start = archive.byteLength - length;
@@ -138,7 +158,7 @@ function findDirectory(archive: ByteSource, bad: (why: string) => Error) {
   return { count, size, offset };
 }
 
-/** Replaces the 32-bit fields that say "see extra" by the 64-bit ones there, in their fixed order. */
+/** Replaces 32-bit fields that refer to the extra field by its 64-bit ones, in fixed order. */
 function zip64(extra: DataView, fields: number[]): number[] {
   for (let at = 0; at + 4 <= extra.byteLength; ) {
     const end = at + 4 + extra.getUint16(at + 2, true);
@@ -153,18 +173,6 @@ function zip64(extra: DataView, fields: number[]): number[] {
     at = end;
   }
   return fields;
-}
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte;
-  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0xedb88320 : rest >>> 1;
-  return rest;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let rest = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) rest = (rest >>> 8) ^ crcTable[(rest ^ bytes[i]) & 255];
-  return ~rest >>> 0;
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

@@ -4,6 +4,7 @@ import { type Tensor, tensor } from "../ir/tensor.ts";
 import { biasInputOf, biasReadBy } from "../ops/bias.ts";
 import { build } from "../ops/builder.ts";
 import type { WeightRole } from "../ops/weights.ts";
+import { product } from "../util/product.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 
 /**
@@ -61,7 +62,7 @@ export function correctBias(
   const after = observed.rounded.mean();
   const shift = new Float64Array(shape[role.outputAxis]);
   const { outputAxis, inputAxis, groups } = role;
-  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const strides = shape.map((_, i) => product(shape.slice(i + 1)));
   const perGroup = shape[outputAxis] / groups;
   for (let i = 0; i < values.length; i++) {
     const output = Math.floor(i / strides[outputAxis]) % shape[outputAxis];

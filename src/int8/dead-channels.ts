@@ -1,4 +1,6 @@
 /** @file Scales of channels whose weights are (almost) zero, so that their bias survives. */
+
+import { product } from "../util/product.ts";
 import { type FloatWeight, leaf } from "../weights/weight.ts";
 
 /**
@@ -55,7 +57,7 @@ export function scalesForBias(
 
 /** The channel of an element, by its position in the row-major weight. */
 function channelsAlong({ shape }: FloatWeight, axis: number): (element: number) => number {
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const inner = product(shape.slice(axis + 1));
   return (element) => Math.floor(element / inner) % shape[axis];
 }
 

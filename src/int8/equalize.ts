@@ -6,6 +6,7 @@ import type { Model } from "../ir/model.ts";
 import { biasOf, biasReadBy } from "../ops/bias.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { hasTrait } from "../ops/traits.ts";
+import { product } from "../util/product.ts";
 import type { Int8Layer, Plan } from "./plan.ts";
 
 /**
@@ -140,7 +141,7 @@ function scaleWeight(
   const old = weightOf(layer);
   const { tensor } = old;
   if (!tensor) return;
-  const inner = tensor.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const inner = product(tensor.shape.slice(axis + 1));
   const values = tensor
     .floats()
     .map((w, i) => w * factor(Math.floor(i / inner) % tensor.shape[axis]));

@@ -1,8 +1,11 @@
-/** @file Attribute: a typed ONNX attribute value. */
+/** @file Attribute: a typed attribute of an ONNX node. */
 import type { Graph } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** ints are JavaScript numbers; those beyond 2^53 are only ever "to the end" markers and saturate. */
+/**
+ * A value with its type. Ints are JavaScript numbers. ONNX uses ints beyond 2^53 only to mean "to
+ * the end"; they saturate at the limits of int64 when they are written.
+ */
 export type Attribute =
   | { readonly type: "float"; readonly value: number }
   | { readonly type: "int"; readonly value: number }
@@ -14,7 +17,7 @@ export type Attribute =
   | { readonly type: "strings"; readonly value: readonly string[] }
   | { readonly type: "tensors"; readonly value: readonly Tensor[] }
   | { readonly type: "graphs"; readonly value: readonly Graph[] }
-  /** Types tersor does not look into (type protos, sparse tensors): kept as protobuf messages. */
+  /** Values that tersor does not use (type protos, strings of bytes), kept as protobuf messages. */
   | { readonly type: "opaque"; readonly value: unknown };
 
 export type Attributes = Readonly<Record<string, Attribute>>;

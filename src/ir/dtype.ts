@@ -1,6 +1,10 @@
-/** @file Element types: ONNX names and codes, bits, and the typed array that holds them. */
+/** @file Element types: ONNX names and codes, bits, and the typed array that holds the elements. */
 
-/** ONNX TensorProto.DataType codes; bits per element; packed types hold several per byte, low bits first. */
+/**
+ * By name: `code` is ONNX's TensorProto.DataType, `bits` the bits of an element. Types below
+ * 8 bits are packed, several in a byte, low bits first. `kind` is "opaque" for types that
+ * tersor only copies.
+ */
 export const dtypes = {
   float32: { code: 1, bits: 32, kind: "float" },
   uint8: { code: 2, bits: 8, kind: "int" },
@@ -36,12 +40,12 @@ const byCode = new Map<number, DType>(
   (Object.keys(dtypes) as DType[]).map((name) => [dtypes[name].code, name]),
 );
 
-/** The element type of an ONNX code; undefined for codes this version does not know. */
+/** The element type of an ONNX code, or undefined for an unknown code. */
 export function dtypeOfCode(code: number): DType | undefined {
   return byCode.get(code);
 }
 
-/** Bytes that `size` elements take in raw_data form (packed types rounded up to whole bytes). */
+/** Bytes of `size` elements as raw_data. Packed types are rounded up to whole bytes. */
 export function byteLengthOf(dtype: DType, size: number): number {
   return Math.ceil((size * dtypes[dtype].bits) / 8);
 }
@@ -63,7 +67,10 @@ type ArrayOf = {
   readonly BYTES_PER_ELEMENT: number;
 };
 
-/** float16 and bfloat16 as raw 16-bit words; bool, packed and opaque types as bytes. */
+/**
+ * The constructor of the typed array that holds the elements: 16-bit words for float16 and
+ * bfloat16, bytes for bool, packed and opaque types.
+ */
 export function arrayOf(dtype: DType): ArrayOf {
   switch (dtype) {
     case "float32":

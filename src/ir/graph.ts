@@ -1,4 +1,7 @@
-/** @file Graph, Node, Value: a model as producers and uses. All edits go through these methods. */
+/**
+ * @file Graph, Node and Value: a model as values with their producers and uses. Graphs are edited
+ * only through these methods, which keep producers and uses consistent.
+ */
 import type { Attribute, Attributes } from "./attribute.ts";
 import type { DType } from "./dtype.ts";
 import { topological } from "./sort.ts";
@@ -7,24 +10,31 @@ import type { Tensor } from "./tensor.ts";
 /** A size, a symbolic name ("N"), or null where nothing is known. */
 export type Dim = number | string | null;
 
-/** One place that reads a value: a node's input, or a graph's output, by index. */
+/**
+ * One place where a value is read: input number `index` of a node, or output number
+ * `index` of a graph.
+ */
 export interface Use {
   readonly user: Node | Graph;
   readonly index: number;
 }
 
-/** What flows along an edge. Constant (initializer) when `tensor` is set. */
+/**
+ * An edge of the graph. It has a `tensor` if it is a constant (an initializer in ONNX), a
+ * `producer` if a node computes it, and neither if it is a graph input.
+ */
 export class Value {
-  /** Wanted name; made unique when the model is written. Graph inputs and outputs keep theirs. */
+  /** The wanted name. Writing makes it unique; graph inputs and outputs keep theirs. */
   name: string;
   dtype: DType | null = null;
   shape: readonly Dim[] | null = null;
-  /** Sequence, map or optional types: kept as protobuf, never looked into. */
+  /** The protobuf type of a sequence, map or optional, which is kept but never interpreted. */
   opaqueType: unknown = null;
   tensor: Tensor | null = null;
   producer: Node | null = null;
+  /** Every place that reads this value. */
   readonly uses = new Set<Use>();
-  /** The graph (scope) this value belongs to. */
+  /** The graph whose scope this value belongs to. */
   readonly graph: Graph;
 
   constructor(graph: Graph, name: string) {
@@ -32,25 +42,26 @@ export class Value {
     this.name = name;
   }
 
-  /** Nodes that read this value, each once, including nodes inside If/Loop bodies. */
+  /** The nodes that read this value, each once, including nodes in bodies of If and Loop. */
   get consumers(): Node[] {
     const nodes = new Set<Node>();
     for (const { user } of this.uses) if (user instanceof Node) nodes.add(user);
     return [...nodes];
   }
 
-  /** True when some graph returns this value. */
+  /** Whether some graph returns this value. */
   get isOutput(): boolean {
     for (const { user } of this.uses) if (user instanceof Graph) return true;
     return false;
   }
 }
 
+/** A node: one call of an operator. */
 export class Node {
   name: string;
-  /** ONNX operator spelling. */
+  /** The operator, in ONNX's spelling. */
   readonly op: string;
-  /** "" for ai.onnx. */
+  /** The operator set of the operator; "" for ai.onnx. */
   readonly domain: string;
   attributes: Attributes;
   readonly outputs: readonly Value[];
@@ -58,7 +69,7 @@ export class Node {
   readonly #inputs: (Value | null)[] = [];
   readonly #uses: (Use | null)[] = [];
 
-  /** Only Graph.add makes nodes. */
+  /** Only Graph.add calls this, so that every node is in a graph. */
   constructor(
     graph: Graph,
     op: string,
@@ -76,7 +87,7 @@ export class Node {
     for (const output of outputs) output.producer = this;
   }
 
-  /** Null where an optional input is left out. */
+  /** The inputs; null for an optional input that is left out. */
   get inputs(): readonly (Value | null)[] {
     return this.#inputs;
   }
@@ -86,6 +97,7 @@ export class Node {
     return this.outputs[0];
   }
 
+  /** Connects input `index`; inputs before it that do not exist yet are left out. */
   setInput(index: number, value: Value | null): void {
     while (this.#inputs.length <= index) {
       this.#inputs.push(null);
@@ -99,7 +111,7 @@ export class Node {
     if (use) value.uses.add(use);
   }
 
-  /** Replaces the whole input list; trailing nulls are dropped. */
+  /** Replaces all inputs. Nulls at the end are dropped. */
   setInputs(values: readonly (Value | null)[]): void {
     for (let i = 0; i < this.#inputs.length; i++) this.setInput(i, null);
     let length = values.length;
@@ -109,11 +121,16 @@ export class Node {
     for (let i = 0; i < length; i++) this.setInput(i, values[i]);
   }
 
+  /** Sets an attribute, or removes it if `attribute` is null. */
   set(name: string, attribute: Attribute | null): void {
     const { [name]: _, ...rest } = this.attributes;
     this.attributes = attribute ? { ...rest, [name]: attribute } : rest;
   }
 
+  /**
+   * An attribute's value, or `fallback` if the node has no attribute of that name and type. The
+   * same holds for `float`, `ints` and `text`.
+   */
   int(name: string): number | undefined;
   int(name: string, fallback: number): number;
   int(name: string, fallback?: number): number | undefined {
@@ -140,7 +157,7 @@ export class Node {
     return attribute?.type === "string" ? attribute.value : fallback;
   }
 
-  /** Bodies of If, Loop, Scan. */
+  /** The bodies of If, Loop and Scan. */
   get subgraphs(): Graph[] {
     return Object.values(this.attributes).flatMap((attribute) =>
       attribute.type === "graph"
@@ -152,6 +169,7 @@ export class Node {
   }
 }
 
+/** A graph: a model's main graph or the body of a node. It owns nodes and values. */
 export class Graph {
   name: string;
   readonly inputs: Value[] = [];
@@ -166,12 +184,12 @@ export class Graph {
     this.name = name;
   }
 
-  /** In insertion order; see `sorted` for an executable order. */
+  /** The nodes in insertion order; `sorted` gives an order of execution. */
   get nodes(): ReadonlySet<Node> {
     return this.#nodes;
   }
 
-  /** Initializers. */
+  /** The constants (initializers in ONNX). */
   get constants(): ReadonlySet<Value> {
     return this.#constants;
   }
@@ -180,6 +198,7 @@ export class Graph {
     return this.#outputs;
   }
 
+  /** Adds an input, whose type and shape are null where they are not known. */
   addInput(name: string, dtype: DType | null, shape: readonly Dim[] | null): Value {
     const value = this.addValue(name);
     value.dtype = dtype;
@@ -188,7 +207,7 @@ export class Graph {
     return value;
   }
 
-  /** A value without a producer yet; readers and rewrites connect it. */
+  /** Makes a value without a producer, for readers and rewrites that connect it later. */
   addValue(name: string): Value {
     return new Value(this, name);
   }
@@ -199,7 +218,7 @@ export class Graph {
     return value;
   }
 
-  /** Makes an unproduced value a constant, or gives a constant another tensor. */
+  /** Makes a value without a producer a constant, or gives a constant another tensor. */
   setConstant(value: Value, tensor: Tensor): void {
     value.tensor = tensor;
     value.dtype = tensor.dtype;
@@ -207,12 +226,16 @@ export class Graph {
     this.#constants.add(value);
   }
 
+  /** Makes a constant a value without a tensor again. */
   removeConstant(value: Value): void {
     value.tensor = null;
     this.#constants.delete(value);
   }
 
-  /** Adds a node with `outputs` fresh values (names), or ready ones. Order does not matter. */
+  /**
+   * Adds a node. `outputs` are existing values without a producer, or names of new ones; by default
+   * one new value with the node's name. Nodes may be added in any order.
+   */
   add(
     op: string,
     inputs: readonly (Value | null)[],
@@ -235,7 +258,7 @@ export class Graph {
     return node;
   }
 
-  /** Takes the node out and lets go of its inputs. Its outputs must have no uses left. */
+  /** Removes a node and its uses of other values. Its outputs must have no uses left. */
   remove(node: Node): void {
     for (const body of node.subgraphs) body.dispose();
     node.setInputs([]);
@@ -243,12 +266,13 @@ export class Graph {
     this.#nodes.delete(node);
   }
 
-  /** Lets go of everything that nodes inside read from outside. */
+  /** Removes all nodes and outputs, so that no values of enclosing graphs are used any more. */
   dispose(): void {
     for (const node of [...this.#nodes]) this.remove(node);
     while (this.#outputs.length > 0) this.#popOutput();
   }
 
+  /** Makes `value` output number `index`. */
   setOutput(index: number, value: Value): void {
     if (index < this.#outputs.length) this.#outputs[index].uses.delete(this.#uses[index]);
     const use = { user: this, index };
@@ -267,14 +291,17 @@ export class Graph {
     value.uses.delete(this.#uses.pop() as Use);
   }
 
-  /** Whether `by` can stand for `old` everywhere: an output's name may only move to a plain value. */
+  /**
+   * Whether `by` can take the place of `old` everywhere. If `old` is an output, its name moves to
+   * `by`, which must then be a node's output in the same graph that is not an output of it yet.
+   */
   replaceable(old: Value, by: Value): boolean {
     return !old.isOutput || (by.producer !== null && by.graph === old.graph && !by.isOutput);
   }
 
   /**
-   * Every reader of `old` reads `by` instead. A name that the outside knows (a graph output) moves
-   * along, so the model's interface stays. Ask `replaceable` first.
+   * Makes every reader of `old` read `by`. The name of a graph output moves along, so that the
+   * model's interface does not change. Throws where `replaceable` is false.
    */
   replace(old: Value, by: Value): void {
     if (old === by) return;
@@ -288,7 +315,10 @@ export class Graph {
     by.shape ??= old.shape;
   }
 
-  /** Nodes so that producers come before consumers, otherwise in insertion order. Throws on a cycle. */
+  /**
+   * The nodes with producers before consumers, otherwise in insertion order. Throws
+   * RangeError on a cycle.
+   */
   sorted(): Node[] {
     return topological(this);
   }

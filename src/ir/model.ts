@@ -1,19 +1,22 @@
-/** @file Model: a graph with its operator sets and metadata, and its cheap clone. */
+/** @file Model: a graph with its operator sets and metadata; its clone shares the tensors. */
 import type { Attribute, Attributes } from "./attribute.ts";
 import { Graph, type Value } from "./graph.ts";
 
+/** A model in memory. */
 export interface Model {
   readonly graph: Graph;
-  /** Version of the ai.onnx operator set; readers bring every model to `OPSET` or newer. */
+  /** Version of the ai.onnx operator set. Readers convert every model to `OPSET` or newer. */
   opset: number;
   /** Versions of the other operator sets, by domain. */
   readonly domains: Map<string, number>;
   irVersion: number;
-  /** Name and version of the tool that made the original. */
+  /** Name and version of the tool that wrote the file. */
   producer: string;
+  /** Metadata properties of the file, by key. */
   readonly metadata: Map<string, string>;
 }
 
+/** A model around `graph`, as written by tersor. */
 export function createModel(graph: Graph, opset: number): Model {
   return {
     graph,
@@ -25,7 +28,7 @@ export function createModel(graph: Graph, opset: number): Model {
   };
 }
 
-/** A private copy to edit: nodes and values are new, tensors (immutable) are shared. */
+/** A copy to edit. Nodes and values are new; tensors, which are immutable, are shared. */
 export function cloneModel(model: Model): Model {
   return {
     ...model,
@@ -35,7 +38,10 @@ export function cloneModel(model: Model): Model {
   };
 }
 
-/** `values` maps what is already copied, so that bodies find the outer values they capture. */
+/**
+ * A copy of a graph. `values` maps the values that are copied already, so that bodies find the
+ * copies of the outer values they capture.
+ */
 export function cloneGraph(graph: Graph, values: Map<Value, Value>): Graph {
   const copy = new Graph(graph.name);
   for (const input of graph.inputs) copy.inputs.push(twinOf(input, graph, copy, values));
@@ -44,13 +50,14 @@ export function cloneGraph(graph: Graph, values: Map<Value, Value>): Graph {
   return copy;
 }
 
-/** Puts copies of all constants and nodes into another graph, beside what is there. */
+/** Adds copies of all constants and nodes of `graph` to `into`, which may have nodes of its own. */
 export function copyNodes(graph: Graph, into: Graph, values: Map<Value, Value>): void {
   const copyOf = (value: Value): Value => twinOf(value, graph, into, values);
   for (const constant of graph.constants) {
     if (constant.tensor) into.setConstant(copyOf(constant), constant.tensor);
   }
-  // Outputs first: bodies may capture values that later nodes of an unsorted graph produce.
+  // Outputs are copied first, because in an unsorted graph a body may capture values of later
+  // nodes.
   for (const node of graph.nodes) for (const output of node.outputs) copyOf(output);
   for (const node of graph.nodes) {
     into.add(
@@ -66,9 +73,10 @@ export function copyNodes(graph: Graph, into: Graph, values: Map<Value, Value>):
   }
 }
 
+/** The copy of a value, made when it is first needed. */
 function twinOf(value: Value, graph: Graph, copy: Graph, values: Map<Value, Value>): Value {
   let twin = values.get(value);
-  // A capture from outside of what is being cloned stays the very same value.
+  // A value captured from outside of what is cloned is not copied.
   if (!twin && value.graph !== graph) return value;
   if (!twin) {
     twin = copy.addValue(value.name);

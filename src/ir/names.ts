@@ -1,12 +1,19 @@
-/** @file Unique names for writing and printing: the interface keeps its names, the rest yields. */
+/**
+ * @file Unique names for writing and printing. Inputs and outputs keep their names; other names
+ * that clash get a number.
+ */
 import type { Graph, Node, Value } from "./graph.ts";
 
+/** The names under which values and nodes are written. */
 export interface Names {
   readonly values: ReadonlyMap<Value, string>;
   readonly nodes: ReadonlyMap<Node, string>;
 }
 
-/** Gives each wanted name, with a number after it where it is taken; linear however many clash. */
+/**
+ * A function that returns the wanted name, with a number appended if it is taken. It takes linear
+ * time however many names clash.
+ */
 export function uniqueNames(): (wanted: string) => string {
   const taken = new Set<string>();
   const next = new Map<string, number>();
@@ -20,7 +27,10 @@ export function uniqueNames(): (wanted: string) => string {
   };
 }
 
-/** Values nothing reads and nobody named stay nameless (an absent optional output). */
+/**
+ * Unique names for all values and nodes of a graph and its bodies. A value without a name that
+ * nothing reads, such as an optional output that is left out, gets none.
+ */
 export function assignNames(root: Graph): Names {
   const names = new Map<Value, string>();
   const unique = uniqueNames();
@@ -39,8 +49,9 @@ export function assignNames(root: Graph): Names {
 }
 
 /**
- * Gives constants and inner values short names: in a small model names are a tenth of the file. Nodes
- * keep theirs, by which people know the layers; so do inputs and outputs, of bodies too.
+ * Gives constants and inner values short names, because in a small model names are a tenth of
+ * the file. Nodes keep their names, by which users know the layers, and so do inputs and
+ * outputs, also of bodies.
  */
 export function shortenNames(root: Graph): void {
   let count = 0;
@@ -53,7 +64,7 @@ export function shortenNames(root: Graph): void {
   }
 }
 
-/** The engine refuses two nodes of one name. */
+/** Unique names for nodes: the engine refuses two nodes of one name. */
 function nameNodes(root: Graph): Map<Node, string> {
   const unique = uniqueNames();
   const names = new Map<Node, string>();

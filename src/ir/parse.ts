@@ -1,5 +1,9 @@
-/** @file ONNX's text form -> Model, as onnx.parser reads it: models small enough to be read by people. */
+/**
+ * @file Parses ONNX's text form into a Model, as onnx.parser does, for models that are small enough
+ * to be read and written by hand.
+ */
 import { createRandom } from "../numeric/random.ts";
+import { product } from "../util/product.ts";
 import type { Attribute, AttributeType } from "./attribute.ts";
 import { type DType, dtypes } from "./dtype.ts";
 import { type Dim, Graph, Value } from "./graph.ts";
@@ -9,11 +13,14 @@ import { rawTensor, Tensor, tensor } from "./tensor.ts";
 import { dtypeOfName, isPrintable, quote } from "./text.ts";
 
 /**
- * Reads a model as `printModel` and onnx.printer write it: no functions, sequences or elided tensors.
- * 16-bit floats are decimals with a point, which onnx.parser refuses: there they are bit patterns.
- * Beyond ONNX, `float[8,4] w = random(3)` fills a tensor with seeded normal values over the square
- * root of the elements per row. Node order is execution order; operator sets are taken as they are.
- * Throws TersorError "bad-text" with line and column.
+ * Parses a model in the text that `printModel` and onnx.printer write. Functions, sequences and
+ * tensors whose values were left out are not supported.
+ *
+ * 16-bit floats are decimals with a point; onnx.parser refuses these and takes bit patterns
+ * instead. Beyond ONNX, `float[8,4] w = random(3)` fills a tensor with normal values from
+ * the seed 3, divided by the square root of the number of elements per row. The order of
+ * nodes is the order of execution. Operator sets are not converted. Throws TersorError
+ * "bad-text" with line and column.
  */
 export function parseModel(text: string, options: { readonly name?: string } = {}): Model {
   const scan = createScanner(text, options.name ?? "text");
@@ -26,6 +33,7 @@ export function parseModel(text: string, options: { readonly name?: string } = {
   return model;
 }
 
+/** What stands between `<` and `>` before the graph's name. */
 function parseHead(scan: Scanner, model: Model): void {
   while (!scan.skip(">")) {
     const key = scan.word();
@@ -54,13 +62,14 @@ function pair(scan: Scanner, value: () => string): [string, string] {
   return [key, value()];
 }
 
-/** Names visible at one place: this graph's, then those of the graphs around it. */
+/** The visible names: those of the graph, then those of the enclosing graphs. */
 interface Scope {
   readonly graph: Graph;
   readonly values: Map<string, Value>;
   readonly outer: Scope | null;
 }
 
+/** A declared value; the type may be left out. */
 interface Declared {
   readonly name: string;
   readonly type: Type | null;
@@ -71,7 +80,7 @@ interface Type {
   readonly shape: readonly Dim[] | null;
 }
 
-/** What follows a graph's name. */
+/** What follows a graph's name: inputs, outputs, constants and nodes. */
 function parseGraph(scan: Scanner, graph: Graph, outer: Scope | null): Graph {
   const scope: Scope = { graph, values: new Map(), outer };
   const define = (value: Value): Value => {
@@ -105,6 +114,7 @@ function parseGraph(scan: Scanner, graph: Graph, outer: Scope | null): Graph {
   return graph;
 }
 
+/** The value of a name in this scope or an enclosing one. */
 function find(scan: Scanner, scope: Scope, name: string): Value {
   for (let s: Scope | null = scope; s; s = s.outer) {
     const value = s.values.get(name);
@@ -122,7 +132,7 @@ function parseDeclared(scan: Scanner): Declared {
   return { name, type };
 }
 
-/** `float` is a scalar, `float[]` of unknown rank, `?` an unknown size. */
+/** `float` is a scalar, `float[]` has an unknown rank, and `?` is an unknown size. */
 function parseType(scan: Scanner): Type {
   const word = scan.word();
   const dtype = dtypeOfName(word);
@@ -137,6 +147,7 @@ function parseType(scan: Scanner): Type {
   return { dtype, shape: shape.length > 0 ? shape : null };
 }
 
+/** `[name] output, output = domain.Op <attributes> (input, input) <attributes>`. */
 function parseNode(scan: Scanner, scope: Scope, define: (value: Value) => Value): void {
   const [name = ""] = scan.skip("[") ? [scan.name(), scan.expect("]")] : [];
   const outputs: string[] = [];
@@ -182,9 +193,10 @@ function parseAttributes(scan: Scanner, scope: Scope): Record<string, Attribute>
 
 const plurals = { float: "floats", int: "ints", string: "strings", tensor: "tensors" } as const;
 
+/** The types whose value is a list. */
 const lists: readonly AttributeType[] = [...Object.values(plurals), "graphs"];
 
-/** The type shows in the value, unless it is named (`: floats = []`, `: float = 1`). */
+/** The type follows from the value, unless it is given (`: floats = []`, `: float = 1`). */
 function parseAttribute(scan: Scanner, scope: Scope, type: AttributeType | null): Attribute {
   if (!scan.skip("[")) {
     const item = parseItem(scan, scope);
@@ -215,7 +227,7 @@ function parseItem(scan: Scanner, scope: Scope): Attribute {
   const word = scan.peekWord();
   if (word && dtypeOfName(word)) {
     const type = parseType(scan);
-    // A tensor may be named; the name says nothing.
+    // A tensor may have a name here, which has no meaning.
     scan.maybeName();
     scan.skip("=");
     return { type: "tensor", value: parseElements(scan, type) };
@@ -237,7 +249,7 @@ function parseElements(scan: Scanner, { dtype, shape }: Type): Tensor {
   if (!dims.every((dim) => typeof dim === "number")) {
     throw scan.reject("a tensor's dimensions are numbers");
   }
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = product(dims);
   if (scan.peekWord() === "random") {
     scan.word();
     scan.expect("(");
@@ -267,7 +279,8 @@ function parseElements(scan: Scanner, { dtype, shape }: Type): Tensor {
     if (wrong !== undefined) throw scan.reject(`${wrong} is not a whole number`);
   }
   if (dtypes[dtype].bits === 16 && dtypes[dtype].kind === "float") {
-    // onnx.parser takes whole numbers there for bit patterns: nobody should read 1 as 6e-8.
+    // onnx.parser reads whole numbers as bit patterns here, so that 1 would mean 6e-8. They are
+    // refused, because a reader would take them for values.
     const bare = elements.find((element) => integer.test(element));
     if (bare !== undefined) throw scan.reject(`${dtype} values have a point, as in ${bare}.0`);
   }

@@ -1,4 +1,4 @@
-/** @file Model -> ONNX's text form, as onnx.printer writes it: for people, and for golden tests. */
+/** @file Prints a Model in ONNX's text form, as onnx.printer does: for people and golden tests. */
 import type { Attribute } from "./attribute.ts";
 import { dtypes } from "./dtype.ts";
 import type { Dim, Graph, Node, Value } from "./graph.ts";
@@ -8,11 +8,15 @@ import type { Tensor } from "./tensor.ts";
 import { isPrintable, quote, quoteName, typeName } from "./text.ts";
 
 export interface PrintOptions {
-  /** Tensors with more elements are left out, as `{...}`; parseModel refuses those (default 16). */
+  /** Tensors with more elements are printed as `{...}`, which parseModel refuses (default 16). */
   readonly elements?: number;
 }
 
-/** `<ir_version: 10, opset_import: ["" : 21]> name (inputs) => (outputs) <constants> { nodes }` */
+/**
+ * Prints a model:
+ *
+ *   <ir_version: 10, opset_import: ["" : 21]> name (inputs) => (outputs) <constants> { nodes }
+ */
 export function printModel(model: Model, options: PrintOptions = {}): string {
   const imports = [["", model.opset] as const, ...model.domains];
   const head = [
@@ -27,7 +31,10 @@ export function printModel(model: Model, options: PrintOptions = {}): string {
   return `<\n  ${head.join(",\n  ")}\n>\n${printGraph(model.graph, options)}\n`;
 }
 
-/** One graph, with the bodies nested in it; value names are those the file would have. */
+/**
+ * Prints one graph with the bodies nested in it. Values have the names that the written file would
+ * have.
+ */
 export function printGraph(root: Graph, { elements = 16 }: PrintOptions = {}): string {
   const names = assignNames(root);
   const nameOf = (value: Value | null): string => {
@@ -50,7 +57,7 @@ export function printGraph(root: Graph, { elements = 16 }: PrintOptions = {}): s
     ].join("");
   }
 
-  /** `float[N,3] x`; the name alone where the type is not a known tensor type. */
+  /** `float[N,3] x`, or the name alone where the type is not a known tensor type. */
   function typed(value: Value): string {
     const type = value.dtype && !value.opaqueType ? `${typeName(value.dtype)}` : "";
     return type ? `${type}${shapeText(value.shape)} ${nameOf(value)}` : nameOf(value);
@@ -64,7 +71,7 @@ export function printGraph(root: Graph, { elements = 16 }: PrintOptions = {}): s
     const list = Object.entries(node.attributes)
       .map(([key, attribute]) => `${key}${attributeText(attribute, indent)}`)
       .join(", ");
-    // Bodies read better after the inputs.
+    // The attributes stand after the inputs if one of them is a body, which may be long.
     const after = node.subgraphs.length > 0;
     const attributes = list === "" ? "" : ` <${list}>`;
     return `${name}${outputs} = ${operator}${after ? "" : attributes} ${inputs}${after ? attributes : ""}`;
@@ -79,7 +86,7 @@ export function printGraph(root: Graph, { elements = 16 }: PrintOptions = {}): s
       case "strings":
       case "tensors":
       case "graphs": {
-        // An empty list does not show its type.
+        // An empty list needs its type, because no element shows it.
         const items = attribute.value.map((item) => itemText(attribute.type, item, indent));
         return `${items.length === 0 ? `: ${attribute.type}` : ""} = [${items.join(", ")}]`;
       }
@@ -117,6 +124,7 @@ export function printGraph(root: Graph, { elements = 16 }: PrintOptions = {}): s
   return graphText(root, "");
 }
 
+/** The elements of a tensor. */
 function elementTexts(tensor: Tensor): string[] {
   const { dtype } = tensor;
   if (tensor.strings) return tensor.strings.map(quote);
@@ -129,7 +137,7 @@ function elementTexts(tensor: Tensor): string[] {
   return numbers.map((x) => floatText(x, dtype !== "float32"));
 }
 
-/** No brackets for a scalar, empty ones for an unknown rank. */
+/** No brackets for a scalar, empty brackets for an unknown rank. */
 function shapeText(shape: readonly Dim[] | null): string {
   if (!shape) return "[]";
   const dims = shape.map((dim) =>
@@ -138,7 +146,7 @@ function shapeText(shape: readonly Dim[] | null): string {
   return dims.length === 0 ? "" : `[${dims.join(",")}]`;
 }
 
-/** The shortest decimal that reads back as the same float32; with a point where `marked`. */
+/** The shortest decimal that reads back as the same float32, with a point if `marked`. */
 function floatText(x: number, marked: boolean): string {
   const special = specials(x);
   if (special) return special;
@@ -153,13 +161,14 @@ function floatText(x: number, marked: boolean): string {
   return marked && /^-?\d+$/.test(text) ? `${text}.0` : text;
 }
 
+/** The text of NaN, -0 and infinities; null for other numbers. */
 function specials(x: number): string | null {
   if (Number.isNaN(x)) return "nan";
   if (Object.is(x, -0)) return "-0.0";
   return Math.abs(x) === Number.POSITIVE_INFINITY ? (x > 0 ? "inf" : "-inf") : null;
 }
 
-/** Markers such as INT64_MAX came as 2^63. */
+/** Ints at the limits of int64 were read as +-2^63 and are printed as the limits. */
 function intText(x: number): string {
   if (x >= 2 ** 63) return "9223372036854775807";
   return x <= -(2 ** 63) ? "-9223372036854775808" : BigInt(x).toString();

@@ -1,15 +1,22 @@
-/** @file Reads ONNX's text form piece by piece, and says where it went wrong. */
+/**
+ * @file The scanner of ONNX's text form: it reads piece by piece and reports errors with line and
+ * column.
+ */
 import { errors, fail } from "../errors.ts";
 import { quote } from "./text.ts";
 
+/**
+ * A cursor over a text. Blanks and comments (from # to the end of the line) are skipped before each
+ * piece. Methods that do not return null throw where the piece is missing.
+ */
 export interface Scanner {
-  /** Takes the punctuation if it comes next. */
+  /** Consumes the punctuation if it comes next; returns whether it did. */
   skip(mark: string): boolean;
-  /** The same, or an error. */
+  /** Consumes the punctuation, or throws. */
   expect(mark: string): void;
-  /** Whether the punctuation comes next, without taking it. */
+  /** Whether the punctuation comes next; it is not consumed. */
   sees(mark: string): boolean;
-  /** The next bare word, without taking it. */
+  /** The next bare word, which is not consumed, or null. */
   peekWord(): string | null;
   word(): string;
   /** A bare or quoted name. */
@@ -22,15 +29,17 @@ export interface Scanner {
   /** A number as it is written, or null. */
   maybeNumber(): string | null;
   number(): string;
-  /** A whole number from 0. */
+  /** A whole number from 0 on. */
   size(): number;
   /** Items between two marks, separated by commas. */
   list<T>(open: string, close: string, item: () => T): T[];
+  /** Whether the text is used up. */
   end(): boolean;
+  /** An error for the current line and column. */
   reject(why: string): Error;
 }
 
-/** `where` is what errors call the text. Throws TersorError "bad-text" with line and column. */
+/** A scanner of `source`. Errors call the text `where`; all are TersorError "bad-text". */
 export function createScanner(source: string, where: string): Scanner {
   let at = 0;
 
@@ -38,12 +47,13 @@ export function createScanner(source: string, where: string): Scanner {
     at += (take(/(?:\s+|#[^\n]*)*/y) ?? "").length;
   }
 
-  /** The match at this place; does not move on. */
+  /** The match at the current place, which does not move. */
   function take(pattern: RegExp): string | null {
     pattern.lastIndex = at;
     return pattern.exec(source)?.[0] ?? null;
   }
 
+  /** The match after any blanks; moves behind it. */
   function next(pattern: RegExp): string | null {
     blank();
     const found = take(pattern);

@@ -1,13 +1,13 @@
-/** @file Stable topological order: producers first, otherwise the order given. */
+/** @file Topological order of nodes: producers first, otherwise in the given order. */
 import type { Graph, Node, Value } from "./graph.ts";
 
-/** Values a node reads from its own graph's scope, including those its bodies capture. */
+/** The values that a node reads, including those that its bodies capture. */
 export function* reads(node: Node): Generator<Value> {
   for (const input of node.inputs) if (input) yield input;
   for (const body of node.subgraphs) yield* captures(body);
 }
 
-/** Values from outside `body` that it, or bodies inside it, read or return. */
+/** The values from outside `body` that it, or bodies inside it, read or return. */
 export function* captures(body: Graph): Generator<Value> {
   const inside = new Set(body.walk());
   for (const graph of inside) {
@@ -18,7 +18,10 @@ export function* captures(body: Graph): Generator<Value> {
   }
 }
 
-/** Depth-first from each node in turn, without recursion: models are thousands of nodes deep. */
+/**
+ * The nodes of a graph in topological order, by depth-first search from each node in turn. It does
+ * not use recursion, because models can be thousands of nodes deep. Throws RangeError on a cycle.
+ */
 export function topological(graph: Graph): Node[] {
   const order: Node[] = [];
   const state = new Map<Node, "open" | "done">();
@@ -47,7 +50,10 @@ export function topological(graph: Graph): Node[] {
   return order;
 }
 
-/** In reverse, so that popping visits the first input's producer first. */
+/**
+ * The producers of a node's inputs within the graph, last input first, so that `pop` gives
+ * the first one first.
+ */
 function producers(node: Node, graph: Graph): Node[] {
   const found: Node[] = [];
   for (const value of reads(node)) {

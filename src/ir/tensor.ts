@@ -1,18 +1,28 @@
-/** @file Tensor: immutable elements behind one interface, in memory or still in a file. */
+/**
+ * @file Tensor: immutable elements behind one interface, whether they are in memory or still in a
+ * file.
+ */
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../numeric/float16.ts";
+import { product } from "../util/product.ts";
 import { arrayOf, byteLengthOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
 
-/** Random-access bytes that are read when asked for: external data, files larger than memory. */
+/**
+ * Bytes with random access that are read when they are needed: external data, and files
+ * larger than memory.
+ */
 export interface ByteSource {
   readonly byteLength: number;
-  /** A view or a fresh copy of `length` bytes at `offset`; synchronous so that methods stay plain. */
+  /**
+   * `length` bytes at `offset`, as a view or a copy. Reading is synchronous, so that
+   * methods need no promises.
+   */
   read(offset: number, length: number): Uint8Array;
 }
 
 /**
- * An immutable n-dimensional array, row-major. The bytes are ONNX raw_data: little-endian, 4- and
- * 2-bit types packed low bits first. They may sit unaligned in a larger buffer and are never copied
- * until someone asks for a typed view that needs it.
+ * An immutable row-major array of any number of dimensions. The bytes are ONNX raw_data:
+ * little-endian; 4- and 2-bit types are packed low bits first. They may be an unaligned part of a
+ * larger buffer, and are copied only where a typed view needs alignment.
  */
 export class Tensor {
   readonly dtype: DType;
@@ -20,6 +30,7 @@ export class Tensor {
   /** Number of elements. */
   readonly size: number;
   readonly byteLength: number;
+  /** The elements of a string tensor, null for other types. */
   readonly strings: readonly string[] | null;
   readonly #load: () => Uint8Array;
 
@@ -31,32 +42,36 @@ export class Tensor {
   ) {
     this.dtype = dtype;
     this.shape = shape;
-    this.size = shape.reduce((product, dim) => product * dim, 1);
+    this.size = product(shape);
     this.byteLength = byteLengthOf(dtype, this.size);
     this.strings = strings;
     this.#load = load;
   }
 
-  /** raw_data bytes; possibly an unaligned view: do not write to it. */
+  /** The raw_data bytes. They may be an unaligned view of a file and must not be written to. */
   bytes(): Uint8Array {
     return this.#load();
   }
 
-  /** Elements in their own storage type (int64 as bigint, halves as words); copied only if unaligned. */
+  /**
+   * The elements in their storage type: int64 as bigint, 16-bit floats as words, packed types as
+   * bytes. They are copied only if the bytes are unaligned.
+   */
   data(): TypedArray {
     const Type = arrayOf(this.dtype);
     const raw = this.bytes();
-    const aligned = raw.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw); // a Node Buffer's slice() would not copy
+    // Not raw.slice(), which does not copy if `raw` is a Buffer of Node.
+    const aligned = raw.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
     return new Type(aligned.buffer, aligned.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
   }
 
-  /** Elements as float32, whatever the type. A fresh array unless the tensor already is float32. */
+  /** The elements as float32, whatever the type; a new array unless the tensor is float32. */
   floats(): Float32Array {
     if (this.dtype === "float32") return this.data() as Float32Array;
     return Float32Array.from(this.numbers());
   }
 
-  /** Elements as JavaScript numbers: floats decoded, packed integers unpacked, int64 rounded. */
+  /** The elements as numbers: floats decoded, packed integers unpacked, int64 rounded. */
   numbers(): ArrayLike<number> & Iterable<number> {
     const data = this.data();
     switch (this.dtype) {
@@ -82,13 +97,16 @@ export class Tensor {
     }
   }
 
-  /** The same bytes under another shape of equal size. */
+  /** The same bytes in another shape of equal size. */
   reshape(shape: readonly number[]): Tensor {
     return new Tensor(this.dtype, shape, this.#load, this.strings);
   }
 }
 
-/** A tensor over a typed array, a plain array, or one number for a scalar (shape []). */
+/**
+ * A tensor of the values in a typed array or a plain array, or of one number for a scalar (shape
+ * []). A typed array of the type's own storage type is not copied.
+ */
 export function tensor(
   dtype: DType,
   shape: readonly number[],
@@ -98,11 +116,12 @@ export function tensor(
   return new Tensor(dtype, shape, () => bytes);
 }
 
-/** A tensor over ready raw_data bytes (no copy). */
+/** A tensor of raw_data bytes, which are not copied. */
 export function rawTensor(dtype: DType, shape: readonly number[], bytes: Uint8Array): Tensor {
   return new Tensor(dtype, shape, () => bytes);
 }
 
+/** raw_data bytes of values. */
 function encode(dtype: DType, values: TypedArray | readonly number[]): Uint8Array {
   const Type = arrayOf(dtype) as unknown as {
     new (length: number): TypedArray;
@@ -120,6 +139,7 @@ function encode(dtype: DType, values: TypedArray | readonly number[]): Uint8Arra
   return new Uint8Array(array.buffer);
 }
 
+/** Conversions to the storage type that assigning to the typed array does not do. */
 const converters: { [K in DType]?: (x: number | bigint) => number | bigint } = {
   float16: (x) => toFloat16(Number(x)),
   bfloat16: (x) => toBfloat16(Number(x)),
@@ -128,13 +148,17 @@ const converters: { [K in DType]?: (x: number | bigint) => number | bigint } = {
   uint64: (x) => BigInt.asUintN(64, typeof x === "bigint" ? x : BigInt(Math.trunc(x))),
 };
 
-/** Numbers at or beyond 2^63 saturate: ONNX writes INT64_MAX for "to the end". */
+/**
+ * The int64 of a number. Beyond the limits of int64 it saturates: ONNX uses INT64_MAX for "to the
+ * end".
+ */
 function toInt64(x: number | bigint): bigint {
   if (typeof x === "bigint") return x;
   if (x >= 2 ** 63) return 2n ** 63n - 1n;
   return x <= -(2 ** 63) ? -(2n ** 63n) : BigInt(Math.trunc(x));
 }
 
+/** Packs the low `bits` bits of each value, low bits first. */
 function pack(values: ArrayLike<number>, bits: number): Uint8Array {
   const perByte = 8 / bits;
   const mask = (1 << bits) - 1;
@@ -145,6 +169,7 @@ function pack(values: ArrayLike<number>, bits: number): Uint8Array {
   return bytes;
 }
 
+/** The elements of a packed type of `bits` bits. */
 function unpack(bytes: Uint8Array, size: number, bits: number, signed: boolean): Int8Array {
   const perByte = 8 / bits;
   const values = new Int8Array(size);

@@ -1,13 +1,17 @@
-/** @file Structural checks of a graph: what a rewrite or method must never leave behind. */
+/** @file Structural checks of a graph, which must hold after every rewrite and every method. */
 import type { Graph, Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { reads } from "./sort.ts";
 
-/** What is wrong, in words that name the node; empty when the model is sound. */
+/** What is wrong with a model, in sentences that name the node; an empty list if nothing is. */
 export function verify(model: Model): string[] {
   return [...model.graph.walk()].flatMap(verifyGraph);
 }
 
+/**
+ * Every value that is read has a source, uses and producers agree with the nodes, and
+ * there is no cycle.
+ */
 function verifyGraph(graph: Graph): string[] {
   const problems: string[] = [];
   const isDefined = (value: Value): boolean =>

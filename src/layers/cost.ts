@@ -1,6 +1,7 @@
 /** @file The cost of a chain compared with the layer that it would replace: weights and MACs. */
 import type { Dim } from "../ir/graph.ts";
 import { windowOf } from "../ops/window.ts";
+import { product } from "../util/product.ts";
 import {
   type Chain,
   isBranches,
@@ -90,7 +91,7 @@ function costAlong(chain: Chain<Placed<Outline>>, sizes: Sizes, owned: ReadonlyS
     }
     for (const { axes } of outlinesIn([part])) for (const axis of axes) passed.add(axis);
     if (isBranches(part)) continue;
-    const size = part.shape.reduce((a, b) => a * b, 1);
+    const size = product(part.shape);
     params += size;
     macs += sizes.axes.reduce(
       (n, { before, after }, axis) => n * (passed.has(axis) ? after : before),

@@ -12,6 +12,7 @@ import { tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { inferNode } from "../ops/infer.ts";
 import { biasOf } from "../ops/weights.ts";
+import { product } from "../util/product.ts";
 import {
   type Branches,
   type Chain,
@@ -59,7 +60,7 @@ export function replaceLayer(layer: Layer, chain: Chain): readonly Node[] | stri
 
 function checkShapes({ node, kernel, inputs, outputs, groups }: Layer, chain: Chain): void {
   for (const { name, shape, values } of outlinesIn(chain)) {
-    const size = shape.reduce((a, b) => a * b, 1);
+    const size = product(shape);
     if (shape.length !== 2 + kernel.length || size !== values.length) {
       throw new Error(`${name} has ${values.length} values of shape ${shape.join(" x ")}`);
     }

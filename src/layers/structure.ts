@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
+import { product } from "../util/product.ts";
 import { siteOptions } from "../weights/select.ts";
 import { layersOf, storeWeight } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
@@ -52,7 +53,7 @@ export async function storeStructured(
     await context.progress(i, sites.length);
     const { values, shape } = site.weight;
     const [rows, ...others] = shape;
-    const columns = others.reduce((product, dim) => product * dim, 1);
+    const columns = product(others);
     const found = project({ values, rows, columns, shape }, values.length / options.ratio);
     if (typeof found === "string") context.skip(site.node.name, found);
     else storeWeight(site, found);

@@ -1,33 +1,40 @@
-/** @file A dataset through a session, batch by batch, in the batch size that the model takes. */
+/** @file Runs a dataset through a session in batches of a size that the model accepts. */
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Session } from "../runtime/runtime.ts";
 
+/** The outputs of one batch. */
 export interface Inference {
-  /** Records in this batch; with a fixed batch the tensors may hold more: `fed`. */
+  /** Records in this batch. */
   readonly records: number;
+  /** Records that were fed; more than `records` where a fixed batch had to be filled up. */
   readonly fed: number;
+  /** Labels of the fed records. */
   readonly label: Tensor | null;
   readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
+/** The model, the records, and callbacks for each batch. */
 export interface InferOptions {
   readonly session: Pick<Session, "inputs" | "run">;
   readonly dataset: Dataset;
   readonly batchSize: number;
   readonly signal?: AbortSignal | undefined;
-  /** Outputs wanted, asked before every run; undefined is all. */
+  /** Names of the outputs to compute, asked before each run; undefined for all. */
   fetch(): readonly string[] | undefined;
-  /** Throws when the outputs are not one row per record. */
+  /** Called with each batch first; throws TersorError if the outputs are not one row per record. */
   accept(inference: Inference): void;
+  /** Called with a sentence for the user if the batch size had to be reduced to 1. */
   warn(text: string): void;
 }
 
 /**
- * A model of fixed batch gets that batch, the last one filled up with its last record. Some exports
- * declare a free batch axis and fix it inside: when the first batch fails or mixes records, the
- * dataset goes through one by one.
+ * Yields the outputs of the whole dataset in order. A model with a fixed batch size is fed that
+ * many records; the last batch is filled up by repeating its last record. Some exported models
+ * declare a free batch axis but fix its size inside the graph: if the first batch fails or mixes
+ * records, the dataset is run one record at a time. Throws TersorError "aborted" and what the
+ * session, the dataset and `accept` throw.
  */
 export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   const { session, dataset, signal, accept, warn } = options;
@@ -41,7 +48,7 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
     const { inputs, label } = await dataset.read(
       Array.from({ length: fed }, (_, i) => first + Math.min(i, records - 1)),
     );
-    // A compressed model may have lost an input that nothing read.
+    // A compressed model may lack an input of the dataset, because nothing in it read that input.
     const known = session.inputs.filter(({ name }) => inputs[name]);
     const feeds = Object.fromEntries(known.map(({ name }) => [name, inputs[name]]));
     try {
@@ -64,13 +71,14 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   }
 }
 
-/** The number that leads the first input fed, null when that axis is free. */
+/** The first axis of the first fed input if the model fixes it, else null. */
 function fixedBatch(session: Pick<Session, "inputs">, fed: readonly string[]): number | null {
   const port = session.inputs.find(({ name, dims }) => fed.includes(name) && dims.length > 0);
   const batch = port?.dims[0];
   return typeof batch === "number" && batch > 0 ? batch : null;
 }
 
+/** Whether the error may come from a batch size that the model does not accept. */
 function isBatchTrouble(error: unknown): boolean {
   const codes = ["run-failed", "records-mixed", "label-mismatch"];
   return error instanceof TersorError && codes.includes(error.code);

@@ -1,4 +1,4 @@
-/** @file One judge per task: records go in one by one, the metric and its interval come out. */
+/** @file Judges: for each task, a metric with its 95 % interval from records given one by one. */
 import { errors, fail } from "../errors.ts";
 import { type Interval, ratioOfSums, wilson } from "../numeric/statistics.ts";
 import { argmax, divergence, isDistribution, logProbabilities } from "./scores.ts";
@@ -7,6 +7,7 @@ import type { Task } from "./task.ts";
 type Row = Float32Array | Float64Array;
 type Label = ArrayLike<number>;
 
+/** What a judge concludes from all records; the fields have the units of Metric. */
 export interface Verdict {
   readonly name: string;
   readonly value: number;
@@ -14,19 +15,27 @@ export interface Verdict {
   readonly flips: number | null;
   readonly kl: number | null;
   readonly accuracy?: number;
-  /** Predictions made, and how many of them were NaN or infinite. */
+  /** Number of predictions made: one per record, or one per token. */
   readonly predictions: number;
+  /** How many predictions were NaN or infinite. */
   readonly broken: number;
 }
 
+/** Collects records and gives the verdict on all of them. */
 export interface Judge {
-  /** A record's judged output, its label, the original's output for it, and its name for errors. */
+  /**
+   * Adds one record: its judged output (all elements, row-major), its label, the original model's
+   * output for it, and its name for errors. Throws TersorError "label-out-of-range".
+   */
   add(output: Row, label: Label | null, original: Row | null, where: string): void;
+  /** The verdict over the records added so far. */
   finish(): Verdict;
 }
 
-/** The value is the signal-to-noise ratio, which measureMetric takes over all tasks alike. */
+/** A verdict without labels. Its value, the SQNR, is filled in by `measureMetric`. */
 const fidelity = { name: "fidelity", value: Number.NaN, ci95: null } as const;
+
+/** A new judge for the task. */
 
 export function judgeOf({ kind, classes, oneHot }: Task): Judge {
   switch (kind) {
@@ -43,7 +52,12 @@ export function judgeOf({ kind, classes, oneHot }: Task): Judge {
   }
 }
 
-/** Accuracy with Wilson's interval, or perplexity exp(mean nll) with an interval over sequences. */
+/**
+ * Judges rows of class scores. "accuracy": share of records whose largest score is at the label,
+ * with Wilson's interval. "perplexity": exp of the mean negative log-likelihood (nll) of the
+ * tokens, with an interval over records. "fidelity": no labels, only flips and KL. Flips and
+ * KL(original || output) are means over the predictions for which the original's row is given.
+ */
 function judgeScores(
   classes: number,
   name: "accuracy" | "perplexity" | "fidelity",
@@ -56,12 +70,15 @@ function judgeScores(
   let compared = 0;
   let flips = 0;
   let divergences = 0;
-  const nll: number[] = []; // per record, with its count: tokens of one sequence are not independent
+  // Sums and counts per record: tokens of one sequence are not independent, records are.
+  const nll: number[] = [];
   const tokens: number[] = [];
   const logP = new Float64Array(classes);
   const logQ = new Float64Array(classes);
 
-  /** Returns the negative log-likelihood of the label, 0 where nobody asks for it. */
+  /**
+   * Counts one prediction and returns the nll of its label (0 where the verdict does not use it).
+   */
   function predict(scores: Row, label: number | null, original: Row | null): number {
     predictions++;
     const best = argmax(scores);
@@ -85,7 +102,7 @@ function judgeScores(
       let count = 0;
       for (let i = 0; i < output.length / classes; i++) {
         const index = label && (oneHot ? argmax(label) : label[i]);
-        // -100 and the like mark padding in token labels.
+        // Negative token labels (usually -100) mark padding.
         if (name === "perplexity" && index !== null && index < 0) continue;
         if (index !== null && !(index >= 0 && index < classes && Number.isInteger(index))) {
           throw fail(errors.labelOutOfRange(where, index, classes));
@@ -117,7 +134,10 @@ function judgeScores(
   };
 }
 
-/** One score per record as the two-class row it stands for: [1 - p, p], or the logits [0, s]. */
+/**
+ * Judges one score per record, by turning it into a row of two classes: [1 - p, p] for a
+ * probability p, or the logits [0, s] for a score s.
+ */
 function judgeBinary(): Judge {
   const records: { score: number; label: number; original: number | null; where: string }[] = [];
   return {
@@ -130,7 +150,8 @@ function judgeBinary(): Judge {
       });
     },
     finish() {
-      // One value cannot tell a probability from a logit, all of them together can.
+      // A single value may be a probability or a logit. If all of them are within [0, 1], they are
+      // taken as probabilities.
       const probabilities = records.every(({ score, original }) => {
         const value = original ?? score;
         return value >= 0 && value <= 1;
@@ -145,7 +166,10 @@ function judgeBinary(): Judge {
   };
 }
 
-/** Peak signal-to-noise ratio 10 log10(peak^2 / mse), mean over records; peak 1 or 255 by the labels. */
+/**
+ * Judges outputs of the label's own shape: PSNR = 10 log10(peak^2 / mse), dB, mean over records.
+ * The peak is 255 if some label is above 1, else 1.
+ */
 function judgeTarget(): Judge {
   const errorsOfRecords: number[] = [];
   let largest = 0;
@@ -170,7 +194,7 @@ function judgeTarget(): Judge {
   };
 }
 
-/** Neither labels nor class scores: all that is left to see is whether the numbers are numbers. */
+/** Without labels and class scores, only counts the outputs that are NaN or infinite. */
 function judgeNothing(): Judge {
   let predictions = 0;
   let broken = 0;

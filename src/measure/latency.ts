@@ -1,53 +1,69 @@
-/** @file Latency of several models side by side: interleaved, so that whatever else the machine does hits all alike. */
+/** @file Latency of several models, timed in turn: other load on the machine affects all alike. */
 import { errors, fail } from "../errors.ts";
 import { createRandom } from "../numeric/random.ts";
 import { type Interval, median, medianInterval, quantile } from "../numeric/statistics.ts";
 import type { Platform } from "../platform.ts";
 import type { Latency } from "./measurement.ts";
 
+/** A candidate to be timed. */
 export interface Timed {
   readonly name: string;
-  /** One inference, with its feeds made ready beforehand. */
+  /** Runs the model once; only the inference itself, with feeds prepared beforehand. */
   readonly run: () => Promise<unknown>;
 }
 
+/** Clocks, and how long to measure. */
 export interface LatencyOptions {
   readonly platform: Pick<Platform, "wallMs" | "cpuMs">;
-  /** Rounds that always run and rounds at most; each round times one block of every candidate. */
+  /** Least number of rounds (default 10); each round times one block of runs of every candidate. */
   readonly minRuns?: number;
+  /** Largest number of rounds (default 200). */
   readonly maxRuns?: number;
-  /** Wall time after which no further round starts, once `minRuns` are done. */
+  /** Wall time after which no further round starts, once `minRuns` are done (default 2000). */
   readonly budgetMs?: number;
-  /** Untimed runs of each candidate. */
+  /** Untimed runs of each candidate before anything is timed (default 3). */
   readonly warmup?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (rounds: number, maxRuns: number) => void;
 }
 
-/** How many times faster than the first candidate (above 1 is faster): the survey's delta = s / s*. */
+/**
+ * How many times as fast as the first candidate (above 1 is faster): the survey's delta = s / s*.
+ */
 export interface Speedup {
   readonly value: number;
+  /** 95 % interval of `value`; null below six rounds. */
   readonly ci95: Interval | null;
 }
 
+/** The measurements of one candidate. */
 export interface Timing {
   readonly name: string;
-  /** `n` counts runs, over all blocks; median and p90 are over blocks. */
+  /**
+   * Milliseconds per run: median and p90 are taken over blocks; `n` counts the runs of all blocks.
+   */
   readonly latency: Pick<Latency, "median" | "p90" | "cpu" | "n">;
-  /** Against the first candidate, by wall time; 1 for the first itself. */
+  /** Speed-up over the first candidate, by wall time; 1 for the first itself. */
   readonly ratio: Speedup;
-  /** The same by process-CPU time, which a busy machine disturbs less; null where there is no such clock. */
+  /**
+   * The same by process CPU time, which a busy machine disturbs less; null where the platform has
+   * no such clock.
+   */
   readonly cpuRatio: Speedup | null;
 }
 
-/** Runs shorter than this are timed several at a time: clocks tick in microseconds, CPU time coarser. */
+/**
+ * Least duration of a block. Shorter runs are timed several at a time, because clocks count in
+ * microseconds and the one for CPU time is coarser still.
+ */
 const blockMs = 5;
 
 /**
- * Every round times one block of each candidate, in a shuffled order: what runs before a model moves
- * it (caches, clock rates), so everyone gets every predecessor. Medians over rounds; a ratio is the
- * median over rounds of the paired t_first / t, with the sign test's 95 % interval (no distribution
- * assumed; null below six rounds).
+ * Times the candidates in rounds. Each round times one block of runs of every candidate, in a
+ * shuffled order, because a model's time depends on what ran before it (caches, clock rates).
+ * Latencies are medians over rounds. A speed-up is the median over rounds of t_first / t within the
+ * round, with the 95 % interval of the sign test, which assumes no distribution. Throws TersorError
+ * "aborted" and what a candidate's `run` throws.
  */
 export async function measureLatency(
   candidates: readonly Timed[],
@@ -74,7 +90,7 @@ export async function measureLatency(
     if (round >= minRuns && platform.wallMs() - started > budgetMs) break;
     for (const i of random.shuffle(order)) {
       check();
-      if (blocks[i] > 1) await candidates[i].run(); // warms the caches again, not timed
+      if (blocks[i] > 1) await candidates[i].run(); // warms the caches again; not timed
       const cpuStart = platform.cpuMs();
       const wallStart = platform.wallMs();
       for (let k = 0; k < blocks[i]; k++) await candidates[i].run();
@@ -98,9 +114,10 @@ export async function measureLatency(
 }
 
 /**
- * Runs per block, from the fastest of three trials and by CPU time where there is such a clock: a
- * disturbed trial gives a shorter block, and of two equal models the one with the shorter block
- * would look slower, having fewer runs on warm caches.
+ * The number of runs in a block of at least `blockMs`: from the fastest of three trials, by CPU
+ * time where the platform has such a clock. A trial that other load disturbs would give a shorter
+ * block, and of two equal models the one with the shorter block would look slower, because fewer of
+ * its runs find warm caches.
  */
 async function calibrate(
   run: Timed["run"],
@@ -115,7 +132,8 @@ async function calibrate(
       const wall = platform.wallMs();
       for (let k = 0; k < runs; k++) await run();
       elapsed = platform.wallMs() - wall;
-      // A tenth of the wall time bounds the search for runs that wait more than they compute.
+      // A run that mostly waits uses hardly any CPU time. Counting at least a tenth of the wall
+      // time ends the search for such runs too.
       if (cpu !== null) elapsed = Math.max((platform.cpuMs() ?? cpu) - cpu, elapsed / 10);
       if (elapsed >= blockMs) fastest = Math.min(fastest, elapsed / runs);
     }

@@ -1,24 +1,31 @@
-/** @file The four marks of a row (size, speed, ease, performance), and the survey's opinions beside them. */
+/** @file The four marks of a result (size, speed, ease, performance) and the survey's own marks. */
 import type { Family } from "../methods/method.ts";
 import type { Mark, Marks, Result } from "./measurement.ts";
 
-/** "o" from `good` on, "△" from `fair` on, "x" beyond; for performance the drop counts, so less is better. */
+/**
+ * A value at least as good as `good` is marked "o", one at least as good as `fair` "△", others "x".
+ * Larger is better for size and speed, smaller for performance (a drop) and ease (strikes).
+ */
 interface Limits {
   readonly good: number;
   readonly fair: number;
 }
 
+/** The limits for the four marks. */
 export interface Thresholds {
-  /** Original bytes / bytes. */
+  /** Compression rate: the original's bytes / the model's bytes. */
   readonly size: Limits;
-  /** Original milliseconds / milliseconds. */
+  /** Speed-up: the original's milliseconds / the model's milliseconds. */
   readonly speed: Limits;
-  /** Drop in the metric's own unit: percent points, dB, perplexity. */
+  /** Drop in the metric's own unit: percent points, dB or perplexity. */
   readonly performance: Limits;
-  /** Strikes, see `easeMark`. */
+  /**
+   * Number of strikes, see `easeMark`; `seconds` and `covered` (0..1) are limits for two of them.
+   */
   readonly ease: Limits & { readonly seconds: number; readonly covered: number };
 }
 
+/** The limits that reports use. */
 export const defaultThresholds: Thresholds = {
   size: { good: 2, fair: 1.2 },
   speed: { good: 1.3, fair: 0.95 },
@@ -26,7 +33,7 @@ export const defaultThresholds: Thresholds = {
   ease: { good: 0, fair: 2, seconds: 600, covered: 0.5 },
 };
 
-/** Marks of what was measured; "?" where it was not. */
+/** The marks of a result; "?" for an axis that was not measured. */
 export function marksOf(
   result: Pick<Result, "alpha" | "delta" | "ease" | "metric">,
   thresholds: Thresholds = defaultThresholds,
@@ -39,7 +46,10 @@ export function marksOf(
   };
 }
 
-/** The survey, as its reader sums it up: one row a family (arXiv 1710.09282, sections II-VI). */
+/**
+ * Marks for each family of methods, as we read the survey (arXiv 1710.09282, sections II-VI):
+ * reports show them beside the measured ones.
+ */
 export const opinions: Readonly<Record<Exclude<Family, "other">, Marks>> = {
   quantization: { size: "o", speed: "o", ease: "o", performance: "o" },
   pruning: { size: "o", speed: "x", ease: "x", performance: "o" },
@@ -49,7 +59,7 @@ export const opinions: Readonly<Record<Exclude<Family, "other">, Marks>> = {
   distillation: { size: "o", speed: "o", ease: "o", performance: "o" },
 };
 
-/** What the survey adds to an opinion. */
+/** Reservations of the survey about such a mark. */
 export const opinionNotes: { readonly [F in keyof typeof opinions]?: string } = {
   quantization: "binary nets: x in performance on large CNNs",
   filters: "performance depends on the architecture",
@@ -66,19 +76,22 @@ function atMost(value: number, { good, fair }: Limits): Mark {
 }
 
 /**
- * By the drop. Without labels by the flips, which bound the drop of any accuracy from above: few
- * flips prove a good mark, many prove nothing.
+ * The mark of the drop. Without labels the percentage of flips is used instead. An accuracy cannot
+ * drop by more than that, so few flips give a good mark; many flips prove nothing and give "?".
  */
 function performanceMark(metric: Result["metric"], limits: Limits): Mark {
   if (!metric) return "?";
-  // A perplexity of outputs that are not numbers.
+  // The drop is NaN for a perplexity of outputs that are NaN.
   if (metric.drop !== null) return Number.isNaN(metric.drop) ? "x" : atMost(metric.drop, limits);
   if (metric.flips === null) return "?";
   const mark = atMost(metric.flips, limits);
   return mark === "x" ? "?" : mark;
 }
 
-/** One strike each for labelled data, training, a long run, and weights left untouched. */
+/**
+ * The mark of the strikes: one each if the recipe needed labels, trained, ran longer than
+ * `limits.seconds`, or changed less than the share `limits.covered` of the weight bytes.
+ */
 function easeMark(
   { data, training, seconds, covered }: Result["ease"],
   limits: Thresholds["ease"],

@@ -1,4 +1,4 @@
-/** @file A model's score on a dataset, and how far it moved from the original: one pass, batch by batch. */
+/** @file Measures a model's metric on a dataset, and how much its outputs differ from another's. */
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Session } from "../runtime/runtime.ts";
@@ -7,38 +7,41 @@ import { type Judge, judgeOf, type Verdict } from "./judge.ts";
 import type { Metric } from "./measurement.ts";
 import { type Task, taskOf } from "./task.ts";
 
+/** The model, the records, and the original to compare with. */
 export interface MetricOptions {
   readonly session: Pick<Session, "inputs" | "run">;
   readonly dataset: Dataset;
   /** Records per run where the model's batch axis is free (default 32). */
   readonly batchSize?: number;
-  /** The original, measured on the same dataset with `keepBytes`. */
+  /** The original's result on the same dataset, measured with `keepBytes`. */
   readonly reference?: Reference | null;
-  /** Keep up to this many bytes of outputs, so that the result can be a reference (default 0). */
+  /** Keep the outputs up to this many bytes, for use as a later `reference` (default 0). */
   readonly keepBytes?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (records: number, total: number) => void;
 }
 
-/** A measured original: its metric and its judged outputs, record by record from the first. */
+/** A measured original: its metric, and its judged output for the first records, one row each. */
 export interface Reference {
   readonly metric: Metric | null;
   readonly outputs: readonly Float32Array[];
 }
 
+/** The result of one pass over a dataset. */
 export interface Evaluation {
-  /** Null where there is nothing to say: no labels and no reference. */
+  /** Null where there are neither labels nor a reference. */
   readonly metric: Metric | null;
-  /** Scores per prediction, for `implausible`; null for targets. */
+  /** Number of classes, for `implausible`; null where the output holds no class scores. */
   readonly classes: number | null;
   readonly reference: Reference;
   readonly warnings: readonly string[];
 }
 
 /**
- * Runs the dataset once; the label decides the metric (task.ts). Against a reference: flips, KL and
- * SQNR over the judged output. Rejects with "label-out-of-range", "label-mismatch", "records-mixed",
- * "run-failed", "no-records", "aborted".
+ * Runs the dataset once through the session. The label and the outputs decide which metric is taken
+ * (task.ts). With a reference, the judged output is also compared with the original's: flips, KL
+ * and SQNR. Rejects with TersorError "label-out-of-range", "label-mismatch", "records-mixed",
+ * "run-failed", "no-records" or "aborted".
  */
 export async function measureMetric(options: MetricOptions): Promise<Evaluation> {
   const { dataset, reference = null, keepBytes = 0 } = options;
@@ -101,9 +104,11 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
 }
 
 /**
- * The error to raise when an original scores no better than chance: its 95 % interval reaches down to
- * chance and does not reach half-way up from there (so that few records prove nothing). Wrong
- * preprocessing looks like this, and nothing measured against such a baseline means anything.
+ * The error to throw for an original that scores no better than chance, else null. This is how
+ * wrong preprocessing shows, and comparisons with such a baseline mean nothing. The 95 % interval
+ * of its accuracy has to reach down to chance and to end below the middle between chance and 100 %;
+ * so an interval that is wide because there are few records is no error. A perplexity is compared
+ * with the number of classes, which is that of guessing.
  */
 export function implausible(
   metric: Metric,
@@ -125,7 +130,10 @@ export function implausible(
   return null;
 }
 
-/** SQNR = 10 log10 (sum ref^2 / sum (ref - out)^2): Infinity for equal outputs. */
+/**
+ * SQNR = 10 log10 (sum ref^2 / sum (ref - out)^2), dB, over all records; Infinity for equal
+ * outputs.
+ */
 function signalToNoise() {
   let signal = 0;
   let noise = 0;
@@ -141,6 +149,7 @@ function signalToNoise() {
   };
 }
 
+/** Joins verdict, baseline and SQNR. Null for a task without labels that had no reference. */
 function metricOf(
   verdict: Verdict,
   reference: Reference | null,
@@ -167,7 +176,7 @@ function metricOf(
   };
 }
 
-/** The i-th of n equal parts, without copying. */
+/** The i-th of n equal parts of the values, as a view. */
 function share<A extends Float32Array | Float64Array>(values: A, i: number, n: number): A {
   const length = values.length / n;
   return values.subarray(i * length, (i + 1) * length) as A;

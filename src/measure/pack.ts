@@ -1,4 +1,4 @@
-/** @file The smallest .tersor file of a model: stored forms as they are, or the weights they stand for. */
+/** @file Packs a model into the smaller .tersor file: weights in their stored forms, or decoded. */
 import { encodeTensor } from "../codec/tensor.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
@@ -11,22 +11,26 @@ import { hasTrait } from "../ops/traits.ts";
 import { rewrite } from "../rewrite/index.ts";
 import type { Source } from "../runtime/runtime.ts";
 
+/** The model to pack, as a file and as a graph. */
 export interface PackInput {
-  /** What errors call the model. */
+  /** The model's name in errors. */
   readonly name: string;
   readonly source: Source;
-  /** The same model as a graph; null where that is not at the file's own operator set. */
+  /** The same model as a graph; null if its operator set is not that of the file. */
   readonly model: Model | null;
+  /** Whether to keep the names of nodes and inner values (default false). */
   readonly keepNames?: boolean;
 }
 
-/** About what a node takes in a coded graph. */
+/** Roughly the bytes of one node in the coded graph. */
 const nodeBytes = 5;
 
 /**
- * A codebook behind a Gather, packed bits and positions help a plain file; to a coder, the weights
- * themselves often say more. Weight by weight the smaller one is taken; the engine computes the same
- * from both when it loads the model. Throws what `packModel` throws.
+ * Packs a model. A compressed weight is stored as an expression (indices with a codebook, packed
+ * bits, values with positions), which makes a plain ONNX file small. The entropy coder often does
+ * better on the decoded weights themselves. So for each weight the smaller of the two is packed;
+ * the engine computes the same weights from both when it loads the model. Where `model` is null the
+ * file is packed as it is. Throws what `packModel` throws.
  */
 export function packSmallest({ name, source, model, keepNames = false }: PackInput): Packed {
   const plain = model && withPlainWeights(model);
@@ -34,7 +38,10 @@ export function packSmallest({ name, source, model, keepNames = false }: PackInp
   return packModel(source.bytes, { name, external: externalOf(source), keepNames });
 }
 
-/** Null where nothing is stored as an expression, or all that is had better stay. */
+/**
+ * A copy of the model in which each expression that takes at least as many coded bytes as its
+ * value is replaced by that value. Null if there is no such expression.
+ */
 function withPlainWeights(model: Model): Model | null {
   const clone = cloneModel(model);
   let isChanged = false;
@@ -45,7 +52,7 @@ function withPlainWeights(model: Model): Model | null {
     for (const value of found) {
       if (!isRead(value) || value.isOutput) continue;
       const { nodes, constants } = expressionOf(value);
-      // The engine's integer kernels look for these.
+      // QuantizeLinear and DequantizeLinear stay: the engine's integer kernels need them.
       if (nodes.some((node) => hasTrait(node, "converts"))) continue;
       const tensor = constantValue(value);
       if (!tensor || tensor.strings) continue;
@@ -60,10 +67,10 @@ function withPlainWeights(model: Model): Model | null {
   return isChanged ? clone : null;
 }
 
-/** The nodes and constants that a value is computed from. */
+/** The nodes and constants that a constant expression computes `value` from. */
 function expressionOf(value: Value): { nodes: Node[]; constants: Value[] } {
   const seen = new Set([value]);
-  // Grows while it is walked.
+  // The set grows while the loop walks it.
   for (const { producer } of seen) {
     for (const input of producer?.inputs ?? []) if (input) seen.add(input);
   }
@@ -71,12 +78,14 @@ function expressionOf(value: Value): { nodes: Node[]; constants: Value[] } {
   return { nodes: [...nodes], constants: [...seen].filter(({ tensor }) => tensor) };
 }
 
+/** Bytes of the tensor after entropy coding; 0 for strings and null. */
 function codedBytes(tensor: Tensor | null): number {
   if (!tensor || tensor.strings) return 0;
   const { dtype, shape: dims } = tensor;
   return encodeTensor({ dtype, dims, bytes: tensor.bytes() }).length;
 }
 
+/** Access to the source's external data by path, as `packModel` asks for it. */
 function externalOf({ external = [] }: Source): OpenExternal {
   const files = new Map(external.map(({ path, data }) => [path, data]));
   return (path) => {
@@ -85,10 +94,10 @@ function externalOf({ external = [] }: Source): OpenExternal {
   };
 }
 
-/** Beyond this many bytes the size is not worth the seconds that coding takes. */
+/** Models of more bytes are not packed just to report a size, because coding takes too long. */
 const limit = 24e6;
 
-/** Bytes of the .tersor file; null for models that take too long to code. */
+/** Bytes of the model's .tersor file; null for models above `limit`. */
 export function packedSize(input: PackInput): number | null {
   const { bytes, external = [] } = input.source;
   const size = external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength);

@@ -1,6 +1,9 @@
-/** @file Rows of class scores: which class wins, its log-probability, the distance between two rows. */
+/** @file Rows of class scores: the predicted class, log-probabilities, KL between two rows. */
 
-/** Index of the first largest score; -1 where the row has NaN or +Infinity (masked -Infinity is fine). */
+/**
+ * Index of the largest score, the first of equal ones; -1 if the row has a NaN or +Infinity.
+ * -Infinity is allowed, because models use it for masked classes.
+ */
 export function argmax(row: ArrayLike<number>): number {
   let best = 0;
   for (let i = 0; i < row.length; i++) {
@@ -10,7 +13,10 @@ export function argmax(row: ArrayLike<number>): number {
   return best;
 }
 
-/** Whether the row is probabilities rather than logits: none negative, sum 1 within float16's rounding. */
+/**
+ * Whether the row holds probabilities rather than logits: no score is negative and the sum is 1
+ * within 1e-3, which allows for float16 rounding.
+ */
 export function isDistribution(row: ArrayLike<number>): boolean {
   let sum = 0;
   for (let i = 0; i < row.length; i++) {
@@ -20,10 +26,17 @@ export function isDistribution(row: ArrayLike<number>): boolean {
   return Math.abs(sum - 1) <= 1e-3;
 }
 
-/** Quantized probabilities reach 0; without a floor one such zero makes every mean infinite. */
+/**
+ * Smallest probability. Quantized probabilities can be 0, and the logarithm of one of them would
+ * make the mean over all records infinite.
+ */
 const floor = 1e-12;
 
-/** Natural log-probabilities of logits (log softmax) or of probabilities (normalized, floored). */
+/**
+ * Natural log-probabilities of a row: log softmax of logits, or with `distribution` the logarithm
+ * of probabilities, which are raised to `floor` and normalized. They are written to `into` (same
+ * length), which is returned.
+ */
 export function logProbabilities(
   row: ArrayLike<number>,
   distribution: boolean,
@@ -43,12 +56,12 @@ export function logProbabilities(
   return into;
 }
 
-/** KL(p || q) = sum p (log p - log q), nats, from log-probabilities; terms with p = 0 are 0. */
+/** KL(p || q) = sum p (log p - log q) in nats, from log-probabilities; terms with p = 0 count 0. */
 export function divergence(logP: ArrayLike<number>, logQ: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < logP.length; i++) {
     const p = Math.exp(logP[i]);
     if (p > 0) sum += p * (logP[i] - logQ[i]);
   }
-  return Math.max(0, sum); // rounding can leave -1e-17 between equal rows
+  return Math.max(0, sum); // for equal rows rounding can give a tiny negative sum
 }

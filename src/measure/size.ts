@@ -1,10 +1,11 @@
-/** @file Bytes of a model as it would be shipped: raw and as a web server would send it. */
+/** @file File sizes of a model: as it is, and compressed as a web server would send it. */
 import type { Platform } from "../platform.ts";
 import type { Bytes } from "./measurement.ts";
 
 /**
- * gzip -9 and brotli -11 over the files one after the other (model, then external data). `chunks` is
- * walked three times, so give an array or another repeatable iterable. `packed` was measured by `packSmallest`.
+ * Sizes of the concatenated files of a model (the ONNX file, then its external data): raw, with
+ * gzip at level 9, with brotli at level 11. `chunks` is iterated three times, so it has to be an
+ * array or another repeatable iterable. `packed`, the size of the .tersor file, is passed through.
  */
 export async function measureBytes(
   chunks: Iterable<Uint8Array>,

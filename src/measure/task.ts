@@ -1,45 +1,54 @@
-/** @file What a label and the outputs mean together: the task, and the output that is judged. */
+/** @file Finds the task (classification, tokens, targets ...) from the label and the outputs. */
 import { errors, fail } from "../errors.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Tensor } from "../ir/tensor.ts";
 
+/** How the outputs of a model are judged. */
 export interface Task {
+  /** See `rules` for the shapes; "none" is a dataset without labels. */
   readonly kind: "classes" | "binary" | "tokens" | "target" | "none";
-  /** Name of the judged output. */
+  /** Name of the output that is judged. */
   readonly output: string;
-  /** Scores per prediction; null where the output is not read as class scores. */
+  /** Number of classes; null where the output does not hold class scores. */
   readonly classes: number | null;
-  /** The label has one column per class with a single 1. */
+  /** Whether the label has one column per class, with a single 1 in each row. */
   readonly oneHot: boolean;
 }
 
-/** Sizes per record. */
 interface LabelFacts {
+  /** Elements per record; 1 for a one-hot label. */
   readonly size: number;
-  /** Whole numbers: of an integer type, one-hot, or a plain list (targets come in two axes or more). */
+  /**
+   * Whether the label holds class indices: it is of an integer type, one-hot, or a list with one
+   * number per record. (Floating-point targets have two axes or more.)
+   */
   readonly index: boolean;
 }
 
 interface OutputFacts {
+  /** Elements per record. */
   readonly size: number;
   readonly lastAxis: number;
-  /** One axis only is longer than 1. */
+  /** Whether a record's output is one row: only one of its axes is longer than 1. */
   readonly flat: boolean;
 }
 
 interface Rule {
   readonly kind: Task["kind"];
+  /** Whether a label of this kind can mean the task. */
   applies(label: LabelFacts | null): boolean;
+  /** Whether an output can be judged by the label. */
   fits(output: OutputFacts, label: LabelFacts | null): boolean;
   classes(output: OutputFacts): number | null;
 }
 
+/** Whether the label is one class index per record. */
 const single = (label: LabelFacts | null) => label?.index === true && label.size === 1;
 
-/** In order of preference. */
+/** In order of preference. N: records, C: classes, T: tokens per record, V: vocabulary. */
 const rules: readonly Rule[] = [
   {
-    kind: "none", // the first output; one flat row per record is read as class scores, for the flips
+    kind: "none", // no label: the first output; a flat row counts as class scores, to count flips
     applies: (label) => label === null,
     fits: () => true,
     classes: ({ flat, size }) => (flat ? size : null),
@@ -63,14 +72,18 @@ const rules: readonly Rule[] = [
     classes: ({ lastAxis }) => lastAxis,
   },
   {
-    kind: "target", // label of the output's own size
+    kind: "target", // label of the same size as the output
     applies: (label) => label !== null && !single(label),
     fits: ({ size }, label) => size === label!.size,
     classes: () => null,
   },
 ];
 
-/** The first rule, and within it the first floating-point output, that fits the label. */
+/**
+ * The task of a batch of `records`: the first rule that applies to the label, with the first
+ * floating-point output that fits it. Throws TersorError "label-mismatch", which names `where` (the
+ * dataset), if no output fits.
+ */
 export function taskOf(
   records: number,
   label: Tensor | null,
@@ -103,7 +116,7 @@ function outputFacts({ shape, size }: Tensor, records: number): OutputFacts {
   };
 }
 
-/** Two axes, and every row a single 1 among zeros. */
+/** Whether the label is [records, classes] with a single 1 in each row and 0 elsewhere. */
 function isOneHot(label: Tensor): boolean {
   const [rows, columns] = label.shape;
   if (label.shape.length !== 2 || columns < 2) return false;

@@ -1,4 +1,4 @@
-/** @file AlexNet in one column: no groups and no local response normalization, as torchvision's. */
+/** @file AlexNet in one column without groups and response normalization, as torchvision's. */
 import { last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 

@@ -1,8 +1,8 @@
-/** @file All-CNN-C for CIFAR-10: strided convolutions instead of pooling. */
+/** @file All-CNN-C for CIFAR-10, which has strided convolutions instead of pooling. */
 import { last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 
-/** Its dropout is left out. */
+/** Dropout is left out. */
 export const allCnnC = defineNet({
   title: "All-CNN-C",
   cite: "Springenberg et al. 2015, arXiv 1412.6806, tables 1 and 2",

@@ -1,4 +1,7 @@
-/** @file The survey's benchmark networks by name: a new one is a file and a line here. */
+/**
+ * @file The survey's benchmark networks by name. A new network is a file in this folder and a line
+ * here.
+ */
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { createRandom } from "../numeric/random.ts";
@@ -11,6 +14,7 @@ import { nin } from "./nin.ts";
 import { resnet8, resnet20, resnet50, resnet56 } from "./resnet.ts";
 import { vgg16, vggSmall } from "./vgg.ts";
 
+/** By the name that follows `net:`. */
 export const nets = {
   "lenet-300-100": lenet300100,
   "lenet-5": lenet5,
@@ -27,7 +31,7 @@ export const nets = {
 
 export type NetName = keyof typeof nets;
 
-/** The untrained network of that name. Throws TersorError "unknown-net". */
+/** The untrained network of that name, with seeded weights. Throws TersorError "unknown-net". */
 export function makeNet(name: string, seed: number): Model {
   if (!Object.hasOwn(nets, name)) {
     const known = Object.keys(nets);

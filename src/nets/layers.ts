@@ -1,19 +1,26 @@
-/** @file Layers with seeded initial weights: what a network's file is written in. */
+/** @file Layers with seeded initial weights, from which the networks are built. */
 import type { Graph, Value } from "../ir/graph.ts";
 import { Tensor } from "../ir/tensor.ts";
 import type { Random } from "../numeric/random.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferNode } from "../ops/infer.ts";
+import { product } from "../util/product.ts";
 
 /**
- * Weights are uniform with variance gain / fan-in, the number of inputs that an output sums over.
- * he: keeps the power of a signal through ReLU (He et al. 2015, arXiv 1502.01852, eq. 10). xavier: its
- * variance without one, as Caffe's filler of that name (after Glorot and Bengio 2010).
+ * Weights are drawn uniformly with variance gain / fan-in, where fan-in is the number of inputs
+ * that an output sums over.
+ *
+ *   he      2  keeps the power of a signal through ReLU (He et al. 2015, arXiv 1502.01852, eq. 10)
+ *   xavier  1  keeps its variance without ReLU, as Caffe's filler of that name (after Glorot and
+ *              Bengio 2010)
  */
 const gains = { he: 2, xavier: 1 } as const;
 export type Filler = keyof typeof gains;
 
-/** The last layer's weights are drawn this much smaller: all classes begin equally likely. */
+/**
+ * Options of the last layer. Its weights are smaller, so that all classes are about
+ * equally likely at first.
+ */
 export const last = { scale: 0.1 } as const;
 
 /** One number for all four sides, or [top, left, bottom, right]. */
@@ -21,49 +28,54 @@ type Pad = number | readonly [number, number, number, number];
 
 interface ConvOptions {
   readonly stride?: number;
-  /** Default: as many output positions as input positions (at stride 1). */
+  /** By default the output has as many positions as the input (at stride 1). */
   readonly pad?: Pad;
-  /** Default true; a normalization that follows has its own. */
+  /** Default true. Layers before a normalization leave it out, as that has a bias of its own. */
   readonly bias?: boolean;
+  /** Factor of the initial weights (default 1). */
   readonly scale?: number;
 }
 
 interface PoolOptions {
-  /** Default: the kernel's size. */
+  /** The size of the kernel by default. */
   readonly stride?: number;
   readonly pad?: Pad;
 }
 
-/** Inputs and outputs are [N,C,H,W], of `dense` [N,D]; sizes of weights follow from them. */
+/**
+ * The layers of a network. Inputs and outputs are [N, C, H, W]; those of `dense` are [N, D]. The
+ * sizes of the weights follow from the input.
+ */
 export interface Layers {
   conv(x: Value, channels: number, kernel: number, options?: ConvOptions): Value;
-  /** Flattens first what is not flat. */
+  /** Flattens its input first if it is not flat. */
   dense(x: Value, units: number, options?: { readonly scale?: number }): Value;
-  /** BatchNormalization, scale 1 and bias 0. */
+  /** BatchNormalization with scale 1 and bias 0. */
   norm(x: Value): Value;
   relu(x: Value): Value;
   /** relu(shortcut + branch) */
   join(shortcut: Value, branch: Value): Value;
   maxPool(x: Value, kernel: number, options?: PoolOptions): Value;
   averagePool(x: Value, kernel: number, options?: PoolOptions): Value;
-  /** [N,C,H,W] -> [N,C] */
+  /** [N, C, H, W] -> [N, C] */
   globalPool(x: Value): Value;
-  /** Every second position, and zeros for the channels that `x` has too few of. */
+  /** Every second position, and zeros in the channels that `x` has too few of. */
   subsample(x: Value, channels: number): Value;
 }
 
-/** Nodes are named conv1, conv2, fc1 ... in the order of the calls. */
+/** Layers that add to `graph`. Nodes are named conv1, conv2, fc1 ... in the order of the calls. */
 export function createLayers(graph: Graph, random: Random, filler: Filler = "he"): Layers {
   const gain = gains[filler];
   const counts = new Map<string, number>();
   /**
-   * E[x^2] as the initialization implies it for inputs of power 1, correlations left aside. Running
-   * variances start there, so that an untrained net computes much the same in both modes.
+   * The power E[x^2] that the initialization implies, if inputs have power 1 and correlations are
+   * ignored. Running variances start there, so that an untrained network computes much the same in
+   * training and in inference.
    */
   const power = new Map<Value, number>();
   const powerOf = (x: Value): number => power.get(x) ?? 1;
 
-  /** Runs `add` with a builder for the next layer of that kind; `after` is its output's power. */
+  /** Adds the next layer of a kind with its own builder; `after` is the power of its output. */
   function layer(kind: string, after: number, add: (g: Builder, name: string) => Value): Value {
     const count = (counts.get(kind) ?? 0) + 1;
     counts.set(kind, count);
@@ -74,7 +86,10 @@ export function createLayers(graph: Graph, random: Random, filler: Filler = "he"
     return y;
   }
 
-  /** Drawn when first read: a net's structure costs nothing. Each weight has a stream of its own. */
+  /**
+   * A weight that is drawn when it is first read, so that building a network takes no time. Each
+   * weight has a random stream of its own.
+   */
   function weight(g: Builder, name: string, shape: readonly number[], scale: number): Value {
     const fanIn = sizeOf(shape.slice(1));
     const bound = scale * Math.sqrt((3 * gain) / fanIn);
@@ -127,13 +142,13 @@ export function createLayers(graph: Graph, random: Random, filler: Filler = "he"
     },
     relu: (x) => layer("relu", powerOf(x) / 2, (g) => g.Relu(x)),
     join(shortcut, branch) {
-      // What comes by the shortcut is positive: little is cut off.
+      // The shortcut's values are positive, so ReLU removes little of the sum's power.
       const power = powerOf(shortcut) + powerOf(branch);
       const sum = layer("add", power, (g) => g.Add(shortcut, branch));
       return layer("relu", power, (g) => g.Relu(sum));
     },
     maxPool: (x, kernel, options = {}) =>
-      // Of independent neighbours the largest has more, but these have much in common.
+      // The maximum of independent neighbours would have more power, but neighbours are correlated.
       layer("pool", kernel * powerOf(x), (g) => g.MaxPool(x, pool(kernel, options))),
     averagePool: (x, kernel, options = {}) =>
       layer("pool", powerOf(x), (g) => g.AveragePool(x, pool(kernel, options))),
@@ -161,4 +176,4 @@ const padsOf = (pad: Pad): readonly number[] =>
 
 const dimOf = (x: Value, axis: number): number => x.shape?.[axis] as number;
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const sizeOf = (shape: readonly number[]): number => product(shape);

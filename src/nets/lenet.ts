@@ -1,4 +1,4 @@
-/** @file LeNet-300-100 and LeNet-5 for MNIST, as compression papers use them: Caffe's. */
+/** @file LeNet-300-100 and LeNet-5 for MNIST, in Caffe's versions, which compression papers use. */
 import { last } from "./layers.ts";
 import { defineNet } from "./net.ts";
 
@@ -15,7 +15,10 @@ export const lenet300100 = defineNet({
   },
 });
 
-/** Nothing but the pooling between the convolutions, as in Caffe's examples/mnist/lenet.prototxt. */
+/**
+ * As in Caffe's examples/mnist/lenet.prototxt, there is only pooling between the
+ * convolutions, no activation.
+ */
 export const lenet5 = defineNet({
   title: "LeNet-5 (Caffe)",
   cite,

@@ -6,29 +6,32 @@ import type { Random } from "../numeric/random.ts";
 import { OPSET } from "../onnx/upgrade.ts";
 import { createLayers, type Filler, type Layers } from "./layers.ts";
 
+/** A benchmark network. */
 export interface Net {
   readonly title: string;
   readonly cite: string;
-  /** One record: channels, height, width. */
+  /** Channels, height and width of one record. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
   /**
-   * The untrained network: `image` [N,...input] -> `logits` [N,classes]. The same generator gives the
-   * same bytes. Weights are drawn when they are first read.
+   * The untrained network, with the input `image` [N, ...input] and the output `logits` [N,
+   * classes]. The same generator gives the same bytes. Weights are drawn when they are first read.
    */
   make(random: Random, options?: { readonly classes?: number }): Model;
 }
 
+/** What a network's file declares. */
 interface Declaration extends Omit<Net, "make"> {
   readonly filler?: Filler;
-  /** What its input expects of pixels; the default is x / 255. */
+  /** What the input expects of pixels; x / 255 by default. */
   readonly preprocess?: Preprocess;
   draw(layers: Layers, image: Value, classes: number): Value;
 }
 
-/** ImageNet's statistics, which the published CIFAR models take, too. */
+/** ImageNet's mean and standard deviation, which the published CIFAR models use, too. */
 export const colour: Preprocess = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
+/** A network from its declaration, in which `draw` adds the layers. */
 export function defineNet({ draw, filler, preprocess, ...about }: Declaration): Net {
   return {
     ...about,

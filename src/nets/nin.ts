@@ -1,11 +1,14 @@
-/** @file Network in Network for CIFAR-10: 1x1 convolutions after each, averages instead of a classifier. */
+/**
+ * @file Network in Network for CIFAR-10: 1x1 convolutions after each convolution, and a global
+ * average instead of a dense classifier.
+ */
 import { last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 
-/** Windows that Caffe lets reach over the lower right edge. */
+/** Caffe lets these windows reach beyond the lower and the right border. */
 const overlapping = { stride: 2, pad: [0, 0, 1, 1] } as const;
 
-/** As in its authors' Caffe definition; dropout is left out. */
+/** As in the authors' Caffe definition, but without dropout. */
 export const nin = defineNet({
   title: "Network in Network",
   cite: "Lin et al. 2014, arXiv 1312.4400",

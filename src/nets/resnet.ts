@@ -1,11 +1,14 @@
-/** @file Residual networks: ResNet-20 and -56 for CIFAR, MLPerf Tiny's ResNet-8, ResNet-50. */
+/** @file Residual networks: ResNet-20 and -56 for CIFAR, MLPerf Tiny's ResNet-8, and ResNet-50. */
 import type { Value } from "../ir/graph.ts";
 import { type Layers, last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 
 const cite = "He et al. 2016, arXiv 1512.03385";
 
-/** y = relu(x + branch): two 3x3 convolutions; shortcuts without parameters (option A). */
+/**
+ * y = relu(x + branch) with two 3x3 convolutions in the branch. Shortcuts have no
+ * parameters (option A).
+ */
 function plainBlock({ conv, norm, relu, join, subsample }: Layers, x: Value, channels: number) {
   const stride = x.shape?.[1] === channels ? 1 : 2;
   const inner = relu(norm(conv(x, channels, 3, { stride, bias: false })));
@@ -13,7 +16,7 @@ function plainBlock({ conv, norm, relu, join, subsample }: Layers, x: Value, cha
   return join(stride === 1 ? x : subsample(x, channels), branch);
 }
 
-/** 6 n + 2 layers: three stages of n blocks. */
+/** A network of 6 n + 2 layers in three stages of n blocks. */
 function cifarNet(n: number) {
   return defineNet({
     title: `ResNet-${6 * n + 2} (CIFAR, shortcuts of option A)`,
@@ -35,10 +38,13 @@ function cifarNet(n: number) {
 export const resnet20 = cifarNet(3);
 export const resnet56 = cifarNet(9);
 
-/** TensorFlow pads a strided 3x3 convolution of an even size below and to the right only. */
+/** TensorFlow pads a strided 3x3 convolution of an even size only below and at the right. */
 const sameStrided = { stride: 2, pad: [0, 0, 1, 1] } as const;
 
-/** Convolutions have biases, and shortcuts a 1x1 convolution without normalization, as in Keras there. */
+/**
+ * As in the Keras model, convolutions have biases, and a shortcut is a 1x1 convolution
+ * without normalization.
+ */
 export const resnet8 = defineNet({
   title: "ResNet-8 (MLPerf Tiny)",
   cite: "Banbury et al. 2021, arXiv 2106.07597",
@@ -57,7 +63,10 @@ export const resnet8 = defineNet({
   },
 });
 
-/** 1x1, 3x3, 1x1 with four times the channels; the 3x3 convolution has the stride (torchvision's, "v1.5"). */
+/**
+ * 1x1, 3x3 and 1x1 convolutions, the last with four times the channels. The 3x3 convolution has the
+ * stride, as in torchvision ("v1.5").
+ */
 function bottleneck({ conv, norm, relu, join }: Layers, x: Value, width: number, stride: number) {
   const plain = { bias: false };
   const inner = relu(norm(conv(x, width, 1, plain)));

@@ -1,8 +1,8 @@
-/** @file VGG: pairs and triples of 3x3 convolutions between poolings, for CIFAR and ImageNet. */
+/** @file VGG: two or three 3x3 convolutions between poolings, for CIFAR and ImageNet. */
 import { last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 
-/** The VGG of papers on binary and few-bit weights, here as its full-precision baseline. */
+/** The VGG of papers on binary and few-bit weights, as its full-precision baseline. */
 export const vggSmall = defineNet({
   title: "VGG-small",
   cite: "Cai et al. 2017, arXiv 1702.00953; Zhang et al. 2018, arXiv 1807.10029",
@@ -20,7 +20,7 @@ export const vggSmall = defineNet({
   },
 });
 
-/** Configuration D; dropout is left out. */
+/** Configuration D without dropout. */
 export const vgg16 = defineNet({
   title: "VGG-16",
   cite: "Simonyan and Zisserman 2015, arXiv 1409.1556, table 1 D",

@@ -1,17 +1,21 @@
-/** @file Checkpoints as files beside what a command writes: saved whole, gone when all is done. */
+/** @file Checkpoints as files beside a command's output; they are removed when the work is done. */
 import { existsSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Checkpoints } from "../platform.ts";
 import { saveFile } from "./files.ts";
 
+/** The checkpoints of one command. */
 export interface FileCheckpoints extends Checkpoints {
-  /** Whether anything was gone on from. */
+  /** Whether a checkpoint was found and loaded. */
   readonly resumed: boolean;
-  /** Takes the files away. */
+  /** Deletes all checkpoints of this run. */
   clear(): void;
 }
 
-/** `output` is the file that the command writes; nothing is read without `resume`. */
+/**
+ * Checkpoints named `<output>.<name>.checkpoint`. Without `resume` existing ones are not loaded,
+ * and are overwritten at the next save.
+ */
 export function fileCheckpoints(output: string, resume: boolean): FileCheckpoints {
   const used = new Set<string>();
   const where = (name: string): string => `${output}.${name.replace(/\W+/g, "-")}.checkpoint`;

@@ -1,4 +1,4 @@
-/** @file JPEG, PNG and WebP to pixels with sharp (libvips), an optional dependency. */
+/** @file Decodes JPEG, PNG and WebP with sharp (libvips), an optional dependency. */
 import { coverImage } from "../data/resize.ts";
 import { errors, fail } from "../errors.ts";
 import type { Platform } from "../platform.ts";
@@ -7,7 +7,11 @@ type Sharp = typeof import("sharp").default;
 
 let loading: Promise<Sharp> | undefined;
 
-/** Pixels as stored (no rotation by EXIF, alpha dropped), like the loaders that models train with. */
+/**
+ * Decodes an image to pixels as they are stored: without the rotation that EXIF data ask for, and
+ * without alpha, like the loaders that models are trained with. `size` resizes and crops it. Throws
+ * TersorError "bad-image" or, if sharp is not installed, "package-missing".
+ */
 export const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
   loading ??= load();
   const sharp = await loading;
@@ -19,7 +23,8 @@ export const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
     const { width, height, channels } = info;
     const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const image = { width, height, channels, data: pixels };
-    // Our own resizing: libvips' differs from Pillow's by up to 29 grey levels, and browsers' again.
+    // Resizing is our own code: libvips' result differs from that of Pillow, with which models are
+    // trained, and a browser's from both.
     return size ? coverImage(image, size) : image;
   } catch (error) {
     const [why] = (error as Error).message.split("\n");
@@ -27,10 +32,12 @@ export const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
   }
 };
 
+/** Loads sharp; after an error the next call tries again. */
 async function load(): Promise<Sharp> {
   try {
     const { default: sharp } = await import("sharp");
-    // Many small images at once: one thread each beats several on one, and each is read only once.
+    // Many small images are decoded at once, so one thread for each is faster than several threads
+    // for one image. Each is read only once, so a cache is of no use.
     sharp.concurrency(1);
     sharp.cache(false);
     return sharp;

@@ -1,4 +1,4 @@
-/** @file Engine in worker threads: a Runtime whose sessions run beside this thread, not in it. */
+/** @file An engine in a worker thread: a Runtime whose sessions do not block this thread. */
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -8,13 +8,14 @@ import { rawTensor, type Tensor } from "../ir/tensor.ts";
 import type { EngineWorker } from "../platform.ts";
 import type { Port, SessionOptions, Source } from "../runtime/runtime.ts";
 
-/** A tensor on its way between threads. */
+/** A tensor as it is sent between threads. */
 export interface Parcel {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
 
+/** A message to the worker. The id of an "open" request is later the number of its session. */
 export type Request = { readonly id: number } & (
   | { readonly type: "open"; readonly source: Source; readonly options: SessionOptions }
   | {
@@ -26,8 +27,10 @@ export type Request = { readonly id: number } & (
   | { readonly type: "close"; readonly session: number }
 );
 
+/** A request without its id. */
 type Ask = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
 
+/** The worker's answer to the request with the same id. */
 export interface Reply {
   readonly id: number;
   readonly inputs?: readonly Port[];
@@ -36,6 +39,10 @@ export interface Reply {
   readonly error?: ErrorInfo | { readonly message: string };
 }
 
+/**
+ * Starts a thread with an engine of its own. If the thread ends unexpectedly, all waiting calls
+ * reject with TersorError "run-failed". An idle thread does not keep the process alive.
+ */
 export function startEngineWorker(): EngineWorker {
   const worker = startThread();
   const waiting = new Map<number, { done(reply: Reply): void; fail(error: unknown): void }>();
@@ -63,7 +70,7 @@ export function startEngineWorker(): EngineWorker {
   const ask = (request: Ask, moved: ArrayBuffer[] = []): Promise<Reply> =>
     new Promise((done, failed) => {
       const id = next++;
-      worker.ref(); // while somebody waits, the process stays
+      worker.ref(); // keep the process alive while a call waits for its answer
       const settle = <T>(then: (value: T) => void) => {
         return (value: T) => {
           if (waiting.size === 0) worker.unref();
@@ -101,7 +108,10 @@ export function startEngineWorker(): EngineWorker {
   };
 }
 
-/** Run from the sources (tests, scripts), a thread must first learn to read TypeScript. */
+/**
+ * Starts the thread's script. When tersor runs from its TypeScript sources (tests, scripts), the
+ * thread first loads tsx, without which it could not import them.
+ */
 function startThread(): Worker {
   if (!import.meta.url.endsWith(".ts")) {
     return new Worker(new URL("./session-worker.js", import.meta.url));
@@ -113,7 +123,7 @@ function startThread(): Worker {
   return new Worker(start, { eval: true });
 }
 
-/** A copy that may be given away: the sender keeps its own. */
+/** A tensor with a copy of its bytes, because the buffer is moved to the other thread. */
 function packOwn([name, value]: [string, Tensor]): [string, Parcel] {
   return [name, { dtype: value.dtype, shape: value.shape, bytes: new Uint8Array(value.bytes()) }];
 }

@@ -1,21 +1,22 @@
-/** @file Writing results: never over an input, never half a file. */
+/** @file Writes output files: whole or not at all, and not over an input. */
 import { lstatSync, statSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
 
+/** Which existing files may be overwritten. */
 export interface SaveOptions {
-  /** Files that were read: not overwritten however they are spelled or linked. */
+  /** Files that were read. They are not overwritten, even under another path or through a link. */
   readonly inputs?: readonly string[];
-  /** Overwrite what is there, but no input. */
+  /** Overwrite an existing file, unless it is an input (default false). */
   readonly overwrite?: boolean;
-  /** Overwrite even an input. */
+  /** Overwrite an existing file, even an input (default false). */
   readonly force?: boolean;
 }
 
 /**
- * Says early what would stop `saveFile`. Throws TersorError "output-is-input", "output-exists",
- * "cannot-write".
+ * Checks whether `saveFile` may write to `path`, so that a command can fail before it does any
+ * work. Throws TersorError "output-is-input", "output-exists" or "cannot-write".
  */
 export function checkOutput(path: string, options: SaveOptions = {}): void {
   const { inputs = [], overwrite = false, force = false } = options;
@@ -29,7 +30,7 @@ export function checkOutput(path: string, options: SaveOptions = {}): void {
   if (target?.isDirectory() || /[\\/]$/.test(path)) {
     throw fail(errors.cannotWrite(path, "it is a folder", "Name a file in it"));
   }
-  // A link that leads nowhere is there, too.
+  // lstat, because a link whose target is missing also counts as an existing file.
   if (force || !lstatSync(path, { throwIfNoEntry: false })) return;
   const isSame = (input: string): boolean => {
     const read = statSync(input, { throwIfNoEntry: false });
@@ -39,7 +40,10 @@ export function checkOutput(path: string, options: SaveOptions = {}): void {
   if (!overwrite) throw fail(errors.outputExists(path));
 }
 
-/** Writes a temporary file beside `path` and renames it: readers see all of it or nothing. */
+/**
+ * Writes a file. It is written under a temporary name beside `path` and then renamed, so that no
+ * reader ever sees a part of it. Throws what `checkOutput` throws.
+ */
 export async function saveFile(
   path: string,
   bytes: Uint8Array | string,

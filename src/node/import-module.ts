@@ -1,4 +1,4 @@
-/** @file Imports a user's module; on a Node that cannot read TypeScript, the typescript package strips it. */
+/** @file Imports a user's JavaScript or TypeScript module. */
 import { existsSync } from "node:fs";
 import { createRequire, register } from "node:module";
 import { resolve } from "node:path";
@@ -9,7 +9,11 @@ const useJavaScript = "Write it as .mjs, or run: npm install typescript";
 const readsTypeScript = "typescript" in process.features && !!process.features.typescript;
 let canStrip = false;
 
-/** The module's default export. */
+/**
+ * Imports a module and resolves with its default export. Where Node cannot read TypeScript itself,
+ * the package typescript, if installed, transpiles it. Throws TersorError "no-such-file" or
+ * "bad-module".
+ */
 export async function importModule(path: string): Promise<unknown> {
   const file = resolve(path);
   if (!existsSync(file)) throw fail(errors.noSuchFile(path));
@@ -25,7 +29,10 @@ export async function importModule(path: string): Promise<unknown> {
   throw fail(errors.badModule(path, "has no default export", "Write: export default ..."));
 }
 
-/** Registers, once, a loader that transpiles .ts files, the module's own imports included. */
+/**
+ * Registers, once, a loader that transpiles .ts files, also those that the module imports. The
+ * package typescript is looked for beside the module first, then beside tersor.
+ */
 function stripTypes(file: string): void {
   if (canStrip) return;
   for (const base of [file, import.meta.url]) {
@@ -45,7 +52,9 @@ function stripTypes(file: string): void {
   throw fail(errors.badModule(file, why, useJavaScript));
 }
 
-/** Runs in Node's loader thread, which takes it as text (module.register, Node 20.6). */
+/**
+ * The source of the loader, which Node runs in a thread of its own (module.register, Node 20.6).
+ */
 const loader = `
 import { readFile } from "node:fs/promises";
 let ts;

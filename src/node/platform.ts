@@ -1,4 +1,4 @@
-/** @file Node's Platform: files, sharp, zlib on the thread pool, clocks, user modules, runtimes. */
+/** @file Node's Platform: files, images, gzip and brotli, clocks, user modules, engines. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -19,6 +19,7 @@ import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
 import { profileFiles } from "./profile.ts";
 
+/** The Platform of Node. */
 export const nodePlatform: Platform = {
   name: `node ${process.versions.node} ${system()} ${arch()}`,
   cores: availableParallelism(),
@@ -52,7 +53,7 @@ export const nodePlatform: Platform = {
   startWorker: ({ name }) => (name === "node" ? startEngineWorker() : null),
 };
 
-/** Quality 11 takes 2.5 s a megabyte of weights: beyond a minute's work the size is not measured. */
+/** Brotli at quality 11 is slow; for models of more bytes than this its size is not measured. */
 const brotliLimit = 24e6;
 
 const brotliParams = {
@@ -60,6 +61,7 @@ const brotliParams = {
   [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
 };
 
+/** A view, not a copy, of what Node read: a Uint8Array that is no Buffer. */
 async function read(path: string): Promise<Uint8Array> {
   try {
     const { buffer, byteOffset, byteLength } = await readFile(path);
@@ -69,9 +71,10 @@ async function read(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Sources have no end of their own: the file is closed when nobody can read it any more. */
+/** Closes a source's file when the source is garbage-collected; a source has no method for it. */
 const abandoned = new FinalizationRegistry<number>(closeSync);
 
+/** Opens a file and reads parts of it on demand. Throws "no-such-file" or "cannot-read". */
 function source(path: string): ByteSource {
   const { file, byteLength } = open(path);
   const opened: ByteSource = {
@@ -102,6 +105,7 @@ function open(path: string): { file: number; byteLength: number } {
   throw fail(errors.cannotRead(path, "it is not a file"));
 }
 
+/** The names in a folder; links to folders count as folders. Null if there is no such folder. */
 async function list(path: string): Promise<string[] | null> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
@@ -118,6 +122,7 @@ async function list(path: string): Promise<string[] | null> {
   }
 }
 
+/** Looks for a file of an npm package from the current folder, then from tersor's own folder. */
 function packaged(specifier: string): string | null {
   const bases = [join(process.cwd(), "tersor.js"), import.meta.url];
   const folders = bases.flatMap((base) => createRequire(base).resolve.paths(specifier) ?? []);
@@ -136,7 +141,7 @@ function fileError(path: string, error: unknown): ErrorInfo {
   return errors.cannotRead(path, reasons[code] ?? (code || message));
 }
 
-/** Bytes that come out of `coder`; waits for each chunk, so that memory stays at one. */
+/** The number of bytes that `coder` writes; it takes one chunk after the other to save memory. */
 async function compressedSize(coder: Gzip | BrotliCompress, chunks: Iterable<Uint8Array>) {
   let size = 0;
   coder.on("data", (chunk: Uint8Array) => {

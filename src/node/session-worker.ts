@@ -1,4 +1,4 @@
-/** @file Runs in a worker thread: sessions of ONNX Runtime, driven by messages (engine-workers.ts). */
+/** @file The script of a worker thread: runs sessions for engine-workers.ts, driven by messages. */
 import { parentPort } from "node:worker_threads";
 import { TersorError } from "../errors.ts";
 import { rawTensor, type Tensor } from "../ir/tensor.ts";
@@ -6,9 +6,11 @@ import { openNodeRuntime } from "../runtime/ort-node.ts";
 import type { Session } from "../runtime/runtime.ts";
 import type { Parcel, Reply, Request } from "./engine-workers.ts";
 
+/** The open sessions, by the id of the request that opened them. */
 const sessions = new Map<number, Session>();
 const runtime = openNodeRuntime();
 
+/** Does what the request asks for. */
 async function answer(request: Request): Promise<Omit<Reply, "id">> {
   if (request.type === "open") {
     const session = await (await runtime).open(request.source, request.options);
@@ -34,7 +36,8 @@ function pack([name, value]: [string, Tensor]): [string, Parcel] {
   return [name, { dtype: value.dtype, shape: value.shape, bytes: value.bytes() }];
 }
 
-// One run at a time: the engine blocks this thread anyway, and order is what callers rely on.
+// Requests are answered one after the other, in order: the engine blocks this thread anyway, and
+// callers rely on it (a close comes after the runs before it).
 let last: Promise<void> = Promise.resolve();
 parentPort?.on("message", (request: Request) => {
   last = last.then(async () => {

@@ -1,22 +1,39 @@
-/** @file The range that an activation is quantized over, chosen from its histogram alone. */
+/**
+ * @file Calibration: chooses the range that an activation is quantized over from its histogram
+ * alone.
+ *
+ * With P the histogram of the values x and q(x) the quantizer of a range, the calibrators choose
+ *
+ *   minmax      the smallest and the largest value
+ *   percentile  the range that holds a given share of the values
+ *   mse         argmin over ranges of sum (x - q(x))^2
+ *   entropy     argmin over ranges of KL(P || Q), Q being P quantized (Migacz 2017, TensorRT)
+ */
 import { log } from "./log.ts";
 import { quantParams } from "./quantize.ts";
 import type { Histogram } from "./sketch.ts";
 
-/** Contains 0; min is exactly 0 where no value was negative, max where none was positive. */
+/**
+ * A range that contains 0. `min` is exactly 0 where no value was negative, `max` where
+ * none was positive.
+ */
 export interface Range {
   readonly min: number;
   readonly max: number;
 }
 
+/** How the range is chosen, and what that needs to know. */
 export type Calibrator =
   | { readonly kind: "minmax" }
-  /** The share of values inside, percent. */
+  /** `percentile` is the share of the values that stay inside the range, in percent. */
   | { readonly kind: "percentile"; readonly percentile: number }
   | { readonly kind: "entropy" }
   | { readonly kind: "mse" };
 
-/** The range for 2^bits levels; {0, 0} for a tensor that was never seen or is all zero. */
+/**
+ * The range for 2^bits levels, in the units of the activation. It is {0, 0} for a tensor that was
+ * never observed or has only zeros.
+ */
 export function calibrate(histogram: Histogram, calibrator: Calibrator, bits = 8): Range {
   const whole = { min: Math.min(histogram.min, 0), max: Math.max(histogram.max, 0) };
   if (whole.min === whole.max) return { min: 0, max: 0 };
@@ -32,12 +49,12 @@ export function calibrate(histogram: Histogram, calibrator: Calibrator, bits = 8
   }
 }
 
-/** Cuts the same share off both tails; off the only tail where one sign is missing. */
+/** Cuts the same share off both tails, or all of it off the only tail where one sign is missing. */
 function percentileRange(histogram: Histogram, whole: Range, percentile: number): Range {
   const { counts, width, first, count } = histogram;
   const cut = ((1 - percentile / 100) * count) / (whole.min < 0 && whole.max > 0 ? 2 : 1);
   const range = { min: 0 - tail(-1, -whole.min), max: tail(1, whole.max) };
-  // So sparse that the cut would take every nonzero value: keep them all.
+  // With very few non-zero values, the cut would take all of them; then all are kept.
   return range.min === range.max ? whole : range;
 
   /** The distance from 0 beyond which `cut` values of that sign lie, at most `extreme`. */
@@ -47,7 +64,7 @@ function percentileRange(histogram: Histogram, whole: Range, percentile: number)
     for (let k = bins - 1; k >= 0; k--) {
       const inside = counts[(sign > 0 ? k : -k - 1) - first];
       if (beyond + inside > cut) {
-        // Values fill the bin evenly, up to the extreme in the last one.
+        // Values are assumed to fill the bin evenly, up to the extreme in the last one.
         const top = Math.min((k + 1) * width, extreme);
         return top - (top - k * width) * ((cut - beyond) / inside);
       }
@@ -57,12 +74,15 @@ function percentileRange(histogram: Histogram, whole: Range, percentile: number)
   }
 }
 
-/** Edges tried per search, then around the best at an eighth of the spacing, and once more. */
+/**
+ * Edges tried in a search. Each finer search tries the surroundings of the best one at an
+ * eighth of the spacing.
+ */
 const EDGES = 64;
 
 /**
- * Least squared error of quantizing the histogram: both edges shrink together, then each alone in
- * turn until neither moves, on finer and finer grids.
+ * The range of least squared error. Both edges shrink together first; then each edge moves alone,
+ * in turn, until neither improves, on finer and finer grids.
  */
 function mseRange(histogram: Histogram, whole: Range, bits: number): Range {
   const errorOf = squaredError(histogram, bits);
@@ -93,9 +113,12 @@ function mseRange(histogram: Histogram, whole: Range, bits: number): Range {
 }
 
 /**
- * The squared error of a range, as a function: sum over levels c of the integral of (x - c)^2 over the
- * values that round to c. Values fill their bin evenly, so prefix sums of mass, first and second
- * moment give each integral at once; zeros cost nothing.
+ * The squared error of quantizing the histogram, as a function of the range:
+ *
+ *   sum over levels c of the integral of (x - c)^2 over the values x that round to c
+ *
+ * Values are assumed to fill their bin evenly, so prefix sums of count, first and second moment
+ * give each integral directly. Zeros have no error, because 0 is a level of every range.
  */
 function squaredError({ counts, width, first }: Histogram, bits: number): (range: Range) => number {
   const bins = counts.length;
@@ -141,16 +164,17 @@ function clamp(x: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, x));
 }
 
-/** Ranges tried: magnitudes up to i / CANDIDATES of the largest. */
+/** Ranges tried: magnitudes up to i / CANDIDATES of the largest one. */
 const CANDIDATES = 128;
 
-/** What a level without values counts, so that log stays finite. */
+/** The count of a level without values, so that its logarithm is finite. */
 const SMALL = 1e-4;
 
 /**
- * Least Kullback-Leibler divergence between the clipped histogram P, whose outliers sit in its edge
- * bins, and Q, the values inside after rounding to levels (Migacz 2017, TensorRT). The candidates
- * are [-T, T] cut to the values' own range, so one-sided data keep all their levels.
+ * The range of least Kullback-Leibler divergence between P, the histogram with the values outside
+ * the range added to its edge bins, and Q, the values inside after rounding to `levels` levels
+ * (Migacz 2017, TensorRT). The candidates are [-T, T], cut to the values' own range so that data of
+ * one sign keep all levels.
  */
 function entropyRange(histogram: Histogram, whole: Range, levels: number): Range {
   const { width, first } = histogram;
@@ -163,7 +187,7 @@ function entropyRange(histogram: Histogram, whole: Range, levels: number): Range
     const max = Math.min(whole.max, edge);
     const from = Math.floor(min / width) - first;
     const to = Math.ceil(max / width) - first;
-    // Fewer bins than levels cannot tell one rounding from another.
+    // With fewer bins than levels, every candidate would look lossless.
     if (to - from < levels) break;
     const divergence = divergenceOf(histogram, from, to, levels);
     if (divergence < least) {
@@ -174,7 +198,7 @@ function entropyRange(histogram: Histogram, whole: Range, levels: number): Range
   return best;
 }
 
-/** KL(P || Q) for the bins [from, to). Exact zeros are an atom that both keep. */
+/** KL(P || Q) over the bins [from, to). Exact zeros are a separate point mass in both. */
 function divergenceOf(
   { counts, zeros, count }: Histogram,
   from: number,

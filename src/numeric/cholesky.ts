@@ -1,8 +1,17 @@
-/** @file Cholesky factor of a symmetric positive definite matrix, and linear systems through it. */
+/**
+ * @file The Cholesky factor of a symmetric positive definite matrix, and linear systems solved with
+ * it.
+ *
+ *   l[i,j] = (a[i,j] - sum_{k<j} l[i,k] l[j,k]) / l[j,j]
+ *   l[i,i] = sqrt(a[i,i] - sum_{k<i} l[i,k]^2)
+ */
 import { errors, fail } from "../errors.ts";
 import { dot } from "./matrix.ts";
 
-/** Lower triangular l of a = l l^T, [n, n]; reads the lower triangle of a. Fails if not definite. */
+/**
+ * The lower triangular l of a = l l^T, [n, n]. Only the lower triangle of `a` is read. Throws
+ * TersorError "bad-number" where `a` is not positive definite.
+ */
 export function cholesky(a: Float32Array | Float64Array, n: number): Float64Array<ArrayBuffer> {
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
@@ -19,7 +28,10 @@ export function cholesky(a: Float32Array | Float64Array, n: number): Float64Arra
   return l;
 }
 
-/** x of a x = b, a symmetric positive definite [n, n], b and x [n, columns]. */
+/**
+ * The solution x of a x = b, with `a` symmetric positive definite [n, n], and b and x [n, columns].
+ * Throws as cholesky does.
+ */
 export function solveSpd(
   a: Float32Array | Float64Array,
   n: number,
@@ -40,7 +52,7 @@ export function solveSpd(
   return x;
 }
 
-/** b l^-1, l lower triangular [n, n], b [rows, n]: the last columns first. */
+/** b l^-1 with l lower triangular [n, n] and b [rows, n], from the last column to the first. */
 export function divideByLower(
   b: Float64Array,
   l: Float64Array,
@@ -57,6 +69,7 @@ export function divideByLower(
   return x;
 }
 
+/** Subtracts factor x row `from` from row `to` of x. */
 function subtractRow(x: Float64Array, to: number, from: number, factor: number, columns: number) {
   if (factor === 0) return;
   const shift = (from - to) * columns;

@@ -1,18 +1,26 @@
-/** @file Eigenvalues and eigenvectors of a symmetric matrix: Householder, then implicit QL. */
+/**
+ * @file Eigenvalues and eigenvectors of a symmetric matrix, by Householder tridiagonalization and
+ * the implicit QL algorithm (tred2 and tql2 of EISPACK; Wilkinson & Reinsch 1971).
+ *
+ *   a = q^T t q with t tridiagonal; then plane rotations make t diagonal and q the eigenvectors
+ */
 import { errors, fail } from "../errors.ts";
 import { dot } from "./matrix.ts";
 
+/** The decomposition of a symmetric [n, n] matrix. */
 export interface Eigen {
-  /** Descending. */
+  /** The eigenvalues in descending order. */
   readonly values: Float64Array<ArrayBuffer>;
   /** [n, n]: row i is the unit eigenvector of values[i]. */
   readonly vectors: Float64Array<ArrayBuffer>;
 }
 
 /**
- * The symmetric [n, n] matrix a = sum_i values[i] vectors[i]^T vectors[i]; only its lower triangle is
- * read. tred2 and tql2 of EISPACK (Wilkinson & Reinsch 1971), arranged so that every inner loop runs
- * along a row: half the time of ml-matrix 6.15 at n = 1000 (4.5 s against 8.5 s of CPU, busy machine).
+ * Decomposes the symmetric [n, n] matrix a = sum_i values[i] vectors[i]^T vectors[i]; only the
+ * lower triangle of `a` is read. Throws TersorError "bad-number" for entries that are not finite.
+ *
+ * Every inner loop runs along a row. This takes half the time of ml-matrix 6.15 at n = 1000 (4.5 s
+ * against 8.5 s of CPU, busy machine).
  */
 export function symmetricEigen(a: Float32Array | Float64Array, n: number): Eigen {
   if (n === 0) return { values: new Float64Array(0), vectors: new Float64Array(0) };
@@ -30,7 +38,11 @@ export function symmetricEigen(a: Float32Array | Float64Array, n: number): Eigen
   return { values: Float64Array.from(order, (i) => diagonal[i] / scale), vectors: sorted };
 }
 
-/** The power of two that brings the largest entry to [1/2, 1): no square over- or underflows. */
+/**
+ * The power of two that scales the largest magnitude to [1/2, 1), so that no square
+ * over- or underflows. Scaling by it is exact. Throws TersorError "bad-number" for
+ * entries that are not finite.
+ */
 export function powerOfTwo(a: Float32Array | Float64Array): number {
   let largest = 0;
   for (const x of a) {
@@ -47,8 +59,9 @@ export function powerOfTwo(a: Float32Array | Float64Array): number {
 }
 
 /**
- * Householder: a = q^T t q with t tridiagonal (diagonal d, e[i] between i and i + 1); returns q.
- * The reflector of column k is 1 - beta v v^T, v kept in column k below the diagonal.
+ * Householder: a = q^T t q with t tridiagonal. The diagonal of t becomes `d`; e[i] becomes its
+ * element between i and i + 1; returns q [n, n]. The reflector of column k is 1 - beta v v^T, where
+ * v is kept in column k of `a` below the diagonal.
  */
 function tridiagonalize(
   a: Float64Array,
@@ -75,7 +88,7 @@ function tridiagonalize(
     betas[k] = beta;
     for (let i = k + 2; i < n; i++) v[i] = a[i * n + k];
     a[(k + 1) * n + k] = v[k + 1] = first;
-    // w = beta a v, from the lower triangle: each row serves as row and as column.
+    // w = beta a v, from the lower triangle alone: each row also serves as a column.
     w.fill(0, k + 1);
     for (let i = k + 1; i < n; i++) {
       const row = i * n;
@@ -109,7 +122,7 @@ function tridiagonalize(
   return q;
 }
 
-/** Implicit QL with Wilkinson's shift: d becomes the eigenvalues, the rows of z their vectors. */
+/** Implicit QL with Wilkinson's shift: d becomes the eigenvalues, the rows of z eigenvectors. */
 function diagonalize(z: Float64Array, n: number, d: Float64Array, e: Float64Array): void {
   for (let l = 0; l < n; l++) {
     for (let iteration = 0; ; iteration++) {
@@ -136,7 +149,7 @@ function diagonalize(z: Float64Array, n: number, d: Float64Array, e: Float64Arra
         r = length(f, g);
         e[i + 1] = r;
         if (r === 0) {
-          // Underflow splits the matrix here: start again on the parts.
+          // An underflow splits the matrix here; the iteration starts again on the parts.
           d[i + 1] -= p;
           e[m] = 0;
           break;
@@ -158,7 +171,7 @@ function diagonalize(z: Float64Array, n: number, d: Float64Array, e: Float64Arra
   }
 }
 
-/** Turns the row at `low` and the next one by (c, s). */
+/** Rotates the row that starts at `low` and the next one by the cosine c and the sine s. */
 function rotate(z: Float64Array, low: number, n: number, c: number, s: number): void {
   for (let k = low, end = low + n; k < end; k++) {
     const x = z[k];
@@ -168,7 +181,7 @@ function rotate(z: Float64Array, low: number, n: number, c: number, s: number): 
   }
 }
 
-/** sqrt(a^2 + b^2) without overflow (Math.hypot is not the same in every engine). */
+/** sqrt(a^2 + b^2) without overflow. Math.hypot does not give the same bits in every engine. */
 function length(a: number, b: number): number {
   const x = Math.abs(a);
   const y = Math.abs(b);

@@ -1,26 +1,32 @@
-/** @file Removes weights of one row one by one, each time the one that the others replace best. */
+/**
+ * @file Optimal brain surgeon: removes the weights of one row one by one, each time the one whose
+ * removal adds least to the error once the others are adjusted.
+ *
+ * For the error 0.5 dw^T H dw and G = H^-1 over the weights that remain (Hassibi & Stork 1993;
+ * Frantar & Alistarh 2022, arXiv 2208.11580, lemma 1):
+ *
+ *   p = argmin w_p^2 / (2 G_pp),   w -= G_:p w_p / G_pp,   G -= G_:p G_p: / G_pp, without row p
+ */
 
-/** When a row has lost enough: so many weights, or all but n of every m. */
+/** When to stop: after `count` weights, or when n of every m are left. */
 export type Quota =
   | { readonly count: number }
   | { readonly pattern: readonly [n: number, m: number] };
 
 export interface Removals {
-  /** Which weights went, first to last. */
+  /** Their indices, first removed first. */
   readonly order: readonly number[];
-  /** What each added to the squared error, 0.5 dw^T H dw. */
+  /** What each removal added to the error 0.5 dw^T H dw. */
   readonly costs: readonly number[];
 }
 
 /**
- * Optimal brain surgeon (Hassibi, Stork 1993), with exact updates of the inverse Hessian (Frantar,
- * Alistarh 2022, arXiv 2208.11580, lemma 1). With G = H^-1 over the weights still there:
- *   p = argmin w_p^2 / (2 G_pp),   w -= G_:p w_p / G_pp,   G -= G_:p G_p: / G_pp, without row p.
- * Changes `weight` in place. Weights that are zero go first, whatever the quota, and stay zero.
+ * Removes weights up to the quota. `weight` [size] is changed in place, `inverse` is H^-1 [size,
+ * size]. Weights that are zero are removed first, whatever the quota, and stay zero.
  */
 export function eliminate(weight: Float64Array, inverse: Float64Array, quota: Quota): Removals {
   const size = weight.length;
-  // Only what is left stays in front; g is kept in its lower triangle.
+  // The weights that remain are kept in front. Only the lower triangle of g is used.
   const g = inverse.slice();
   const w = weight.slice();
   const ids = Int32Array.from({ length: size }, (_, i) => i);
@@ -46,7 +52,7 @@ export function eliminate(weight: Float64Array, inverse: Float64Array, quota: Qu
     order.push(ids[best]);
     costs.push(Math.max(0, least));
     may(ids[best], -1);
-    // The last one takes the place of the one that goes.
+    // The last remaining weight takes the place of the one that is removed.
     const end = left - 1;
     columnOf(g, size, left, best, column);
     columnOf(g, size, left, end, last);
@@ -66,12 +72,16 @@ export function eliminate(weight: Float64Array, inverse: Float64Array, quota: Qu
   return { order, costs };
 }
 
+/** Copies column p of the symmetric g, of which the lower triangle is stored, to `to`. */
 function columnOf(g: Float64Array, size: number, left: number, p: number, to: Float64Array): void {
   for (let j = 0; j <= p; j++) to[j] = g[p * size + j];
   for (let i = p + 1; i < left; i++) to[i] = g[i * size + p];
 }
 
-/** Whether weight `id` may go after `gone` others; `gone` -1 says that it went. */
+/**
+ * A function that says whether weight `id` may be removed after `gone` others. A call with `gone` =
+ * -1 records that it was removed.
+ */
 function permission(quota: Quota, size: number): (id: number, gone: number) => boolean {
   if ("count" in quota) return (_, gone) => gone < quota.count;
   const [n, m] = quota.pattern;

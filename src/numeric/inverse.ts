@@ -1,8 +1,14 @@
-/** @file Inverses of symmetric positive definite matrices, and what makes a matrix positive definite. */
+/**
+ * @file Inverses of symmetric positive definite matrices, and the damping that makes a Gram matrix
+ * positive definite.
+ */
 import { cholesky } from "./cholesky.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
 
-/** H + damping mean(diag H) I; a column without any input gets the mean alone. */
+/**
+ * H + damping mean(diag H) I for the Gram matrix H [columns, columns]. A matrix of zeros gets I, so
+ * that the result is always positive definite.
+ */
 export function damped(gram: Float64Array, columns: number, damping: number): Float64Array {
   let trace = 0;
   for (let i = 0; i < columns; i++) trace += gram[i * columns + i];
@@ -13,16 +19,21 @@ export function damped(gram: Float64Array, columns: number, damping: number): Fl
 }
 
 /**
- * Upper triangular U of H^-1 = U^T U: H = R R^T with R upper triangular, U = R^-1. Reversed, R is the
- * ordinary lower factor, so nothing but one factor and its inverse is computed.
+ * The upper triangular U of H^-1 = U^T U, for `matrix` = H [n, n]. With H = R R^T and R upper
+ * triangular, U = R^-1. Rows and columns in reverse order make R the ordinary lower Cholesky
+ * factor, so one factor and its inverse are all that is computed. Throws as cholesky does.
  */
 export function inverseFactor(matrix: Float64Array, n: number): Float64Array<ArrayBuffer> {
   return invertLower(cholesky(matrix.slice().reverse(), n), n).reverse();
 }
 
 /**
- * The inverse X of a lower triangular matrix, in its place: X_i = (e_i - sum_{j<i} L_ij X_j) / L_ii,
- * four rows at once for all j before them, so that what is done is read a quarter as often.
+ * The inverse X of a lower triangular matrix, in its place:
+ *
+ *   X_i = (e_i - sum_{j<i} L_ij X_j) / L_ii
+ *
+ * Four rows are computed together for all j before them, so that the finished rows are read
+ * a quarter as often.
  */
 function invertLower(l: Float64Array<ArrayBuffer>, n: number): Float64Array<ArrayBuffer> {
   for (let first = 0; first < n; first += 4) {
@@ -44,7 +55,7 @@ function invertLower(l: Float64Array<ArrayBuffer>, n: number): Float64Array<Arra
   return l;
 }
 
-/** Takes L_ij X_j off the four rows from `first` on, for all j < first. */
+/** Subtracts L_ij X_j from the four rows from `first` on, for all j < first. */
 function subtractDone(l: Float64Array, given: Float64Array, first: number, n: number): void {
   const a = first * n;
   for (let j = 0; j < first; j++) {
@@ -60,7 +71,10 @@ function subtractDone(l: Float64Array, given: Float64Array, first: number, n: nu
   }
 }
 
-/** The inverse of a symmetric positive definite matrix, exactly symmetric. */
+/**
+ * The inverse of a symmetric positive definite matrix [n, n], exactly symmetric. Throws as cholesky
+ * does.
+ */
 export function inverse(matrix: Float64Array, n: number): Float64Array {
   const columns = transpose(inverseFactor(matrix, n), n, n);
   return multiplyTransposed(columns, columns, n, n, n);

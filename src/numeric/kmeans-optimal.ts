@@ -1,15 +1,19 @@
 /**
  * @file Exact one-dimensional k-means by dynamic programming (Wang & Song 2011, Ckmeans.1d.dp).
  *
- * With sorted points, D[q][j] = min_i D[q-1][i] + cost(i, j) is the least error of points [0, j) in q
- * clusters, cost(i, j) the spread of points [i, j) about their mean. cost satisfies the quadrangle
- * inequality, so the best i grows with j and divide and conquer fills a row in O(n log n).
+ * D[q][j] is the least error of the first j of the sorted points in q clusters, and cost(i, j) the
+ * sum of squared distances of the points [i, j) from their mean:
+ *
+ *   D[q][j] = min_i D[q-1][i] + cost(i, j)
+ *
+ * cost satisfies the quadrangle inequality, so the best i grows with j, and divide and conquer
+ * fills a row of n points in O(n log n).
  */
 
-/** Table cells (points x clusters) that are worth their time and memory: about a second. */
+/** Largest table (points x clusters) that is worth its time and memory: it takes about a second. */
 const CELLS = 2 ** 23;
 
-/** Weighted points by prefix sums: weight, first and second moment about `shift`. */
+/** Weighted points as prefix sums [n + 1]: weight, and first and second moment about `shift`. */
 interface Moments {
   readonly n: number;
   readonly shift: number;
@@ -19,8 +23,9 @@ interface Moments {
 }
 
 /**
- * The k ascending centroids of least error over sorted values; with keepZero one of them is 0.
- * Exact while distinct values x k stay within 2^23, else exact on a histogram of that many bins.
+ * The k ascending centroids of least error for the ascending values `x` with weights `w` (null: all
+ * 1); with `keepZero` one of them is 0. The result is exact while distinct values x k are at most
+ * 2^23; otherwise it is exact for a histogram with that many cells.
  */
 export function optimalCentroids(
   x: Float32Array,
@@ -32,6 +37,7 @@ export function optimalCentroids(
   return keepZero ? pinnedSearch(points, k) : freeSearch(points, k);
 }
 
+/** The search without a pinned centroid. */
 function freeSearch(points: Moments, k: number): Float64Array {
   const { n } = points;
   const cuts: Int32Array[] = [];
@@ -52,9 +58,14 @@ function freeSearch(points: Moments, k: number): Float64Array {
 }
 
 /**
- * The same with one cluster about 0. Z[q][j] is the least error of [0, j) in q clusters of which one
- * is the zero cluster: it is the last one, min_i D[q-1][i] + P[j] - P[i] with P the prefix sums of
- * w x^2 (a running minimum), or an earlier one, min_i Z[q-1][i] + cost(i, j).
+ * The search with one cluster pinned at 0.
+ *
+ * Z[q][j] is the least error of the points [0, j) in q clusters, one of which is the zero cluster.
+ * Either that is the last one, or an earlier one is, with P the prefix sums of w x^2:
+ *
+ *   Z[q][j] = min(min_i D[q-1][i] + P[j] - P[i], min_i Z[q-1][i] + cost(i, j))
+ *
+ * The first minimum is a running one.
  */
 function pinnedSearch(points: Moments, k: number): Float64Array {
   const { n, second } = points; // shift is 0: second is P
@@ -69,7 +80,7 @@ function pinnedSearch(points: Moments, k: number): Float64Array {
     const row = nextRow(points, pinned, cut);
     let best = 0;
     for (let j = 0; j <= n; j++) {
-      // The zero cluster may be empty (i = j): all values far from 0.
+      // The zero cluster may be empty (i = j), where all values are far from 0.
       if (free[j] - second[j] < free[best] - second[best]) best = j;
       const error = free[best] + second[j] - second[best];
       if (error <= row[j]) {
@@ -98,7 +109,7 @@ function pinnedSearch(points: Moments, k: number): Float64Array {
   return centroids.sort();
 }
 
-/** D[0]: no cluster holds no point. */
+/** D[0]: no clusters hold no points. */
 function firstRow(n: number): Float64Array<ArrayBuffer> {
   const row = new Float64Array(n + 1).fill(Number.POSITIVE_INFINITY);
   row[0] = 0;
@@ -115,7 +126,7 @@ function nextRow(
   fill(0, n, 0, n);
   return row;
 
-  /** Rows low to high, whose best cuts lie between left and right. */
+  /** Fills the rows `low` to `high`, whose best cuts lie between `left` and `right`. */
   function fill(low: number, high: number, left: number, right: number): void {
     if (low > high) return;
     const j = (low + high) >> 1;
@@ -137,14 +148,20 @@ function nextRow(
   }
 }
 
-/** An empty cluster sits on a point, where it can only help. */
+/**
+ * The mean of the points [start, end). An empty cluster gets the value of a point, where it can
+ * only reduce the error.
+ */
 function mean({ n, weight, first }: Moments, start: number, end: number, shift: number): number {
   const from = start < end ? start : Math.min(start, n - 1);
   const to = start < end ? end : from + 1;
   return shift + (first[to] - first[from]) / (weight[to] - weight[from]);
 }
 
-/** Equal values merged, or bins of equal width where there are more than `limit`; weight 0 dropped. */
+/**
+ * Merges equal values, or where more than `limit` differ, the values in bins of equal width. Values
+ * of weight 0 are left out.
+ */
 function moments(
   x: Float32Array,
   w: Float32Array | null,
@@ -157,7 +174,7 @@ function moments(
   for (let i = 1; i < x.length; i++) if (x[i] !== x[i - 1]) values++;
   const binned = values > limit;
   const n = binned ? limit : values;
-  // Moments about a value amid the others lose fewer digits; the zero cluster needs them about 0.
+  // Moments about a value in the middle lose fewer digits; the zero cluster needs them about 0.
   const shift = keepZero ? 0 : x[x.length >> 1];
   const weight = new Float64Array(n + 1);
   const first = new Float64Array(n + 1);

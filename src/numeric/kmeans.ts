@@ -1,21 +1,28 @@
-/** @file One-dimensional k-means: sort once, then every Lloyd step costs O(k log n), not O(k n). */
+/**
+ * @file One-dimensional k-means. The values are sorted once; then a Lloyd step costs O(k log n)
+ * instead of O(k n), because clusters are ranges of the sorted values with prefix sums.
+ *
+ *   minimize sum_i w_i (x_i - c_index(i))^2 over the centroids c and the assignment
+ */
 import { errors, fail } from "../errors.ts";
 import { optimalCentroids } from "./kmeans-optimal.ts";
 import type { Random } from "./random.ts";
 import { sortWeighted } from "./sort.ts";
 
+/** How the centroids are found. */
 export interface KmeansOptions {
   /**
-   * First centroids: "linear" spaces them evenly from min to max, "density" evenly in the CDF,
-   * "random" draws values (Han et al. 2016, arXiv 1510.00149, section 3.2); "optimal" solves the
-   * problem exactly, or on a fine histogram when there are too many distinct values.
+   * Initial centroids: "linear" spaces them evenly from min to max, "density" evenly in the
+   * cumulative distribution, "random" draws values (Han et al. 2016, arXiv 1510.00149, section
+   * 3.2). "optimal" solves the problem exactly, or on a fine histogram where there are too
+   * many distinct values.
    */
   readonly init?: "linear" | "density" | "random" | "optimal";
-  /** One importance >= 0 per value (Fisher or Hessian diagonal); all alike when left out. */
+  /** One importance >= 0 for each value (Fisher or Hessian diagonal); all are 1 unless given. */
   readonly weights?: ArrayLike<number>;
   /**
-   * One level is 0 and stays 0, so that pruned weights stay pruned, and the other k - 1 are fitted.
-   * Values nearer to 0 than to any other level join the zeros.
+   * One centroid is 0 and stays 0, so that pruned weights stay pruned; the other k - 1 are fitted.
+   * Values nearer to 0 than to any other centroid become 0.
    */
   readonly keepZero?: boolean;
   /** Needed by init "random" only. */
@@ -23,23 +30,28 @@ export interface KmeansOptions {
   readonly maxIterations?: number;
 }
 
+/** A codebook and the assignment of the values to it. */
 export interface Kmeans {
-  /** Ascending; fewer than k when there are fewer distinct values. */
+  /** Ascending; fewer than k where there are fewer distinct values. */
   readonly centroids: Float32Array;
-  /** The nearest centroid of every value. */
+  /** For each value the index of the nearest centroid. */
   readonly index: Uint16Array;
   /** sum_i weight_i (value_i - centroid_i)^2. */
   readonly error: number;
 }
 
-/** Sorted values, their weights (null: all 1), and the sums of w and w x before every 64th value. */
+/** Sorted values, weights (null: all 1), and the sums of w and w x before every 64th value. */
 interface Points {
   readonly x: Float32Array;
   readonly w: Float32Array | null;
   readonly sums: Float64Array;
 }
 
-/** Minimises sum w (x - c)^2 over 1 to k <= 65536 centroids. Finite values, any order. */
+/**
+ * Fits 1 to k <= 65536 centroids to finite values in any order. Throws TersorError
+ * "bad-number" for a k out of range, a value that is not finite, a negative weight, or init
+ * "random" without `random`.
+ */
 export function kmeans(values: Float32Array, k: number, options: KmeansOptions = {}): Kmeans {
   if (!(Number.isInteger(k) && k >= 1 && k <= 65536)) {
     throw fail(errors.badNumber("kmeans", `k is ${k}`, "Give a whole number from 1 to 65536"));
@@ -55,7 +67,10 @@ export function kmeans(values: Float32Array, k: number, options: KmeansOptions =
   return assign(values, Float32Array.from(centroids), options.weights);
 }
 
-/** The nearest of the ascending centroids for every value (ties to the lower), and the error. */
+/**
+ * Assigns every value to the nearest of the ascending centroids (ties to the lower one),
+ * and sums the error.
+ */
 export function assign(
   values: Float32Array,
   centroids: Float32Array,
@@ -80,6 +95,7 @@ export function assign(
   return { centroids, index, error };
 }
 
+/** Sorts the values and sums them in blocks of 64. */
 function createPoints(values: Float32Array, weights: ArrayLike<number> | undefined): Points {
   const { x, w } = weights ? sortWeighted(values, weights) : { x: values.slice().sort(), w: null };
   if (!Number.isFinite(x[0]) || !Number.isFinite(x[x.length - 1])) {
@@ -94,7 +110,7 @@ function createPoints(values: Float32Array, weights: ArrayLike<number> | undefin
       total += weight;
     }
   }
-  // Weights that are all zero say nothing: count every value alike.
+  // Weights that are all zero carry no information; every value counts alike then.
   const points = { x, w: total > 0 ? w : null, sums: new Float64Array(2 * (x.length >> 6) + 2) };
   for (let i = 64; i <= x.length; i += 64) {
     const block = 2 * (i >> 6);
@@ -109,7 +125,7 @@ function createPoints(values: Float32Array, weights: ArrayLike<number> | undefin
   return points;
 }
 
-/** Writes the sums of w and of w x over points [0, end). */
+/** Writes the sums of w and of w x over the points [0, end) to `out`. */
 function sumsBefore({ x, w, sums }: Points, end: number, out: Float64Array): void {
   let weight = sums[2 * (end >> 6)];
   let moment = sums[2 * (end >> 6) + 1];
@@ -122,7 +138,7 @@ function sumsBefore({ x, w, sums }: Points, end: number, out: Float64Array): voi
   out[1] = moment;
 }
 
-/** The distinct values themselves when k levels hold them all, else null. */
+/** The distinct values themselves where k centroids suffice for all of them, otherwise null. */
 function distinct(x: Float32Array, k: number, keepZero: boolean): number[] | null {
   const levels: number[] = keepZero && !(x[firstAbove(x, 0) - 1] === 0) ? [0] : [];
   for (let i = 0; i < x.length; i++) {
@@ -133,13 +149,15 @@ function distinct(x: Float32Array, k: number, keepZero: boolean): number[] | nul
   return levels.sort((a, b) => a - b);
 }
 
+/** The initial centroids, ascending. */
 function start(points: Points, k: number, keepZero: boolean, options: KmeansOptions): Float64Array {
   const { init = "linear", random } = options;
   const { x, w } = points;
   if (init === "optimal") return optimalCentroids(x, w, k, keepZero);
   const free = keepZero ? k - 1 : k;
   const centroids = new Float64Array(k);
-  // With keepZero the levels are spread over the other values: the zeros have theirs.
+  // With keepZero the centroids are spread over the non-zero values, because the zeros have one
+  // already.
   const zerosEnd = keepZero ? firstAbove(x, 0) : 0;
   let zerosStart = zerosEnd;
   while (zerosStart > 0 && x[zerosStart - 1] === 0) zerosStart--;
@@ -160,7 +178,7 @@ function start(points: Points, k: number, keepZero: boolean, options: KmeansOpti
   return centroids.sort();
 }
 
-/** Lloyd's iteration until nothing moves; centroids are ascending before and after. */
+/** Lloyd's iteration until no boundary moves. Centroids are ascending before and after. */
 function refine(
   points: Points,
   centroids: Float64Array,
@@ -168,7 +186,7 @@ function refine(
   maxIterations = 1000,
 ): Float64Array {
   const k = centroids.length;
-  // Zeros are equal, so which of several is pinned does not matter.
+  // If several centroids are 0, it does not matter which of them is pinned.
   let pinned = keepZero ? centroids.indexOf(0) : -1;
   const bounds = new Int32Array(k + 1);
   bounds[k] = points.x.length;
@@ -198,8 +216,8 @@ function refine(
 }
 
 /**
- * Moves each empty centroid into the cluster of largest error, which it splits at the mean, so that
- * no level of the codebook is wasted. False: nothing to move.
+ * Moves each centroid without values into the cluster of largest error, which is split at its mean,
+ * so that all of the codebook is used. Returns false where nothing was moved.
  */
 function reseed(
   points: Points,
@@ -241,7 +259,7 @@ function reseed(
   return moved;
 }
 
-/** The number of leading sorted values <= limit. */
+/** The number of values <= limit at the start of the sorted x. */
 function firstAbove(x: Float32Array, limit: number): number {
   let low = 0;
   let high = x.length;

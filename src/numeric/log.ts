@@ -1,12 +1,16 @@
-/** @file The natural logarithm with the same bits in every engine (Math.log may differ by an ulp). */
+/** @file The natural logarithm with the same bits in every engine (Math.log may differ). */
 
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
 const bits = new DataView(new ArrayBuffer(8));
 
 /**
- * ln(x) within 1 ulp, from + - * / alone: x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), then
- * ln(1 + f) = 2 atanh(s), s = f / (2 + f), by the minimax polynomial of fdlibm's e_log.c.
+ * ln(x) within 1 ulp, from + - * / alone, after fdlibm's e_log.c. With 1 + f in
+ * [sqrt(1/2), sqrt(2)),
+ *
+ *   x = 2^k (1 + f),   ln(1 + f) = 2 atanh(s),   s = f / (2 + f)
+ *
+ * and atanh is the minimax polynomial of fdlibm. ln(0) is -Infinity, ln of a negative number NaN.
  */
 export function log(x: number): number {
   if (!(x > 0) || x === Number.POSITIVE_INFINITY) {
@@ -19,7 +23,8 @@ export function log(x: number): number {
   }
   bits.setFloat64(0, x);
   const high = bits.getUint32(0);
-  // Adding 0x3ff00000 - 0x3fe6a09e (the high word of sqrt(1/2)) carries into the exponent when needed.
+  // Adding 0x3ff00000 - 0x3fe6a09e (the high word of sqrt(1/2)) carries into the exponent where 1 +
+  // f would be sqrt(2) or more.
   const shifted = high + (0x3ff00000 - 0x3fe6a09e);
   k += (shifted >>> 20) - 0x3ff;
   bits.setUint32(0, (shifted & 0xfffff) + 0x3fe6a09e);

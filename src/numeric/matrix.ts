@@ -1,11 +1,12 @@
-/** @file Dense row-major float64 products and transposes, blocked for the cache. */
+/** @file Products and transposes of dense row-major float64 matrices, blocked for the cache. */
 
-/** Inner length worked on at once: four rows and a panel of the other side stay in the L2 cache. */
+/** Inner length of a block: four rows and a panel of the other stay in the L2 cache. */
 const DEPTH = 256;
 
 /**
- * a b^T of a [n, depth] and b [p, depth]: every entry is a dot product of two contiguous rows.
- * With a === b only half is computed and mirrored: the Gram matrix, exactly symmetric.
+ * a b^T [n, p] of a [n, depth] and b [p, depth]: every entry is the dot product of two
+ * contiguous rows. If a === b, the upper half is computed and mirrored, so that the Gram matrix
+ * is exactly symmetric.
  */
 export function multiplyTransposed(
   a: Float64Array,
@@ -34,7 +35,7 @@ export function multiplyTransposed(
   return c;
 }
 
-/** Adds the products of 4 rows of a and 2 rows of b: 8 sums in registers, 6 loads per step. */
+/** Adds the products of 4 rows of a and 2 rows of b: 8 sums in registers, 6 loads for each step. */
 function block(
   a: Float64Array,
   b: Float64Array,
@@ -80,6 +81,7 @@ function block(
   c[at + 3 * p + 1] += c31;
 }
 
+/** Adds the products at the edges, where fewer than 4 rows of a or 2 rows of b are left. */
 function edge(
   a: Float64Array,
   b: Float64Array,
@@ -100,7 +102,10 @@ function edge(
   }
 }
 
-/** sum_k a[i + k] b[j + k] over `length` entries; four sums, since one alone waits for each addition. */
+/**
+ * sum_k a[i + k] b[j + k] over `length` entries. There are four partial sums, because a single one
+ * would have to wait for the previous addition.
+ */
 export function dot(
   a: Float64Array,
   i: number,
@@ -123,7 +128,7 @@ export function dot(
   return s0 + s1 + (s2 + s3);
 }
 
-/** The [cols, rows] transpose of a [rows, cols] matrix, as float64 or in an array of the caller's. */
+/** The [cols, rows] transpose of a [rows, cols] matrix, as float64 or in the array `t`. */
 export function transpose(
   a: Float32Array | Float64Array,
   rows: number,

@@ -1,14 +1,15 @@
-/** @file Axes of an array in another order. */
+/** @file Reorders the axes of an array. */
+import { product } from "../util/product.ts";
 
 /**
- * `values` of `shape`, row-major, with axis order[i] as the i-th: what NumPy's transpose gives. The result has
- * shape order.map((axis) => shape[axis]).
+ * The row-major `values` of `shape` with axis order[i] as the i-th axis, as NumPy's transpose does.
+ * The result has the shape order.map((axis) => shape[axis]).
  */
 export function permute<
   A extends { readonly length: number; [index: number]: number; slice(): unknown },
 >(values: A, shape: readonly number[], order: readonly number[]): A {
   const result = values.slice() as A;
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  const strides = shape.map((_, axis) => product(shape.slice(axis + 1)));
   const dims = order.map((axis) => shape[axis]);
   const steps = order.map((axis) => strides[axis]);
   const index = dims.map(() => 0);

@@ -1,51 +1,65 @@
 /**
- * @file Affine quantization with the arithmetic of ONNX QuantizeLinear, for tensors, channels and blocks.
+ * @file Affine quantization with the arithmetic of ONNX QuantizeLinear, per tensor, per channel or
+ * per block, all in float32:
  *
- * q = saturate(roundHalfEven(x / scale) + zeroPoint), x' = (q - zeroPoint) scale, all in float32.
+ *   q  = saturate(roundHalfEven(x / scale) + zeroPoint)
+ *   x' = (q - zeroPoint) scale
  */
 import { errors, fail } from "../errors.ts";
+import { product } from "../util/product.ts";
 
+/** The levels of a quantizer. */
 export interface QuantOptions {
-  /** 2 to 8. */
+  /** Bits of a level, 2 to 8; 8 unless given. */
   readonly bits?: number;
   readonly signed?: boolean;
-  /** Zero sits in the middle: 0 if signed, 2^(bits - 1) if not. */
+  /** The zero point is the middle of the levels: 0 if signed, 2^(bits - 1) if not. */
   readonly symmetric?: boolean;
 }
 
+/** Scale and zero point of one group of values. */
 export interface QuantParams {
-  /** A float32 value, positive. */
+  /** A positive float32 value. */
   readonly scale: number;
   readonly zeroPoint: number;
 }
 
+/** How each channel or block of a weight is quantized, always to signed levels. */
 export interface ChannelOptions {
   readonly bits: number;
   readonly symmetric: boolean;
-  /** "mse" looks for the scale of least squared error instead of the one that covers every value. */
+  /** "minmax": the scale covers every value. "mse": it is the scale of least squared error. */
   readonly search?: "minmax" | "mse";
 }
 
-/** A tensor on signed grids: one scale (axis null), one per channel, or one per block along the axis. */
+/**
+ * A tensor of signed levels with one scale for all (axis null), for each channel, or for each
+ * block along the axis.
+ */
 export interface Quantized {
   readonly q: Int8Array<ArrayBuffer>;
-  /** Row-major over the shape whose axis counts channels or blocks and, without blocks, no other axis. */
+  /**
+   * Row-major. Per channel: [channels]. Per block: the tensor's shape with the number of
+   * blocks on the axis.
+   */
   readonly scales: Float32Array<ArrayBuffer>;
-  /** Null when symmetric: all 0. */
+  /** Zero points in the layout of the scales; null means 0 everywhere (symmetric). */
   readonly zeroPoints: Int8Array<ArrayBuffer> | null;
+  /** The axis of the channels or blocks. */
   readonly axis: number | null;
+  /** Elements of a block, or null for one scale per channel. */
   readonly block: number | null;
 }
 
-/** Below 2^51, adding and subtracting this rounds to the nearest integer, ties to even. */
+/** For |x| < 2^51, adding and subtracting this rounds to the nearest integer, ties to even. */
 const ROUND = 1.5 * 2 ** 52;
 
-/** Nearest integer, ties to even, for |x| < 2^51: as ONNX rounds. */
+/** The nearest integer, ties to even, for |x| < 2^51, as ONNX rounds. */
 export function roundHalfEven(x: number): number {
   return x + ROUND - ROUND;
 }
 
-/** Least and greatest level. */
+/** The least and the greatest level. Throws TersorError "bad-number" unless `bits` is 2 to 8. */
 export function quantRange(bits: number, signed: boolean): readonly [number, number] {
   if (!(Number.isInteger(bits) && bits >= 2 && bits <= 8)) {
     throw fail(errors.badNumber("quantize", `bits is ${bits}`, "Give a whole number from 2 to 8"));
@@ -53,7 +67,10 @@ export function quantRange(bits: number, signed: boolean): readonly [number, num
   return signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
 }
 
-/** Scale and zero point that cover [min, max] and 0; 0 is represented exactly. */
+/**
+ * The scale and the zero point that cover [min, max] and 0, which is represented exactly. Throws
+ * TersorError "bad-number" for a range that is not finite.
+ */
 export function quantParams(min: number, max: number, options: QuantOptions = {}): QuantParams {
   const { bits = 8, signed = false, symmetric = false } = options;
   const [least, greatest] = quantRange(bits, signed);
@@ -71,13 +88,19 @@ export function quantParams(min: number, max: number, options: QuantOptions = {}
   return { scale, zeroPoint: Math.min(greatest, Math.max(least, zeroPoint)) };
 }
 
-/** An empty range gets scale 1: everything is 0 then. */
+/**
+ * The scale of a range of `width` with `steps` steps. An empty range gets scale 1, as
+ * all its values are 0.
+ */
 function scaleOf(width: number, steps: number): number {
   const scale = Math.fround(width / steps);
   return scale < 2 ** -126 ? 1 : scale;
 }
 
-/** Levels of the values, Int8Array if signed, else Uint8Array. NaN becomes the least level. */
+/**
+ * The levels of the values, as Int8Array if signed, otherwise as Uint8Array. NaN becomes the least
+ * level.
+ */
 export function quantize(
   values: Float32Array,
   { scale, zeroPoint }: QuantParams,
@@ -89,7 +112,7 @@ export function quantize(
   return q;
 }
 
-/** The float32 values that levels stand for. */
+/** The float32 values that the levels stand for. */
 export function dequantize(
   q: ArrayLike<number>,
   { scale, zeroPoint }: QuantParams,
@@ -99,7 +122,10 @@ export function dequantize(
   return values;
 }
 
-/** Signed levels with one scale per channel of the axis, or one for all where the axis is null. */
+/**
+ * Quantizes `values` of `shape` with one scale for each channel along `axis`, or one for all values
+ * if `axis` is null.
+ */
 export function quantizeChannels(
   values: Float32Array,
   shape: readonly number[],
@@ -109,7 +135,10 @@ export function quantizeChannels(
   return quantizeGroups(values, shape, axis, null, options);
 }
 
-/** Signed levels with one scale per `block` consecutive elements along the axis; the last may be shorter. */
+/**
+ * Quantizes with one scale for every `block` consecutive elements along `axis`; the last
+ * block may be shorter.
+ */
 export function quantizeBlocks(
   values: Float32Array,
   shape: readonly number[],
@@ -120,7 +149,7 @@ export function quantizeBlocks(
   return quantizeGroups(values, shape, axis, block, options);
 }
 
-/** The values a quantized tensor stands for. */
+/** The values that a quantized tensor of `shape` stands for. */
 export function dequantizeGroups(
   quantized: Quantized,
   shape: readonly number[],
@@ -137,6 +166,7 @@ export function dequantizeGroups(
   return values;
 }
 
+/** Quantizes each group of elements that share a scale. */
 function quantizeGroups(
   values: Float32Array,
   shape: readonly number[],
@@ -176,8 +206,9 @@ function quantizeGroups(
 }
 
 /**
- * The step of values that lie on a grid already (a model that was quantized before): then the
- * largest is k steps, k <= 2^(bits - 1) - 1, and so rounding loses nothing. Null when none fits.
+ * The step of values that already lie on a grid, as those of a model that was quantized before.
+ * The largest value is then k steps with k <= 2^(bits - 1) - 1, and quantizing is lossless.
+ * Null where no k fits.
  */
 function exactGrid(
   values: Float32Array,
@@ -201,8 +232,9 @@ function exactGrid(
 }
 
 /**
- * Shrinks the range step by step to a sixteenth, tries the best's neighbourhood in steps of 1 %, then
- * alternates between levels and their least-squares scale sum x q / sum q^2 while that helps.
+ * Searches the scale of least squared error in three stages: the range shrinks step by step to a
+ * sixteenth; then the best one's surroundings are tried in steps of 1 %; then levels q and their
+ * least-squares scale sum x q / sum q^2 are computed in turn while that helps.
  */
 function leastSquares(
   values: Float32Array,
@@ -217,7 +249,7 @@ function leastSquares(
   let best = cover;
   let bestError = errorOf(cover);
   let bestShare = 1;
-  // 0.92^33 = 1/16; a power would not be the same in every engine.
+  // 0.92^33 is about 1/16. Repeated products are used because Math.pow may differ between engines.
   for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) considerShare(share);
   const middle = bestShare;
   for (let i = -8; i <= 8; i++) considerShare(middle * (1 + i / 100));
@@ -259,6 +291,7 @@ function leastSquares(
   }
 }
 
+/** Writes the levels of `values`, between `least` and `greatest`, to q. */
 function quantizeInto(
   q: Int8Array | Uint8Array,
   values: Float32Array,
@@ -276,7 +309,10 @@ function quantizeInto(
   }
 }
 
-/** Which elements share a scale: each group is `runs` runs of elements `stride` apart. */
+/**
+ * Which elements share a scale. Each group consists of `runs` runs; the elements of a run
+ * are `stride` apart.
+ */
 interface Layout {
   readonly count: number;
   readonly runs: number;
@@ -285,14 +321,15 @@ interface Layout {
   readonly length: (group: number) => number;
 }
 
+/** The groups of a tensor of `shape`: all elements, channels, or blocks. */
 function layoutOf(shape: readonly number[], axis: number | null, block: number | null): Layout {
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   if (axis === null) {
     return { count: 1, runs: 1, stride: 1, start: () => 0, length: () => size };
   }
   const dim = shape[axis];
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = product(shape.slice(0, axis));
+  const inner = product(shape.slice(axis + 1));
   if (block === null) {
     const start = (group: number, run: number) => (run * dim + group) * inner;
     return { count: dim, runs: outer, stride: 1, start, length: () => inner };

@@ -1,8 +1,8 @@
-/** @file One portable random generator: the same seed gives the same bits in Node and in browsers. */
+/** @file A portable random generator: the same seed gives the same bits in Node and in browsers. */
 import { errors, fail } from "../errors.ts";
 import { log } from "./log.ts";
 
-/** Anything whose elements can be swapped: arrays and typed arrays. */
+/** Arrays and typed arrays, whose elements can be swapped. */
 interface Swappable {
   readonly length: number;
   [index: number]: unknown;
@@ -10,27 +10,30 @@ interface Swappable {
 
 /** A stream of pseudo-random numbers. */
 export interface Random {
-  /** Uniform integer in [0, 2^32). */
+  /** A uniform integer in [0, 2^32). */
   uint32(): number;
-  /** Uniform in [0, 1), 53 bits. */
+  /** A uniform number in [0, 1) with 53 bits. */
   float(): number;
-  /** Unbiased uniform integer in [0, n), 1 <= n <= 2^32. */
+  /** An unbiased uniform integer in [0, n), 1 <= n <= 2^32; else TersorError "bad-number". */
   int(n: number): number;
-  /** Fisher-Yates, in place; returns the same array. */
+  /** Shuffles in place (Fisher-Yates) and returns the same array. */
   shuffle<A extends Swappable>(array: A): A;
-  /** Standard normal. */
+  /** A standard normal number. */
   normal(): number;
-  /** A stream of its own, fixed by this stream's seed and the label, whatever was drawn before. */
+  /**
+   * An independent stream, determined by this stream's seed and the label, not by the
+   * numbers drawn so far.
+   */
   fork(label: string): Random;
 }
 
-/** A generator from an integer seed; seeds are told apart up to 2^53. */
+/** A generator from an integer seed; seeds up to 2^53 give different streams. */
 export function createRandom(seed: number): Random {
   const low = seed >>> 0;
   return createStream(low, Math.floor((seed - low) / 2 ** 32) >>> 0);
 }
 
-/** sfc32 (Doty-Humphrey, PractRand), its state filled by splitmix32. */
+/** sfc32 (Doty-Humphrey, PractRand), whose state is filled by splitmix32. */
 function createStream(low: number, high: number): Random {
   let a = mix(low + 0x9e3779b9);
   let b = mix(high ^ a);
@@ -56,7 +59,8 @@ function createStream(low: number, high: number): Random {
     if (!(n >= 1 && n <= 2 ** 32)) {
       throw fail(errors.badNumber("random.int", `n is ${n}`, "Give a whole number from 1 to 2^32"));
     }
-    // Values past the last whole multiple of n would favour small results.
+    // Values beyond the last whole multiple of n are drawn again: they would make small results
+    // likelier.
     const limit = 2 ** 32 - (2 ** 32 % n);
     let x = uint32();
     while (x >= limit) x = uint32();
@@ -73,7 +77,7 @@ function createStream(low: number, high: number): Random {
     return array;
   }
 
-  /** Marsaglia's polar method: two independent normals per accepted point of the unit disc. */
+  /** Marsaglia's polar method: each accepted point of the unit disc gives two normal numbers. */
   function normal(): number {
     if (spare !== null) {
       const kept = spare;

@@ -1,7 +1,10 @@
-/** @file How near two tensors are: signal to noise, and the cosine of the angle between them. */
+/** @file Similarity of two tensors: signal-to-quantization-noise ratio and cosine. */
 import { log } from "./log.ts";
 
-/** Signal-to-quantization-noise ratio 10 log10(sum x^2 / sum (x - y)^2), dB; Infinity when equal. */
+/**
+ * Signal-to-quantization-noise ratio 10 log10(sum x^2 / sum (x - y)^2) in dB, with x the reference
+ * and y the values; Infinity where they are equal.
+ */
 export function sqnr(reference: ArrayLike<number>, values: ArrayLike<number>): number {
   let signal = 0;
   let noise = 0;
@@ -14,7 +17,7 @@ export function sqnr(reference: ArrayLike<number>, values: ArrayLike<number>): n
   return (10 / Math.LN10) * (log(signal) - log(noise));
 }
 
-/** Cosine similarity; 1 for two zero vectors, 0 where only one is zero. */
+/** Cosine similarity; 1 for two zero vectors, 0 where only one of them is zero. */
 export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let product = 0;
   let squareA = 0;

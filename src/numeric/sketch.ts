@@ -1,22 +1,27 @@
-/** @file Streaming statistics of an activation in bounded memory: one histogram that widens as it goes. */
+/**
+ * @file Statistics of an activation over a stream of batches in bounded memory: a histogram
+ * of adaptive range.
+ */
 
 /**
- * Counts over bins of equal width, a power of two: bin i holds [(first + i) width, (first + i + 1)
- * width). 0 is always a bin edge inside the window; exact zeros are counted apart, because every
- * affine quantizer represents them exactly and after a ReLU they outnumber the rest.
+ * Counts in bins of equal width, a power of two: bin i holds [(first + i) width, (first + i + 1)
+ * width).
+ *
+ * 0 is always a bin edge inside the window. Exact zeros are counted apart, because every affine
+ * quantizer represents them exactly, and after a ReLU they outnumber the rest.
  */
 export interface Histogram {
-  /** Counts a batch. NaN and infinities only raise `nonFinite`. */
+  /** Counts a batch. NaN and infinities only increase `nonFinite`. */
   add(values: Float32Array): void;
   readonly counts: Float64Array;
   readonly width: number;
   /** Index of the first bin, <= 0. */
   readonly first: number;
-  /** Finite values seen, zeros included. */
+  /** Number of finite values, zeros included. */
   readonly count: number;
   readonly zeros: number;
   readonly nonFinite: number;
-  /** Exact extremes; 0 when nothing was seen. */
+  /** The exact extremes; 0 where no value was counted. */
   readonly min: number;
   readonly max: number;
   readonly mean: number;
@@ -25,8 +30,8 @@ export interface Histogram {
 }
 
 /**
- * An empty histogram. Its window starts as the first batch needs it; a value outside doubles the
- * bin width, pairs of bins merge, and the counts stay exact whatever the order of the batches.
+ * An empty histogram. The first batch sets its window. For a value outside, the bin width is
+ * doubled and pairs of bins are merged. Counts are exact whatever the order of the batches.
  */
 export function createHistogram(bins = 4096): Histogram {
   let counts = new Float64Array(bins);
@@ -42,7 +47,7 @@ export function createHistogram(bins = 4096): Histogram {
 
   function add(values: Float32Array): void {
     let finite = 0;
-    // Locals: the engine keeps them in registers, not so the variables of a closure.
+    // Local variables: the engine keeps them in registers, unlike the variables of a closure.
     let low = min;
     let high = max;
     let total = 0;
@@ -77,7 +82,7 @@ export function createHistogram(bins = 4096): Histogram {
     zeros += none;
   }
 
-  /** Widens the window to hold low <= 0 <= high. */
+  /** Widens the window until it holds low <= 0 <= high. */
   function cover(low: number, high: number): void {
     if (low === high) return;
     let wider = width;
@@ -90,7 +95,7 @@ export function createHistogram(bins = 4096): Histogram {
     if (wider === width && start >= first && Math.floor(high / wider) < first + bins) return;
     const moved = new Float64Array(bins);
     for (let i = 0; i < bins; i++) {
-      // Exact: a power of two times an integer.
+      // The product is exact, as a power of two times an integer.
       if (counts[i] > 0) moved[Math.floor(((first + i) * width) / wider) - start] += counts[i];
     }
     counts = moved;

@@ -1,8 +1,9 @@
-/** @file Sorting float32 values together with their weights at the speed of a native sort. */
+/** @file Sorts float32 values together with their weights at the speed of a native sort. */
 
 /**
- * Values ascending (-0 counted as 0), each with its weight. One 64-bit key per value: its bits, turned
- * so that integers order as the floats do, above the bits of its weight; typed arrays sort natively.
+ * The values in ascending order (-0 becomes 0), each with its weight. Each value gets a 64-bit key:
+ * above, its bits mapped so that integers order as the floats do; below, the bits of its weight.
+ * Typed arrays sort such keys natively.
  */
 export function sortWeighted(
   values: Float32Array,

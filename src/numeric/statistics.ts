@@ -1,27 +1,38 @@
-/** @file Medians, quantiles and 95 % confidence intervals; no randomness, so the same data give the same figures. */
+/**
+ * @file Medians, quantiles and 95 % confidence intervals. There is no resampling, so the same data
+ * give the same figures.
+ */
 
+/** Lower and upper end. */
 export type Interval = readonly [number, number];
 
-/** Standard normal quantile of 0.975. */
+/** The 0.975 quantile of the standard normal distribution. */
 const z = 1.959963984540054;
 
-/** NaN for no values. */
+/** The median; NaN for no values. */
 export function median(values: ArrayLike<number>): number {
   return quantile(values, 0.5);
 }
 
-/** Linear interpolation between the order statistics around (n - 1) q (Hyndman & Fan 1996, type 7). */
+/**
+ * The q-quantile, 0 <= q <= 1, by linear interpolation between the order statistics around (n - 1)
+ * q (Hyndman & Fan 1996, type 7).
+ */
 export function quantile(values: ArrayLike<number>, q: number): number {
   const sorted = Float64Array.from(values).sort();
   const position = (sorted.length - 1) * q;
   const below = Math.floor(position);
   const above = Math.min(below + 1, sorted.length - 1);
-  // Without the test, equal infinities would give NaN.
+  // Two equal infinities would otherwise give NaN.
   if (sorted[below] === sorted[above]) return sorted[below];
   return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
 }
 
-/** Wilson score interval of a proportion (Wilson 1927), as proportions. */
+/**
+ * The Wilson score interval of the proportion hits / n (Wilson 1927):
+ *
+ *   (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+ */
 export function wilson(hits: number, n: number): Interval {
   const p = hits / n;
   const scale = 1 / (1 + (z * z) / n);
@@ -31,9 +42,12 @@ export function wilson(hits: number, n: number): Interval {
 }
 
 /**
- * Ratio of sums R = sum y / sum x over independent clusters (sequences), and its normal interval from
- * the linearized variance n/(n-1) sum (y_i - R x_i)^2 / (sum x)^2 (Cochran 1977, eq. 6.13). With all
- * x = 1 this is the mean and its standard error. No interval from fewer than two clusters.
+ * The ratio of sums R = sum y / sum x over independent clusters (sequences), and its normal
+ * interval from the linearized variance (Cochran 1977, eq. 6.13)
+ *
+ *   n / (n - 1) sum (y_i - R x_i)^2 / (sum x)^2
+ *
+ * With all x = 1 this is the mean and its standard error. Fewer than two clusters give no interval.
  */
 export function ratioOfSums(
   y: ArrayLike<number>,
@@ -55,13 +69,14 @@ export function ratioOfSums(
 }
 
 /**
- * Interval of a median from the sign test: the k-th smallest and largest values, with the largest k
- * for which P(Binomial(n, 1/2) < k) <= 0.025. Assumes independent values and nothing about their
- * distribution. Null below six values, where even the extremes cover less than 95 %.
+ * The interval of a median from the sign test: the k-th smallest and the k-th largest value, with
+ * the largest k for which P(Binomial(n, 1/2) < k) <= 0.025. The values must be independent;
+ * nothing is assumed about their distribution. Null below six values, where even the extremes
+ * cover less than 95 %.
  */
 export function medianInterval(values: ArrayLike<number>): Interval | null {
   const n = values.length;
-  // P(X = i) in logarithms: 2^-n underflows beyond n = 1074.
+  // P(X = i) is computed in logarithms, because 2^-n underflows for n > 1074.
   let logTerm = -n * Math.LN2;
   let tail = Math.exp(logTerm);
   let k = 0;

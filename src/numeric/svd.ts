@@ -1,10 +1,12 @@
 /**
- * @file Thin singular value decomposition from the eigenvectors of the smaller Gram matrix.
+ * @file Thin singular value decomposition from the eigenvectors of the smaller Gram matrix:
  *
- * a a^T = q^T diag(s^2) q, then q a = diag(s) v^T. Squaring costs the singular values below 1e-3 of
- * the largest their last digits, so those rows of q a, a small matrix of their own scale, are
- * decomposed again. Against Golub-Kahan as ml-matrix 6.15 has it: 0.6 s and 3.2 s of CPU at 400 x 800,
- * 7 s and 29 s at 1000 x 1280, on a busy machine.
+ *   a a^T = q^T diag(s^2) q,   q a = diag(s) v^T
+ *
+ * Squaring costs the singular values below 1e-3 of the largest their last digits. The rows of q a
+ * that belong to them are a small matrix of its own scale, which is decomposed again. Compared with
+ * Golub-Kahan in ml-matrix 6.15: 0.6 s against 3.2 s of CPU at 400 x 800, 7 s against 29 s at 1000
+ * x 1280, on a busy machine.
  */
 import { powerOfTwo, symmetricEigen } from "./eigen.ts";
 import { dot, multiplyTransposed, transpose } from "./matrix.ts";
@@ -13,20 +15,23 @@ import { dot, multiplyTransposed, transpose } from "./matrix.ts";
 export interface Svd {
   readonly rows: number;
   readonly cols: number;
-  /** Number of singular values kept: min(rows, cols) unless truncated. */
+  /** Number of singular values: min(rows, cols) unless truncated. */
   readonly rank: number;
-  /** [rows, rank], orthonormal columns; the largest entry of each column is positive. */
+  /** [rows, rank] with orthonormal columns; the largest entry of each column is positive. */
   readonly u: Float64Array<ArrayBuffer>;
-  /** Descending. */
+  /** The singular values in descending order. */
   readonly s: Float64Array<ArrayBuffer>;
-  /** [cols, rank], orthonormal columns. */
+  /** [cols, rank] with orthonormal columns. */
   readonly v: Float64Array<ArrayBuffer>;
 }
 
-/** Singular values below this share of the largest are found again at their own scale. */
+/** Singular values below this share of the largest are computed again at their own scale. */
 const TRUSTED = 1e-3;
 
-/** The thin SVD of a finite [rows, cols] matrix, to about 1e-10 of the largest singular value. */
+/**
+ * The thin SVD of a finite [rows, cols] matrix, to about 1e-10 of the largest singular value.
+ * Throws TersorError "bad-number" for entries that are not finite.
+ */
 export function svd(matrix: Float32Array | Float64Array, rows: number, cols: number): Svd {
   const wide = rows <= cols;
   const n = wide ? rows : cols;
@@ -55,7 +60,10 @@ export function svd(matrix: Float32Array | Float64Array, rows: number, cols: num
   };
 }
 
-/** The best approximation of that rank (Eckart-Young); its squared error is the sum of the dropped s^2. */
+/**
+ * The best approximation of rank `rank` (Eckart & Young 1936). Its squared error is the sum
+ * of the dropped s^2.
+ */
 export function truncate(full: Svd, rank: number): Svd {
   const kept = Math.min(rank, full.rank);
   const columns = (a: Float64Array, length: number) => {
@@ -74,13 +82,13 @@ export function truncate(full: Svd, rank: number): Svd {
   };
 }
 
-/** The least rank that retains this share (0 to 1) of the energy, the sum of s^2. */
+/** The least rank that retains the share `energy` (0 to 1) of the sum of s^2. */
 export function energyRank(s: ArrayLike<number>, energy: number): number {
   let dropped = 0;
   for (let i = s.length - 1; i >= 0; i--) dropped += s[i] * s[i];
   const allowed = (1 - energy) * dropped;
   let rank = s.length;
-  // Summed from the small end, so that energy 1 keeps exactly the nonzero values.
+  // The sum starts at the small end, so that energy 1 keeps exactly the non-zero values.
   for (dropped = 0; rank > 0; rank--) {
     dropped += s[rank - 1] * s[rank - 1];
     if (dropped > allowed) break;
@@ -88,15 +96,19 @@ export function energyRank(s: ArrayLike<number>, energy: number): number {
   return rank;
 }
 
+/** The decomposition of an [n, m] matrix, n <= m, as rows. */
 interface Rows {
-  /** [n, n], orthonormal rows. */
+  /** [n, n] with orthonormal rows. */
   readonly q: Float64Array;
   readonly s: Float64Array;
-  /** [n, m], q a = diag(s) v: orthonormal rows first, then arbitrary ones where s is 0. */
+  /** [n, m] with q a = diag(s) v: orthonormal rows first, arbitrary ones where s is 0. */
   readonly v: Float64Array;
 }
 
-/** Decomposes [n, m], n <= m; singular values at or below `floor` (0: rounding level) become 0. */
+/**
+ * Decomposes a [n, m], n <= m. Singular values at or below `floor` become 0; a floor of 0 means the
+ * rounding error of the largest.
+ */
 function decompose(a: Float64Array, n: number, m: number, floor: number): Rows {
   const { vectors: q } = symmetricEigen(multiplyTransposed(a, a, n, n, m), n);
   const v = multiplyTransposed(q, transpose(a, n, m), n, m, n);
@@ -111,7 +123,8 @@ function decompose(a: Float64Array, n: number, m: number, floor: number): Rows {
   if (lead === n) return { q, s, v };
   const rest = n - lead;
   const tail = v.subarray(lead * m);
-  // The same space again, freed from what rounding left of the leading directions.
+  // The tail spans the same space as before, without the rounding errors along the
+  // leading directions.
   project(tail, rest, v, lead, m);
   let largest = 0;
   for (let i = 0; i < rest; i++) {
@@ -147,9 +160,13 @@ function project(
   }
 }
 
-/** Fills rows [lead, n) of v, where the matrix says nothing, with unit vectors orthogonal to all. */
+/**
+ * Fills the rows [lead, n) of v, which the matrix does not determine, with unit vectors
+ * orthogonal to all others.
+ */
 function complete(v: Float64Array, lead: number, n: number, m: number): void {
-  // covered[k]: how much of the coordinate axis k the rows span; the least spanned is the safest.
+  // covered[k] is the part of coordinate axis k within the span of the rows. The axis with the
+  // least is the safest start for a new row.
   const covered = new Float64Array(m);
   for (let i = 0; i < n; i++) {
     if (i >= lead) {
@@ -169,6 +186,7 @@ function scaleRow(a: Float64Array, row: number, m: number, factor: number): void
   for (let k = row * m; k < (row + 1) * m; k++) a[k] *= factor;
 }
 
+/** The sign of the entry of largest magnitude. */
 function signOfLargest(a: Float64Array, start: number, length: number): number {
   let at = start;
   for (let k = start; k < start + length; k++) if (Math.abs(a[k]) > Math.abs(a[at])) at = k;

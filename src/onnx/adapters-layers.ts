@@ -1,9 +1,13 @@
-/** @file Newer forms of whole layers: softmax, dropout, normalization, resizing. */
+/** @file Adapters for whole layers: softmax, dropout, normalization and resizing. */
 import { Graph, type Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
 import { type Adapter, around, become, firstInput } from "./adapter.ts";
 
-/** Softmax before 13 works on [d0 * .. * d(axis-1), d(axis) * ..]: one axis only if the rest is 1. */
+/**
+ * Softmax, LogSoftmax and Hardmax before 13 see their input as a matrix [d0 * .. * d(axis-1),
+ * d(axis) * ..]. That equals the newer operator on one axis only if all later dimensions are 1;
+ * otherwise: Softmax(x) -> Reshape(Softmax(Flatten(x)), Shape(x)).
+ */
 export const coerced: Adapter = {
   before: 13,
   apply(node, facts) {
@@ -24,7 +28,7 @@ export const coerced: Adapter = {
   },
 };
 
-/** Dropout: `ratio` is an input since 12; a mask is bool since 10. */
+/** `ratio` is an input since 12. The mask is bool since 10; readers get it in the old type. */
 export const dropout: readonly Adapter[] = [
   {
     before: 10,
@@ -57,9 +61,10 @@ export const dropout: readonly Adapter[] = [
   },
 ];
 
+/** `spatial` was removed in 9. Training is an attribute since 14 and returns fewer statistics. */
 export const batchNormalization: readonly Adapter[] = [
   {
-    // spatial = 0: statistics per feature [C, D1 ..], so plain broadcasting does it.
+    // With spatial = 0 there are statistics for each feature [C, D1 ..]: plain broadcasting.
     before: 9,
     apply(node) {
       const spatial = node.int("spatial", 1);
@@ -73,7 +78,7 @@ export const batchNormalization: readonly Adapter[] = [
     },
   },
   {
-    // More than one output meant training: Y, mean, var, saved_mean, saved_var.
+    // More than one output meant training. They were Y, mean, var, saved_mean, saved_var.
     before: 14,
     apply(node) {
       const extra = node.outputs.slice(1).filter(({ name, uses }) => name !== "" || uses.size > 0);
@@ -92,7 +97,10 @@ export const batchNormalization: readonly Adapter[] = [
   },
 ];
 
-/** Scale and bias per group [G] became per channel [C]: each is repeated C / G times. */
+/**
+ * Scale and bias are per channel [C] since 21; before, they were per group [G]. Each value is
+ * repeated C / G times.
+ */
 export const groupNormalization: Adapter = {
   before: 21,
   apply(node, facts) {
@@ -117,7 +125,7 @@ export const groupNormalization: Adapter = {
   },
 };
 
-/** [a, b] -> [a, a, b, b] */
+/** [a, b] -> [a, a, b, b] for `times` = 2. */
 function repeat(values: Tensor, times: number): Tensor {
   if (!Number.isInteger(times)) throw new Error("its channels do not divide into its groups");
   const data = values.data();
@@ -127,12 +135,15 @@ function repeat(values: Tensor, times: number): Tensor {
   return tensor(values.dtype, [array.length], array);
 }
 
+/** A constant without elements, which in older versions stood for an absent input. */
 const isEmpty = (value: Value | null | undefined): boolean => value?.tensor?.size === 0;
 
+/** Coordinate modes were added in 11, and roi and scales became optional in 13. */
 export const resize: readonly Adapter[] = [
   {
-    // 10 knew neither coordinate modes nor rounding: x_original = x / scale, rounded down, but up
-    // where it shrinks (as ONNX Runtime does; the standard left it open).
+    // Resize 10 has no attributes for coordinates and rounding. It reads x_original = x / scale,
+    // rounded down when enlarging and up when shrinking. The standard did not specify the rounding;
+    // this is what ONNX Runtime does.
     before: 11,
     apply(node) {
       const [x, scales] = node.inputs;
@@ -147,13 +158,13 @@ export const resize: readonly Adapter[] = [
     },
   },
   {
-    // roi and scales became optional: an empty tensor stood for "absent".
+    // roi and scales became optional inputs. An empty tensor meant that they were absent.
     before: 13,
     apply(node) {
       const [x, roi, scales, sizes] = node.inputs;
       const crops = node.text("coordinate_transformation_mode") === "tf_crop_and_resize";
       node.setInputs([x, crops ? roi : null, sizes && isEmpty(scales) ? null : scales, sizes]);
-      // tf_half_pixel_for_nn, (x + 0.5) / scale rounded down, is half_pixel rounded to the nearest.
+      // tf_half_pixel_for_nn is (x + 0.5) / scale rounded down: half_pixel rounded to the nearest.
       if (
         node.text("coordinate_transformation_mode") === "tf_half_pixel_for_nn" &&
         node.text("nearest_mode") === "floor"
@@ -166,6 +177,7 @@ export const resize: readonly Adapter[] = [
   },
 ];
 
+/** The attribute `scales` became an input in 9; Resize replaced Upsample in 10. */
 export const upsample: readonly Adapter[] = [
   {
     before: 9,

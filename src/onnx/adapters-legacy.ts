@@ -1,4 +1,7 @@
-/** @file What changed in ai.onnx from operator set 1 to 7: Caffe2-style broadcasting, old attributes. */
+/**
+ * @file Adapters for what changed in ai.onnx from operator set 1 to 7: broadcasting as in Caffe2,
+ * and attributes that were renamed or removed.
+ */
 import { type DType, dtypes } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import {
@@ -11,7 +14,10 @@ import {
   without,
 } from "./adapter.ts";
 
-/** `axis` lines the second operand up with the first one's axes; numpy lines up the last axes. */
+/**
+ * `axis` aligns the second operand with the first one's axes from there on. NumPy's broadcasting,
+ * used since 7, aligns the last axes, so axes of size 1 are appended.
+ */
 const broadcast: readonly Adapter[] = [
   {
     before: 7,
@@ -36,7 +42,7 @@ const broadcast: readonly Adapter[] = [
   },
 ];
 
-/** A slope of one value per channel, [C], meets axis 1 of the input. */
+/** A slope per channel, [C], belongs to axis 1 of the input: [C] -> [C, 1, ..]. */
 const prelu: Adapter = {
   before: 7,
   apply(node, facts) {
@@ -52,6 +58,7 @@ const prelu: Adapter = {
   },
 };
 
+/** `shape` became an input. */
 const reshape: Adapter = {
   before: 5,
   apply(node) {
@@ -78,7 +85,7 @@ const tile: Adapter = {
   },
 };
 
-/** `to` was a type's name in capitals. */
+/** `to` was the name of a type in capitals. These names differ from those of DType. */
 const castNames: Readonly<Record<string, DType>> = { float: "float32", double: "float64" };
 
 const cast: Adapter = {
@@ -92,6 +99,7 @@ const cast: Adapter = {
   },
 };
 
+/** `paddings` was renamed to `pads`. */
 const pad: Adapter = {
   before: 2,
   apply(node) {
@@ -102,6 +110,7 @@ const pad: Adapter = {
   },
 };
 
+/** Two scales, of height and width, became one for each axis of [N, C, H, W]. */
 const upsample: Adapter = {
   before: 7,
   apply(node) {
@@ -113,7 +122,10 @@ const upsample: Adapter = {
   },
 };
 
-/** `is_test = 0` with one output ran as inference in every engine; with more it is training. */
+/**
+ * `is_test` was removed in 7. With is_test = 0 and several outputs a node is in training. With one
+ * output it ran as inference in every engine, whatever the flag.
+ */
 const trainingFlag = (node: Node): Node => {
   const training = node.int("is_test", 0) === 0;
   node.set("is_test", null);
@@ -123,6 +135,7 @@ const trainingFlag = (node: Node): Node => {
   return node;
 };
 
+/** `p` was a float. */
 const integerP: Adapter = {
   before: 2,
   apply(node) {
@@ -135,7 +148,10 @@ const integerP: Adapter = {
 const float = (value: number) => ({ type: "float", value }) as const;
 const untested: readonly Adapter[] = [{ before: 7, apply: trainingFlag }];
 
-/** Applied before the modern ones. `consumed_inputs`, gone in 6, is dropped from every operator. */
+/**
+ * Adapters for operator sets before 7, which are applied before the modern ones. The attribute
+ * `consumed_inputs`, which was removed in 6, is dropped from every operator by upgrade.ts.
+ */
 export const legacyAdapters: Adapters = {
   Add: broadcast,
   And: broadcast,

@@ -1,15 +1,17 @@
 /**
- * @file What changed in ai.onnx from operator set 7 to 25, operator by operator.
+ * @file Adapters for what changed in ai.onnx from operator set 7 to 25, operator by operator.
  *
- * All versions in the schema history of onnx 1.23 were compared. Nothing is listed, and nothing needed,
+ * All versions in the schema history of onnx 1.23 were compared. No adapter is needed
  * where a version only
- * - allows more types or negative axes, or words its documentation anew (most of them);
+ * - allows more types or negative axes, or only changes its documentation (most of them);
  * - broadcasts where shapes had to be equal (Max, Min, Mean, Sum 8, PRelu 7, Gemm 7);
  * - adds an attribute whose default is the old behaviour: ArgMax/ArgMin 12, AveragePool 7, 10, 19,
- *   MaxPool 8, 10, LpPool 18, DepthToSpace 11, TopK 11, GatherND 12, Cast 19, CastLike 19, Quantize- and
- *   DequantizeLinear 13 to 23, recurrent layers 14, Reshape 14, Shape 15, Scatter* 16, Resize 18;
- * - adds an optional input or makes one optional: Gemm 11, Pad 18, Attention 24 (which needs 23 anyway).
- * From 21 to 25 nothing changed its meaning.
+ *   MaxPool 8, 10, LpPool 18, DepthToSpace 11, TopK 11, GatherND 12, Cast 19, CastLike 19,
+ *   QuantizeLinear and DequantizeLinear 13 to 23, recurrent layers 14, Reshape 14, Shape 15,
+ *   Scatter* 16, Resize 18;
+ * - adds an optional input or makes one optional: Gemm 11, Pad 18, Attention 24 (new in 23).
+ *
+ * From 21 to 25 no operator changed its meaning.
  */
 import type { DType } from "../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
@@ -34,7 +36,7 @@ import {
   upsample,
 } from "./adapters-layers.ts";
 
-/** A scalar of the type of `like`, converted in the graph where that type is unknown. */
+/** A scalar of the type of `like`; where that type is not known, the graph converts it. */
 function scalarLike(node: Node, facts: Facts, like: Value, value: number, name: string): Value {
   const g = around(node);
   const dtype: DType | null = facts.dtype(like);
@@ -43,8 +45,8 @@ function scalarLike(node: Node, facts: Facts, like: Value, value: number, name: 
 }
 
 /**
- * Scan 8 runs over axis 1 of every record of a batch; since 9 it knows no batch. So: an outer Scan
- * over the records, whose body is the old Scan over what is now axis 0.
+ * Scan 8 runs over axis 1 of every record of a batch; Scan 9 has no batch. The rewrite is an outer
+ * Scan over the records, whose body is the old Scan over what is then axis 0.
  */
 const scan: Adapter = {
   before: 9,
@@ -77,7 +79,7 @@ const scan: Adapter = {
   },
 };
 
-/** -FLT_MAX and FLT_MAX were the defaults: they say "no limit". */
+/** The limits became inputs. -FLT_MAX and FLT_MAX, the old defaults, mean no limit. */
 const clip: Adapter = {
   before: 11,
   apply(node, facts) {
@@ -94,6 +96,7 @@ const clip: Adapter = {
   },
 };
 
+/** `pads` and `value` became inputs. */
 const pad: Adapter = {
   before: 11,
   apply(node, facts) {
@@ -109,6 +112,7 @@ const pad: Adapter = {
   },
 };
 
+/** `starts`, `ends` and `axes` became inputs. */
 const slice: Adapter = {
   before: 10,
   apply(node) {
@@ -122,7 +126,7 @@ const slice: Adapter = {
   },
 };
 
-/** Axis was an attribute that counted from the front by default; -2 is the default since. */
+/** `axis` became an input. Its default was 1; it is -2 since operator set 20. */
 const dft: Adapter = {
   before: 20,
   apply(node) {
@@ -133,6 +137,7 @@ const dft: Adapter = {
   },
 };
 
+/** The interpolation modes of GridSample that got other names. */
 const gridModes: Readonly<Record<string, string>> = { bilinear: "linear", bicubic: "cubic" };
 
 const gridSample: Adapter = {
@@ -144,6 +149,7 @@ const gridSample: Adapter = {
   },
 };
 
+/** `k` became an input. */
 const topK: Adapter = {
   before: 10,
   apply(node) {
@@ -155,7 +161,7 @@ const topK: Adapter = {
   },
 };
 
-/** Without sizes it splits evenly, into as many parts as it has outputs. */
+/** A Split without sizes has equal parts, as many as outputs; since 18 an attribute says so. */
 const splitEvenly: Adapter = {
   before: 18,
   apply(node) {
@@ -164,10 +170,14 @@ const splitEvenly: Adapter = {
   },
 };
 
+/** `axes` became an input of most reductions in 18. */
 const reduceAxes = [attributeToInput(18, "axes", 1)];
+/** `axes` became an input of ReduceSum, Squeeze and Unsqueeze in 13. */
 const axesInput = [attributeToInput(13, "axes", 1)];
+/** `output_sequence` was removed in 7. */
 const unsequenced = [dropAttributes(7, "output_sequence")];
 
+/** Adapters for operator sets from 7 on, by operator. */
 export const modernAdapters: Adapters = {
   BatchNormalization: batchNormalization,
   Clip: [clip],

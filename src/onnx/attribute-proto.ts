@@ -1,4 +1,4 @@
-/** @file AttributeProto -> Attribute, and what a Constant node's attributes say. */
+/** @file Reads AttributeProto into Attribute, and the tensor of a Constant node's attributes. */
 import { type AttributeProto, AttributeProto_AttributeType as Type } from "onnx-buf";
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -6,9 +6,14 @@ import { Tensor, tensor } from "../ir/tensor.ts";
 import { densify } from "./sparse.ts";
 import { decodeText, readTensor, type TensorContext } from "./tensor-proto.ts";
 
+/** Reads the body of a node. */
 type ReadBody = (proto: NonNullable<AttributeProto["g"]>) => Graph;
 
-/** `bound` are the attributes of the function call that a ref_attr_name refers to. */
+/**
+ * The attributes of a node. `bound` has the attributes of the function call whose body the
+ * node is in, for attributes that refer to them by `ref_attr_name`; one that the call does
+ * not have is left out.
+ */
 export function readAttributes(
   protos: readonly AttributeProto[],
   bound: Attributes,
@@ -25,6 +30,7 @@ export function readAttributes(
   return attributes;
 }
 
+/** One attribute; "opaque" where its type or value has no other form. */
 function readAttribute(
   proto: AttributeProto,
   tensors: TensorContext,
@@ -36,7 +42,7 @@ function readAttribute(
     case Type.INT:
       return { type: "int", value: Number(proto.i) };
     case Type.STRING: {
-      // Some operators keep bytes in a string: those stay as they are.
+      // Some operators keep bytes in a string. What is not UTF-8 stays opaque.
       const value = decodeText(proto.s);
       if (value !== null) return { type: "string", value };
       break;
@@ -68,7 +74,7 @@ function readAttribute(
   return { type: "opaque", value: proto };
 }
 
-/** Files older than IR version 3 leave the type out. */
+/** The type of an attribute in a file older than IR version 3, which does not store it. */
 function guessType(proto: AttributeProto): Type {
   if (proto.floats.length > 0) return Type.FLOATS;
   if (proto.ints.length > 0) return Type.INTS;
@@ -79,7 +85,7 @@ function guessType(proto: AttributeProto): Type {
   return proto.f !== 0 ? Type.FLOAT : Type.INT;
 }
 
-/** The tensor a Constant node stands for; null for forms that stay nodes. */
+/** The tensor of a Constant node, by its only attribute; null for forms that remain a node. */
 export function constantOf(attributes: Attributes): Tensor | null {
   const [name] = Object.keys(attributes);
   const attribute = attributes[name];

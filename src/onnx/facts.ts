@@ -1,10 +1,15 @@
-/** @file Ranks and element types of values, as far as one forward pass over an old model tells. */
+/**
+ * @file Ranks and element types of values in an old model, as far as one forward pass gives them.
+ */
 import { type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { schemaOf } from "../ops/schema.ts";
 import type { Facts } from "./adapter.ts";
 
-/** Facts that grow: tell it every node, producers first, before the node is rewritten. */
+/**
+ * Facts that grow with each call of `learn`, which must see every node, producers first and before
+ * the node is rewritten.
+ */
 export function createFacts(): Facts & { learn(node: Node): void } {
   const ranks = new Map<Value, number>();
   const types = new Map<Value, DType>();
@@ -24,16 +29,19 @@ export function createFacts(): Facts & { learn(node: Node): void } {
   };
 }
 
+/** The rank of a node's outputs, or null where it is not determined. */
 type RankRule = (node: Node, facts: Facts) => number | null;
 
+/** The rank of the first input. */
 const same: RankRule = (node, facts) => facts.rank(node.inputs[0]);
 
-/** Broadcasting: the largest; unknown as soon as one is. */
+/** The rank after broadcasting: the largest one. It is unknown if that of any input is. */
 const largest: RankRule = (node, facts) => {
   const ranks = node.inputs.map((input) => facts.rank(input));
   return ranks.includes(null) ? null : Math.max(...(ranks as number[]));
 };
 
+/** The rank after a reduction. Without axes it reduces all. */
 const reduced: RankRule = (node, facts) => {
   const rank = facts.rank(node.inputs[0]);
   if (node.int("keepdims", 1) === 1 || rank === null) return rank;
@@ -41,11 +49,12 @@ const reduced: RankRule = (node, facts) => {
   return axes === null ? (node.inputs[1] ? null : 0) : rank - axes;
 };
 
-/** How many axes the attribute or constant input names; null where neither says. */
+/** The number of axes in the attribute or the constant input; null where neither gives it. */
 function axesOf(node: Node): number | null {
   return node.ints("axes")?.length ?? node.inputs[1]?.tensor?.size ?? null;
 }
 
+/** The rank of the first input, with one more (`sign` 1) or less (-1) for each axis. */
 const shifted =
   (sign: number): RankRule =>
   (node, facts) => {
@@ -84,11 +93,15 @@ const rankRules: Readonly<Record<string, RankRule | undefined>> = {
   Unsqueeze: shifted(1),
 };
 
+/** The same rule for all operators in `ops`, each of which is a list of names. */
 function rulesFor(rule: RankRule, ...ops: string[]): Record<string, RankRule> {
   return Object.fromEntries(ops.flatMap((line) => line.split(" ")).map((op) => [op, rule]));
 }
 
-/** By the schema: the output's own type, or that of the first input under the same constraint. */
+/**
+ * The type of the first output by the schema: its own, or that of the first input with the
+ * same type constraint.
+ */
 function outputType(node: Node, facts: Facts): DType | null {
   if (node.domain !== "") return null;
   if (node.op === "Cast") return dtypeOfCode(node.int("to", 0)) ?? null;

@@ -1,4 +1,7 @@
-/** @file Which value each name in a file means: scopes of graphs and of the bodies inside them. */
+/**
+ * @file Resolves the names in a file to values, through the scopes of graphs and of the
+ * bodies inside them.
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
 import { all, type Field, type Message, one, textOf } from "./proto-tree.ts";
@@ -6,21 +9,26 @@ import { all, type Field, type Message, one, textOf } from "./proto-tree.ts";
 /** A value of the main graph or of a body. */
 export interface Name {
   readonly name: string;
-  /** Whether the name is part of the model's interface. */
+  /** Whether the name must be kept, as a part of the model's interface. */
   readonly isKept: boolean;
+  /** The graph that defines the value. */
   readonly graph: Message;
-  /** The initializer that gives it, in the graph that has it. */
+  /** The initializer that defines the value, if one does. */
   initializer: Field | null;
-  /** Whether a node, or a graph's interface, knows it. */
+  /** Whether a node reads the value, or it belongs to a graph's interface. */
   isUsed: boolean;
 }
 
-/** By the field that holds the name; for initializers by the tensor's field. */
+/** The value of each field that holds a name; for an initializer, of the tensor's field. */
 export type Names = ReadonlyMap<Field, Name>;
 
+/** The names of a graph, and the scope of the enclosing graph. */
 type Scope = { readonly names: Map<string, Name>; readonly outer: Scope | null };
 
-/** Names inside functions are left out: they stay as they are. */
+/**
+ * Resolves all names in the graph `main` and its bodies; with `keepAll` every name is kept. Names
+ * inside functions are not resolved, so they stay as they are.
+ */
 export function resolveNames(main: Message, keepAll: boolean): Names {
   const symbols = new Map<Field, Name>();
 
@@ -59,9 +67,9 @@ export function resolveNames(main: Message, keepAll: boolean): Names {
       if (name === "") return;
       let at: Scope | null = scope;
       while (at && !at.names.has(name)) at = at.outer;
-      // What nothing produces is the engine's to complain about, by its name.
       const symbol = at?.names.get(name);
-      if (!symbol) return; // the engine's to complain about, by its name
+      // The name of a value that nothing produces stays, so that the engine's error can show it.
+      if (!symbol) return;
       symbol.isUsed = true;
       symbols.set(field, symbol);
     };

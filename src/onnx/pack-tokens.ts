@@ -1,4 +1,7 @@
-/** @file A model's tree -> tokens for codec/graph.ts: what no engine needs left out, names numbered. */
+/**
+ * @file Turns a model's tree into tokens for codec/graph.ts: what no engine needs is left out, and
+ * names are replaced by references (docs/format.md).
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
 import { coderOf } from "../codec/coder-name.ts";
@@ -11,7 +14,7 @@ import { all, type Field, type Message, one, readFields, textOf } from "./proto-
 import { readTensor, type TensorContext } from "./tensor-proto.ts";
 import { concat } from "./write.ts";
 
-/** A tensor as the file keeps it. */
+/** A tensor that has a body of its own in the packed file. */
 export interface PackedTensor {
   readonly name: string;
   readonly dtype: DType;
@@ -19,17 +22,17 @@ export interface PackedTensor {
   /** Bytes in the ONNX file. */
   readonly bytes: number;
   readonly body: Uint8Array;
-  /** How the body is coded, in words. */
+  /** The coder of the body, for reports. */
   readonly coder: string;
 }
 
 export interface Tokens {
   readonly tokens: number[];
-  /** In the order of their gaps. */
+  /** The tensors in the order of their gaps. */
   readonly tensors: readonly PackedTensor[];
 }
 
-/** People's words, annotations, and what shape inference finds out by itself. */
+/** Fields that are left out: text for people, annotations, and what shape inference finds again. */
 const dropped: ReadonlySet<string> = new Set([
   ...["ModelProto.producer_name", "ModelProto.producer_version", "ModelProto.training_info"],
   ...["GraphProto.value_info", "GraphProto.quantization_annotation", "FunctionProto.value_info"],
@@ -38,14 +41,17 @@ const dropped: ReadonlySet<string> = new Set([
   ),
 ]);
 
-/** What says most about the fields that follow comes first: protobuf leaves the order free. */
+/**
+ * Fields that come first in their message, because they help to predict the fields after them.
+ * protobuf allows any order.
+ */
 const leading: readonly string[] = [
   ...["ir_version", "opset_import"],
   ...["op_type", "domain", "input", "output", "attribute"],
   ...["name", "ref_attr_name", "type"],
 ];
 
-/** Fields that are written without having been there, or out of their turn. */
+/** Fields that are written even where the file has none, or not in their turn. */
 const graphName = { number: 2 };
 const anyName = new TextEncoder().encode("g");
 const tensorFields = {
@@ -55,16 +61,20 @@ const tensorFields = {
   raw_data: { number: 9 },
 };
 
-/** Throws TersorError "bad-tensor", "external-outside", "missing-external". */
+/**
+ * The tokens of a model, and the tensors that they refer to. With `keepNames` all names are kept.
+ * Throws TersorError "bad-tensor", "external-outside" or "missing-external".
+ */
 export function modelTokens(model: Message, context: TensorContext, keepNames: boolean): Tokens {
   const main = one(model, "graph")?.message as Message;
   const symbols = resolveNames(main, keepNames);
   const domains = domainsOf(model);
   const tokens: number[] = [];
   const tensors: PackedTensor[] = [];
-  /** In the order in which names came up, by which later mentions count back. */
+  /** Names in the order of their first mention; later mentions count back from the newest. */
   const mentioned = new Map<Name, number>();
   const written = new Set<Name>();
+  // Bytes of all tensors so far, before and after coding.
   let raw = 0;
   let coded = 0;
 
@@ -84,6 +94,10 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
   };
   const end = (): void => pushVarint(tokens, 0);
 
+  /**
+   * A name: in full when a kept one is mentioned first, otherwise as a reference. The reference 0
+   * is the first mention of a generated name.
+   */
   function writeName(field: Numbered, symbol: Name): void {
     const at = mentioned.get(symbol);
     const back = at === undefined ? 0 : mentioned.size - at;
@@ -96,6 +110,7 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
     }
   }
 
+  /** The fields of a message of type `type`, those in `leading` first. */
   function writeFields(type: string, fields: readonly Field[]): void {
     const rank = ({ name }: Field): number => leading.indexOf(name) + 1 || 99;
     const kept = fields.filter(
@@ -125,7 +140,10 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
     }
   }
 
-  /** An initializer comes before the first node that reads it: then its name is a few names back. */
+  /**
+   * A graph. An initializer is written before the first node that reads it, so that the node's
+   * reference to its name is short.
+   */
   function writeGraph(field: Field, graph: Message): void {
     key(field, wires.message);
     const own = ["name", "initializer", "node", "output"];
@@ -153,13 +171,17 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
     end();
   }
 
-  /** Bodies of the node included. */
+  /** The values that a node mentions, those in its bodies included. */
   function* mentionedIn(field: Field): Generator<Name> {
     const symbol = symbols.get(field);
     if (symbol) yield symbol;
     for (const inner of field.message?.fields ?? []) yield* mentionedIn(inner);
   }
 
+  /**
+   * A tensor. Its data stays in the graph if it has at most 64 bytes and coding does not shorten it
+   * by more than 2; otherwise it becomes a gap with a body. Strings always stay.
+   */
   function writeTensor(field: Field, symbol: Name | null): void {
     const proto = fromBinary(TensorProtoSchema, field.bytes, { readUnknownFields: false });
     const tensor = readTensor(proto, context);
@@ -201,7 +223,10 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
     end();
   }
 
-  /** As it is where a decoder would not believe how small it became. */
+  /**
+   * The body of a tensor. It is stored raw where a decoder would refuse the file, because it became
+   * too small (decode/limits.ts).
+   */
   function bodyOf(tensor: Plain): Uint8Array {
     const body = encodeTensor(tensor);
     const { bytes } = tensor;
@@ -215,12 +240,13 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
   return { tokens, tensors };
 }
 
+/** The operator set's domain in a message; "" for ai.onnx. */
 const domainOf = (message: Message): string => {
   const domain = textOf(one(message, "domain"));
   return domain === "ai.onnx" ? "" : domain;
 };
 
-/** Operator sets that nodes use; exporters import more. */
+/** The domains of all operators in the model. Exporters often import more. */
 function domainsOf(model: Message): Set<string> {
   const domains = new Set([""]);
   const visit = (message: Message): void => {
@@ -233,7 +259,10 @@ function domainsOf(model: Message): Set<string> {
   return domains;
 }
 
-/** Generated names are numbers in base 36 from here on; none is that of a port. */
+/**
+ * The number of the first generated name. Generated names are numbers in base 36 from there on, and
+ * none may equal a kept name.
+ */
 function firstName(symbols: ReadonlySet<Name>): number {
   const kept = [...symbols].filter(({ isKept }) => isKept).map(({ name }) => name);
   const numbers = kept.filter((name) => /^[0-9a-z]{1,8}$/.test(name)).map((n) => parseInt(n, 36));

@@ -1,4 +1,7 @@
-/** @file An ONNX file -> a .tersor file: names shortened, the graph and each tensor coded. */
+/**
+ * @file Packs an ONNX file into a .tersor file: names are shortened, and the graph and
+ * each tensor are coded.
+ */
 import { encodeContainer } from "../codec/container.ts";
 import { encodeGraph } from "../codec/graph.ts";
 import { errors, fail } from "../errors.ts";
@@ -7,23 +10,27 @@ import { one, readTree } from "./proto-tree.ts";
 import type { OpenExternal } from "./tensor-proto.ts";
 
 export interface PackOptions {
-  /** What errors call the model; usually its path. */
+  /** The name of the model in errors; usually its path. */
   readonly name?: string;
-  /** Opens external data; all of it goes into the one packed file. */
+  /** Opens external data. All of it becomes part of the packed file. */
   readonly external?: OpenExternal;
-  /** Keeps the names of nodes and inner values, for debugging (default false). */
+  /** Whether to keep the names of nodes and inner values, for debugging (default false). */
   readonly keepNames?: boolean;
 }
 
+/** A packed model, with the sizes of its parts. */
 export interface Packed {
   /** The .tersor file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Coded bytes of the graph, small tensors included. */
+  /** Bytes of the coded graph, small tensors included. */
   readonly graph: number;
   readonly tensors: readonly PackedTensor[];
 }
 
-/** Throws TersorError "not-a-model", "bad-tensor", "missing-external", "external-outside". */
+/**
+ * Packs the bytes of an ONNX file. Throws TersorError "not-a-model", "bad-tensor",
+ * "missing-external" or "external-outside".
+ */
 export function packModel(model: Uint8Array, options: PackOptions = {}): Packed {
   const { name: where = "model", external = null, keepNames = false } = options;
   const tree = readTree(model, where);

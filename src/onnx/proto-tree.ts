@@ -1,31 +1,35 @@
-/** @file An ONNX file as a tree of protobuf fields: nothing is lost, not even fields we do not know. */
+/** @file Reads an ONNX file as a tree of protobuf fields, in which unknown fields are kept, too. */
 import type { DescMessage } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { ModelProtoSchema } from "onnx-buf";
 import { errors, fail } from "../errors.ts";
 
+/** A message with its fields in the file's order. */
 export interface Message {
-  /** "NodeProto". */
+  /** The name of its type, such as "NodeProto". */
   readonly type: string;
   readonly fields: readonly Field[];
 }
 
+/** A field of a message. */
 export interface Field {
-  /** As in onnx.proto; "" where the schema does not know it. */
+  /** The name in onnx.proto, "" for an unknown field. */
   readonly name: string;
   readonly number: number;
   readonly wire: number;
-  /** The value as it is in the file; without the length where it has one. */
+  /** The value as in the file, without its length if it has one. */
   readonly bytes: Uint8Array;
-  /** Null for plain values, and for tensors, which have a reader of their own. */
+  /** The value as a message; null for plain values, and for tensors (see tensor-proto.ts). */
   readonly message: Message | null;
   readonly isTensor: boolean;
 }
 
-/** What recursion bears, here and in whoever walks the tree. */
+/**
+ * How deep messages may nest, so that recursion here and in callers does not overflow the stack.
+ */
 const maxDepth = 90;
 
-/** Throws TersorError "not-a-model". */
+/** The tree of a model. Throws TersorError "not-a-model". */
 export function readTree(bytes: Uint8Array, where: string): Message {
   try {
     return readMessage(bytes, ModelProtoSchema, 0);
@@ -34,7 +38,7 @@ export function readTree(bytes: Uint8Array, where: string): Message {
   }
 }
 
-/** The fields of a message that is a leaf in the tree. */
+/** The fields of a message that is a leaf of the tree, such as a tensor. */
 export function readFields(bytes: Uint8Array, schema: DescMessage): readonly Field[] {
   return readMessage(bytes, schema, 0).fields;
 }
@@ -68,6 +72,7 @@ function readMessage(bytes: Uint8Array, schema: DescMessage, depth: number): Mes
   return { type: schema.name, fields };
 }
 
+/** The fields of a message type by their numbers. */
 type Known = ReadonlyMap<number, { name: string; message: DescMessage | null }>;
 const tables = new Map<DescMessage, Known>();
 
@@ -81,12 +86,12 @@ function fieldsOf(schema: DescMessage): Known {
   return table;
 }
 
-/** Fields of that name, in the file's order. */
+/** The fields of that name, in the file's order. */
 export function all(message: Message | null, name: string): Field[] {
   return message?.fields.filter((field) => field.name === name) ?? [];
 }
 
-/** The last one counts, as in protobuf. */
+/** The field of that name. If it occurs several times, the last one counts, as in protobuf. */
 export function one(message: Message | null, name: string): Field | undefined {
   return all(message, name).at(-1);
 }

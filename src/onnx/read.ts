@@ -1,4 +1,7 @@
-/** @file ONNX bytes -> Model: names resolved to values, constants lifted, functions inlined. */
+/**
+ * @file Reads ONNX bytes into a Model: names become values, Constant nodes constants, and
+ * functions are inlined.
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import {
   type FunctionProto,
@@ -19,17 +22,18 @@ import { densify } from "./sparse.ts";
 import { type OpenExternal, readTensor } from "./tensor-proto.ts";
 import { OPSET, upgrade } from "./upgrade.ts";
 
+/** How a model is read. */
 export interface ReadOptions {
-  /** What errors call the model; usually its path. */
+  /** The name of the model in errors; usually its path. */
   readonly name?: string;
-  /** Opens external data; without it a model that needs some is refused. */
+  /** Opens external data. Without it, a model that has some is refused. */
   readonly external?: OpenExternal;
 }
 
 /**
- * Reads a model and brings it to tersor's operator set. Weights stay views of `bytes`.
- * Throws TersorError "not-a-model", "bad-tensor", "unsupported-opset", "missing-external",
- * "external-outside".
+ * Reads a model and converts it to tersor's operator set (upgrade.ts). Weights stay views of
+ * `bytes`. Throws TersorError "not-a-model", "bad-tensor", "unsupported-opset", "missing-external"
+ * or "external-outside".
  */
 export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
   const where = options.name ?? "model";
@@ -54,6 +58,7 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
 
 const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx";
 
+/** The protobuf message, which must have a graph, an output and an operator set. */
 function parse(bytes: Uint8Array, where: string): ModelProto {
   let proto: ModelProto;
   try {
@@ -72,21 +77,25 @@ function parse(bytes: Uint8Array, where: string): ModelProto {
   return proto;
 }
 
-/** Names visible at one place: this graph's, then those of the graphs around it. */
+/** The visible names: those of the graph, then those of the enclosing graphs. */
 interface Scope {
   readonly graph: Graph;
-  /** Null: an input that a function's call leaves out. */
+  /** The value of each name; null for an input of a function that the call leaves out. */
   readonly values: Map<string, Value | null>;
   readonly outer: Scope | null;
-  /** Attributes of the function call whose body this is. */
+  /** The attributes of the function call whose body this is. */
   readonly bound: Attributes;
 }
 
+/** Reads graphs, and collects the operator sets that they use. */
 interface Reader {
   readonly opset: number;
-  /** Other domains, of the model and of the functions inlined into it; not those of functions only. */
+  /**
+   * Operator sets other than ai.onnx: those of the model and of inlined functions. Domains that
+   * contain only functions are left out, because nothing of them remains.
+   */
   readonly domains: ReadonlyMap<string, number>;
-  /** Operator-set version of nodes that came from functions with another one than the model's. */
+  /** The operator-set version of nodes from functions that import another one than the model. */
   readonly versions: Map<Node, number>;
   readGraph(graph: Graph, proto: GraphProto, outer: Scope | null): void;
 }
@@ -103,7 +112,7 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   const domains = new Map([...imports].filter(([domain]) => !inlinedDomains.has(domain)));
   const reject = (why: string): Error => fail(errors.notAModel(where, why));
   const active: string[] = [];
-  /** Imports of the functions being inlined, innermost last. */
+  /** The operator sets that each function being inlined imports, innermost last. */
   const calls: Map<string, number>[] = [];
   let inlined = 0;
   let depth = 0;
@@ -146,11 +155,12 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     depth--;
   }
 
+  /** Counts the nesting. Throws where it is too deep. */
   function enter(): void {
     if (++depth > maxDepth) throw reject(`its bodies and functions nest over ${maxDepth} deep`);
   }
 
-  /** Two passes, because nodes may come in any order. */
+  /** Defines all outputs first, because nodes may come in any order. */
   function readNodes(nodes: readonly NodeProto[], scope: Scope): void {
     for (const node of nodes) {
       for (const name of node.output) if (name) define(scope, name, scope.graph.addValue(name));
@@ -158,8 +168,10 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     for (const node of nodes) readNode(node, scope);
   }
 
+  /** Adds a node to the graph, inlines a function or makes a Constant node a constant. */
   function readNode(node: NodeProto, scope: Scope): void {
-    // Functions that call functions grow exponentially: a small file must not become a huge graph.
+    // Functions that call functions can grow exponentially. A small file must not become a huge
+    // graph.
     if (calls.length > 0 && ++inlined > maxInlined) {
       throw reject(`its functions unfold to over ${maxInlined} nodes`);
     }
@@ -201,7 +213,10 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     if (domain === "" && version !== opset) versions.set(added, version);
   }
 
-  /** The body's nodes take the call's place; its outputs are the call's outputs. */
+  /**
+   * Puts the nodes of a function's body in the place of a call. The body's outputs become
+   * the call's outputs.
+   */
   function inline(
     called: FunctionProto,
     inputs: readonly (Value | null)[],
@@ -249,11 +264,16 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
     depth--;
   }
 
+  /** Adds a name to the scope. Throws where it is taken. */
   function define(scope: Scope, name: string, value: Value): void {
     if (scope.values.has(name)) throw reject(`"${name}" is produced twice`);
     scope.values.set(name, value);
   }
 
+  /**
+   * The value of a name in this scope or an enclosing one; `who` is the subject of the error's
+   * sentence.
+   */
   function resolve(scope: Scope, name: string, who: string): Value | null {
     for (let s: Scope | null = scope; s; s = s.outer) {
       const value = s.values.get(name);
@@ -265,12 +285,13 @@ function createReader(proto: ModelProto, where: string, external: OpenExternal |
   return { opset, domains, versions, readGraph };
 }
 
-/** What recursion bears, with room for the callers. */
+/** How deep bodies and functions may nest, so that recursion does not overflow the stack. */
 const maxDepth = 200;
 
-/** The most nodes that functions may unfold to. */
+/** The most nodes that functions may be inlined to. */
 const maxInlined = 200_000;
 
+/** The version of each operator set, with "" for ai.onnx. */
 function importsOf(imports: ModelProto["opsetImport"]): Map<string, number> {
   return new Map(
     imports.map(({ domain, version }) => [isStandard(domain) ? "" : domain, Number(version)]),
@@ -280,25 +301,30 @@ function importsOf(imports: ModelProto["opsetImport"]): Map<string, number> {
 const functionKey = (domain: string, name: string, overload: string): string =>
   `${isStandard(domain) ? "" : domain}\n${name}\n${overload}`;
 
+/** Sets the type and the shape of a value from the file. */
 function readType(value: Value, type: TypeProto | undefined): void {
   if (!type || value.tensor) return;
   if (type.value.case !== "tensorType") {
     if (type.value.case) value.opaqueType = type;
     return;
   }
-  // A body's output may restate, with less, what is known of a value around it.
+  // A body may return a value of an enclosing graph and give less information about its type.
   value.dtype = dtypeOfCode(type.value.value.elemType) ?? value.dtype;
   const dims = type.value.value.shape?.dim;
   if (dims) value.shape = dims.map(({ value: dim }): Dim => readDim(dim));
 }
 
+/** A size, a symbolic name, or null where neither is given. */
 function readDim(dim: { case: string | undefined; value?: bigint | string | undefined }): Dim {
   if (dim.case === "dimParam") return (dim.value as string) || null;
   const size = Number(dim.value ?? -1);
   return size >= 0 ? size : null;
 }
 
-/** Unique, non-empty node names: profiles and reports are keyed by them. */
+/**
+ * Gives every node a unique name that is not empty, because profiles and reports refer to nodes by
+ * name.
+ */
 function nameNodes(root: Graph): void {
   const unique = uniqueNames();
   for (const graph of root.walk()) {

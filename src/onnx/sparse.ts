@@ -1,13 +1,15 @@
-/** @file SparseTensorProto -> dense Tensor: the engine densifies it at load as well. */
+/** @file Reads SparseTensorProto into a dense Tensor, as the engine does when it loads a model. */
 import type { SparseTensorProto } from "onnx-buf";
 import { errors, fail } from "../errors.ts";
 import { byteLengthOf, dtypes } from "../ir/dtype.ts";
 import { Tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import { readTensor, type TensorContext } from "./tensor-proto.ts";
 
 /**
- * indices are [nnz] linear positions or [nnz, rank] coordinates. The dense bytes are made when first
- * asked for: a few bytes of file may stand for very many.
+ * The dense tensor of a sparse one. Its indices are [nnz] linear positions or [nnz, rank]
+ * coordinates. The dense bytes are made when they are first read, because a few bytes of a file may
+ * stand for very many. Throws TersorError "bad-tensor".
  */
 export function densify(proto: SparseTensorProto, context: TensorContext): Tensor {
   const where = `${context.where}: sparse tensor "${proto.values?.name ?? ""}"`;
@@ -16,7 +18,7 @@ export function densify(proto: SparseTensorProto, context: TensorContext): Tenso
   const values = readTensor(proto.values, context);
   const indices = readTensor(proto.indices, context);
   const shape = proto.dims.map(Number);
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   const { bits } = dtypes[values.dtype];
   const byteLength = byteLengthOf(values.dtype, size);
   if (bits < 8 || shape.some((dim) => dim < 0) || !(byteLength <= 2 ** 31)) {
@@ -43,7 +45,7 @@ export function densify(proto: SparseTensorProto, context: TensorContext): Tenso
   return new Tensor(values.dtype, shape, () => (dense ??= fill()));
 }
 
-/** NaN marks a coordinate outside its dimension. */
+/** The linear positions of the indices. NaN marks a coordinate outside its dimension. */
 function linear(indices: Tensor, shape: readonly number[]): Float64Array {
   const numbers = indices.numbers();
   if (indices.shape.length !== 2) return Float64Array.from(numbers);

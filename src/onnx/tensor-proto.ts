@@ -1,26 +1,31 @@
-/** @file TensorProto -> Tensor: raw bytes viewed in place, typed fields packed, external data lazy. */
+/**
+ * @file Reads TensorProto into Tensor: raw bytes are viewed in place, typed fields are converted,
+ * and external data is read when it is needed.
+ */
 import { TensorProto_DataLocation as Location, type TensorProto } from "onnx-buf";
 import { errors, fail, TersorError } from "../errors.ts";
 import { byteLengthOf, type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 
-/** Opens an external-data file by the relative path written in the model. */
+/** Opens a file of external data by the relative path that the model gives. */
 export type OpenExternal = (path: string) => ByteSource;
 
+/** What reading a tensor needs from the model around it. */
 export interface TensorContext {
-  /** Model's name, for errors. */
+  /** The model's name, for errors. */
   readonly where: string;
   readonly external: OpenExternal | null;
 }
 
-/** Throws TersorError "bad-tensor", "external-outside" or "missing-external". */
+/** Reads a tensor. Throws TersorError "bad-tensor", "external-outside" or "missing-external". */
 export function readTensor(proto: TensorProto, context: TensorContext): Tensor {
   const bad = (why: string): Error =>
     fail(errors.badTensor(`${context.where}: tensor "${proto.name}"`, why));
   const dtype = dtypeOfCode(proto.dataType);
   if (!dtype) throw bad(`has the unknown element type ${proto.dataType}`);
   const shape = proto.dims.map(Number);
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = product(shape);
   if (shape.some((dim) => dim < 0) || !Number.isSafeInteger(size)) {
     throw bad(`has the impossible shape [${shape.join(", ")}]`);
   }
@@ -55,7 +60,7 @@ function readStrings(
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Null where the bytes are not UTF-8; nothing is replaced or left out. */
+/** The text of UTF-8 bytes; null where they are not UTF-8. No character is replaced or left out. */
 export function decodeText(bytes: Uint8Array): string | null {
   try {
     return utf8.decode(bytes);
@@ -64,7 +69,9 @@ export function decodeText(bytes: Uint8Array): string | null {
   }
 }
 
+/** The typed fields of TensorProto that hold elements. */
 type Field = "floatData" | "doubleData" | "int64Data" | "uint64Data" | "int32Data";
+/** The field of each element type; int32_data for the types that are not listed. */
 const fieldOf: { readonly [K in DType]?: Field } = {
   float32: "floatData",
   complex64: "floatData",
@@ -75,7 +82,7 @@ const fieldOf: { readonly [K in DType]?: Field } = {
   uint64: "uint64Data",
 };
 
-/** float_data, int32_data and the like: one protobuf number per element (or per packed byte). */
+/** A tensor in a typed field, which has one number for each element or each packed byte. */
 function readFields(
   proto: TensorProto,
   dtype: DType,
@@ -90,7 +97,8 @@ function readFields(
   if (fields.length !== expected) {
     throw bad(`holds ${fields.length} values where its shape needs ${expected}`);
   }
-  // int32_data carries halves and opaque types as bit patterns, packed types as whole bytes.
+  // int32_data holds 16-bit floats and opaque types as bit patterns, and packed types as whole
+  // bytes.
   if (bits < 8) return rawTensor(dtype, shape, Uint8Array.from(fields as number[]));
   if (dtype === "float16" || dtype === "bfloat16") {
     return rawTensor(dtype, shape, new Uint8Array(Uint16Array.from(fields as number[]).buffer));
@@ -103,6 +111,7 @@ function readFields(
   return tensor(dtype, shape, fields as number[]);
 }
 
+/** A tensor in external data. Its place in the file is checked now; its bytes are read later. */
 function readExternal(
   proto: TensorProto,
   dtype: DType,
@@ -136,7 +145,10 @@ function open(external: OpenExternal, path: string, where: string): ByteSource {
   }
 }
 
-/** External data may only sit in the model's folder or below it. */
+/**
+ * Whether a path stays in the model's folder or below it. External data elsewhere is refused,
+ * because a model must not be able to read any file of the machine.
+ */
 export function isInside(path: string): boolean {
   if (path === "" || /^([/\\]|[a-zA-Z]:)/.test(path) || path.includes("\0")) return false;
   let depth = 0;

@@ -1,4 +1,4 @@
-/** @file Brings a model from an older ai.onnx operator set to OPSET, operator by operator. */
+/** @file Converts a model from an older ai.onnx operator set to OPSET, operator by operator. */
 import { errors, fail } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -8,21 +8,25 @@ import { modernAdapters } from "./adapters.ts";
 import { legacyAdapters } from "./adapters-legacy.ts";
 import { createFacts } from "./facts.ts";
 
-/** The operator set tersor works in. */
+/** The operator set that tersor works in. */
 export const OPSET = 21;
-/** The newest one whose operators tersor knows. */
+/** The newest operator set that tersor knows. */
 const newest = 25;
 
-/** What a change of operator set needs to know: the model's name and nodes of other versions. */
+/** What an upgrade needs beside the model. */
 export interface UpgradeOptions {
+  /** The model's name, for errors. */
   readonly where: string;
-  /** Operator set of each node that does not follow the model's (from inlined functions). */
+  /**
+   * The operator set of each node that does not follow the model's, because it comes from
+   * an inlined function.
+   */
   readonly versions: ReadonlyMap<Node, number>;
 }
 
 /**
- * Rewrites nodes of older operator sets for OPSET; a newer model keeps its own, up to 25.
- * Throws TersorError "unsupported-opset", naming the node that cannot be brought over.
+ * Rewrites nodes of operator sets older than OPSET. A newer model keeps its own operator set, up to
+ * 25. Throws TersorError "unsupported-opset", which names the node that cannot be converted.
  */
 export function upgrade(model: Model, { where, versions }: UpgradeOptions): void {
   for (const version of [model.opset, ...versions.values()]) {
@@ -39,6 +43,7 @@ export function upgrade(model: Model, { where, versions }: UpgradeOptions): void
   raiseOpset(model, Math.max(OPSET, ...versions.values()));
 }
 
+/** Applies the operator's adapters in order, starting at `version`. */
 function upgradeNode(node: Node, version: number, facts: Facts, where: string): void {
   const { name, op } = node;
   const refuse = (why: string, cause?: unknown): Error =>
@@ -62,14 +67,14 @@ function upgradeNode(node: Node, version: number, facts: Facts, where: string): 
   }
 }
 
-/** Oldest change first. */
+/** The adapters of an operator, oldest change first. */
 function adaptersOf(op: string): readonly Adapter[] {
   const own = (table: typeof modernAdapters): readonly Adapter[] =>
     (Object.hasOwn(table, op) && table[op]) || [];
   return [...own(legacyAdapters), ...own(modernAdapters)];
 }
 
-/** The IR version each operator set came with: readers may refuse an older one. */
+/** The IR version that came with each operator set. Readers may refuse an older one. */
 const irVersions: readonly (readonly [opset: number, ir: number])[] = [
   [21, 10],
   [23, 11],
@@ -78,8 +83,8 @@ const irVersions: readonly (readonly [opset: number, ir: number])[] = [
 ];
 
 /**
- * Declares a newer operator set, for methods that emit its operators (2-bit integers: 25). From 21 to
- * 25 no operator changed its meaning, so the nodes stay as they are.
+ * Declares a newer operator set, for methods that use its operators (2-bit integers need 25). From
+ * 21 to 25 no operator changed its meaning, so the nodes stay as they are.
  */
 export function raiseOpset(model: Model, version: number): void {
   model.opset = Math.max(model.opset, version);

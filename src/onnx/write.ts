@@ -1,4 +1,7 @@
-/** @file Model -> ONNX bytes as a list of chunks: weights are never copied into one buffer. */
+/**
+ * @file Writes a Model to ONNX bytes, as a list of chunks, so that weights are never
+ * copied into one buffer.
+ */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
@@ -21,25 +24,31 @@ import type { Model } from "../ir/model.ts";
 import { assignNames, type Names } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
 
-/** Bytes in pieces; concatenated they are the file. */
+/** Bytes in pieces, which are the file when they are joined. */
 export interface Chunks {
   readonly chunks: readonly Uint8Array[];
   readonly byteLength: number;
 }
 
 export interface WriteOptions {
-  /** Puts weights of `threshold` bytes or more into a second file, by its name beside the model. */
+  /**
+   * Moves weights of `threshold` bytes or more (default 1024) into a second file. `path` is that
+   * file's name beside the model.
+   */
   readonly external?: { readonly path: string; readonly threshold?: number };
-  /** Whether to write inferred types of inner values (default false: smaller files). */
+  /** Whether to write the inferred types of inner values (default false, for smaller files). */
   readonly valueInfo?: boolean;
 }
 
 export interface Written extends Chunks {
-  /** The external-data file, when one was asked for and used. */
+  /** The file of external data, or null if no weight is in one. */
   readonly external: (Chunks & { readonly path: string }) | null;
 }
 
-/** protobuf messages end at 2 GiB: beyond, pass `external`. Throws RangeError past the limit. */
+/**
+ * Writes a model. A protobuf message can have at most 2 GiB; larger models need `external`,
+ * otherwise a RangeError is thrown.
+ */
 export function writeModel(model: Model, options: WriteOptions = {}): Written {
   const external = options.external ? createExternal(options.external) : null;
   const writer = createWriter(assignNames(model.graph), external, options.valueInfo ?? false);
@@ -64,7 +73,7 @@ export function writeModel(model: Model, options: WriteOptions = {}): Written {
   return { ...all, external: external?.finish() ?? null };
 }
 
-/** One buffer; only where something must have one (the engine, a test). */
+/** The chunks in one buffer, for what needs one, such as the engine. */
 export function concat({ chunks, byteLength }: Chunks): Uint8Array {
   const bytes = new Uint8Array(byteLength);
   let offset = 0;
@@ -75,13 +84,17 @@ export function concat({ chunks, byteLength }: Chunks): Uint8Array {
   return bytes;
 }
 
+/** A file of external data that is being filled. */
 interface External {
-  /** Reserves room for a tensor; null when it is small enough to stay in the model. */
+  /**
+   * Adds a tensor and returns its entries for TensorProto; null if it is small enough to
+   * stay in the model.
+   */
   place(tensor: Tensor): { key: string; value: string }[] | null;
   finish(): (Chunks & { path: string }) | null;
 }
 
-/** Tensors start on 64-byte boundaries, so that they can be mapped and viewed as typed arrays. */
+/** Tensors start at multiples of 64 bytes, so that a mapped file can be viewed as typed arrays. */
 function createExternal(options: NonNullable<WriteOptions["external"]>): External {
   const { path, threshold = 1024 } = options;
   const chunks: Uint8Array[] = [];
@@ -106,6 +119,7 @@ function createExternal(options: NonNullable<WriteOptions["external"]>): Externa
   };
 }
 
+/** Writes the messages inside a model. The field numbers are those of onnx.proto. */
 function createWriter(names: Names, external: External | null, valueInfo: boolean) {
   const valueName = (value: Value | null): string => (value ? (names.values.get(value) ?? "") : "");
 
@@ -213,7 +227,7 @@ function attributeFields(attribute: Attribute): MessageInitShape<typeof Attribut
   }
 }
 
-/** Markers such as INT64_MAX ("to the end") come as 2^63 and saturate. */
+/** An int attribute. Values beyond int64 saturate: INT64_MAX ("to the end") was read as 2^63. */
 function int64(x: number): bigint {
   if (x >= 2 ** 63) return 2n ** 63n - 1n;
   return x <= -(2 ** 63) ? -(2n ** 63n) : BigInt(Math.trunc(x));
@@ -223,6 +237,7 @@ function encodeText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
+/** The type of a value as far as it is known. */
 function typeOf(value: Value): { type?: TypeProto } {
   if (value.opaqueType) return { type: value.opaqueType as TypeProto };
   if (!value.dtype) return {};
@@ -240,6 +255,7 @@ function typeOf(value: Value): { type?: TypeProto } {
   return { type: create(TypeProtoSchema, { value: { case: "tensorType", value: tensorType } }) };
 }
 
+/** A message as the field `number` of the enclosing message: key, length, content. */
 function field(number: number, content: Chunks): Chunks {
   const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(content.byteLength);
   return join([head.finish()], content);

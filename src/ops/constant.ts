@@ -1,4 +1,5 @@
 /** @file Constant expressions: values that depend on constants only, and their evaluation. */
+import type { Attribute } from "../ir/attribute.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { evaluateNode, evaluateRuleOf } from "./evaluate.ts";
@@ -88,12 +89,19 @@ function describe(value: Value): { readonly text: string; readonly largest: Tens
       return `#${idOf(input.tensor)}`;
     });
     const attributes = Object.entries(node.attributes).map(
-      ([name, { type, value: x }]) => `${name}=${type === "tensor" ? `#${idOf(x)}` : String(x)}`,
+      ([name, attribute]) => `${name}=${textOf(attribute)}`,
     );
     for (const [i, output] of node.outputs.entries()) names.set(output, `${lines.length}.${i}`);
     lines.push(`${node.domain}:${node.op}(${inputs.join()})${attributes.sort().join(";")}`);
   }
   return { text: `${lines.join(" ")} ${names.get(value)}`, largest };
+}
+
+/** An attribute as text, with tensors as numbers. */
+function textOf(attribute: Attribute): string {
+  if (attribute.type === "tensor") return `#${idOf(attribute.value)}`;
+  if (attribute.type === "tensors") return attribute.value.map((one) => `#${idOf(one)}`).join();
+  return JSON.stringify(attribute.value);
 }
 
 /**

@@ -17,6 +17,10 @@ export function entryOf<T>(table: OpTable<T>, node: Pick<Node, "op" | "domain">)
   return Object.hasOwn(entries, key) ? (entries[key] ?? null) : null;
 }
 
+/** Whether the node is this operator of ai.onnx; other domains may have one of the same name. */
+export const isOp = (node: Pick<Node, "op" | "domain"> | null | undefined, op: OpName): boolean =>
+  node?.op === op && node.domain === "";
+
 /** The key of an operator in such a table. */
 export function keyOf({ op, domain }: Pick<Node, "op" | "domain">): string {
   return domain ? `${domain}:${op}` : op;

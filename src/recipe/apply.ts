@@ -1,4 +1,4 @@
-/** @file Runs a recipe step by step; what breaks the model or makes the file larger is rolled back. */
+/** @file Runs a recipe step by step; a step that breaks the model or grows the file is undone. */
 
 import { TersorError } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
@@ -13,32 +13,37 @@ import { addNotes, createContext, createNotes, type Notes } from "./step-context
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
 import { createSweep } from "./sweep.ts";
 
-/** What buys speed may cost so much of the original file. */
+/** A step that is meant to gain speed may make the file larger than the original by this factor. */
 const ROOM = 1.01;
 
 type Told = { readonly [K in keyof Notes]: Readonly<Notes[K]> };
 
-/** A recipe's product, with what the steps that were kept have told. */
+/** The product of a recipe, together with the notes of the steps that were kept. */
 export interface Outcome extends Told {
   readonly model: Model;
-  /** The file's bytes. */
+  /** The model as an ONNX file. */
   readonly bytes: Uint8Array;
-  /** False for a step that was rolled back; the warnings say why. */
+  /** One entry per step; false for a step that was rolled back. `warnings` holds the reason. */
   readonly kept: readonly boolean[];
+  /** Wall time of all steps, trial runs included. */
   readonly seconds: number;
 }
 
 export interface ApplyOptions {
   /**
-   * Default true: rewrites losslessly what `simplify` kept for training, once the last step that
-   * trains is done. False: nothing goes but what the steps themselves leave unread.
+   * True (the default): after the last step that trains, the lossless rules that `simplify` held
+   * back for training (such as folding BatchNormalization) are applied. False: after each step
+   * only the nodes and constants that this step left unread are removed.
    */
   readonly simplify?: boolean;
 }
 
 /**
- * `start` is left as it is. Throws TersorError "needs-data", "needs-training" or "needs-labels" before
- * any work, "aborted", and whatever the options raise.
+ * Applies `steps` in order, each to a clone of the current model. After each step the clone is
+ * verified, written, opened and run on `env.feeds`; it becomes the current model only if the
+ * outputs keep their names, types and shapes, stay finite, and the file is within its size limit.
+ * `start` is not changed. Throws TersorError "needs-data", "needs-training" or "needs-labels"
+ * before any work, later "aborted" and whatever error a method raises.
  */
 export async function applyRecipe(
   start: Model,
@@ -54,7 +59,7 @@ export async function applyRecipe(
   let bytes = concat(writeModel(model));
   const whole = bytes.byteLength;
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
-  /** Takes a candidate in place of the model; or says why not. */
+  /** Makes `candidate` the current model and returns null, or returns the reason against it. */
   const take = async (candidate: Model, limit: number): Promise<string | null> => {
     const written = concat(writeModel(candidate));
     const why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
@@ -76,13 +81,14 @@ export async function applyRecipe(
     else rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
     const before = bytes.byteLength;
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
-    // A layer may gain a bias in training: hours of it are not lost for that.
+    // Training may add biases, which enlarge the file. A long run is not thrown away for that, so
+    // steps that train have no size limit.
     const why = await take(candidate, isTraining(step) ? Number.POSITIVE_INFINITY : most);
     kept.push(why === null);
     if (why === null) addNotes(notes, own);
     else {
       notes.warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
-      // What waited for this step need not wait any longer.
+      // The lossless rules were held back for this step. It is gone, so they are applied now.
       if (i === lastTraining) await take(simplified(model), before);
     }
   }
@@ -90,6 +96,7 @@ export async function applyRecipe(
   return { ...notes, model, bytes, kept, seconds };
 }
 
+/** A copy of the model after all lossless rules. */
 function simplified(model: Model): Model {
   const clone = cloneModel(model);
   inferModel(clone);
@@ -97,13 +104,14 @@ function simplified(model: Model): Model {
   return clone;
 }
 
+/** The reason why a candidate is not even run: an invalid graph, or more than `limit` bytes. */
 function refusal(model: Model, bytes: number, before: number, limit: number): string | null {
   const [problem] = verify(model);
   if (problem) return problem;
   return bytes > limit ? `it made the file larger (${before} -> ${bytes} bytes)` : null;
 }
 
-/** Outputs of a file; the engine's words where it does not open or run. */
+/** Outputs of a file for `env.feeds`, or the engine's error text if it cannot be opened or run. */
 async function outputsOf(
   bytes: Uint8Array,
   env: Environment,
@@ -121,7 +129,10 @@ async function outputsOf(
   }
 }
 
-/** Null when the outputs have the original's names and shapes, and are finite where those are. */
+/**
+ * The first way in which the outputs of a candidate are unusable: a name, type or shape that is not
+ * the original's, or a value that is not finite where the original's are. Null if there is none.
+ */
 function difference(
   original: Record<string, Tensor> | string,
   outputs: Record<string, Tensor> | string,

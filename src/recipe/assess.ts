@@ -1,4 +1,4 @@
-/** @file Measures one version of a model beside the original: a row of every report. */
+/** @file Measures one version of a model beside the original; the result is a row of reports. */
 import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -16,21 +16,24 @@ import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { randomFeeds } from "./sample.ts";
 
-/** The original, open and measured: what every other version is held against. */
+/** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
   readonly loaded: Loaded;
+  /** Open on the original's file; whoever called `assessBaseline` closes it. */
   readonly session: Session;
+  /** The original's outputs, with which those of each version are compared. */
   readonly reference: Reference | null;
   readonly result: Result;
   readonly env: Environment;
 }
 
-/** Outputs of the original up to this size are kept, to count flips against. */
+/** Outputs of the original are kept up to this many bytes, to count flipped predictions. */
 const KEEP_BYTES = 2 ** 29;
 
 /**
- * Throws TersorError "implausible-baseline" when the original scores no better than chance: then
- * the preprocessing is wrong, and every figure after it would be. An \`untrained\` one may.
+ * Opens and measures the original: file sizes, metric, latency, parameters. Throws TersorError
+ * "implausible-baseline" when it scores no better than chance, because then the preprocessing is
+ * wrong and every later figure would be wrong too. `untrained` turns this check off.
  */
 export async function assessBaseline(
   loaded: Loaded,
@@ -54,9 +57,10 @@ async function measureBaseline(
   untrained: boolean,
 ): Promise<Pick<Baseline, "reference" | "result">> {
   const data = judged(session, env);
-  // Coders run on another core meanwhile; before anything is timed, for then the machine must be quiet.
+  // gzip and brotli run on another core while the metric is measured. They are awaited before the
+  // timing starts, because timing needs an otherwise idle machine.
   const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
-  sizes.catch(() => {}); // not unhandled where the metric fails first
+  sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
   const evaluation = await measureMetric({
     session,
     dataset: data,
@@ -107,13 +111,14 @@ async function measureBaseline(
   return { reference: evaluation.reference, result };
 }
 
-/** A version of the model, and how it came about. */
+/** A version of the model to be measured, and the facts about it that are not measured here. */
 export interface Version {
   readonly recipe: string;
   readonly family: string;
+  /** Path of the file it is or will be written to; null if it is not written. */
   readonly file: string | null;
   readonly source: Source;
-  /** Bytes of its .tersor file, where that was measured. */
+  /** Bytes of its .tersor file; null where that was not measured. */
   readonly packed: number | null;
   readonly model: Model;
   readonly ease: Result["ease"];
@@ -121,12 +126,20 @@ export interface Version {
   readonly warnings: readonly string[];
 }
 
+/** The measurements of one version. */
 export interface Assessment {
   readonly result: Result;
-  /** The original, timed in the same rounds: on a busy machine only this compares. */
+  /**
+   * Latency of the original, timed in the same rounds. On a busy machine only this one may be
+   * compared with `result.latency`; the baseline's own was measured at another time.
+   */
   readonly beside: Latency;
 }
 
+/**
+ * Measures a version: its metric on the same records as the baseline, its sizes, and its latency in
+ * rounds that alternate with the original. Throws what the engine and the data readers throw.
+ */
 export async function assess(baseline: Baseline, candidate: Version): Promise<Assessment> {
   const { env, session: original, reference } = baseline;
   const session = await env.runtime.open(candidate.source, { threads: env.threads });
@@ -158,6 +171,7 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<As
   }
 }
 
+/** The result row of a version; rates and speed-ups are relative to `original`. */
 function row(
   original: Result,
   candidate: Version,
@@ -189,7 +203,8 @@ function row(
           : original.bytes.brotli / bytes.brotli,
     },
     beta: { survey: alphaBytes - 1, saved: 1 - 1 / alphaBytes },
-    // Process-CPU time is what a busy machine disturbs least; with several threads it is not the speed.
+    // Other work on the machine disturbs process CPU time least. With several threads CPU time
+    // adds up over the threads and is no measure of speed, so wall time is used.
     delta: {
       infer: env.threads === 1 ? (timing.cpuRatio ?? timing.ratio).value : timing.ratio.value,
       train: null,
@@ -203,14 +218,18 @@ function row(
   return { ...draft, marks: marksOf(draft) };
 }
 
-/** Random inputs go through one at a time: that keeps models of any batch size content. */
+/** Random inputs are fed one record at a time, which works whatever the model's batch axis is. */
 function batching(env: Environment): { batchSize?: number } {
   return env.data ? {} : { batchSize: 1 };
 }
 
+/** Wall time, in ms, for timing one version beside the original. */
 export const timingMs = (env: Environment): number => env.timingMs ?? 2000;
 
-/** The data, or without any a seeded set of random inputs: then only fidelity can be told. */
+/**
+ * The records that judge a version. Without data these are seeded random inputs; they only show how
+ * far the outputs moved, not whether they are right.
+ */
 function judged(session: Session, env: Environment): Dataset {
   if (env.data) return env.data;
   const length = 16;
@@ -228,7 +247,9 @@ function judged(session: Session, env: Environment): Dataset {
   } as Dataset;
 }
 
-/** Sizes of every input axis of the feeds, by "name.axis". */
+/**
+ * The size of each axis of each feed, under the key "name.axis" ("x.0" is the batch of input x).
+ */
 export function dimsOf(feeds: Feeds): Record<string, number> {
   const dims: Record<string, number> = {};
   for (const [name, { shape }] of Object.entries(feeds)) {
@@ -237,17 +258,19 @@ export function dimsOf(feeds: Feeds): Record<string, number> {
   return dims;
 }
 
-/** Bytes of the .tersor file that the model came in, or would be. */
+/**
+ * Bytes of the .tersor file that the model was loaded from, else of the one it would be packed to.
+ */
 export function packedOf({ name, source, packed, opset, model }: Loaded): number | null {
   return packed ?? packedSize({ name, source, model: opset === model.opset ? model : null });
 }
 
-/** The files of a model. */
+/** The contents of a model's files: the ONNX file, then its external data. */
 function chunksOf({ bytes, external = [] }: Source): Uint8Array[] {
   return [bytes, ...external.map(({ data }) => data)];
 }
 
-/** Records in one run. */
+/** How many records one run processes: the first axis of the first input that has axes, else 1. */
 export function batchOf(feeds: Feeds): number {
   return Object.values(feeds).find(({ shape }) => shape.length > 0)?.shape[0] ?? 1;
 }
@@ -261,7 +284,10 @@ function latencyOf({ latency }: Timing, env: Environment): Latency {
   };
 }
 
-/** Parameters that are not zero: weights counted as what their stored form stands for. */
+/**
+ * How many of the `params` parameters are not zero. Compressed weights are decoded first, so that a
+ * zero counts as one whatever form it is stored in.
+ */
 export function nonzerosOf(model: Model, params: number): number {
   const seen = new Set<Value>();
   let zeros = 0;

@@ -1,4 +1,4 @@
-/** @file Bench: several files timed side by side on the same feeds. */
+/** @file Bench: the latency of several model files, interleaved, on the same feeds. */
 import { errors, fail, TersorError } from "../errors.ts";
 import { measureLatency } from "../measure/latency.ts";
 import type { Latency } from "../measure/measurement.ts";
@@ -7,7 +7,7 @@ import { batchOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
-/** One file of `tersor bench`, interleaved with the others. */
+/** The timing of one file; every round times each file once. */
 export interface BenchRun {
   readonly file: string;
   readonly bytes: number | null;
@@ -23,7 +23,10 @@ export interface BenchOptions {
   readonly secondsEach?: number;
 }
 
-/** `env` is prepared for the first model. Throws "bad-feeds" when another takes other inputs. */
+/**
+ * Times `models` on `env.feeds`, which were made for the first of them. Throws TersorError
+ * "bad-feeds" when another model does not take these inputs, "cannot-open" and "aborted".
+ */
 export async function bench(
   models: readonly Loaded[],
   env: Environment,
@@ -58,6 +61,7 @@ export async function bench(
   }
 }
 
+/** Runs a model once, so that unsuitable feeds are reported before any timing. */
 async function tryFeeds(session: Session, feeds: Feeds, name: string): Promise<void> {
   try {
     await session.run(feeds);

@@ -9,30 +9,41 @@ import type { TrainingRun } from "./step-context.ts";
 import type { Step } from "./steps.ts";
 import { runTrial, simplify } from "./trial.ts";
 
+/** The recipe to apply, and how. */
 export interface CompressPlan {
   readonly steps: readonly Step[];
-  /** Simplify the model losslessly (default true): before the first step, and once training is done. */
+  /**
+   * Whether to simplify the model losslessly (default true), before the steps and after training.
+   */
   readonly simplify?: boolean;
-  /** The start need not be any good: training makes it so. */
+  /** The model has not been trained yet, so it may score at chance (default false). */
   readonly untrained?: boolean;
-  /** Where the model will be written, for the result; null where it is not. */
+  /** Path that `result.file` will name; nothing is written here. Null if no file is written. */
   readonly file?: string | null;
 }
 
+/** A compressed model with its measurements. */
 export interface Compressed {
+  /** The original's row; its latency is the one measured in the same rounds as `result`. */
   readonly baseline: Result;
   readonly result: Result;
+  /** The compressed model as an ONNX file. */
   readonly bytes: Uint8Array;
-  /** The .tersor file. */
+  /** The compressed model as a .tersor file. */
   pack(): Uint8Array;
-  /** What structured pruning did, group by group. */
+  /** For structured pruning: the channels before and after of each group of coupled channels. */
   readonly groups: readonly GroupChange[];
-  /** Runs of training on the way. */
+  /** One entry per run of training, in order. */
   readonly training: readonly TrainingRun[];
+  /** Wall time, baseline and measurements included. */
   readonly seconds: number;
 }
 
-/** Throws "needs-data" and the like before any work, "implausible-baseline", "aborted". */
+/**
+ * Applies one recipe to a loaded model and measures the result beside the original. Throws
+ * TersorError "needs-data", "needs-training" or "needs-labels" before any work,
+ * "implausible-baseline", "aborted", and whatever error a method raises.
+ */
 export async function compress(
   loaded: Loaded,
   env: Environment,

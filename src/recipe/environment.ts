@@ -1,4 +1,4 @@
-/** @file Environment: everything around a trial that is not the model or the recipe. */
+/** @file Environment: what a trial needs besides the model and the recipe. */
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
@@ -6,49 +6,59 @@ import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
 import type { ComputeChoice } from "../train/state.ts";
 
-/** What long work tells about itself; nothing is printed by the library. */
+/** A report from long-running work to `onEvent`. The library itself prints nothing. */
 export type Event =
   | {
       readonly type: "progress";
+      /** The method, recipe or phase that is at work. */
       readonly what: string;
       readonly done: number;
       readonly total: number;
-      /** How it goes: "loss 0.12, 3200 records/s". */
+      /** Current figures as text: "loss 0.12, 3200 records/s". */
       readonly detail?: string;
     }
   | { readonly type: "note"; readonly text: string }
-  /** Something the user should know that stops nothing. */
+  /** A problem that the user should know of; the work goes on. */
   | { readonly type: "warning"; readonly text: string };
 
+/** Everything is fixed before a trial starts; `prepare` makes one from a user's settings. */
 export interface Environment {
   readonly platform: Platform;
   readonly runtime: Runtime;
-  /** Engine threads. */
+  /** Threads of an engine that runs or times the model (training: `trainThreads`). */
   readonly threads: number;
   readonly seed: number;
   readonly signal: AbortSignal | null;
-  /** Records the metric is measured on; null without data. */
+  /** Records that the metric is measured on; null without data. */
   readonly data: Dataset | null;
-  /** Records methods may look at; never among those of `data`. */
+  /**
+   * Calibration records, which methods may read. Those that `prepare` sets aside are not in `data`.
+   */
   readonly calibration: Dataset | null;
-  /** Records that may be trained on; never among those of `data`. */
+  /** Records to train on; none of them is in `data`. Null if nothing was set aside for training. */
   readonly training: Dataset | null;
-  /** What a loss with a teacher learns from; null: the recipe's own start. */
+  /** The model a distillation loss learns from; null: the model that the recipe starts from. */
   readonly teacher: Model | null;
-  /** How training computes; null: whatever a self-test finds fastest, which changes the last bits. */
+  /**
+   * How the training steps are computed (which engines, which form of each convolution). Null: a
+   * self-test chooses the fastest, and the last bits of the result depend on its choice.
+   */
   readonly computeChoice: ComputeChoice | null;
-  /** Cores that training may use. */
+  /** How many cores training may use. */
   readonly trainThreads: number;
-  /** Where long work is saved, to go on after an end that nobody wanted; null: nowhere. */
+  /** Storage for the state of long runs, from which an interrupted run is resumed; null: none. */
   readonly checkpoints: Checkpoints | null;
-  /** Feeds every version of the model is timed and compared on. */
+  /** The inputs that each version of the model is timed and checked on. */
   readonly feeds: Feeds;
-  /** Time spent on timing one version beside the original (default 2000). */
+  /** Wall time, in ms, for timing one version beside the original (default 2000). */
   readonly timingMs?: number;
   readonly onEvent: (event: Event) => void;
 }
 
-/** Throws TersorError "aborted" once the signal says so; lets the event loop breathe. */
+/**
+ * Gives other events of this thread a turn, then throws TersorError "aborted" if the signal was
+ * set. Long work calls it between its parts, with its own name as `where`.
+ */
 export async function checkpoint(env: Pick<Environment, "signal">, where: string): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (env.signal?.aborted) throw fail(errors.aborted(where));

@@ -1,12 +1,14 @@
-/** @file Evaluate: a model's score on data, alone or beside the original it came from. */
+/** @file Evaluate: a model's score on data, alone or compared with the original it came from. */
 import type { Result } from "../measure/measurement.ts";
 import { assess, assessBaseline, packedOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
 /**
- * `env` is prepared for `against`, else for the model. Alone, nothing that compares is measured.
- * Throws "implausible-baseline" when the original (or the model alone) scores no better than chance.
+ * Measures `loaded` on `env.data`, compared with `against` where that is given. Without it, the
+ * fields that compare (baseline, drop, flips, KL, SQNR) are null. `env` has to be prepared for
+ * `against`, or for `loaded` where there is no `against`. Throws TersorError "implausible-baseline"
+ * when the original, or the model alone, scores no better than chance.
  */
 export async function evaluate(
   loaded: Loaded,

@@ -1,4 +1,4 @@
-/** @file Tells which layers were meant for integer kernels and run in float all the same. */
+/** @file Finds layers that were quantized for integer kernels but that the engine runs in float. */
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { int8KernelOf, isFloatLayer } from "../ops/int8.ts";
@@ -8,8 +8,10 @@ import type { Environment } from "./environment.ts";
 import { timeNodes } from "./time-nodes.ts";
 
 /**
- * Layers with DequantizeLinear weights for which the engine found no integer kernel (ENGINE, section
- * 3, rule 2): small files, but slower than before. Empty where the engine does not tell.
+ * Names of the layers whose weights come from a DequantizeLinear and that the engine nevertheless
+ * runs with a float kernel. Such a layer is small but slower than before: it dequantizes its
+ * weights at every run (docs/engine.md, "Quantization"). The list is empty where the engine gives
+ * no trace.
  */
 export async function unfusedLayers(model: Model, env: Environment): Promise<string[]> {
   const wanted = new Set<Node>();
@@ -20,13 +22,13 @@ export async function unfusedLayers(model: Model, env: Environment): Promise<str
   if (wanted.size === 0) return [];
   const timed = (await timeNodes(model, env)) ?? [];
   const left = timed.flatMap(({ node, op }) =>
-    // Such a kernel widens int8 weights anew at every run.
+    // A float kernel at a layer with int8 weights: no integer kernel was found for it.
     node && wanted.has(node) && isFloatLayer(op) ? [node.name] : [],
   );
   return [...new Set(left)];
 }
 
-/** In words, for the report; null where all is well. */
+/** A warning that names up to five of the layers; null for an empty list. */
 export function unfusedWarning(layers: readonly string[]): string | null {
   if (layers.length === 0) return null;
   const shown = layers.slice(0, 5).join(", ");

@@ -1,4 +1,4 @@
-/** @file Hints: inner values of a teacher that a student's are to resemble (FitNets, arXiv 1412.6550). */
+/** @file Hints: pairs of inner values that distillation makes alike (FitNets, arXiv 1412.6550). */
 import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -7,19 +7,22 @@ import { weightsOf } from "../ops/weights.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { nearest } from "../util/nearest.ts";
 
+/** A value of the student and the value of the teacher that it shall resemble, both float32. */
 export interface Hint {
-  /** Name of the input that feeds the teacher's value to a step. */
+  /** Name of the graph input through which the teacher's value enters a training step. */
   readonly port: string;
   readonly student: Value;
   readonly teacher: Value;
-  /** Of a batch. */
+  /** Shape of both values for one batch. */
   readonly shape: readonly number[];
 }
 
 /**
- * Layers of both that `hints` names: `conv3*`, or `conv3=block2/conv1` where the teacher calls it
- * otherwise. With `all`, every layer with weights whose output has the same shape in both: block by
- * block reconstruction. Throws TersorError "bad-option" for names and shapes that do not fit.
+ * The pairs of layer outputs that `hints` names: `conv3*` for layers of the same name, or
+ * `conv3=block2/conv1` where the teacher's layer has another name. With `all` and no `hints`, every
+ * layer with weights that has an output of the same name and shape in both models. `shapes` are the
+ * inputs' shapes for one batch. Throws TersorError "bad-option" where the teacher lacks a layer,
+ * where the two shapes differ and where no pair is left, "no-match" where a glob matches nothing.
  */
 export function hintsOf(
   model: Model,
@@ -51,6 +54,7 @@ export function hintsOf(
   return found.map((hint, i) => ({ ...hint, port: `tersor_hint_${i}` }));
 }
 
+/** `glob` or `glob=other` -> pairs [student's layer, teacher's layer]. */
 function named(text: string, names: readonly string[]): (readonly [string, string])[] {
   const [own, other] = text.split("=");
   const matches = names.filter((name) => globToRegExp(own).test(name));
@@ -58,7 +62,10 @@ function named(text: string, names: readonly string[]): (readonly [string, strin
   return matches.map((name) => [name, other ?? name] as const);
 }
 
-/** First outputs of the main graph's nodes, by the node's name; the values are the model's own. */
+/**
+ * The first output of each node of the main graph, by the node's name; only those that are float32
+ * and whose shape follows from the input `shapes`. The values are the model's own, not copies.
+ */
 function outputsOf(model: Model, shapes: Readonly<Record<string, readonly number[]>>) {
   const dims = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, shape]));
   const bound = bindDims(model, dims);

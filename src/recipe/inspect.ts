@@ -1,4 +1,4 @@
-/** @file Inspection: what a model consists of, and where its bytes, arithmetic and time sit. */
+/** @file Inspection: the layers of a model, with the bytes, MACs and latency of each. */
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -12,38 +12,45 @@ import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { timeNodes } from "./time-nodes.ts";
 
+/** An input or output of a model, as reports show it. */
 export interface Port {
   readonly name: string;
+  /** ONNX element type; "?" where the file does not say. */
   readonly dtype: string;
-  /** A number, a symbol such as "N", or null where the file does not say. */
+  /** For each axis a number, a symbol such as "N", or null where the file does not say. */
   readonly shape: readonly (number | string | null)[];
 }
 
+/** Facts about a model as a whole, without any measurement. */
 export interface ModelInfo {
   readonly name: string;
+  /** Bytes of the file with its external data. */
   readonly bytes: number;
   readonly params: number;
+  /** Multiply-accumulate operations of one run; null where a shape is not known. */
   readonly macs: number | null;
+  /** Operator set that the file declares. */
   readonly opset: number;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** Content hash of the file, so that a report names its input exactly. */
+  /** SHA-256 of the file, hex, so that a report identifies its input exactly. */
   readonly hash: string;
 }
 
 /**
- * A weighted node with its bias and what the engine fused into it, or ("other") the rest of the
- * graph by operator. `ms` is its share of the measured latency; shares are 0..1 of the totals.
+ * One row: a node with weights, its bias and the nodes that the engine fused into it; or, under the
+ * name "other", all remaining nodes of one operator. `share` holds fractions (0..1) of the totals.
  */
 export interface Layer {
   readonly name: string;
   readonly op: string;
-  /** Shape of the main weight. */
+  /** Shape of the main weight; empty in a row called "other". */
   readonly shape: readonly number[];
   readonly params: number;
-  /** Of the weights as the file stores them. */
+  /** Bytes of the weights in the form in which the file stores them. */
   readonly bytes: number;
   readonly macs: number | null;
+  /** The row's part of the measured latency; null where the engine gives no times of nodes. */
   readonly ms: number | null;
   readonly share: {
     readonly bytes: number;
@@ -52,8 +59,9 @@ export interface Layer {
   };
 }
 
+/** Sums over all rows. */
 export interface Totals {
-  /** Weighted nodes: the rows called "other" are none. */
+  /** Number of nodes with weights; rows called "other" do not count. */
   readonly layers: number;
   readonly params: number;
   readonly bytes: number;
@@ -61,7 +69,7 @@ export interface Totals {
   readonly ms: number | null;
 }
 
-/** What `tersor inspect` prints. */
+/** The result of `inspect`; `tersor inspect` prints it. */
 export interface Inspection {
   readonly model: ModelInfo;
   readonly totals: Totals;
@@ -82,7 +90,11 @@ interface Row {
 /** Operators below this share of everything share one row. */
 const worthARow = 0.02;
 
-/** Without an environment (a model that no engine opens) nothing is timed and open sizes count as 1. */
+/**
+ * Sums parameters, bytes, MACs and time per layer, in network order, then per operator. Without an
+ * environment (for a model that no engine opens) nothing is timed, and axes of unknown size count
+ * as 1 in the MACs.
+ */
 export async function inspect(loaded: Loaded, env: Environment | null): Promise<Inspection> {
   const { model } = loaded;
   const cost = costModel(model, env ? { dims: dimsOf(env.feeds) } : {});
@@ -99,7 +111,8 @@ export async function inspect(loaded: Loaded, env: Environment | null): Promise<
     totals: { layers: rows.layers.size, params: cost.params, bytes, macs: cost.macs, ms },
     layers: layers.map(({ us: own, ...row }) => ({
       ...row,
-      // The trace slows small nodes down: it tells the shares, the clock the total.
+      // Tracing slows small nodes down. So the trace only gives each row's share, and the total is
+      // the latency of runs without a trace.
       ms: isTimed ? (own / us) * ms : null,
       share: {
         bytes: ratio(row.bytes, bytes),
@@ -110,7 +123,7 @@ export async function inspect(loaded: Loaded, env: Environment | null): Promise<
   };
 }
 
-/** What every report says of the model itself. */
+/** The facts about a model itself that each report begins with. */
 export function infoOf(loaded: Loaded, cost: Pick<ModelCost, "params" | "macs">): ModelInfo {
   const { name, bytes, hash, opset, model } = loaded;
   const port = ({ name, dtype, shape }: Value): Port => ({
@@ -133,10 +146,11 @@ export function infoOf(loaded: Loaded, cost: Pick<ModelCost, "params" | "macs">)
 interface Rows {
   readonly layers: Map<Node, Row>;
   readonly others: Map<string, Row>;
-  /** The row a node's figures go to; without a node that of the operator. */
+  /** The row to which a node's figures are added; without a node, the row of operator `op`. */
   of(node: Node | null, op: string): Row;
 }
 
+/** A row per node with weights and a row per other operator, with all figures but the times. */
 function rowsOf(model: Model, cost: ModelCost): Rows {
   const layers = new Map<Node, Row>();
   const others = new Map<string, Row>();
@@ -147,7 +161,7 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
     const row = { name: node.name, op: node.op, shape, params: 0, bytes: 0, macs: 0, us: 0 };
     layers.set(node, row);
     owners.set(node, row);
-    // Behind a product the bias is what the next node adds.
+    // The bias of a MatMul is a constant that the next node (an Add) adds; both share one row.
     const bias = biasReadBy(node);
     if (bias && bias.node !== node) owners.set(bias.node, row);
   }
@@ -171,11 +185,11 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
   for (const graph of model.graph.walk()) {
     const constants = constantExpressions(graph);
     for (const node of graph.sorted()) {
-      if (constants.has(node.output)) continue; // counted with the node that reads the end of the chain
+      if (constants.has(node.output)) continue; // belongs to the node that reads the decoded weight
       const row = of(node, node.op);
       const { params, macs } = cost.perNode.get(node) ?? { params: 0, macs: null };
       row.params += params;
-      // If and Loop repeat what their bodies' nodes, which have rows of their own, do.
+      // The MACs of an If or Loop are those of the nodes in its bodies, which have their own rows.
       const own = node.subgraphs.length > 0 ? 0 : macs;
       row.macs = row.macs === null || own === null ? null : row.macs + own;
       row.bytes += storedBytes(node, constants, counted);
@@ -184,7 +198,10 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
   return { layers, others, of };
 }
 
-/** Bytes of the constants that a node's weights are made of, each counted where it is read first. */
+/**
+ * Bytes of the constants that a node reads, directly or through the nodes that decode a compressed
+ * weight. A constant that several nodes read is counted at the first; `counted` remembers it.
+ */
 function storedBytes(
   node: Node,
   constants: ReturnType<typeof constantExpressions>,
@@ -203,7 +220,7 @@ function storedBytes(
   return bytes;
 }
 
-/** Constants that a body returns as they are. */
+/** Bytes of the constants that a body (of an If, Loop or Scan) returns as they are. */
 function outputBytes(body: Graph, counted: Set<Tensor>): number {
   let bytes = 0;
   for (const { tensor } of body.outputs) {
@@ -214,7 +231,10 @@ function outputBytes(body: Graph, counted: Set<Tensor>): number {
   return bytes;
 }
 
-/** Layers in network order, then the operators that matter, then one row for what is left. */
+/**
+ * The layers, then the operators with at least `worthARow` of any total, largest share first, then
+ * one row that sums the remaining operators.
+ */
 function mergeOthers(layers: readonly Row[], others: readonly Row[], cost: ModelCost): Row[] {
   const all = [...layers, ...others];
   const [us, bytes] = [sum(all, (row) => row.us), sum(all, (row) => row.bytes)];

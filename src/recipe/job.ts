@@ -1,4 +1,4 @@
-/** @file Job: a trial as a value, all that decides its result; its hash is the key to cache or resume it by. */
+/** @file Job: everything that decides the result of a trial, as plain data with a hash. */
 import type { DataOptions } from "../data/options.ts";
 import type { Platform } from "../platform.ts";
 import type { ComputeChoice } from "../train/state.ts";
@@ -9,15 +9,18 @@ import { needsTraining } from "./needs.ts";
 import { type DataSource, type Settings, sourceOf, withDefaults } from "./prepare.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
-/** Data by name, and how records are made of it. (Its content is not looked at: no path is a hash.) */
+/**
+ * The name of a data source and the options with which it was read. The content of the data is not
+ * part of it: two jobs with the same path are equal even if the files there have changed.
+ */
 export interface JobData {
   readonly spec: string;
   readonly options: DataOptions;
 }
 
 /**
- * What the trials of one survey have in common: a job whose recipe is open. Plain data, as are all of
- * its fields; sessions, files and closures are the Environment's.
+ * What all trials of one survey have in common: a job without its recipe. It is plain data, which
+ * JSON can hold; sessions, open files and functions belong to the Environment.
  */
 export interface OpenJob {
   /** SHA-256 of the model's file. */
@@ -27,15 +30,17 @@ export interface OpenJob {
   /** SHA-256 of the teacher's file. */
   readonly teacher: string | null;
   readonly seed: number;
-  /** Sizes of axes that the model leaves open. */
+  /** Sizes given for axes that the model leaves open. */
   readonly dims: Readonly<Record<string, number>>;
-  /** The engine that runs, measures, and is what the result should run well on. */
+  /** The engine that runs and times the models, and that methods optimize for. */
   readonly runtime: string;
   readonly threads: number;
   readonly simplify: boolean;
   /**
-   * Null where no recipe trains, else records are set aside for it. The threads decide how sums are
-   * rounded; `computeChoice` null: so does the clock, and the last bits are open.
+   * Null if no recipe of the survey trains. If one does, records are set aside for training, which
+   * changes the calibration and the judged records of all rows. The number of threads is included
+   * because it decides in which order gradients are summed. `computeChoice` null: a self-test
+   * chooses the form of computing by time, so two runs may differ in the last bits.
    */
   readonly training: {
     readonly threads: number;
@@ -44,12 +49,16 @@ export interface OpenJob {
   readonly versions: { readonly tersor: string; readonly engine: string };
 }
 
+/** One trial. Cached and resumed results are stored under `jobHash` of it. */
 export interface Job extends OpenJob {
-  /** As text. Methods from outside the package are named by their ids alone. */
+  /** The recipe as text. Of a method from outside the package only the id is in it. */
   readonly recipe: string;
 }
 
-/** `recipes` are all that share the records. */
+/**
+ * The open job for trials of `loaded` under `settings`. `recipes` are all recipes that share its
+ * records: whether one of them trains decides how the records are divided.
+ */
 export async function openJobOf(
   loaded: Pick<Loaded, "hash">,
   platform: Pick<Platform, "runtime" | "cores">,
@@ -75,6 +84,7 @@ export async function openJobOf(
   };
 }
 
+/** The job of one trial: `open` with the recipe filled in. */
 export const jobOf = (open: OpenJob, steps: readonly Step[]): Job => ({
   ...open,
   recipe: formatRecipe(steps),
@@ -87,7 +97,7 @@ function dataOf(source: DataSource | string | null | undefined): JobData | null 
 /** SHA-256 of the job's canonical JSON: equal for equal jobs, on every platform. */
 export const jobHash = (job: Job): Promise<string> => sha256Text(canonical(job));
 
-/** Keys in order, and none that is undefined. */
+/** JSON with the keys of each object sorted and without undefined values. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) =>
     typeof part === "object" && part !== null && !Array.isArray(part)
@@ -96,13 +106,17 @@ function canonical(value: unknown): string {
   );
 }
 
-/** A field in which two jobs differ, and what it is in the first. */
+/** A field in which a stored job differs from the present one. */
 export interface JobConflict {
+  /** For example "seed" or "data limit"; see `fieldsOf`. */
   readonly field: string;
+  /** The stored value as text; "none" where it is missing or null. */
   readonly found: string;
 }
 
-/** The first field in which `stored`, read from a file, is not `job`; null where there is none. */
+/**
+ * The first field in which `stored` (parsed JSON of any shape) differs from `job`; null if equal.
+ */
 export function jobConflict(stored: unknown, job: OpenJob): JobConflict | null {
   const [before, now] = [new Map(fieldsOf(stored)), new Map(fieldsOf(job))];
   for (const field of new Set([...now.keys(), ...before.keys()])) {
@@ -114,7 +128,10 @@ export function jobConflict(stored: unknown, job: OpenJob): JobConflict | null {
   return null;
 }
 
-/** "seed", "data" (its name), "data limit", "training threads": each with its value. */
+/**
+ * All fields of a job as [name, value]. Nested objects are flattened, with the outer name in front:
+ * "seed", "data" (the name of the source), "data limit" (one of its options), "training threads".
+ */
 function fieldsOf(job: unknown): [string, unknown][] {
   if (typeof job !== "object" || job === null) return [];
   return Object.entries(job).flatMap(([name, value]): [string, unknown][] => {

@@ -1,4 +1,4 @@
-/** @file Where a recipe's error arises: each layer's output beside the original's, by value name. */
+/** @file The error of a compressed model per layer: each output beside the original's. */
 import { TersorError } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
@@ -10,16 +10,24 @@ import type { Feeds } from "../runtime/runtime.ts";
 import { batchOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 
-/** Signal to quantization noise of each layer's output, dB; Infinity or null: nothing changed. */
+/**
+ * Signal-to-quantization-noise ratio of each layer's output, in dB, in network order. It is
+ * Infinity where the output did not change (null after a round trip through JSON, which has no
+ * Infinity).
+ */
 export interface LayerErrors {
   readonly recipe: string;
   readonly layers: readonly { readonly name: string; readonly sqnr: number | null }[];
 }
 
-/** Records compared: enough for a picture, and few enough that all outputs fit into memory. */
+/** Records that are compared; few, because the outputs of all layers are in memory at once. */
 const records = 8;
 
-/** Compares versions of `start` with it; layers whose output a version no longer has are left out. */
+/**
+ * Runs `start` on a few records and returns a function that compares a version of it with that.
+ * Layers are found by the name of their output; a layer that the version no longer has is left out.
+ * The list is empty if the engine cannot run one of the two models with inner outputs.
+ */
 export async function createLayerErrors(start: Model, env: Environment) {
   const layers = weightsOf(start)
     .filter(({ node }) => node.graph === start.graph)
@@ -39,7 +47,7 @@ export async function createLayerErrors(start: Model, env: Environment) {
   };
 }
 
-/** A few records at once where the model takes them, else what it is timed on. */
+/** A few records in one batch, or `env.feeds` where there is no data or the batch size is fixed. */
 async function someFeeds(env: Environment): Promise<Feeds> {
   const { data, calibration, feeds } = env;
   const source = calibration ?? data;
@@ -48,7 +56,10 @@ async function someFeeds(env: Environment): Promise<Feeds> {
   return (await source.read(Array.from({ length: count }, (_, i) => i))).inputs;
 }
 
-/** The named values of the main graph; nothing where no engine gives them. */
+/**
+ * Runs a copy of the model whose outputs are the `names` that are floating-point values of its main
+ * graph. Resolves with no values if the engine fails, because this comparison is only a diagnosis.
+ */
 async function outputsOf(
   model: Model,
   names: ReadonlySet<string>,
@@ -71,7 +82,7 @@ async function outputsOf(
       await session.close();
     }
   } catch (cause) {
-    if (cause instanceof TersorError) return {}; // a picture less is no reason to fail
+    if (cause instanceof TersorError) return {}; // the survey goes on without this plot
     throw cause;
   }
 }

@@ -1,4 +1,4 @@
-/** @file Opens a model file: bytes, graph, identity. */
+/** @file Loads a model (file, URL, bytes or benchmark network) into a graph, with its hash. */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { isPacked } from "../codec/decode/container.ts";
 import { DecodeError } from "../codec/decode/error.ts";
@@ -13,33 +13,39 @@ import type { Platform } from "../platform.ts";
 import type { Source } from "../runtime/runtime.ts";
 import { sha256, sha256Text } from "../util/sha256.ts";
 
+/** A loaded model: the graph that methods work on, and the unchanged file it came from. */
 export interface Loaded {
-  /** As the user named it. */
+  /** The path as the user wrote it, the last part of a URL's path, or "model.onnx" for bytes. */
   readonly name: string;
+  /** The graph with inferred shapes, converted to the one operator set that tersor works with. */
   readonly model: Model;
-  /** The file as it is, external data included: what the original is measured by. */
+  /** The unchanged ONNX file with its external data. The original is measured by running this. */
   readonly source: Source;
+  /** Bytes of the ONNX file and its external data. */
   readonly bytes: number;
-  /** Bytes of the .tersor file that it came in; null where it came as ONNX. */
+  /** Bytes of the .tersor file if the model came as one, else null. */
   readonly packed: number | null;
-  /** Operator set of the file; `model` is at a newer one. */
+  /** Operator set that the file declares; `model` may be at a newer one. */
   readonly opset: number;
-  /** SHA-256, hex: of the file, or of the hashes of the file and its external data. */
+  /** SHA-256 in hex: of the file; with external data, of the concatenated hashes of all files. */
   readonly hash: string;
 }
 
 /**
- * A path, an http(s) or file URL, `net:` and the name of a benchmark network, untrained, or the bytes
- * of a model that has no external data.
+ * One of: a path, an http(s) or file URL, `net:` with the name of an untrained benchmark network,
+ * or the bytes of a model without external data. Files may be ONNX or .tersor.
  */
 export type ModelInput = string | URL | Uint8Array;
 
 export interface LoadOptions {
-  /** Of a benchmark network's initial weights (default 1). */
+  /** Seed of the initial weights of a benchmark network (default 1). */
   readonly seed?: number | undefined;
 }
 
-/** Throws TersorError "no-such-file", "cannot-read", "unknown-net", "bad-packed" and whatever `readModel` raises. */
+/**
+ * Reads a model. Throws TersorError "no-such-file", "cannot-read" (a download failed),
+ * "unknown-net", "bad-packed", and whatever `readModel` throws for a file that is no valid model.
+ */
 export async function loadModel(
   input: ModelInput,
   platform: Platform,
@@ -54,11 +60,12 @@ export async function loadModel(
   if (url && url.protocol !== "file:") {
     return loadBytes(await download(url), url.pathname.split("/").at(-1) || url.host, null);
   }
-  // A file URL of Windows is /C:/folder/model.onnx.
+  // The path of a file URL on Windows is /C:/folder/model.onnx; its first slash is removed.
   const path = url ? decodeURIComponent(url.pathname).replace(/^\/(?=[a-z]:)/i, "") : String(input);
   return loadBytes(await platform.files.read(path), path, platform);
 }
 
+/** External data are looked for beside the file; without `platform` they are an error. */
 async function loadBytes(
   file: Uint8Array,
   name: string,
@@ -96,7 +103,7 @@ async function loadBytes(
   };
 }
 
-/** Throws TersorError "bad-packed". */
+/** The ONNX bytes in a .tersor file. Throws TersorError "bad-packed" if it is damaged. */
 export async function unpacked(file: Uint8Array, name: string): Promise<Uint8Array> {
   try {
     return await unpack(file);
@@ -118,10 +125,14 @@ async function download(url: URL): Promise<Uint8Array> {
   throw fail(errors.cannotRead(url.href, why));
 }
 
+/** A single hash as it is; several as the hash of their concatenation. */
 const joined = (hashes: readonly string[]): Promise<string> | string =>
   hashes.length === 1 ? hashes[0] : sha256Text(hashes.join(""));
 
-/** ModelProto.opset_import (field 8) of the standard domain, without parsing the graph again. */
+/**
+ * The operator set of the standard domain that a file declares (ModelProto.opset_import, field 8).
+ * Reads only that field: `readModel` has already converted its graph to another operator set.
+ */
 function opsetOf(bytes: Uint8Array): number {
   const model = new BinaryReader(bytes);
   let opset = 1;

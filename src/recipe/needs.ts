@@ -1,4 +1,4 @@
-/** @file What recipes need (calibration, training records, labels), told before any work is done. */
+/** @file Checks, before any work, a recipe's needs (calibration, training, labels). */
 import type { Need } from "../context.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import { families, familyOf } from "../methods/index.ts";
@@ -9,7 +9,7 @@ import { formatRecipe, type Step } from "./steps.ts";
 
 type Records = Pick<Environment, "calibration" | "training">;
 
-/** There are no records of any kind: what is known where neither data nor calib was named. */
+/** No records of any kind: the case where the user named neither data nor calibration data. */
 export const noRecords: Records = { calibration: null, training: null };
 
 const errorOf = {
@@ -18,7 +18,7 @@ const errorOf = {
   labels: errors.needsLabels,
 } as const satisfies Record<Need, unknown>;
 
-/** The error that the first unmet need of a recipe is; null where the records meet all. */
+/** The error for the first need of a recipe that the records do not meet; null if all are met. */
 export function unmetNeed(steps: readonly Step[], records: Records): TersorError | null {
   const isMet: Record<Need, boolean> = {
     calibration: records.calibration !== null,
@@ -32,31 +32,35 @@ export function unmetNeed(steps: readonly Step[], records: Records): TersorError
   return null;
 }
 
-/** Throws TersorError "needs-data", "needs-training" or "needs-labels". */
+/** Throws TersorError "needs-data", "needs-training" or "needs-labels" for the first unmet need. */
 export function checkNeeds(steps: readonly Step[], records: Records): void {
   const error = unmetNeed(steps, records);
   if (error) throw error;
 }
 
-/** Whether some step takes gradients: then records are set aside for that. */
+/** Whether some step trains. If so, records have to be set aside for training. */
 export function needsTraining(steps: readonly Step[]): boolean {
   return steps.some((step) => needsOf(step).includes("training"));
 }
 
-/** What a method needs when no option is given. */
+/** What a method needs with all options at their defaults. */
 export function defaultNeeds(method: Method): readonly Need[] {
   return needsOf({ method, options: defaultsOf(method.options) });
 }
 
-/** Values of an option that make a method need more than with its defaults. */
+/** Values of one option with which a method needs something that it does not need by default. */
 export interface NeedsWith {
   readonly option: string;
-  /** Of a choice; null: other numbers than the default. */
+  /** The values, for an option with choices; null for a number: any other than the default. */
   readonly values: readonly unknown[] | null;
   readonly needs: readonly Need[];
 }
 
-/** Found by trying: each choice of an option, or the numbers at both ends, over the defaults. */
+/**
+ * For the documents: the options that change what a method needs. `needs` is a function, so they
+ * are found by trying each choice of each option (of a number its minimum and maximum), with all
+ * other options at their defaults.
+ */
 export function needsByOption(method: Method): NeedsWith[] {
   const defaults = defaultsOf(method.options);
   const usual = needsOf({ method, options: defaults });
@@ -82,10 +86,13 @@ function triedValues({ type, choices, minimum, maximum }: OptionInfo): readonly 
   return [minimum, maximum].filter((limit) => limit !== null);
 }
 
-/** Names that a remedy gives at most. */
+/** How many other methods a remedy names at most. */
 const named = 3;
 
-/** What is possible where a need cannot be met: without an option, or by other methods of the family. */
+/**
+ * The end of an error's remedy: what works without the need. If options cause the need, it says to
+ * leave them out; if the method has it by default, it names methods of the same family without it.
+ */
 function without(step: Step, need: Need): string {
   const { method, id, options } = step;
   const defaults = defaultsOf(method.options);

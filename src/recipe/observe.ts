@@ -1,4 +1,4 @@
-/** @file Streams calibration records through a model and hands over inner values, batch by batch. */
+/** @file Runs calibration records through a model and hands over inner values, batch by batch. */
 
 import type { Observe, Tap } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -8,13 +8,19 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";
+import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 
-/** Elements of inner values computed at once, and records at most. */
+/**
+ * A batch has at most so many elements in all tapped values together, and at most so many records.
+ */
 const ELEMENTS = 2 ** 25;
 const RECORDS = 64;
 
-/** `onUse` hears that data was really needed; errors call whoever asks for it `where`. */
+/**
+ * Makes `context.observe` for one step. `onUse` is called when the step reads calibration records;
+ * `where` is the name of the step in errors. See `Context.observe` for what it does and throws.
+ */
 export function createObserve(env: Environment, onUse: () => void, where: string): Observe {
   return async (model, taps, collect, wanted) => {
     const { calibration } = env;
@@ -44,21 +50,26 @@ export function createObserve(env: Environment, onUse: () => void, where: string
 
 const nameOf = (index: number): string => `tersor_tap_${index}`;
 
+/** The batch size if the model's first axis is fixed, null if it is free. */
 function fixedBatch(dim: number | string | undefined): number | null {
   return typeof dim === "number" && dim > 0 ? dim : null;
 }
 
-/** A model of fixed batch takes no other: a few records less, or again, do not matter. */
+/**
+ * How many records to run through a model with a fixed batch size, which takes whole batches only:
+ * rounded down, but at least one batch, which then repeats records.
+ */
 function wholeBatches(records: number, size: number): number {
   return Math.max(1, Math.floor(records / size)) * size;
 }
 
+/** The largest batch that keeps within both limits; an unknown axis counts as `RECORDS` long. */
 function batchSizeOf(taps: readonly Tap[]): number {
   const perRecord = taps.reduce((sum, { value }) => {
     const dims = (value.shape ?? [])
       .slice(1)
       .map((dim) => (typeof dim === "number" ? dim : RECORDS));
-    return sum + dims.reduce((a, b) => a * b, 1);
+    return sum + product(dims);
   }, 0);
   return Math.min(RECORDS, Math.max(1, Math.floor(ELEMENTS / Math.max(1, perRecord))));
 }
@@ -71,7 +82,7 @@ async function* batchesOf(calibration: Dataset, size: number, count: number) {
   }
 }
 
-/** A copy of the model that returns what the taps ask for, and nothing else. */
+/** A copy of the model whose outputs are the tapped values, named by `nameOf`, and nothing else. */
 function tapModel(model: Model, taps: readonly Tap[]): Model {
   const copies = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, copies);
@@ -79,14 +90,15 @@ function tapModel(model: Model, taps: readonly Tap[]): Model {
   const outputs = taps.map(({ value, of }, i) => {
     const copy = copies.get(value);
     if (!copy) throw new Error(`${value.name} is not in the model`);
-    // Always a value of its own: one value may be tapped twice, and a graph input cannot be returned.
+    // The Identity gives every tap a value of its own. Without it a value that is tapped twice
+    // would need two names, and a graph input would be an output.
     const wanted = of ? of(g, copy) : g.Identity(copy);
     wanted.name = nameOf(i);
     return wanted;
   });
   graph.setOutputs(outputs);
   const tapped: Model = { ...model, graph };
-  // The engine would run what nobody asked for.
+  // The engine would also run the nodes that no output depends on.
   rewrite(tapped, { rules: ["drop-dead"] });
   return tapped;
 }

@@ -1,4 +1,4 @@
-/** @file Pack: a loaded model as a .tersor file, checked by unpacking it again. */
+/** @file Pack: writes a loaded model as a .tersor file and checks it by unpacking it. */
 import { unpack } from "../codec/decode/unpack.ts";
 import { marksOf } from "../measure/marks.ts";
 import type { Result } from "../measure/measurement.ts";
@@ -9,18 +9,21 @@ import { nonzerosOf } from "./assess.ts";
 import type { Loaded } from "./load.ts";
 
 export interface PackSettings {
-  /** Keep the names of nodes and inner values, for debugging (default false). */
+  /** Whether to keep the names of nodes and inner values, for debugging (default false). */
   readonly keepNames?: boolean | undefined;
-  /** Where the file will go, for the result. */
+  /** Path that `result.file` will name; nothing is written here. */
   readonly file?: string | undefined;
 }
 
 export interface PackedModel extends Packed {
-  /** Sizes only: nothing is run. */
+  /** A result row with sizes only; metric and latency are null, because the model is not run. */
   readonly result: Result;
 }
 
-/** Throws TersorError "bad-tensor", and DecodeError if what came out did not unpack. */
+/**
+ * Packs a model, in memory. Throws TersorError "bad-tensor" for a tensor whose bytes do not fit its
+ * shape, and DecodeError if the packed file cannot be unpacked (a mistake in the coder).
+ */
 export async function pack(
   { name, source, model, opset, bytes }: Loaded,
   { keepNames = false, file }: PackSettings = {},

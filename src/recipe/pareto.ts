@@ -1,13 +1,20 @@
-/** @file Pareto front: the rows that nothing else beats in size, speed and quality at once. */
+/** @file Pareto front: the rows that no other row beats in size, speed and quality at once. */
 import type { Result } from "../measure/measurement.ts";
 
-/** Rows in which smaller is better on every axis; what was not measured counts as equal. */
+/**
+ * [bytes, -speed-up, loss of quality]: smaller is better on each axis. Bytes are brotli's where
+ * measured; the loss is the drop, else the flips, else minus the SQNR. An axis that was not
+ * measured is 0.
+ */
 function costs({ bytes, delta, metric }: Result): readonly number[] {
   const quality = metric?.drop ?? metric?.flips ?? (metric?.sqnr == null ? 0 : -metric.sqnr);
   return [bytes.brotli ?? bytes.raw, delta.infer === null ? 0 : -delta.infer, quality];
 }
 
-/** Recipes on the front, in the order of the results. */
+/**
+ * The recipes on the front, in the order of `results`. A row is off the front if another row is at
+ * least as good on all three axes and better on one.
+ */
 export function paretoOf(results: readonly Result[]): string[] {
   const rows = results.map((result) => ({ recipe: result.recipe, costs: costs(result) }));
   const beats = (a: readonly number[], b: readonly number[]): boolean =>

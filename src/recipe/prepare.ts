@@ -1,4 +1,4 @@
-/** @file What a user says about the surroundings of a trial, made into an Environment. */
+/** @file Makes an Environment from a user's settings: opens the data, picks an engine. */
 import { type Dataset, subset } from "../data/dataset.ts";
 import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
@@ -13,57 +13,68 @@ import type { Environment, Event } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { type Dims, sampleFeeds } from "./sample.ts";
 
-/** `mnist:test`, `images:folder` ..., with the options that make records of it. */
+/**
+ * A data source (`mnist:test`, `images:folder` ...) and the options for reading records from it.
+ */
 export interface DataSource {
   readonly spec: string;
   readonly options: DataOptions;
 }
 
+/** What a user may choose; everything has a default (see `withDefaults`). */
 export interface Settings {
-  /** Records to measure on. */
+  /** Records to measure on. Without `calib`, a part of them is set aside and not measured on. */
   readonly data?: DataSource | string | null | undefined;
-  /** Records that methods may look at; without them a part of `data` that is not measured on. */
+  /** Records for calibration and training; the default is the part of `data` that is set aside. */
   readonly calib?: DataSource | string | null | undefined;
-  /** Measure on all of `data`: nothing will be calibrated. */
+  /** Measure on all of `data`, because no method needs other records (default false). */
   readonly keepAll?: boolean | undefined;
   /** Engine (default "auto": the native one where it is installed). */
   readonly runtime?: "auto" | "node" | "web" | undefined;
   /** Engine threads (default 1). */
   readonly threads?: number | undefined;
-  /** Something will be trained: set records aside for that. */
+  /** Some step will train: most of `data` is set aside for that (default false). */
   readonly trains?: boolean | undefined;
-  /** A model to learn from. */
+  /** The model that a distillation loss learns from (default: the recipe's own start). */
   readonly teacher?: Loaded | null | undefined;
-  /** Choose no form of computing by the clock (default false). */
+  /** Train without the self-test by time, so that a run can be repeated exactly (default false). */
   readonly deterministic?: boolean | undefined;
-  /** How an earlier run computed, to repeat it to the byte. */
+  /** The form of computing that an earlier run chose, to repeat that run to the byte. */
   readonly computeChoice?: ComputeChoice | null | undefined;
   readonly checkpoints?: Checkpoints | null | undefined;
+  /** Seed of everything random (default 1). */
   readonly seed?: number | undefined;
-  /** Sizes of the axes that the model leaves open, where there are no data to tell. */
+  /**
+   * Sizes of the axes that the model leaves open; used for random inputs, where there is no data.
+   */
   readonly dims?: Dims | undefined;
-  /** Time spent on timing each version beside the original (default 2 s). */
+  /** Seconds spent on timing each version beside the original (default 2). */
   readonly timingSeconds?: number | undefined;
   readonly signal?: AbortSignal | null | undefined;
   readonly onEvent?: ((event: Event) => void) | undefined;
 }
 
-/** A source as it was named, with no options where there are none. */
+/** A data source; for a plain name, one without options. */
 export const sourceOf = (source: DataSource | string): DataSource =>
   typeof source === "string" ? { spec: source, options: {} } : source;
 
-/** What decides results, where settings leave it open. */
+/** The settings that decide results, with their defaults filled in. */
 export function withDefaults(settings: Settings, { cores }: Pick<Platform, "cores">) {
   const { seed = 1, threads = 1, dims = {}, deterministic = false } = settings;
   const computeChoice = settings.computeChoice ?? (deterministic ? plainChoice : null);
   return { seed, threads, dims, trainThreads: settings.threads ?? cores, computeChoice };
 }
 
-/** Records that calibrate: more change nothing that can be measured, and take time. */
+/** The largest number of calibration records. */
 const enough = 512;
+/** The share of `data` that is set aside for calibration; with training, the share that judges. */
 const share = 0.2;
 
-/** Rejects with whatever the engine says of the model, or the readers of the data. */
+/**
+ * Opens the model and the data once and settles everything that all trials share. Throws
+ * TersorError "bad-option" for unknown `dims` and a `teacher` that is not loaded, "cannot-open",
+ * "bad-feeds" (no random inputs run), and whatever the readers of the data throw.
+ */
 export async function prepare(
   loaded: Loaded,
   platform: Platform,
@@ -103,7 +114,10 @@ export async function prepare(
   }
 }
 
-/** Throws for a name that is no open axis of the model: it would silently do nothing. */
+/**
+ * Throws TersorError "bad-option" for a name in `dims` that is no open axis of the model, which
+ * would otherwise be ignored without a word.
+ */
 function checkDims(ports: readonly Port[], dims: Dims): void {
   const open = ports.flatMap(({ name, dims }) =>
     dims.flatMap((dim, axis) =>
@@ -120,7 +134,10 @@ function checkDims(ports: readonly Port[], dims: Dims): void {
   }
 }
 
-/** A model would silently be its own teacher where somebody gave a path instead of what `load` gives. */
+/**
+ * The teacher's graph. Throws TersorError "bad-option" for a value that `load` did not give, such
+ * as a path; it would otherwise be ignored, and the model would be its own teacher.
+ */
 function teacherOf(teacher: Loaded | null | undefined): Model | null {
   if (teacher && !teacher.model) {
     throw fail(errors.badOption("teacher", "it is no loaded model", "Give await load(path)"));
@@ -128,20 +145,26 @@ function teacherOf(teacher: Loaded | null | undefined): Model | null {
   return teacher?.model ?? null;
 }
 
-/** Most of the records train, the metric is taken on the others. */
+/**
+ * Divides `data` for a recipe that trains: 1 - `share` of the records train (a part of these also
+ * calibrates), the others judge. Fewer than five records are not divided.
+ */
 function halved(data: Dataset | null, seed: number) {
   if (!data || data.length < 5) return { data, training: null, calibration: null };
   const { calibration: rest, rest: training } = splitDataset(data, { fraction: share, seed });
   return { data: rest, training, calibration: part(training, seed) };
 }
 
-/** At most as many records as calibration needs. */
+/** A seeded part of the dataset, of at most `enough` records. */
 function part(dataset: Dataset, seed: number): Dataset {
   if (dataset.length <= enough) return dataset;
   return splitDataset(dataset, { count: enough, seed }).calibration;
 }
 
-/** A seeded part calibrates; the metric is taken on the others. */
+/**
+ * Divides `data` for a recipe without training: a seeded part calibrates, the other records judge.
+ * A single record does both, with a warning.
+ */
 function divided(data: Dataset | null, seed: number, onEvent: (event: Event) => void) {
   if (!data) return { data: null, calibration: null };
   const count = Math.min(enough, Math.max(1, Math.round(share * data.length)));
@@ -154,7 +177,10 @@ function divided(data: Dataset | null, seed: number, onEvent: (event: Event) => 
   return { data: rest, calibration };
 }
 
-/** Latency, MACs and calibration depend on sizes that were only guessed. */
+/**
+ * Reports the guessed sizes of random inputs as a note, because latency and MACs depend on them.
+ * Nothing is reported where the model fixes all sizes.
+ */
 function tellSizes(
   { inputs }: Pick<Session, "inputs">,
   feeds: Environment["feeds"],

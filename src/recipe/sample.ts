@@ -1,20 +1,22 @@
-/** @file Feeds for a model nobody gave data for: sizes that run, seeded random elements. */
+/** @file Inputs to time a model on: records of the data, or random tensors that it accepts. */
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
 import { createRandom } from "../numeric/random.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
+import { product } from "../util/product.ts";
 
-/** Tried in turn for dims the model leaves open (other than the first, which is the batch). */
+/** Sizes tried in turn for the axes that the model leaves open; the first axis, the batch, is 1. */
 const sizes = [32, 64, 224, 16, 8, 128, 1, 48, 320, 512, 576];
 
-/** Fixed sizes for symbolic dims, by symbol or by input name and axis ("x.2"). */
+/** Sizes for open axes, under the axis' symbol ("N") or the input's name and the axis ("x.2"). */
 export type Dims = Readonly<Record<string, number>>;
 
 /**
- * The first records of the data (as many as the model takes at once), or random feeds of the first sizes that run through the model.
- * Throws TersorError "bad-feeds" with the engine's words when none does.
+ * Inputs for one run: the first records of the data (one, or as many as a fixed batch size asks
+ * for), or without data random inputs of the first of `sizes` with which the model runs. Throws
+ * TersorError "bad-feeds" with the engine's error text if it runs with none of them.
  */
 export async function sampleFeeds(
   session: Pick<Session, "inputs" | "run">,
@@ -27,7 +29,8 @@ export async function sampleFeeds(
     return inputs;
   }
   let first: unknown;
-  // All inputs of one size; then the first input alone, the others (states, masks) as small as may be.
+  // First all inputs get the same size. Then only the first input does, and the others (states,
+  // masks) get size 1.
   for (const others of [null, 1]) {
     for (const size of sizes) {
       const feeds = randomFeeds(session.inputs, options.seed, size, options.dims ?? {}, others);
@@ -44,6 +47,7 @@ export async function sampleFeeds(
   throw fail(errors.badFeeds("random inputs", why, remedyOf(session.inputs)), first);
 }
 
+/** The remedy of the error: the flags that would give the sizes which could not be guessed. */
 function remedyOf(ports: readonly Port[]): string {
   const open = ports.flatMap(({ name, dims }) =>
     dims.flatMap((dim, axis) => (typeof dim === "number" && dim > 0 ? [] : [`${name}.${axis}=N`])),
@@ -51,13 +55,18 @@ function remedyOf(ports: readonly Port[]): string {
   return `Give ${open.length > 0 ? `sizes with --dims ${open.join(",")}, or ` : ""}--data`;
 }
 
-/** The number that leads the inputs, where it is not free. */
+/**
+ * The batch size if the model fixes it (first axis of the first input that has axes), else null.
+ */
 function fixedBatch(ports: readonly Port[]): number | null {
   const batch = ports.find(({ dims }) => dims.length > 0)?.dims[0];
   return typeof batch === "number" && batch > 0 ? batch : null;
 }
 
-/** `others`: the size of open axes of every input but the first, where it is another. */
+/**
+ * Random feeds for all inputs. An open axis gets its size from `dims`, else 1 if it is the first
+ * axis, else `size`; with `others`, inputs after the first use that number in place of `size`.
+ */
 export function randomFeeds(
   ports: readonly Port[],
   seed: number,
@@ -77,10 +86,13 @@ export function randomFeeds(
   return feeds;
 }
 
-/** Floats in [0, 1); integers 0..9, small enough for any vocabulary. */
+/**
+ * A tensor of seeded random elements: floats in [0, 1); integers 0..9, so that they are valid
+ * indices into any usual vocabulary; booleans true; strings empty.
+ */
 export function randomTensor(dtype: DType, shape: readonly number[], seed: number): Tensor {
   const random = createRandom(seed);
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   if (dtype === "string") {
     return new Tensor("string", shape, () => new Uint8Array(0), new Array(size).fill(""));
   }

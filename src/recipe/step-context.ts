@@ -1,4 +1,4 @@
-/** @file The context of one step of a recipe: what its method asks for, bound to an environment. */
+/** @file Makes the Context of a recipe's step: what a method may use, bound to an Environment. */
 import type { Context, Trained } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -14,23 +14,23 @@ import { formatRecipe, type Step } from "./steps.ts";
 import { timeNodes } from "./time-nodes.ts";
 import { trainModel } from "./train.ts";
 
-/** Spent on each comparison of speeds that a method asks for. */
+/** Wall time, in ms, for each comparison of speeds that a method asks for (`Context.time`). */
 const TIMING_MS = 1500;
 
-/** A run of training: how the loss went, and how it computed. */
+/** The result of one run of training, and the step it belongs to. */
 export interface TrainingRun extends Trained {
-  /** The step it belongs to, as text. */
+  /** The recipe's step as text: `train:epochs=3`. */
   readonly step: string;
 }
 
-/** What a step tells of its work. Of a step that is rolled back nothing of this is true any more. */
+/** What a step reports about its work. The notes of a step that is rolled back are dropped. */
 export interface Notes {
   readonly skipped: Skip[];
   readonly groups: GroupChange[];
   readonly warnings: string[];
   /** Runs of training, in order. */
   readonly training: TrainingRun[];
-  /** Whether calibration records were looked at. */
+  /** Whether the step read calibration records. */
   usedData: boolean;
 }
 
@@ -42,7 +42,7 @@ export const createNotes = (): Notes => ({
   usedData: false,
 });
 
-/** Adds what a step that was kept has told. */
+/** Adds the notes of a step that was kept to those of the recipe. */
 export function addNotes(
   all: Notes,
   { skipped, groups, warnings, training, usedData }: Notes,
@@ -54,7 +54,11 @@ export function addNotes(
   all.usedData ||= usedData;
 }
 
-/** `index` is the step's place in its recipe; `original`, the recipe's start, teaches where a loss asks. */
+/**
+ * The context for `step`. `index` is its position in the recipe, counted from 0; the step's random
+ * numbers and checkpoints depend on it. `original` is the model that the recipe starts from, the
+ * teacher of a distillation loss where the user named none. Reports are added to `notes`.
+ */
 export function createContext(
   step: Step,
   index: number,
@@ -92,7 +96,8 @@ export function createContext(
       return times && sums;
     },
     async train(model, options, hooks = {}) {
-      // A step may train several times: checkpoints are told apart by name.
+      // A step may train several times; each run needs a checkpoint name of its own: "2 train",
+      // "2.2 train" ...
       const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${method}`;
       const parsed = trainOptions.parse(options);
       const run = await trainModel(model, parsed, hooks, env, { label, original });
@@ -102,7 +107,10 @@ export function createContext(
   };
 }
 
-/** Medians of interleaved runs, by CPU time where there is such a clock. */
+/**
+ * Milliseconds per run of each model on `env.feeds`, from interleaved rounds; CPU time where the
+ * platform has such a clock, else wall time.
+ */
 async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {
   const { runtime, threads, platform, signal } = env;
   const sessions: Session[] = [];
@@ -116,7 +124,8 @@ async function timeModels(models: readonly Model[], env: Environment): Promise<n
     }));
     const options = { platform, budgetMs: TIMING_MS, signal: signal ?? undefined };
     const timings = await measureLatency(candidates, options);
-    // Paired by round: what disturbs one disturbs both.
+    // Each time is the first model's median divided by the speed-up over it. The speed-up is a
+    // median of ratios within rounds, which is steadier than a ratio of two medians.
     const [{ latency }] = timings;
     const first = latency.cpu ?? latency.median;
     return timings.map(({ ratio, cpuRatio }) => first / (cpuRatio ?? ratio).value);

@@ -1,4 +1,4 @@
-/** @file Recipes as text or data: `prune-magnitude:sparsity=0.9 > share-weights:bits=5`. */
+/** @file Parses recipes, given as text or data, such as `prune-channels > share-weights:bits=4`. */
 import type { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import { type MethodId, methodOf, methods } from "../methods/index.ts";
@@ -7,15 +7,18 @@ import { defaultsOf, optionText, parseOptions } from "../options.ts";
 import { nearest } from "../util/nearest.ts";
 import { splitQuoted } from "../util/quoted.ts";
 
-/** A method with all its options, checked. */
+/** One step of a recipe: a method with checked options, defaults filled in. */
 export interface Step {
-  /** What recipes and reports call the method. */
+  /** The method's name in recipes and reports. */
   readonly id: string;
   readonly method: Method;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What a step may name: a method of tersor's by its id, or one of your own as `defineMethod` gives it. */
+/**
+ * How a step names its method: the id of a built-in one, or the object that `defineMethod`
+ * returned.
+ */
 export type MethodRef = MethodId | OwnMethod;
 
 type InputOf<S extends z.ZodObject> = keyof S["shape"] extends never ? unknown : z.input<S>;
@@ -25,21 +28,26 @@ type OptionsOf<M> = M extends MethodId
     ? InputOf<S>
     : never;
 
-/** A step as a program or a JSON file writes it: options left out take their defaults. */
+/** A step as a program or a JSON file writes it; options that are left out have their defaults. */
 export type StepInput<M extends MethodRef = MethodId> = M extends MethodRef
   ? { readonly method: M } & OptionsOf<M>
   : never;
 
 /**
- * A recipe as text, as steps, or as `parseRecipe` gave it. Functions that take one infer `M`, the
- * methods of its steps in order, so that the options of your own methods are checked as well.
+ * A recipe as text, as a list of step inputs, or as the steps that `parseRecipe` returned. `M` is
+ * the list of the steps' methods. Functions that take a recipe infer it, so that the compiler
+ * checks the options of a user's own methods as well.
  */
 export type RecipeInput<M extends readonly MethodRef[] = readonly MethodId[]> =
   | string
   | readonly Step[]
   | { readonly [I in keyof M]: StepInput<M[I]> };
 
-/** Throws TersorError "bad-recipe", "unknown-method", "unknown-option" or "bad-option". */
+/**
+ * Parses a recipe and checks all options. Text separates steps by ">", options by ",", an option's
+ * name and value by "=": `a:x=1,y=2 > b`. Values in double quotes may contain these characters.
+ * Throws TersorError "bad-recipe", "unknown-method", "unknown-option" or "bad-option".
+ */
 export function parseRecipe<const M extends readonly MethodRef[] = readonly MethodId[]>(
   recipe: RecipeInput<M>,
 ): Step[] {
@@ -60,10 +68,11 @@ export function parseRecipe<const M extends readonly MethodRef[] = readonly Meth
 interface Named {
   readonly id: string;
   readonly method: Method;
-  /** Options as they were written. */
+  /** The options as the user wrote them, not checked yet. */
   readonly given: Readonly<Record<string, unknown>>;
 }
 
+/** Finds the method of a step input. Throws TersorError "bad-recipe" or "unknown-method". */
 function named(step: unknown, where: string): Named {
   const { method, ...given } = { ...(step as Record<string, unknown> | null) };
   if (typeof method === "string") {
@@ -84,16 +93,19 @@ function named(step: unknown, where: string): Named {
 const isMethod = (method: unknown): method is Method =>
   typeof method === "object" && method !== null && "apply" in method && "options" in method;
 
-/** What is left of a Step without its method. */
+/** Whether these are the other fields of a parsed Step, rather than options of a step input. */
 const isParsed = (rest: object): rest is Omit<Step, "method"> =>
   Object.keys(rest).sort().join() === "id,options";
 
-/** Whether the recipe's product is to be a .tersor file. */
+/** Whether the recipe ends in `pack`, so that its product is a .tersor file. */
 export function isPacked(steps: readonly Step[]): boolean {
   return steps.some(({ method }) => method.packs);
 }
 
-/** Options stay as they are written: what a text stands for depends on the option. */
+/**
+ * A recipe's text to step inputs. The values of options stay text, because their type is only known
+ * from the method's schema. Throws TersorError "bad-recipe".
+ */
 function splitText(text: string): Record<string, unknown>[] {
   if (text.trim() === "") return [];
   return splitQuoted(text, ">").map((part, i) => {
@@ -109,14 +121,14 @@ function splitText(text: string): Record<string, unknown>[] {
   });
 }
 
-/** Whether the step trains, and normalization is to stay in the model until it is done. */
+/** Whether the step trains and needs BatchNormalization to stay in the model until it has run. */
 export function isTraining(step: Step): boolean {
   return !step.method.simplifyFirst && needsOf(step).includes("training");
 }
 
 /**
- * The shortest text that parses to the same steps: options at their defaults are left out. (Methods of
- * your own have a text as well, but only a program can say what it means.)
+ * The recipe as text that parses to the same steps. Options at their defaults are left out. A step
+ * with a user's own method also has a text, for reports, but `parseRecipe` does not know its id.
  */
 export function formatRecipe(steps: readonly Step[]): string {
   return steps

@@ -1,4 +1,4 @@
-/** @file Survey: every method at its telling settings on one model; anytime and resumable. */
+/** @file Survey: many recipes on one model, one result row each; it can be stopped and resumed. */
 import { TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
@@ -13,7 +13,7 @@ import { paretoOf } from "./pareto.ts";
 import { isTraining, parseRecipe, type Step } from "./steps.ts";
 import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
-/** Families combined, as the survey advises (section 8-A): what one method leaves, the next takes. */
+/** Recipes that combine two families of methods, as the survey paper advises (section 8-A). */
 const combinations = [
   "prune-magnitude:sparsity=0.8 > share-weights:bits=4",
   "factor-svd:energy=0.9 > quantize-int8",
@@ -21,8 +21,9 @@ const combinations = [
 ];
 
 /**
- * The simplified original, then every method once, then their other settings, then combinations: a
- * short budget reaches every family.
+ * The recipes of a survey where the user names none: the simplified original (no steps), then the
+ * first setting of every method, then their other settings, then combinations. In this order even a
+ * short time budget covers every family.
  */
 export function surveyRecipes(): Step[][] {
   const settings = Object.entries(methods).flatMap(([method, { survey }]) =>
@@ -34,18 +35,20 @@ export function surveyRecipes(): Step[][] {
   return [[], ...single, ...combinations.map((text) => parseRecipe(text))];
 }
 
+/** What a survey runs, and where it reports; everything has a default. */
 export interface SurveyOptions {
+  /** Default: `surveyRecipes()`. */
   readonly recipes?: readonly (readonly Step[])[];
-  /** No new trial starts after this long. */
+  /** After this many seconds no further trial is started (default: no limit). */
   readonly budgetSeconds?: number | undefined;
-  /** Rows of an earlier, interrupted run: their recipes are not run again. */
+  /** Rows of an earlier, interrupted run; their recipes are not run again. */
   readonly done?: readonly Result[] | undefined;
-  /** Where a trial's model goes; null keeps none. */
+  /** The path that `result.file` names for a recipe; without it, files are null. */
   readonly fileOf?: ((recipe: string) => string) | undefined;
   /**
-   * Called with the original's row, then as soon as each trial is measured, so that an interrupted
-   * survey loses at most one. No bytes: the original, or a row of `done`. `results` and `pareto` are
-   * those so far.
+   * Called with the original's row, then with each row as soon as its trial is measured, so that an
+   * interrupted survey loses at most one trial. `bytes` is the trial's ONNX file; null for the
+   * original and for rows of `done`. `results` and `pareto` are those up to this row.
    */
   readonly onRow?: (
     result: Result,
@@ -55,23 +58,30 @@ export interface SurveyOptions {
   ) => Promise<void> | void;
 }
 
+/** The result of a survey. */
 export interface Survey {
   readonly baseline: Result;
-  /** The original's row first. */
+  /** All rows, the original's first. */
   readonly results: readonly Result[];
+  /** The recipes on the Pareto front. */
   readonly pareto: readonly string[];
-  /** Recipes that were not measured, and why. */
+  /** The recipes that were not measured, each with the reason. */
   readonly left: readonly { readonly recipe: string; readonly reason: string }[];
-  /** Mistakes of methods: errors that are no TersorError. They end no survey, and are not hidden. */
+  /**
+   * Errors in a method that are not a TersorError, that is, mistakes in its code. Such an error
+   * ends the trial but not the survey.
+   */
   readonly warnings: readonly string[];
-  /** Layer by layer, for the recipes measured here. */
+  /** The error of each layer, for each recipe that was measured in this run. */
   readonly errors: readonly LayerErrors[];
   readonly seconds: number;
 }
 
 /**
- * Recipes that were named must all be possible: throws TersorError "needs-data" and the like before
- * any work. Of the usual ones those that are not possible are left, with the reason.
+ * Measures the original and then one trial per recipe. If `options.recipes` are given, their needs
+ * must all be met: otherwise TersorError "needs-data", "needs-training" or "needs-labels" is thrown
+ * before any work. Default recipes whose needs are not met are left out, with the reason in `left`.
+ * Also throws "implausible-baseline" and "aborted"; other errors of a trial only end that trial.
  */
 export async function survey(
   loaded: Loaded,
@@ -89,7 +99,7 @@ export async function survey(
   const timings: Latency[] = [];
   const add = async (result: Result, bytes: Uint8Array | null, beside?: Latency): Promise<void> => {
     results.push(result);
-    // The original is timed beside every trial: its middle round is the fairest figure for its row.
+    // The original is timed again beside every trial. Its row shows the median of these timings.
     if (beside) timings.push(beside);
     const middle = timings.toSorted((a, b) => a.median - b.median)[timings.length >> 1];
     if (middle) results[0] = { ...results[0], latency: middle };
@@ -134,7 +144,10 @@ export async function survey(
   return { baseline: results[0], results, pareto, left, warnings, errors, seconds: elapsed() };
 }
 
-/** Checkpoints of one recipe: step 2 of another may be called alike and train another model. */
+/**
+ * The environment with checkpoint names that begin with a hash of the recipe, because steps of two
+ * recipes may have the same number and name but train different models.
+ */
 async function scoped(env: Environment, recipe: string): Promise<Environment> {
   const { checkpoints } = env;
   if (!checkpoints) return env;
@@ -154,13 +167,19 @@ interface Attempted extends Trial {
   readonly errors: LayerErrors;
 }
 
-/** Why there is no trial; a mistake is an error that nobody meant to raise. */
+/**
+ * Why there is no trial. `isMistake`: the error is not a TersorError, so the code has a mistake.
+ */
 interface Failed {
   readonly reason: string;
   readonly isMistake: boolean;
 }
 
-/** One method's trouble is no reason to lose the others. `start` is for recipes that do not train. */
+/**
+ * Runs one trial and returns its error instead of throwing it, so that the survey goes on; only
+ * "aborted" is thrown. `start` is the simplified model that all recipes without training share;
+ * recipes that train get their own, in which BatchNormalization is kept.
+ */
 async function attempt(
   baseline: Baseline,
   start: Model,

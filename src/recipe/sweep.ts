@@ -1,8 +1,11 @@
-/** @file Takes away what a step left unread, and nothing that was unread before it. */
+/** @file Removes the nodes and constants that a step left unread, not those unread before it. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 
-/** To be made before the model is edited, and called after it. */
+/**
+ * Notes which nodes and constants of the model are unread now and returns the function that, after
+ * the model was edited, removes those that have become unread since.
+ */
 export function createSweep(model: Model): () => void {
   const unread = new Set<Node | Value>();
   for (const graph of model.graph.walk()) {
@@ -11,7 +14,7 @@ export function createSweep(model: Model): () => void {
   }
   return () => {
     for (const graph of model.graph.walk()) {
-      // Last first, so that whole chains go in one pass.
+      // In reverse order, so that a whole chain of unread nodes is removed in one pass.
       for (const node of graph.sorted().reverse()) {
         const isRead = node.outputs.some(({ uses }) => uses.size > 0);
         if (!isRead && !unread.has(node)) graph.remove(node);
@@ -23,7 +26,9 @@ export function createSweep(model: Model): () => void {
   };
 }
 
-/** Whether only nodes that are unread themselves read the node. */
+/**
+ * Whether all readers of the node's outputs are nodes in `unread` (graph outputs are readers too).
+ */
 function leadsNowhere({ outputs }: Node, unread: ReadonlySet<Node | Value>): boolean {
   return outputs.every(({ uses }) =>
     [...uses].every(({ user }) => "op" in user && unread.has(user)),

@@ -1,18 +1,19 @@
-/** @file Targets: `size<=1MB, drop<=0.5, speedup>=1.5`, parsed and held against a result. */
+/** @file Targets such as `size<=1MB, drop<=0.5, speedup>=1.5`: parsed, and checked on a result. */
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { nearest } from "../util/nearest.ts";
 
 interface Quantity {
-  /** Which way is good. */
+  /** "<=" where smaller is better, ">=" where larger is. */
   readonly sense: "<=" | ">=";
   readonly unit: "bytes" | "number";
-  /** Cannot be measured without data. */
+  /** Set where it cannot be measured without data. */
   readonly needsData?: true;
+  /** Its value in a result; null where it was not measured. */
   of(result: Result): number | null;
 }
 
-/** Everything that can be demanded of a result. */
+/** The quantities that a target can name. */
 const quantities: Readonly<Record<string, Quantity>> = {
   size: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.raw },
   gzip: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
@@ -29,11 +30,15 @@ const quantities: Readonly<Record<string, Quantity>> = {
   latency: { sense: "<=", unit: "number", of: ({ latency }) => latency?.median ?? null },
 };
 
+/** One parsed target: a quantity of a result and the limit that it must meet. */
 export interface Target {
-  /** As it was written: `size<=1MB`. */
+  /** The target as the user wrote it: `size<=1MB`. */
   readonly text: string;
+  /** A key of `quantities`. */
   readonly quantity: string;
-  /** Bytes, percent points, percent, times or milliseconds. */
+  /**
+   * In bytes, percent points (drop), percent (flips, accuracy), times (speedup) or ms (latency).
+   */
   readonly limit: number;
   readonly needsData: boolean;
 }
@@ -42,7 +47,7 @@ const known = Object.entries(quantities)
   .map(([name, { sense }]) => `${name}${sense}`)
   .join(", ");
 
-/** Throws TersorError "bad-target". */
+/** Parses targets separated by commas. Throws TersorError "bad-target". */
 export function parseTargets(text: string): Target[] {
   const parts = text.split(",").map((part) => part.trim());
   return parts.map((part) => {
@@ -77,7 +82,10 @@ export function parseTargets(text: string): Target[] {
   });
 }
 
-/** The targets a result misses, in words; what was not measured is missed. */
+/**
+ * A sentence for each target that the result misses. A target whose quantity was not measured
+ * counts as missed.
+ */
 export function missedTargets(targets: readonly Target[], result: Result): string[] {
   return targets.flatMap(({ text, quantity: name, limit }) => {
     const quantity = quantities[name];
@@ -101,7 +109,7 @@ const scales: Readonly<Record<string, number>> = {
   gib: 2 ** 30,
 };
 
-/** NaN when it is no size. SI units: 1 kB is 1000 bytes, 1 KiB 1024. */
+/** "1.5MB" -> 1500000; NaN if it is no size. Units are SI: 1 kB is 1000 bytes, 1 KiB is 1024. */
 function parseBytes(text: string): number {
   const [, value = "", unit = "?"] = /^(\d*\.?\d+)\s*([a-z]*)$/i.exec(text) ?? [];
   return Number(value || Number.NaN) * (scales[unit.toLowerCase()] ?? Number.NaN);

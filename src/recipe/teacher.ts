@@ -1,4 +1,4 @@
-/** @file Teacher: a model whose outputs are learned from, run beside the student and remembered. */
+/** @file Teacher: the model whose outputs a distillation loss learns from, with a cache of them. */
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
@@ -8,15 +8,23 @@ import { rewrite } from "../rewrite/index.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { scoresOf } from "../train/objective.ts";
 
-/** Outputs are kept up to this many bytes: with the same inputs each epoch they are the same. */
+/** Outputs are cached up to this many bytes. */
 const memory = 2 ** 28;
 
+/** Computes the outputs that a student learns from. */
 export interface Teacher {
-  /** Its scores for these records, if anyone wants them, then the hints; `lane` says whose engine computes them. */
+  /**
+   * The teacher's outputs for one batch: the scores if the loss uses them, then the hints, float32,
+   * in the order of `teacherBytes`. `indices` are the records' numbers, the keys of the cache;
+   * `inputs` the batch itself; `lane` the number of the engine that computes them.
+   */
   teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor[]>;
 }
 
-/** The file of a teacher that gives the scores before its softmax, of output `index` (null: none), and hints. */
+/**
+ * An ONNX file of the teacher with other outputs: the scores of its output `index` before a softmax
+ * (`index` null: no scores), then the inner values `hints`.
+ */
 export function teacherBytes(
   model: Model,
   index: number | null,
@@ -37,7 +45,11 @@ export function teacherBytes(
 
 const nameOf = (i: number): string => `tersor_taught_${i}`;
 
-/** `remembers`: it gives scores alone, and the inputs of a record never change. */
+/**
+ * A teacher that runs in `sessions`, one per lane. With `remembers` each record's scores are
+ * computed once and cached; allowed only if there are no hints and a record's inputs are the same
+ * in every epoch (no augmentation).
+ */
 export function createTeacher(sessions: readonly Session[], remembers: boolean): Teacher {
   const known = new Map<number, Float32Array>();
   let room = memory;
@@ -66,7 +78,10 @@ export function createTeacher(sessions: readonly Session[], remembers: boolean):
   };
 }
 
-/** A teacher of another origin calls its inputs otherwise: then they go by their order. */
+/**
+ * The inputs under the teacher's input names. A teacher from another source may use other names;
+ * then the inputs are matched by their order, if there are equally many.
+ */
 function renamed(inputs: Feeds, { inputs: ports }: Pick<Session, "inputs">): Feeds {
   const given = Object.entries(inputs);
   if (given.length !== ports.length || ports.every(({ name }) => inputs[name])) return inputs;

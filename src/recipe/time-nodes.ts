@@ -1,4 +1,4 @@
-/** @file The engine's time of each node, through the names that its fusions and layouts make up. */
+/** @file The time the engine spends on each node of a model, mapped back from its fused nodes. */
 import type { Node } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -6,18 +6,28 @@ import { weightsOf } from "../ops/weights.ts";
 import type { NodeTime } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 
+/** A node of the engine's optimized graph with its time, mapped to the node of the model. */
 export interface TimedNode {
-  /** Null where the engine's own work (reordered layouts, casts) belongs to no node. */
+  /** The model's node; null for the engine's own work (layout changes, casts) that has none. */
   readonly node: Node | null;
+  /** Operator of the engine's optimized graph, for example "FusedConv". */
   readonly op: string;
+  /** Median over the runs, in microseconds. */
   readonly us: number;
 }
 
+/** The number of traced runs. */
 const runs = 20;
-/** How far above a fused node its weighted one may be: Conv, BatchNormalization, Add, Relu. */
+/**
+ * A fused node carries the name of its last part. The layer with weights is searched for up to this
+ * many nodes above that: Conv, BatchNormalization, Add, Relu are three.
+ */
 const reach = 5;
 
-/** Null where the engine tells no times. */
+/**
+ * Runs the model with the engine's trace on `env.feeds`. One entry per node of the engine's
+ * optimized graph, in order of execution; null where the engine writes no trace.
+ */
 export async function timeNodes(model: Model, env: Environment): Promise<TimedNode[] | null> {
   const { copy, nodeOf, producerOf } = labelled(model);
   const source = { bytes: concat(writeModel(copy)) };
@@ -32,7 +42,8 @@ export async function timeNodes(model: Model, env: Environment): Promise<TimedNo
     if (layer) claimed.add(layer);
     return layer ?? node;
   };
-  // Nodes that kept their name first: what is left over then tells which one a fused node stands for.
+  // Layers whose own name is in the trace are marked first. A fused node then stands for one of the
+  // layers that are left.
   for (const time of times) {
     const node = nodeOf(time.node);
     if (node && weighted.has(node)) claimed.add(node);
@@ -40,7 +51,11 @@ export async function timeNodes(model: Model, env: Environment): Promise<TimedNo
   return times.map((time) => ({ node: owner(time), op: time.op, us: time.us }));
 }
 
-/** A copy whose names give the originals back, whatever the engine writes around them. */
+/**
+ * A copy of the model in which each node and each inner value is named by the number of its
+ * original node, so that the original can be found from any name that the engine derives from
+ * these.
+ */
 function labelled(model: Model) {
   const originals = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const copy = cloneModel(model);
@@ -58,15 +73,16 @@ function labelled(model: Model) {
   }
   return {
     copy,
-    // Gemm and Relu become "fused tersor5_Gemm", MatMul and Add "tersor5_MatMul/MatMulAddFusion".
+    // The engine names Gemm with Relu "fused tersor5_Gemm", MatMul with Add
+    // "tersor5_MatMul/MatMulAddFusion".
     nodeOf: (name: string): Node | null =>
       originals[Number(/tersor(\d+)_/.exec(name)?.[1])] ?? null,
-    // Blocked convolutions are called after what they give: "tersorvalue5_0_nchwc".
+    // A convolution in the channel-blocked layout is named by its output: "tersorvalue5_0_nchwc".
     producerOf: (name: string): Node | null => values.get(name.replace(/_nchwc$/, "")) ?? null,
   };
 }
 
-/** The nearest node above that passes. */
+/** The nearest node above `from` (through inputs, at most `reach` steps) that passes; else null. */
 function above(from: Node, passes: (node: Node) => boolean): Node | null {
   let level = new Set([from]);
   for (let distance = 0; distance < reach; distance++) {

@@ -1,4 +1,4 @@
-/** @file What a run of training needs before its first step: the task, the step's graph, open engines. */
+/** @file Sets up a run of training: the task, the graph of one step, open engines, the teacher. */
 
 import type { TrainHooks } from "../context.ts";
 import { createReader, parseAugment } from "../data/augment.ts";
@@ -24,41 +24,57 @@ import { type Hint, hintsOf } from "./hints.ts";
 import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
 import { startWorkers, type WorkerShape, type Workers } from "./workers.ts";
 
-/** As measured best for steps (ENGINE B3). */
+/**
+ * For sessions that run a training step. More graph optimization did not make steps faster, because
+ * it mostly needs constant weights; without the memory pattern a session takes less memory.
+ */
 const sessionOptions = { optimize: "basic", memoryPattern: false } as const;
 
-/** Everything that stays as it is from step to step. */
+/** The inputs of a run of training; they are the same for all its steps. */
 export interface TrainJob {
+  /** The model whose constants are trained, in place. */
   readonly model: Model;
   readonly options: TrainOptions;
   readonly hooks: TrainHooks;
+  /** The records to train on, without the held-out ones. */
   readonly training: Dataset;
   readonly env: Environment;
-  /** Teaches where a loss asks for a teacher and nobody else was named. */
+  /** The teacher of a distillation loss where the user named none. */
   readonly original: Model;
 }
 
-/** Ready to take steps. */
+/** Everything that the training loop needs to take steps. */
 export interface Setup {
   readonly computeChoice: ComputeChoice;
+  /** How many engines compute parts of a batch side by side. */
   readonly lanes: number;
+  /** Whether the loss uses labels. */
   readonly labelled: boolean;
   readonly task: Task;
+  /** The graph of one step: forward pass, loss, gradient. */
   readonly step: StepGraph;
+  /** The step's graph, open in each lane. */
   readonly sessions: readonly Session[];
+  /** Records in one run of a session. */
   readonly micro: number;
+  /** Records in one update of the parameters, a multiple of `micro`. */
   readonly batch: number;
+  /** The feeds of one run: inputs, labels, the teacher's outputs and feeds of the method. */
   read(
     indices: readonly number[],
     random: Random,
     at: { readonly step: number; readonly lane: number },
   ): Promise<Feeds>;
-  /** Times the forms of every convolution here, and gives the fastest. */
+  /** Times the possible forms of each convolution's gradient here and returns the fastest. */
   tune(): Promise<Choices>;
+  /** Ends the engines' threads and closes the sessions. */
   stop(): Promise<void>;
 }
 
-/** Engines in `shape`; close them with `stop`. Null where there is nothing to train. */
+/**
+ * Builds and opens what a run needs, with engines in `shape` and convolutions in `forms`. The
+ * caller ends it with `stop`. Null if the model has no parameter to train.
+ */
 export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Promise<Setup | null> {
   const workers = startWorkers(job.env, shape);
   try {
@@ -96,17 +112,23 @@ export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Pro
 
 interface Plan {
   readonly task: Task;
-  /** Which of the model's outputs is judged and learned from. */
+  /** Index of the model's output that the loss is taken on. */
   readonly output: number;
   readonly objective: Objective;
   readonly micro: number;
   readonly batch: number;
+  /** Shapes of the model's inputs for one run. */
   readonly shapes: Record<string, readonly number[]>;
+  /** Types and shapes of the step's other inputs: label, teacher's scores, hints. */
   readonly feeds: Record<string, PortSpec>;
   readonly hints: readonly Hint[];
 }
 
-/** Runs the first records once: what the label means, and the sizes of a batch. */
+/**
+ * Decides the task, the loss and the sizes of a batch. The model is run once on the first records,
+ * because labels and outputs together tell the task. A model with a fixed batch size keeps it as
+ * `micro`; otherwise the wanted batch is divided among the lanes.
+ */
 async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   const { model, options, training, env } = job;
   const fixed = model.graph.inputs
@@ -130,7 +152,8 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   }
   const task = taskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
-  // Where nobody was named, the recipe's own start can teach: no label is needed to repair.
+  // Where no teacher was named, the model that the recipe starts from can teach, so a model can be
+  // repaired without labels.
   const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
   const hasTeacher = env.teacher !== null || asks || options.hints.length > 0;
   const objective = objectiveOf(options.loss, task, hasTeacher);
@@ -151,7 +174,10 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   return { task, output, objective, micro, batch, shapes, feeds, hints };
 }
 
-/** As the losses take it: class indices [rows] int64, or numbers. */
+/**
+ * The label in the form that the losses take: float32 targets of the label's own shape; float32
+ * [records] for a single score; otherwise int64 class indices [rows], also for one-hot labels.
+ */
 function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
   const given = label as Tensor;
   if (kind === "target") return tensor("float32", given.shape, given.floats());
@@ -168,7 +194,9 @@ function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
   return tensor("int64", [rows], indices);
 }
 
-/** With the sizes of a batch and the options of the sessions that will run the step. */
+/**
+ * Times the forms with the batch sizes and the session options that the training steps will have.
+ */
 function tuneForms(job: TrainJob, plan: Plan, shape: WorkerShape): Promise<Choices> {
   const { runtime, platform, trainThreads } = job.env;
   const threads = shape === "workers" ? 1 : trainThreads;
@@ -178,6 +206,7 @@ function tuneForms(job: TrainJob, plan: Plan, shape: WorkerShape): Promise<Choic
   });
 }
 
+/** The graph of one step: forward pass, loss with the method's penalty, and gradient. */
 function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms): StepGraph {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const chosen = select(nodes, options);
@@ -206,7 +235,7 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
   return step;
 }
 
-/** What is made anew for every step: the method's own inputs, and those of its latents. */
+/** Inputs whose values are computed for each step: those of the method and those of its latents. */
 function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFeed>> {
   const own = (latents ?? []).flatMap(({ latent }, i) =>
     Object.entries(latent.feeds ?? {}).map(([name, feed]) => [feedName(i, name), feed] as const),
@@ -214,8 +243,10 @@ function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFe
   return { ...feeds, ...Object.fromEntries(own) };
 }
 
+/** The teacher: the one that the user named, else the model that the recipe starts from. */
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
 
+/** Opens the teacher in each lane. If it lacks the student's output index, its output 0 teaches. */
 async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise<Teacher> {
   const guide = guideOf(job);
   const own = guide.graph.outputs.length > plan.output ? plan.output : 0;
@@ -227,11 +258,12 @@ async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise
       plan.hints.map(({ teacher }) => teacher),
     ),
   });
-  // Inner values are too many to remember.
+  // Hints are inner values, which are too large to cache.
   const remembers = job.options.augment === "" && plan.hints.length === 0;
   return createTeacher(sessions, remembers);
 }
 
+/** Reads and augments the records `indices` and adds all other inputs of the step. */
 async function readFeeds(
   { hooks }: TrainJob,
   plan: Plan,

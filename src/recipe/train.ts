@@ -1,4 +1,4 @@
-/** @file Binds the training loop to an engine, the user's records, a teacher, and files to go on from. */
+/** @file Trains a model: binds the training loop to engines, records, a teacher and checkpoints. */
 
 import type { Trained, TrainHooks } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -22,13 +22,18 @@ import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
 
+/** Largest number of held-out records. */
 const heldOutLimit = 5000;
 /** Steps between two checkpoints. */
 const saveEvery = 100;
-/** Runs of fewer steps are not worth a self-test. */
+/** The self-test that chooses the fastest form of computing is left out in runs of fewer steps. */
 const worthTesting = 200;
 
-/** The part that is learned from, and the part that only judges; the same for the same seed. */
+/**
+ * Divides `records` by `seed` into those to train on and a `share` (0..1) of held-out records,
+ * which only score the model. `heldOut` is null where the share amounts to no record or to all of
+ * them.
+ */
 export function holdOut(
   records: Dataset,
   share: number,
@@ -40,6 +45,7 @@ export function holdOut(
   return { training: rest, heldOut: calibration };
 }
 
+/** The result for a model without parameters to train. */
 const untrained: Trained = {
   curve: [],
   score: null,
@@ -51,8 +57,10 @@ const untrained: Trained = {
 };
 
 /**
- * Trains the model's own constants in place. `original` teaches where a loss asks for a teacher and
- * nobody else was named. `label` tells runs of one recipe apart.
+ * Trains the model's constants in place on `env.training`. `original` is the teacher of a
+ * distillation loss where the user named none. `label` is the run's name in checkpoints, progress
+ * and errors; it has to be unique within a recipe. Throws TersorError "needs-training",
+ * "no-gradient", "diverged", "bad-option", "aborted", and "bad-checkpoint" for one of another run.
  */
 export async function trainModel(
   model: Model,
@@ -116,12 +124,15 @@ export async function trainModel(
   }
 }
 
+/** Steps per epoch: whole batches only, but at least one. */
 const perEpochOf = ({ length }: Dataset, batch: number): number =>
   Math.max(1, Math.floor(length / batch));
 
 /**
- * An engine per core or one for all, and a form for every convolution: whatever takes a step sooner
- * here. A run that goes on, or that is to be repeated, computes as it did.
+ * The setup that takes a step in the least time on this machine: first an engine per core is
+ * compared with one engine on all cores, then the forms of each convolution are timed. There is no
+ * self-test where the choice is given (by a checkpoint, for a replay, with `deterministic`) or the
+ * run is short.
  */
 async function fastest(
   job: TrainJob,
@@ -144,7 +155,10 @@ async function fastest(
   return setUp(job, { shape, forms });
 }
 
-/** Of the two ways to share the cores the one that takes a record through a step sooner; stops the other. */
+/**
+ * The faster per record of two setups: `workers` (an engine per core) or one engine that uses all
+ * cores. The other one is stopped.
+ */
 async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
   let threads: Setup | null = null;
   try {
@@ -161,7 +175,7 @@ async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
   }
 }
 
-/** Milliseconds per record of a step, the better of two after one to warm up. */
+/** Milliseconds per record of a step: the smaller of two measurements after one warm-up step. */
 async function stepTime({ step, sessions, read, micro }: Setup, job: TrainJob): Promise<number> {
   const { platform, seed } = job.env;
   const random = createRandom(seed).fork("self-test");
@@ -184,7 +198,10 @@ async function stepTime({ step, sessions, read, micro }: Setup, job: TrainJob): 
   return best / (micro * sessions.length);
 }
 
-/** Tells how it goes a few times a second, with the speed since the last time. */
+/**
+ * A callback that reports progress at most four times a second (and after the last step), with the
+ * records per second since the last report. Throws TersorError "aborted" if the signal was set.
+ */
 function reporter(env: Environment, label: string) {
   let shown = env.platform.wallMs();
   let seen = 0;
@@ -206,7 +223,10 @@ function reporter(env: Environment, label: string) {
   };
 }
 
-/** The metric on the held-out records, as "higher is better". */
+/**
+ * The metric of the model with these parameters on the held-out records, higher is better: accuracy
+ * and the like as they are, a perplexity negated. 0 where there is no metric.
+ */
 async function scoreOf(
   job: TrainJob,
   step: StepGraph,
@@ -231,7 +251,10 @@ async function scoreOf(
   }
 }
 
-/** What was learned, in the model or in a copy of it. */
+/**
+ * Writes trained parameters and BatchNormalization statistics into `model`: the trained model
+ * itself or a copy of it, whose values `of` finds. Latents are closed into their stored forms.
+ */
 function write(
   { hooks }: TrainJob,
   model: Model,
@@ -258,7 +281,11 @@ function write(
   }
 }
 
-/** "fc*=0.1" -> the factor of the layers it names; the last one that fits counts. */
+/**
+ * Rules such as "fc*=0.1" -> the factor on the learning rate of a parameter, by the name or
+ * operator of its layer. The last rule that matches counts; without one it is 1. Throws TersorError
+ * "bad-option" for another format and "no-match" for a glob that matches no layer.
+ */
 function rateOf(model: Model, rates: readonly string[]) {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
   const rules = rates.map((text) => {

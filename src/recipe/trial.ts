@@ -1,4 +1,4 @@
-/** @file Trial: a recipe applied to a loaded model and measured beside the original. */
+/** @file Trial: one recipe applied to a loaded model and measured beside the original. */
 import { errors, fail } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import { shortenNames } from "../ir/names.ts";
@@ -16,8 +16,9 @@ import { unfusedLayers, unfusedWarning } from "./fusion.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
 
 /**
- * The losslessly simplified original every recipe starts from. What will be trained keeps its
- * BatchNormalization, which is folded after the last training step.
+ * A losslessly simplified copy of the model, from which recipes start. If one of `steps` trains,
+ * the rules that training would suffer from (such as folding BatchNormalization) are left out;
+ * `applyRecipe` applies them after the last training step.
  */
 export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
@@ -26,28 +27,30 @@ export function simplify(model: Model, steps: readonly Step[] = []): Model {
   return clone;
 }
 
+/** The product of a recipe with its measurements. */
 export interface Trial {
   readonly outcome: Outcome;
   readonly result: Result;
-  /** The original, timed beside it. */
+  /** Latency of the original, timed in the same rounds as the result's. */
   readonly beside: Latency;
 }
 
-/** The recipe's name in reports; no steps is the simplified original alone. */
+/** The recipe's name in reports: its text, or "simplify" for a recipe without steps. */
 export function nameOf(steps: readonly Step[]): string {
   return steps.length === 0 ? "simplify" : formatRecipe(steps);
 }
 
 export interface TrialOptions extends ApplyOptions {
-  /** Where the model will be written, for the result; null where it is not. */
+  /** Path that `result.file` will name; null if no file is written. */
   readonly file: string | null;
-  /** A step that is rolled back, or a recipe that changes nothing, is an error. */
+  /** Make it an error if a step is rolled back or the recipe changes nothing (default false). */
   readonly whole?: boolean;
 }
 
 /**
- * With `whole`, throws TersorError "nothing-kept" when a step was rolled back or nothing changed: a
- * survey need not measure the same model twice. Otherwise the warnings say so.
+ * Applies a recipe to `start` and measures the product beside the baseline. If a step was rolled
+ * back or nothing changed, the result's warnings say so; with `whole` TersorError "nothing-kept" is
+ * thrown instead, so that a survey does not measure the same model twice.
  */
 export async function runTrial(
   baseline: Baseline,
@@ -93,8 +96,9 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * That of the last method of the survey's families: training or coding after it belongs to it. A
- * yardstick, and a recipe of no steps, is a control.
+ * The family under which a recipe is reported: that of its last step whose method belongs to one of
+ * the survey's families (a later `train` or `pack` does not change it), else of its last step.
+ * "control" for a recipe of no steps or only of methods that are controls, such as prune-random.
  */
 function familyOfRecipe(steps: readonly Step[]): Family | "control" {
   const own = steps.filter(({ method }) => !method.isControl);
@@ -102,6 +106,7 @@ function familyOfRecipe(steps: readonly Step[]): Family | "control" {
   return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";
 }
 
+/** What the recipe took: the data it needed, whether it trained, its time, and its coverage. */
 function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result["ease"] {
   const labelled = steps.some((step) => needsOf(step).includes("labels"));
   const { training, usedData } = outcome;
@@ -114,7 +119,10 @@ function easeOf(start: Model, steps: readonly Step[], outcome: Outcome): Result[
   };
 }
 
-/** Share of weight bytes that are no longer the very same tensors (tensors are immutable). */
+/**
+ * Share (0..1) of the original's weight bytes that the recipe changed. Tensors are immutable, so a
+ * weight is unchanged exactly if the same tensor object is still in the model.
+ */
 function coveredShare(start: Model, end: Model): number {
   const left = new Set<Tensor>();
   for (const graph of end.graph.walk()) {

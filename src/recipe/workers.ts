@@ -1,23 +1,28 @@
-/** @file Workers: threads with one engine each, that run the same graph side by side. */
+/** @file Workers: threads with one engine each, which run the same training step in parallel. */
 import type { EngineWorker } from "../platform.ts";
 import type { Session, SessionOptions, Source } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 
+/** The engines of a training run. */
 export interface Workers {
-  /** How many run side by side. */
+  /** How many engines run in parallel, at least 1. */
   readonly lanes: number;
-  /** The same model in every lane. */
+  /** Opens the same model in each engine; the sessions are in the order of the lanes. */
   open(source: Source, options?: SessionOptions): Promise<Session[]>;
-  /** Ends the threads, and closes what was opened. */
+  /** Ends the threads and closes the sessions. */
   stop(): Promise<void>;
 }
 
-/** Several engines with a thread each, or this thread's engine with all of them. */
+/**
+ * "workers": an engine per core, with one thread each; "threads": one engine that uses all cores.
+ */
 export type WorkerShape = "workers" | "threads";
 
 /**
- * Convolutions' gradients spend much of their time in kernels of one thread (ENGINE B4): an engine
- * per core, each with a part of the batch, is the faster shape but for tiny batches.
+ * Starts the engines of a training run; `env.trainThreads` is the number of cores. "workers" is
+ * usually faster except for very small batches: gradients of convolutions spend much time in
+ * kernels (Slice, Pad, Concat) that use one thread. Where the platform has no worker threads, both
+ * shapes are one engine in this thread.
  */
 export function startWorkers(
   { platform, runtime, trainThreads }: Environment,
@@ -33,7 +38,7 @@ export function startWorkers(
   const alone = workers.length === 0;
   const engines = alone ? [runtime] : workers.map((worker) => worker.runtime);
   const threads = alone ? trainThreads : 1;
-  /** Sessions of this thread's engine; those of a worker end with it. */
+  /** Sessions of this thread's engine. (A worker's sessions are closed when its thread ends.) */
   const opened: Session[] = [];
   return {
     lanes: engines.length,

@@ -1,14 +1,15 @@
-/** @file Bars side by side: one row a layer, one panel a figure (bytes, MACs, time, error). */
+/** @file Bar chart: one row per layer, one panel per quantity (bytes, MACs, time, error). */
 import { el, fragment, type Markup } from "./markup.ts";
 import { image, label, shorten, textWidth } from "./svg.ts";
 
+/** A column of bars, with a figure as text at the right of each. */
 export interface Panel {
   readonly title: string;
-  /** Class that colours the bars; null takes the accent. */
+  /** CSS class that colours the bars; null for the accent colour. */
   readonly colour: string | null;
-  /** Value of a full bar; null takes the largest of the panel. */
+  /** Value that a bar of full length stands for; null for the largest value of the panel. */
   readonly full: number | null;
-  /** One for each row: null draws no bar, Infinity a full one in grey (nothing changed). */
+  /** One per row. The value null draws no bar, Infinity a full one in grey (nothing changed). */
   readonly cells: readonly { readonly value: number | null; readonly text: string }[];
 }
 
@@ -20,9 +21,11 @@ export interface Bars {
   readonly panels: readonly Panel[];
 }
 
+/** Size of the image and space between panels, in px. */
 const width = 1080;
 const gap = 22;
 
+/** The chart as an SVG element; its height grows with the number of rows. */
 export function bars({ rows, panels, ...about }: Bars): Markup {
   const rowHeight = rows.length > 12 ? 17 : 23;
   const top = 24;
@@ -60,7 +63,7 @@ export function bars({ rows, panels, ...about }: Bars): Markup {
               "rect",
               {
                 ...box(y),
-                // A sliver, so that a small value is not mistaken for none.
+                // At least 1 px, so that a small value does not look like none.
                 width: exact ? length : value ? Math.max(1, share * length) : 0,
                 class: exact ? "exact" : `bar ${panel.colour ?? ""}`.trim(),
               },

@@ -1,4 +1,4 @@
-/** @file What each table shows, declared once; terminal, markdown and html print these columns. */
+/** @file The columns of each table, declared once; terminal, Markdown and HTML print from them. */
 import { type Marks, type Result, timeOf } from "../measure/measurement.ts";
 import * as format from "./format.ts";
 import {
@@ -11,19 +11,21 @@ import {
 } from "./report.ts";
 import { type Line, line, plainText, type Span, span, type Tone } from "./span.ts";
 
+/** One column of a table with rows of type Row. */
 export interface Column<Row> {
   readonly id: string;
   readonly title: string;
   readonly align: "left" | "right";
-  /** One sentence, shown where there is room. */
+  /** Explanation of the title; the HTML report shows it as a tooltip. */
   readonly hint: string;
   cell(row: Row): Line;
-  /** What sorting compares; null sorts last. */
+  /** The value that rows are sorted by; null where it was not measured, which sorts last. */
   key(row: Row): number | string | null;
 }
 
 const tones: Readonly<Record<string, Tone>> = { o: "good", "△": "fair", x: "bad", "?": "dim" };
 
+/** A left-aligned column of text. */
 function text<Row>(
   id: string,
   title: string,
@@ -41,6 +43,7 @@ function text<Row>(
   };
 }
 
+/** A right-aligned column of numbers; NaN and infinite values count as not measured. */
 function number<Row>(
   id: string,
   title: string,
@@ -66,25 +69,25 @@ function number<Row>(
   };
 }
 
-/** Rows that measured nothing in a column do not need it. */
+/** The columns without the numeric ones that no row has a value for. */
 function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
   return columns.filter(
     (column) => column.align === "left" || rows.some((row) => column.key(row) !== null),
   );
 }
 
-/** The survey's opinion on a family; null where it has none (controls, storage). */
+/** The survey's marks for the row's family; null where it has none (controls, other approaches). */
 export function opinionOf(report: Report, result: Result): Marks | null {
   return Object.hasOwn(report.opinions, result.family) ? report.opinions[result.family] : null;
 }
 
-/** True where a measured mark contradicts the survey's opinion. */
+/** Whether the row's measured mark differs from the survey's mark for its family. */
 export function disagrees(report: Report, result: Result, name: MarkName): boolean {
   const opinion = opinionOf(report, result)?.[name] ?? "?";
   return opinion !== "?" && result.marks[name] !== "?" && result.marks[name] !== opinion;
 }
 
-/** `x (o)!`: measured, the survey's opinion, "!" where they differ. */
+/** `x (o)!`: the measured mark, the survey's in brackets, "!" where they differ. */
 function markLine(report: Report, result: Result, name: MarkName): Line {
   if (result === report.baseline) return line(span("-", "dim"));
   const mark = result.marks[name];
@@ -95,7 +98,7 @@ function markLine(report: Report, result: Result, name: MarkName): Line {
   return parts;
 }
 
-/** All four marks in one narrow column, and the survey's where it differs: `o△xo (·x··)`. */
+/** All four marks in one narrow column, then the survey's where they differ: `o△xo (·x··)`. */
 function compactMarks(report: Report, result: Result): Line {
   if (result === report.baseline) return line(span("-", "dim"));
   const opinion = opinionOf(report, result);
@@ -118,7 +121,7 @@ export const starHint = "★ nothing else is better in every respect (Pareto fro
 
 const markRank: Readonly<Record<string, number>> = { o: 0, "△": 1, x: 2 };
 
-/** Columns of the survey table, without those that nothing was measured for. */
+/** The columns of the survey table, without those that no row has a value for. */
 export function surveyColumns(report: Report, rows: readonly Result[]): Column<Result>[] {
   const { baseline, pareto, thresholds } = report;
   const metric = (baseline.metric ?? rows.find((r) => r.metric)?.metric)?.name ?? "metric";
@@ -198,7 +201,7 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
   return measured(columns, rows).filter(({ id }) => id !== "star" || pareto.length > 0);
 }
 
-/** Columns of `tersor inspect`: where bytes, arithmetic and time sit. */
+/** The columns of `tersor inspect`: bytes, MACs and time of each layer, with their shares. */
 export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
   return measured<Layer>(
     [
@@ -221,7 +224,7 @@ export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
 
 const share = (n: number | null) => format.fixed(n === null ? null : n * 100, 1);
 
-/** Columns of `tersor bench`. */
+/** The columns of `tersor bench`. */
 export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
   const interval = (run: BenchRun) =>
     run.ci95 ? `${format.fixed(run.ci95[0])}-${format.fixed(run.ci95[1])}` : "-";

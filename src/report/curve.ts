@@ -1,4 +1,4 @@
-/** @file The loss curve of a run of training, and what the held-out records said on the way. */
+/** @file The loss curve of a run of training, with the scores on held-out records. */
 import type { TrainingRun } from "../recipe/step-context.ts";
 import * as format from "./format.ts";
 import { el, fragment } from "./markup.ts";
@@ -6,11 +6,16 @@ import type { Figure } from "./plots.ts";
 import { linearTicks, logScale, type Scale } from "./scale.ts";
 import { image, label } from "./svg.ts";
 
+/** Size of the image and the rectangle of the plot in it, in px. */
 const [width, height] = [560, 300];
 const frame = { x: 52, y: 14, width: 446, height: 236 };
 const [right, bottom] = [frame.x + frame.width, frame.y + frame.height];
 
-/** The loss on a logarithmic axis; the score, higher is better, on one of its own at the right. */
+/**
+ * Plots the training loss by step on a logarithmic axis at the left. If there are at least two
+ * scores (higher is better), they are dots with a linear axis at the right. `index` numbers the
+ * figures of a report, so that their element ids differ.
+ */
 export function curveFigure(run: TrainingRun, index: number): Figure {
   const { curve, steps, parameters, seconds } = run;
   const points = curve.filter(({ loss }) => loss > 0);
@@ -72,13 +77,16 @@ export function curveFigure(run: TrainingRun, index: number): Figure {
   };
 }
 
+/** A number with three significant digits. */
 const tick = (n: number): string => String(Number(n.toPrecision(3)));
 
+/** [smallest, largest]; a range that a logarithm accepts where there are no values. */
 function rangeOf(values: readonly number[]): readonly [number, number] {
   if (values.length === 0) return [0.1, 1];
   return [Math.min(...values), Math.max(...values)];
 }
 
+/** A linear vertical scale over the values, with a margin above and below. */
 function linear(values: readonly number[]): Scale {
   const [low, high] = rangeOf(values);
   const margin = 0.06 * (high - low) || 0.5;

@@ -1,22 +1,23 @@
-/** @file What went with a survey: skipped parts and warnings, grouped and counted; the legend. */
+/** @file Skipped layers and warnings of a survey, grouped and counted; the legend of the marks. */
 import { opinionNotes } from "../measure/marks.ts";
 import type { Result } from "../measure/measurement.ts";
 import * as format from "./format.ts";
 import { familyTitle, lossOf, type Report, rowsOf } from "./report.ts";
 import { type Line, line, span } from "./span.ts";
 
+/** Nodes that one method skipped for one reason. */
 export interface SkipGroup {
   readonly method: string;
-  /** The first reason; others of the group differ only in their figures. */
+  /** The first reason of the group; the others differ from it only in their numbers. */
   readonly reason: string;
   readonly nodes: readonly string[];
   readonly recipes: readonly string[];
 }
 
-/** Reasons that differ only in numbers are one reason. */
+/** The text with its numbers replaced: texts that differ only in numbers are grouped. */
 const kind = (reason: string) => reason.replace(/\d+([.,]\d+)*/g, "#");
 
-/** Skips by method and kind of reason, most nodes first. */
+/** The skips of all rows by method and kind of reason, the groups with most nodes first. */
 export function skipGroups(results: readonly Result[]): SkipGroup[] {
   const groups = new Map<
     string,
@@ -35,7 +36,7 @@ export function skipGroups(results: readonly Result[]): SkipGroup[] {
     .sort((a, b) => b.nodes.length - a.nodes.length);
 }
 
-/** `factor-svd skipped 4 nodes (conv1, conv2, +2): the rank is above the break-even`. */
+/** A line per group: `factor-svd skipped 4 nodes (conv1, conv2, +2): the rank is too high`. */
 export function skippedLines(results: readonly Result[]): Line[] {
   return skipGroups(results).map(({ method, reason, nodes }) => {
     const named = nodes.slice(0, nodes.length > 3 ? 2 : 3).join(", ");
@@ -45,7 +46,7 @@ export function skippedLines(results: readonly Result[]): Line[] {
   });
 }
 
-/** `prune-magnitude > train and 2 others: the warning`, each kind of warning once. */
+/** A line per kind of warning: `prune-magnitude > train and 2 others: the warning`. */
 export function warningLines(results: readonly Result[]): Line[] {
   const names = format.shortNames(results.map((row) => row.recipe));
   const groups = new Map<string, { warning: string; recipes: Set<string> }>();
@@ -62,7 +63,10 @@ export function warningLines(results: readonly Result[]): Line[] {
   });
 }
 
-/** Whose warning it is says the recipe already, where that is one step. */
+/**
+ * The warning without the name of the method in front, where the recipe is a single step: then the
+ * recipe's name, printed before it, already says which method it is.
+ */
 function withoutOwn(recipe: string, warning: string): string {
   const prefix = `${/^[^:>]*/.exec(recipe)?.[0].trim()}: `;
   return !recipe.includes(">") && warning.startsWith(prefix)
@@ -70,7 +74,7 @@ function withoutOwn(recipe: string, warning: string): string {
     : warning;
 }
 
-/** The thresholds behind the marks, one line a mark. */
+/** The rule for each of the four marks, with the thresholds of this report. */
 export function thresholdLines(report: Report): { name: string; rule: string }[] {
   const { size, speed, performance, ease } = report.thresholds;
   const loss = lossOf(report);
@@ -92,7 +96,7 @@ export function thresholdLines(report: Report): { name: string; rule: string }[]
   ];
 }
 
-/** What the survey adds to the opinions printed beside the marks. */
+/** The survey's reservations about its marks, for the families that the report has rows of. */
 export function opinionLines(report: Report): Line[] {
   const families = new Set(rowsOf(report).map((row) => row.family));
   return Object.entries(opinionNotes)

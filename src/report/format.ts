@@ -1,13 +1,13 @@
-/** @file Numbers and names as people read them; what was not measured is "-". */
+/** @file Numbers and names as text for people; a value that was not measured is "-". */
 
 type Maybe = number | null | undefined;
 
 const known = (n: Maybe): n is number => typeof n === "number" && Number.isFinite(n);
 
-/** Three significant digits with an SI prefix: 1.72 M, 431 k. */
+/** Three significant digits with an SI prefix, for example 1.72 M; whole numbers below 1000. */
 function si(n: number, units: readonly string[]): string {
   let [value, power] = [n, 0];
-  // 999.5 rounds to 1000, which the next unit writes as 1.00.
+  // 999.5 would be rounded to 1000; in the next unit it is 1.00.
   while (Math.abs(value) >= 999.5 && power < units.length - 1) {
     value /= 1000;
     power += 1;
@@ -16,30 +16,30 @@ function si(n: number, units: readonly string[]): string {
   return `${digits} ${units[power]}`.trimEnd();
 }
 
-/** 3 digits, never an exponent: 0.183, 12.3, 1,234. */
+/** Three significant digits without an exponent: 0.183, 12.3; whole numbers from 1,000 on. */
 function significant(value: number): string {
   const size = Math.abs(value);
   if (size >= 999.5) return count(value);
   return size === 0 ? "0" : Number(value.toPrecision(3)).toFixed(decimals(size));
 }
 
-/** Decimals that leave 3 significant digits, at most 6. */
+/** The number of decimals that gives three significant digits, at most 6. */
 function decimals(size: number): number {
   const exponent = Math.floor(Math.log10(Number(size.toPrecision(3))));
   return Math.min(6, Math.max(0, 2 - exponent));
 }
 
-/** 1.72 MB, 431 kB, 512 B (SI: 1 kB = 1000 bytes). */
+/** A size in SI units (1 kB = 1000 bytes): 1.72 MB, 431 kB, 512 B. */
 export function bytes(n: Maybe): string {
   return known(n) ? si(n, ["B", "kB", "MB", "GB", "TB"]) : "-";
 }
 
-/** 1.81 G, 416 k, 12. */
+/** A large number in short: 1.81 G, 416 k, 12. */
 export function quantity(n: Maybe): string {
   return known(n) ? si(n, ["", "k", "M", "G", "T"]) : "-";
 }
 
-/** 431,080. */
+/** A whole number with thousands separators: 431,080. */
 export function count(n: Maybe): string {
   return known(n)
     ? Math.round(n)
@@ -48,7 +48,7 @@ export function count(n: Maybe): string {
     : "-";
 }
 
-/** Milliseconds without the unit: 0.071, 12.3, 1,234; a microsecond is the finest worth printing. */
+/** Milliseconds without the unit, to the microsecond at the finest: 0.071, 12.3, 1,234. */
 export function milliseconds(n: Maybe): string {
   if (!known(n)) return "-";
   if (n >= 1) return significant(n);
@@ -60,7 +60,7 @@ export function precise(n: Maybe): string {
   return known(n) ? significant(n) : "-";
 }
 
-/** A plain number with the given decimals; never "-0.00". */
+/** A number with the given decimals; never "-0.00". */
 export function fixed(n: Maybe, digits = 2): string {
   return known(n) ? n.toFixed(digits).replace(/^-(?=[0.]*$)/, "") : "-";
 }
@@ -76,14 +76,14 @@ export function percent(share: Maybe, digits = 1): string {
   return known(share) ? `${fixed(share * 100, digits)} %` : "-";
 }
 
-/** 0.97x, 3.9x, 124x. */
+/** A factor: 0.97x, 3.9x, 124x. */
 export function ratio(n: Maybe): string {
   if (!known(n)) return "-";
   const digits = n < 1.995 ? 2 : n < 99.95 ? 1 : 0;
   return `${digits ? n.toFixed(digits) : count(n)}x`;
 }
 
-/** 0.8 s, 42 s, 3 min 5 s, 10 min, 1 h 12 min. */
+/** A time in seconds as 0.8 s, 42 s, 3 min 5 s, 10 min or 1 h 12 min. */
 export function duration(seconds: Maybe): string {
   if (!known(seconds)) return "-";
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -92,27 +92,31 @@ export function duration(seconds: Maybe): string {
   return whole < 3600 ? parts(whole, "min", "s") : parts(Math.round(whole / 60), "h", "min");
 }
 
+/** `n` small units as large and small ones, of which 60 are a large one. */
 function parts(n: number, large: string, small: string): string {
   return `${Math.floor(n / 60)} ${large}${n % 60 ? ` ${n % 60} ${small}` : ""}`;
 }
 
-/** 3x32x32; an unknown dimension is "?". */
+/** A shape as 3x32x32; an unknown dimension is "?", a shape without dimensions "scalar". */
 export function shape(dims: readonly (number | string | null)[]): string {
   return dims.length ? dims.map((d) => printable(String(d ?? "?"))).join("x") : "scalar";
 }
 
-/** Units of the metrics tersor knows; a drop of an accuracy is in points. */
+/** The units of a metric's value and of its drop; a drop of an accuracy is in percent points. */
 const units: Readonly<Record<string, { value: string; drop: string }>> = {
   accuracy: { value: "%", drop: "points" },
   psnr: { value: "dB", drop: "dB" },
   fidelity: { value: "dB", drop: "dB" },
 };
 
+/** The units of a metric by its name; empty for a perplexity and for unknown names. */
 export function metricUnit(name: string): { value: string; drop: string } {
   return Object.hasOwn(units, name) ? units[name] : { value: "", drop: "" };
 }
 
-/** A name for each recipe without its options, where that still tells them apart. */
+/**
+ * A short name for each recipe: without its options, if no other recipe is then called the same.
+ */
 export function shortNames(recipes: readonly string[]): Map<string, string> {
   const bare = (recipe: string) => recipe.replace(/:[^>]*?(?=\s*(>|$))/g, "");
   const seen = new Map<string, number>();
@@ -120,17 +124,20 @@ export function shortNames(recipes: readonly string[]): Map<string, string> {
   return new Map(recipes.map((r) => [r, seen.get(bare(r)) === 1 ? bare(r) : r]));
 }
 
-/** "1 recipe", "3 recipes". */
+/** A count with its noun: "1 recipe", "3 recipes". */
 export function plural(n: number, noun: string): string {
   return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
-/** Names come from hostile files: control, bidi and zero-width characters cannot reach a terminal. */
+/**
+ * Replaces control, bidirectional and zero-width characters. Names come from model files, which may
+ * be hostile, and such characters could change what a terminal shows.
+ */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, "\uFFFD");
 }
 
-/** Columns a terminal gives to the text: combining marks take none, CJK and emoji two. */
+/** How many columns of a terminal the text takes: combining marks none, CJK and emoji two. */
 export function displayWidth(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;

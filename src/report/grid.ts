@@ -1,23 +1,25 @@
-/** @file Aligned text columns for a terminal: measured, wrapped, painted. */
+/** @file Text tables for a terminal: aligned columns, one of which may wrap, with ANSI colours. */
 import { type Line, lineWidth, paint, span, type Tone, wrap } from "./span.ts";
 
+/** A column of a text table. */
 export interface GridColumn {
   readonly title: string;
   readonly align: "left" | "right";
-  /** A flexible column takes the room the others leave, and wraps; at most one. */
+  /** A flexible column gets the width that the others leave, and wraps. At most one may be. */
   readonly flexible?: boolean;
 }
 
 /** A row of cells, or a heading over the rows that follow. */
 export type GridRow = readonly Line[] | { readonly heading: string };
 
+/** Space between two columns. */
 const gap = "  ";
-/** A flexible column keeps at least this width however narrow the terminal. */
+/** Least width of a flexible column, even if the table then is wider than the terminal. */
 const narrowest = 16;
 
 const isHeading = (row: GridRow): row is { readonly heading: string } => "heading" in row;
 
-/** Widths that the cells ask for. */
+/** The width of each column without wrapping: that of its widest cell. */
 function naturalWidths(columns: readonly GridColumn[], rows: readonly GridRow[]): number[] {
   return columns.map((column, i) => {
     const cells = rows.map((row) => (isHeading(row) ? 0 : lineWidth(row[i])));
@@ -25,7 +27,7 @@ function naturalWidths(columns: readonly GridColumn[], rows: readonly GridRow[])
   });
 }
 
-/** Width of the whole grid when the flexible column is at most `flexible` wide. */
+/** The width of the whole grid if the flexible column is at most `flexible` wide. */
 export function gridWidth(
   columns: readonly GridColumn[],
   rows: readonly GridRow[],
@@ -37,7 +39,7 @@ export function gridWidth(
   return widths.reduce((sum, w) => sum + w, 0) + gap.length * (columns.length - 1);
 }
 
-/** The grid as text, a header, a rule and the rows, every line at most `width` where it can be. */
+/** The grid as lines: header, rule, rows. They are at most `width` wide if a column is flexible. */
 export function grid(
   columns: readonly GridColumn[],
   rows: readonly GridRow[],

@@ -1,4 +1,4 @@
-/** @file The parts of the HTML report that show results: headline cards and the sortable table. */
+/** @file The results in the HTML report: cards for the best rows, and the sortable table. */
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { type Column, disagrees, surveyColumns } from "./columns.ts";
 import * as format from "./format.ts";
@@ -8,7 +8,7 @@ import type { Line } from "./span.ts";
 import { familyClass } from "./svg.ts";
 import { downloadBytes, picksOf } from "./verdict.ts";
 
-/** Spans as markup; recipes may break between their steps. */
+/** A line of spans as HTML; recipes become code that may break between its steps. */
 export function prose(parts: Line): Markup[] {
   return parts.map(({ text, tone }) => {
     if (tone === "code") return recipeCode(text);
@@ -16,7 +16,7 @@ export function prose(parts: Line): Markup[] {
   });
 }
 
-/** A recipe breaks between its steps, not within them. */
+/** A recipe as code in which lines break between steps, not within them. */
 function recipeCode(recipe: string): Markup {
   const steps = recipe.split(/ (?=> )/);
   return el(
@@ -26,7 +26,10 @@ function recipeCode(recipe: string): Markup {
   );
 }
 
-/** The rows worth showing: the fastest, the smallest file and the smallest download. */
+/**
+ * Cards for the fastest row, the smallest file and the smallest download among the rows that keep
+ * quality. One card has several titles where they are the same row.
+ */
 export function cards(report: Report): Markup[] {
   const { fastest, smallest, lightest } = picksOf(report);
   const titles = new Map<Result, string[]>();
@@ -39,6 +42,7 @@ export function cards(report: Report): Markup[] {
   return [...titles].map(([row, names]) => card(report, row, names));
 }
 
+/** A card: title, recipe, and the row's size, latency and metric beside the original's. */
 function card({ baseline }: Report, row: Result, names: readonly string[]): Markup {
   const download = names.includes("smallest download");
   const bytes = download ? downloadBytes(row) : row.bytes.raw;
@@ -85,20 +89,25 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
   );
 }
 
-/** A real minus sign where a number begins with a hyphen. */
+/** The text with a minus sign (U+2212) in place of a hyphen at its beginning. */
 function minus(text: string): string {
   return text.replace(/^-(?=\d)/, "−");
 }
 
-/** A second figure under the first saves a column: sorting by either gives the same order. */
+/**
+ * Columns (values) that are shown as a second line in the cells of another column (keys), which
+ * saves width. Rows are sorted by the upper one.
+ */
 const beneath: Readonly<Record<string, string>> = {
   file: "alpha",
   nonzeros: "params",
   ms: "speedup",
   metric: "drop",
 };
+/** Columns that have no column of their own in the table. */
 const elsewhere = ["marks", "family", ...Object.values(beneath)];
 
+/** The sortable table of all rows; row i has the id "row-i", to which the plots link. */
 export function resultsTable(report: Report, rows: readonly Result[]): Markup {
   const all = surveyColumns(report, rows);
   const columns = all.filter(({ id }) => !elsewhere.includes(id));
@@ -144,6 +153,7 @@ export function resultsTable(report: Report, rows: readonly Result[]): Markup {
   );
 }
 
+/** A cell; `data-key` holds the value that the page's script sorts by. */
 function surveyCell(
   report: Report,
   column: Column<Result>,
@@ -170,6 +180,7 @@ function surveyCell(
   );
 }
 
+/** The text of a column's cell as markup. */
 function figures(column: Column<Result>, row: Result): Markup[] {
   return column
     .cell(row)

@@ -1,4 +1,4 @@
-/** @file The style sheet and the script of the HTML report, both inline: the file stands alone. */
+/** @file The style sheet and the script of the HTML report, which are written into the page. */
 import { colorStyle, plotStyle } from "./svg.ts";
 
 export const pageStyle = `${colorStyle}
@@ -66,7 +66,7 @@ footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:v
 @page{margin:14mm 12mm}
 @media print{body{font-size:9.5pt}.lead{font-size:11pt}.pick dd b{font-size:12pt}.pick dd span,.pick dt,figcaption,.legend{font-size:8.5pt}main{max-width:none;padding:0}.scroll,.wide{max-height:none;overflow:visible;border:0}table{font-size:7.4pt}th,td{padding:2.5pt 4pt}td.recipe{min-width:0}thead th{position:static}.plots{grid-template-columns:1fr 1fr;gap:12px}.wide .plot{min-width:0}h2{margin-top:24pt}h2,h3,figcaption{break-after:avoid}figure,.pick,tr{break-inside:avoid}}`;
 
-/** Sorting by a click on a column's title, and everything open on paper. */
+/** Sorts a table by a click on a column's title, and opens all collapsed parts before printing. */
 export const pageScript = `for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -84,5 +84,8 @@ export const pageScript = `for (const table of document.querySelectorAll("table.
 }
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));`;
 
-/** The script's hash: the report's policy lets no other script run, whatever a name contains. */
+/**
+ * Hash of `pageScript` for the page's Content-Security-Policy, which lets no other script run, such
+ * as one in the name of a hostile model. A change of the script needs a new hash.
+ */
 export const scriptHash = "sha256-Wwn9VlA+o4Ws3YvwL1dsRhcQDF+LSdGkegEx70ILPys=";

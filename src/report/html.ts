@@ -1,4 +1,4 @@
-/** @file The report as one HTML file without a single request: figures, table, plots, conditions. */
+/** @file The report as one HTML file that loads nothing: verdict, table, plots, conditions. */
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { starHint } from "./columns.ts";
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
@@ -13,7 +13,7 @@ import type { Line } from "./span.ts";
 import { familyClass } from "./svg.ts";
 import { verdict } from "./verdict.ts";
 
-/** One self-contained page: opens from disk, prints, and asks the network for nothing. */
+/** The whole page. It is self-contained: it opens from disk, prints, and makes no request. */
 export function htmlReport(report: Report): string {
   const { model, command, date } = report;
   const { picks, notes } = verdict(report);
@@ -104,12 +104,15 @@ export function htmlReport(report: Report): string {
   return `<!doctype html>\n${page.markup}\n`;
 }
 
+/** Content-Security-Policy: no requests, no script but our own. */
 const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src '${scriptHash}'; base-uri 'none'; form-action 'none'`;
 
+/** A part of the page under a heading. */
 function section(title: string, ...children: readonly Child[]): Markup {
   return el("section", {}, el("h2", {}, title), ...children);
 }
 
+/** A section with a bullet list; null if there are no lines. */
 function list(title: string, lines: readonly Line[]): Markup | null {
   if (!lines.length) return null;
   return section(
@@ -143,6 +146,7 @@ function legend(): Markup {
   );
 }
 
+/** The colours of the families in the plots. */
 function families(rows: readonly Result[]): Markup {
   return el(
     "ul",
@@ -189,7 +193,7 @@ function scrollTable(header: readonly string[], rows: readonly (readonly string[
   return el("div", { class: "scroll" }, table);
 }
 
-/** What structured pruning left of each group, and why. */
+/** Structured pruning, group by group: the channels before and after, and the reason. */
 function groupTable(groups: readonly GroupChange[]): Markup {
   const header = ["method", "layer", "before", "after", "why"];
   const rows = groups.map(({ method, node, before, after, reason }) => [
@@ -202,6 +206,7 @@ function groupTable(groups: readonly GroupChange[]): Markup {
   return scrollTable(header, rows);
 }
 
+/** The command line, and the model, data, machine and versions that it ran with. */
 function reproduce({
   model,
   baseline,

@@ -1,4 +1,4 @@
-/** @file The JSON every command prints: one object, keys in a fixed order, null for the unmeasured. */
+/** @file The JSON that commands print: one object, keys in a fixed order, null if not measured. */
 import type { Latency, Metric, Result } from "../measure/measurement.ts";
 import type { BenchRun, Inspection, Layer, ModelInfo, Port, Report } from "./report.ts";
 
@@ -10,7 +10,7 @@ export type Json =
   | readonly Json[]
   | { readonly [key: string]: Json };
 
-/** JSON has no NaN and no infinity: what is not a finite number was not measured. */
+/** A number for JSON, which has no NaN and no infinity: those become null, like missing values. */
 function num(n: number | null | undefined): number | null {
   return typeof n === "number" && Number.isFinite(n) ? n : null;
 }
@@ -36,7 +36,7 @@ function metricJson(metric: Metric): Json {
   };
 }
 
-/** A row (DESIGN 4). */
+/** A row of results with all its keys, which programs rely on; see Result for their meaning. */
 export function resultJson(result: Result): { readonly [key: string]: Json } {
   const { bytes, alpha, beta, delta, ease, marks } = result;
   return {
@@ -78,6 +78,7 @@ export function resultJson(result: Result): { readonly [key: string]: Json } {
   };
 }
 
+/** The facts about the model itself. */
 export function modelJson(model: ModelInfo): { readonly [key: string]: Json } {
   const port = ({ name, dtype, shape }: Port) => ({ name, dtype, shape: [...shape] });
   return {
@@ -105,12 +106,12 @@ function layerJson({ name, op, shape, params, bytes, macs, ms, share }: Layer): 
   };
 }
 
-/** `compress`, `eval`, `train`, `pack`: {command, model, result}. */
+/** What `compress`, `eval`, `train` and `pack` print: {command, model, result}. */
 export function resultReportJson(command: string, model: ModelInfo, result: Result) {
   return { command, model: modelJson(model), result: resultJson(result) };
 }
 
-/** `survey`, `search`: {command, model, results, pareto}; the original is the first of the results. */
+/** What `survey` prints: {command, model, results, pareto}; the first result is the original. */
 export function surveyJson({ command, model, baseline, results, pareto }: Report) {
   const others = results.filter((row) => row !== baseline && row.recipe !== baseline.recipe);
   return {
@@ -121,7 +122,7 @@ export function surveyJson({ command, model, baseline, results, pareto }: Report
   };
 }
 
-/** `inspect`: {model, totals, layers}. */
+/** What `inspect` prints: {model, totals, layers}. */
 export function inspectJson({ model, totals, layers }: Inspection) {
   const { layers: count, params, bytes, macs, ms } = totals;
   return {
@@ -131,7 +132,7 @@ export function inspectJson({ model, totals, layers }: Inspection) {
   };
 }
 
-/** `bench`: {runs}. */
+/** What `bench` prints: {runs}. */
 export function benchJson(runs: readonly BenchRun[]) {
   return {
     runs: runs.map(({ file, bytes, latency, ratio, ci95 }) => ({
@@ -144,7 +145,7 @@ export function benchJson(runs: readonly BenchRun[]) {
   };
 }
 
-/** The text for stdout: one object, indented, a final newline. */
+/** An object as text for stdout: indented, with a newline at the end. */
 export function jsonText(object: object): string {
   return `${JSON.stringify(object, null, 2)}\n`;
 }

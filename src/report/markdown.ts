@@ -1,4 +1,4 @@
-/** @file The tables in Markdown, for pull requests and READMEs. */
+/** @file The reports of all commands in Markdown, for pull requests and READMEs. */
 import type { Result } from "../measure/measurement.ts";
 import { benchColumns, type Column, cellText, layerColumns, surveyColumns } from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
@@ -8,7 +8,10 @@ import type { Line } from "./span.ts";
 import { evalRows } from "./table.ts";
 import { verdict } from "./verdict.ts";
 
-/** Names come from hostile files: they become text, never markup or a table cell of their own. */
+/**
+ * Escapes text so that Markdown shows it as it is. Names come from model files, which may be
+ * hostile; without this they could add markup or table cells.
+ */
 export function escapeMarkdown(text: string): string {
   return format
     .printable(text)
@@ -18,13 +21,14 @@ export function escapeMarkdown(text: string): string {
     .replace(/>/g, "&gt;");
 }
 
-/** Code keeps its characters; a longer fence holds what backticks it contains. */
+/** Inline code. The fence has one backtick more than the longest run of backticks in the text. */
 function code(text: string): string {
   const fence = "`".repeat(Math.max(0, ...[...text.matchAll(/`+/g)].map((m) => m[0].length)) + 1);
   const pad = text.startsWith("`") || text.endsWith("`") ? " " : "";
   return `${fence}${pad}${text.replaceAll("|", "\\|")}${pad}${fence}`;
 }
 
+/** A line of spans as Markdown; tones other than "code" and "bold" are left out. */
 function prose(parts: Line): string {
   return parts
     .map(({ text, tone }) => {
@@ -34,7 +38,7 @@ function prose(parts: Line): string {
     .join("");
 }
 
-/** Padded, so that the source reads as a table too. */
+/** A Markdown table with padded cells, so that its source is readable too. */
 function table(
   header: readonly string[],
   align: readonly ("left" | "right")[],
@@ -56,6 +60,7 @@ function table(
   return [header, rule, ...rows].map(row).join("\n");
 }
 
+/** A table of `columns`; those whose ids are in `names` are shown as code. */
 function columnTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
@@ -73,7 +78,9 @@ function columnTable<Row>(
   );
 }
 
-/** The whole survey: verdict, table, layers, what was skipped, thresholds, how to reproduce. */
+/**
+ * The whole report of a survey: verdict, table, layers, skips, warnings, thresholds, command line.
+ */
 export function surveyMarkdown(report: Report): string {
   const rows = rowsOf(report);
   const columns = surveyColumns(report, rows).filter((column) => column.id !== "marks");
@@ -101,6 +108,7 @@ export function surveyMarkdown(report: Report): string {
     .join("\n\n")}\n`;
 }
 
+/** The command line and the machine, versions, seed and model that it ran with. */
 function reproduce({ baseline, commandLine, platform, model, date, seconds }: Report): string {
   const versions = Object.entries(baseline.versions).map(([name, v]) => `${name} ${v}`);
   return [

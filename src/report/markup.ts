@@ -1,10 +1,12 @@
-/** @file Elements as text for SVG and HTML; strings are escaped, only Markup passes as it is. */
+/** @file Builds SVG and HTML text; strings are escaped, values of type Markup are not. */
 import { printable } from "./format.ts";
 
+/** Text that is safe as SVG or HTML. */
 export interface Markup {
   readonly markup: string;
 }
 
+/** What an element may contain; null is left out. */
 export type Child = Markup | string | null | readonly Child[];
 
 const entities: Readonly<Record<string, string>> = {
@@ -15,11 +17,12 @@ const entities: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
+/** Text for SVG and HTML, also within attributes; unprintable characters are replaced. */
 export function escapeText(text: string): string {
   return printable(text).replace(/[&<>"']/g, (char) => entities[char]);
 }
 
-/** Coordinates need no more than a hundredth of a pixel. */
+/** An attribute's value; numbers are rounded to two decimals, which is enough for coordinates. */
 function attribute(value: string | number): string {
   return escapeText(typeof value === "number" ? String(Math.round(value * 100) / 100) : value);
 }
@@ -30,10 +33,10 @@ function inner(child: Child): string {
   return "markup" in child ? child.markup : child.map(inner).join("");
 }
 
-/** Elements that HTML writes without an end tag. */
+/** The elements used here that HTML writes without an end tag. */
 const empty = new Set(["meta", "br", "wbr"]);
 
-/** `<name a="b">children</name>`; attributes that are null are left out. */
+/** An element, `<name a="b">children</name>`. Attributes that are null are left out. */
 export function el(
   name: string,
   attributes: Readonly<Record<string, string | number | null>>,
@@ -47,11 +50,12 @@ export function el(
   return { markup: empty.has(name) ? open : `${open}${inner(children)}</${name}>` };
 }
 
-/** Text that is our own markup already (style sheets, scripts), never anything from a model. */
+/** Unescaped text. Only for our own style sheets and scripts, never for text from a model. */
 export function raw(text: string): Markup {
   return { markup: text };
 }
 
+/** Several children without an element around them. */
 export function fragment(...children: readonly Child[]): Markup {
   return { markup: inner(children) };
 }

@@ -1,13 +1,14 @@
-/** @file Where the bytes of a .tersor file went: the graph, then tensor by tensor. */
+/** @file The table of `tersor pack`: the bytes of a .tersor file's graph and of each tensor. */
 import type { Packed } from "../onnx/pack.ts";
 import * as format from "./format.ts";
 import { grid } from "./grid.ts";
 import { line } from "./span.ts";
 import type { TableOptions } from "./table.ts";
 
-/** Rows that a terminal shows; the small rest shares one. */
+/** Rows at most; the smallest tensors beyond that are summed in one row. */
 const most = 40;
 
+/** The table as text, with a row per tensor in the order of the file. */
 export function packTable({ graph, tensors }: Packed, options: TableOptions): string {
   const sorted = [...tensors].sort((a, b) => b.body.length - a.body.length);
   const shown = new Set(tensors.length > most ? sorted.slice(0, most - 1) : sorted);

@@ -1,4 +1,4 @@
-/** @file The plots of a report: quality against bytes and time, and where both sit, by layer. */
+/** @file The plots of a report: quality against bytes and latency, layers, loss curves. */
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { bars, type Panel } from "./bars.ts";
 import { curveFigure } from "./curve.ts";
@@ -16,23 +16,27 @@ import {
 import { type Point, scatter } from "./scatter.ts";
 import { familyClass, standalone } from "./svg.ts";
 
+/** A plot with its title and caption. */
 export interface Figure {
   readonly title: string;
   readonly caption: string;
   readonly image: Markup;
 }
 
-/** Layers drawn one by one; the rest is one more row. */
+/** How many layers get a row of their own; the others share one. */
 const mostLayers = 24;
 
-/** 500 kB, not 500.0 kB: a tick needs no digits beyond its value. */
+/** A number of bytes for a tick, without trailing zeros: 500 kB, not 500.0 kB. */
 const tickBytes = (n: number) => format.bytes(n).replace(/\.0+(?= )|(?<=\.\d)0+(?= )/, "");
 const tick = (n: number) => String(Number(n.toPrecision(3)));
 
+/** The horizontal axis of a Pareto plot, and the quantity that the circles' areas show. */
 interface Axis {
   readonly id: string;
+  /** Title of the figure. */
   readonly title: string;
   readonly label: string;
+  /** Name of the quantity shown by the areas. */
   readonly size: string;
   x(row: Result): number | null;
   area(row: Result): number | null;
@@ -58,6 +62,7 @@ const byLatency: Axis = {
   format: tick,
 };
 
+/** A scatter plot of the loss of quality against an axis; null with fewer than two points. */
 function paretoFigure(report: Report, axis: Axis): Figure | null {
   const rows = rowsOf(report);
   const names = format.shortNames(rows.map((row) => row.recipe));
@@ -117,7 +122,7 @@ function tooltip(row: Result, loss: Loss): string {
   ].join(" · ");
 }
 
-/** Bytes, MACs and time of each layer. */
+/** A bar chart of the original's bytes, MACs and time, layer by layer; null without layers. */
 function layerFigure({ layers }: Report): Figure | null {
   if (!layers.length) return null;
   const weight = ({ share }: Layer) => Math.max(share.bytes, share.macs ?? 0, share.ms ?? 0);
@@ -133,7 +138,7 @@ function layerFigure({ layers }: Report): Figure | null {
     const text = (n: number | null) =>
       n === null ? "-" : `${show(n)} (${format.percent(n / total, 0)})`;
     const cells = shown.map((layer) => ({ value: key(layer), text: text(key(layer)) }));
-    // Many layers in one bar would dwarf the others: their sum is text alone.
+    // The sum of many layers could be far larger than any other bar, so it is only given as text.
     if (rest.length) cells.push({ value: null, text: text(sum(rest)) });
     return [{ title: `${title}, total ${show(total)}`, colour: null, full: null, cells }];
   };
@@ -162,7 +167,7 @@ function layerFigure({ layers }: Report): Figure | null {
   };
 }
 
-/** The heaviest layers in network order, and the others. */
+/** Divides layers into the `mostLayers` of largest weight and the rest, both in network order. */
 function heaviest<L>(
   layers: readonly L[],
   weight: (layer: L) => number,
@@ -174,7 +179,7 @@ function heaviest<L>(
   };
 }
 
-/** SQNR of each layer's output, four recipes a figure. */
+/** Bar charts of the SQNR of each layer's output, with four recipes in a figure. */
 function errorFigures(report: Report): Figure[] {
   const errors = (report.errors ?? []).filter((entry) => entry.layers.length > 0);
   const figures: Figure[] = [];
@@ -183,8 +188,9 @@ function errorFigures(report: Report): Figure[] {
   return figures;
 }
 
+/** The chart for up to four recipes; the layers with the worst SQNR in any of them are shown. */
 function errorFigure(report: Report, errors: readonly LayerErrors[], start: number): Figure {
-  // null and infinity both say that nothing changed.
+  // An unchanged layer has the SQNR Infinity, or null if the errors were read from JSON.
   const sqnr = errors.map(
     ({ layers }) =>
       new Map(layers.map(({ name, sqnr }) => [name, sqnr ?? Number.POSITIVE_INFINITY])),
@@ -224,7 +230,7 @@ function decibels(n: number | null): string {
       : `${format.fixed(n, 1)} dB`;
 }
 
-/** Every plot that the figures of the report allow. */
+/** All plots for which the report has the data. */
 export function figuresOf(report: Report): {
   pareto: Figure[];
   layers: Figure[];
@@ -238,7 +244,7 @@ export function figuresOf(report: Report): {
   };
 }
 
-/** The plot of bytes against quality as a file of its own; null where nothing was evaluated. */
+/** The plot of quality against bytes as an SVG file; null where no quality was measured. */
 export function paretoSvg(report: Report): string | null {
   const figure = paretoFigure(report, byBytes);
   return figure && standalone(figure.image);

@@ -1,5 +1,5 @@
 /**
- * @file The tables the survey prints, to stand beside what was measured.
+ * @file Tables of the survey paper, copied for comparison with what was measured.
  * Cheng, Wang, Zhou, Zhang, arXiv 1710.09282 v9: Table I (families), II (low rank), III (filters).
  */
 

@@ -1,4 +1,4 @@
-/** @file Report: all that a survey found, and the rows, picks and groups every format prints from it. */
+/** @file Report: the results of a survey or a single recipe, from which all formats are printed. */
 import type { Thresholds } from "../measure/marks.ts";
 import type { GroupChange, Marks, Result } from "../measure/measurement.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
@@ -11,32 +11,41 @@ export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspe
 export type { LayerErrors } from "../recipe/layer-errors.ts";
 
 export interface Report {
+  /** "survey", "compress" or "train". */
   readonly command: string;
   readonly model: ModelInfo;
+  /** The layers of the original, as `inspect` gives them. */
   readonly layers: readonly Layer[];
-  /** The original, measured like every other row. */
+  /** The row of the original. */
   readonly baseline: Result;
+  /** The rows of all recipes; the original may be among them. */
   readonly results: readonly Result[];
-  /** Recipes on the Pareto front. */
+  /** The recipes on the Pareto front. */
   readonly pareto: readonly string[];
+  /** The error of each layer, for each recipe. */
   readonly errors?: readonly LayerErrors[];
-  /** What structured pruning did, group by group. */
+  /** For structured pruning: the channels before and after of each group of coupled channels. */
   readonly groups?: readonly GroupChange[];
-  /** Runs of training, for their loss curves. */
+  /** The runs of training, for their loss curves. */
   readonly training?: readonly TrainingRun[];
   readonly thresholds: Thresholds;
-  /** The survey's opinion by family. */
+  /** The survey paper's marks by family. */
   readonly opinions: Readonly<Record<string, Marks>>;
-  /** As the user named it; null where no data was given. */
+  /** The data source as the user wrote it; null if no data was given. */
   readonly data: string | null;
+  /** The machine: "node 20.20.2 linux x64". */
   readonly platform: string;
   readonly commandLine: string;
   readonly seconds: number;
-  /** ISO 8601; passed in, so that the same survey gives the same report. */
+  /**
+   * ISO 8601. Passed in rather than read from a clock, so that equal results give equal reports.
+   */
   readonly date: string;
 }
 
-/** Families in the order of the survey; the controls come first. */
+/**
+ * The families with their titles, in the order of the tables: controls first, then the survey's.
+ */
 export const familyTitles: Readonly<Record<string, string>> = {
   control: "controls",
   quantization: "quantization and binarization",
@@ -52,30 +61,33 @@ export const markNames = ["size", "speed", "ease", "performance"] as const;
 export type MarkName = (typeof markNames)[number];
 
 const order = Object.keys(familyTitles);
+/** Position of a family in the tables; unknown families come last. */
 const place = (family: string) => (order.includes(family) ? order.indexOf(family) : order.length);
 
-/** Every row, the original first, then family by family; within one the order of the results. */
+/**
+ * All rows: the original, then the others by family, within a family in the order of the results.
+ */
 export function rowsOf({ baseline, results }: Pick<Report, "baseline" | "results">): Result[] {
   const others = results.filter((r) => r !== baseline && r.recipe !== baseline.recipe);
   return [baseline, ...others.sort((a, b) => place(a.family) - place(b.family))];
 }
 
-/** The family's name for a reader; an unknown id stands for itself. */
+/** The title of a family; an unknown id is its own title. */
 export function familyTitle(family: string): string {
   return Object.hasOwn(familyTitles, family) ? familyTitles[family] : family;
 }
 
-/** What quality was lost by: the metric's drop or, without labels, the share of changed predictions. */
+/** How the loss of quality is expressed: as the metric's drop or, without labels, as flips. */
 export interface Loss {
   readonly kind: "drop" | "flips";
-  /** "accuracy drop", "changed predictions". */
+  /** "accuracy drop" or "changed predictions". */
   readonly name: string;
   readonly unit: string;
-  /** Null where it was not measured; 0 for the original. */
+  /** The loss of a row: 0 for the original, null where it was not measured. */
   of(row: Result): number | null;
 }
 
-/** The loss that this report can speak of; null where neither was measured. */
+/** The kind of loss that this report has values of; null where no row has any. */
 export function lossOf(report: Report): Loss | null {
   const rows = rowsOf(report).filter((row) => row !== report.baseline);
   const finite = (n: number | null | undefined) => (Number.isFinite(n) ? n! : null);

@@ -1,38 +1,44 @@
-/** @file Axis scales: values to pixels, and the round values worth a tick. */
+/** @file Axis scales: the mapping from values to pixels, and round values for the ticks. */
 
+/** An axis. */
 export interface Scale {
+  /** The pixel of a value. */
   at(value: number): number;
+  /** The values of the ticks, ascending. */
   readonly ticks: readonly number[];
 }
 
 type Range = readonly [number, number];
 
+/** Maps lo..hi to from..to, linear in bend(value). */
 function project([lo, hi]: Range, [from, to]: Range, bend: (v: number) => number) {
   const [a, b] = [bend(lo), bend(hi)];
   return (value: number) => from + ((bend(value) - a) / (b - a || 1)) * (to - from);
 }
 
-/** 1, 2 or 5 times a power of ten: the step that gives about `count` ticks. */
+/** The step that gives about `count` ticks over `span`: 1, 2 or 5 times a power of ten. */
 function niceStep(span: number, count: number): number {
   const raw = span / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   return power * (raw / power < 1.5 ? 1 : raw / power < 3.5 ? 2 : raw / power < 7.5 ? 5 : 10);
 }
 
-/** Round values from lo to hi, about `count` of them. */
+/** About `count` round values from lo to hi, at equal distances. */
 export function linearTicks([lo, hi]: Range, count = 5): number[] {
   if (!(hi > lo)) return [lo];
   const step = niceStep(hi - lo, count);
   const first = Math.ceil(lo / step - 1e-9);
   const last = Math.floor(hi / step + 1e-9);
-  // Multiplied, not summed, and rounded to the step: 0.1 + 0.2 is no tick.
+  // Ticks are multiples rounded to the digits of the step; sums would give 0.30000000000000004.
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
   return Array.from({ length: last - first + 1 }, (_, i) =>
     Number(((first + i) * step).toFixed(digits)),
   );
 }
 
-/** 1, 2, 5 in every decade; whole decades only where that would crowd the axis. */
+/**
+ * Round values for a logarithmic axis from lo to hi: more per decade the fewer decades there are.
+ */
 export function logTicks([lo, hi]: Range): number[] {
   const decades = Math.log10(hi / lo);
   const digits = decades > 3 ? [1] : decades > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
@@ -45,7 +51,9 @@ export function logTicks([lo, hi]: Range): number[] {
   return ticks;
 }
 
-/** Logarithmic, with a margin on both sides so that no point lies on the edge. */
+/**
+ * A logarithmic scale from lo to hi, with a margin on both sides so that no point is on the edge.
+ */
 export function logScale([lo, hi]: Range, range: Range): Scale {
   const margin = Math.max(1.12, (hi / lo) ** 0.06);
   const domain: Range = [lo / margin, hi * margin];
@@ -53,15 +61,17 @@ export function logScale([lo, hi]: Range, range: Range): Scale {
 }
 
 /**
- * y = asinh(v / unit): linear near zero, logarithmic beyond, on both sides of it. Drops of 0.1 and
- * of 70 points then share an axis, and each can be read. Ticks are at least `apart` pixels apart.
+ * The scale y = asinh(v / unit): linear within about `unit` of zero, logarithmic beyond, for both
+ * signs. Drops of 0.1 and of 70 points are then both readable on one axis. Ticks are at least
+ * `apart` pixels from each other.
  */
 export function bentScale([lo, hi]: Range, range: Range, unit: number, apart = 20): Scale {
   const bend = (v: number) => Math.asinh(v / unit);
   const margin = 0.06 * (bend(hi) - bend(lo)) || 0.5;
   const domain: Range = [unit * Math.sinh(bend(lo) - margin), unit * Math.sinh(bend(hi) + margin)];
   const at = project(domain, range, bend);
-  // Zero, then whole decades, then their halves and fifths, wherever there is room left.
+  // In order of preference: zero, powers of ten, five times and twice those. A tick that is too
+  // close to an earlier one is left out.
   const reach = Math.max(Math.abs(domain[0]), Math.abs(domain[1]));
   const powers = Array.from({ length: 12 }, (_, i) => 10 ** (Math.ceil(Math.log10(reach)) - i));
   const wanted = [0, ...[1, 5, 2].flatMap((digit) => powers.map((power) => digit * power))];

@@ -1,39 +1,45 @@
-/** @file Scatter plot with the Pareto staircase: smaller x and smaller y are better, so top left. */
+/** @file Scatter plot with the Pareto front; smaller x and y are better, and y grows downwards. */
 import { el, fragment, type Markup } from "./markup.ts";
 import { bentScale, logScale, type Scale } from "./scale.ts";
 import { type Anchor, type Box, familyClass, image, label, placeLabels, textWidth } from "./svg.ts";
 
+/** One circle of the plot. */
 export interface Point {
   readonly x: number;
   readonly y: number;
-  /** What the circle's area shows; null draws a small one. */
+  /** The value that the circle's area shows; null draws a small circle. */
   readonly size: number | null;
+  /** The label. */
   readonly text: string;
-  /** Drawn where the text finds no room, e.g. the row's number. */
+  /** A shorter label for where there is no room, such as the row's number. */
   readonly short: string;
   readonly family: string;
   /** The tooltip. */
   readonly detail: string;
-  /** Where a click leads, e.g. "#row-3". */
+  /** The target of a click, such as "#row-3". */
   readonly href: string | null;
 }
 
+/** The points and axes of a plot. */
 export interface Scatter {
   readonly id: string;
   readonly title: string;
   readonly description: string;
   readonly points: readonly Point[];
+  /** The logarithmic horizontal axis. */
   readonly x: { readonly label: string; format(value: number): string };
+  /** The vertical axis, an asinh scale; see `bentScale` for `unit`. */
   readonly y: { readonly label: string; readonly unit: number; format(value: number): string };
-  /** Dashed lines across, such as the largest drop that keeps quality. */
+  /** Horizontal dashed lines, such as the largest drop that is marked "o". */
   readonly limits: readonly { readonly y: number; readonly text: string }[];
 }
 
+/** Size of the image and the rectangle of the plot in it, in px. */
 const [width, height] = [560, 430];
 const frame: Box = { x: 52, y: 12, width: width - 64, height: height - 58 };
 const [right, bottom] = [frame.x + frame.width, frame.y + frame.height];
 
-/** Points that no other beats in x and y at once, from small x to large. */
+/** The points on the Pareto front (no other point is smaller in x and y), by ascending x. */
 export function frontOf<P extends { readonly x: number; readonly y: number }>(
   points: readonly P[],
 ): P[] {
@@ -43,6 +49,7 @@ export function frontOf<P extends { readonly x: number; readonly y: number }>(
   return front;
 }
 
+/** The plot as an SVG element. */
 export function scatter(plot: Scatter): Markup {
   const { points, limits } = plot;
   const xs = points.map((p) => p.x);
@@ -57,7 +64,8 @@ export function scatter(plot: Scatter): Markup {
   const radius = ({ size }: Point) =>
     size === null || !largest ? 4 : 3.5 + 8.5 * Math.sqrt(size / largest);
   const front = frontOf(points);
-  // The front chooses its labels first, then small circles, whose owner is easily mistaken.
+  // Labels are placed in this order: points on the front first, then small circles before large
+  // ones, because it is harder to see which small circle a distant label belongs to.
   const order = [...points].sort(
     (a, b) => Number(front.includes(b)) - Number(front.includes(a)) || radius(a) - radius(b),
   );
@@ -114,7 +122,7 @@ export function scatter(plot: Scatter): Markup {
       const ends = { x1: anchors[i].x, y1: anchors[i].y, x2: end[0], y2: end[1] };
       return el("line", { ...ends, class: `leader ${familyClass(point.family)}` });
     }),
-    // Large circles first, so that small ones stay visible on top.
+    // Large circles are drawn first, so that small ones stay visible on top of them.
     [...order]
       .sort((a, b) => radius(b) - radius(a))
       .map((point) => {
@@ -138,7 +146,7 @@ export function scatter(plot: Scatter): Markup {
   );
 }
 
-/** Corners of the staircase: from the bottom edge step by step out to the right edge. */
+/** The corners of the front's staircase, from the bottom edge to the right edge, in px. */
 function corners(front: readonly Point[], x: Scale["at"], y: Scale["at"]): [number, number][] {
   return front.flatMap((point, i): [number, number][] => [
     [x(point.x), i ? y(front[i - 1].y) : bottom],
@@ -147,12 +155,13 @@ function corners(front: readonly Point[], x: Scale["at"], y: Scale["at"]): [numb
   ]);
 }
 
+/** The staircase as the data of an SVG path. */
 function staircase(front: readonly Point[], x: Scale["at"], y: Scale["at"]): string {
   const px = corners(front, x, y).map(([a, b]) => `${a.toFixed(1)} ${b.toFixed(1)}`);
   return px.length ? `M${px.join("L")}` : "";
 }
 
-/** The staircase as obstacles for labels. */
+/** The staircase as boxes which labels must not cover. */
 function frontBoxes(front: readonly Point[], x: Scale["at"], y: Scale["at"]): Box[] {
   const all = corners(front, x, y);
   return all.slice(1).map(([x1, y1], i) => {

@@ -1,20 +1,23 @@
-/** @file Span: a piece of text with a tone; every format paints tones its own way. */
+/** @file Span: a piece of text with a tone (such as "good"), shown by each format in its way. */
 import { displayWidth, printable } from "./format.ts";
 
 export type Tone = "plain" | "dim" | "bold" | "code" | "good" | "fair" | "bad" | "alert";
 
+/** A piece of text with one tone. */
 export interface Span {
   readonly text: string;
   readonly tone: Tone;
 }
 
-/** A line of spans, from strings (plain) and spans. */
+/** A line of text as spans. */
 export type Line = readonly Span[];
 
+/** A span; characters that a terminal must not print are replaced. */
 export function span(text: string, tone: Tone = "plain"): Span {
   return { text: printable(text), tone };
 }
 
+/** A line from spans and from strings, which become plain spans. */
 export function line(...parts: readonly (string | Span)[]): Line {
   return parts.map((part) => (typeof part === "string" ? span(part) : part));
 }
@@ -23,15 +26,17 @@ export function plainText(parts: Line): string {
   return parts.map((part) => part.text).join("");
 }
 
+/** Columns of a terminal that the line takes. */
 export function lineWidth(parts: Line): number {
   return displayWidth(plainText(parts));
 }
 
-/** Sentences as one paragraph. */
+/** Several lines as one, with a separator between them. */
 export function joined(lines: readonly Line[], separator = " "): Line {
   return lines.flatMap((item, i) => (i === 0 ? item : [span(separator), ...item]));
 }
 
+/** ANSI codes (SGR) of the tones. */
 const ansi: Readonly<Record<Tone, string>> = {
   plain: "",
   dim: "2",
@@ -43,7 +48,7 @@ const ansi: Readonly<Record<Tone, string>> = {
   alert: "1;35",
 };
 
-/** ANSI text, or plain text where colour is off. */
+/** The line as text, with ANSI colours if `color`. */
 export function paint(parts: Line, color: boolean): string {
   return parts
     .map(({ text, tone }) => (color && ansi[tone] ? `\u001b[${ansi[tone]}m${text}\u001b[0m` : text))
@@ -51,8 +56,9 @@ export function paint(parts: Line, color: boolean): string {
 }
 
 /**
- * Breaks a line at spaces into lines of at most `width`; a longer word is cut. A recipe's "> step"
- * stays together, so that continued steps begin their line.
+ * Breaks a line at spaces into lines of at most `width` columns; lines after the first begin with
+ * `indent`. A word that is longer than a line is cut. A recipe is never broken between ">" and the
+ * step behind it, so that a step begins its line with ">".
  */
 export function wrap(parts: Line, width: number, indent = ""): Line[] {
   const text = plainText(parts);
@@ -96,7 +102,10 @@ function slice(parts: Line, from: number, to: number): Span[] {
   return found;
 }
 
-/** UTF-16 units that fit into `width` columns, at least one character; after a separator if near. */
+/**
+ * Where to cut a word: the number of UTF-16 units that fit into `width` columns, at least one
+ * character. If a separator such as "-" or "," is in the second half of that, the cut is behind it.
+ */
 function cutAt(text: string, width: number): number {
   let [at, used, separator] = [0, 0, 0];
   for (const char of text) {
@@ -108,6 +117,7 @@ function cutAt(text: string, width: number): number {
   return at;
 }
 
+/** The line without blank spans at its end. */
 function trimEnd(parts: Line): Line {
   const kept = [...parts];
   while (kept.length && !kept[kept.length - 1].text.trim()) kept.pop();

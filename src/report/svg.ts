@@ -1,4 +1,4 @@
-/** @file SVG pieces the plots share: the frame, text widths, label placement, colours. */
+/** @file What all plots share: the SVG element, text widths, the placing of labels, colours. */
 
 import { type Child, el, type Markup } from "./markup.ts";
 import { familyTitles } from "./report.ts";
@@ -10,15 +10,20 @@ export interface Box {
   readonly height: number;
 }
 
-/** Mean advance of a sans serif at 1 px; wide enough that estimates err on the safe side. */
+/**
+ * Estimated width of a character of a sans-serif font, relative to its size. It is above the
+ * average, so that texts are rather narrower than estimated.
+ */
 const advance = 0.6;
+/** Size of all texts in plots, px. */
 export const fontSize = 11;
 
+/** Estimated width of a text, px. */
 export function textWidth(text: string, size = fontSize): number {
   return [...text].length * advance * size;
 }
 
-/** Cut in the middle, where names differ least. */
+/** Cuts a text to `width` px, in the middle: names of layers differ more at their ends. */
 export function shorten(text: string, width: number, size = fontSize): string {
   const most = Math.max(3, Math.floor(width / (advance * size)));
   const chars = [...text];
@@ -27,7 +32,7 @@ export function shorten(text: string, width: number, size = fontSize): string {
   return `${chars.slice(0, most - 1 - tail).join("")}…${tail ? chars.slice(-tail).join("") : ""}`;
 }
 
-/** An image with a title and a description for those who cannot see it. */
+/** An SVG element with a title and a description, which screen readers read out. */
 export function image(
   { id, title, description }: { id: string; title: string; description: string },
   width: number,
@@ -50,6 +55,7 @@ export function image(
   );
 }
 
+/** A text with its baseline at y, which begins at x unless `attributes` say otherwise. */
 export function label(
   x: number,
   y: number,
@@ -59,19 +65,22 @@ export function label(
   return el("text", { x, y, ...attributes }, text);
 }
 
+/** A point that wants a label; sizes are px. */
 export interface Anchor {
   readonly x: number;
   readonly y: number;
+  /** Radius of the circle drawn at the point. */
   readonly radius: number;
   readonly text: string;
-  /** Drawn instead where `text` finds no room. */
+  /** The label where there is no room for `text`. */
   readonly short: string;
 }
 
+/** A label with the place that was found for it. */
 export interface Placed {
   readonly text: string;
   readonly box: Box;
-  /** True where the label stands off its point and needs a line to it. */
+  /** Whether the label is so far from its point that a line to it is drawn. */
   readonly leader: boolean;
 }
 
@@ -79,8 +88,9 @@ const overlap = (a: Box, b: Box) =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 
 /**
- * A place for every label, first come first served: eight sides of its point, then the same farther
- * off, such that it covers no point, no obstacle and no other label; else the short text; else none.
+ * Finds a place for each label, in the order of `anchors`. Tried are eight positions around its
+ * point at three distances, first for the text, then for the short text. A place is free if it is
+ * within `frame` and covers no point, no obstacle and no earlier label. Null if none is free.
  */
 export function placeLabels(
   anchors: readonly Anchor[],
@@ -106,13 +116,14 @@ export function placeLabels(
   });
 }
 
+/** The square around a point's circle. */
 function dot({ x, y, radius }: Anchor): Box {
   return { x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius };
 }
 
 const sameBox = (a: Box, b: Box) => a.x === b.x && a.y === b.y && a.width === b.width;
 
-/** Boxes for a text to the right, left, above, below and at the corners. */
+/** The eight boxes for a text: to the right, left, above, below and at the corners of the point. */
 function around({ x, y, radius }: Anchor, text: string, distance: number): Box[] {
   const [width, height] = [textWidth(text), fontSize + 3];
   const far = radius + distance;
@@ -130,7 +141,7 @@ function around({ x, y, radius }: Anchor, text: string, distance: number): Box[]
   return sides.map(([dx, dy]) => ({ x: x + dx, y: y + dy, width, height }));
 }
 
-/** The class that colours a family; an unknown family is grey. */
+/** The CSS class that colours a family; an unknown family is grey, like the controls. */
 export function familyClass(family: string): string {
   return Object.hasOwn(familyTitles, family) ? `f-${family}` : "f-control";
 }
@@ -182,10 +193,11 @@ const variables = (colors: Readonly<Record<string, string>>) =>
     .map(([name, color]) => `--${name}:${color}`)
     .join(";");
 
-/** Colours as CSS variables, light and dark; paper is always light in print. */
+/** Colours as CSS variables for light and dark screens; print always uses the light ones. */
 export const colorStyle = `:root{color-scheme:light dark;${variables(light)}}
 @media screen and (prefers-color-scheme:dark){:root{${variables(dark)}}}`;
 
+/** The style sheet of all plots. */
 export const plotStyle = `.plot{font:${fontSize}px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
 .plot text{fill:var(--ink)}.plot .name{stroke:var(--paper);stroke-width:3px;stroke-linejoin:round;paint-order:stroke}.plot .soft{fill:var(--soft)}.plot .mid{text-anchor:middle}.plot .end{text-anchor:end}
 .plot .grid{stroke:var(--line);stroke-width:1}.plot .limit{stroke:var(--faint);stroke-dasharray:2 3}
@@ -199,7 +211,7 @@ ${Object.keys(familyTitles)
   .map((family) => `.f-${family}{--c:var(--f-${family})}`)
   .join("")}`;
 
-/** A file of its own: the plot with its colours inside. */
+/** The plot as a complete SVG file, with the style sheet inside it. */
 export function standalone({ markup }: Markup): string {
   const style = `<style>${colorStyle.replaceAll(":root", ".plot")}${plotStyle}.plot{background:var(--paper)}</style>`;
   return markup.replace("</desc>", `</desc>${style}`);

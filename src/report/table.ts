@@ -1,4 +1,4 @@
-/** @file Terminal tables: survey, layers, benches, one evaluated model, and one line per result. */
+/** @file The reports of all commands as text for a terminal. */
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { benchColumns, type Column, layerColumns, starHint, surveyColumns } from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
@@ -8,13 +8,17 @@ import { type BenchRun, familyTitle, type Inspection, type Report, rowsOf } from
 import { joined, type Line, line, paint, span, wrap } from "./span.ts";
 import { verdict } from "./verdict.ts";
 
+/** The terminal that a table is printed on. */
 export interface TableOptions {
-  /** Columns of the terminal. */
+  /** Width of the terminal in columns. */
   readonly width: number;
   readonly color: boolean;
 }
 
-/** What a narrow terminal gives up, in this order; four marks become one column of four letters. */
+/**
+ * The columns that are left out on a narrow terminal, in this order. The third step replaces the
+ * four columns of marks by one column of four letters.
+ */
 const surveyNarrowing = [
   { drop: ["params"] },
   { drop: ["nonzeros"] },
@@ -48,12 +52,16 @@ const benchNarrowing = [
   { drop: ["ci95"] },
 ];
 
+/** A step of making a table narrower: ids of columns to leave out and to add. */
 interface Narrowing {
   readonly drop: readonly string[];
   readonly add?: readonly string[];
 }
 
-/** The first columns that fit; `flexible` names the column that wraps. */
+/**
+ * The columns that fit into `width`, after as many steps of `narrowing` as that takes. `flexible`
+ * is the id of the column that may wrap.
+ */
 function narrowed<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
@@ -78,11 +86,12 @@ function asGrid<Row>(columns: readonly Column<Row>[], flexible: string) {
   return columns.map((column) => ({ ...column, flexible: column.id === flexible }));
 }
 
+/** The line broken into painted lines of the terminal's width. */
 function paragraph(parts: Line, { width, color }: TableOptions, indent = ""): string[] {
   return wrap(parts, width, indent).map((text) => paint(text, color));
 }
 
-/** The survey's table with what was skipped, warnings, legend and verdict below it. */
+/** The survey's table; below it the skips, the warnings, the legend and the verdict. */
 export function surveyTable(report: Report, options: TableOptions): string {
   const rows = rowsOf(report);
   const all = surveyColumns(report, rows).filter((column) => column.id !== "family");
@@ -113,12 +122,13 @@ export function surveyTable(report: Report, options: TableOptions): string {
   ].join("\n");
 }
 
-/** A wall of notes helps nobody: the first eight, and how many more. */
+/** The first `most` lines, and a line with the number of the others. */
 function capped(lines: readonly Line[], most = 8): Line[] {
   const rest = lines.length - most;
   return rest > 1 ? [...lines.slice(0, most), line(`${rest} more, all in --json`)] : [...lines];
 }
 
+/** The legend of the columns that are shown. */
 function legend(report: Report, options: TableOptions, shown: readonly string[]): string[] {
   return [
     ...(shown.includes("star") ? [line(starHint)] : []),
@@ -131,7 +141,7 @@ function legend(report: Report, options: TableOptions, shown: readonly string[])
   ].flatMap((text) => paragraph(text, options, "  "));
 }
 
-/** Where bytes, arithmetic and time sit, one row a layer, totals below. */
+/** The table of `tersor inspect`: bytes, MACs and time of each layer, with the totals below. */
 export function layerTable({ model, totals, layers }: Inspection, options: TableOptions): string {
   const all = layerColumns(layers);
   const columns = narrowed(all, layers, "name", layerNarrowing, options.width);
@@ -163,14 +173,14 @@ export function layerTable({ model, totals, layers }: Inspection, options: Table
   ].join("\n");
 }
 
-/** Interleaved latencies; the first file is what the others are compared with. */
+/** The table of `tersor bench`; speed-ups are relative to the first file. */
 export function benchTable(runs: readonly BenchRun[], options: TableOptions): string {
   const columns = narrowed(benchColumns(runs), runs, "file", benchNarrowing, options.width);
   const rows = runs.map((run) => columns.map((column) => column.cell(run)));
   return grid(asGrid(columns, "file"), rows, options).join("\n");
 }
 
-/** `tersor eval`: one model's figures, one a line. */
+/** The table of `tersor eval`: one quantity per line. */
 export function evalTable(result: Result, options: TableOptions): string {
   const rows = evalRows(result).map(([name, value]) => [line(name), line(span(value, "bold"))]);
   const columns = [
@@ -180,7 +190,7 @@ export function evalTable(result: Result, options: TableOptions): string {
   return grid(columns, rows, options).join("\n");
 }
 
-/** Name and value of everything an evaluation measured. */
+/** [name, value] of each quantity that was measured, as text. */
 export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): [string, string][] {
   const unit = format.metricUnit(metric?.name ?? "");
   const rows: [string, string | null][] = [
@@ -206,7 +216,9 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
   return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value.trimEnd()]]));
 }
 
-/** One line for `compress`: `1.72 MB -> 441 kB (3.9x), 0.420 -> 0.183 ms (2.3x), accuracy ...`. */
+/**
+ * The summary of `compress`: `1.72 MB -> 441 kB (3.9x), 0.420 -> 0.183 ms (2.3x), accuracy ...`.
+ */
 export function resultLine(result: Result, baseline: Result | null = null): string {
   const { bytes, alpha, latency, delta, metric } = result;
   const before = baseline?.bytes.raw ?? bytes.raw * alpha.bytes;

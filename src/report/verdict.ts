@@ -1,30 +1,33 @@
-/** @file The verdict in plain words: what to take, what disappoints, where the survey was wrong. */
+/** @file The verdict in sentences: the best recipes, disappointments, the survey's errors. */
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { disagrees, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
 import { lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
 
+/** The best rows of a report; the original is not among them. */
 export interface Picks {
-  /** Rows that keep quality (performance mark "o"); every row where quality was not measured. */
+  /** Rows that keep quality (performance mark "o"); all rows if quality was not measured. */
   readonly keepers: readonly Result[];
-  /** True where quality was measured. */
+  /** Whether quality was measured. */
   readonly judged: boolean;
+  /** The keeper with the largest speed-up. */
   readonly fastest: Result | null;
-  /** By bytes of the ONNX file. */
+  /** The keeper with the smallest ONNX file. */
   readonly smallest: Result | null;
-  /** By bytes to send. */
+  /** The keeper with the smallest download, see `downloadBytes`. */
   readonly lightest: Result | null;
 }
 
+/** The name of a row for a sentence. */
 type Naming = (row: Result) => Span;
 
-/** Rows other than the original. */
+/** All rows but the original's. */
 function changedRows(report: Report): Result[] {
   return rowsOf(report).filter((row) => row !== report.baseline);
 }
 
-/** Bytes to send: the smallest form that was measured. */
+/** Bytes of the download: the smallest of raw, gzip, brotli and .tersor that was measured. */
 export function downloadBytes({ bytes }: Result): number {
   return Math.min(
     bytes.raw,
@@ -34,12 +37,13 @@ export function downloadBytes({ bytes }: Result): number {
   );
 }
 
+/** The row with the smallest finite key; null if there is none. */
 function least(rows: readonly Result[], key: (row: Result) => number): Result | null {
   const known = rows.filter((row) => Number.isFinite(key(row)));
   return known.length ? known.reduce((a, b) => (key(b) < key(a) ? b : a)) : null;
 }
 
-/** The rows a reader wants first. */
+/** The best rows: the fastest, the smallest file and the smallest download that keep quality. */
 export function picksOf(report: Report): Picks {
   const rows = changedRows(report);
   const judged = rows.some((row) => row.marks.performance !== "?");
@@ -53,7 +57,7 @@ export function picksOf(report: Report): Picks {
   };
 }
 
-/** The verdict, sentence by sentence: the picks first, then what disappoints. */
+/** The verdict as sentences: `picks` about the best rows, `notes` about what disappoints. */
 export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
   const rows = changedRows(report);
   if (!rows.length) return { picks: [line("Nothing was compressed.")], notes: [] };
@@ -70,6 +74,7 @@ export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
   };
 }
 
+/** How many rows keep quality; if none does, which one loses least. */
 function keeping(report: Report, total: number): Line {
   const { keepers, judged } = picksOf(report);
   const tried = format.plural(total, "recipe");
@@ -91,7 +96,7 @@ function keeping(report: Report, total: number): Line {
   );
 }
 
-/** "a drop of 0.5 points", "0.5 % changed predictions". */
+/** A loss in words: "a drop of 0.5 points" or "0.5 % changed predictions". */
 function lossText(report: Report, figure: number): string {
   const loss = lossOf(report);
   const text = Number(figure.toFixed(3));
@@ -100,6 +105,7 @@ function lossText(report: Report, figure: number): string {
     : `a drop of ${text} ${loss?.unit ?? ""}`.trimEnd();
 }
 
+/** Sentences about the fastest row and the smallest file; one sentence if they are the same row. */
 function pickLines(report: Report): (Line | null)[] {
   const { fastest, smallest } = picksOf(report);
   const smaller = smallest && smallest.alpha.bytes > 1 ? smallest : null;
@@ -115,7 +121,10 @@ function pickLines(report: Report): (Line | null)[] {
   ];
 }
 
-/** `recipe, 0.183 ms instead of 0.420 ms (2.3x), 441 kB instead of 1.72 MB (3.9x), 0.04 points worse.` */
+/**
+ * A sentence about one row: `recipe, 0.183 ms instead of 0.420 ms (2.3x), 441 kB instead of 1.72 MB
+ * (3.9x), 0.04 points worse.`
+ */
 function pickLine(report: Report, lead: Line, row: Result): Line {
   const { baseline } = report;
   const time =
@@ -126,6 +135,7 @@ function pickLine(report: Report, lead: Line, row: Result): Line {
   return line(...lead, name(row), `, ${time}, ${size}${dropText(row)}.`);
 }
 
+/** The drop (or the flips, without labels) in words, with a note if it is within the noise. */
 function dropText({ metric }: Result): string {
   if (!metric) return "";
   const { drop, flips, ci95 } = metric;
@@ -138,7 +148,7 @@ function dropText({ metric }: Result): string {
   return `, ${words}${drop !== 0 && Math.abs(drop) < noise ? " (within the 95 % interval)" : ""}`;
 }
 
-/** The best download, where it is another recipe or another form than the smallest file. */
+/** The smallest download, if it is smaller than its own ONNX file; else null. */
 function downloadLine(report: Report): Line | null {
   const { lightest } = picksOf(report);
   if (!lightest || downloadBytes(lightest) >= lightest.bytes.raw) return null;
@@ -151,9 +161,12 @@ function downloadLine(report: Report): Line | null {
   );
 }
 
-/** "Smaller means faster" is a claim the survey makes; here are the rows that refute it. */
+/**
+ * The rows that are smaller but not faster than the original, against the survey's claim that
+ * smaller models are faster.
+ */
 function notFasterLine(rows: readonly Result[], short: Naming): Line | null {
-  // A twentieth either way is what measuring twice differs by.
+  // A speed-up below 1.05 does not count as faster: it is within the noise of a measurement.
   const found = rows.filter(
     ({ marks, delta }) =>
       (marks.size === "o" || marks.size === "△") && delta.infer !== null && delta.infer < 1.05,
@@ -166,7 +179,10 @@ function notFasterLine(rows: readonly Result[], short: Naming): Line | null {
   );
 }
 
-/** Zeros in a dense file save nothing until the file is coded. */
+/**
+ * The rows whose download is much smaller than their file: zeros that are stored in a dense tensor
+ * only save bytes once the file is compressed.
+ */
 function downloadOnlyLine(report: Report, rows: readonly Result[], short: Naming): Line | null {
   const { fair } = report.thresholds.size;
   const found = rows.filter(
@@ -180,6 +196,7 @@ function downloadOnlyLine(report: Report, rows: readonly Result[], short: Naming
   );
 }
 
+/** For how many marks the survey's opinion agrees with the measurement, and where it does not. */
 function opinionLine(report: Report, rows: readonly Result[]): Line | null {
   const held = (row: Result, mark: MarkName) =>
     row.marks[mark] !== "?" && row.marks[mark] === opinionOf(report, row)?.[mark];
@@ -205,7 +222,7 @@ function name(row: Result): Span {
   return span(row.recipe, "code");
 }
 
-/** a, b and c; long lists end with a count. */
+/** Joins items as "a, b and c"; a list of more than `most` items ends with a count. */
 function list(items: readonly Line[], most = 6): Line {
   const shown = items.length > most ? items.slice(0, most) : items.slice(0, -1);
   const last = items.length > most ? line(`${items.length - most} more`) : items[items.length - 1];

@@ -1,20 +1,28 @@
-/** @file Affine nodes, y = scale * x + shift with one number per channel: Mul, Add, Sub, Div, BatchNormalization. */
+/**
+ * @file Affine nodes: Mul, Add, Sub, Div with a constant, and BatchNormalization, as
+ *
+ *   y = scale * x + shift        with one number for each channel
+ */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
 import { isFoldable } from "./constants.ts";
 
-/** One number for all channels, or one each. */
+/** One number for all channels, or one for each. */
 export type PerChannel = number | Float64Array;
 
-/** An axis of channels: how many, and how many axes come after it. */
+/** The axis of channels of a tensor: its size, and how many axes come after it. */
 export interface Channels {
   readonly count: number;
   readonly after: number;
-  /** Axes of the whole tensor; null where unknown (the axis is then the last). */
+  /**
+   * The number of axes; null where it is not known, which requires that the channels are the last
+   * axis.
+   */
   readonly rank: number | null;
 }
 
+/** y = scale * x + shift. */
 export interface Affine {
   readonly x: Value;
   readonly scale: PerChannel;
@@ -23,7 +31,7 @@ export interface Affine {
 
 export const affineOps = ["Mul", "Add", "Sub", "Div", "BatchNormalization"] as const;
 
-/** The variable operand of an affine node, whatever its channels; null for other nodes. */
+/** The variable operand x of an affine node, whatever its channels; null for other nodes. */
 export function affineInput(node: Node | null): Value | null {
   if (node?.domain !== "") return null;
   const [a, b] = node.inputs;
@@ -44,7 +52,7 @@ export function affineInput(node: Node | null): Value | null {
   }
 }
 
-/** The node as scale and shift along `channels`; null where its constant has another form. */
+/** The node as scale and shift along `channels`; null where its constant varies otherwise. */
 export function affineOf(node: Node, channels: Channels): Affine | null {
   const x = affineInput(node);
   if (!x) return null;
@@ -77,11 +85,12 @@ function batchNorm(node: Node, x: Value, { count, after, rank }: Channels): Affi
   return { x, scale, shift: scale.map((s, c) => B[c] - mean[c] * s) };
 }
 
+/** Whether a BatchNormalization computes statistics of the batch. */
 function isTraining(node: Node): boolean {
   return node.int("training_mode", 0) !== 0 || node.outputs.slice(1).some((o) => o.uses.size > 0);
 }
 
-/** A broadcast constant seen along the channel axis; null where it varies along another one. */
+/** A constant, broadcast to the channels; null where it varies along another axis. */
 export function perChannel(tensor: Tensor, { count, after, rank }: Channels): PerChannel | null {
   const { shape } = tensor;
   if (shape.length > (rank ?? after + 1)) return null;
@@ -91,7 +100,7 @@ export function perChannel(tensor: Tensor, { count, after, rank }: Channels): Pe
   return Float64Array.from(tensor.numbers());
 }
 
-/** second(first(x)) as one. */
+/** second(first(x)) as one affine function. */
 export function compose(first: Affine, second: Affine): Affine {
   return {
     x: first.x,
@@ -108,6 +117,7 @@ export function map(v: PerChannel, f: (x: number) => number): PerChannel {
   return typeof v === "number" ? f(v) : v.map((x) => f(x));
 }
 
+/** f of the two numbers of each channel. */
 export function zip(v: PerChannel, w: PerChannel, f: (x: number, y: number) => number): PerChannel {
   if (typeof v !== "number") return v.map((x, c) => f(x, at(w, c)));
   return typeof w === "number" ? f(v, w) : w.map((y) => f(v, y));
@@ -121,12 +131,12 @@ export function every(v: PerChannel, test: (x: number) => boolean): boolean {
   return typeof v === "number" ? test(v) : v.every(test);
 }
 
-/** Whether all channels have this number. */
+/** Whether the number of every channel is x. */
 export function isAll(v: PerChannel, x: number): boolean {
   return every(v, (y) => y === x);
 }
 
-/** A constant that broadcasts along the channel axis. */
+/** A constant that broadcasts along the axis of channels. */
 export function channelConstant(
   g: Builder,
   v: PerChannel,

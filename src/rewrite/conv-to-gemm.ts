@@ -1,10 +1,14 @@
-/** @file A classifier's head written as a 1x1 convolution of a single position is a matrix product. */
+/**
+ * @file Replaces a 1x1 convolution of a single position, as in the head of a classifier,
+ * by a matrix product.
+ */
 import type { Value } from "../ir/graph.ts";
 import { isFoldable } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
 const flattening = new Set(["Reshape", "Flatten", "Squeeze"]);
 
+/** Whether all readers flatten the value. */
 function isFlattened(value: Value): boolean {
   return !value.isOutput && value.consumers.every(({ op }) => flattening.has(op));
 }
@@ -17,7 +21,8 @@ export const convToGemm = defineRule({
     const [x, weight, bias] = node.inputs;
     const spatial = x?.shape?.slice(2);
     if (!spatial || spatial.length === 0 || spatial.some((dim) => dim !== 1)) return null;
-    // Elsewhere (squeeze-and-excite) the engine's blocked layout is worth more than a plain product.
+    // In other places, such as squeeze-and-excite, the engine's blocked layout is faster
+    // than a plain product.
     if (!isFlattened(node.output)) return null;
     const kernel = weight?.tensor;
     if (weight && weight.uses.size > 1) return "its weight is shared";

@@ -1,4 +1,4 @@
-/** @file Nodes and constants that nothing reads go. */
+/** @file Removes nodes and constants that nothing reads. */
 import type { Node, Value } from "../ir/graph.ts";
 import { defineRule } from "./rule.ts";
 
@@ -7,7 +7,7 @@ export const dropDead = defineRule({
   doc: "nodes and constants that no output depends on -> gone",
   sweep(graph) {
     const dropped: string[] = [];
-    // Last first, so that whole chains go in one pass.
+    // The last node comes first, so that whole chains are removed in one pass.
     for (const node of graph.sorted().reverse()) {
       if (node.outputs.some((output) => output.uses.size > 0)) continue;
       graph.remove(node);
@@ -20,7 +20,7 @@ export const dropDead = defineRule({
   },
 });
 
-/** Removes the node if nothing reads it, then what only it read. */
+/** Removes the node if nothing reads it, and then the nodes and constants that only it read. */
 export function sweepFrom(node: Node): void {
   const pending = [node];
   for (let next = pending.pop(); next; next = pending.pop()) {

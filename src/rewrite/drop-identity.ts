@@ -1,11 +1,12 @@
-/** @file Nodes that give back their input. */
+/** @file Replaces nodes that return their input unchanged by that input. */
 
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { broadcastScalarOf, intsOf, sameShape, scalarOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
-/** Per operator: the input that the output equals, or null. */
+/** By operator: the input that the output equals, or null. */
 const identities: Readonly<Record<string, (node: Node) => Value | null>> = {
   Identity: first,
   Dropout: (node) =>
@@ -36,7 +37,7 @@ const identities: Readonly<Record<string, (node: Node) => Value | null>> = {
   Mean: (node) => when(node, node.inputs.length === 1),
   Max: (node) => when(node, node.inputs.length === 1),
   Min: (node) => when(node, node.inputs.length === 1),
-  Relu: (node) => when(node, first(node)?.producer?.op === "Relu"),
+  Relu: (node) => when(node, isOp(first(node)?.producer, "Relu")),
   Mul: (node) => neutral(node, 1, true),
   Div: (node) => neutral(node, 1, false),
   Add: (node) => neutral(node, 0, true),
@@ -56,11 +57,15 @@ function first(node: Node): Value | null {
   return node.inputs[0] ?? null;
 }
 
+/** The first input if the condition holds. */
 function when(node: Node, holds: boolean): Value | null {
   return holds ? first(node) : null;
 }
 
-/** x * 1 and the like; integer division and powers included, NaN and -0 + 0 aside. */
+/**
+ * An operation with its neutral element (x * 1 and the like), also for integers. That x + 0 turns
+ * -0 into 0 is ignored.
+ */
 function neutral(node: Node, element: number, commutes: boolean): Value | null {
   const [a, b] = node.inputs;
   if (!a || !b) return null;
@@ -68,7 +73,7 @@ function neutral(node: Node, element: number, commutes: boolean): Value | null {
   return commutes && broadcastScalarOf(a, b) === element ? b : null;
 }
 
-/** Pow gives its base's type, so does every other operator here. */
+/** Whether the result has the type of x. Only Pow can have another type: that of its base. */
 function keepsDType(node: Node, x: Value): boolean {
   return (
     node.op !== "Pow" ||
@@ -78,11 +83,12 @@ function keepsDType(node: Node, x: Value): boolean {
   );
 }
 
+/** Whether Dropout's training mode is on or not known. */
 function isTraining(mode: Value | null | undefined): boolean {
   return mode ? scalarOf(mode) !== 0 : false;
 }
 
-/** From 0 to the end (or past the known size) by 1, on every axis named. */
+/** Whether a Slice takes all elements: from 0 to the end in steps of 1 on each of its axes. */
 function takesAll(node: Node): boolean {
   const [data, starts, ends, axes, steps] = node.inputs;
   const from = intsOf(starts);

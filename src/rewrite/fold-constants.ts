@@ -1,15 +1,16 @@
-/** @file Nodes that read only constants become constants, unless that makes the file larger. */
+/** @file Replaces nodes that read only constants by their results, unless the file would grow. */
 import { TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { evaluateNode } from "../ops/evaluate.ts";
+import { product } from "../util/product.ts";
 import { otherReaders } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
-/** About what a node and its names take in the file. */
+/** The bytes that a node and its names take in the file, about. */
 const nodeBytes = 512;
 
-/** Stored forms of weights that the engine looks for. */
+/** Stored forms of weights for which the engine has integer kernels. */
 const kept: ReadonlySet<string> = new Set(["QuantizeLinear", "DequantizeLinear"]);
 
 export const foldConstants = defineRule({
@@ -20,7 +21,7 @@ export const foldConstants = defineRule({
     const { inputs } = node;
     if (inputs.length === 0 || node.subgraphs.length > 0 || kept.has(node.op)) return null;
     if (!inputs.every((input) => !input || input.tensor)) return null;
-    // A first guess before anything is computed: shapes are known where inference has been.
+    // This test needs no computation: shapes are known where inference has been.
     if (boundBytes(node) > freedBytes(node) + nodeBytes) return null;
     const results = compute(node);
     if (typeof results === "string") return results;
@@ -34,7 +35,10 @@ export const foldConstants = defineRule({
   },
 });
 
-/** Operands that do not fit stay: the node may be in a branch that is never taken. */
+/**
+ * The results of a node. Operands that do not fit are a reason to leave the node: it may be in a
+ * branch that is never taken.
+ */
 function compute(node: Node): Tensor[] | string | null {
   try {
     return evaluateNode(
@@ -47,14 +51,14 @@ function compute(node: Node): Tensor[] | string | null {
   }
 }
 
-/** At least a byte for each element, as far as the shape is known. */
+/** A lower bound of the result's bytes: one for each element, as far as the shape is known. */
 function boundBytes(node: Node): number {
   const { shape } = node.output;
   if (!shape?.every((dim) => typeof dim === "number")) return 0;
-  return (shape as readonly number[]).reduce((size, dim) => size * dim, 1);
+  return product(shape as readonly number[]);
 }
 
-/** Bytes of constants that only this node reads. */
+/** The bytes of constants that only this node reads. */
 function freedBytes(node: Node): number {
   const own = new Set(node.inputs.filter((input) => input && !otherReaders(input, node)));
   let bytes = 0;

@@ -1,6 +1,10 @@
-/** @file Scales and shifts of channels (Mul, Add, Sub, Div, BatchNormalization) go into the weights beside them. */
+/**
+ * @file Folds scales and shifts of channels (Mul, Add, Sub, Div, BatchNormalization) into the
+ * weights of the linear node before or after them.
+ */
 import { Graph, type Node, type Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import { isOp } from "../ops/table.ts";
 import {
   type Affine,
   affineInput,
@@ -33,6 +37,7 @@ export const foldBatchNorm = defineRule({
   apply: fold,
 });
 
+/** Folds into the linear node before, otherwise into those after. */
 function fold(node: Node, g: Builder): Rewritten {
   const x = affineInput(node);
   if (!x || node.inputs.filter((input) => input === x).length !== 1) return null;
@@ -41,7 +46,11 @@ function fold(node: Node, g: Builder): Rewritten {
   return foldForward(node, g) ?? back;
 }
 
-/** scale (W x + b) + shift = (scale W) x + (scale b + shift), also across what commutes with it. */
+/**
+ * Folds into the linear node before, also across nodes with which scale and shift commute:
+ *
+ *   scale (W x + b) + shift = (scale W) x + (scale b + shift)
+ */
 function foldBack(node: Node, x: Value): Rewritten {
   let value = x;
   let reader = node;
@@ -64,14 +73,19 @@ function foldBack(node: Node, x: Value): Rewritten {
   }
 }
 
+/** A linear node after the affine one, and the nodes between them. */
 interface Receiver {
   readonly linear: Linear;
   readonly crossed: readonly Node[];
 }
 
 /**
- * W (scale x + shift) + b = (W scale) x + (W shift + b) in every reader. Where only the scale can
- * move (zero padding sees no shift), x + shift / scale stays.
+ * Folds into every linear node that reads the result:
+ *
+ *   W (scale x + shift) + b = (W scale) x + (W shift + b)
+ *
+ * Where only the scale can be folded, because zero padding is not shifted, x + shift / scale
+ * remains.
  */
 function foldForward(node: Node, g: Builder): Rewritten {
   const targets = targetsOf(node);
@@ -100,7 +114,8 @@ function foldForward(node: Node, g: Builder): Rewritten {
   };
   const whole = blocked(scale, shift);
   if (!whole) return absorb(scale, shift) ?? x;
-  // A BatchNormalization keeps the engine's blocked layout where an addition breaks it.
+  // A BatchNormalization stays, because the engine runs it in its blocked layout, but not an
+  // addition.
   if (isAll(scale, 1) || isAll(shift, 0) || node.op === "BatchNormalization") return whole;
   const rest = zip(shift, scale, (t, s) => t / s);
   if (!every(rest, Number.isFinite) || blocked(scale, 0)) return whole;
@@ -109,7 +124,7 @@ function foldForward(node: Node, g: Builder): Rewritten {
   return absorb(scale, 0) ?? sum;
 }
 
-/** The linear nodes that read the node's result; a reason where there are some but not only. */
+/** The linear nodes that read the node's result; a reason where other nodes read it, too. */
 function targetsOf(node: Node): readonly [Receiver, ...Receiver[]] | string | null {
   const targets: Receiver[] = [];
   let other: string | null = null;
@@ -119,7 +134,7 @@ function targetsOf(node: Node): readonly [Receiver, ...Receiver[]] | string | nu
     else other = user instanceof Graph ? "a graph output" : user.name;
   }
   if (targets.length === 0) return null;
-  // Two readings by one node, or one target in two ways, cannot both be moved.
+  // The same node may read the result twice, or two nodes on the way; then it cannot be folded.
   if (new Set(targets.map(({ linear }) => linear.node)).size < targets.length) return null;
   const [first, ...rest] = targets;
   if (other) return `${node.name} is also read by ${other}`;
@@ -132,6 +147,10 @@ function targetsOf(node: Node): readonly [Receiver, ...Receiver[]] | string | nu
     : null;
 }
 
+/**
+ * The linear node that reads `value` through `user` and nodes that scales and shifts can cross, or
+ * null.
+ */
 function targetBehind(user: Node, value: Value): Receiver | null {
   const crossed: Node[] = [];
   let reader = user;
@@ -147,7 +166,10 @@ function targetBehind(user: Node, value: Value): Receiver | null {
   }
 }
 
-/** The node and the affine nodes right before it that only it reads, as one. */
+/**
+ * The node and the affine nodes right before it, as one. Only nodes that nothing else
+ * reads are included.
+ */
 function chainOf(node: Node, channels: Channels): Affine | null {
   const last = keepsShape(node, channels) ? affineOf(node, channels) : null;
   const before = last?.x.producer;
@@ -156,7 +178,10 @@ function chainOf(node: Node, channels: Channels): Affine | null {
   return first ? compose(first, last) : last;
 }
 
-/** Whether the variable operand has the result's shape: constants may not broadcast it up. */
+/**
+ * Whether the variable operand has the shape of the result, so that the constant does not broadcast
+ * it.
+ */
 function keepsShape(node: Node, { count, after, rank }: Channels): boolean {
   if (node.op === "BatchNormalization") return true;
   const [x, constant] = node.inputs[0]?.tensor ? [node.inputs[1], node.inputs[0]] : node.inputs;
@@ -169,17 +194,23 @@ function keepsShape(node: Node, { count, after, rank }: Channels): boolean {
   return size === 1 || shape[shape.length - 1 - after] === count;
 }
 
-/** x / sqrt(...), x * (1 / sqrt(...)): with the scale after it the engine has one operator for it. */
+/**
+ * Whether the value is x / sqrt(...) or x * (1 / sqrt(...)). With the scale after it, the engine
+ * has one operator for that.
+ */
 function endsNormalization(value: Value): boolean {
   const node = value.producer;
-  if (node?.op !== "Div" && node?.op !== "Mul") return false;
+  if (!node || !(isOp(node, "Div") || isOp(node, "Mul"))) return false;
   return node.inputs.some((input) => {
     const divisor = input?.producer;
-    return divisor?.op === "Sqrt" || divisor?.inputs.some((by) => by?.producer?.op === "Sqrt");
+    return isOp(divisor, "Sqrt") || divisor?.inputs.some((by) => isOp(by?.producer, "Sqrt"));
   });
 }
 
-/** How far scale and shift move across an operator on its first input. */
+/**
+ * Which scales and shifts of an operator's first input are the same ones of its output: scales of
+ * any sign or positive ones, shifts, and ones that differ between channels.
+ */
 const passing: Readonly<
   Record<string, { scale: "any" | "positive"; shift: boolean; channels: boolean }>
 > = {
@@ -206,9 +237,10 @@ function passes(node: Node): boolean {
   );
 }
 
+/** Whether this scale and this shift may cross the node. */
 function commutes(node: Node, { scale, shift }: Affine): boolean {
   const rule = passing[node.op];
-  // Zeros of the padding that count in the average see no shift.
+  // Padding zeros that count in the average would not be shifted.
   if (node.int("count_include_pad", 0) !== 0 && !isAll(shift, 0)) return false;
   return (
     (rule.scale === "any" || every(scale, (s) => s > 0)) &&

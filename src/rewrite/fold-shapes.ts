@@ -1,10 +1,14 @@
-/** @file Sizes that follow from the model's shapes become constants instead of Shape, Gather, Concat chains. */
+/**
+ * @file Replaces sizes that follow from the model's shapes by constants, instead of chains of
+ * Shape, Gather and Concat.
+ */
 import type { Dim, Node, Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
 import { knownOf, numbersOf } from "../ops/infer/known.ts";
 import { defineRule, type Rewritten } from "./rule.ts";
 
+/** Larger values are not computed: they are no sizes. */
 const maxElements = 64;
 
 export const foldShapes = defineRule({
@@ -24,7 +28,7 @@ export const foldShapes = defineRule({
   },
 });
 
-/** The value itself where all its elements are known integers. */
+/** A constant in place of the output, if all its elements are known integers. */
 function numbers(node: Node, output: Value, g: Builder): Rewritten {
   const { dtype, shape } = output;
   if ((dtype !== "int64" && dtype !== "int32") || !shape || node.outputs.length !== 1) return null;
@@ -35,7 +39,10 @@ function numbers(node: Node, output: Value, g: Builder): Rewritten {
   return g.constant(tensor(dtype, known.shape, elements));
 }
 
-/** [N, T, 64] known as N (the input's own first dim), unknown, 64 -> [0, -1, 64] */
+/**
+ * The sizes of a Reshape of which at most one is unknown: [N, T, 64] -> [0, -1, 64], where N is the
+ * input's own first dimension and T is unknown.
+ */
 function openReshape(node: Node): readonly number[] | null {
   const [x, shape] = node.inputs;
   if (!shape || shape.tensor || node.int("allowzero", 0) !== 0) return null;
@@ -48,7 +55,7 @@ function openReshape(node: Node): readonly number[] | null {
   return open <= 1 ? sizes.map((size) => size ?? -1) : null;
 }
 
-/** Axes that keep the input's size ask for 1. */
+/** The sizes of an Expand: 1 for an axis that keeps the input's size. */
 function openExpand(node: Node): readonly number[] | null {
   const [x, shape] = node.inputs;
   if (!x?.shape || !shape || shape.tensor) return null;

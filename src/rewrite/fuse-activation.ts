@@ -1,4 +1,7 @@
-/** @file Activations spelled out in arithmetic become the one operator the engine fuses into a Conv. */
+/**
+ * @file Replaces activations that are written in arithmetic by the one operator that the engine
+ * fuses into a Conv.
+ */
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import { either, type Match, match, op, opWith } from "./match.ts";
@@ -20,7 +23,10 @@ const hardSwishes = [
   op("Mul", op("Div", "x", 6), relu6Shifted),
 ];
 
-/** ONNX Runtime takes HardSwish into the convolution before it; the spelled-out form it does not. */
+/**
+ * HardSwish(x) = x max(0, min(1, x / 6 + 1/2)). ONNX Runtime fuses HardSwish into the convolution
+ * before it, but not the same in arithmetic.
+ */
 export const fuseHardSwish = defineRule({
   id: "fuse-hardswish",
   doc: "x * Clip(x + 3, 0, 6) / 6, x * HardSigmoid(x) -> HardSwish(x)",
@@ -66,7 +72,7 @@ function hardSigmoid(
 const erf = either(op("Erf", op("Div", "x", Math.SQRT2)), op("Erf", op("Mul", "x", Math.SQRT1_2)));
 const halfTail = op("Add", erf, 1);
 
-/** x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel, arXiv 1606.08415) */
+/** Gelu(x) = x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel, arXiv 1606.08415) */
 const gelus = [
   op("Mul", op("Mul", "x", halfTail), 0.5),
   op("Div", op("Mul", "x", halfTail), 2),
@@ -76,7 +82,10 @@ const gelus = [
   op("Mul", "x", op("Div", halfTail, 2)),
 ];
 
-/** sqrt(2 / pi) (x + 0.044715 x^3), the cube as Pow or as products */
+/**
+ * The tanh approximation of Gelu, x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, with the cube
+ * as Pow or as products.
+ */
 const cube = either(
   op("Pow", "x", 3),
   op("Mul", "x", op("Mul", "x", "x")),

@@ -1,4 +1,4 @@
-/** @file A residual gate, x + x g, becomes x (1 + g), where g is the smaller tensor. */
+/** @file Replaces a residual gate x + x g by x (1 + g), where g is the smaller tensor. */
 import type { Value } from "../ir/graph.ts";
 import { match, op } from "./match.ts";
 import { defineRule } from "./rule.ts";
@@ -15,7 +15,10 @@ export const fuseGate = defineRule({
   },
 });
 
-/** [N, C, 1, 1] beside [N, C, H, W]: the addition then touches few numbers. */
+/**
+ * Whether the gate is [N, C, 1, 1] and x is [N, C, H, W], so that 1 + g adds fewer
+ * numbers than x + x g.
+ */
 function isPerChannel(gate: Value, x: Value): boolean {
   const [s, t] = [gate.shape, x.shape];
   if (!s || !t || s.length !== t.length || s.length < 3 || gate.dtype !== "float32") return false;

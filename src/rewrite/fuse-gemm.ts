@@ -1,5 +1,6 @@
-/** @file A MatMul of matrices and the Add of a row after it become one Gemm. */
+/** @file Replaces a MatMul of matrices and the Add of a row after it by one Gemm. */
 import type { Value } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { isFoldable, otherReaders, rankOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
@@ -8,7 +9,7 @@ export const fuseGemm = defineRule({
   doc: "MatMul (rank 2, constant weights) + Add of a constant row -> Gemm",
   roots: ["Add"],
   apply(node, g) {
-    const product = node.inputs.find((input) => input?.producer?.op === "MatMul");
+    const product = node.inputs.find((input) => isOp(input?.producer, "MatMul"));
     const bias = node.inputs.find((input) => input !== product);
     const matMul = product?.producer;
     const [a, b] = matMul?.inputs ?? [];

@@ -1,4 +1,4 @@
-/** @file Layer normalization spelled out in reductions becomes LayerNormalization. */
+/** @file Replaces a layer normalization that is written in reductions by LayerNormalization. */
 import type { Value } from "../ir/graph.ts";
 import { intsOf, isFoldable, rankOf } from "./constants.ts";
 import { either, match, op, opWith } from "./match.ts";
@@ -6,7 +6,10 @@ import { defineRule } from "./rule.ts";
 
 const kept = { keepdims: 1 };
 
-/** (x - mean x) / sqrt(mean (x - mean x)^2 + epsilon) * scale + bias (Ba et al., arXiv 1607.06450) */
+/**
+ * (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * scale + bias (Ba et al. 2016, arXiv
+ * 1607.06450)
+ */
 const centred = op("Sub", "x", opWith("ReduceMean", kept, "x", "axes"));
 const variance = opWith(
   "ReduceMean",
@@ -37,7 +40,7 @@ export const fuseLayerNorm = defineRule({
   },
 });
 
-/** The axis (negative) from which on all are reduced; null for other sets. */
+/** The axis, counted from the end, from which all axes are reduced; null for other sets. */
 function lastAxes(axes: Value, rank: number | undefined): number | null {
   const list = intsOf(axes)?.map((axis) => (axis < 0 ? axis : axis - (rank ?? Number.NaN)));
   if (!list || list.length === 0) return null;

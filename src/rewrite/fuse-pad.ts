@@ -1,4 +1,4 @@
-/** @file A Pad of zeros in front of a Conv or pool becomes its own padding. */
+/** @file Replaces a Pad of zeros before a Conv or a pool by the node's own padding. */
 import type { Node, Value } from "../ir/graph.ts";
 import { intsOf, otherReaders, scalarOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";
@@ -25,7 +25,8 @@ export const fusePad = defineRule({
       return `${pad.name} pads more than the window of ${node.name} allows`;
     }
     if (node.op === "AveragePool") {
-      // Only zeros that count in the average are the same zeros.
+      // The padding zeros of an AveragePool equal those of the Pad only if they count in the
+      // average.
       const counted = node.int("count_include_pad", 0) !== 0 || own.every((p) => p === 0);
       if (!counted || node.int("ceil_mode", 0) !== 0) return `${node.name} leaves padding out`;
       node.set("count_include_pad", { type: "int", value: 1 });
@@ -36,7 +37,10 @@ export const fusePad = defineRule({
   },
 });
 
-/** Begins then ends of the axes after batch and channels; null for other modes. */
+/**
+ * The pads of the axes after batch and channels, all begins, then all ends. Null for other modes
+ * than constant, or where they are not known; a reason where they crop.
+ */
 function spatialPads(pad: Node): readonly number[] | string | null {
   const [x, amounts, , axes] = pad.inputs;
   if (pad.text("mode", "constant") !== "constant") return null;

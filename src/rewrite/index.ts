@@ -1,4 +1,4 @@
-/** @file Lossless simplification: the table of rules, applied until nothing changes. */
+/** @file Lossless simplification: the table of rules, which are applied until nothing changes. */
 import type { Model } from "../ir/model.ts";
 import { convToGemm } from "./conv-to-gemm.ts";
 import { dropDead } from "./drop-dead.ts";
@@ -18,7 +18,10 @@ import { applyRules, type RewriteReport } from "./rewrite.ts";
 import type { Rule } from "./rule.ts";
 import { shareConstants, shareNodes } from "./share-equal.ts";
 
-/** In the order in which they are tried at each node: patterns before their constants move away. */
+/**
+ * The rules in the order in which they are tried at each node. Rules that recognize a pattern come
+ * before those that move the pattern's constants elsewhere.
+ */
 export const rules = [
   dropDead,
   shareConstants,
@@ -44,14 +47,14 @@ export const rules = [
 export type { RewriteReport } from "./rewrite.ts";
 export type RuleId = (typeof rules)[number]["id"];
 
-/** The rules that leave alone what training needs. */
+/** The rules that keep what training needs. */
 export const beforeTraining: readonly RuleId[] = rules.flatMap((rule) =>
   "afterTraining" in rule ? [] : [rule.id],
 );
 
 /**
- * Simplifies `model` in place; outputs stay the same but for rounding (about 1e-6 of their range).
- * `rules` limits the rules by id. Throws TersorError "aborted".
+ * Simplifies `model` in place. Outputs stay the same but for rounding (about 1e-6 of their range).
+ * With `rules`, only the rules of these ids are applied. Throws TersorError "aborted".
  */
 export function rewrite(
   model: Model,

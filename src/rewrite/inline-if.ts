@@ -1,4 +1,4 @@
-/** @file An If whose condition is constant gives way to the nodes of its branch. */
+/** @file Replaces an If with a constant condition by the nodes of its branch. */
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import type { Graph, Value } from "../ir/graph.ts";
 import { cloneGraph } from "../ir/model.ts";
@@ -19,7 +19,7 @@ export const inlineIf = defineRule({
   },
 });
 
-/** Moves a body without inputs into `graph`; gives what stands for its outputs. */
+/** Copies a body without inputs into `graph`; returns the copies of its outputs. */
 function inline(body: Graph, graph: Graph): Value[] {
   const moved = new Map<Value, Value>();
   const take = (value: Value): Value => {
@@ -50,7 +50,7 @@ function inline(body: Graph, graph: Graph): Value[] {
   return body.outputs.map(take);
 }
 
-/** Bodies further in read the moved values. */
+/** Copies of the nested bodies, which read the copied values. */
 function copyBodies(
   attributes: Attributes,
   moved: Map<Value, Value>,

@@ -1,9 +1,13 @@
-/** @file Leftover scales and shifts between convolutions become depthwise 1x1 Convs, which keep the layout. */
+/**
+ * @file Replaces scales and shifts between convolutions that could not be folded by depthwise 1x1
+ * Convs, which keep the engine's blocked layout.
+ */
 import type { Node, Value } from "../ir/graph.ts";
+import { isOp } from "../ops/table.ts";
 import { affineInput, affineOf, at, type Channels } from "./affine.ts";
 import { defineRule } from "./rule.ts";
 
-/** What ONNX Runtime runs in its channel-blocked layout, and what it fuses into that. */
+/** Operators that ONNX Runtime runs in its channel-blocked layout, or fuses into such a node. */
 const blocked: ReadonlySet<string> = new Set([
   "AveragePool",
   "Clip",
@@ -18,9 +22,9 @@ const blocked: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * An Add or Mul of a constant makes the engine leave the blocked layout and enter it again: two
- * copies of the tensor. As one more Conv it stays inside. (BatchNormalization would do as well, but
- * means something else to whoever trains the model.)
+ * At an Add or Mul of a constant the engine leaves the blocked layout and enters it again, which
+ * copies the tensor twice. Another Conv stays in the layout. (BatchNormalization would, too, but it
+ * would change how the model is trained.)
  */
 export const keepBlocked = defineRule({
   id: "keep-blocked",
@@ -45,7 +49,10 @@ export const keepBlocked = defineRule({
   },
 });
 
-/** Channels of the images of a Conv that the value comes out of through nodes of the blocked layout. */
+/**
+ * The channels of the Conv that the value comes from through nodes of the blocked layout;
+ * null if there is none.
+ */
 function channelsBehind(value: Value): Channels | null {
   let node = value.producer;
   while (node && node.domain === "" && blocked.has(node.op) && node.op !== "Conv") {
@@ -57,6 +64,7 @@ function channelsBehind(value: Value): Channels | null {
   return shape?.length === 4 && typeof count === "number" ? { count, after: 2, rank: 4 } : null;
 }
 
+/** Whether the node is a Conv of `value`. */
 function isConv(user: Node, value: Value): boolean {
-  return user.op === "Conv" && user.inputs[0] === value && user.inputs[1] !== value;
+  return isOp(user, "Conv") && user.inputs[0] === value && user.inputs[1] !== value;
 }

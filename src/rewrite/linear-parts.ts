@@ -1,58 +1,71 @@
-/** @file How a linear node, y = W x + b, takes scales and shifts of its channels into W and b. */
+/**
+ * @file How a linear node y = W x + b takes scales and shifts of its channels into W and b:
+ *
+ *   s (W x + b) + t = (s W) x + (s b + t)           absorbOutput
+ *   W (s x + t) + b = (W s) x + (W t + b)           absorbInput
+ */
 import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import { at, type Channels, every, isAll, type PerChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
 
-/** A node whose constants can take in scales and shifts of its channels. All checks, then the edits. */
+/**
+ * A node whose constants can absorb scales and shifts of its channels. Each method
+ * returns null on success; otherwise it returns the reason and changes nothing, as all
+ * checks come before the edits.
+ */
 export interface Linear {
   readonly node: Node;
-  /** Where the result is read: the node's output, or that of the Add that is a MatMul's bias. */
+  /** The result: the node's output, or that of the Add that is a MatMul's bias. */
   readonly output: Value;
   readonly inputs: Channels;
   readonly outputs: Channels;
-  /** y -> scale y + shift. Gives the reason where it cannot; then nothing is changed. */
+  /** Makes the node compute scale y + shift. */
   absorbOutput(scale: PerChannel, shift: PerChannel): string | null;
-  /** x -> scale x + shift. Likewise. */
+  /** Makes the node compute the same from x as it did from scale x + shift. */
   absorbInput(scale: PerChannel, shift: PerChannel): string | null;
   /** Whether absorbInput would succeed. */
   checkInput(scale: PerChannel, shift: PerChannel): string | null;
 }
 
-/** Where an element of W sits: its output channel and its input channel. */
+/** The output channel and the input channel of each element of W. */
 export interface Layout {
   out(index: number): number;
   in(index: number): number;
 }
 
+/** What `fromParts` needs to know of a node with weights. */
 export interface Parts {
   readonly node: Node;
   readonly output: Value;
   readonly inputs: Channels;
   readonly outputs: Channels;
   readonly layout: Layout;
-  /** Why a shift of the input is no shift of the output; null where it is one. */
+  /** Why a shift of the input is not a shift of the output; null where it is one. */
   readonly noShift: string | null;
-  /** The bias as it is added: zero where absent, a reason where it has no such form. */
+  /** The bias as it is added: zero where there is none, or the reason why it has no such form. */
   readonly bias: PerChannel | string;
-  /** Why an absent bias cannot be given. */
+  /** Why the node cannot get a bias if it has none. */
   readonly noBias?: string | null;
   setBias(bias: PerChannel): void;
-  /** Factor between W as stored and as used (Gemm's alpha). */
+  /** The factor of W in the result (Gemm's alpha). */
   readonly alpha?: number;
 }
 
+/** A Linear of a node whose weights are its second input. */
 export function fromParts(parts: Parts): Linear {
   const { node, layout, noShift, alpha = 1 } = parts;
   const weight = node.inputs[1] as Value;
 
+  /** Why the weights cannot be changed, or null. */
   function checkWeight(): string | null {
     if (!weight.tensor) return `the weights of ${node.name} are computed, not stored`;
     if (!isFoldable(weight.tensor)) return `the weights of ${node.name} are ${weight.tensor.dtype}`;
     return otherReaders(weight, node) && `the weights of ${node.name} are shared`;
   }
 
-  /** W with channels of one side scaled; null where a number overflows. */
+  /** W with the channels of one side scaled; null where a number overflows. */
   function scaled(scale: PerChannel, side: "in" | "out"): Tensor | null {
     const { dtype, shape } = weight.tensor as Tensor;
     const from = (weight.tensor as Tensor).data() as Float32Array;
@@ -62,6 +75,7 @@ export function fromParts(parts: Parts): Linear {
     return to.every(Number.isFinite) ? tensor(dtype, shape, to) : null;
   }
 
+  /** b + W shift. */
   function shiftedBias(shift: PerChannel): Float64Array {
     const W = (weight.tensor as Tensor).numbers();
     const { bias, outputs } = parts;
@@ -123,7 +137,7 @@ export function fromParts(parts: Parts): Linear {
 
 export const overflow = (node: Node): string => `a weight of ${node.name} would overflow`;
 
-/** Gives the node a constant of its own, one number per channel. */
+/** Gives the node a constant of its own at input `index`, with one number for each channel. */
 export function setConstantInput(
   node: Node,
   index: number,
@@ -132,7 +146,7 @@ export function setConstantInput(
   dtype = (node.inputs[index] ?? node.inputs[1])?.dtype ?? "float32",
 ): void {
   const name = node.inputs[index]?.name ?? `${node.name}/bias`;
-  const count = shape.reduce((product, dim) => product * dim, 1);
+  const count = product(shape);
   const numbers = Array.from({ length: count }, (_, c) => at(values, c));
   node.setInput(index, node.graph.addConstant(name, tensor(dtype, shape, numbers)));
 }

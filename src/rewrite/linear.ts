@@ -1,34 +1,41 @@
-/** @file The linear operators: Conv, ConvTranspose, Gemm, MatMul with its bias, BatchNormalization. */
+/**
+ * @file The linear operators as Linear (linear-parts.ts): Conv, ConvTranspose, Gemm, MatMul with
+ * its bias, and BatchNormalization.
+ */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { isOp } from "../ops/table.ts";
+import { product } from "../util/product.ts";
 import { affineInput, at, type Channels, every, type PerChannel, perChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
 import { fromParts, type Layout, type Linear, overflow, setConstantInput } from "./linear-parts.ts";
 
 export type { Linear } from "./linear-parts.ts";
 
-/** The linear node that makes `value`, or null. */
+/** The linear node whose result is `value`, or null. */
 export function linearMaking(value: Value): Linear | null {
   const node = value.producer;
-  if (node?.op === "Add" && node.domain === "") {
+  if (node && isOp(node, "Add")) {
     const product = affineInput(node)?.producer;
-    const linear = product?.op === "MatMul" ? linearOf(product) : null;
+    const linear = product && isOp(product, "MatMul") ? linearOf(product) : null;
     return linear?.output === value ? linear : null;
   }
   const linear = node && linearOf(node);
   return linear?.output === value ? linear : null;
 }
 
-/** The linear node that reads `value` as its variable input, or null. */
+/** `node` as a linear node, if it reads `value` once, as its variable input; else null. */
 export function linearReading(node: Node, value: Value): Linear | null {
   const reads = node.inputs.filter((input) => input === value).length;
   return reads === 1 && node.inputs[0] === value ? linearOf(node) : null;
 }
 
+/** The node as a linear one, or null. */
 export function linearOf(node: Node): Linear | null {
   return node.domain === "" && Object.hasOwn(forms, node.op) ? forms[node.op](node) : null;
 }
 
+/** By operator: the node as a linear one, or null where its form is not supported. */
 const forms: Readonly<Record<string, (node: Node) => Linear | null>> = {
   Conv: (node) => convolution(node, false),
   ConvTranspose: (node) => convolution(node, true),
@@ -37,12 +44,12 @@ const forms: Readonly<Record<string, (node: Node) => Linear | null>> = {
   BatchNormalization: batchNorm,
 };
 
-/** W [M, C/group, kernel]; transposed: [C, M/group, kernel]. */
+/** W is [M, C/group, kernel]; for a ConvTranspose it is [C, M/group, kernel]. */
 function convolution(node: Node, transposed: boolean): Linear | null {
   const shape = numericShape(node.inputs[1]);
   if (!shape || shape.length < 3) return null;
   const group = node.int("group", 1);
-  const taps = shape.slice(2).reduce((product, dim) => product * dim, 1);
+  const taps = product(shape.slice(2));
   const [rows, columns] = shape;
   const row = (i: number): number => Math.floor(i / (columns * taps));
   const column = (i: number): number =>
@@ -66,13 +73,14 @@ function convolution(node: Node, transposed: boolean): Linear | null {
   });
 }
 
+/** Whether zeros are added at the borders. */
 function isPadded(node: Node, taps: number): boolean {
   const mode = node.text("auto_pad", "NOTSET");
   if (mode === "NOTSET") return (node.ints("pads") ?? []).some((pad) => pad !== 0);
   return mode !== "VALID" && taps > 1;
 }
 
-/** Y = alpha A B + beta C; B [K, N], or [N, K] when transposed. */
+/** Y = alpha A B + beta C, with B [K, N], or [N, K] if transposed. */
 function gemm(node: Node): Linear | null {
   const shape = numericShape(node.inputs[1]);
   const [a, b, c] = node.inputs;
@@ -98,7 +106,7 @@ function gemm(node: Node): Linear | null {
   });
 }
 
-/** Y = A B, B [K, N], and the Add of a row that follows, if there is one. */
+/** Y = A B with B [K, N], and the Add of a row that follows, if there is one. */
 function matMul(node: Node): Linear | null {
   const [a, b] = node.inputs;
   const shape = numericShape(b);
@@ -126,16 +134,20 @@ function matMul(node: Node): Linear | null {
   });
 }
 
+/** The Add of a constant that alone reads the node's output. */
 function biasAdd(node: Node): Node | null {
   const [reader] = node.output.consumers;
-  return reader?.op === "Add" &&
+  return isOp(reader, "Add") &&
     affineInput(reader) === node.output &&
     !otherReaders(node.output, reader)
     ? reader
     : null;
 }
 
-/** S (x - mean) / sqrt(var + epsilon) + B: outputs move S and B, inputs mean and S. */
+/**
+ * S (x - mean) / sqrt(var + epsilon) + B. Output scales and shifts go into S and B, input
+ * ones into S and mean.
+ */
 function batchNorm(node: Node): Linear | null {
   const count = node.inputs[1]?.tensor?.size;
   const rank = node.inputs[0]?.shape?.length ?? node.output.shape?.length;
@@ -180,12 +192,14 @@ function batchNorm(node: Node): Linear | null {
   };
 }
 
+/** The layout of a matrix whose rows are input channels, or output channels if `transposed`. */
 function matrixLayout(columns: number, transposed: boolean): Layout {
   const row = (i: number): number => Math.floor(i / columns);
   const column = (i: number): number => i % columns;
   return transposed ? { out: row, in: column } : { out: column, in: row };
 }
 
+/** The bias in input `index`, 0 if there is none, or the reason why it cannot be changed. */
 function vectorBias(node: Node, index: number): PerChannel | string {
   const bias = node.inputs[index];
   if (!bias) return 0;
@@ -197,6 +211,7 @@ function scaleBy(v: PerChannel, factor: number): PerChannel {
   return typeof v === "number" ? v * factor : v.map((x) => x * factor);
 }
 
+/** A shape that is known in full, or null. */
 function numericShape(value: Value | null | undefined): readonly number[] | null {
   const shape = value?.tensor?.shape ?? value?.shape;
   return shape?.every((dim) => typeof dim === "number") ? (shape as readonly number[]) : null;

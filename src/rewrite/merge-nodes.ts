@@ -1,23 +1,25 @@
-/** @file Two nodes in a row that one of the same kind can do. */
+/** @file Merges two nodes in a row into one of the same kind. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
+import { isOp } from "../ops/table.ts";
 import { intsOf, isFoldable, otherReaders, scalarOf } from "./constants.ts";
 import { defineRule, type Rewritten } from "./rule.ts";
 
+/** The merge of `before` and `node`, which alone reads the output of `before`. */
 type Merge = (node: Node, before: Node, g: Builder) => Rewritten;
 
-/** Keyed by the second operator; the first one's output is read by it alone. */
+/** By the operator of the second node. */
 const merges: Readonly<Record<string, Merge>> = {
   // Transpose(Transpose(x, p), q) -> Transpose(x, p[q])
   Transpose(node, before, g) {
     const outer = node.ints("perm");
     const inner = before.ints("perm");
-    if (before.op !== "Transpose" || !outer || !inner) return null;
+    if (!isOp(before, "Transpose") || !outer || !inner) return null;
     const perm = outer.map((axis) => inner[axis]);
     const x = before.inputs[0] as Value;
     return perm.every((axis, i) => axis === i) ? x : g.Transpose(x, { perm });
   },
-  // Reshape(Reshape(x, s), t) -> Reshape(x, t); zeros in t would copy from another shape
+  // Reshape(Reshape(x, s), t) -> Reshape(x, t). Zeros in t would copy sizes of another shape.
   Reshape(node, before, g) {
     const shape = node.inputs[1];
     if (!reshaping.has(before.op) || node.int("allowzero", 0) !== 0) return null;
@@ -26,13 +28,13 @@ const merges: Readonly<Record<string, Merge>> = {
   },
   // Clip(Clip(x, a, b), c, d) -> Clip(x, max(a, c), min(b, d)), where the ranges overlap
   Clip(node, before, g) {
-    if (before.op === "Relu") return clip(g, before, [0, Infinity], rangeOf(node));
-    if (before.op !== "Clip") return null;
+    if (isOp(before, "Relu")) return clip(g, before, [0, Infinity], rangeOf(node));
+    if (!isOp(before, "Clip")) return null;
     return clip(g, before, rangeOf(before), rangeOf(node));
   },
   // Relu(Clip(x, a, b)) -> Clip(x, max(a, 0), b)
   Relu(_, before, g) {
-    return before.op === "Clip" ? clip(g, before, rangeOf(before), [0, Infinity]) : null;
+    return isOp(before, "Clip") ? clip(g, before, rangeOf(before), [0, Infinity]) : null;
   },
   Mul: arithmetic,
   Add: arithmetic,
@@ -40,6 +42,7 @@ const merges: Readonly<Record<string, Merge>> = {
   Div: arithmetic,
 };
 
+/** Operators that keep the order of elements. */
 const reshaping: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze"]);
 
 export const mergeNodes = defineRule({
@@ -58,6 +61,7 @@ export const mergeNodes = defineRule({
 
 type Range = readonly [number, number];
 
+/** The limits of a Clip, or null where they are not constant. */
 function rangeOf(node: Node): Range | null {
   const [, min, max] = node.inputs;
   const low = min ? scalarOf(min) : -Infinity;
@@ -65,6 +69,7 @@ function rangeOf(node: Node): Range | null {
   return low === undefined || high === undefined ? null : [low, high];
 }
 
+/** One Clip for two ranges, or null where they do not overlap. */
 function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Rewritten {
   const x = before.inputs[0] as Value;
   const dtype = x.dtype ?? before.output.dtype;
@@ -79,8 +84,8 @@ function clip(g: Builder, before: Node, a: Range | null, b: Range | null): Rewri
 }
 
 /**
- * A chain of constant multiplications and additions, ((x a + b) c + d) ..., is x s + t. The
- * constants are left to fold-constants.
+ * A chain of constant multiplications and additions, ((x a + b) c + d) ..., is x s + t. The rule
+ * fold-constants computes s and t.
  */
 function arithmetic(node: Node, _: Node, g: Builder): Rewritten {
   const terms = termsOf(node);
@@ -102,10 +107,13 @@ function arithmetic(node: Node, _: Node, g: Builder): Rewritten {
   return shift ? g.Add(product, shift) : product;
 }
 
-/** About what a node takes in the file. */
+/** The bytes that a node takes in the file, about. */
 const nodeBytes = 512;
 
-/** Whether s and t would be more large constants than there are, or broadcast from several shapes. */
+/**
+ * Whether s and t would be larger than the constants of the chain, or would have to be broadcast
+ * from several shapes.
+ */
 function grows(terms: readonly Term[]): boolean {
   const large = terms.filter(isLarge);
   if (new Set(large.map(({ constant }) => constant.tensor?.shape.join())).size > 1) return true;
@@ -116,11 +124,12 @@ function grows(terms: readonly Term[]): boolean {
   return added > 0 && (large[0]?.constant.tensor?.byteLength ?? 0) > nodeBytes;
 }
 
+/** One operation of a chain: x * constant or x + constant. */
 interface Term {
   readonly x: Value;
   readonly constant: Value;
   readonly kind: "Mul" | "Add";
-  /** Div by and Sub of the constant. */
+  /** Whether the constant is divided by or subtracted. */
   readonly inverse: boolean;
 }
 
@@ -139,7 +148,7 @@ function termsOf(node: Node): readonly Term[] {
   return terms;
 }
 
-/** x * c, x / c, x + c, x - c of floats. */
+/** The node as a term: x * c, x / c, x + c or x - c of floats; null for other nodes. */
 function termOf(node: Node): Term | null {
   const [a, b] = node.inputs;
   const kind = kinds[node.op];
@@ -157,6 +166,7 @@ const kinds: Readonly<Record<string, Term["kind"] | undefined>> = {
   Sub: "Add",
 };
 
+/** The constant with which the term is a multiplication or an addition. */
 function termValue(g: Builder, { constant, kind, inverse }: Term): Value {
   if (!inverse) return constant;
   if (kind === "Add") return g.Neg(constant);

@@ -4,26 +4,32 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
+import { keyOf } from "../ops/table.ts";
 import { inForms } from "../weights/in-forms.ts";
 import { sweepFrom } from "./drop-dead.ts";
 import type { GraphRule, NodeRule, Rule } from "./rule.ts";
 
+/** What rewriting did. */
 export interface RewriteReport {
-  /** In the order in which it was done; `node` is where the rule was rooted. */
+  /** The applied rules in order; `node` is the node at which the rule was applied. */
   readonly applied: readonly { readonly rule: string; readonly node: string }[];
-  /** What a rule would have done but for the reason; as the model is in the end. */
+  /** The rules that could not be applied to the final model, with the reasons. */
   readonly refused: readonly {
     readonly rule: string;
     readonly node: string;
     readonly reason: string;
   }[];
+  /** Passes over the model, including the last one, which changed nothing. */
   readonly rounds: number;
 }
 
-/** Every rule makes the graph smaller or moves something towards the outputs, so this is never met. */
+/**
+ * A safeguard that is never reached: every rule makes the graph smaller or moves something
+ * towards the outputs.
+ */
 const maxRounds = 100;
 
-/** Changes `model`. Throws TersorError "aborted". */
+/** Applies `rules` to `model` in place. Throws TersorError "aborted". */
 export function applyRules(
   model: Model,
   rules: readonly Rule[],
@@ -43,9 +49,9 @@ export function applyRules(
     return found;
   };
 
-  /** The first rule that changes the node. */
+  /** Applies the first rule that changes the node; returns whether there was one. */
   function visit(node: Node): boolean {
-    for (const rule of rulesFor(node.op)) {
+    for (const rule of rulesFor(keyOf(node))) {
       const outcome = rule.apply(node, build(node.graph, node.name));
       if (outcome === null) continue;
       if (typeof outcome === "string") {
@@ -59,7 +65,7 @@ export function applyRules(
     return false;
   }
 
-  // The engine folds the expressions of weights when it loads the model; here they stay as they are.
+  // Weights in compressed form stay: the engine decodes them when it loads the model.
   const kept = inForms(model);
   for (let rounds = 1; ; rounds++) {
     const before = applied.length;
@@ -74,7 +80,7 @@ export function applyRules(
       for (const node of graph.sorted()) {
         if (signal?.aborted) throw fail(errors.aborted("rewrite"), signal.reason);
         if (kept.nodes.has(node)) continue;
-        // A rule may have freed it, or the If whose body it is in.
+        // A rule may have removed the node, or the If whose body it is in.
         while (isAttached(node.graph) && graph.nodes.has(node) && visit(node));
       }
     }
@@ -88,7 +94,10 @@ export function applyRules(
 const listOf = (outcome: Value | readonly Value[]): readonly Value[] =>
   Array.isArray(outcome) ? outcome : [outcome as Value];
 
-/** Puts values in the place of the node's outputs; false where a graph output needs the node. */
+/**
+ * Replaces the outputs of the node by `values`. Returns false if that is impossible because the
+ * node gives a graph output.
+ */
 function settle(node: Node, values: readonly Value[]): boolean {
   const { graph } = node;
   const pairs = values
@@ -103,6 +112,7 @@ function settle(node: Node, values: readonly Value[]): boolean {
   return true;
 }
 
+/** Removes a value that was built but is not used. */
 function discard(value: Value): void {
   if (value.producer) sweepFrom(value.producer);
   else if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
@@ -110,11 +120,12 @@ function discard(value: Value): void {
 
 const graphsOf = (model: Model): readonly Graph[] => [...model.graph.walk()];
 
+/** Whether the graph is the main graph or a body within it. */
 function isAttached({ owner }: Graph): boolean {
   return !owner || (owner.graph.nodes.has(owner) && isAttached(owner.graph));
 }
 
-/** Node names are unique in a model: the engine and the reports tell nodes by them. */
+/** Gives nodes unique names, by which the engine and the reports refer to them. */
 function nameApart(root: Graph): void {
   const taken = new Set<string>();
   for (const graph of root.walk()) {

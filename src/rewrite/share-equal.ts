@@ -1,8 +1,8 @@
-/** @file Equal nodes and equal constants become one. */
+/** @file Merges equal nodes and equal constants. */
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import type { Tensor } from "../ir/tensor.ts";
+import { Tensor } from "../ir/tensor.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { defineRule } from "./rule.ts";
 
@@ -13,7 +13,8 @@ export const shareNodes = defineRule({
   apply(node) {
     const input = node.inputs.find((value) => value !== null);
     if (!input || hasTrait(node, "random") || node.subgraphs.length > 0) return null;
-    // The earlier of the two stays: `uses` is in the order in which nodes came.
+    // The earlier of the two nodes stays: the readers of a value are in the order in
+    // which they were added.
     for (const twin of input.consumers) {
       if (twin === node) return null;
       if (twin.graph === node.graph && isTwin(node, twin)) return twin.outputs;
@@ -22,6 +23,7 @@ export const shareNodes = defineRule({
   },
 });
 
+/** Whether two nodes compute the same. */
 function isTwin(a: Node, b: Node): boolean {
   return (
     a.op === b.op &&
@@ -44,8 +46,14 @@ function sameAttributes(a: Attributes, b: Attributes): boolean {
 function sameAttribute(a: Attribute, b: Attribute): boolean {
   if (a.type !== b.type) return false;
   if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
-  if (Array.isArray(a.value)) return a.value.join("\n") === (b.value as unknown[]).join("\n");
-  return a.value === b.value;
+  if (!Array.isArray(a.value)) return a.value === b.value;
+  const [left, right] = [a.value as readonly unknown[], b.value as readonly unknown[]];
+  return (
+    left.length === right.length &&
+    left.every((one, i) =>
+      one instanceof Tensor ? sameTensor(one, right[i] as Tensor) : one === right[i],
+    )
+  );
 }
 
 export const shareConstants = defineRule({
@@ -73,7 +81,10 @@ export const shareConstants = defineRule({
   },
 });
 
-/** Float vectors of one number (zero biases, unit scales) are equal by chance: training parts them. */
+/**
+ * Whether a float vector has one repeated number, as initial biases and scales have. Such vectors
+ * are equal by chance, and training makes them different, so they must not be merged.
+ */
 function isFresh(tensor: Tensor): boolean {
   if (tensor.size < 2 || dtypes[tensor.dtype].kind !== "float") return false;
   const numbers = tensor.numbers();
@@ -84,7 +95,9 @@ function isFresh(tensor: Tensor): boolean {
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a === b) return true;
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
-  if (a.strings || b.strings) return a.strings?.join("\n") === b.strings?.join("\n");
+  if (a.strings || b.strings) {
+    return a.strings?.every((text, i) => text === b.strings?.[i]) ?? false;
+  }
   const [s, t] = [a.bytes(), b.bytes()];
   return s.every((byte, i) => byte === t[i]);
 }

@@ -1,8 +1,12 @@
-/** @file Says what is wrong with a run's feeds before the engine does: same words from every engine. */
+/** @file Checks the feeds of a run before the engine sees them: equal errors from all engines. */
 import { errors, fail } from "../errors.ts";
 import type { Feeds, Port } from "./runtime.ts";
 
-/** Throws "run-failed" for a missing or unknown input, another element type, another shape. */
+/**
+ * Throws TersorError "run-failed" for a feed that is no input of the model, an input that is not
+ * fed, a wrong element type, and a shape that does not fit. (The native engine ignores unknown
+ * names.)
+ */
 export function checkFeeds(inputs: readonly Port[], feeds: Feeds): void {
   const known = inputs.map(({ name }) => name).join(", ");
   for (const name of Object.keys(feeds)) {
@@ -17,7 +21,7 @@ export function checkFeeds(inputs: readonly Port[], feeds: Feeds): void {
     if (dtype && tensor.dtype !== dtype) {
       throw fail(errors.runFailed(where, `is ${dtype}, the tensor is ${tensor.dtype}`));
     }
-    // No dims: a scalar, or a rank the model leaves open; the engine does not tell them apart.
+    // The engine gives no dims for a scalar and also where the model leaves the rank open.
     const fits =
       dims.length === 0 ||
       (dims.length === tensor.shape.length &&

@@ -1,20 +1,24 @@
-/** @file tersor tensors to ONNX Runtime tensors and back, sharing memory wherever the engine allows. */
+/** @file Converts tensors to ONNX Runtime's and back, without copying where possible. */
 import type { Tensor as OrtTensor } from "onnxruntime-web/wasm";
 import type { DType } from "../ir/dtype.ts";
 import { rawTensor, Tensor } from "../ir/tensor.ts";
 
 export type OrtTensorConstructor = typeof OrtTensor;
 
-/** Copies only unaligned bytes and shared memory, which the native binding rejects. */
+/**
+ * A tensor for the engine, which shares its memory. Only unaligned bytes are copied, and those in
+ * shared memory, which the native binding rejects.
+ */
 export function toOrt(tensor: Tensor, Ort: OrtTensorConstructor): OrtTensor {
   const dims = [...tensor.shape];
   if (tensor.strings) return new Ort("string", [...tensor.strings], dims);
   const data = tensor.data();
   const own = data.buffer instanceof ArrayBuffer ? data : data.slice();
-  // Types the engine does not take (bfloat16, float8 ...) make its constructor throw.
+  // For types that the engine does not take (bfloat16, float8 ...) its constructor throws.
   return new Ort(tensor.dtype as "float32", own as Float32Array, dims);
 }
 
+/** A tensor over the memory of an engine's output. */
 export function fromOrt(value: OrtTensor): Tensor {
   const { type, dims, data } = value;
   if (type === "string") {

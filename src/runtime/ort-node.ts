@@ -5,14 +5,18 @@ import type { Runtime } from "./runtime.ts";
 import { nodeTimes } from "./trace.ts";
 
 /**
- * Gives `record` a path prefix for the engine's trace file and returns the text of the file it wrote:
- * `profileFiles` of src/node/profile.ts. The universal core has no files of its own.
+ * Calls `record` with a path prefix under which the engine writes its trace, and resolves with the
+ * text of that file. The core has no access to files, so src/node/profile.ts implements this.
  */
 export type TraceFile = (record: (prefix: string) => Promise<void>) => Promise<string>;
 
+/** The number of traced runs that are not counted. */
 const warmup = 2;
 
-/** Rejects with "no-runtime" when onnxruntime-node is absent. Without `traceFile`, profile() gives null. */
+/**
+ * Loads onnxruntime-node. Rejects with TersorError "no-runtime" if it is not installed. Without
+ * `traceFile`, `profile` resolves with null.
+ */
 export async function openNodeRuntime(traceFile?: TraceFile): Promise<Runtime> {
   const engine = await load();
   return {
@@ -37,10 +41,11 @@ export async function openNodeRuntime(traceFile?: TraceFile): Promise<Runtime> {
 
 async function load(): Promise<Engine> {
   try {
-    // Through a variable: an optional dependency must not be resolved at compile or bundle time.
+    // The name is in a variable so that compilers and bundlers do not resolve this optional
+    // package.
     const name: string = "onnxruntime-node";
     const ort = (await import(name)) as Engine["ort"];
-    ort.env.logLevel = "fatal"; // read once, by the first session of the process
+    ort.env.logLevel = "fatal"; // the engine reads it once, at the first session of the process
     return { ort, label: `${name} ${ort.env.versions.node}`, provider: "cpu" };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);

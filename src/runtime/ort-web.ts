@@ -2,12 +2,16 @@
 import { type Engine, openSession } from "./ort.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** The build mounts external data in one global table: opens that overlap read each other's files. */
+/**
+ * The last call of `open`. Calls are made one after the other, because this build keeps external
+ * data in one global table: overlapping calls would read each other's files.
+ */
 let opening: Promise<unknown> = Promise.resolve();
 
 /**
- * One thread, whatever `SessionOptions.threads` says: more need cross-origin isolation. The `/wasm`
- * entry is the CPU-only build (14 MB instead of 28) and runs in Node unchanged.
+ * Loads onnxruntime-web. It runs with one thread whatever `SessionOptions.threads` says, because
+ * more threads need a page with cross-origin isolation. The `/wasm` entry is the build without GPU
+ * support; it is smaller, and runs in Node unchanged.
  */
 export async function openWebRuntime(): Promise<Runtime> {
   const ort = await import("onnxruntime-web/wasm");

@@ -1,4 +1,4 @@
-/** @file What the node and web builds of ONNX Runtime have in common: a model's bytes to a Session. */
+/** @file Opens sessions of ONNX Runtime, the same way for its native and its web build. */
 import type { InferenceSession, OnnxValue } from "onnxruntime-web/wasm";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
@@ -12,17 +12,21 @@ type Ort = typeof import("onnxruntime-web/wasm");
 /** One loaded build of ONNX Runtime. */
 export interface Engine {
   readonly ort: Ort;
-  /** For messages: "onnxruntime-node 1.30.0". */
+  /** Its name in errors: "onnxruntime-node 1.30.0". */
   readonly label: string;
   readonly provider: "cpu" | "wasm";
 }
 
-/** A session that can also close the engine's trace file (`InferenceSession.SessionOptions.enableProfiling`). */
+/** A session of ONNX Runtime, which may write a trace. */
 export interface OrtSession extends Session {
+  /** Closes the engine's trace file; only for sessions that were opened with one. */
   endProfiling(): void;
 }
 
-/** `trace` is the prefix of the engine's trace file. */
+/**
+ * Opens a model. With `trace` the engine writes a trace of all runs to a file with this path
+ * prefix. Rejects with TersorError "cannot-open", with the engine's error text.
+ */
 export async function openSession(
   { ort, label, provider }: Engine,
   source: Source,
@@ -34,13 +38,13 @@ export async function openSession(
   try {
     native = await ort.InferenceSession.create(bytes, {
       executionProviders: [provider],
-      executionMode: "sequential", // "parallel" is slower in every case measured (ENGINE B3)
+      executionMode: "sequential", // "parallel" was slower in all measurements
       intraOpNumThreads: options.threads ?? 1,
       graphOptimizationLevel: options.optimize ?? "all",
       enableCpuMemArena: true,
       enableMemPattern: options.memoryPattern ?? true,
-      logSeverityLevel: 4, // failures reach us as exceptions: nothing belongs on stderr
-      // An idle pool that spins steals the core of the next session in this process (ENGINE B3).
+      logSeverityLevel: 4, // nothing on stderr: failures are exceptions already
+      // Threads that wait by spinning would take a core from the next session of this process.
       extra: { "session.intra_op.allow_spinning": "0", ...options.extra },
       ...(source.external && { externalData: source.external.map((file) => ({ ...file })) }),
       ...(trace !== undefined && { enableProfiling: true, profileFilePrefix: trace }),
@@ -52,7 +56,8 @@ export async function openSession(
   const outputs = native.outputMetadata.map(portOf);
   const packed = outputs.find(({ dtype }) => dtype === "int4" || dtype === "uint4");
   if (packed) {
-    // Fetching one aborts the Node process inside the binding (1.30) and is unsupported on the web.
+    // Fetching such an output ends the Node process inside the binding (1.30), without an
+    // exception, and is not supported on the web.
     await native.release();
     throw fail(errors.cannotOpen(label, `output "${packed.name}" is ${packed.dtype}; cast it`));
   }
@@ -96,12 +101,12 @@ function portOf(value: InferenceSession.ValueMetadata): Port {
 
 const nameOf = (port: Port) => port.name;
 
-/** Shared memory is rejected by the native binding. */
+/** The bytes in memory of their own: the native binding rejects shared memory. */
 function ownMemory(bytes: Uint8Array): Uint8Array {
   return bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
 }
 
-/** The engine's first line, without the codes and build paths in front of it. */
+/** The first line of the engine's error text, without error codes and paths of its build. */
 function wordsOf(cause: unknown): string {
   const message = cause instanceof Error ? cause.message : String(cause);
   return message

@@ -2,6 +2,7 @@
 import type { DType } from "../ir/dtype.ts";
 import type { Tensor } from "../ir/tensor.ts";
 
+/** The inputs of a run, by name. */
 export type Feeds = Readonly<Record<string, Tensor>>;
 
 /** A graph input or output as the engine reports it; a dim is a number or a symbolic name. */
@@ -11,46 +12,56 @@ export interface Port {
   readonly dims: readonly (number | string)[];
 }
 
+/** How a session is opened; each field has a default. */
 export interface SessionOptions {
-  /** Engine threads inside one run (default 1: reproducible, and right for workers). */
+  /** Engine threads within one run (default 1, with which results are reproducible). */
   readonly threads?: number;
-  /** ONNX Runtime's graph optimization level (default "all"; decoders need constant folding). */
+  /**
+   * ONNX Runtime's graph optimization level (default "all"). With "disabled" compressed weights are
+   * decoded at every run, because constant folding is off.
+   */
   readonly optimize?: "disabled" | "basic" | "extended" | "all";
-  /** Plan activation memory ahead (default true); false halves the peak of a large training graph. */
+  /** Plan the memory of activations ahead (default true). False takes less memory in training. */
   readonly memoryPattern?: boolean;
-  /** Engine keys such as `session.disable_quant_qdq`; see docs/engine.md. */
+  /** Other configuration keys of the engine, such as `session.disable_quant_qdq`. */
   readonly extra?: Readonly<Record<string, string>>;
 }
 
-/** A serialized model: bytes, and external data by the path written in the model. */
+/** A serialized model: the ONNX file, and its external data by the path written in the model. */
 export interface Source {
   readonly bytes: Uint8Array;
   readonly external?: readonly { path: string; data: Uint8Array }[];
 }
 
-/** Measured time of one node of the optimized graph. */
+/** Measured time of one node of the engine's optimized graph. */
 export interface NodeTime {
-  /** Engine's node name: the original's name, possibly with suffixes from fusion. */
+  /** The engine's name of the node: the original's name, with additions where nodes were fused. */
   readonly node: string;
   readonly op: string;
   /** Median over the runs, microseconds. */
   readonly us: number;
 }
 
+/** A model that is open in an engine. */
 export interface Session {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** Runs once; `fetch` limits the outputs. Rejects with TersorError "run-failed". */
+  /**
+   * Runs the model once and resolves with its outputs by name, or only those named by `fetch`.
+   * Rejects with TersorError "run-failed".
+   */
   run(feeds: Feeds, fetch?: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Frees the session; it cannot run afterwards. */
   close(): Promise<void>;
 }
 
+/** An execution engine. */
 export interface Runtime {
   readonly name: "node" | "web" | "reference";
   readonly version: string;
-  /** Rejects with TersorError "cannot-open" carrying the engine's own words. */
+  /** Opens a model. Rejects with TersorError "cannot-open", which has the engine's error text. */
   open(source: Source, options?: SessionOptions): Promise<Session>;
-  /** Per-node times over `runs` runs of one session; null where the engine cannot tell. */
+  /** Times each node over `runs` runs on the same feeds; null where the engine gives no trace. */
   profile(
     source: Source,
     feeds: Feeds,

@@ -1,11 +1,12 @@
-/** @file ONNX Runtime's trace (Chrome trace events) to the median time of each node. */
+/** @file Reads ONNX Runtime's trace (Chrome trace events): the median time of each node. */
 import { median } from "../numeric/statistics.ts";
 import type { NodeTime } from "./runtime.ts";
 
 interface TraceEvent {
+  /** "Node" for the execution of a node. */
   readonly cat: string;
   readonly name: string;
-  /** Start and duration, microseconds. */
+  /** Start and duration in microseconds. */
   readonly ts: number;
   readonly dur: number;
   readonly args?: { readonly op_name?: string; readonly node_index?: string };
@@ -14,10 +15,11 @@ interface TraceEvent {
 const suffix = "_kernel_time";
 
 /**
- * Nodes in order of first execution, without the first `warmup` runs. A node that ran several times
- * in one run (in a loop) counts their sum. If, Loop and Scan count only the time before the first and
- * after the last node of their bodies, which are listed too. Writing the trace takes a few
- * microseconds a node, so a model of microseconds looks slower here than it runs: read the shares.
+ * The nodes in order of their first execution, with the median of their time per run; the first
+ * `warmup` runs do not count. If a node runs several times in one run (in a loop), these times are
+ * added. If, Loop and Scan only count the time before the first and after the last node of their
+ * bodies, whose nodes are listed themselves. Writing the trace takes a few microseconds per node,
+ * so the sum is larger than the time of an untraced run; only the shares are reliable.
  */
 export function nodeTimes(trace: string, warmup: number): NodeTime[] {
   const events = JSON.parse(trace) as TraceEvent[];
@@ -52,7 +54,7 @@ export function nodeTimes(trace: string, warmup: number): NodeTime[] {
   }));
 }
 
-/** By start; the longer first, so that an enclosing event precedes what it encloses. */
+/** Orders events by start, the longer one first, so that an enclosing event comes before others. */
 function byTime(a: TraceEvent, b: TraceEvent): number {
   return a.ts - b.ts || b.dur - a.dur;
 }

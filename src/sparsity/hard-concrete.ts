@@ -4,6 +4,7 @@ import { type Tensor, tensor } from "../ir/tensor.ts";
 import { log } from "../numeric/log.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
+import { product } from "../util/product.ts";
 import type { Shape } from "../weights/form.ts";
 import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
 import { leaf } from "../weights/weight.ts";
@@ -68,7 +69,7 @@ function gatedValues(shape: Shape, gate: Float32Array, weight: Float32Array): Fl
 
 /** Noise for each step, uniform in (1e-6, 1 - 1e-6): the logarithms of u and 1 - u stay finite. */
 function uniform(shape: Shape): StepFeed {
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   const draw = (random: { float(): number }) => () => 1e-6 + (1 - 2e-6) * random.float();
   return {
     dtype: "float32",

@@ -2,6 +2,7 @@
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { WeightRole } from "../ops/weights.ts";
+import { product } from "../util/product.ts";
 import type { Site } from "./by-score.ts";
 
 /**
@@ -115,7 +116,7 @@ export function unitsOf(
   { weight: { shape, values } }: Site,
   axes: readonly number[],
 ): { readonly places: Int32Array; readonly sizes: Float32Array } {
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  const strides = shape.map((_, axis) => product(shape.slice(axis + 1)));
   const places = new Int32Array(values.length);
   let units = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {

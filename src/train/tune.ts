@@ -12,6 +12,7 @@ import { type InputForm, inputForms } from "../ops/grad/conv-input.ts";
 import { type WeightForm, weightForms } from "../ops/grad/conv-weight.ts";
 import { defaultForms, type Forms, type OutputForm } from "../ops/grad/forms.ts";
 import { inferNode } from "../ops/infer.ts";
+import { product } from "../util/product.ts";
 
 /** A session of the engine that will train, with the same options. */
 export interface Opened {
@@ -277,7 +278,7 @@ function feedsOf({ role, geometry }: Question): Record<string, Tensor> {
   const pattern = Float32Array.from({ length: 4093 }, () => random.float() - 0.5);
   const shapes = shapesOf(geometry);
   const entries = readBy[role].map((name) => {
-    const values = new Float32Array(shapes[name].reduce((a, b) => a * b, 1));
+    const values = new Float32Array(product(shapes[name]));
     for (let i = 0; i < values.length; i++) values[i] = pattern[i % pattern.length];
     return [name, tensor("float32", shapes[name], values)] as const;
   });

@@ -1,6 +1,9 @@
-/** @file "Did you mean": the known name with the fewest edits from a mistyped one. */
+/** @file Spelling suggestions: the known name with the fewest edits from a mistyped one. */
 
-/** Undefined when nothing is close enough to be worth proposing. */
+/**
+ * The suggestion, or undefined if every known name takes more edits than a third of `name`'s length
+ * (and more than 2). Case is ignored.
+ */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -11,7 +14,7 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** Levenshtein distance, one row at a time. */
+/** The Levenshtein distance, one row of the table at a time. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -1,8 +1,12 @@
-/** @file Quoted values: text that holds a separator stands in double quotes, written as a JSON string. */
+/** @file Quoted values in recipes: text that contains a separator is written as a JSON string. */
 
+/** A JSON string. */
 const quotes = /"(?:[^"\\]|\\.)*"/y;
 
-/** Splits at every `separator` outside quotes. A quote opens only where a value begins. */
+/**
+ * Splits at every `separator` outside quotes. A quote opens only at the beginning of a value, which
+ * is after a separator, a "=" or a "|".
+ */
 export function splitQuoted(text: string, separator: string): string[] {
   const parts: string[] = [];
   let start = 0;
@@ -23,7 +27,7 @@ export function splitQuoted(text: string, separator: string): string[] {
   return [...parts, text.slice(start)];
 }
 
-/** The value that a text stands for; null where a quote is not closed, or something follows it. */
+/** The value that a text stands for; null where a quote is not closed or something follows it. */
 export function unquote(text: string): string | null {
   if (!text.startsWith('"')) return text;
   try {
@@ -33,7 +37,10 @@ export function unquote(text: string): string | null {
   }
 }
 
-/** Nothing that ends a value or begins a quote or a comment; no blanks at the ends, which are trimmed. */
+/**
+ * Text that needs no quotes: it has no quote, no ">", "," or "#", which end a value, no line break,
+ * and no blanks at its ends, which would be trimmed.
+ */
 const plain = /^(?!\s)[^">,#\n\r]*(?<!\s)$/;
 
 /** The text of a value, in quotes where it needs them. */
@@ -41,7 +48,7 @@ export function quote(value: string): string {
   return plain.test(value) ? value : JSON.stringify(value);
 }
 
-/** The same for one of several, which `|` separates. */
+/** The text of one value of a list, whose separator is "|". */
 export function quotePart(value: string): string {
   return value === "" || value.includes("|") ? JSON.stringify(value) : quote(value);
 }

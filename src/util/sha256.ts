@@ -1,9 +1,10 @@
-/** @file SHA-256 of bytes, in hex: the same in Node and in browsers. */
+/** @file SHA-256 in Node and in browsers. */
 
+/** The digest of `bytes` in hexadecimal. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Of a text's UTF-8. */
+/** The digest of the text in UTF-8. */
 export const sha256Text = (text: string): Promise<string> => sha256(new TextEncoder().encode(text));

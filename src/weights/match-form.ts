@@ -1,10 +1,12 @@
 /** @file Finds the form that builds an expression, and its parts, by comparing with `build`. */
+import { errors, fail } from "../errors.ts";
 import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
+import { product } from "../util/product.ts";
 import type { Form, Shape } from "./form.ts";
 import { forms } from "./forms/index.ts";
 
@@ -55,13 +57,29 @@ export function matchForm(value: Value, shape: Shape): Found | null {
 }
 
 let known: readonly Pattern[] | null = null;
+const own: Form[] = [];
+
+/**
+ * Registers a form from outside the package: from then on its weights are read back from files, and
+ * methods can store and train its parts. Throws TersorError "bad-usage" if its kind is taken.
+ */
+export function addForm<const P extends string>(form: Form<P>): Form<P> {
+  const taken = [...forms, ...own].some(({ kind }) => kind === form.kind);
+  if (taken)
+    throw fail(
+      errors.badUsage("defineForm", `got a second form "${form.kind}"`, "Name it otherwise"),
+    );
+  own.push(form as unknown as Form);
+  known = null;
+  return form;
+}
 
 /**
  * The patterns of all forms, those with most nodes first: the Gather of a codebook is also the last
  * node of a hashed weight.
  */
 function patterns(): readonly Pattern[] {
-  known ??= forms
+  known ??= [...forms, ...own]
     .flatMap((form) => form.examples.map(({ shape, theta }) => patternOf(form, theta, shape)))
     .sort((a, b) => b.nodes - a.nodes);
   return known;
@@ -138,7 +156,7 @@ function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape
   return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
 }
 
-const sizeOf = (shape: Shape): number => shape.reduce((product, dim) => product * dim, 1);
+const sizeOf = (shape: Shape): number => product(shape);
 
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;

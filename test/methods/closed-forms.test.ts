@@ -234,7 +234,7 @@ describe("factor-svd", () => {
 
     test("says what it needs, and what it does without", async () => {
       await expect(apply(start, "factor-svd", weighted, env)).rejects.toThrow(
-        "needs-data: factor-svd:weighting=activations: needs data to calibrate on",
+        "needs-data: factor-svd: needs data to calibrate on",
       );
       const net = nets.find(({ name }) => name === "if")!;
       const options = { ...weighted, damping: 0.01, energy: 0.3 };

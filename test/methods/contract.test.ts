@@ -21,9 +21,6 @@ const table = (Object.entries(methods) as unknown as [MethodId, Method][]).filte
 );
 const bytesOf = (model: Model): Uint8Array => concat(writeModel(model));
 
-/** What is a start for training and no result. */
-const starts: ReadonlySet<string> = new Set(["hash-weights"]);
-
 /** The defaults, then whatever a survey tries. */
 function settingsOf({ survey }: Method): Record<string, unknown>[] {
   const seen = new Map([{}, ...survey].map((options) => [JSON.stringify(options), options]));
@@ -49,7 +46,7 @@ describe.each(table)("%s", (id, method) => {
         // What learns follows its labels, here noise; other settings are there to be tried.
         const isRough =
           method.isControl ||
-          starts.has(id) ||
+          method.isStart ||
           parseRecipe([{ method: id }] as never).some(isTraining) ||
           Object.keys(options).length > 0;
         expect(noise(original, outputs)).toBeLessThan(isRough ? 1.3 : 0.8);

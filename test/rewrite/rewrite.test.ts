@@ -1,6 +1,9 @@
 /** @file What `rewrite` takes and gives: chosen rules, the report, interruption, bodies. */
 import { describe, expect, test } from "vitest";
+import { Graph, type Value } from "../../src/ir/graph.ts";
+import { createModel } from "../../src/ir/model.ts";
 import { parseModel } from "../../src/ir/parse.ts";
+import { tensor } from "../../src/ir/tensor.ts";
 import { beforeTraining, rewrite, rules } from "../../src/rewrite/index.ts";
 
 const text = `
@@ -42,6 +45,37 @@ describe("rewrite", () => {
     expect(norms().length).toBe(1);
     expect(rewrite(trained).applied).toContainEqual({ rule: "fold-batchnorm", node: "norm" });
     expect(norms().length).toBe(0);
+  });
+
+  test("operators of other domains are not taken for their namesakes", () => {
+    const graph = new Graph("namesakes");
+    const x = graph.addInput("x", "float32", [2]);
+    const own = (op: string, inputs: readonly Value[]): Value =>
+      graph.add(op, inputs, { domain: "my", name: `my/${op}`, outputs: [`my/${op}`] }).output;
+    const one = graph.addConstant("one", tensor("float32", [], 1));
+    const y = own("Mul", [own("Sum", [x]), one]);
+    const z = graph.add("Relu", [own("Relu", [y])], { name: "relu", outputs: ["z"] }).output;
+    graph.setOutputs([z]);
+    const model = createModel(graph, 21);
+    model.domains.set("my", 1);
+    rewrite(model);
+    expect(graph.sorted().map(({ op }) => op)).toEqual(["Sum", "Mul", "Relu", "Relu"]);
+  });
+
+  test("nodes that differ in a list of tensors stay two", () => {
+    const graph = new Graph("lists");
+    const x = graph.addInput("x", "float32", [2]);
+    const add = (value: number): Value =>
+      graph.add("Table", [x], {
+        domain: "my",
+        name: `table${value}`,
+        attributes: { values: { type: "tensors", value: [tensor("float32", [1], [value])] } },
+        outputs: [`y${value}`],
+      }).output;
+    graph.setOutputs([add(1), add(2)]);
+    const model = createModel(graph, 21);
+    rewrite(model);
+    expect(graph.nodes.size).toBe(2);
   });
 
   test("stops when told to", () => {

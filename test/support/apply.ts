@@ -1,4 +1,4 @@
-/** @file Applies one method to a fixture network as a recipe would, without the roll-back. */
+/** @file Applies one method to a fixture network as a recipe does, but without the rollback. */
 import { cloneModel, type Model } from "../../src/ir/model.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
 import type { GroupChange, Skip } from "../../src/measure/measurement.ts";
@@ -20,9 +20,13 @@ import { plainChoice } from "../../src/train/state.ts";
 import { tensorDataset } from "./dataset.ts";
 import type { Net } from "./nets.ts";
 
+/** The native engine, loaded once for all tests of a file. */
 export const runtime: Runtime = await openNodeRuntime();
 
-/** Everything a method may ask for: calibration records, a seed, a signal. */
+/**
+ * An environment for tests on `net`: 24 records to calibrate on and 24 to train on, one thread,
+ * seed 1, no data to measure on. `changes` replace single fields.
+ */
 export function environmentOf(net: Net, changes: Partial<Environment> = {}): Environment {
   return {
     platform: nodePlatform,
@@ -43,6 +47,7 @@ export function environmentOf(net: Net, changes: Partial<Environment> = {}): Env
   };
 }
 
+/** The result of a method. */
 export interface Applied {
   readonly model: Model;
   readonly bytes: Uint8Array;
@@ -53,6 +58,10 @@ export interface Applied {
   readonly drew: boolean;
 }
 
+/**
+ * Applies method `id` with the options `given` to a clone of `start` and writes the result. The
+ * context reports skips, groups and warnings as that of a recipe's step does.
+ */
 export async function apply(
   start: Model,
   id: MethodId,
@@ -89,6 +98,7 @@ export async function apply(
   return { model, bytes: concat(writeModel(model)), skipped, groups, warnings, drew };
 }
 
+/** A generator that calls `onDraw` before each number it draws, also in its forks. */
 function watched(random: Random, onDraw: () => void): Random {
   const noting =
     <A extends unknown[], R>(draw: (...args: A) => R) =>
@@ -106,6 +116,7 @@ function watched(random: Random, onDraw: () => void): Random {
   };
 }
 
+/** Runs a model in the native engine. */
 export async function outputsOf(bytes: Uint8Array, feeds: Feeds): Promise<Record<string, Tensor>> {
   const session = await runtime.open({ bytes });
   try {

@@ -1,11 +1,11 @@
-/** @file Finds the shared models and data; tests that need them are skipped, with a reason, without. */
+/** @file Finds the shared models and data; without them the tests that need them are skipped. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../../shared/assets/", import.meta.url));
 let told = false;
 
-/** Absolute path of a shared asset, or null (printed once) where the folder is missing. */
+/** The absolute path of a shared asset; null if it is missing, of which a note is printed once. */
 export function assets(path: string): string | null {
   const file = root + path;
   if (existsSync(file)) return file;

@@ -1,7 +1,8 @@
-/** @file Datasets for tests, from whole tensors with a leading record axis. */
+/** @file Datasets for tests, made of tensors whose first axis is the record. */
 import type { Dataset } from "../../src/data/dataset.ts";
 import { rawTensor, type Tensor } from "../../src/ir/tensor.ts";
 
+/** A dataset of the records in `inputs`, with their labels if `label` is given. */
 export function tensorDataset(
   inputs: Record<string, Tensor>,
   label: Tensor | null = null,
@@ -25,6 +26,7 @@ export function tensorDataset(
   };
 }
 
+/** The records `indices` of a tensor, in that order. */
 function records(tensor: Tensor, indices: readonly number[]): Tensor {
   const bytes = tensor.bytes();
   const length = bytes.length / tensor.shape[0];

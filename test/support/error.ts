@@ -1,7 +1,10 @@
-/** @file How far two runs' outputs are apart. */
+/** @file The relative error between the outputs of two runs. */
 import type { Tensor } from "../../src/ir/tensor.ts";
 
-/** max |a - b| / max |a| over each output, the worst of them; infinite where shapes or NaNs differ. */
+/**
+ * max |a - b| / max |a| of the output in which it is largest, with a expected and b actual.
+ * Infinity if a shape differs or a NaN is only on one side.
+ */
 export function relativeError(
   expected: Readonly<Record<string, Tensor>>,
   actual: Readonly<Record<string, Tensor>>,

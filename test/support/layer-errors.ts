@@ -1,4 +1,4 @@
-/** @file What a method costs each layer: the squared error of its output on the original's inputs. */
+/** @file The error that a method causes in each layer by itself, on the original's activations. */
 import type { Node, Value } from "../../src/ir/graph.ts";
 import { cloneGraph, type Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
@@ -11,8 +11,9 @@ import { readWeight } from "../../src/weights/read.ts";
 import { outputsOf } from "./apply.ts";
 
 /**
- * |y' - y|^2 / |y|^2 of every Conv, Gemm and MatMul, y' with the weight that `changed` has and the
- * inputs that `start` has: computed by the engine, layer beside layer.
+ * |y' - y|^2 / |y|^2 of every Conv, Gemm and MatMul, by the node's name. y is the layer's output in
+ * `start`; y' is computed from the same inputs with the weight that the layer has in `changed`. The
+ * engine computes both in one graph.
  */
 export async function layerErrors(
   start: Model,

@@ -1,4 +1,4 @@
-/** @file A model of one layer, for tests of what a method does to its weight. */
+/** @file Models of one layer or a few, for tests of what a method does to a weight. */
 import { Graph, type Value } from "../../src/ir/graph.ts";
 import { createModel, type Model } from "../../src/ir/model.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
@@ -7,7 +7,10 @@ import { type WeightUse, weightsOf } from "../../src/ops/weights.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import type { FloatWeight } from "../../src/weights/weight.ts";
 
-/** x [shape] -> draw(x) -> y. */
+/**
+ * A model with one input x [shape], float32, and one output y = draw(x); nodes are layer1, layer2
+ * ...
+ */
 export function layerModel(
   shape: readonly (number | string)[],
   draw: (g: Builder, x: Value) => Value,
@@ -25,17 +28,17 @@ export function layerModel(
   return model;
 }
 
-/** How a weight is stored: the form's kind, or the type of plain numbers. */
+/** How a weight is stored: the kind of its form, or the coding of plain numbers. */
 export const kindOf = (weight: FloatWeight): string =>
   weight.form === null ? String(weight.coding) : weight.form.kind;
 
-/** The numbers of one part of a form. */
+/** The numbers of one part of a weight's form, such as its codebook. */
 export function partOf(weight: FloatWeight, name: string): ArrayLike<number> {
   if (weight.form === null) throw new Error(`plain numbers have no ${name}`);
   return weight.theta[name].values;
 }
 
-/** Each layer's weight as the engine sees it. */
+/** All weights of the model, decoded. */
 export function weightsIn(
   model: Model,
 ): { use: WeightUse; weight: NonNullable<ReturnType<typeof readWeight>> }[] {

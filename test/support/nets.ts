@@ -1,4 +1,4 @@
-/** @file Small seeded networks of the kinds that methods meet: what the contract tests run on. */
+/** @file Small seeded networks of different kinds, on which the contract tests run every method. */
 import { readFileSync } from "node:fs";
 import type { DType } from "../../src/ir/dtype.ts";
 import { Graph, type Value } from "../../src/ir/graph.ts";
@@ -11,11 +11,12 @@ import { inferModel } from "../../src/ops/infer.ts";
 import { rewrite } from "../../src/rewrite/index.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 
+/** A network to test methods on. */
 export interface Net {
   readonly name: string;
-  /** Losslessly simplified, shapes inferred: what recipes start from. */
+  /** The model after lossless simplification, with inferred shapes, as recipes start from it. */
   readonly model: Model;
-  /** Inputs of `records` records. */
+  /** Random inputs for `records` records. */
   feeds(records: number, seed?: number): Feeds;
 }
 
@@ -23,9 +24,10 @@ interface Ports {
   readonly [name: string]: { readonly dtype?: DType; readonly shape: readonly number[] };
 }
 
-/** Weights of the size that keeps activations near 1. */
+/** Makes a random weight, scaled by its fan-in so that activations stay near 1. */
 type Weights = (shape: readonly number[], fanIn: number) => Value;
 
+/** A network with the inputs `ports` (shapes without the batch axis) and one output, "scores". */
 function net(
   name: string,
   ports: Ports,
@@ -55,7 +57,7 @@ function net(
   return { name, model, feeds: feedsOf(ports) };
 }
 
-/** As exporters do: conv1, conv2, fc1 ... so that globs have something to match. */
+/** Names nodes by operator and number (conv1, conv2, gemm1 ...), so that globs can match them. */
 function nameNodes(graph: Graph): void {
   const counts = new Map<string, number>();
   for (const node of graph.sorted()) {
@@ -92,7 +94,10 @@ function lenet(): Net {
   };
 }
 
-/** Depthwise and pointwise convolutions, batch norm, relu6, a residual, a stride, a pool, a classifier. */
+/**
+ * A CNN: depthwise, pointwise, strided, dilated convolutions, BatchNormalization, ReLU6, a
+ * residual.
+ */
 const convolutional = (): Net =>
   net("conv", { image: { shape: [3, 16, 16] } }, (g, [image], weights, random) => {
     const norm = (x: Value, channels: number): Value => {
@@ -128,7 +133,7 @@ const convolutional = (): Net =>
     return g.Gemm(flat, weights([10, 512], 512), weights([10], 10), { transB: 1 });
   });
 
-/** One block with attention, layer norms, a feed-forward net, and scores through the tied embedding. */
+/** A transformer of one block, whose scores are computed with the transposed embedding table. */
 const transformer = (): Net =>
   net("transformer", { tokens: { dtype: "int64", shape: [12] } }, (g, [tokens], weights) => {
     const [width, heads] = [32, 4];
@@ -155,7 +160,9 @@ const transformer = (): Net =>
     return g.MatMul(norm(x), g.Transpose(table, { perm: [1, 0] }));
   });
 
-/** Two Gemms of every spelling: transposed or not, alpha, beta, a weight read twice. */
+/**
+ * Linear layers in different forms: MatMul, Gemm transposed or not, alpha, beta, a shared weight.
+ */
 const gemms = (): Net =>
   net("gemms", { x: { shape: [48] } }, (g, [x], weights) => {
     const shared = weights([48, 48], 48);
@@ -165,6 +172,7 @@ const gemms = (): Net =>
     return g.Gemm(c, weights([8, 64], 64), weights([1, 8], 8), { transB: 1 });
   });
 
+/** An LSTM whose last state a linear layer classifies. */
 const recurrent = (): Net =>
   net("lstm", { frames: { shape: [10, 24] } }, (g, [frames], weights) => {
     const hidden = 32;
@@ -182,7 +190,7 @@ const recurrent = (): Net =>
     return g.Gemm(g.Squeeze(last, g.ints([0])), weights([hidden, 6], hidden), weights([6], 6));
   });
 
-/** A body that reads the outer scope: weights inside If are weights too. */
+/** An If whose bodies have weights of their own and read a value of the outer graph. */
 const conditional = (): Net =>
   net("if", { x: { shape: [32] } }, (g, [x], weights) => {
     const first = g.Relu(g.Gemm(x, weights([32, 48], 32), weights([48], 48)));
@@ -213,6 +221,7 @@ const conditional = (): Net =>
     return g.MatMul(joined, weights([48, 8], 48));
   });
 
+/** All networks: a trained LeNet-5 and five random ones. */
 export const nets: readonly Net[] = [
   lenet(),
   convolutional(),
@@ -222,5 +231,5 @@ export const nets: readonly Net[] = [
   conditional(),
 ];
 
-/** Without the one real network, which takes seconds where the others take none. */
+/** The networks without the trained LeNet-5, with which tests take much longer. */
 export const smallNets = nets.filter(({ name }) => name !== "lenet5");

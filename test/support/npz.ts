@@ -13,7 +13,7 @@ const dtypes: Record<string, DType> = {
   "|i1": "int8",
 };
 
-/** Arrays by name; C order only. */
+/** The arrays of an .npz file by name; Fortran order is not supported. */
 export function readNpz(path: string): Record<string, Tensor> {
   const entries = Object.entries(unzipSync(new Uint8Array(readFileSync(path))));
   return Object.fromEntries(

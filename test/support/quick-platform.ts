@@ -1,8 +1,11 @@
-/** @file A platform on which measuring takes no time, for tests of what is measured and not how fast. */
+/** @file A platform with an artificial clock, for tests that measure but do not test speed. */
 import { nodePlatform } from "../../src/node/platform.ts";
 import type { Platform } from "../../src/platform.ts";
 
-/** Every look at the clock takes 5 ms: what is timed runs a few times, always as many. No brotli. */
+/**
+ * Its clock advances by 5 ms whenever it is read, so that timing takes few runs, always equally
+ * many. It has no CPU clock and no brotli coder.
+ */
 export function quickPlatform(): Platform {
   let now = 0;
   const wallMs = () => (now += 5);

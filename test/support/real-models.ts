@@ -1,4 +1,4 @@
-/** @file The real models that tests and benches run: where they are, and inputs of two shapes for each. */
+/** @file The real models that tests and benches run, with shapes of inputs for each. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
@@ -6,11 +6,12 @@ import { createRandom } from "../../src/numeric/random.ts";
 import type { Feeds } from "../../src/runtime/runtime.ts";
 import { assets } from "./assets.ts";
 
+/** A real model, which may not be installed. */
 export interface RealModel {
   readonly name: string;
-  /** Null where the file is not there. */
+  /** Null if the file is missing. */
   readonly path: string | null;
-  /** Shapes of the inputs: the one to time, then others. */
+  /** Shapes of the inputs, by name: first those to time the model with, then others. */
   readonly shapes: readonly Readonly<Record<string, readonly number[]>>[];
 }
 
@@ -44,6 +45,7 @@ const ocr: Readonly<Record<string, RealModel["shapes"]>> = {
   "ch_ppocr_mobile_v2.0_cls_infer": [image("x", 1, 3, 48, 192), image("x", 2, 3, 48, 96)],
 };
 
+/** All real models, whether or not they are installed. */
 export const realModels: readonly RealModel[] = [
   ...Object.entries(shared).map(([name, shapes]) => ({
     name,
@@ -59,7 +61,9 @@ function ocrModel(name: string): string | null {
   return existsSync(path) ? path : null;
 }
 
-/** The same inputs each time: dark strokes on bright ground for images, word ids, noise for states. */
+/**
+ * Seeded inputs: images of dark strokes on a bright ground, token ids, random numbers for states.
+ */
 export function feedsOf(shapes: RealModel["shapes"][number]): Feeds {
   const random = createRandom(7);
   const feeds: Record<string, Tensor> = {};
@@ -84,7 +88,9 @@ export function feedsOf(shapes: RealModel["shapes"][number]): Feeds {
   return feeds;
 }
 
-/** Rows of letter-like strokes: what text detectors answer to, where noise leaves them at 0. */
+/**
+ * Images with rows of strokes like letters, because a text detector's output for noise is just 0.
+ */
 function strokes(shape: readonly number[], random: { float(): number }): Float32Array {
   const [n, c, h, w] = shape;
   const pixels = Float32Array.from({ length: n * c * h * w }, () => 0.9 + 0.1 * random.float());

@@ -1,4 +1,4 @@
-/** @file Tiny ONNX models for tests, built straight from the protobuf messages: independent of src/onnx. */
+/** @file Tiny ONNX models for tests, built from protobuf messages without the code in src/onnx. */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { AttributeProto_AttributeType, ModelProtoSchema } from "onnx-buf";
 import { type DType, dtypes } from "../../src/ir/dtype.ts";
@@ -14,8 +14,9 @@ export interface TinyNode {
   inputs: readonly string[];
   outputs: readonly string[];
   name?: string;
-  /** Integers, floats (written with `f`) and integer lists are all the tests need. */
+  /** Attributes that are integers or lists of them. */
   ints?: Readonly<Record<string, number | readonly number[]>>;
+  /** Attributes that are floats. */
   floats?: Readonly<Record<string, number>>;
 }
 
@@ -24,10 +25,11 @@ export interface TinyWeight {
   dtype?: DType;
   dims: readonly number[];
   data: ArrayBufferView;
-  /** Written as external data under this path, at offset 0. */
+  /** If given, the data are external, in the file of this path, at offset 0. */
   external?: string;
 }
 
+/** A graph to be written as an ONNX file. */
 export interface Tiny {
   inputs: readonly TinyPort[];
   outputs: readonly TinyPort[];
@@ -36,7 +38,7 @@ export interface Tiny {
   opset?: number;
 }
 
-/** Serialized model of one small graph. */
+/** The bytes of an ONNX file with this graph. */
 export function tinyModel({ inputs, outputs, nodes, weights = [], opset = 21 }: Tiny): Uint8Array {
   const model = create(ModelProtoSchema, {
     irVersion: 10n,
@@ -83,7 +85,7 @@ export function tinyModel({ inputs, outputs, nodes, weights = [], opset = 21 }: 
   return toBinary(ModelProtoSchema, model);
 }
 
-/** x -> Identity -> y of the given type and dims. */
+/** A model with one node, y = Identity(x), both of the given type and dims. */
 export function identity(dtype: DType, dims: readonly (number | string)[] = ["N"]): Uint8Array {
   return tinyModel({
     inputs: [{ name: "x", dtype, dims }],
@@ -92,7 +94,10 @@ export function identity(dtype: DType, dims: readonly (number | string)[] = ["N"
   });
 }
 
-/** y = x W + b with x [N, inputs]; scores of a linear classifier. */
+/**
+ * A linear classifier: y = x W + b with x [batch, features], W [features, classes], b [classes].
+ * `more` are nodes after it, the last of which gives `output`.
+ */
 export function linear(
   W: Float32Array,
   b: Float32Array,

@@ -1,4 +1,15 @@
-/** @file A .tersor file -> the ONNX file, as its bytes come in. docs/format.md describes it. */
+/**
+ * @file Decodes a .tersor file into the ONNX file while its bytes arrive.
+ *
+ * The layout (docs/format.md):
+ *
+ *   field      type            meaning
+ *   magic      4 bytes         "tsr" and the version, 1
+ *   size       varint          bytes of the ONNX file
+ *   graph      section         the coded graph (decode/graph.ts), with a gap for each tensor
+ *   bodies     bytes           one coded tensor for each gap; the graph gives their lengths
+ *   checksums  uint32          CRC-32, between these fields after every 64 KiB, and at the end
+ */
 import { crc32 } from "./crc32.ts";
 import { DecodeError } from "./error.ts";
 import { type Gap, lengthOf, type Part, readGraph, start } from "./graph.ts";
@@ -8,13 +19,13 @@ import { prime } from "./prime.ts";
 import { RangeDecoder } from "./range.ts";
 import { decodeTensor } from "./tensor.ts";
 
-/** "tsr" and the version. */
+/** The first four bytes of a file: "tsr" and the version. */
 export const magic = [0x74, 0x73, 0x72, 1] as const;
 
-/** A checksum ends every stretch of this many bytes, at the end of a section, and the file. */
+/** A checksum follows the first field that ends at least this many bytes after the last one. */
 export const stretch = 2 ** 16;
 
-/** The next `length` bytes of the file, or as many as are left. */
+/** Gives the next `length` bytes of the file, or as many as are left. */
 export type Take = (length: number) => Promise<Uint8Array>;
 
 /** True for the first bytes of a .tersor file of any version. */
@@ -22,12 +33,19 @@ export function isPacked(bytes: Uint8Array): boolean {
   return bytes.length >= magic.length && [0, 1, 2].every((i) => bytes[i] === magic[i]);
 }
 
-/** Throws DecodeError. */
+/**
+ * Decodes a whole file to the bytes of an ONNX file, which has the tensors of the model that was
+ * packed.
+ *
+ * Each tensor is decoded as soon as the checksum over its body has arrived. Throws DecodeError for
+ * a file that is damaged, cut, or larger than limits.ts allows, and whatever `take` throws.
+ */
 export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffer>> {
   let read = 0;
   let crc = 0;
   let unchecked = 0;
 
+  /** The next `length` bytes, which count towards the checksum. */
   async function section(length: number): Promise<Uint8Array> {
     const bytes = await take(length);
     read += bytes.length;
@@ -37,6 +55,7 @@ export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffe
     return bytes;
   }
 
+  /** A LEB128 number of at most 49 bits. */
   async function varint(): Promise<number> {
     let value = 0;
     for (let scale = 1; scale < 2 ** 49; scale *= 128) {
@@ -47,7 +66,10 @@ export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffe
     throw new DecodeError("a number is too long");
   }
 
-  /** Nothing is believed before its checksum. */
+  /**
+   * Compares the checksum, where one is due, with that of the bytes since the last one. No tensor
+   * is decoded before the checksum over its body was right.
+   */
   async function check(what: string, isLast: boolean): Promise<void> {
     if (unchecked < stretch && !isLast) return;
     const sum = crc;
@@ -85,6 +107,7 @@ export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffe
   return assemble(parts, tensors, byteLength);
 }
 
+/** Decodes the graph's section into its parts; together they must make `byteLength` bytes. */
 function decodeGraph(coded: Uint8Array, byteLength: number): Part[] {
   const place = start();
   const code = createPredictor(place);

@@ -1,41 +1,48 @@
 /**
- * @file Integers <-> adaptive bits, each predicted from its neighbours: in the manner of DeepCABAC
- * (Wiedemann et al. 2019, arXiv 1907.11900), with the contexts mixed instead of chosen.
+ * @file Codes integers as adaptive bits, each predicted from the element's neighbours, after
+ * DeepCABAC (Wiedemann et al. 2019, arXiv 1907.11900). DeepCABAC chooses one context for each bit;
+ * here several contexts are mixed (range.ts).
  *
- * An integer v is coded as
+ * An integer v is coded as these binary decisions:
+ *
  *   v != 0 | v < 0 | the class k = floor(log2 |v|) | the k bits of |v| below the first, high to low
+ *
  * The neighbours of element i are those already coded at i - 1 and i - 2 (same row), i - columns
- * and i - 2 columns (row above), i - kernel and i - 2 kernel (channel before) and i - lag, a distance
- * that the encoder found. Before the first element there are zeros.
+ * and i - 2 columns (rows above), i - kernel (channel before) and i - lag, a distance that the
+ * encoder found. Before the first element there are zeros.
  */
 import { type BitCoder, Mixer } from "./range.ts";
 import { level, type Shape } from "./shape.ts";
 
-/** Largest |v| is 2^31 - 1. */
+/** The largest class: |v| is at most 2^31 - 1. */
 export const MAX_CLASS = 30;
 
 const cap = (x: number, max: number) => (x < max ? x : max);
-/** Octaves: 0, then 1 + floor(log2 x), at most 7. */
+/** 0 for 0, otherwise 1 + floor(log2 x); at most 7. */
 const octave = (x: number) => cap(32 - Math.clz32(x), 7);
 
-/** How an encoder asked: what a tensor has no use for is not asked, and what is likely first. */
+/**
+ * What an encoder chose for one tensor, so that decisions with only one possible outcome are not
+ * coded, and the likely class is tried first.
+ */
 export interface CoderOptions {
   /** Distance of the far neighbour. */
   readonly lag: number;
-  /** Of the classes k of its non-zero integers: the least, the largest, and the one asked for first. */
+  /** The least and the largest class k of the non-zero integers, and the one compared first. */
   readonly least: number;
   readonly most: number;
   readonly first: number;
-  /** Low bits of a magnitude that are plain. */
+  /** How many low bits of a magnitude are coded without a model. */
   readonly low: number;
 }
 
-/** All classes from below, no plain bits: fit for anything. */
+/** Options that fit any tensor: all classes, compared from the least one up; no plain bits. */
 export const usual: CoderOptions = { lag: 2, least: 0, most: MAX_CLASS, first: 0, low: 0 };
 
 /**
- * One pass over `values`, in order: an encoder's `coder` writes what is there, a decoder's fills it.
- * The same function runs on both sides, so that the models cannot part.
+ * Passes once over `values`, in order. An encoder's `coder` writes the values; a decoder's coder
+ * gives the decisions, and `values` is filled with the result. The same function runs on both
+ * sides, so that their models always agree. `values` has `size` elements, [rows, columns].
  */
 export function codeByContext(
   coder: BitCoder,
@@ -43,7 +50,7 @@ export function codeByContext(
   { size, rows, columns, kernel, channels }: Shape,
   { lag, least, most, first, low }: CoderOptions,
 ): void {
-  // Counters, by what they look at.
+  // The mixer has one array of counters. Each context takes a range of it: this is where it begins.
   let counters = 0;
   const take = (count: number) => (counters += count) - count;
   const single = kernel === 1;
@@ -64,7 +71,8 @@ export function codeByContext(
   const bitScale = take(16 * 16 * 64);
   const mixer = new Mixer(coder, counters, 56);
 
-  // Magnitudes (255 at most) and signs (1 negative, 2 positive) of what is coded, zeros in front.
+  // What is already coded, with zeros in front: magnitudes (255 at most), and signs
+  // (1 negative, 2 positive).
   const front = Math.max(2 * columns, 2 * kernel, lag, 2) + 1;
   const magnitudes = new Uint8Array(front + size);
   const signs = new Uint8Array(front + size);
@@ -131,7 +139,8 @@ export function codeByContext(
       const beside = (((2 * (a + up + before) + a2 + far + up2) * 16) / 9) | 0;
       const besideLevel = cap(level(beside) >> 1, 63);
       scales.look(group, spot);
-      // Is k larger than t? From `first` on, upwards after a yes and downwards after a no.
+      // Is k larger than t? The comparison starts at `first` and goes up after a yes, down after a
+      // no, until the answer changes.
       let t = first;
       let step = 0;
       while (t >= least && t < most) {
@@ -182,12 +191,21 @@ export function codeByContext(
   }
 }
 
-/** Running means of |v| - 1 over the non-zero v: of all, the row, each place and each channel; as half octaves. */
+/**
+ * Running means of |v| - 1 over the non-zero v, of the whole tensor, the row, each place in the
+ * kernel and each channel. Contexts use them as levels of half an octave.
+ */
 class Scales {
+  /** Level of the row's mean. */
   row = 0;
+  /** Level of the channel's mean; for a kernel of 1 the same as `all`. */
   channel = 0;
-  /** Row, channel and place together. */
+  /**
+   * Level of row mean x channel mean x place mean / mean^2, which estimates the size of the next
+   * value.
+   */
   all = 0;
+  /** Sums and counts by index: 0 all, 1 the row, 2 ... the places, then the channels. */
   readonly #sums: Int32Array;
   readonly #counts: Int32Array;
   readonly #channels: number;
@@ -198,10 +216,12 @@ class Scales {
     this.#counts = new Int32Array(this.#sums.length);
   }
 
+  /** Forgets the mean of the row. */
   newRow(): void {
     this.#sums[1] = this.#counts[1] = 0;
   }
 
+  /** Sets `row`, `channel` and `all` for the element at place `spot` of channel `group`. */
   look(group: number, spot: number): void {
     const mean = this.#counts[0] ? ((this.#sums[0] * 16) / this.#counts[0]) | 0 : 32;
     const all = level(mean);
@@ -215,6 +235,7 @@ class Scales {
     this.channel = single ? this.all : cap(channel >> 1, 63);
   }
 
+  /** Adds x = |v| - 1 of a non-zero element to its four means. */
   add(x: number, group: number, spot: number): void {
     this.#put(0, x);
     this.#put(1, x);
@@ -222,11 +243,12 @@ class Scales {
     this.#put(this.#channels + group, x);
   }
 
-  /** Mean times 16, `weight` elements of the overall mean included. */
+  /** A mean in 1/16, smoothed by `weight` pseudo-counts of the overall mean. */
   #mean(i: number, mean: number, weight: number): number {
     return ((this.#sums[i] * 16 + mean * weight) / (this.#counts[i] + weight)) | 0;
   }
 
+  /** Adds to a sum. A count of 1023 is halved first, so that old elements lose weight. */
   #put(i: number, x: number): void {
     if (this.#counts[i] === 1023) {
       this.#counts[i] = 512;

@@ -1,27 +1,40 @@
 /**
- * @file Reads a graph's tokens back into the protobuf bytes of an ONNX file, with a gap for each tensor.
- * A token is a protobuf key and its value; docs/format.md has the grammar.
+ * @file Reads a graph's tokens back into the protobuf bytes of an ONNX file, with a gap for each
+ * tensor.
+ *
+ * A token is a protobuf key (8 x field number + wire type) and its value. Wire types 0, 1, 2 and 5
+ * are those of protobuf; the others stand for a field of wire type 2 (docs/format.md):
+ *
+ *   wire  value                 meaning
+ *   3     fields, then a 0      a message; its length is found by decoding it
+ *   4     varint                a tensor, whose body has that many bytes
+ *   6     varint n              the name mentioned n names ago; for n = 0 the next generated one
+ *   7     varint length, bytes  a name that may be mentioned again
  */
 import { DecodeError } from "./error.ts";
 import { hash, type Place } from "./predictor.ts";
 import { bitsOf } from "./tensor.ts";
 
-/** Where a tensor's bytes go. */
+/** The place of a tensor's bytes in the ONNX file. */
 export interface Gap {
   readonly dtype: string;
   readonly dims: readonly number[];
-  /** Bytes in the ONNX file. */
+  /** Bytes of the tensor in the ONNX file. */
   readonly byteLength: number;
-  /** Bytes of its coded body. */
+  /** Bytes of the tensor's coded body. */
   readonly coded: number;
 }
 
+/** A piece of the ONNX file: bytes of the graph, or a tensor. */
 export type Part = number[] | Gap;
 
-/** Wire types beside protobuf's own 0, 1, 2 and 5 (ONNX has no use for its groups, 3 and 4). */
+/** Wire types beside protobuf's 0, 1, 2 and 5; ONNX does not use protobuf's groups, 3 and 4. */
 export const wires = { message: 3, tensor: 4, name: 6, newName: 7 } as const;
 
-/** By code of ONNX's TensorProto.DataType; strings have no gap. */
+/**
+ * Element types by their code in ONNX's TensorProto.DataType. Strings (8) have no gap and no name
+ * here.
+ */
 export const dtypeNames = (
   " float32 uint8 int8 uint16 int16 int32 int64  bool float16 float64 uint32 uint64 complex64 " +
   "complex128 bfloat16 float8e4m3fn float8e4m3fnuz float8e5m2 float8e5m2fnuz uint4 int4 " +
@@ -30,19 +43,22 @@ export const dtypeNames = (
 
 const maxDepth = 100;
 
-/** Seven bits a byte, low ones first. */
+/** Appends a number as LEB128: seven bits a byte, low ones first. */
 export function pushVarint(bytes: number[], value: number): void {
   let rest = value;
   for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
   bytes.push(rest);
 }
 
-/** A place before the first byte. */
+/** The place before the first byte. */
 export const start = (): Place => ({ path: 0, head: 0, message: 0 });
 
 /**
- * `next` gives the stream's bytes; `place` is told beforehand what each will be. `limit` bounds what
- * comes out: a name or a tensor takes few bytes here. Throws DecodeError, and what `next` throws.
+ * Reads a `ModelProto` from the tokens that `next` gives, one byte each.
+ *
+ * `place` is updated before each byte, so that the predictor knows what the byte will be. `limit`
+ * bounds the bytes of the ONNX file, because a name or a tensor takes few bytes here but may stand
+ * for many. Throws DecodeError for anything that is not a graph, and what `next` throws.
  */
 export function readGraph(next: () => number, place: Place, limit: number): Part[] {
   const names: number[][] = [];
@@ -57,6 +73,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
     return value;
   }
 
+  /** A LEB128 number; its bytes are appended to `raw`. */
   function varint(raw: number[] = []): number {
     let value = 0;
     for (let i = 0, scale = 1; i < 10; i++, scale *= 128) {
@@ -68,6 +85,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
     throw new DecodeError("a number is too long");
   }
 
+  /** Counts bytes of the ONNX file. Throws DecodeError beyond the limit. */
   function grow(bytes: number): void {
     size += bytes;
     if (!(size <= limit)) throw new DecodeError("the graph is implausibly large");
@@ -79,7 +97,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
     return bytes;
   }
 
-  /** A name that was there before, by how many names ago; 0 is the next generated one. */
+  /** A name by reference: that of so many names ago, or for 0 the next generated one. */
   function readName(): number[] {
     const back = varint();
     if (back > names.length) throw new DecodeError("a name in the graph is not known yet");
@@ -89,6 +107,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
     return name;
   }
 
+  /** The gap of a tensor with a body of `coded` bytes; `type` is a code of TensorProto.DataType. */
   function gapOf(dims: readonly number[], type: number, coded: number): Gap {
     const dtype = dtypeNames[type] ?? "";
     const elements = dims.reduce((product, dim) => product * dim, 1);
@@ -96,7 +115,12 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
     return { dtype, dims, byteLength, coded };
   }
 
-  /** `around` is the key of the message around; `outer` the operator or whatever came before. */
+  /**
+   * Reads the fields of a message up to the zero byte. `around` is the key of the enclosing
+   * message, `self` the message's own key, `outer` the hash of the operator (or another name)
+   * that encloses it. Returns the message's parts and `head`, the hash of the first text in it,
+   * such as the operator.
+   */
   function readMessage(around: number, self: number, outer: number, depth: number) {
     if (depth > maxDepth) throw new DecodeError("messages of the graph nest too deep");
     const parts: Part[] = [];
@@ -182,5 +206,6 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
   return readMessage(0, 0, 0, 0).parts;
 }
 
+/** Bytes of a part in the ONNX file. */
 export const lengthOf = (part: Part): number =>
   Array.isArray(part) ? part.length : part.byteLength;

@@ -1,6 +1,12 @@
-/** @file What a decoder believes: forged files must neither fill the memory nor take hours. */
+/**
+ * @file Upper limits on what a file may decode to, so that a forged one can neither fill the
+ * memory nor take hours.
+ */
 
-/** The most bytes that may come out of `read` ones: memory grows with what was really sent. */
+/**
+ * The most bytes of tensors that may have come out after `read` bytes of the file were read. Memory
+ * thus grows only with what was really sent.
+ */
 export const plausible = (read: number): number => 2 ** 22 + 4096 * read;
 
 /** The most tokens in a graph of `coded` bytes. */

@@ -1,12 +1,15 @@
 /**
- * @file Linear prediction of integers from those before them: what is coded is the difference.
+ * @file Linear prediction of integers from those before them, so that only the
+ * differences are coded.
  *
- * Weights of neighbouring taps, channels and filters are correlated. The encoder fits by least
- * squares; the coefficients, in 1/128, are sent. prediction(i) = (64 + sum of c_t v[i - t]) >> 7.
+ * Weights of neighbouring taps, channels and filters are correlated. The encoder fits the
+ * coefficients c_t by least squares and stores them in units of 1/128:
+ *
+ *   prediction(i) = (64 + sum_t c_t v[i - t]) >> 7
  */
 import type { Shape } from "./shape.ts";
 
-/** Distances looked at; `width` is the last dimension. Before the first element there are zeros. */
+/** The distances t of a prediction; `width` is the last dimension. */
 export function tapsOf({ columns, kernel }: Shape, width: number): number[] {
   const plane = [1, 2, columns - 1, columns, columns + 1, 2 * columns];
   const across = [width - 1, width, width + 1, kernel - 1, kernel, kernel + 1, 2 * kernel];
@@ -15,8 +18,8 @@ export function tapsOf({ columns, kernel }: Shape, width: number): number[] {
 }
 
 /**
- * Differences -> values (`restore`) or back. `coefficients`: one set for all elements, or one for
- * each place in the kernel, set after set.
+ * Differences -> values (`restore`), or values -> differences. `coefficients` is [sets, taps] with
+ * one set for all elements, or one for each place in the kernel.
  */
 export function passPrediction(
   source: Int32Array,

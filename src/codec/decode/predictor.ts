@@ -1,33 +1,48 @@
 /**
- * @file Predicts the bytes of a graph bit by bit: several contexts, each with its probability and its
- * history, mixed by a small network that learns as it goes (Mahoney 2005, "Adaptive weighing of context
- * models"). Only + - * / on doubles and integers: every engine computes the same bits.
+ * @file Predicts the bytes of a graph bit by bit: eight contexts, each with a probability and a bit
+ * history, and a match model, mixed by a small network that is trained while it codes (Mahoney
+ * 2005, "Adaptive weighing of context models").
+ *
+ * With the inputs x_i, all of them log-odds, and the weights w_i of the set in use,
+ *
+ *   p = 1 / (1 + exp(-sum_i w_i x_i))        w_i += 0.01 (bit - p) x_i
+ *
+ * Only + - * / on doubles and integers are used, which IEEE 754 defines exactly: every engine
+ * computes the same probabilities.
  */
 
-/** What the byte to come is, as the reader of the graph knows it: three hashes. */
+/**
+ * What is known of the next byte from the grammar of the graph, as three hashes that
+ * contexts are made of.
+ */
 export interface Place {
-  /** The fields around it, its own, its position in there. */
+  /** The enclosing fields, the field itself, and the position in it. */
   path: number;
-  /** Operator and attribute around it. */
+  /** The operator and the attribute that enclose it. */
   head: number;
-  /** All of its message so far. */
+  /** All of the enclosing message so far. */
   message: number;
 }
 
-/** Codes one bit by the probability of a one, in 2^16: decodes it, or encodes a known one. */
+/** Decodes one bit, or encodes a known one, given the probability of a 1 in 2^16. */
 export type CodeBit = (probability: number) => number;
 
 const contexts = 8;
-/** Two of each context, two of the match, one constant. */
+/** Inputs of the mixer: two for each context, two of the match, one constant. */
 const inputs = 2 * contexts + 3;
+/** Each context has a table of 2^17 slots. */
 const slotBits = 17;
 
+/** Mixes `b` into the hash `a`, both 32-bit integers. */
 export function hash(a: number, b: number): number {
   const h = Math.imul(a ^ Math.imul(b + 0x7f4a7c15, 0x2c1b3c6d), 0x297a2d39);
   return h ^ (h >>> 15);
 }
 
-/** ln(p / (1 - p)) at p = (i + 0.5) / 4096: midpoint sums of its derivative 1 / (p (1 - p)). */
+/**
+ * ln(p / (1 - p)) at p = (i + 0.5) / 4096, as midpoint sums of its derivative 1 / (p (1 - p)),
+ * because Math.log differs between engines.
+ */
 const stretched = new Float64Array(4096);
 for (let i = 2048; i < 4096; i++) {
   const p = i / 4096;
@@ -36,31 +51,40 @@ for (let i = 2048; i < 4096; i++) {
   stretched[4095 - i] = -stretched[i];
 }
 
-/** 1 / (1 + e^-x) with e^-x = (1 - x / 1024)^1024. */
+/** 1 / (1 + e^-x), with e^-x approximated by (1 - x / 1024)^1024. */
 function squash(x: number): number {
   let e = 1 - Math.max(-12, Math.min(12, x)) / 1024;
   for (let i = 0; i < 10; i++) e *= e;
   return 1 / (1 + e);
 }
 
-/** Gives a function that codes the next byte, at `place`, and learns it. */
+/**
+ * Makes a predictor. The returned function codes the next byte by eight calls of its argument, high
+ * bit first, updates the model with it and returns it. The caller keeps `place` up to date.
+ */
 export function createPredictor(place: Place): (code: CodeBit) => number {
+  // The tables of slots, context after context: the probability of a 1, and how often
+  // the slot was used.
   const chance = new Uint16Array(contexts << slotBits).fill(32768);
   const seen = new Uint8Array(contexts << slotBits);
   /** The last bits in a slot, at most 6, behind a leading one. */
   const history = new Uint8Array(contexts << slotBits).fill(1);
+  /** For each context and bit history, the probability of a 1. */
   const historyChance = new Float64Array(contexts * 128).fill(0.5);
-  /** By length of the match: how often the predicted bit was right. */
+  /** By the length of the match, how often the bit that it predicts was right. */
   const matchChance = new Float64Array(32).fill(0.75);
+  // One set of weights for each partial byte, without a match, with one, and with a long one.
   const weights = new Float64Array(3 * 256 * inputs).fill(0.1);
   const x = new Float64Array(inputs);
   const slot = new Int32Array(contexts);
   const bytes: number[] = [];
-  /** Position after the last occurrence of four bytes, by their hash. */
+  /** The position after the last occurrence of four bytes, by their hash. */
   const followed = new Int32Array(1 << 16);
+  // The position of the byte that the match predicts, and how many bytes before it agree.
   let match = 0;
   let length = 0;
 
+  /** The contexts' hashes for the next byte (the table in docs/format.md). */
   function contextHashes(): number[] {
     const n = bytes.length;
     const [a, b, c, d] = [1, 2, 3, 4].map((back) => bytes[n - back] ?? 0);
@@ -80,6 +104,7 @@ export function createPredictor(place: Place): (code: CodeBit) => number {
     ];
   }
 
+  /** Extends the match by the byte `last`, or finds another by the hash of the last four bytes. */
   function findMatch(last: number, key: number): void {
     const n = bytes.length;
     if (length > 0 && bytes[match] === last) {
@@ -106,7 +131,8 @@ export function createPredictor(place: Place): (code: CodeBit) => number {
         x[k++] = seen[at] === 0 ? 0 : stretched[chance[at] >>> 4];
         x[k++] = stretched[(historyChance[(i << 7) + history[at]] * 4096) | 0];
       }
-      // The byte that followed last time, as long as its bits have come true.
+      // The match predicts the byte that followed last time, as long as that byte's bits have been
+      // right.
       const expected = bytes[match] | 256;
       const holds = length > 0 && expected >>> (left + 1) === partial;
       const likely = (expected >>> left) & 1;

@@ -1,9 +1,12 @@
-/** @file Shows a predictor what graphs mostly hold, before the first byte. */
+/** @file Trains a predictor on a typical graph before the first byte is coded. */
 import { readGraph } from "./graph.ts";
 import type { CodeBit, Place } from "./predictor.ts";
 import { primer } from "./primer.ts";
 
-/** `code` is the predictor that looks at `place`. */
+/**
+ * Passes the tokens of primer.ts through `code`, the predictor that reads `place`. Nothing is
+ * coded; the predictor learns what graphs usually contain.
+ */
 export function prime(code: (bit: CodeBit) => number, place: Place): void {
   let at = 0;
   const next = (): number => {

@@ -1,19 +1,33 @@
-/** @file Adaptive binary range decoder, and the counters and mixer that predict each bit, in integers. */
+/**
+ * @file Adaptive binary range decoder, with the counters and the mixer that predict each bit.
+ *
+ * Everything is a 32-bit integer, so that every engine decodes the same bits. A bit that is 1 with
+ * probability p / 65536 is coded in three steps:
+ *
+ *   mixer    p = squash(sum_i w_i stretch(p_i))          p_i: the counters of four contexts
+ *   coder    bound = (range >>> 16) p                    code < bound means 1
+ *   update   w_i += rate (bit - p) stretch(p_i), and each p_i moves towards the bit
+ */
 import { DecodeError } from "./error.ts";
 
-/** What a model of bits talks to: an encoder writes `bit`, a decoder ignores it and returns its own. */
+/**
+ * What codes the bits of a model. An encoder writes `bit` and returns it; a decoder ignores `bit`
+ * and returns the one that it read.
+ */
 export interface BitCoder {
-  /** `p`: the probability of a 1, in 1..65535 of 65536. */
+  /** Codes one bit. `p` is the probability of a 1, 1 to 65535 of 65536. */
   code(p: number, bit: number): number;
-  /** 1 to 8 bits that are as likely as not. */
+  /** Codes 1 to 8 bits that are equally likely to be 0 or 1, without a model. */
   plain(bits: number, count: number): number;
 }
 
 /**
- * Range decoder (Martin 1979; carries are settled by the encoder, as in LZMA) on 31 bits, so that
- * everything stays a small integer: [0, range) is split at (range >>> 16) * p, a 1 below it, and
- * refilled by a byte whenever it falls under 2^23. Bytes past the end read as 0, four at most: an
- * encoder never relies on more. The first byte is the top 7 bits of the code's first 31.
+ * Range decoder (Martin 1979). The encoder settles carries, as in LZMA.
+ *
+ * The range has 31 bits, so that all values stay small integers. [0, range) is split at
+ * (range >>> 16) * p; a code below the split is a 1. Whenever the range is under 2^23, a byte is
+ * shifted in. At most four bytes past the end may be read, as 0; an encoder never relies on more.
+ * The code begins as the first four bytes, of which the highest bit must be 0.
  */
 export class RangeDecoder implements BitCoder {
   readonly #state = new Int32Array([0x7fffffff, 0]); // range, code
@@ -32,6 +46,7 @@ export class RangeDecoder implements BitCoder {
     return 0;
   }
 
+  /** The next bit, which is 1 with probability `p` / 65536. */
   code(p: number): number {
     const state = this.#state;
     let range = state[0];
@@ -54,6 +69,10 @@ export class RangeDecoder implements BitCoder {
     return bit;
   }
 
+  /**
+   * The next `count` bits, high bit first. Each of their 2^count values has an equal
+   * part of the range.
+   */
   plain(_: number, count: number): number {
     const state = this.#state;
     let range = state[0] >>> count;
@@ -71,19 +90,22 @@ export class RangeDecoder implements BitCoder {
   }
 }
 
-/** The logistic domain: log-odds in 1/256, clamped to +-LIMIT. */
+/** The logistic domain: log-odds ln(p / (1 - p)) in units of 1/256, clamped to +-LIMIT. */
 const LIMIT = 3071;
 
 /**
- * squash[LIMIT + d] = 65536 / (1 + e^(-d/256)), rounded, in 1..65535. IEEE + * / only, so every
- * engine builds the same table.
+ * squash[LIMIT + d] = 65536 / (1 + e^(-d/256)), rounded, in 1..65535. The table is built with + * /
+ * alone, because IEEE 754 defines these exactly: every engine gets the same table.
  */
 const squash = new Int32Array(2 * LIMIT + 1);
-/** stretch[p >> 4] = the smallest d with squash(d) >> 4 >= p >> 4, squash's inverse on 12 bits. */
+/**
+ * stretch[p >> 4] = the smallest d with squash(d) >> 4 >= p >> 4: the inverse of squash for
+ * probabilities of 12 bits.
+ */
 const stretch = new Int32Array(4096);
-/** 2^13 / (n + 1.5): how far a counter that has seen n bits moves. */
+/** 2^13 / (n + 1.5): how far a counter moves that has seen n bits. */
 const counterRate = new Int32Array(1024);
-/** How fast a weight set that has been used n times learns. */
+/** 12 + 4800 / (n + 30): the learning rate of a weight set that was used n times. */
 const mixerRate = new Int32Array(1024);
 
 for (let d = 0, x = 1; d <= LIMIT; d++, x *= 1.0039138893383475) {
@@ -99,14 +121,16 @@ for (let n = 0; n < 1024; n++) {
   mixerRate[n] = 12 + Math.floor(4800 / (n + 30));
 }
 
-/** Inputs a weight set has room for. */
+/** Words of a weight set: four weights, and how often the set was used. */
 const WIDTH = 5;
 
 /**
- * Predicts a bit from several contexts at once (logistic mixing, Mahoney 2005, PAQ). Each context
- * owns a counter: 22 bits of probability over 10 bits of count, moving by 1/(count + 1.5), so that
- * it learns fast at first and settles later; a counter met for the first time starts from the
- * first context's belief. The counters' log-odds are summed with weights that follow the error.
+ * Predicts a bit from several contexts at once (logistic mixing; Mahoney 2005, PAQ).
+ *
+ * Each context owns a counter of 32 bits: 22 bits of probability above 10 bits of count. It moves
+ * by 1 / (count + 1.5), so that it learns fast at first and settles later. A counter that has seen
+ * nothing starts from the probability of the first of the four. The counters' log-odds are summed
+ * with weights that are trained online by the coding error.
  */
 export class Mixer {
   readonly #counters: Int32Array;
@@ -120,12 +144,15 @@ export class Mixer {
     for (let used = WIDTH - 1; used < this.#weights.length; used += WIDTH) this.#weights[used] = 0;
   }
 
-  /** Makes a counter new again. */
+  /** Resets a counter to having seen nothing. */
   forget(counter: number): void {
     this.#counters[counter] = NEW;
   }
 
-  /** Codes one bit from four counters and the weights of `set`; unrolled, for this is where the time goes. */
+  /**
+   * Codes one bit from the counters `a` to `d` with the weights of `set`. The code is unrolled,
+   * because this function takes most of the decoding time.
+   */
   code(bit: number, set: number, a: number, b: number, c: number, d: number): number {
     const counters = this.#counters;
     const weights = this.#weights;
@@ -146,7 +173,7 @@ export class Mixer {
     const dot = Math.imul(sa, wa) + Math.imul(sb, wb) + Math.imul(sc, wc) + Math.imul(sd, wd);
     const p = probability(dot | 0);
     const y = this.#coder.code(p, bit);
-    // A set learns more slowly the more it was used.
+    // The rate falls with the number of times that the set was used.
     const step = Math.imul((y << 16) - p, mixerRate[used]) >> 6;
     weights[w] = nudged(wa, sa, step);
     weights[w + 1] = nudged(wb, sb, step);
@@ -161,22 +188,28 @@ export class Mixer {
   }
 }
 
+/** A counter with probability 1/2 and count 0. */
 const NEW = 1 << 31;
 
-/** A counter that has seen nothing believes what the first one does. */
+/** A counter that has seen nothing takes the first counter's probability. */
 const known = (counter: number, first: number) =>
   (counter & 1023) === 0 ? (first & ~1023) | 1 : counter;
 
+/** The probability of a 1 for a weighted sum of log-odds, which has 14 fraction bits. */
 function probability(dot: number): number {
   const d = dot >> 14;
   return squash[d > LIMIT ? 2 * LIMIT : d < -LIMIT ? 0 : d + LIMIT];
 }
 
+/** One step of gradient descent on a weight of 14 fraction bits. */
 function nudged(weight: number, input: number, step: number): number {
   return (weight + ((Math.imul(input, step) + 32768) >> 16)) | 0;
 }
 
-/** The counter after a bit: p moves to 0 or to 2^22 - 1; without a branch, for the bit is a surprise. */
+/**
+ * The counter after a bit: its probability moves towards 0 or 2^22 - 1. There is no branch, because
+ * the processor could not predict it.
+ */
 function counted(counter: number, bit: number): number {
   const count = counter & 1023;
   const distance = ((counter >>> 10) ^ (-bit & 4194303)) >>> 3;

@@ -1,8 +1,13 @@
 /**
- * @file Integers <-> tokens by static tables, one table per class of neighbourhood: the fast coder.
+ * @file Codes integers as tokens with static frequency tables, one table for each class of
+ * neighbourhood: the fast coder.
  *
- * rANS (Duda 2013, arXiv 1311.2540): the state x in [2^23, 2^31) holds the token in its low 12 bits,
- * where each token owns as many of the 4096 slots as it is frequent.
+ * rANS (Duda 2013, arXiv 1311.2540). The state x in [2^23, 2^31) holds the next token in its low 12
+ * bits: each token owns as many of the 4096 slots as its frequency. To decode the token t, which
+ * owns the slots from start(t) on:
+ *
+ *   slot = x mod 4096,  x = slots(t) (x >> 12) + slot - start(t)
+ *   while x < 2^23: x = 256 x + next byte
  */
 import { codeByContext, usual } from "./context.ts";
 import { DecodeError } from "./error.ts";
@@ -12,34 +17,41 @@ import { level, type Shape, shapeOf } from "./shape.ts";
 import { DIRECT, fromToken, TOKENS } from "./token.ts";
 
 export const SLOT_BITS = 12;
+/** Slots that the tokens of one class share. */
 const SLOTS = 1 << SLOT_BITS;
 
-/** Levels of `Surroundings.level`. */
+/** Number of levels that `Surroundings.level` gives. */
 export const LEVELS = 96;
 
 /**
- * What the magnitudes already coded say about the next one: running means of its row and its column,
- * in 1/4096, and of all before the row. The encoder asks the same.
+ * Estimates the next magnitude from those already coded, by running means of its row and its
+ * column, in 1/4096, and the mean of all rows before. Encoder and decoder both keep one.
  */
 export class Surroundings {
+  /** Running mean of each column. */
   readonly #columns: Int32Array;
+  /** Running mean of the row; it begins as the mean of all rows before. */
   #row = 0;
+  /** The row's index. */
   #r = -1;
+  /** Sum and count of all magnitudes so far. */
   #sum = 0;
   #count = 0;
+  /** Level of the mean of all rows before. */
   #all = 0;
 
   constructor({ columns }: Shape) {
     this.#columns = new Int32Array(columns);
   }
 
+  /** Starts a row; called before the first one, too. */
   newRow(): void {
     this.#r++;
     this.#row = this.#count && Math.floor((this.#sum * 4096) / this.#count);
     this.#all = level(this.#row);
   }
 
-  /** Of the row's mean times the column's over that of all, in quarters of an octave. */
+  /** The level of row mean x column mean / overall mean at column `c`, in quarters of an octave. */
   level(c: number): number {
     const row = level(this.#row);
     if (this.#r === 0) return row;
@@ -47,7 +59,7 @@ export class Surroundings {
     return product < 0 ? 0 : product < LEVELS ? product : LEVELS - 1;
   }
 
-  /** After the element is known. Means move by 1/8, later by 1/32. */
+  /** Adds the element at column `c`. Means move by 1/8 of the difference, later by 1/32. */
   add(c: number, value: number): void {
     const size = value < 0 ? -value : value;
     const magnitude = size < 255 ? size : 255;
@@ -60,10 +72,13 @@ export class Surroundings {
   }
 }
 
-/** How slowly a mean of `count` numbers moves, as a shift. */
+/** The rate of a mean over `count` numbers, as a right shift. */
 const settled = (count: number) => (count < 12 ? 3 : count < 24 ? 4 : 5);
 
-/** Small tables of integers travel through the context coder: [rows, columns], no lag to speak of. */
+/**
+ * Reads a small table of integers [rows, columns], which is coded by the context coder with
+ * its usual options.
+ */
 export function readTable(bytes: Uint8Array, rows: number, columns: number): Int32Array {
   const table = new Int32Array(rows * columns);
   codeByContext(new RangeDecoder(bytes), table, shapeOf([rows, columns]), usual);
@@ -71,8 +86,16 @@ export function readTable(bytes: Uint8Array, rows: number, columns: number): Int
 }
 
 /**
- * Classes + 32 low | alphabet | sections: class of each level, unless there is one; tokens' slots [classes,
- * alphabet]; rANS | plain bits: of a long token, then the `low` ones of its number, rounded to be a token's.
+ * Decodes shape.size integers. Where `low` > 0, an integer is 2^low v + r - floor(2^low / 2): v is
+ * coded as a token, and the `low` bits r are plain.
+ *
+ *   field     type     meaning
+ *   head      byte     classes + 32 low
+ *   alphabet  byte     number of tokens
+ *   classOf   section  class of each level, a table [1, 96]; absent if there is one class
+ *   slots     section  slots of each token, a table [classes, alphabet]; each row sums to 4096
+ *   coded     section  the state (4 bytes, high first), then the bytes that refill it
+ *   rest      bits     for each integer: the plain bits of a long token, then `low` bits
  */
 export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer> {
   const head = reader.byte();
@@ -91,7 +114,7 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
 
   let at = 4;
   let x = coded[0] * 2 ** 24 + coded[1] * 2 ** 16 + coded[2] * 256 + coded[3];
-  // NaN where there are fewer than four.
+  // x is NaN where there are fewer than four bytes.
   if (!(x >= 1 << 23 && x < 2 ** 31)) throw new DecodeError("the coded numbers are cut");
   x |= 0;
 
@@ -101,7 +124,7 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
     if (c === 0) around?.newRow();
     const base = around ? classOf[around.level(c)] << SLOT_BITS : 0;
     const slot = slots[base + (x & (SLOTS - 1))];
-    // token | offset in the token's slots | its slots - 1
+    // A slot holds: token (8 bits) | offset within the token's slots (12) | their number - 1 (12).
     x = Math.imul((slot & 4095) + 1, x >>> SLOT_BITS) + ((slot >>> 12) & 4095);
     while (x < 1 << 23) {
       if (at === coded.length) throw new DecodeError("the coded numbers are cut");
@@ -116,6 +139,10 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
   return out;
 }
 
+/**
+ * The table that decoding looks a slot up in, [classes, 4096]. Throws DecodeError where the slots
+ * of a class do not sum to 4096.
+ */
 function slotsOf(frequencies: Int32Array, classes: number, alphabet: number): Uint32Array {
   const slots = new Uint32Array(classes * SLOTS);
   for (let k = 0, at = 0; k < classes; k++) {

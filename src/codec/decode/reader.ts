@@ -1,7 +1,7 @@
 /** @file Bounded reading of bytes, variable-length integers and bits. */
 import { DecodeError } from "./error.ts";
 
-/** A cursor over bytes; every read is checked. */
+/** A cursor over bytes. Every read is checked: beyond the end it throws DecodeError. */
 export class Reader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -10,7 +10,7 @@ export class Reader {
     this.#bytes = bytes;
   }
 
-  /** The next `count` bytes, all that is left if omitted; a view. */
+  /** The next `count` bytes as a view; all that is left if `count` is omitted. */
   take(count: number = this.#bytes.length - this.#at): Uint8Array {
     if (count > this.#bytes.length - this.#at) throw new DecodeError("the coded numbers are cut");
     this.#at += count;
@@ -21,7 +21,10 @@ export class Reader {
     return this.take(1)[0];
   }
 
-  /** LEB128: 7 bits a byte, low first, the top bit set on all but the last; at most 2^35 - 1. */
+  /**
+   * LEB128: 7 bits a byte, low bits first, the top bit set on all bytes but the last; at most
+   * 2^35 - 1.
+   */
   varint(): number {
     let value = 0;
     for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
@@ -32,22 +35,26 @@ export class Reader {
     throw new DecodeError("a number is too long");
   }
 
-  /** 0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ... */
+  /** A varint in which 0, 1, 2, 3, 4 ... stand for 0, -1, 1, -2, 2 ... */
   signed(): number {
     return unfold(this.varint());
   }
 
-  /** A part with its length (varint) before it. */
+  /** A length (varint) and that many bytes. */
   section(): Uint8Array {
     return this.take(this.varint());
   }
 }
 
+/** 0, 1, 2, 3, 4 ... -> 0, -1, 1, -2, 2 ...: the inverse of `fold` in encode/writer.ts. */
 export function unfold(x: number): number {
   return x % 2 ? -(x + 1) / 2 : x / 2;
 }
 
-/** Bits of a stream, each byte's low bit first, so that a number's low bits come first. */
+/**
+ * A cursor over the bits of a stream. The low bit of each byte comes first, and so do the low
+ * bits of each number.
+ */
 export class BitReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -58,7 +65,7 @@ export class BitReader {
     this.#bytes = bytes;
   }
 
-  /** 0 to 32 bits as an unsigned number. */
+  /** The next 0 to 32 bits as an unsigned number. Throws DecodeError beyond the end. */
   take(count: number): number {
     if (count > 24) return this.take(16) + this.take(count - 16) * 65536;
     let hold = this.#hold;

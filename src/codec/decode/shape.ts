@@ -1,8 +1,12 @@
-/** @file How coders see a tensor: rows of columns, a column being a channel and a place in its kernel. */
+/**
+ * @file How coders see a tensor: a matrix of rows and columns, where a column is a place in
+ * a channel's kernel.
+ */
 
+/** The geometry of a tensor: element i is in row floor(i / columns), column i mod columns. */
 export interface Shape {
   readonly size: number;
-  /** Output channels, or rows of a matrix: all that the first dimension counts. */
+  /** The first dimension: output channels, or rows of a matrix. 1 for a vector. */
   readonly rows: number;
   /** Elements of a row. */
   readonly columns: number;
@@ -12,6 +16,7 @@ export interface Shape {
   readonly channels: number;
 }
 
+/** The geometry of a tensor of dimensions `dims`. */
 export function shapeOf(dims: readonly number[]): Shape {
   const product = (some: readonly number[]) => some.reduce((a, b) => a * b, 1);
   const size = product(dims);
@@ -21,7 +26,10 @@ export function shapeOf(dims: readonly number[]): Shape {
   return { size, rows, columns, kernel, channels: kernel && columns / kernel };
 }
 
-/** Logarithm in quarters of an octave: 0 for 0, then 1 + 4 log2(x), rounded down. */
+/**
+ * A logarithm in quarters of an octave: 0 for 0, then 1 + 4 log2(x), interpolated linearly within
+ * each octave and rounded down.
+ */
 export function level(x: number): number {
   if (x === 0) return 0;
   const log = 31 - Math.clz32(x);

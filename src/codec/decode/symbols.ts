@@ -1,4 +1,7 @@
-/** @file The coders of integer tensors, by number; and prediction in front of any of them. */
+/**
+ * @file The coders of integer tensors, by number, and the linear prediction that may
+ * precede any of them.
+ */
 import { type CoderOptions, codeByContext, MAX_CLASS, usual } from "./context.ts";
 import { DecodeError } from "./error.ts";
 import { huffmanDecoder } from "./huffman.ts";
@@ -14,12 +17,20 @@ export const HUFFMAN = 1;
 export const GAPS = 2;
 export const CONTEXT = 3;
 export const RANS = 4;
-/** Added to a coder's number: what is coded are differences from a prediction. */
+/** A flag beside the coder's number: it codes differences from a prediction (predict.ts). */
 export const PREDICTED = 8;
 
+/** By coder number: reads shape.size integers. */
 const coders: ((reader: Reader, shape: Shape) => Int32Array)[] = [];
 
-/** Smallest value | bits of each | the values less the smallest. */
+/**
+ * Fixed width.
+ *
+ *   field   type    meaning
+ *   least   signed  the smallest value
+ *   width   byte    bits of each value, at most 32
+ *   values  bits    the values less `least`
+ */
 coders[PACKED] = (reader, { size }) => {
   const least = reader.signed();
   const width = reader.byte();
@@ -30,7 +41,14 @@ coders[PACKED] = (reader, { size }) => {
   return out;
 };
 
-/** Code lengths | codes and plain bits of long tokens in one stream. */
+/**
+ * Huffman codes of tokens (token.ts).
+ *
+ *   field     type     meaning
+ *   lengths   section  code length of each token, as a table
+ *   alphabet  byte     how many tokens have a length
+ *   stream    bits     for each integer its code, then the plain bits of a long token
+ */
 coders[HUFFMAN] = (reader, { size }) => {
   const lengths = readTable(reader.section(), 1, tokens(reader.byte()));
   const bits = new BitReader(reader.take());
@@ -41,8 +59,17 @@ coders[HUFFMAN] = (reader, { size }) => {
 };
 
 /**
- * Deep Compression (Han et al. 2016, arXiv 1510.00149): entries (gap, value), both in Huffman codes.
- * A gap g < 2^b - 1 skips g zeros; gap 2^b - 1 with value 0 is a filler that skips 2^b - 1 and goes on.
+ * Deep Compression's sparse coding (Han et al. 2016, arXiv 1510.00149). An entry is a pair (gap,
+ * value), both in Huffman codes. A gap g skips g zeros. A run of more than 2^b - 1 zeros contains
+ * fillers, which are entries of gap 2^b - 1 and value 0. Zeros after the last entry are not stored.
+ *
+ *   field       type     meaning
+ *   b           byte     bits of a gap
+ *   entries     varint   how many entries follow
+ *   gapLengths  section  code length of each of the 2^b gaps, as a table
+ *   lengths     section  code length of each token, as a table
+ *   alphabet    byte     how many tokens have a length
+ *   stream      bits     for each entry: code of the gap, code of the token, its plain bits
  */
 coders[GAPS] = (reader, { size }) => {
   const reach = 2 ** reader.byte() - 1;
@@ -62,7 +89,7 @@ coders[GAPS] = (reader, { size }) => {
   return out;
 };
 
-/** CoderOptions | range-coded bits. */
+/** The context coder (context.ts): its options, then the bytes of the range coder. */
 coders[CONTEXT] = (reader, shape) => {
   const options = readOptions(reader);
   const { lag, first, most } = options;
@@ -74,7 +101,16 @@ coders[CONTEXT] = (reader, shape) => {
   return out;
 };
 
-/** Lag; if the other options are not the usual ones, before it: 0 | 8 least + low | 16 (most - least) + first - least. */
+/**
+ * The options of the context coder. If they are the usual ones, only the lag is stored, which is
+ * never 0. Otherwise:
+ *
+ *   field  type    meaning
+ *   0      varint  other options than the usual ones follow
+ *   lower  byte    8 least + low
+ *   upper  byte    16 (most - least) + first - least
+ *   lag    varint  distance of the far neighbour
+ */
 function readOptions(reader: Reader): CoderOptions {
   const head = reader.varint();
   if (head > 0) return { ...usual, lag: head };
@@ -89,12 +125,21 @@ function readOptions(reader: Reader): CoderOptions {
 
 coders[RANS] = decodeRans;
 
+/** Checks the size of an alphabet of tokens. */
 function tokens(count: number): number {
   if (count > TOKENS) throw new DecodeError("the alphabet is too large");
   return count;
 }
 
-/** Integers of `dims`, by the coder `id`. Prediction: sets (1 or the kernel's places) | coefficients. */
+/**
+ * Decodes the integers of a tensor of dimensions `dims`; `id` is the coder's number, with or
+ * without PREDICTED. Throws DecodeError for an unknown coder, and where a coder does. Predicted
+ * integers have two fields before the coder's bytes:
+ *
+ *   field         type     meaning
+ *   by place      byte     0: one set of coefficients; otherwise one for each place in the kernel
+ *   coefficients  section  table of [sets, taps], in 1/128
+ */
 export function decodeSymbols(id: number, reader: Reader, dims: readonly number[]): Int32Array {
   const coder = coders[id & 7];
   if (!coder) throw new DecodeError(`unknown coder ${id}`);

@@ -1,33 +1,35 @@
 /**
- * @file One tensor's body -> its bytes. The first byte: 16 * mapping + coder. A mapping says how
- * integers become elements, a coder (symbols.ts) how bytes become integers.
+ * @file Decodes one tensor's body into the tensor's bytes (docs/format-tensors.md).
+ *
+ * The first byte is 16 * mapping + coder. A mapping says how integers (symbols) become elements, a
+ * coder (symbols.ts) how bytes become integers.
  */
 import { DecodeError } from "./error.ts";
 import { readTable } from "./rans.ts";
 import { BitReader, Reader } from "./reader.ts";
 import { decodeSymbols } from "./symbols.ts";
 
-/** The bytes themselves. */
+/** The tensor's bytes as they are. */
 export const RAW = 0;
-/** Integers less a centre. */
+/** An element is its symbol plus a centre. */
 export const INTEGERS = 1;
-/** Indices into a table of elements. */
+/** A symbol is an index into a table of elements. */
 export const CODEBOOK = 2;
-/** float32: integers times a scale. */
+/** float32 only: an element is its symbol times a scale. */
 export const GRID = 3;
-/** Floats: sign and exponent, with the first bits of the fraction, as an integer; the other bits plain. */
+/** Floats: a symbol holds sign, exponent and first fraction bits; the other bits are plain. */
 export const SPLIT = 4;
-/** Bytes as integers, an element a row. */
+/** Each byte is a symbol; the bytes of one element make a row. */
 export const BYTES = 5;
-/** Parts of equal size with bodies of their own. */
+/** The tensor is cut into parts of equal size, each with a body of its own. */
 export const PARTS = 6;
-/** Rows or columns that occur more than once, written once. */
+/** Rows or columns that occur more than once are stored once. */
 export const COPIES = 7;
 
 /** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
 const MOST = 1 << 21;
 
-/** Bits of one element, read from the type's name (float8e4m3fn: 8). */
+/** Bits of one element, from the type's name (float8e4m3fn: 8). Throws DecodeError for strings. */
 export function bitsOf(dtype: string): number {
   const bits = dtype === "bool" ? 8 : Number(/\d+/.exec(dtype)?.[0]);
   if (!(bits > 0)) throw new DecodeError(`no coder for elements of type ${dtype}`);
@@ -35,8 +37,8 @@ export function bitsOf(dtype: string): number {
 }
 
 /**
- * Dimensions of the parts of a tensor cut every `length` elements: whole rows if that is what
- * `length` makes, flat pieces otherwise.
+ * The dimensions of the parts of a tensor of `size` elements that is cut every `length` elements. A
+ * part is [rows, ...] where `length` is a whole number of rows, and flat otherwise.
  */
 export function partsOf(dims: readonly number[], size: number, length: number): number[][] {
   const columns = dims[0] ? size / dims[0] : 0;
@@ -48,7 +50,10 @@ export function partsOf(dims: readonly number[], size: number, length: number): 
   return parts;
 }
 
-/** Decodes one tensor to ONNX raw_data bytes. Terminates on any input; throws DecodeError. */
+/**
+ * Decodes one tensor of dimensions `dims` to ONNX raw_data bytes. Terminates on any input. Throws
+ * DecodeError where the body does not fit the type and the dimensions.
+ */
 export function decodeTensor(
   body: Uint8Array,
   dtype: string,
@@ -78,7 +83,8 @@ export function decodeTensor(
     const centre = reader.signed();
     const element = (symbol: number) => symbol + centre;
     const symbols = decodeSymbols(id & 15, reader, dims);
-    // The most common case, and several times faster without a call.
+    // 8-bit integers are the most common case; without a call for each they are several times
+    // faster.
     if (bits === 8) for (let i = 0; i < size; i++) out[i] = symbols[i] + centre;
     else store(out, bits, symbols, bits === 64 ? (symbol) => BigInt(element(symbol)) : element);
   } else if (mapping === CODEBOOK) {
@@ -105,6 +111,13 @@ export function decodeTensor(
   return out;
 }
 
+/**
+ * A tensor in parts.
+ *
+ *   field   type      meaning
+ *   length  varint    elements of a part, at least 4096; the last part may be shorter
+ *   bodies  sections  a body for each part, which has no parts of its own
+ */
 function joinParts(
   reader: Reader,
   dtype: string,
@@ -126,12 +139,20 @@ function joinParts(
   return out;
 }
 
-/** Dimensions of so many distinct rows, or columns: of a tensor seen as a matrix. */
+/** `dims` with only `count` rows, or with `count` columns where they are seen as a matrix. */
 export function distinctOf(dims: readonly number[], byColumn: boolean, count: number): number[] {
   return byColumn ? [dims[0], count] : [count, ...dims.slice(1)];
 }
 
-/** By column | distinct | for each line 0 if it is a new one, else 1 + its number | the new ones' body. */
+/**
+ * A tensor whose rows or columns (lines) repeat. `width` is the number of bytes of an element.
+ *
+ *   field      type     meaning
+ *   by column  byte     0: lines are rows; otherwise columns
+ *   distinct   varint   how many lines the body holds
+ *   known      section  table [1, lines]: 0 for the next distinct line, else 1 + its number
+ *   body       bytes    the distinct lines
+ */
 function repeatLines(
   reader: Reader,
   dtype: string,
@@ -160,10 +181,10 @@ function repeatLines(
   }
 }
 
-/** Elements as words: their bits, whatever their type. */
+/** The bits of elements, whatever their type. */
 type Words = { readonly length: number; [i: number]: number | bigint };
 
-/** `bytes` as whole elements of 8, 16, 32 or 64 bits. */
+/** `bytes` as whole elements of 8, 16, 32 or 64 bits; throws DecodeError for a rest. */
 function viewOf(bytes: Uint8Array<ArrayBuffer>, bits: number): Words {
   if (bits === 128 || (bytes.length * 8) % bits) throw new DecodeError("a table's length is wrong");
   if (bits === 16) return new Uint16Array(bytes.buffer);
@@ -171,7 +192,7 @@ function viewOf(bytes: Uint8Array<ArrayBuffer>, bits: number): Words {
   return bits === 64 ? new BigInt64Array(bytes.buffer) : bytes;
 }
 
-/** Writes the low `bits` bits of each element, packed types low bits first. */
+/** Writes the low `bits` bits of each element; types below 8 bits are packed low bits first. */
 function store(
   out: Uint8Array<ArrayBuffer>,
   bits: number,
@@ -191,8 +212,18 @@ function store(
 }
 
 /**
- * Floats from their bits. |bits| = fraction bits above, `plain` bits sent plainly, `dropped` zero bits.
- * The symbol is +-(top - head + 1), head being |bits| >>> (plain + dropped); 0 stands for +0.
+ * Floats from a modelled head and plain low bits. The magnitude bits of a float, sign left out, are
+ *
+ *   head: exponent, first fraction bits | `plain` bits without a model | `dropped` zero bits
+ *
+ * The symbol is +-(top + 1 - head), the sign being that of the float; 0 stands for +0.
+ *
+ *   field    type     meaning
+ *   plain    byte     bits stored without a model
+ *   dropped  byte     low bits that are 0 in every element
+ *   top      varint   the largest head
+ *   rest     section  the plain bits of all elements but +0
+ *   symbols  bytes    the coder's
  */
 function joinFloats(
   id: number,

@@ -1,4 +1,7 @@
-/** @file What `unpack` takes: bytes at hand, or bytes that are still arriving. */
+/**
+ * @file The function `unpack` and what it accepts: the bytes of a file, or bytes that
+ * are still arriving.
+ */
 import { decodeContainer, type Take } from "./container.ts";
 import { DecodeError } from "./error.ts";
 
@@ -12,8 +15,11 @@ export type Packed =
   | AsyncIterable<Uint8Array>;
 
 /**
- * A .tersor file -> the bytes of its ONNX file, for `InferenceSession.create`. Tensors are decoded while
- * the rest is still on its way. Throws DecodeError when the file is damaged, and what the source throws.
+ * Decodes a .tersor file into the bytes of its ONNX file, for `InferenceSession.create`. Tensors
+ * are decoded while the rest is still arriving.
+ *
+ * Throws DecodeError when the file is damaged or the server answers with an error, and what
+ * the source throws.
  */
 export async function unpack(
   packed: Packed | PromiseLike<Packed>,
@@ -25,11 +31,12 @@ export async function unpack(
   try {
     return await decodeContainer(takeNext(pieces));
   } finally {
-    // Stops a download that nobody needs any more; harmless after its end.
+    // This stops a download after an error. After the end of the file it has no effect.
     await pieces.return?.();
   }
 }
 
+/** The pieces of a source, of whatever kind it is. */
 function piecesOf(source: Exclude<Packed, Uint8Array | ArrayBuffer>): AsyncIterable<Uint8Array> {
   if ("ok" in source && !source.ok) throw new DecodeError(`the server answers ${source.status}`);
   if ("body" in source) return source.body ? read(source.body) : read(new Blob([]).stream());
@@ -37,7 +44,7 @@ function piecesOf(source: Exclude<Packed, Uint8Array | ArrayBuffer>): AsyncItera
   return "getReader" in source ? read(source) : source;
 }
 
-/** Streams of browsers are not all async iterables. */
+/** The pieces of a stream. Not every browser's streams are async iterables. */
 async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
   try {
@@ -51,6 +58,7 @@ async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
   }
 }
 
+/** Reads from bytes that are all there. */
 function takeFrom(bytes: Uint8Array): Take {
   let at = 0;
   return async (length) => {
@@ -60,7 +68,7 @@ function takeFrom(bytes: Uint8Array): Take {
   };
 }
 
-/** Allocates nothing for bytes that have not come. */
+/** Reads from pieces as they arrive, and allocates memory only for bytes that have arrived. */
 function takeNext(pieces: AsyncIterator<Uint8Array>): Take {
   let rest: Uint8Array = new Uint8Array(0);
   return async (length) => {
@@ -78,6 +86,7 @@ function takeNext(pieces: AsyncIterator<Uint8Array>): Take {
   };
 }
 
+/** The pieces as one array; a single piece is not copied. */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   if (pieces.length === 1) return pieces[0];
   const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));

@@ -1,6 +1,7 @@
 /**
- * @file Integers chosen one by one while the context coder runs, by what they would cost just then
- * (rate-distortion quantization as in DeepCABAC, Wiedemann et al. 2019, arXiv 1907.11900, section III).
+ * @file Chooses integers one by one while the context coder runs, by the bits that each would take
+ * at that moment: rate-distortion quantization as in DeepCABAC (Wiedemann et al. 2019, arXiv
+ * 1907.11900, section III).
  */
 import { log } from "../../numeric/log.ts";
 import { codeByContext, usual } from "../decode/context.ts";
@@ -10,15 +11,20 @@ import { findLag } from "./lag.ts";
 
 export interface Chosen {
   readonly values: Int32Array;
-  /** What the context coder would write, in bits. */
+  /** Size in bits by the context coder's probabilities. */
   readonly bits: number;
   /** sum_i importance_i (x_i - v_i)^2 */
   readonly distortion: number;
 }
 
 /**
- * Integers v near `x` that make sum_i importance_i (x_i - v_i)^2 + price * bits(v_i | v_0 .. v_i-1)
- * small, greedily: what a choice does to the contexts of later elements is not foreseen.
+ * Integers v near `x` that make the sum over all elements of
+ *
+ *   importance_i (x_i - v_i)^2 + price * bits(v_i | v_0 .. v_i-1)
+ *
+ * small. The choice is greedy: its effect on the contexts of later elements is not considered. `x`
+ * and `importance` have one number for each element of a tensor of dimensions `dims`; `x` is in
+ * units of the quantizer's step, and `price` is the distortion that one bit may cost.
  */
 export function chooseByRate(
   x: Float32Array,
@@ -36,18 +42,21 @@ export function chooseByRate(
   return { values, bits: coder.bits, distortion };
 }
 
-/** -log2(p / 65536) by p >> 4, at the middle of the 16 */
+/** -log2(p / 65536) by p >> 4, at the middle of the 16 values of p. */
 const costs = Float64Array.from({ length: 4096 }, (_, i) => -log((i + 0.5) / 4096) / log(2));
 
-/** Magnitudes with a price of their own; larger ones share the last. */
+/** Magnitudes with an estimated cost of their own; larger ones share the last estimate. */
 const MAGNITUDES = 64;
-/** Share of the newest in a magnitude's price. */
+/** Weight of the newest observation in the running mean of a magnitude's cost. */
 const NEWEST = 1 / 16;
 
 /**
- * Answers the model's questions, asked with the usual options, like a decoder: is the element a zero,
- * and if not, which bits. The price of a zero is known when the question comes; that of sign and
- * magnitude is what such magnitudes cost before.
+ * A coder that answers the context model's decisions as a decoder would, and thereby chooses
+ * the integer: first whether the element is 0, and if not, which bits it has. It relies on
+ * the usual options.
+ *
+ * The cost of a 0 is known exactly when the first decision comes. The cost of sign and magnitude is
+ * estimated by a running mean of what this magnitude took before.
  */
 class Chooser implements BitCoder {
   bits = 0;
@@ -58,10 +67,13 @@ class Chooser implements BitCoder {
     { length: MAGNITUDES },
     (_, m) => 2 + 2 * (31 - Math.clz32(m || 1)),
   );
+  /** Index of the current element. */
   #at = 0;
-  /** Magnitude of the element whose bits are being asked for; 0 at the first question. */
+  /** Magnitude chosen for the current element; 0 before its first decision. */
   #magnitude = 0;
+  /** Decisions coded for the current element. */
   #asked = 0;
+  /** Bits of the current element without those of the first decision. */
   #spent = 0;
 
   constructor(x: Float32Array, importance: ArrayLike<number>, price: number) {
@@ -83,7 +95,10 @@ class Chooser implements BitCoder {
     return bits;
   }
 
-  /** Zero, the nearest integer, or the one below it. */
+  /**
+   * Chooses 0, the nearest integer or the one below it. `p` is the probability of not being 0.
+   * Returns the first decision.
+   */
   #begin(p: number): number {
     const x = Math.abs(this.#x[this.#at]);
     const importance = this.#importance[this.#at];
@@ -99,7 +114,10 @@ class Chooser implements BitCoder {
     return best ? 1 : 0;
   }
 
-  /** Sign, then k = floor(log2 m) in unary, then the k bits of m below the first. */
+  /**
+   * The next decision: the sign, then k = floor(log2 m) in unary, then the k bits of m below the
+   * first.
+   */
   #next(): number {
     const m = this.#magnitude;
     const k = 31 - Math.clz32(m);
@@ -109,7 +127,10 @@ class Chooser implements BitCoder {
     return (m >> (2 * k + 2 - asked)) & 1;
   }
 
-  /** So many questions answered, at so many bits. The first one's are no part of a magnitude's price. */
+  /**
+   * Counts decisions and their bits. The first decision does not count towards the cost of a
+   * magnitude, because it is known exactly.
+   */
   #took(questions: number, bits: number): void {
     this.bits += bits;
     if (this.#asked > 0) this.#spent += bits;
@@ -118,6 +139,7 @@ class Chooser implements BitCoder {
     if (this.#asked === last) this.#end();
   }
 
+  /** Updates the magnitude's estimated cost and moves on to the next element. */
   #end(): void {
     if (this.#magnitude > 0) {
       const m = Math.min(this.#magnitude, MAGNITUDES - 1);

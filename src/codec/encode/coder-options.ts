@@ -1,16 +1,25 @@
-/** @file What a tensor needs not be asked: the context coder's options (decode/context.ts), by its statistics. */
+/**
+ * @file Chooses the context coder's options (decode/context.ts) for a tensor from the magnitudes in
+ * it.
+ */
 import { type CoderOptions, MAX_CLASS, usual } from "../decode/context.ts";
 import type { Shape } from "../decode/shape.ts";
 import { findLag } from "./lag.ts";
 import { plainBits } from "./plain.ts";
 import { varint } from "./writer.ts";
 
-/** Questions that have to be saved for three bytes of options. */
+/**
+ * Options other than the usual ones take three more bytes; they are used if they save this
+ * many binary decisions.
+ */
 const WORTH = 4096;
-/** Larger magnitudes than this are not looked at for their low bits. */
+/** Magnitudes from this on are not considered for plain low bits. */
 const REACH = 4096;
 
-/** `width`: the last dimension. */
+/**
+ * The options for `values`; `width` is the last dimension. Options other than the lag change only
+ * if that saves more than WORTH binary decisions.
+ */
 export function chooseOptions(values: Int32Array, shape: Shape, width: number): CoderOptions {
   const lag = findLag(values, shape, width);
   const counts = new Uint32Array(MAX_CLASS + 1);
@@ -36,13 +45,16 @@ export function chooseOptions(values: Int32Array, shape: Shape, width: number): 
   return saved < WORTH ? { ...usual, lag } : { lag, least, most, first, low };
 }
 
-/** Mirror of readOptions in decode/symbols.ts. */
+/** The options' bytes: the mirror of readOptions in decode/symbols.ts. */
 export function writeOptions({ lag, least, most, first, low }: CoderOptions): number[] {
   if (most === usual.most) return varint(lag);
   return [0, 8 * least + low, 16 * (most - least) + first - least, ...varint(lag)];
 }
 
-/** How many questions of the kind "is k larger?" it takes when `first` is the first. */
+/**
+ * How many comparisons "is k larger than t?" all classes k take if the first one is with t =
+ * `first`. counts[k] is the number of elements of class k.
+ */
 function questions(counts: Uint32Array, least: number, most: number, first: number): number {
   return counts.reduce((sum, count, k) => {
     const up = Math.min(k + 1, most) - first;

@@ -1,19 +1,28 @@
-/** @file Rows or columns that a tensor repeats: what embeddings of words never seen look like. */
+/**
+ * @file Finds rows or columns that a tensor repeats. Embeddings have them: tokens that never
+ * occurred in training often have equal rows.
+ */
 
-/** Lines of a matrix: 0 for a new one, else 1 + the number of the new one it equals; and the new ones' bytes. */
+/** The lines (rows or columns) of a matrix without copies. */
 export interface Lines {
+  /** For each line 0 if it is a new one, else 1 + the number of the distinct line it equals. */
   readonly known: Int32Array;
   readonly distinct: number;
+  /** The distinct lines, in the order of the tensor. */
   readonly bytes: Uint8Array;
 }
 
-/** Share of lines that pays. */
+/** Copies are removed if at least this share of the lines are copies. */
 const LEAST = 0.1;
-/** The same where all of them may be zeros, which cost little in their places. */
+/**
+ * The share that is needed if most copies are lines of zeros, because the coders store these
+ * in few bytes anyway.
+ */
 const MANY = 0.3;
 
 /**
- * Null where fewer than one line in ten is a copy, zeros not counted if they are few. `raw`: rows of
+ * The distinct lines of a matrix, or null where too few lines are copies to pay: less than
+ * LEAST, or less than MANY if only lines of zeros bring it there. `raw` holds `rows` rows of
  * elements of `width` bytes.
  */
 export function findCopies(

@@ -1,19 +1,23 @@
 /**
- * @file Deep Compression's coding of sparse tensors (Han et al. 2016, arXiv 1510.00149, sections 2 and 4):
- * relative positions of b bits with filler zeros, and Huffman codes for positions and values.
+ * @file Deep Compression's coding of sparse tensors (Han et al. 2016, arXiv 1510.00149,
+ * sections 2 and 4): relative positions of b bits with filler zeros, and Huffman codes for
+ * positions and values.
  */
 import { codeLengths, codesOf } from "./huffman.ts";
 import { writeTable } from "./rans.ts";
 import { countTokens, putRest, tokenOf } from "./token.ts";
 import { BitWriter, join, section, varint } from "./writer.ts";
 
-/** Entries of a sparse tensor: zeros to skip before each, and the value; fillers have value 0. */
+/** A sparse tensor as entries: the zeros before each, and its value, which is 0 for a filler. */
 export interface Entries {
   readonly gaps: Uint8Array;
   readonly values: Int32Array;
 }
 
-/** Gaps of `bits` bits: 2^bits - 1 with value 0 is a filler. Zeros after the last entry are implied. */
+/**
+ * Entries with gaps of `bits` bits. Where a gap would exceed 2^bits - 1, a filler is inserted.
+ * Zeros after the last non-zero value get no entry.
+ */
 export function toEntries(values: Int32Array, bits: number): Entries {
   const reach = 2 ** bits - 1;
   const gaps: number[] = [];
@@ -31,7 +35,7 @@ export function toEntries(values: Int32Array, bits: number): Entries {
   return { gaps: Uint8Array.from(gaps.slice(0, kept.length)), values: Int32Array.from(kept) };
 }
 
-/** The smallest over gaps of 3 to 8 bits; `bits` fixes them. */
+/** The smallest coding over gaps of 3 to 8 bits, or that of gaps of `bits` bits. */
 export function encodeGaps(values: Int32Array, bits?: number): { bytes: Uint8Array; bits: number } {
   const choices = bits === undefined ? [3, 4, 5, 6, 7, 8] : [bits];
   const entries = choices.map((width) => ({ width, ...toEntries(values, width) }));
@@ -42,11 +46,12 @@ export function encodeGaps(values: Int32Array, bits?: number): { bytes: Uint8Arr
   return coded.reduce((a, b) => (b.bytes.length < a.bytes.length ? b : a), coded[0] ?? none);
 }
 
+/** The coder's bytes, in the layout of coders[GAPS] in decode/symbols.ts. */
 function encodeEntries({ gaps, values }: Entries, bits: number): Uint8Array {
   const tokens = Uint8Array.from(values, tokenOf);
   const gapCounts = new Uint32Array(2 ** bits);
   for (const gap of gaps) gapCounts[gap]++;
-  if (gaps.length === 0) gapCounts[0] = 1; // an alphabet has a symbol
+  if (gaps.length === 0) gapCounts[0] = 1; // The decoder refuses an empty alphabet.
   const gapLengths = codeLengths(gapCounts);
   const counts = countTokens(tokens);
   if (tokens.length === 0) counts[0] = 1;

@@ -1,11 +1,15 @@
-/** @file Floats that are integers times a scale: what weight-only quantization leaves behind. */
+/** @file Finds floats that are integers times a scale, as weight-only quantization leaves them. */
 
-/** Steps from zero that a grid may have. */
+/** The largest magnitude of an integer. */
 const REACH = 1 << 15;
 
 /**
- * scale and symbols with Math.fround(symbol * scale) = value, bit for bit; null if there are none. The
- * scale is looked for among largest / k, nudged to the neighbouring floats; -0, NaN and infinities have none.
+ * The scale and the integers (symbols) with Math.fround(symbol * scale) = value, bit for bit, or
+ * null.
+ *
+ * `counts` has the bits of the distinct values as keys, or is null where these are too many. The
+ * step is estimated by Euclid's algorithm; the scale is that step or a float32 next to it. There is
+ * no scale for -0, NaN and infinities.
  */
 export function findGrid(
   values: Float32Array,
@@ -25,7 +29,7 @@ export function findGrid(
     const symbols = new Int32Array(values.length);
     for (let i = 0; i < values.length; i++) {
       const symbol = Math.round(values[i] / scale);
-      // Negated, for a NaN is on no grid.
+      // The condition is negated so that it also refuses NaN.
       if (!(Math.abs(symbol) <= REACH && Math.fround(symbol * scale) === values[i])) return null;
       if (Object.is(values[i], -0)) return null;
       symbols[i] = symbol;
@@ -35,7 +39,11 @@ export function findGrid(
   return null;
 }
 
-/** Euclid's algorithm on numbers known to 24 bits, then the step that fits the largest best. */
+/**
+ * Euclid's algorithm on the magnitudes `sizes`, in ascending order, which are known to 24
+ * bits; then the step that fits the largest one best. Null if the step would be smaller
+ * than largest / REACH.
+ */
 function commonStep(sizes: readonly number[]): number | null {
   const largest = sizes[sizes.length - 1];
   const noise = largest * 2 ** -21;
@@ -54,7 +62,7 @@ function commonStep(sizes: readonly number[]): number | null {
 
 const word = new DataView(new ArrayBuffer(4));
 
-/** The float32 nearest to `x` and the 8 on either side, nearest first. */
+/** The float32 nearest to `x` and the 8 on either side of it, nearest first. */
 function neighbours(x: number): number[] {
   word.setFloat32(0, x);
   const centre = word.getInt32(0);

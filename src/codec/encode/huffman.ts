@@ -1,9 +1,10 @@
-/** @file Canonical Huffman code lengths and codes. */
+/** @file Canonical Huffman code lengths and codes: the mirror of decode/huffman.ts. */
 import { MAX_LENGTH } from "../decode/huffman.ts";
 
 /**
- * Optimal code lengths (Huffman 1952), halved counts until none is longer than 15. Symbols that do not
- * occur have length 0; one symbol alone has length 1.
+ * Optimal code lengths (Huffman 1952) for symbols that occur `counts[symbol]` times. Counts
+ * are halved until no length exceeds 15. Symbols that do not occur have length 0; one symbol
+ * alone has length 1.
  */
 export function codeLengths(counts: ArrayLike<number>): Uint8Array {
   const lengths = new Uint8Array(counts.length);
@@ -13,7 +14,7 @@ export function codeLengths(counts: ArrayLike<number>): Uint8Array {
   if (weights.length < 2) return lengths;
   for (let shift = 0; ; shift++) {
     lengths.fill(0);
-    // Two sorted queues: leaves, and sums in the order they are made.
+    // Two queues in ascending order: the leaves, and the sums, which are made in ascending order.
     const leaves = weights
       .map(({ count, symbols }) => ({ count: Math.ceil(count / 2 ** shift), symbols }))
       .sort((a, b) => a.count - b.count || a.symbols[0] - b.symbols[0]);
@@ -35,7 +36,10 @@ export function codeLengths(counts: ArrayLike<number>): Uint8Array {
   }
 }
 
-/** The code of each symbol, its first bit lowest, as a stream of bits takes it. */
+/**
+ * The canonical code of each symbol, with the code's first bit as the lowest, which is the order in
+ * which BitWriter writes.
+ */
 export function codesOf(lengths: ArrayLike<number>): Uint32Array {
   const codes = new Uint32Array(lengths.length);
   let code = 0;
@@ -48,6 +52,7 @@ export function codesOf(lengths: ArrayLike<number>): Uint32Array {
   return codes;
 }
 
+/** The low `length` bits of `code` in reverse order. */
 function reversed(code: number, length: number): number {
   let out = 0;
   for (let i = 0; i < length; i++) out |= ((code >> i) & 1) << (length - 1 - i);

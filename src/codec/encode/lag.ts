@@ -1,7 +1,14 @@
-/** @file The distance at which a sparse tensor resembles itself most: an image's width, a kernel's row. */
+/**
+ * @file Finds the distance at which a sparse tensor resembles itself most, such as an image's width
+ * or a kernel's row.
+ */
 import type { Shape } from "../decode/shape.ts";
 
-/** Of `width`, 2 to 128 and those times the columns: where non-zeros most often follow non-zeros. */
+/**
+ * The lag of the context coder: among 2 to 128, and these times the columns, the distance at which
+ * a non-zero most often follows a non-zero. Kernels, dense tensors and short ones get the usual
+ * lag: `width`, the last dimension, for a kernel, otherwise 2.
+ */
 export function findLag(
   values: Int32Array,
   { columns, kernel, rows }: Shape,
@@ -28,7 +35,7 @@ export function findLag(
       asked++;
       if (values[at[n] - lag] !== 0) hits++;
     }
-    // The nearest of equals: a far one says the same of fewer.
+    // A larger lag must be better by 2 %: it is measured on fewer pairs.
     if (asked > at.length / step / 2 && hits / asked > most * 1.02) {
       most = hits / asked;
       best = lag;

@@ -1,13 +1,20 @@
-/** @file Low bits of numbers that are as good as random: they are not worth a model's time. */
+/**
+ * @file Decides how many low bits of a number are close to random, so that modelling them costs
+ * time and saves nothing.
+ */
 import { log } from "../../numeric/log.ts";
 
+/** The most low bits that may be plain. */
 const MOST_LOW = 5;
-/** What plain bits may take of those that coded ones do: they are the faster. */
+/** Plain bits may make the estimated size larger by this factor, because they decode faster. */
 const PLAIN = 1.0005;
 
 /**
- * How many low bits may be plain, by how often each number occurs and what a table of that takes: counts[n] is
- * that of n less some multiple of 2^5. `rounded`: the rest is to be nearest to the number, not below it.
+ * How many low bits may be plain, 0 to MOST_LOW, by an estimate of the coded size (tableBits).
+ *
+ * counts[n] is how often the number n - offset occurs, where the offset is a multiple of
+ * 2^MOST_LOW. `rounded`: the high part is the number divided by 2^low and rounded to the nearest,
+ * otherwise rounded down.
  */
 export function plainBits(counts: Uint32Array, rounded: boolean): number {
   const total = counts.reduce((a, b) => a + b, 0);
@@ -24,7 +31,10 @@ export function plainBits(counts: Uint32Array, rounded: boolean): number {
   return chosen;
 }
 
-/** What numbers of these counts take, with a table of 5 bits for each that occurs. */
+/**
+ * Bits that numbers of these counts take: their empirical entropy, and 5 bits of table for each
+ * number that occurs.
+ */
 export function tableBits(counts: Uint32Array): number {
   let total = 0;
   let used = 0;

@@ -1,9 +1,18 @@
-/** @file Least squares for the coefficients of decode/predict.ts. */
+/**
+ * @file Fits the coefficients of decode/predict.ts by least squares.
+ *
+ * For the taps t and an element v[i], the coefficients c solve the ridge regression
+ *
+ *   min_c sum_i (v[i] - sum_t c_t v[i - t])^2 + ridge |c|^2
+ */
 import { log } from "../../numeric/log.ts";
 import { passPrediction } from "../decode/predict.ts";
 import type { Shape } from "../decode/shape.ts";
 
-/** A prediction: its coefficients, what it leaves, and the bits an element that this should save. */
+/**
+ * A prediction: its coefficients in 1/128, [sets, taps], the differences that it leaves, and the
+ * bits that it should save for each element.
+ */
 export interface Prediction {
   readonly byPlace: boolean;
   readonly coefficients: Int8Array;
@@ -12,8 +21,11 @@ export interface Prediction {
 }
 
 /**
- * The better of one set of coefficients and one for each place. Gain = log2(rms of the values / rms of the
- * differences), less the coefficients, as if all were normal.
+ * The better one of a single set of coefficients and a set for each place in the kernel, by
+ *
+ *   gain = log2(rms of the values / rms of the differences) - bits of the coefficients per element
+ *
+ * which is the saving if both were normally distributed.
  */
 export function choosePrediction(
   values: Int32Array,
@@ -36,10 +48,13 @@ export function choosePrediction(
   return many.gain > one.gain ? many : one;
 }
 
-/** Elements that are enough for a dozen coefficients. */
+/** Elements that suffice to fit a dozen coefficients. */
 const ENOUGH = 10_000;
 
-/** Sums of products of neighbours and element, one matrix (upper triangle) for each place in the kernel. */
+/**
+ * Sums of products of the neighbours v[i - t] and v[i], one matrix [taps + 1, taps + 1] (upper
+ * triangle) for each place in the kernel.
+ */
 function momentsOf(
   values: Int32Array,
   { kernel }: Shape,
@@ -48,7 +63,7 @@ function momentsOf(
   const width = taps.length + 1;
   const sums = Array.from({ length: kernel }, () => new Float64Array(width * width));
   const row = new Float64Array(width);
-  // Whole runs, evenly spread.
+  // Long tensors are sampled in runs of 1000 elements, evenly spread.
   const step = Math.max(1, Math.floor(values.length / Math.max(ENOUGH, 2000 * kernel)));
   for (let i = 0; i < values.length; i++) {
     if (step > 1 && Math.floor(i / 1000) % step !== 0) {
@@ -72,8 +87,8 @@ function total(sums: readonly Float64Array[]): Float64Array {
 }
 
 /**
- * Coefficients in 1/128, one set for each matrix of sums. The normal equations with a little ridge, by
- * elimination; a coefficient that would not fit into a byte is clamped.
+ * Coefficients in 1/128, one set for each matrix of sums. A coefficient that does not fit into
+ * a byte is clamped.
  */
 function fitPrediction(sums: readonly Float64Array[], taps: number): Int8Array {
   const coefficients = new Int8Array(sums.length * taps);
@@ -85,7 +100,10 @@ function fitPrediction(sums: readonly Float64Array[], taps: number): Int8Array {
   return coefficients;
 }
 
-/** Solves A x = b for the symmetric A | b in the upper triangle of (n + 1) x (n + 1). */
+/**
+ * Solves A x = b by elimination for the symmetric A | b in the upper triangle of (n + 1) x (n + 1).
+ * A small ridge keeps A positive definite.
+ */
 function solve(sum: Float64Array, n: number): Float64Array {
   const width = n + 1;
   const trace = Array.from({ length: n }, (_, i) => sum[i * width + i]).reduce((a, b) => a + b, 0);

@@ -1,9 +1,9 @@
 /** @file Adaptive binary range encoder: the mirror of decode/range.ts. */
 import type { BitCoder } from "../decode/range.ts";
 
-/** Writes the bits a model predicts; `finish` gives the shortest bytes that decode to them. */
+/** Writes the bits that a model predicts. `finish` gives the shortest bytes that decode to them. */
 export class RangeEncoder implements BitCoder {
-  #low = 0; // < 2^32; a carry is added to the bytes already out
+  #low = 0; // < 2^32; a carry is added to the bytes already written
   #range = 0x7fffffff;
   #bytes = new Uint8Array(1024);
   #length = 0;
@@ -21,6 +21,7 @@ export class RangeEncoder implements BitCoder {
     return bits;
   }
 
+  /** Narrows the interval to [low + from, low + from + range) and writes settled bytes. */
   #narrow(from: number, range: number): void {
     this.#low += from;
     this.#range = range;
@@ -35,7 +36,10 @@ export class RangeEncoder implements BitCoder {
     }
   }
 
-  /** Some value in [low, low + range) with as few bytes as possible; the decoder reads zeros beyond. */
+  /**
+   * The bytes of some value in [low, low + range), as few as possible; the decoder reads zeros
+   * after them.
+   */
   finish(): Uint8Array<ArrayBuffer> {
     for (let bytes = 0; bytes <= 4; bytes++) {
       const unit = 2 ** (32 - 8 * bytes);
@@ -57,6 +61,7 @@ export class RangeEncoder implements BitCoder {
     this.#bytes[this.#length++] = byte;
   }
 
+  /** Adds 1 to the bytes already written. */
   #carry(): void {
     let i = this.#length - 1;
     while (this.#bytes[i] === 255) this.#bytes[i--] = 0;

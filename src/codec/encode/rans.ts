@@ -1,4 +1,13 @@
-/** @file Integers -> rANS: the mirror of decode/rans.ts, and the choice of its classes. */
+/**
+ * @file Codes integers by rANS: the mirror of decode/rans.ts, and the choice of its classes.
+ *
+ * The encoder goes through the tokens backwards. Token t, which owns count slots from start on,
+ * changes the state x in [2^23, 2^31) to
+ *
+ *   x = 2^12 floor(x / count) + x mod count + start
+ *
+ * after the low bytes of x were written until x < 2^19 count.
+ */
 
 import { codeByContext, usual } from "../decode/context.ts";
 import { LEVELS, SLOT_BITS, Surroundings } from "../decode/rans.ts";
@@ -10,18 +19,26 @@ import { BitWriter, join, section } from "./writer.ts";
 
 const SLOTS = 1 << SLOT_BITS;
 
+/** The most classes that are used; the head byte has room for 31. */
 const MOST_CLASSES = 16;
 
-/** What several classes may take of the bits of one, to be worth their time. */
+/**
+ * Several classes are used if they take at most this share of the bits of one class, because one
+ * table decodes faster.
+ */
 const FEWER = 1 / 1.007;
 
+/** Codes a small table of integers [rows, columns]: the mirror of readTable. */
 export function writeTable(table: ArrayLike<number>, rows: number, columns: number): Uint8Array {
   const coder = new RangeEncoder();
   codeByContext(coder, Int32Array.from(table), shapeOf([rows, columns]), usual);
   return coder.finish();
 }
 
-/** With a table for each class of neighbourhood, or with one where those save less than 0.7 %. */
+/**
+ * Codes integers with a table for each class of neighbourhood, or with one table where several
+ * save less than 0.7 %.
+ */
 export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
   const low = lowBits(numbers);
   const half = (1 << low) >> 1;
@@ -44,7 +61,8 @@ export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
     return (start += count) - count;
   });
 
-  // Backwards: the decoder takes last what is put first. A token takes two bytes at most.
+  // The bytes are filled from the end, because the decoder reads last what is written first. A
+  // token takes two bytes at most.
   const coded = new Uint8Array(2 * values.length + 4);
   let at = coded.length;
   let x = 1 << 23;
@@ -66,7 +84,7 @@ export function encodeRans(numbers: Int32Array, shape: Shape): Uint8Array {
   );
 }
 
-/** Numbers further from 0 are not looked at for their low bits. */
+/** Numbers of this magnitude or more rule out plain low bits. */
 const REACH = 4096;
 
 function lowBits(numbers: Int32Array): number {
@@ -79,6 +97,7 @@ function lowBits(numbers: Int32Array): number {
   return plainBits(counts, true);
 }
 
+/** The level of each element's surroundings, as the decoder will see them. */
 function levelsOf(values: Int32Array, shape: Shape): Uint8Array {
   const levels = new Uint8Array(values.length);
   const around = new Surroundings(shape);
@@ -91,7 +110,10 @@ function levelsOf(values: Int32Array, shape: Shape): Uint8Array {
   return levels;
 }
 
-/** Levels `from` up to those of the next class, and what they and its table cost in bits. */
+/**
+ * The levels from `from` up to those of the next class, the counts of their tokens, and the bits
+ * that these and their table take.
+ */
 interface Class {
   readonly from: number;
   readonly table: Uint32Array;
@@ -99,8 +121,9 @@ interface Class {
 }
 
 /**
- * Levels begin as classes of their own; as long as it makes the whole smaller, the two neighbouring
- * classes that lose least by it are joined. One table decodes faster, and is taken where more save little.
+ * Groups the levels into classes. At first each level that occurs is a class of its own. Then,
+ * while this makes the whole smaller, the two neighbouring classes whose union saves most are
+ * joined, down to MOST_CLASSES or fewer. One class is taken where several save too little (FEWER).
  */
 function chooseClasses(
   tokens: Uint8Array,
@@ -140,12 +163,12 @@ function chooseClasses(
   return { classOf, tables: chosen.map(({ table }) => table) };
 }
 
-/** Counts -> slots that sum to 4096, at least one for a token that occurs. */
+/** Counts -> slots that sum to 4096, with at least one for a token that occurs. */
 function toSlots(counts: Uint32Array): Uint32Array {
   const total = counts.reduce((a, b) => a + b, 0);
   const slots = counts.map((count) => count && Math.max(1, Math.round((count / total) * SLOTS)));
   let left = SLOTS - slots.reduce((a, b) => a + b, 0);
-  // What rounding left over goes where it matters least: from or to the most frequent.
+  // The most frequent token takes what rounding left over, because its code length changes least.
   while (left !== 0) {
     let most = 0;
     for (let i = 1; i < slots.length; i++) if (slots[i] > slots[most]) most = i;

@@ -1,10 +1,17 @@
-/** @file Floats -> sign, exponent and first bits of the fraction as one integer, and the bits left over. */
+/**
+ * @file Splits floats into an integer of sign, exponent and first fraction bits, and the bits left
+ * over.
+ */
 import { BitWriter, join, section, varint } from "./writer.ts";
 
-/** Bits of the fraction that are worth predicting. */
+/** Bits of the fraction that are predictable enough to be modelled. */
 const MODELLED = 2;
 
-/** `fraction`: bits of it. Decoder and layout: joinFloats in decode/tensor.ts. */
+/**
+ * Splits the floats whose bits are `words`, of `bits` bits each with `fraction` fraction bits.
+ * Returns the fields before the symbols, and the symbols. joinFloats in decode/tensor.ts
+ * describes the layout.
+ */
 export function splitFloats(
   words: Int32Array,
   bits: number,

@@ -1,4 +1,7 @@
-/** @file Integer tensor -> the smallest of its coders' bytes: the mirror of decode/symbols.ts. */
+/**
+ * @file Codes an integer tensor by the coder that gives the fewest bytes: the mirror of
+ * decode/symbols.ts.
+ */
 import { codeByContext } from "../decode/context.ts";
 import { tapsOf } from "../decode/predict.ts";
 import { type Shape, shapeOf } from "../decode/shape.ts";
@@ -12,12 +15,13 @@ import { encodeRans, writeTable } from "./rans.ts";
 import { countTokens, putRest, tokenOf } from "./token.ts";
 import { BitWriter, fold, join, section, varint } from "./writer.ts";
 
-/** A coder's number and bytes. */
+/** A coder's number and its bytes. */
 export interface Coded {
   readonly id: number;
   readonly bytes: Uint8Array;
 }
 
+/** By coder number; `width` is the last dimension. */
 const encoders: Record<number, (values: Int32Array, shape: Shape, width: number) => Uint8Array> = {
   [PACKED]: encodePacked,
   [HUFFMAN]: encodeHuffman,
@@ -31,7 +35,7 @@ const encoders: Record<number, (values: Int32Array, shape: Shape, width: number)
   [RANS]: encodeRans,
 };
 
-/** The bytes of one coder, whatever their size. */
+/** Codes by one coder, whatever the size. `coder` may include PREDICTED. */
 export function encodeWith(coder: number, values: Int32Array, dims: readonly number[]): Coded {
   const shape = shapeOf(dims);
   const width = dims[dims.length - 1] ?? 1;
@@ -44,6 +48,7 @@ function predict(values: Int32Array, dims: readonly number[]): Prediction {
   return choosePrediction(values, shape, tapsOf(shape, dims[dims.length - 1] ?? 1));
 }
 
+/** Codes the differences from a prediction: its coefficients, then the coder's bytes. */
 function encodePredicted(
   coder: number,
   { byPlace, coefficients, differences }: Prediction,
@@ -56,29 +61,35 @@ function encodePredicted(
   return { id: coder, bytes: join([byPlace ? 1 : 0], section(table), coded) };
 }
 
-/** How many bits the context coder would code one by one with its usual options: what decoding costs, about. */
+/**
+ * The number of bits that the context coder would code one by one with its usual options. Decoding
+ * time is about proportional to it.
+ */
 function binaryDecisions(values: Int32Array): number {
   let count = values.length;
   for (const value of values) if (value !== 0) count += 65 - 2 * Math.clz32(Math.abs(value));
   return count;
 }
 
-/** Tensors twice as long as this are judged by a piece of them. */
+/** Elements of the sample by which tensors of at least twice as many elements are judged. */
 const SAMPLE = 1 << 14;
 
-/** Bits an element below which predicting is not tried. */
+/** Prediction is tried if it should save this many bits for each element. */
 const LEAST_GAIN = 0.01;
 
 /**
- * The smallest of the coders that decode fast enough: the context coder takes some 40 ns a decision,
- * so it has to get by with few of them in an element, unless there are few altogether. `beside`: bytes
- * of the body that are not the coder's.
+ * Codes by the coder with the fewest bytes among those that decode fast enough.
+ *
+ * The context coder takes some 40 ns a decision. It is allowed where an element has few
+ * decisions, or where the tensor has few altogether. `beside` is the number of bytes of the body
+ * that are not the coder's: where they dominate, a fast coder is preferred. `dims` are the
+ * dimensions of `values`.
  */
 export function encodeSymbols(values: Int32Array, dims: readonly number[], beside = 0): Coded {
   const { length } = values;
   if (length === 0) return { id: PACKED, bytes: encodePacked(values) };
   const decisions = binaryDecisions(values);
-  // Nothing codes sparse numbers as well, and then it is quick.
+  // For sparse numbers the context coder is always the smallest, and it has few decisions to code.
   if (length >= 512 && decisions > length && decisions < 2.4 * length) {
     return encodeWith(CONTEXT, values, dims);
   }
@@ -95,7 +106,10 @@ export function encodeSymbols(values: Int32Array, dims: readonly number[], besid
   return encodeWith(best.id, values, dims);
 }
 
-/** All coders that may be the best one for `length` numbers like these, of `decisions` bits each. */
+/**
+ * The codings by all coders that may be the best one for `length` numbers like `values`, which take
+ * `decisions` binary decisions each.
+ */
 function tryAll(
   values: Int32Array,
   dims: readonly number[],
@@ -104,11 +118,11 @@ function tryAll(
 ): Coded[] {
   const patient = decisions * length <= Math.max(2.4 * length, 600_000);
   const coders = [PACKED, RANS];
-  // What these only beat where tables are most of the bytes.
+  // These two win only where the tables are a large part of the bytes.
   if (length < 4096) coders.push(HUFFMAN);
   if (length < 4 * SAMPLE && decisions < 3) coders.push(GAPS);
   const coded = coders.map((coder) => encodeWith(coder, values, dims));
-  // Differences of sparse or coarse numbers are no smaller than the numbers.
+  // Differences of sparse or coarse numbers are no smaller than the numbers themselves.
   const prediction = decisions > 5 && length >= 256 ? predict(values, dims) : null;
   const predicted = (coder: number): Coded[] =>
     prediction && prediction.gain >= LEAST_GAIN
@@ -116,7 +130,7 @@ function tryAll(
       : [];
   coded.push(...predicted(RANS));
   if (!patient) return coded;
-  // What helps the quick coder helps the slow one.
+  // The context coder is the slow one. It uses prediction if the fast coders gained by it.
   const isPredicted = (smallestOf(coded).id & PREDICTED) !== 0;
   return [...coded, ...(isPredicted ? predicted(CONTEXT) : [encodeWith(CONTEXT, values, dims)])];
 }
@@ -126,8 +140,8 @@ export function smallestOf(choices: readonly Coded[]): Coded {
 }
 
 /**
- * Of many numbers: rANS, ten times faster to decode, where it costs 2 % at most of the coder's bytes and
- * those beside.
+ * The smallest coding. For 4096 numbers or more it is that of rANS, which decodes ten times faster,
+ * where this adds at most 2 % to the body.
  */
 function quickestOf(choices: readonly Coded[], length: number, beside: number): Coded {
   const best = smallestOf(choices);
@@ -136,6 +150,7 @@ function quickestOf(choices: readonly Coded[], length: number, beside: number): 
   return quick.length > 0 && smallestOf(quick).bytes.length <= most ? smallestOf(quick) : best;
 }
 
+/** Fixed width: the mirror of coders[PACKED] in decode/symbols.ts. */
 function encodePacked(values: Int32Array): Uint8Array {
   let least = values[0] ?? 0;
   let most = least;
@@ -149,6 +164,7 @@ function encodePacked(values: Int32Array): Uint8Array {
   return join(varint(fold(least)), [width], bits.finish());
 }
 
+/** Huffman codes of tokens: the mirror of coders[HUFFMAN] in decode/symbols.ts. */
 function encodeHuffman(values: Int32Array): Uint8Array {
   const tokens = Uint8Array.from(values, tokenOf);
   const lengths = codeLengths(countTokens(tokens));

@@ -1,4 +1,5 @@
-/** @file One tensor -> its smallest body: the mirror of decode/tensor.ts. */
+/** @file Codes one tensor into its smallest body: the mirror of decode/tensor.ts. */
+import { product } from "../../util/product.ts";
 import {
   BYTES,
   bitsOf,
@@ -19,22 +20,26 @@ import { splitFloats } from "./split.ts";
 import { type Coded, encodeSymbols, smallestOf } from "./symbols.ts";
 import { fold, join, section, varint } from "./writer.ts";
 
-/** Elements of a part: what is decoded at once, and adapted to apart from the rest. */
+/** Elements of a part, which is decoded at once and has a mapping and a coder of its own. */
 const PART = 1 << 20;
 
-/** Distinct elements that a codebook may have; more are better seen as numbers. */
+/** Distinct elements that a codebook may have. A tensor with more is coded as numbers. */
 const MAX_CODEBOOK = 4096;
 
-/** The body of a tensor given as ONNX raw_data, by real size. */
+/**
+ * The smallest body of a tensor. `raw` is its ONNX raw_data, `dims` its dimensions. Tensors of more
+ * than 1.5 PART elements are cut into parts of whole rows where that is possible.
+ */
 export function encodeBody(
   dtype: string,
   dims: readonly number[],
   raw: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const bits = bitsOf(dtype);
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = product(dims);
   const plain = join([RAW << 4], raw);
-  // Bits behind the last packed element are nobody's, but they are kept.
+  // A decoder sets the padding bits after the last packed element to 0. Where they are not 0, the
+  // tensor is stored raw, because its bytes must not change.
   const left = (size * bits) % 8;
   if (size === 0 || (left && raw[raw.length - 1] >> left)) return plain;
   if (size > 1.5 * PART) {
@@ -43,7 +48,7 @@ export function encodeBody(
     const length = rows > 0 ? rows * columns : PART;
     let at = 0;
     const parts = partsOf(dims, size, length).map((part) => {
-      const count = part.reduce((product, dim) => product * dim, 1);
+      const count = product(part);
       const from = at;
       at += Math.ceil((count * bits) / 8);
       return section(encodeBody(dtype, part, raw.subarray(from, at)));
@@ -56,7 +61,7 @@ export function encodeBody(
   return smallestOf(choices).bytes as Uint8Array<ArrayBuffer>;
 }
 
-/** The smallest by a mapping of every element. */
+/** The smallest body among the mappings of single elements. */
 function encodeOnce(
   dtype: string,
   dims: readonly number[],
@@ -67,7 +72,7 @@ function encodeOnce(
   return smallestOf(mappingsOf(dtype, dims, new Uint8Array(raw), bits, size).map(toBody)).bytes;
 }
 
-/** Without the rows, or in a matrix the columns, that are there already. */
+/** Bodies without repeated rows, or for matrices columns, where enough of them repeat. */
 function encodeCopies(
   dtype: string,
   dims: readonly number[],
@@ -86,7 +91,10 @@ function encodeCopies(
   });
 }
 
-/** A mapping: its number, what its coder's bytes follow, and the integers. */
+/**
+ * A mapping of the elements to integers: its number, the fields before the coder's bytes, and the
+ * integers with their dimensions.
+ */
 interface Mapped {
   readonly mapping: number;
   readonly head: Uint8Array;
@@ -94,11 +102,13 @@ interface Mapped {
   readonly dims: readonly number[];
 }
 
+/** The body: the first byte, the mapping's fields, the coder's bytes. */
 function toBody({ mapping, head, symbols, dims }: Mapped): Coded {
   const coded = encodeSymbols(symbols, dims, head.length);
   return { id: 0, bytes: join([mapping * 16 + coded.id], head, coded.bytes) };
 }
 
+/** The mappings that may give the smallest body. */
 function mappingsOf(
   dtype: string,
   dims: readonly number[],
@@ -124,7 +134,7 @@ function mappingsOf(
       mappings.push({ mapping: GRID, head, symbols: grid.symbols, dims });
     }
     const few = counts && counts.size < size / 3 ? counts : null;
-    // Nothing is better than a grid without many holes.
+    // No other mapping is smaller than a grid with most of its steps in use.
     if (grid && !(few && spanOf(grid.symbols) > 2 * few.size)) return mappings;
     if (few) mappings.push(codebook(dtype, words, few, bits, dims));
     else {
@@ -134,7 +144,7 @@ function mappingsOf(
     }
     return mappings;
   }
-  // Only neighbouring integers make a range that needs no table.
+  // Integers that fill most of their range need no table.
   const few = counts && counts.size <= 256 && counts.size < size / 8 ? counts : null;
   const range = few ? Math.max(...few.keys()) - Math.min(...few.keys()) + 1 : 0;
   if (few && bits >= 8 && range > 2 * few.size)
@@ -146,8 +156,8 @@ function mappingsOf(
 }
 
 /**
- * Elements as 32-bit words: integers as they are, floats as their bits; null where they do not fit
- * (64-bit types with large values, float64, uint32 beyond 2^30).
+ * The elements as 32-bit words: integers as numbers, floats as their bits. Null where they do not
+ * fit: float64, complex types, and 32- or 64-bit integers of 2^30 or more in magnitude.
  */
 function wordsOf(
   dtype: string,
@@ -181,7 +191,7 @@ function wordsOf(
   return Int32Array.from(long, Number);
 }
 
-/** Elements and how often they occur, if there are few enough. */
+/** How often each element occurs, or null if there are more than `most` distinct ones. */
 function countDistinct(words: Int32Array, most: number): Map<number, number> | null {
   const counts = new Map<number, number>();
   for (const word of words) {
@@ -191,6 +201,7 @@ function countDistinct(words: Int32Array, most: number): Map<number, number> | n
   return counts;
 }
 
+/** The number of steps from the smallest to the largest symbol, 0 included. */
 function spanOf(symbols: Int32Array): number {
   let least = 0;
   let most = 0;
@@ -201,7 +212,10 @@ function spanOf(symbols: Int32Array): number {
   return most - least + 1;
 }
 
-/** The most common value if it stands out, else the middle one: 0 or a zero point in practice. */
+/**
+ * The most common value if it has at least 1/16 of the elements, otherwise the median of a sample.
+ * In practice this is 0 or a zero point.
+ */
 function centreOf(words: Int32Array, counts: Map<number, number> | null): number {
   if (counts) {
     const [value, count] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
@@ -211,7 +225,10 @@ function centreOf(words: Int32Array, counts: Map<number, number> | null): number
   return sample.sort()[sample.length >> 1];
 }
 
-/** Elements in the order of their numbers, the most common one (or that nearest 0) at index 0. */
+/**
+ * The codebook mapping. The table has the distinct elements in numeric order; index 0 is that of
+ * the most common element, or of the one nearest to 0 if none stands out.
+ */
 function codebook(
   dtype: string,
   words: Int32Array,
@@ -220,7 +237,7 @@ function codebook(
   dims: readonly number[],
 ): Mapped {
   const floating = /float/.test(dtype);
-  // Sign-and-magnitude bits to a number that orders as the floats do.
+  // Maps the sign-and-magnitude bits of a float to a number that sorts as the floats do.
   const order = (word: number) => {
     const sign = floating ? 2 ** (bits - 1) : Number.POSITIVE_INFINITY;
     const unsigned = floating && word < 0 ? word + 2 ** 32 : word;

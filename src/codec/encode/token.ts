@@ -1,13 +1,14 @@
-/** @file Integers -> tokens: the mirror of decode/token.ts. */
+/** @file Integers as tokens: the mirror of decode/token.ts. */
 import { DIRECT } from "../decode/token.ts";
 import { type BitWriter, fold } from "./writer.ts";
 
+/** The token of an integer. */
 export function tokenOf(value: number): number {
   const folded = fold(value);
   return folded < DIRECT ? folded : DIRECT + 24 - Math.clz32(folded);
 }
 
-/** The bits that follow the token of a large number. */
+/** Writes the plain bits that follow the token of a large integer. */
 export function putRest(value: number, bits: BitWriter): void {
   const folded = fold(value);
   if (folded < DIRECT) return;
@@ -15,7 +16,7 @@ export function putRest(value: number, bits: BitWriter): void {
   bits.put(folded - 2 ** count, count);
 }
 
-/** How often each token occurs; as long as the largest token needs. */
+/** How often each token occurs, up to the largest token that does. */
 export function countTokens(tokens: Uint8Array): Uint32Array<ArrayBuffer> {
   const counts = new Uint32Array(256);
   for (const token of tokens) counts[token]++;

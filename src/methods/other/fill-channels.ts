@@ -11,6 +11,7 @@ import { couplingRuleOf } from "../../ops/coupling/rules.ts";
 import { inferModel } from "../../ops/infer.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { hasTrait } from "../../ops/traits.ts";
+import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -131,7 +132,7 @@ function filled(whole: Tensor, axis: number, count: number, isRead: boolean): Te
   const indices = Array.from({ length: count }, (_, i) => i % size);
   const longer = take(whole, axis, indices);
   if (!isRead) return longer;
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const inner = product(shape.slice(axis + 1));
   const values = longer.floats().map((x, i) => (Math.floor(i / inner) % count < size ? x : TINY));
   return tensor("float32", longer.shape, values);
 }

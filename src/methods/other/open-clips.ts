@@ -6,6 +6,7 @@ import type { Model } from "../../ir/model.ts";
 import { boundsOf } from "../../ops/bounds.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { hasTrait } from "../../ops/traits.ts";
+import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -69,7 +70,7 @@ function clipsOf(model: Model, chosen: ReadonlySet<Node>): Bound[] {
     const layer = layerBefore(node);
     if (!layer || !chosen.has(layer)) return [];
     const known = (node.output.shape ?? []).filter((dim) => typeof dim === "number");
-    return [{ output: node.output, layer, size: known.reduce((a, b) => a * b, 1) }];
+    return [{ output: node.output, layer, size: product(known) }];
   });
 }
 

@@ -10,6 +10,7 @@ export const hashWeights = defineMethod({
   cite: "Chen et al. 2015, arXiv 1504.04788, eq. 4-7",
   summary: "Weights share values by a hash of their place: no index in the file; train after it.",
   needs: [],
+  isStart: true,
   options: z.object({
     ratio: z
       .number()

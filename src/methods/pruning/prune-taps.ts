@@ -11,6 +11,7 @@ import { inferModel } from "../../ops/infer.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { padding, windowOf } from "../../ops/window.ts";
+import { product } from "../../util/product.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -103,7 +104,7 @@ function ends(node: Node, weight: Tensor): Line[] {
   const { kernel, dilations } = windowOf(node, weight.shape.slice(2));
   const pads = padsOf(node, kernel);
   const sides = (node.output.shape ?? []).slice(2).map((side) => Number(side) || 1);
-  const places = sides.reduce((a, b) => a * b, 1);
+  const places = product(sides);
   return kernel.flatMap((taps, axis) =>
     (["first", "last"] as const).flatMap((end, i) => {
       const isFree = pads[axis + i * kernel.length] >= dilations[axis];

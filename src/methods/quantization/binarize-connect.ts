@@ -4,6 +4,7 @@ import type { Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { trainOptions } from "../../train/options.ts";
+import { product } from "../../util/product.ts";
 import type { Shape } from "../../weights/form.ts";
 import { uniformGrid } from "../../weights/forms/grid.ts";
 import { type Latent, type Opened, open, openable, type StepFeed } from "../../weights/latent.ts";
@@ -69,7 +70,7 @@ const signOf = (g: Builder, share: Value): Value =>
 
 /** Noise in [-1/2, 1/2] for each step: rounding share + noise gives +1 with probability `share`. */
 function uniform(shape: Shape): StepFeed {
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   return {
     dtype: "float32",
     shape,

@@ -17,6 +17,7 @@ export const kronecker = defineMethod({
   summary:
     "Weight matrices become sums of Kronecker products of two small ones, rebuilt at load; train after it.",
   needs: [],
+  isStart: true,
   options: z.object(structureOptions),
   survey: [],
   neutral: { ratio: 1 },

@@ -17,6 +17,7 @@ export const monarch = defineMethod({
   summary:
     "Weight matrices become two block-diagonal ones with a permutation between, rebuilt at load; train after it.",
   needs: [],
+  isStart: true,
   options: z.object(structureOptions),
   survey: [],
   neutral: { ratio: 1 },

@@ -3,6 +3,7 @@ import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { rawTensor, type Tensor, tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import { inferModel } from "../infer.ts";
 import type { Kept } from "./rule.ts";
 import { couplingRuleOf } from "./rules.ts";
@@ -91,8 +92,8 @@ function cut(
 /** The elements at `indices` along an axis, in this order; an index may occur several times. */
 export function take(whole: Tensor, axis: number, indices: readonly number[]): Tensor {
   const { dtype, shape } = whole;
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = product(shape.slice(0, axis));
+  const inner = product(shape.slice(axis + 1));
   const dims = shape.with(axis, indices.length);
   const { bits } = dtypes[dtype];
   // Types of less than a byte are unpacked first.

@@ -3,6 +3,7 @@ import { errors, fail } from "../../errors.ts";
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { Tensor, tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import type { OpName } from "../schema.ts";
 
 export type Shape = readonly number[];
@@ -37,7 +38,7 @@ export function optional(inputs: readonly Tensor[], index: number): Tensor | nul
 export const isFloat = (dtype: DType): boolean => dtypes[dtype].kind === "float";
 export const isBig = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
 
-export const product = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+export { product };
 
 /** Row-major strides, in elements. */
 export function stridesOf(shape: Shape): number[] {

@@ -1,6 +1,7 @@
 /** @file Evaluation of quantization: conversion to and from integers, and integer products. */
 import { type DType, dtypeOfCode, dtypes } from "../../ir/dtype.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import { cast } from "./cast.ts";
 import { convolve } from "./conv.ts";
 import {
@@ -36,8 +37,8 @@ export function scalePositions(
   axis: number,
   blockSize: number,
 ): Int32Array {
-  const result = new Int32Array(shape.reduce((a, b) => a * b, 1));
-  if (scale.reduce((a, b) => a * b, 1) === 1) return result;
+  const result = new Int32Array(product(shape));
+  if (product(scale) === 1) return result;
   const along = axisOf(axis, shape.length);
   const strides = stridesOf(scale);
   eachCoordinate(shape, (at, flat) => {
@@ -162,7 +163,7 @@ const qLinearConv: EvaluateRule = (inputs, node) => {
   const y = convolve(centered(x, xZero, 1), centered(w, wZero, 0), node);
   const bias = optional(inputs, 8)?.numbers();
   const scales = wScale.numbers();
-  const area = y.shape.slice(2).reduce((a, b) => a * b, 1);
+  const area = product(y.shape.slice(2));
   const channel = (flat: number): number => Math.floor(flat / area) % y.shape[1];
   if (bias) for (let i = 0; i < y.values.length; i++) y.values[i] += bias[channel(i)];
   const [from, to] = [xScale.numbers()[0], yScale.numbers()[0]];

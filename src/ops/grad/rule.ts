@@ -3,6 +3,7 @@ import { errors, fail } from "../../errors.ts";
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import type { Builder } from "../builder.ts";
 import type { OpName } from "../schema.ts";
 import type { Forms } from "./forms.ts";
@@ -100,7 +101,7 @@ export function axisOf(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
 }
 
-export const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
+export { product };
 
 /** The sum over batch and positions, [N, C, ...] -> [C]. Two steps are 2.4 times as fast as one. */
 export function sumPerChannel(g: Builder, x: Value, rank: number): Value {

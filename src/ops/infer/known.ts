@@ -2,6 +2,7 @@
 import { dtypes } from "../../ir/dtype.ts";
 import type { Dim, Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { product } from "../../util/product.ts";
 import { broadcastPositions } from "../evaluate/elements.ts";
 import { evaluateNode } from "../evaluate.ts";
 import { isStatic, productDim } from "./dims.ts";
@@ -43,7 +44,7 @@ export function numbersOf(known: Known | null): number[] | null {
 function blankOf(value: Value): Known | null {
   const { shape } = value;
   if (!isStatic(shape)) return null;
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   return size > LIMIT ? null : { shape, elements: new Array<Dim>(size).fill(null) };
 }
 

@@ -1,5 +1,6 @@
 /** @file Shapes of layers: convolutions, pools, products, recurrent networks, losses. */
 import type { Dim, Node } from "../../ir/graph.ts";
+import { product } from "../../util/product.ts";
 import { parseEinsum } from "../einsum.ts";
 import { transposedAxis, type Window, windowCount, windowOf } from "../window.ts";
 import {
@@ -217,7 +218,7 @@ const loss: InferRule = (node) => {
 const col2Im: InferRule = (node, { known }) => {
   const [x, image, block] = [shapeOf(node, 0), known(1)?.elements, numbersOf(known(2))];
   if (!x || !image || !block) return [null];
-  return [[x[0], mapDim(x[1], (dim) => dim / block.reduce((a, b) => a * b, 1)), ...image]];
+  return [[x[0], mapDim(x[1], (dim) => dim / product(block)), ...image]];
 };
 
 /**

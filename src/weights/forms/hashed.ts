@@ -1,5 +1,6 @@
 /** @file Hashed weights: a hash of its position selects the stored value of each weight. */
 import type { Random } from "../../numeric/random.ts";
+import { product } from "../../util/product.ts";
 import { defineForm, integers, learns, type Shape } from "../form.ts";
 import { type Composed, composed, type Leaf, leaf } from "../weight.ts";
 
@@ -26,7 +27,7 @@ export const hashed = defineForm({
     b: integers("int64", 0, PRIME - 1),
   },
   build(g, { values, a, b }, shape) {
-    const size = shape.reduce((product, dim) => product * dim, 1);
+    const size = product(shape);
     const [count] = values.shape as readonly number[];
     const int = (x: number) => g.constant(x, { dtype: "int64" });
     const prime = int(PRIME);
