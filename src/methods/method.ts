@@ -48,7 +48,7 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * recipe saved, and by a hundredth of the original file.
    */
   readonly quickens?: boolean;
-  /** Set for a start for training: before it, the outputs may mean nothing. */
+  /** Set if the result is only a start for training: until then its outputs may be meaningless. */
   readonly isStart?: boolean;
   /** Set for a baseline that other methods have to beat: its rows stand among the controls. */
   readonly isControl?: boolean;

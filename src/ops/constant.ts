@@ -97,6 +97,7 @@ function describe(value: Value): { readonly text: string; readonly largest: Tens
   return { text: `${lines.join(" ")} ${names.get(value)}`, largest };
 }
 
+/** An attribute as text, with tensors as numbers. */
 function textOf(attribute: Attribute): string {
   if (attribute.type === "tensor") return `#${idOf(attribute.value)}`;
   if (attribute.type === "tensors") return attribute.value.map((one) => `#${idOf(one)}`).join();

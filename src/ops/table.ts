@@ -17,7 +17,7 @@ export function entryOf<T>(table: OpTable<T>, node: Pick<Node, "op" | "domain">)
   return Object.hasOwn(entries, key) ? (entries[key] ?? null) : null;
 }
 
-/** Whether the node is this standard operator: an operator of another domain may have the same name. */
+/** Whether the node is this operator of ai.onnx; other domains may have one of the same name. */
 export const isOp = (node: Pick<Node, "op" | "domain"> | null | undefined, op: OpName): boolean =>
   node?.op === op && node.domain === "";
 

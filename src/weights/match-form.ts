@@ -60,8 +60,8 @@ let known: readonly Pattern[] | null = null;
 const own: Form[] = [];
 
 /**
- * Makes a form from outside the package known: from then on its weights are read back from files, and
- * methods store and train its parts. Throws where its kind is taken.
+ * Registers a form from outside the package: from then on its weights are read back from files, and
+ * methods can store and train its parts. Throws TersorError "bad-usage" if its kind is taken.
  */
 export function addForm<const P extends string>(form: Form<P>): Form<P> {
   const taken = [...forms, ...own].some(({ kind }) => kind === form.kind);
