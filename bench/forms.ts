@@ -69,12 +69,15 @@ function stageOf(recipe: string, bytes: Uint8Array, result: Result): FormStage {
   };
 }
 
+/** Distillation learns from the original: without a teacher it would learn from the file it starts with. */
+const teacher = await load(`${root}examples/lenet-300-100.onnx`);
+
 /** Each step starts from the file that the step before it wrote. */
 async function throughFiles(name: string, steps: readonly string[]): Promise<FormStage[]> {
   let path = `${root}examples/lenet-300-100.onnx`;
   const stages: FormStage[] = [];
   for (const [i, recipe] of steps.entries()) {
-    const done = await compress(await load(path), { ...settings, recipe });
+    const done = await compress(await load(path), { ...settings, teacher, recipe });
     path = `${work}${name}-${i}.onnx`;
     writeFileSync(path, done.bytes);
     stages.push(stageOf(recipe, done.bytes, done.result));

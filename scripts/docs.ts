@@ -27,6 +27,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       codec: readJson("bench/results/codec.json"),
       prune: readJson("bench/results/prune.json"),
       widths: readJson("bench/results/widths.json"),
+      forms: readJson("bench/results/forms.json"),
     }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),

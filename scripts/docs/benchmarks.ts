@@ -2,6 +2,7 @@
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
+import { type FormsBench, formsSection } from "./forms.ts";
 import { type LenetBench, lenetSection } from "./lenet.ts";
 import { code, page, table } from "./page.ts";
 import { type PruneBench, pruneSection, type WidthsBench, widthsSection } from "./pruning.ts";
@@ -53,13 +54,14 @@ interface Benches {
   readonly codec: CodecBench | null;
   readonly prune: PruneBench | null;
   readonly widths: WidthsBench | null;
+  readonly forms: FormsBench | null;
 }
 
 export function benchmarksPage(benches: Benches): string {
-  const { rewrite, peers, train, learn, lenet, resnet20, codec, prune, widths } = benches;
+  const { rewrite, peers, train, learn, lenet, resnet20, codec, prune, widths, forms } = benches;
   return page(
     "# Benchmarks",
-    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "One machine's figures, as the benches wrote them into `bench/results/`. Run them on yours: `npm run bench:rewrite`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(peers ? peersSection(peers) : []),
     ...(train ? speedSection(train) : []),
@@ -69,6 +71,7 @@ export function benchmarksPage(benches: Benches): string {
     ...(codec ? codecSection(codec) : []),
     ...(prune ? pruneSection(prune) : []),
     ...(widths ? widthsSection(widths) : []),
+    ...(forms ? formsSection(forms) : []),
   );
 }
 
