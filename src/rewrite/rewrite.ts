@@ -5,7 +5,7 @@ import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
 import { keyOf } from "../ops/table.ts";
-import { inForms } from "../weights/in-forms.ts";
+import { type InForms, inForms } from "../weights/in-forms.ts";
 import { sweepFrom } from "./drop-dead.ts";
 import type { GraphRule, NodeRule, Rule } from "./rule.ts";
 
@@ -66,7 +66,11 @@ export function applyRules(
   }
 
   // Weights in compressed form stay: the engine decodes them when it loads the model.
-  const kept = inForms(model);
+  let found: InForms | null = null;
+  const kept = (): InForms => {
+    found ??= inForms(model);
+    return found;
+  };
   for (let rounds = 1; ; rounds++) {
     const before = applied.length;
     refused.clear();
@@ -79,7 +83,7 @@ export function applyRules(
     for (const graph of graphsOf(model)) {
       for (const node of graph.sorted()) {
         if (signal?.aborted) throw fail(errors.aborted("rewrite"), signal.reason);
-        if (kept.nodes.has(node)) continue;
+        if (nodeRules.length === 0 || kept().nodes.has(node)) continue;
         // A rule may have removed the node, or the If whose body it is in.
         while (isAttached(node.graph) && graph.nodes.has(node) && visit(node));
       }

@@ -37,7 +37,7 @@ export interface NodeRule extends Declared {
  * in compressed form, which stay as they are.
  */
 export interface GraphRule extends Declared {
-  sweep(graph: Graph, kept: InForms): readonly string[];
+  sweep(graph: Graph, kept: () => InForms): readonly string[];
 }
 
 export type Rule = NodeRule | GraphRule;

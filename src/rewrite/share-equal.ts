@@ -59,22 +59,23 @@ function sameAttribute(a: Attribute, b: Attribute): boolean {
 export const shareConstants = defineRule({
   id: "share-constants",
   doc: "two constants of the same type, shape and bytes -> one (vectors of one repeated float stay apart)",
-  sweep(graph, { thetas }) {
-    const kept = new Map<string, Value[]>();
+  sweep(graph, kept) {
+    const { thetas } = kept();
+    const seen = new Map<string, Value[]>();
     const dropped: string[] = [];
     for (const value of [...graph.constants]) {
       const { tensor } = value;
       if (!tensor || tensor.strings || value.uses.size === 0) continue;
       if (isFresh(tensor) || thetas.has(value)) continue;
       const key = `${tensor.dtype} ${tensor.shape.join()}`;
-      const group = kept.get(key) ?? [];
+      const group = seen.get(key) ?? [];
       const twin = group.find((other) => other.tensor && sameTensor(other.tensor, tensor));
       if (twin && graph.replaceable(value, twin)) {
         graph.replace(value, twin);
         graph.removeConstant(value);
         dropped.push(value.name);
       } else if (!twin) {
-        kept.set(key, [...group, value]);
+        seen.set(key, [...group, value]);
       }
     }
     return dropped;

@@ -120,21 +120,17 @@ function innerOf({ form, theta }: Composed): Inner[] {
   });
 }
 
-interface Chosen extends LayerSite {
-  readonly role: WeightRole;
-}
-
 /**
  * The weights of the chosen layers, each once. Those that no method may change are
  * skipped with a reason.
  */
-function chosenWeights(model: Model, selection: Selection, notes: Skips): Chosen[] {
+function chosenWeights(model: Model, selection: Selection, notes: Skips): LayerSite[] {
   const found = weightsOf(model);
   const chosen = select(
     found.map(({ node }) => node),
     selection,
   );
-  const seen = new Map<Value, Chosen>();
+  const seen = new Map<Value, LayerSite>();
   const rootOf = tiedRoots(found);
   const shared = sharedOutside(found, chosen);
   for (const { node, role, value } of found) {
