@@ -1,9 +1,9 @@
 /** @file Which nodes and constants belong to forms, so that rewriting leaves them alone. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { constantValue } from "../ops/constant.ts";
+import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { matchForm } from "./match-form.ts";
+import { matchForm, shapeOf } from "./match-form.ts";
 
 export interface InForms {
   /**
@@ -17,11 +17,11 @@ export interface InForms {
 
 /** The nodes and parts of all weights of the model that are stored in a form. */
 export function inForms(model: Model): InForms {
+  inferModel(model);
   const nodes = new Set<Node>();
   const thetas = new Set<Value>();
   const follow = (value: Value, learns: boolean): void => {
-    const folded = value.tensor ? null : constantValue(value);
-    const found = folded && matchForm(value, folded.shape);
+    const found = value.tensor ? null : matchForm(value, shapeOf(value), true);
     if (!found) {
       if (learns && value.tensor) thetas.add(value);
       return;

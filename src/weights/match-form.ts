@@ -1,11 +1,13 @@
 /** @file Finds the form that builds an expression, and its parts, by comparing with `build`. */
 import { errors, fail } from "../errors.ts";
 import type { Attribute, Attributes } from "../ir/attribute.ts";
+import { type DType, dtypes } from "../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
+import { storedInputOf } from "../ops/storage.ts";
 import { product } from "../util/product.ts";
 import type { Form, Shape } from "./form.ts";
 import { forms } from "./forms/index.ts";
@@ -37,9 +39,10 @@ interface Pattern {
  *
  * The comparison has two steps. First the nodes must be those of an example of the form, whatever
  * their constants and attributes; this binds the parts. Then `build` is called with the shapes of
- * these parts, and must give the very nodes, constants and attributes.
+ * these parts, and must give the very nodes, constants and attributes. With `byType` nothing is
+ * evaluated where inferred types and shapes tell enough.
  */
-export function matchForm(value: Value, shape: Shape): Found | null {
+export function matchForm(value: Value, shape: Shape, byType = false): Found | null {
   const root = value.producer;
   if (!root) return null;
   for (const pattern of patterns()) {
@@ -48,7 +51,7 @@ export function matchForm(value: Value, shape: Shape): Found | null {
     const trace: Trace = { parts: new Map(), nodes: new Set() };
     if (!same(pattern, pattern.output, value, trace, false)) continue;
     const { form } = pattern;
-    if (fits(form, trace.parts, shape) && isBuilt(form, trace, value, shape)) {
+    if (fits(form, trace.parts, shape, byType) && isBuilt(form, trace, value, shape)) {
       const parts = Object.keys(form.theta).map((name) => [name, trace.parts.get(name) as Value]);
       return { form, parts: Object.fromEntries(parts), nodes: trace.nodes };
     }
@@ -132,31 +135,57 @@ function same(
   });
 }
 
-/** Whether the parts have the types, ranges and number of elements that the form declares. */
-function fits(form: Form, parts: ReadonlyMap<string, Value>, shape: Shape): boolean {
+/**
+ * The types, ranges and sizes that the form declares. Whole numbers by their type are taken for in
+ * range with `byType`; others are looked at one by one.
+ */
+function fits(
+  form: Form,
+  parts: ReadonlyMap<string, Value>,
+  shape: Shape,
+  byType: boolean,
+): boolean {
   return Object.entries(form.theta).every(([name, part]) => {
-    const folded = constantValue(parts.get(name) as Value);
-    if (folded?.dtype !== part.dtype) return false;
-    if (name === form.elements && folded.size !== sizeOf(shape)) return false;
-    if (!part.integers) return true;
+    const value = parts.get(name) as Value;
+    if (dtypeOf(value) !== part.dtype) return false;
+    if (name === form.elements && product(shapeOf(value)) !== product(shape)) return false;
+    if (!part.integers || (byType && isWhole(value))) return true;
     const [least, greatest] = part.integers;
-    const numbers = folded.numbers();
-    for (let i = 0; i < folded.size; i++) {
+    const folded = constantValue(value);
+    const numbers = folded?.numbers() ?? [];
+    for (let i = 0; i < numbers.length; i++) {
       const x = numbers[i];
       if (!(x >= least && x <= greatest && Number.isInteger(x))) return false;
     }
-    return true;
+    return folded !== null;
   });
+}
+
+/** What inference knows, so that nothing has to be evaluated; else what evaluation gives. */
+const dtypeOf = (value: Value): DType | null => value.dtype ?? constantValue(value)?.dtype ?? null;
+
+export function shapeOf(value: Value): Shape {
+  const { shape } = value;
+  const isKnown = shape?.every((dim) => typeof dim === "number");
+  return isKnown ? (shape as Shape) : (constantValue(value)?.shape ?? []);
+}
+
+/** Whether the numbers are integers by their type, below any layout and Cast to floats. */
+function isWhole(value: Value): boolean {
+  const { dtype } = value;
+  if (dtype !== null && dtypes[dtype].kind === "int") return true;
+  const node = value.producer;
+  const source = node && storedInputOf(node);
+  const input = source === null ? null : node?.inputs[source];
+  return input ? isWhole(input) : false;
 }
 
 /** Whether `build`, called with the shapes that were found, gives exactly these nodes. */
 function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape): boolean {
-  const shapes = [...parts].map(([name, at]) => [name, constantValue(at)?.shape ?? []] as const);
+  const shapes = [...parts].map(([name, at]) => [name, shapeOf(at)] as const);
   const again = patternOf(form, Object.fromEntries(shapes), shape);
   return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
 }
-
-const sizeOf = (shape: Shape): number => product(shape);
 
 function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
