@@ -14,6 +14,9 @@ import { damped } from "../numeric/inverse.ts";
 import { multiplyTransposed, transpose } from "../numeric/matrix.ts";
 import { type Moments, momentsOf } from "./moments.ts";
 
+/** How exact the moments are, which the engine sums in float32. */
+const SUMS = 2 ** -20;
+
 /** A factor S of the second moments of a layer's inputs. */
 export interface Whitener {
   /** Columns of the layer's matrix W [rows, columns]. */
@@ -40,8 +43,11 @@ export async function whitenersOf(
     if (moments.groups.length > 1) return [layer, "is a grouped convolution"];
     const gram = inOrder(layer, moments);
     const { columns } = moments.rows;
-    const definite = damping > 0 ? damped(gram, columns, damping) : gram;
-    return [layer, { columns, factor: cholesky(definite, columns) }];
+    const factor =
+      damping > 0
+        ? cholesky(damped(gram, columns, damping), columns)
+        : cholesky(gram, columns, SUMS);
+    return [layer, { columns, factor }];
   });
   return new Map(pairs);
 }

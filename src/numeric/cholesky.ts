@@ -10,16 +10,22 @@ import { dot } from "./matrix.ts";
 
 /**
  * The lower triangular l of a = l l^T, [n, n]. Only the lower triangle of `a` is read. Throws
- * TersorError "bad-number" where `a` is not positive definite.
+ * TersorError "bad-number" where `a` is not positive definite: where no more than the share
+ * `precision` of some a[i,i] is left, which is what rounding leaves of nothing. Entries that were
+ * summed in float32 are exact to about 2^-20.
  */
-export function cholesky(a: Float32Array | Float64Array, n: number): Float64Array<ArrayBuffer> {
+export function cholesky(
+  a: Float32Array | Float64Array,
+  n: number,
+  precision = 2 ** -52,
+): Float64Array<ArrayBuffer> {
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < i; j++) {
       l[i * n + j] = (a[i * n + j] - dot(l, i * n, l, j * n, j)) / l[j * n + j];
     }
     const pivot = a[i * n + i] - dot(l, i * n, l, i * n, i);
-    if (!(pivot > 0)) {
+    if (!(pivot > precision * a[i * n + i])) {
       const why = `the ${n} x ${n} matrix is not positive definite (row ${i})`;
       throw fail(errors.badNumber("cholesky", why, "Add damping to its diagonal"));
     }

@@ -12,7 +12,7 @@ import { multiplyTransposed, transpose } from "./matrix.ts";
 export function damped(gram: Float64Array, columns: number, damping: number): Float64Array {
   let trace = 0;
   for (let i = 0; i < columns; i++) trace += gram[i * columns + i];
-  const level = (damping * trace) / columns || 1;
+  const level = trace > 0 ? (damping * trace) / columns : 1;
   const sum = gram.slice();
   for (let i = 0; i < columns; i++) sum[i * columns + i] += level;
   return sum;

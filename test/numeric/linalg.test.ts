@@ -253,4 +253,13 @@ describe("cholesky", () => {
       "bad-number: cholesky: the 2 x 2 matrix is not positive definite (row 1). Add damping to its diagonal.",
     );
   });
+
+  it("takes what rounding leaves of a singular matrix for nothing", () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const thin = normals(8, 5, seed);
+      const gram = product(thin, flip(thin, 8, 5), 8, 5, 8);
+      expect(() => cholesky(gram, 8, 2 ** -45)).toThrow("not positive definite");
+      expect(() => cholesky(Float32Array.from(gram), 8, 2 ** -20)).toThrow("not positive definite");
+    }
+  });
 });
