@@ -1,8 +1,8 @@
 /** @file Merges equal nodes and equal constants. */
-import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import { Tensor } from "../ir/tensor.ts";
+import { sameAttributes, sameTensor } from "../ir/same.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { defineRule } from "./rule.ts";
 
@@ -32,27 +32,6 @@ function isTwin(a: Node, b: Node): boolean {
     a.outputs.length === b.outputs.length &&
     a.inputs.every((input, i) => input === b.inputs[i]) &&
     sameAttributes(a.attributes, b.attributes)
-  );
-}
-
-function sameAttributes(a: Attributes, b: Attributes): boolean {
-  const names = Object.keys(a);
-  return (
-    names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && sameAttribute(a[name], b[name]))
-  );
-}
-
-function sameAttribute(a: Attribute, b: Attribute): boolean {
-  if (a.type !== b.type) return false;
-  if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
-  if (!Array.isArray(a.value)) return a.value === b.value;
-  const [left, right] = [a.value as readonly unknown[], b.value as readonly unknown[]];
-  return (
-    left.length === right.length &&
-    left.every((one, i) =>
-      one instanceof Tensor ? sameTensor(one, right[i] as Tensor) : one === right[i],
-    )
   );
 }
 
@@ -91,14 +70,4 @@ function isFresh(tensor: Tensor): boolean {
   const numbers = tensor.numbers();
   for (let i = 1; i < tensor.size; i++) if (numbers[i] !== numbers[0]) return false;
   return true;
-}
-
-function sameTensor(a: Tensor, b: Tensor): boolean {
-  if (a === b) return true;
-  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
-  if (a.strings || b.strings) {
-    return a.strings?.every((text, i) => text === b.strings?.[i]) ?? false;
-  }
-  const [s, t] = [a.bytes(), b.bytes()];
-  return s.every((byte, i) => byte === t[i]);
 }

@@ -1,9 +1,8 @@
 /** @file Finds the form that builds an expression, and its parts, by comparing with `build`. */
 import { errors, fail } from "../errors.ts";
-import type { Attribute, Attributes } from "../ir/attribute.ts";
 import { type DType, dtypes } from "../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../ir/graph.ts";
-import type { Tensor } from "../ir/tensor.ts";
+import { sameAttributes, sameTensor } from "../ir/same.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
@@ -185,24 +184,4 @@ function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape
   const shapes = [...parts].map(([name, at]) => [name, shapeOf(at)] as const);
   const again = patternOf(form, Object.fromEntries(shapes), shape);
   return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
-}
-
-function sameTensor(a: Tensor, b: Tensor): boolean {
-  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
-  const [s, t] = [a.bytes(), b.bytes()];
-  return s.length === t.length && s.every((byte, i) => byte === t[i]);
-}
-
-function sameAttributes(a: Attributes, b: Attributes): boolean {
-  const names = Object.keys(a);
-  return (
-    names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && sameAttribute(a[name], b[name]))
-  );
-}
-
-function sameAttribute(a: Attribute, b: Attribute): boolean {
-  if (a.type !== b.type) return false;
-  if (a.type === "tensor") return sameTensor(a.value, b.value as Tensor);
-  return String(a.value) === String(b.value);
 }
