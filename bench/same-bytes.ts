@@ -23,7 +23,35 @@ const expected: readonly {
   readonly recipe: string;
   readonly model: string;
   readonly reason: string;
-}[] = [];
+}[] = [
+  {
+    recipe: "* > *",
+    model: "silero_vad_op18_ifless",
+    reason: "weights that bodies of If capture are found after a first method, too",
+  },
+  {
+    recipe: "hash-weights*",
+    model: "*",
+    reason: "seeds of hashes are parts with names of their own; outputs are equal, files smaller",
+  },
+  ...["share-weights* > quantize-int8", "share-weights* > quantize-dynamic"].map((recipe) => ({
+    recipe,
+    model: "*",
+    reason: "an int8 codebook is a form now, with shorter names of nodes",
+  })),
+  ...["prune-surgery*", "train-rate*"].map((recipe) => ({
+    recipe,
+    model: "*",
+    reason: "trained as latents: no names of guards are left in the file; outputs are equal",
+  })),
+  ...["quantize-rate*", "share-weights*", "prune-magnitude* > *"].flatMap((recipe) =>
+    ["stories260k", "silero_vad_op18_ifless", "ch_PP-OCRv4_???_infer"].map((model) => ({
+      recipe,
+      model,
+      reason: "scales and codebooks of two weights that happen to be equal stay two tensors",
+    })),
+  ),
+];
 
 interface Difference {
   readonly model: string;
