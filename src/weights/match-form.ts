@@ -8,6 +8,7 @@ import { constantValue } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
 import { storedInputOf } from "../ops/storage.ts";
 import { product } from "../util/product.ts";
+import { mistakeIn } from "./check-form.ts";
 import type { Form, Shape } from "./form.ts";
 import { forms } from "./forms/index.ts";
 
@@ -63,7 +64,8 @@ const own: Form[] = [];
 
 /**
  * Registers a form from outside the package: from then on its weights are read back from files, and
- * methods can store and train its parts. Throws TersorError "bad-usage" if its kind is taken.
+ * methods can store and train its parts. Throws TersorError "bad-usage" if its kind is taken or its
+ * declaration has a mistake.
  */
 export function addForm<const P extends string>(form: Form<P>): Form<P> {
   const taken = [...forms, ...own].some(({ kind }) => kind === form.kind);
@@ -71,6 +73,11 @@ export function addForm<const P extends string>(form: Form<P>): Form<P> {
     throw fail(
       errors.badUsage("defineForm", `got a second form "${form.kind}"`, "Name it otherwise"),
     );
+  const mistake = mistakeIn(form as unknown as Form);
+  if (mistake) {
+    const why = `got the form "${form.kind}", which ${mistake}`;
+    throw fail(errors.badUsage("defineForm", why, "See docs/own-method.md"));
+  }
   own.push(form as unknown as Form);
   known = null;
   return form;
@@ -182,6 +189,11 @@ function isWhole(value: Value): boolean {
 /** Whether `build`, called with the shapes that were found, gives exactly these nodes. */
 function isBuilt(form: Form, { parts, nodes }: Trace, value: Value, shape: Shape): boolean {
   const shapes = [...parts].map(([name, at]) => [name, shapeOf(at)] as const);
-  const again = patternOf(form, Object.fromEntries(shapes), shape);
+  let again: Pattern;
+  try {
+    again = patternOf(form, Object.fromEntries(shapes), shape);
+  } catch {
+    return false; // `build` of a form from outside may refuse shapes that none of its weights has
+  }
   return same(again, again.output, value, { parts: new Map(parts), nodes }, true);
 }

@@ -32,7 +32,7 @@ export function readWeight(value: Value): FloatWeight | null {
 }
 
 /** A part of whole numbers: plain ones, or a form of them (a codebook of int8). */
-function readWhole(value: Value, dtype: DType, [least]: readonly [number, number]): Weight | null {
+function readWhole(value: Value, dtype: DType, range: readonly [number, number]): Weight | null {
   const folded = constantValue(value);
   if (!folded) return null;
   const found = matchForm(value, folded.shape);
@@ -46,14 +46,23 @@ function readWhole(value: Value, dtype: DType, [least]: readonly [number, number
     }
     return { form: found.form, shape: folded.shape, theta, values: folded.floats(), at: value };
   }
-  const signed = least < 0;
-  const numbers = signed ? Int8Array.from(folded.numbers()) : wholeArray(folded.numbers(), dtype);
+  const signed = range[0] < 0;
+  const numbers = wholeArray(folded.numbers(), dtype, range);
   const coding: Coding = dtype === "int64" ? "int64" : { bits: bitsOf(numbers, signed), signed };
   return { form: null, shape: folded.shape, values: numbers, coding, at: value };
 }
 
-const wholeArray = (numbers: ArrayLike<number>, dtype: DType): Numbers =>
-  dtype === "int64" ? Float64Array.from(numbers) : Uint16Array.from(numbers);
+/** An array that holds every number of the range, which takes at most 16 bits except in int64. */
+function wholeArray(
+  numbers: ArrayLike<number>,
+  dtype: DType,
+  [least, greatest]: readonly [number, number],
+): Numbers {
+  if (dtype === "int64") return Float64Array.from(numbers);
+  if (least >= 0) return Uint16Array.from(numbers);
+  const isByte = least >= -128 && greatest <= 127;
+  return isByte ? Int8Array.from(numbers) : Int16Array.from(numbers);
+}
 
 function floatCoding(value: Value): Leaf["coding"] {
   const stored = storedType(value);
