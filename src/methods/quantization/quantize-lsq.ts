@@ -9,7 +9,7 @@ import type { Builder } from "../../ops/builder.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { trainOptions } from "../../train/options.ts";
 import { roundToGrid, uniformGrid, uniformStep } from "../../weights/forms/grid.ts";
-import { type Latent, type Opened, open, openable } from "../../weights/latent.ts";
+import { type Latent, type Opened, open, openable, type Theta } from "../../weights/latent.ts";
 import { readWeight } from "../../weights/read.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
@@ -64,6 +64,19 @@ export const quantizeLsq = defineMethod({
  * (Adam normalizes gradients, so that LSQ's own factor on them has no effect.)
  */
 const STEP_RATE = 2.5;
+/**
+ * A step stays above this share of what it starts with. Steps are positive (eq. 1): at 0 nothing is
+ * left to learn from, and QuantizeLinear with a negative one gives nonsense.
+ */
+const LEAST_STEP = 2 ** -10;
+
+/** The theta of a step size that starts at `first`. */
+const stepFrom = (first: number): Theta => ({
+  start: Float32Array.of(first),
+  shape: [],
+  rate: STEP_RATE * first,
+  min: LEAST_STEP * first,
+});
 
 /** s clip(round(x / s), least, greatest) (eq. 1-3). Rounding passes gradients straight through. */
 function roundTo(g: Builder, x: Value, s: Value, least: number, greatest: number): Value {
@@ -81,7 +94,7 @@ function openWeight(site: ThetaSite, bits: number): Opened {
   const first = uniformStep(start) as number;
   const top = 2 ** (bits - 1) - 1;
   const latent: Latent<"step"> = {
-    theta: { step: { start: Float32Array.of(first), shape: [], rate: STEP_RATE * first } },
+    theta: { step: stepFrom(first) },
     build: (g, { step }, x) => roundTo(g, x, step, -top, top),
     close({ step: [s] }, x) {
       const learned = readWeight(x)?.values ?? values;
@@ -136,7 +149,7 @@ function openInput(
     min < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
   const first = Math.fround(Math.max(max / greatest, min / (least || -1), 1e-8));
   const latent: Latent<"step"> = {
-    theta: { step: { start: Float32Array.of(first), shape: [], rate: STEP_RATE * first } },
+    theta: { step: stepFrom(first) },
     build: (g, { step }, x) => roundTo(g, x, step, least, greatest),
     close:
       ({ step: [s] }) =>
