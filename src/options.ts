@@ -143,10 +143,14 @@ function fromText(text: string, info: OptionInfo, where: string, isRecipe: boole
   }
 }
 
+/** Numbers, booleans and texts as they are; what else a method of the user's own takes as JSON. */
+const plainText = (value: unknown): string =>
+  typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+
 /** The text of a value in a recipe: the inverse of parseOptions with `isRecipe`. */
 export function optionText(value: unknown): string {
-  if (Array.isArray(value)) return value.map((part) => quotePart(String(part))).join("|");
-  return typeof value === "string" ? quote(value) : String(value);
+  if (Array.isArray(value)) return value.map((part) => quotePart(plainText(part))).join("|");
+  return quote(plainText(value));
 }
 
 /** zod's message without its heading ("Too big: expected number to be <=16") and quotes. */

@@ -81,6 +81,9 @@ export function defineMethod<S extends z.ZodObject>(method: Method<S>): Method<S
   return method;
 }
 
+/** Every need there is. */
+export const allNeeds = ["calibration", "training", "labels"] as const satisfies readonly Need[];
+
 /** What a method needs with these options. */
 export function needsOf({
   method,

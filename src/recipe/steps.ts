@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import { type MethodId, methodOf, methods } from "../methods/index.ts";
-import { type Method, needsOf, type OwnMethod } from "../methods/method.ts";
+import { allNeeds, type Method, needsOf, type OwnMethod } from "../methods/method.ts";
 import { defaultsOf, optionText, parseOptions } from "../options.ts";
 import { nearest } from "../util/nearest.ts";
 import { splitQuoted } from "../util/quoted.ts";
@@ -87,15 +87,28 @@ function named(step: unknown, where: string): Named {
     throw fail(errors.badRecipe(where, "names a method of your own whose id is not in kebab-case"));
   }
   if (methodOf(id)) throw fail(errors.badRecipe(where, `calls a method of your own like ${id}`));
+  const missing = missingIn(method);
+  if (missing) throw fail(errors.badRecipe(where, `names ${id}, a method without ${missing}`));
   return { id, method, given };
 }
 
 const isMethod = (method: unknown): method is Method =>
   typeof method === "object" && method !== null && "apply" in method && "options" in method;
 
+/** What a method of the user's own lacks, where no compiler has checked it; null if nothing. */
+function missingIn({ options, apply, needs }: Method): string | null {
+  if (typeof options?.safeParse !== "function") return "options, a schema made with z.object";
+  if (typeof apply !== "function") return "apply, a function";
+  const isList = Array.isArray(needs) && needs.every((need) => allNeeds.includes(need));
+  return isList || typeof needs === "function"
+    ? null
+    : `needs, a list of some of ${allNeeds.join(", ")}`;
+}
+
 /** Whether these are the other fields of a parsed Step, rather than options of a step input. */
 const isParsed = (rest: object): rest is Omit<Step, "method"> =>
-  Object.keys(rest).sort().join() === "id,options";
+  Object.keys(rest).sort().join() === "id,options" &&
+  typeof Reflect.get(rest, "options") === "object";
 
 /** Whether the recipe ends in `pack`, so that its product is a .tersor file. */
 export function isPacked(steps: readonly Step[]): boolean {

@@ -200,4 +200,33 @@ describe("a method of your own", () => {
     expect(() => parseRecipe([{ method: methods.train }] as never)).toThrow(/not in kebab-case/);
     expect(() => parseRecipe("round-all:digits=2")).toThrow(/^unknown-method/);
   });
+
+  test.each<[string, object]>([
+    ["options, a schema made with z.object", { options: undefined }],
+    ["options, a schema made with z.object", { options: { digits: 2 } }],
+    ["apply, a function", { apply: 5 }],
+    ["needs, a list of some of calibration, training, labels", { needs: undefined }],
+    ["needs, a list of some of calibration, training, labels", { needs: ["gpu"] }],
+  ])("is refused without %s", (missing, change) => {
+    const steps = [{ method: { ...mine, ...change }, digits: 1 }];
+    expect(() => parseRecipe(steps as never)).toThrow(
+      `bad-recipe: recipe step 1: names round-all, a method without ${missing}.`,
+    );
+  });
+
+  test("may have options of any name and type, which stand in its text", () => {
+    const options = z.object({
+      id: z.string(),
+      options: z.string(),
+    });
+    const names = parseRecipe([{ method: { ...mine, options }, id: "a", options: "b" }] as never);
+    expect(names[0].options).toEqual({ id: "a", options: "b" });
+    const shapes = { ...mine, options: z.object({ at: z.object({ x: z.number() }) }) };
+    const text = (x: number): string =>
+      formatRecipe(parseRecipe([{ method: shapes, at: { x } }] as never));
+    expect([text(1), text(2)]).toEqual([
+      'round-all:at="{\\"x\\":1}"',
+      'round-all:at="{\\"x\\":2}"',
+    ]);
+  });
 });
