@@ -3,12 +3,13 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { inferModel } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
+import type { Part } from "./form.ts";
 import { matchForm, shapeOf } from "./match-form.ts";
 
 export interface InForms {
   /**
-   * The nodes that compute weights from their parts. Folding them would make a small file large
-   * again.
+   * The nodes that compute weights from their parts, and unpack the parts. Folding them would make
+   * a small file large again.
    */
   readonly nodes: ReadonlySet<Node>;
   /** Stored parts that learn. Two equal ones must not be merged, or training would tie them. */
@@ -20,15 +21,22 @@ export function inForms(model: Model): InForms {
   inferModel(model);
   const nodes = new Set<Node>();
   const thetas = new Set<Value>();
-  const follow = (value: Value, learns: boolean): void => {
+  const follow = (value: Value, part: Part | null): void => {
     const found = value.tensor ? null : matchForm(value, shapeOf(value), true);
     if (!found) {
-      if (learns && value.tensor) thetas.add(value);
+      if (part) unpacking(value);
+      if (part?.learns && value.tensor) thetas.add(value);
       return;
     }
     for (const node of found.nodes) nodes.add(node);
-    for (const [name, at] of Object.entries(found.parts)) follow(at, found.form.theta[name].learns);
+    for (const [name, at] of Object.entries(found.parts)) follow(at, found.form.theta[name]);
   };
-  for (const { value } of weightsOf(model)) follow(value, false);
+  /** The nodes that unpack the numbers of a part: folding those of a small part saves nothing. */
+  const unpacking = ({ producer }: Value): void => {
+    if (!producer || nodes.has(producer)) return;
+    nodes.add(producer);
+    for (const input of producer.inputs) if (input) unpacking(input);
+  };
+  for (const { value } of weightsOf(model)) follow(value, null);
   return { nodes, thetas };
 }

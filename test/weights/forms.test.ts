@@ -259,6 +259,25 @@ describe("every form", () => {
   );
 });
 
+test("small parts stay in 16 bits, or without their zeros", () => {
+  const monarch = forms.find(({ kind }) => kind === "monarch")!;
+  const halves = Float32Array.from({ length: 256 }, (_, i) => (i - 100) / 64);
+  const sparse = Float32Array.from({ length: 256 }, (_, i) => (i % 16 === 3 ? i / 3 : 0));
+  const weight = composed(monarch, [64, 32], {
+    left: leaf(halves, [4, 16, 4], "float16"),
+    right: leaf(sparse.subarray(0, 128), [4, 4, 8]),
+  });
+  const model = modelOf(weight);
+  const bytes = concat(writeModel(model)).length;
+  const unpacking = (one: Model): string[] =>
+    one.graph.sorted().flatMap(({ op }) => (op === "Reshape" ? [] : [op]));
+  const reread = readModel(concat(writeModel(model)), { name: "small" });
+  inferModel(reread);
+  rewrite(reread);
+  expect(unpacking(reread)).toEqual(unpacking(model));
+  expect(concat(writeModel(reread)).length).toBeLessThanOrEqual(bytes);
+});
+
 test("thetas that are equal by chance stay two", () => {
   const form = forms.find(({ kind }) => kind === "kronecker")!;
   const graph = new Graph("twins");
