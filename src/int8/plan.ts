@@ -101,6 +101,10 @@ function refusal(use: WeightUse, choice: Choice): string | null {
   const why = whyNotRight(use);
   if (why) return why;
   const linear = linearOf(node);
+  const axes = value.shape?.length ?? 2;
+  if (linear?.kind === "product" && axes !== 2) {
+    return `its weight has ${axes} axes: the int8 kernel takes one matrix`;
+  }
   return linear?.alpha === 1 && linear.beta === 1 ? null : "its product or bias is scaled";
 }
 
