@@ -1,6 +1,14 @@
 /** @file Prepares a checkout for a command: installs packages; with `build` also makes dist/. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -35,7 +43,9 @@ function step(why, command, parameters) {
 
 /** npm writes this file when an install is complete. */
 const installed = "node_modules/.package-lock.json";
-if (changed(installed) < changed("package-lock.json")) {
+/** A link leads to the packages of another checkout: npm ci would delete them there. */
+const isLink = lstatSync(join(root, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink();
+if (!isLink && changed(installed) < changed("package-lock.json")) {
   const why = existsSync(join(root, "node_modules"))
     ? "are older than package-lock.json"
     : "are missing";

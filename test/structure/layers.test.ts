@@ -52,14 +52,14 @@ function layerOf(path: string): string {
 
 /** Paths in src/ that a file imports, types included, lazily loaded ones too. */
 function importsOf(path: string, text: string): string[] {
-  const found = text.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"(\.[^"]+)"/g);
+  const found = text.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)["'`](\.[^"'`]+)["'`]/g);
   return [...found].map(([, to]) => posix.join(posix.dirname(path), to));
 }
 
 describe("layers", () => {
   it("reads imports", () => {
-    const text = `import type { A } from "./a.ts";\nexport { b } from "../util/b.ts";\nawait import("../x/c.ts");`;
-    expect(importsOf("data/idx.ts", text)).toEqual(["data/a.ts", "util/b.ts", "x/c.ts"]);
+    const text = `import type { A } from "./a.ts";\nexport { b } from "../util/b.ts";\nawait import("../x/c.ts");import '../y/d.ts'`;
+    expect(importsOf("data/idx.ts", text)).toEqual(["data/a.ts", "util/b.ts", "x/c.ts", "y/d.ts"]);
     expect(files.length).toBeGreaterThan(100);
   });
 

@@ -14,6 +14,7 @@ const homes = {
 
 /** Files that name operators all the same, and why. */
 const exceptions: Readonly<Record<string, string>> = {
+  "channels/criteria.ts": "a channel's score by the scale of any operator that is a normalization",
   "train/fast-gather.ts":
     "a rewrite of one operator, for training steps only: Gather -> GatherElements",
 };
@@ -35,11 +36,13 @@ const isOp = (text: string): boolean =>
 function namesIn(text: string): string[] {
   const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*/gm, "");
   const found: string[] = [];
-  for (const [, builds, quoted] of code.matchAll(/(\.(?:add|many)\(\s*)?"([^"\n]*)"/g)) {
+  for (const [, builds, , quoted] of code.matchAll(/(\.(?:add|many)\(\s*)?(["'`])(.*?)\2/g)) {
     if (!builds && quoted.split(" ").every(isOp)) found.push(quoted);
   }
   for (const [, key] of code.matchAll(/[{,]\s*([A-Z]\w*)\??:/g)) if (isOp(key)) found.push(key);
   for (const [pattern] of code.matchAll(/\/[^/\n]+\/\w*\.test\([^()]*\bop\b/g)) found.push(pattern);
+  const partly = /\bop\??\.(?:match|search|startsWith|endsWith|includes)\(["'`/]/g;
+  for (const [part] of code.matchAll(partly)) found.push(part);
   return found;
 }
 
@@ -52,6 +55,9 @@ describe("operators by name", () => {
     expect(namesIn(`const table = {\n  Conv: 2,\n  Gemm: 2,\n};`)).toEqual(["Conv", "Gemm"]);
     expect(namesIn(`/^(Log)?Softmax$/.test(producer?.op ?? "")`).length).toBe(1);
     expect(namesIn(`op === "com.microsoft:Gelu"`)).toEqual(["com.microsoft:Gelu"]);
+    expect(namesIn("op === `Conv` || op === 'Gemm'")).toEqual(["Conv", "Gemm"]);
+    expect(namesIn(`node.op.startsWith("Reduce")`)).toEqual(['op.startsWith("']);
+    expect(namesIn(`node.op.match(/^Reduce/)`)).toEqual(["op.match(/"]);
   });
 
   it("but not where nodes are built, in prose, or of another kind", () => {
