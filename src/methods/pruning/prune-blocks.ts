@@ -29,12 +29,13 @@ interface Block {
 }
 
 /**
- * Blocks are ranked by their influence 1 - cos(x, y) on calibration records; those of the least
- * influence are removed, and refitted layers may stand in their place.
+ * Blocks are ranked by their influence, the mean of 1 - cos(x_t, y_t) over the tokens t of the
+ * calibration records; those of the least influence are removed, and refitted layers may stand in
+ * their place.
  */
 export const pruneBlocks = defineMethod({
   title: "block pruning",
-  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853",
+  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853, eq. 1",
   summary: "Removes the residual blocks whose output is most like their input.",
   needs: ["calibration"],
   options: z.object({
@@ -125,19 +126,24 @@ async function remove(
  * A layer that changes nothing yet: a 1x1 Conv among convolutions, otherwise a MatMul. Null where
  * the number of channels is not known.
  */
-function identity(x: Value, { layers: [first], sum }: Block): Value | null {
-  const shape = sum.output.shape ?? [];
-  const isConv = linearOf(first)?.kind === "conv";
-  const size = shape.at(isConv ? 1 : -1);
-  if (typeof size !== "number" || sum.output.dtype !== "float32") return null;
+function identity(x: Value, block: Block): Value | null {
+  const shape = block.sum.output.shape ?? [];
+  const isConv = isConvolutional(block);
+  const size = shape.at(featureAxis(block));
+  if (typeof size !== "number" || block.sum.output.dtype !== "float32") return null;
   const diagonal = Float32Array.from({ length: size * size }, (_, i) =>
     Number(i % (size + 1) === 0),
   );
-  const g = build(x.graph, `${first.name}/repair`);
+  const g = build(x.graph, `${block.layers[0].name}/repair`);
   const kernel = isConv ? shape.slice(2).map(() => 1) : [];
   const weight = g.constant(diagonal, { shape: [size, size, ...kernel], name: "weight" });
   return isConv ? g.Conv(x, weight) : g.MatMul(x, weight);
 }
+
+const isConvolutional = ({ layers: [first] }: Block): boolean => linearOf(first)?.kind === "conv";
+
+/** The axis of x and y that holds the features of a token: the channels of an image, or the last. */
+const featureAxis = (block: Block): number => (isConvolutional(block) ? 1 : -1);
 
 /** All sums of a value x and of something that layers compute from x, both of the same shape. */
 function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
@@ -189,7 +195,11 @@ function nodesBetween(from: Value, to: Value): Node[] {
 }
 
 /**
- * The influence of each block, 1 - cos(x, y), averaged over records (ShortGPT, arXiv 2403.03853).
+ * The influence of each block (ShortGPT, eq. 1): with the vectors x_t and y_t of the features of a
+ * token t, the mean over all tokens of all records
+ *   1 - E_t x_t . y_t / (|x_t| |y_t|)
+ * A token is an index of all axes but that of the features: a word, or a position of an image. The
+ * cosine of two zero vectors is 1, and of one zero vector and another 0.
  */
 async function influences(
   model: Model,
@@ -197,7 +207,7 @@ async function influences(
   records: number,
   observe: Observe,
 ): Promise<number[]> {
-  const sums = blocks.map(() => ({ total: 0, records: 0 }));
+  const sums = blocks.map(() => ({ total: 0, tokens: 0 }));
   const taps = blocks.map((block, i) => ({
     value: block.result,
     i,
@@ -205,11 +215,13 @@ async function influences(
       const sum = block.result === block.sum.output ? y : (y.producer?.inputs[0] as Value);
       const x = sum.producer?.inputs[block.at] as Value;
       // Squares of half-precision values would overflow, and a Cast may lie between x and y.
-      const flat = (value: Value) =>
-        g.Cast(g.Reshape(value, g.ints([0, -1], "shape")), { to: dtypes.float32.code });
-      const [a, b] = [flat(x), flat(y)];
-      const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), g.ints([1]), { keepdims: 0 });
-      return g.Div(dot(a, b), g.Sqrt(g.Mul(dot(a, a), dot(b, b))));
+      const [a, b] = [x, y].map((value) => g.Cast(value, { to: dtypes.float32.code }));
+      const axes = g.ints([featureAxis(block)], "axes");
+      const dot = (p: Value, q: Value) => g.ReduceSum(g.Mul(p, q), axes, { keepdims: 0 });
+      const [aa, bb] = [dot(a, a), dot(b, b)];
+      const lengths = g.Mul(g.Sqrt(aa), g.Sqrt(bb));
+      const bothZero = g.Cast(g.Equal(aa, bb), { to: dtypes.float32.code });
+      return g.Where(g.Equal(lengths, g.constant(0)), bothZero, g.Div(dot(a, b), lengths));
     },
   }));
   await observe(
@@ -218,9 +230,9 @@ async function influences(
     ({ i }, batch) => {
       const cosines = batch.floats();
       sums[i].total += cosines.reduce((a, b) => a + (Number.isNaN(b) ? 0 : b), 0);
-      sums[i].records += cosines.length;
+      sums[i].tokens += cosines.length;
     },
     records,
   );
-  return sums.map(({ total, records: seen }) => 1 - total / seen);
+  return sums.map(({ total, tokens }) => 1 - total / tokens);
 }
