@@ -44,6 +44,12 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    */
   readonly simplifyFirst?: boolean;
   /**
+   * Set, or true for some options, if the method reads batch normalizations (their scales or
+   * statistics): they are folded into the weights only after this step. For steps that compute
+   * gradients this is so in any case.
+   */
+  readonly readsNorms?: boolean | { of(options: z.output<S>): boolean }["of"];
+  /**
    * Set if the method is for speed: its result may be larger by the bytes that earlier steps of the
    * recipe saved, and by a hundredth of the original file.
    */

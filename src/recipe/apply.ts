@@ -10,7 +10,7 @@ import { rewrite } from "../rewrite/index.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { checkNeeds } from "./needs.ts";
 import { addNotes, createContext, createNotes, type Notes } from "./step-context.ts";
-import { formatRecipe, isTraining, type Step } from "./steps.ts";
+import { formatRecipe, isTraining, keepsNorms, type Step } from "./steps.ts";
 import { createSweep } from "./sweep.ts";
 
 /** A step that is meant to gain speed may make the file larger than the original by this factor. */
@@ -31,9 +31,9 @@ export interface Outcome extends Told {
 
 export interface ApplyOptions {
   /**
-   * True (the default): after the last step that trains, the lossless rules that `simplify` held
-   * back for training (such as folding BatchNormalization) are applied. False: after each step
-   * only the nodes and constants that this step left unread are removed.
+   * True (the default): after the last step that needs BatchNormalization in the model, the
+   * lossless rules that `simplify` held back for it are applied. False: after each step only the
+   * nodes and constants that this step left unread are removed.
    */
   readonly simplify?: boolean;
 }
@@ -69,7 +69,7 @@ export async function applyRecipe(
     if (moved === null) [model, bytes] = [candidate, written];
     return moved;
   };
-  const lastTraining = simplify ? steps.findLastIndex(isTraining) : -1;
+  const lastWithNorms = simplify ? steps.findLastIndex(keepsNorms) : -1;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.id);
     const candidate = cloneModel(model);
@@ -78,7 +78,7 @@ export async function applyRecipe(
     const own = createNotes();
     await step.method.apply(candidate, step.options, createContext(step, i, start, env, own));
     if (!simplify) sweep();
-    else rewrite(candidate, i === lastTraining ? {} : { rules: ["drop-dead", "share-constants"] });
+    else rewrite(candidate, i === lastWithNorms ? {} : { rules: ["drop-dead", "share-constants"] });
     const before = bytes.byteLength;
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // Training may add biases, which enlarge the file. A long run is not thrown away for that, so
@@ -89,7 +89,7 @@ export async function applyRecipe(
     else {
       notes.warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
       // The lossless rules were held back for this step. It is gone, so they are applied now.
-      if (i === lastTraining) await take(simplified(model), before);
+      if (i === lastWithNorms) await take(simplified(model), before);
     }
   }
   const seconds = (env.platform.wallMs() - began) / 1000;

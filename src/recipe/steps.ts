@@ -134,9 +134,17 @@ function splitText(text: string): Record<string, unknown>[] {
   });
 }
 
-/** Whether the step trains and needs BatchNormalization to stay in the model until it has run. */
+/** Whether the step computes gradients, on a model in which BatchNormalization was kept. */
 export function isTraining(step: Step): boolean {
   return !step.method.simplifyFirst && needsOf(step).includes("training");
+}
+
+/** Whether BatchNormalization has to stay in the model until the step has run. */
+export function keepsNorms(step: Step): boolean {
+  const { readsNorms = false } = step.method;
+  return (
+    isTraining(step) || (typeof readsNorms === "function" ? readsNorms(step.options) : readsNorms)
+  );
 }
 
 /**

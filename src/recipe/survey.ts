@@ -10,7 +10,7 @@ import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds, unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
-import { isTraining, parseRecipe, type Step } from "./steps.ts";
+import { keepsNorms, parseRecipe, type Step } from "./steps.ts";
 import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
 /** Recipes that combine two families of methods, as the survey paper advises (section 8-A). */
@@ -177,8 +177,8 @@ interface Failed {
 
 /**
  * Runs one trial and returns its error instead of throwing it, so that the survey goes on; only
- * "aborted" is thrown. `start` is the simplified model that all recipes without training share;
- * recipes that train get their own, in which BatchNormalization is kept.
+ * "aborted" is thrown. `start` is the simplified model that recipes share;
+ * those that train, or read normalizations, get their own, in which BatchNormalization is kept.
  */
 async function attempt(
   baseline: Baseline,
@@ -188,7 +188,7 @@ async function attempt(
   layerErrors: (recipe: string, model: Model) => Promise<LayerErrors>,
 ): Promise<Attempted | Failed> {
   try {
-    const own = steps.some(isTraining) ? simplify(baseline.loaded.model, steps) : start;
+    const own = steps.some(keepsNorms) ? simplify(baseline.loaded.model, steps) : start;
     const trial = await runTrial(baseline, own, steps, { file, whole: true });
     return { ...trial, errors: await layerErrors(nameOf(steps), trial.outcome.model) };
   } catch (cause) {

@@ -13,16 +13,16 @@ import { beforeTraining, rewrite } from "../rewrite/index.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
-import { formatRecipe, isTraining, type Step } from "./steps.ts";
+import { formatRecipe, keepsNorms, type Step } from "./steps.ts";
 
 /**
  * A losslessly simplified copy of the model, from which recipes start. If one of `steps` trains,
- * the rules that training would suffer from (such as folding BatchNormalization) are left out;
- * `applyRecipe` applies them after the last training step.
+ * or reads batch normalizations, the rules that it would suffer from (such as folding
+ * BatchNormalization) are left out; `applyRecipe` applies them after the last such step.
  */
 export function simplify(model: Model, steps: readonly Step[] = []): Model {
   const clone = cloneModel(model);
-  rewrite(clone, steps.some(isTraining) ? { rules: beforeTraining } : {});
+  rewrite(clone, steps.some(keepsNorms) ? { rules: beforeTraining } : {});
   shortenNames(clone.graph);
   return clone;
 }

@@ -8,7 +8,7 @@ import { nodePlatform } from "../../src/node/platform.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
-import { applyRecipe } from "../../src/recipe/apply.ts";
+import { applyRecipe, type Outcome } from "../../src/recipe/apply.ts";
 import { compress } from "../../src/recipe/compress.ts";
 import type { Event } from "../../src/recipe/environment.ts";
 import { loadModel } from "../../src/recipe/load.ts";
@@ -205,6 +205,60 @@ describe("a step that is rolled back", () => {
       expect(opsOf(outcome.model)).not.toContain("BatchNormalization");
       expect(Buffer.compare(outcome.bytes, concat(writeModel(outcome.model)))).toBe(0);
     }
+  });
+});
+
+describe("a step that reads batch normalizations", () => {
+  /** Two convolutions, each with a BatchNormalization of the scales `gammas` behind it. */
+  const net = (...gammas: readonly (readonly number[])[]): Net => {
+    const random = createRandom(4);
+    const numbers = (size: number) => Float32Array.from({ length: size }, () => random.normal());
+    const model = layerModel(["N", 3, 6, 6], (g, x) => {
+      let y = x;
+      let depth = 3;
+      for (const scale of gammas) {
+        const width = scale.length;
+        const vector = (value: number) => g.constant(new Float32Array(width).fill(value));
+        const weight = g.constant(numbers(width * depth * 9), { shape: [width, depth, 3, 3] });
+        const norm = [g.constant(scale), vector(0.5), vector(0), vector(1)] as const;
+        y = g.Relu(g.BatchNormalization(g.Conv(y, weight, null, { pads: [1, 1, 1, 1] }), ...norm));
+        depth = width;
+      }
+      return g.Conv(y, g.constant(numbers(2 * depth), { shape: [2, depth, 1, 1] }));
+    });
+    const feeds: Net["feeds"] = (records) => ({
+      x: tensor("float32", [records, 3, 6, 6], numbers(records * 108)),
+    });
+    return { name: "normed", model, feeds };
+  };
+  const run = async (given: Net, recipe: string) => {
+    const steps = parseRecipe(recipe);
+    const start = simplify(given.model, steps);
+    return applyRecipe(start, steps, environmentOf(given));
+  };
+
+  test("network slimming: one threshold over the scales of all layers, as they are", async () => {
+    const model = net([0.1, 0.4, 0.2, 0.3], [4, 2, 1, 3]);
+    const recipe = "prune-channels:criterion=bn-gamma,ratio=0.5,round=1,allocation=";
+    const global = await run(model, `${recipe}global`);
+    const left = ({ groups }: Outcome) =>
+      groups.flatMap(({ before, after }) => (before === 4 ? after : []));
+    expect(left(global)).toEqual([1, 3]);
+    expect(opsOf(global.model)).not.toContain("BatchNormalization");
+    const uniform = await run(model, `${recipe}uniform`);
+    expect(left(uniform)).toEqual([2, 2]);
+  });
+
+  test("statistics measured anew, where nothing trains", async () => {
+    const recipe = "prune-channels:ratio=0.5,round=1,repair=";
+    const given = net([1, 1, 1, 1], [1, 1, 1, 1]);
+    const [anew, only] = [
+      await run(given, `${recipe}batchnorm`),
+      await run(given, `${recipe}bias`),
+    ];
+    expect(anew.warnings.join()).not.toContain("no BatchNormalization");
+    expect(Buffer.compare(anew.bytes, only.bytes)).not.toBe(0);
+    expect(opsOf(anew.model)).not.toContain("BatchNormalization");
   });
 });
 
