@@ -161,7 +161,7 @@ parts["lenet-5"] = async () =>
     [
       ...["conv1|conv2,ratio=0.5", "conv2|fc1,ratio=0.52", "fc1|fc2,ratio=0.82"].map(
         (only) =>
-          `prune-channels:repair=least-squares,round=1,criterion=reconstruction,records=512,only=${only}`,
+          `prune-channels:repair=least-squares,round=1,criterion=obs,records=512,only=${only}`,
       ),
       "train:loss=kd,epochs=4,rate=0.002,augment=shift=1+affine=8",
     ].join(" > "),
@@ -202,7 +202,7 @@ const mobilenet = async (name: string, recipe: string[], target: object, part: s
 };
 
 // Settings were chosen on 80 of the 250 images of `calib`, with the other 170 for calibration.
-const fitted = "prune-channels:allocation=sensitivity,criterion=reconstruction,round=16";
+const fitted = "prune-channels:allocation=sensitivity,criterion=obs,round=16";
 const views = "holdout=0,augment=flip+zoom=0.5+light=0.2";
 // The last layers are not trained: they have only hundreds of positions per image to learn from,
 // the first ones thousands.
@@ -239,7 +239,7 @@ parts["mobilenet-v1"] = () =>
       "open-clips:tolerance=0.05",
       "prune-taps:only=t_1,tolerance=0.01",
       `${taught},rate=0.0003,epochs=100,hints=${wide("t_73", "t_85", "t_97", "t_109", "t_121")}`,
-      `prune-channels:criterion=reconstruction,ratio=0.125,round=16,only=${apart}`,
+      `prune-channels:criterion=obs,ratio=0.125,round=16,only=${apart}`,
       `${taught},rate=0.0005,epochs=500,hints=${wide("t_97")}`,
     ],
     { speed: 1.3, drop: 3 },

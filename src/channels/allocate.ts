@@ -9,6 +9,8 @@ export interface Share {
   readonly allocation: "uniform" | "global" | "sensitivity";
   /** The kept count is rounded up to a multiple of this; 0: to what the target's kernels reward. */
   readonly round: number;
+  /** Whether scores are in one unit for all groups, see `Criterion`. */
+  readonly isAbsolute: boolean;
 }
 
 /** Under a common threshold every group keeps at least this share of its units. */
@@ -33,20 +35,22 @@ export interface Ranked {
  * How many units each group keeps, in the order of `groups`, at least 1.
  *
  * - `uniform`: a group of n units keeps n - round(ratio n).
- * - `global`: scores are divided by their group's mean, then one threshold for all groups removes
- *   `ratio` of all units. Groups count alike, whatever their layers cost.
+ * - `global`: one threshold for all groups removes `ratio` of all units. Scores that are in one unit
+ *   are compared as they are, others are divided by the mean of their group before. Groups count
+ *   alike, whatever their layers cost.
  * - `sensitivity`: scores are divided by the price of a unit, then one threshold as above.
  */
 export function allocate(
   groups: readonly Ranked[],
-  { ratio, allocation, round }: Share,
+  share: Share,
   target: Context["target"],
 ): number[] {
+  const { ratio, allocation, round } = share;
   const scores = groups.map(({ score }) => score);
   const wanted =
     allocation === "uniform"
       ? scores.map(({ length }) => length - Math.round(ratio * length))
-      : byThreshold(groups, ratio, allocation === "global");
+      : byThreshold(groups, share);
   return groups.map(({ candidate, score: { length }, dead }, i) => {
     const count = Math.max(1, Math.min(wanted[i], length - dead));
     const kept = round > 0 ? roundUp(count, round) : aligned(candidate, count, target);
@@ -54,15 +58,18 @@ export function allocate(
   });
 }
 
-/**
- * The number of units that each group keeps under one threshold. With `isRelative` scores are
- * divided by the mean of their group, otherwise by the price of a unit.
- */
-function byThreshold(groups: readonly Ranked[], ratio: number, isRelative: boolean): number[] {
-  const all = groups.flatMap(({ score: each, price }, group) => {
-    const mean = each.reduce((a, b) => a + b, 0) / each.length;
-    const unit = (isRelative ? mean : price) || 1;
-    return Array.from(each, (score) => ({ score: score / unit, group }));
+/** The number of units that each group keeps under one threshold. */
+function byThreshold(
+  groups: readonly Ranked[],
+  { ratio, allocation, isAbsolute }: Share,
+): number[] {
+  const unitOf = ({ score, price }: Ranked): number => {
+    if (allocation === "sensitivity") return price;
+    return isAbsolute ? 1 : score.reduce((a, b) => a + b, 0) / score.length;
+  };
+  const all = groups.flatMap((ranked, group) => {
+    const unit = unitOf(ranked) || 1;
+    return Array.from(ranked.score, (score) => ({ score: score / unit, group }));
   });
   const kept = groups.map(({ score }) => score.length);
   let left = Math.round(ratio * all.length);

@@ -66,7 +66,7 @@ export const byReaders =
       scores.push(
         readers.length > 0
           ? score(group.units.length, readers)
-          : "is read by no layer whose inputs could be observed: try criterion=l2",
+          : "is read by no layer whose inputs could be observed: try criterion=group-l2",
       );
     }
     return scores;
@@ -108,6 +108,41 @@ function energyOf(w: Float64Array, gram: Float64Array, rows: number, n: number):
       let inner = 0;
       for (let j = 0; j < n; j++) inner += gram[i * n + j] * w[row * n + j];
       sum += left * inner;
+    }
+  }
+  return sum;
+}
+
+/**
+ * G_uv = <z_u, z_v> [units, units] of what the units add to a reader's outputs, z_u = W_u X_u,
+ * divided by the reader's energy |W X|^2 and averaged over the readers, so that layers count alike.
+ * <z_u, z_v> is the sum of (W^T W)_ij (X X^T)_ij over the columns i of u and j of v.
+ */
+export function innerProducts(units: number, readers: readonly Products[]): Float64Array {
+  const sum = new Float64Array(units * units);
+  for (const { n, rows, columns, groups } of readers) {
+    const energy = readers.length * (groups.reduce((total, group) => total + group.energy, 0) || 1);
+    const places = Array.from({ length: units }, (_, unit) => columns(unit));
+    for (const { w, gram } of groups) {
+      // W^T W [n, n].
+      const weights = new Float64Array(n * n);
+      for (let row = 0; row < rows; row++) {
+        for (let i = 0; i < n; i++) {
+          const left = w[row * n + i];
+          if (left === 0) continue;
+          for (let j = 0; j < n; j++) weights[i * n + j] += left * w[row * n + j];
+        }
+      }
+      for (let u = 0; u < units; u++) {
+        for (let v = u; v < units; v++) {
+          let inner = 0;
+          for (const i of places[u]) {
+            for (const j of places[v]) inner += weights[i * n + j] * gram[i * n + j];
+          }
+          sum[u * units + v] += inner / energy;
+          if (v > u) sum[v * units + u] += inner / energy;
+        }
+      }
     }
   }
   return sum;

@@ -65,6 +65,6 @@ export async function scoreTaylor(
   });
   finish();
   return scores.map((score, i) =>
-    isRead.has(i) ? score : "is read by no weight that has a gradient: try criterion=l2",
+    isRead.has(i) ? score : "is read by no weight that has a gradient: try criterion=group-l2",
   );
 }

@@ -66,7 +66,7 @@ const tokenNets = {
 };
 
 test.each(Object.entries(tokenNets))(
-  "influence is 1 - cos per token, averaged (arXiv 2403.03853, eq. 1): %s",
+  "influence is 1 - cos per token, averaged (arXiv 2403.03853): %s",
   async (_, { shape, axis, layer }) => {
     const model = layerModel(["N", ...shape], (g, input) => {
       let y = g.Relu(layer(g, input));

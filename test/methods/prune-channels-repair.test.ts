@@ -101,7 +101,7 @@ describe("what the others can make up for goes first", () => {
         repair: "least-squares",
         ratio: 2 / 7,
         round: 1,
-        criterion: "reconstruction",
+        criterion: "obs",
       };
       const { model: pruned, bytes } = await apply(model, "prune-channels", options, env);
       const [{ value }] = weightsOf(pruned);

@@ -212,9 +212,9 @@ describe("which channels go", () => {
   };
 
   test("by norms of weights", async () => {
-    expect(await leftOf({ ratio: 0.25, criterion: "l1" })).toEqual([0, 2, 3]);
-    expect(await leftOf({ ratio: 0.5, criterion: "l1" })).toEqual([0, 3]);
-    expect(await leftOf({ ratio: 0.5, criterion: "l2" })).toEqual([0, 3]);
+    expect(await leftOf({ ratio: 0.25, criterion: "group-l1" })).toEqual([0, 2, 3]);
+    expect(await leftOf({ ratio: 0.5, criterion: "group-l1" })).toEqual([0, 3]);
+    expect(await leftOf({ ratio: 0.5, criterion: "group-l2" })).toEqual([0, 3]);
   });
 
   test("by distance to the others: sums 6.9, 8.2, 8.3 and 11.1", async () => {
@@ -261,7 +261,7 @@ describe("which channels go", () => {
     const norm = [...model.graph.nodes].find(({ op }) => op === "BatchNormalization");
     expect(norm?.inputs[1]?.tensor?.numbers()).toEqual(Float32Array.of(1, -2));
     const refused = await apply(net(), "prune-channels", { criterion: "bn-gamma" }, env);
-    expect(reasonsOf(refused).join()).toContain("layer1: has no normalization left");
+    expect(reasonsOf(refused).join()).toContain("layer1: has no batch normalization left");
   });
 
   test("by what the outputs feel: the size of a feature times that of its weights", async () => {
@@ -539,7 +539,7 @@ test("says of every group how many are left, and why", async () => {
   const gone = groups.filter(({ before, after }) => before > after);
   expect(kept.length * gone.length).toBeGreaterThan(0);
   for (const { reason } of kept) expect(reason).toMatch(/^kept[,:] /);
-  for (const { reason } of gone) expect(reason).toMatch(/^lowest by l2, uniform/);
+  for (const { reason } of gone) expect(reason).toMatch(/^lowest by group-l2, uniform/);
 });
 
 const there = realModels.filter(({ path }) => path);

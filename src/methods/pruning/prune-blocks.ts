@@ -35,7 +35,7 @@ interface Block {
  */
 export const pruneBlocks = defineMethod({
   title: "block pruning",
-  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853, eq. 1",
+  cite: "Men et al. 2024, ShortGPT, arXiv 2403.03853",
   summary: "Removes the residual blocks whose output is most like their input.",
   needs: ["calibration"],
   options: z.object({
@@ -195,7 +195,7 @@ function nodesBetween(from: Value, to: Value): Node[] {
 }
 
 /**
- * The influence of each block (ShortGPT, eq. 1): with the vectors x_t and y_t of the features of a
+ * The influence of each block (ShortGPT): with the vectors x_t and y_t of the features of a
  * token t, the mean over all tokens of all records
  *   1 - E_t x_t . y_t / (|x_t| |y_t|)
  * A token is an index of all axes but that of the features: a word, or a position of an image. The

@@ -1,6 +1,6 @@
 /** @file Channel pruning: removes channels, heads and neurons from any graph. */
 import { z } from "zod";
-import { allocate, hasBlocks, roundUp } from "../../channels/allocate.ts";
+import { allocate, hasBlocks, roundUp, type Share } from "../../channels/allocate.ts";
 import { budgetPattern, ratioFor } from "../../channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "../../channels/candidates.ts";
 import { coupleChannels } from "../../channels/couple.ts";
@@ -36,11 +36,12 @@ const options = z.object({
     }),
   criterion: z
     .enum(criterionIds)
-    .default("l2")
+    .default("group-l2")
     .meta({
-      description:
-        "How the importance of a channel is measured; activation, lasso and reconstruction need calibration data, taylor training data.",
-      search: ["l2", "fpgm", "activation", "reconstruction"],
+      description: `The channels that go have the least ${Object.entries(criteria)
+        .map(([id, { doc }]) => `${id}: ${doc}`)
+        .join("; ")}.`,
+      search: ["group-l2", "fpgm", "activation", "obs"],
     }),
   allocation: z
     .enum(["uniform", "global", "sensitivity"])
@@ -68,6 +69,11 @@ const options = z.object({
 const isRanked = ({ ratio, budget }: Pick<z.output<typeof options>, "ratio" | "budget">): boolean =>
   ratio > 0 || budget !== "";
 
+const readsNorms = (id: keyof typeof criteria): boolean => {
+  const criterion: Criterion = criteria[id];
+  return criterion.readsNorms ?? false;
+};
+
 /**
  * Channels that have to be removed together form groups of units (ops/coupling.ts). A criterion
  * scores the units, an allocation decides how many each group loses, the units are cut out of all
@@ -83,6 +89,8 @@ export const pruneChannels = defineMethod({
     // The other repairs do what they can without data; running statistics have to be measured.
     ...(repair === "batchnorm" ? (["calibration"] as const) : []),
   ],
+  readsNorms: ({ criterion, repair, ...rest }) =>
+    repair === "batchnorm" || (isRanked(rest) && readsNorms(criterion)),
   options,
   survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
   neutral: { ratio: 0 },
@@ -111,8 +119,9 @@ export const pruneChannels = defineMethod({
     // Only `allocation=sensitivity` needs the cost of each group. Under a latency budget that is a
     // measurement, so it is skipped otherwise.
     const prices = await pricesOf(isBySensitivity ? given.budget : "", model, candidates, context);
+    const isAbsolute = criterion.isAbsolute ?? false;
     const plan = (ratio: number, told: Context): Removed[] =>
-      choose(candidates, vitality, scores, prices, { ...given, ratio }, told);
+      choose(candidates, vitality, scores, prices, { ...given, ratio, isAbsolute }, told);
     const quiet = { ...context, skip() {}, group() {} };
     const ratio = given.budget
       ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
@@ -236,7 +245,7 @@ function choose(
   vitality: readonly (readonly Vitality[])[],
   scores: readonly (Float64Array | string)[],
   prices: readonly number[],
-  given: z.output<typeof options>,
+  given: Share,
   context: Context,
 ): Removed[] {
   const ranked = candidates.flatMap((candidate, i) => {
