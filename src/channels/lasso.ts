@@ -38,41 +38,43 @@ export function* lassoPath(
   products: Float64Array,
   units: number,
 ): Generator<{ readonly lambda: number; readonly beta: Float64Array }> {
-  // <z_u, Y> = sum_v G_uv.
-  const target = new Float64Array(units);
-  for (let u = 0; u < units; u++) {
-    for (let v = 0; v < units; v++) target[u] += products[u * units + v];
-  }
   const beta = new Float64Array(units);
-  let lambda = target.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  // <z_u, Y - sum_v beta_v z_v>, at first sum_v G_uv.
+  const rest = new Float64Array(units);
+  for (let u = 0; u < units; u++) {
+    for (let v = 0; v < units; v++) rest[u] += products[u * units + v];
+  }
+  let lambda = rest.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   for (let step = 0; step < LAMBDAS; step++, lambda *= FALL) {
-    descend(beta, products, target, lambda);
+    descend(beta, rest, products, lambda);
     yield { lambda, beta };
   }
 }
 
 /**
  * Coordinate descent at one lambda, in place:
- *   beta_u <- soft(target_u - sum_{v != u} G_uv beta_v, lambda) / G_uu,  target_u = <z_u, Y>
+ *   beta_u <- soft(rest_u + G_uu beta_u, lambda) / G_uu,  rest_u = <z_u, Y - sum_v beta_v z_v>
  */
 function descend(
   beta: Float64Array,
+  rest: Float64Array,
   products: Float64Array,
-  target: Float64Array,
   lambda: number,
 ): void {
   const units = beta.length;
   for (let round = 0; round < ROUNDS; round++) {
-    let change = 0;
+    let most = 0;
     for (let u = 0; u < units; u++) {
       const own = products[u * units + u];
       if (own <= 0) continue;
-      let slope = target[u];
-      for (let v = 0; v < units; v++) if (v !== u) slope -= products[u * units + v] * beta[v];
+      const slope = rest[u] + own * beta[u];
       const next = (Math.sign(slope) * Math.max(0, Math.abs(slope) - lambda)) / own;
-      change = Math.max(change, Math.abs(next - beta[u]));
+      const change = next - beta[u];
+      if (change === 0) continue;
       beta[u] = next;
+      for (let v = 0; v < units; v++) rest[v] -= change * products[u * units + v];
+      most = Math.max(most, Math.abs(change));
     }
-    if (change < TOLERANCE) return;
+    if (most < TOLERANCE) return;
   }
 }
