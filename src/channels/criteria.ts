@@ -1,9 +1,9 @@
 /** @file Criteria: how much a channel matters, one entry each in `criteria`. */
 
 import type { Context, Need } from "../context.ts";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { keepsStatistics, normOf } from "../ops/norms.ts";
+import { batchScaleOf } from "../ops/norms.ts";
 import { type Candidate, eachElement, type Part } from "./candidates.ts";
 import { dataOf } from "./dead.ts";
 import { scoreDistance } from "./distance.ts";
@@ -108,7 +108,7 @@ export function average(vectors: readonly Float64Array[]): Float64Array {
  */
 const scoreGamma = ({ group: { units } }: Candidate): Scores => {
   const scales = units[0].members.flatMap(({ value }, at) =>
-    value.tensor && value.consumers.some((node) => keepsStatistics(node) && scaleOf(node) === value)
+    value.tensor && value.consumers.some((node) => batchScaleOf(node) === value)
       ? [{ numbers: value.tensor.numbers(), at }]
       : [],
   );
@@ -122,8 +122,6 @@ const scoreGamma = ({ group: { units } }: Candidate): Scores => {
     return gammas.reduce((sum, gamma) => sum + gamma, 0) / gammas.length;
   });
 };
-
-const scaleOf = (node: Node): Value | null | undefined => node.inputs[normOf(node)?.scale ?? -1];
 
 /**
  * The mean of |x| over what the layers read of a channel, in all calibration records (Molchanov et

@@ -1,5 +1,5 @@
 /** @file Normalizations: which of their inputs scale, shift, and hold running statistics. */
-import type { Node } from "../ir/graph.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import { entryOf, type OpTable } from "./table.ts";
 
 /** Indices of inputs in y = scale x' + shift, with x' = (x - mean) / sqrt(variance + epsilon). */
@@ -40,6 +40,12 @@ export function normInputsOf(node: Node): readonly number[] {
  */
 export function keepsStatistics(node: Node): boolean {
   return normOf(node)?.statistics !== undefined;
+}
+
+/** The scale (gamma) of a batch normalization; null for other operators. */
+export function batchScaleOf(node: Node): Value | null {
+  const { scale, statistics } = normOf(node) ?? {};
+  return scale !== undefined && statistics ? node.inputs[scale] : null;
 }
 
 /** What a constant operand of elementwise operators does to the other one. */

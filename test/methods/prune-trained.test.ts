@@ -140,6 +140,37 @@ describe("prune-trained", () => {
     for (const [i, w] of values.entries()) expect(w !== 0).toBe(i % inputs < 12);
   });
 
+  test("slimming: one threshold over the scales of all layers, of which each keeps its largest", async () => {
+    const scales = [
+      [0.1, -0.4, 0.2, 0.3],
+      [-4, 2, 1, 3],
+    ];
+    const model = layerModel(["N", 3, 4, 4], (g, value) =>
+      scales.reduce((y, own, i) => {
+        const w = g.constant(normal(4 * (i ? 4 : 3)), { shape: [4, i ? 4 : 3, 1, 1] });
+        const vector = (v: number) => g.constant(new Float32Array(4).fill(v));
+        const norm = [g.constant(own), vector(0.5), vector(0), vector(1)] as const;
+        return g.Relu(g.BatchNormalization(g.Conv(y, w), ...norm));
+      }, value),
+    );
+    const image = tensor("float32", [16, 3, 4, 4], normal(16 * 48));
+    const images = environmentOf(nets[0], {
+      training: tensorDataset({ x: image }),
+      feeds: { x: image },
+    });
+    const zerosOf = async (given: object): Promise<number[][]> => {
+      const options = { regularizer: "slimming", epochs: 1, rate: 1e-5, ...given };
+      const pruned = await apply(model, "prune-trained", options, images);
+      return pruned.model.graph.sorted().flatMap((node) => {
+        const gammas = node.op === "BatchNormalization" ? node.inputs[1]?.tensor?.floats() : null;
+        return gammas ? [[0, 1, 2, 3].filter((i) => gammas[i] === 0)] : [];
+      });
+    };
+    expect(await zerosOf({ sparsity: 0.25 })).toEqual([[0, 2], []]);
+    expect(await zerosOf({ sparsity: 0.625 })).toEqual([[0, 2, 3], [2]]);
+    expect(await zerosOf({ sparsity: 0.25, scope: "layer" })).toEqual([[0], [2]]);
+  });
+
   test("slimming: scales of normalizations go to zero, channels become constant", async () => {
     const model = layerModel(["N", 3, 6, 6], (g, value) => {
       const w = g.constant(normal(8 * 27), { shape: [8, 3, 3, 3] });

@@ -4,7 +4,7 @@ import type { Context } from "../../context.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
-import { keepsStatistics } from "../../ops/norms.ts";
+import { batchScaleOf } from "../../ops/norms.ts";
 import { lowest, type Site, setZero, sharedOptions } from "../../sparsity/by-score.ts";
 import { gated } from "../../sparsity/hard-concrete.ts";
 import { extentOf, type Regularizer, regularizers, unitsOf } from "../../sparsity/regularizers.ts";
@@ -16,7 +16,7 @@ import { layersOf, type Skips, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string];
-const { sparsity, scope } = sharedOptions("layer", "global");
+const { sparsity } = sharedOptions("layer");
 const { epochs, batch, rate, loss, optimizer, augment } = trainOptions.shape;
 const names = [...keysOf(regularizers), "l0", "slimming"] as const;
 const docs = Object.entries(regularizers).map(([name, { doc }]) => `${name}: ${doc}`);
@@ -37,7 +37,7 @@ export const pruneTrained = defineMethod({
       .enum(names)
       .default("l1")
       .meta({
-        description: `${docs.join("; ")}; l0: hard concrete gates (Louizos et al. 2018); slimming: l1 on the scales of normalizations (Liu et al. 2017).`,
+        description: `${docs.join("; ")}; l0: hard concrete gates (Louizos et al. 2018); slimming: l1 on the scales of batch normalizations (Liu et al. 2017).`,
         search: ["l1", "filters", "l0"],
       }),
     strength: z
@@ -47,7 +47,14 @@ export const pruneTrained = defineMethod({
       .default(0)
       .meta({ description: "Factor of the penalty; 0: the regularizer's default." }),
     sparsity: sparsity.meta({ description: "Share of weights, or of groups, that end at zero." }),
-    scope,
+    scope: z
+      .enum(["auto", "layer", "global"])
+      .default("auto")
+      .meta({
+        description:
+          "One threshold for one layer (layer) or the whole model (global); auto: for the whole model with slimming, and always with layers, else for one layer.",
+        search: ["layer", "global"],
+      }),
     ...{ epochs, batch, rate, loss, optimizer, augment },
     ...siteOptions,
   }),
@@ -126,14 +133,13 @@ async function penalize(
  */
 function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Options): void {
   const units = sites.map((site) => unitsOf(site, extentOf(unit, site) as number[]));
-  const scope = unit === "layer" ? "global" : options.scope;
-  const removed = shares(
-    units.map(({ sizes }) => sizes),
-    { ...options, scope },
-  );
+  const sizes = units.map((each) => each.sizes);
+  const removed =
+    unit === "layer"
+      ? shares(sizes, options.sparsity, "global")
+      : keepLargest(sizes, shares(sizes, options.sparsity, options.scope));
   for (const [i, site] of sites.entries()) {
-    const { places, sizes } = units[i];
-    if (unit !== "layer" && !removed[i].includes(0)) removed[i][largestOf(sizes)] = 0;
+    const { places } = units[i];
     setZero(
       site,
       Uint8Array.from(places, (place) => removed[i][place]),
@@ -141,13 +147,20 @@ function zeroSmallest(sites: readonly Site[], { unit }: Regularizer, options: Op
   }
 }
 
-const largestOf = (sizes: Float32Array): number =>
-  sizes.indexOf(sizes.reduce((a, b) => Math.max(a, b)));
+/** Unmarks the largest of each array that is marked as a whole, in place. */
+function keepLargest(sizes: readonly Float32Array[], marks: Uint8Array[]): Uint8Array[] {
+  for (const [i, own] of marks.entries()) {
+    const largest = sizes[i].indexOf(sizes[i].reduce((a, b) => Math.max(a, b)));
+    if (!own.includes(0)) own[largest] = 0;
+  }
+  return marks;
+}
 
 /** Marks the lowest share of each array, or of all arrays together (scope "global"). */
 function shares(
   parts: readonly Float32Array[],
-  { sparsity, scope }: Pick<Options, "sparsity" | "scope">,
+  sparsity: number,
+  scope: Options["scope"],
 ): Uint8Array[] {
   const all = scope === "global" ? lowest(parts, sparsity) : null;
   return parts.map((part) => {
@@ -157,14 +170,15 @@ function shares(
 }
 
 /**
- * Network slimming: l1 on the scales of normalizations; the smallest are then set to zero, so that
- * their channels carry a constant (Liu et al. 2017, arXiv 1708.06519).
+ * Network slimming (Liu et al. 2017, arXiv 1708.06519): l1 on the scales of batch normalizations;
+ * those below one threshold for all layers, a percentile of all scales, are then set to zero, so
+ * that their channels carry a constant. Every layer keeps its largest.
  */
 async function slim(model: Model, options: Options, context: Context): Promise<void> {
   const chosen = chosenLayers(model, options);
   const scales: Value[] = [];
   for (const node of model.graph.sorted()) {
-    const scale = keepsStatistics(node) ? node.inputs[1] : null;
+    const scale = batchScaleOf(node);
     const maker = node.inputs[0]?.producer;
     if (scale?.tensor && scale.uses.size === 1 && maker && chosen.has(maker)) scales.push(scale);
   }
@@ -187,10 +201,9 @@ async function slim(model: Model, options: Options, context: Context): Promise<v
     },
   });
   const values = scales.map(({ tensor: x }) => (x as Tensor).floats());
-  const removed = shares(
-    values.map((part) => part.map(Math.abs)),
-    options,
-  );
+  const sizes = values.map((part) => part.map(Math.abs));
+  const scope = options.scope === "auto" ? "global" : options.scope;
+  const removed = keepLargest(sizes, shares(sizes, options.sparsity, scope));
   for (const [i, scale] of scales.entries()) {
     const kept = values[i].map((x, channel) => (removed[i][channel] ? 0 : x));
     model.graph.setConstant(scale, tensor("float32", [kept.length], kept));
