@@ -167,6 +167,61 @@ describe("SparseGPT", () => {
   });
 });
 
+test("SparseGPT prunes the least w_j^2 / [H_F^-1]_jj over the columns F from j on (algorithm 1)", () => {
+  const n = 7;
+  const { h } = gramOf(n, 40);
+  // Columns of different size: the divisor decides, and not w^2 alone.
+  const scale = [1, 5, 0.2, 2, 0.5, 4, 1];
+  const scaled = h.map((v, at) => v * scale[Math.floor(at / n)] * scale[at % n]);
+  const w = Float64Array.from([1, 0.3, 4, 0.4, 1.1, 0.26, 1.1], (v, j) => v * (j % 2 ? -1 : 1));
+  const scores = Array.from(w, (v, j) => {
+    const size = n - j;
+    const rest = Float64Array.from({ length: size * size }, (_, at) => {
+      const [a, b] = [j + Math.floor(at / size), j + (at % size)];
+      return scaled[a * n + b];
+    });
+    return v ** 2 / inverse(rest, size)[0];
+  });
+  const order = [...scores.keys()].sort((a, b) => scores[a] - scores[b]);
+  expect(order).not.toEqual([...w.keys()].sort((a, b) => Math.abs(w[a]) - Math.abs(w[b])));
+  for (let count = 1; count < n; count++) {
+    const swept = w.slice();
+    sweep(
+      { weight: swept, rows: 1, columns: n, hessian: scaled },
+      { sparsity: count / n, pattern: "", block: n },
+    );
+    const gone = [...swept.keys()].filter((j) => swept[j] === 0);
+    expect(gone).toEqual(order.slice(0, count).sort((a, b) => a - b));
+  }
+});
+
+test("optimal brain damage prunes the least h w^2 / 2, h = (dy / dw)^2", async () => {
+  // y = tanh(x A) B with one output, and one record: dy / dA_ik = B_k (1 - tanh^2) x_i.
+  const n = 8;
+  const [A, B, row] = [n * n, n, n].map((size) => Float32Array.from(normal(size)));
+  const model = layerModel(["N", n], (g, x) =>
+    g.MatMul(
+      g.Tanh(g.MatMul(x, g.constant(A, { shape: [n, n] }))),
+      g.constant(B, { shape: [n, 1] }),
+    ),
+  );
+  const scores = Array.from(A, (w, at) => {
+    const [i, k] = [Math.floor(at / n), at % n];
+    const y = Math.tanh(row.reduce((sum, v, j) => sum + v * A[j * n + k], 0));
+    return ((B[k] * (1 - y ** 2) * row[i]) ** 2 * w ** 2) / 2;
+  });
+  const order = [...scores.keys()].sort((a, b) => scores[a] - scores[b]);
+  const x = tensor("float32", [4, n], [...row, ...row, ...row, ...row]);
+  const env = environmentOf(nets[0], { training: tensorDataset({ x }), feeds: { x } });
+  for (const count of [8, 32, 56]) {
+    const options = { sparsity: count / 64, records: 4 };
+    const { model: pruned } = await apply(model, "prune-obd", options, env);
+    const { values } = weightsIn(pruned)[0].weight;
+    const gone = [...values.keys()].filter((at) => values[at] === 0);
+    expect(gone).toEqual(order.slice(0, count).sort((a, b) => a - b));
+  }
+});
+
 describe("moments", () => {
   const contextOf = (env: ReturnType<typeof environmentOf>): Context =>
     ({ observe: createObserve(env, () => {}, "test"), skip() {}, warn() {} }) as unknown as Context;
