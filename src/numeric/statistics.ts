@@ -19,6 +19,7 @@ export function median(values: ArrayLike<number>): number {
  * q (Hyndman & Fan 1996, type 7).
  */
 export function quantile(values: ArrayLike<number>, q: number): number {
+  if (values.length === 0) return Number.NaN;
   const sorted = Float64Array.from(values).sort();
   const position = (sorted.length - 1) * q;
   const below = Math.floor(position);
@@ -26,6 +27,24 @@ export function quantile(values: ArrayLike<number>, q: number): number {
   // Two equal infinities would otherwise give NaN.
   if (sorted[below] === sorted[above]) return sorted[below];
   return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
+}
+
+/**
+ * The mode of a histogram: the centre of its fullest bin, of equals the lowest; NaN for no values.
+ * Bins have the width 2 IQR n^(-1/3) with the interquartile range IQR of the n values (Freedman,
+ * Diaconis 1981), which few large values do not change. Where the IQR is 0, the median.
+ */
+export function histogramMode(values: readonly number[]): number {
+  const width = (2 * (quantile(values, 0.75) - quantile(values, 0.25))) / Math.cbrt(values.length);
+  if (!(width > 0)) return median(values);
+  const low = values.reduce((a, b) => Math.min(a, b));
+  const counts = new Map<number, number>();
+  for (const value of values) {
+    const bin = Math.floor((value - low) / width);
+    counts.set(bin, (counts.get(bin) ?? 0) + 1);
+  }
+  const fullest = [...counts].reduce((a, b) => ((b[1] - a[1] || a[0] - b[0]) > 0 ? b : a));
+  return low + (fullest[0] + 0.5) * width;
 }
 
 /**

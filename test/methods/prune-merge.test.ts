@@ -6,6 +6,7 @@ import type { Model } from "../../src/ir/model.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import type { MethodId } from "../../src/methods/index.ts";
 import { createRandom } from "../../src/numeric/random.ts";
+import { histogramMode } from "../../src/numeric/statistics.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
@@ -68,6 +69,67 @@ describe("merge-neurons", () => {
       [3, 4],
     ]);
     expect(error).toBeLessThan(1e-5);
+  });
+
+  describe("against all pairs", () => {
+    const [inputs, units, outputs] = [5, 24, 3];
+    const w = normal(inputs * units);
+    const a = normal(units * outputs);
+    const model = layerModel(["N", inputs], (g, x) =>
+      g.MatMul(
+        g.Tanh(g.MatMul(x, g.constant(w, { shape: [inputs, units] }))),
+        g.constant(a, { shape: [units, outputs] }),
+      ),
+    );
+    /**
+     * What is left after each merge, and what each cost: |a_j|^2 |w_j - w_i|^2 for the cheapest pair
+     * of all that are left (eq. 5). Tanh does not scale, so that c = 1.
+     */
+    const square = (v: readonly number[]) => v.reduce((sum, x) => sum + x * x, 0);
+    const out = Array.from({ length: units }, (_, u) => [
+      ...a.subarray(u * outputs, (u + 1) * outputs),
+    ]);
+    const into = out.map((_, u) => Array.from({ length: inputs }, (_, i) => w[i * units + u]));
+    const merges: { readonly cost: number; readonly left: number[] }[] = [];
+    for (let left = [...out.keys()]; left.length > 1; ) {
+      let best = { i: -1, j: -1, cost: Number.POSITIVE_INFINITY };
+      for (const i of left) {
+        for (const j of left) {
+          const cost = square(out[j]) * square(into[j].map((v, k) => v - into[i][k]));
+          if (i !== j && cost < best.cost) best = { i, j, cost };
+        }
+      }
+      out[best.i] = out[best.i].map((v, k) => v + out[best.j][k]);
+      left = left.filter((u) => u !== best.j);
+      merges.push({ cost: best.cost, left: left.flatMap((u) => out[u]) });
+    }
+    const given = environmentOf(nets[0], {
+      feeds: { x: tensor("float32", [2, inputs], normal(2 * inputs)) },
+    });
+    const readersOf = async (options: object): Promise<number[]> => {
+      const merged = await apply(model, "merge-neurons", { ...options }, given);
+      return [...weightsIn(merged.model)[1].weight.values];
+    };
+
+    test("the cheapest pair merges first", async () => {
+      for (const count of [1, 2, 5, 12, 20]) {
+        const found = await readersOf({ ratio: count / units + 1e-6 });
+        const { left } = merges[count - 1];
+        expect(found).toHaveLength(left.length);
+        for (const [at, v] of left.entries()) expect(found[at]).toBeCloseTo(v, 5);
+      }
+    });
+
+    test("the mode of the histogram of costs says how many merge, without data", async () => {
+      const costs = merges.map(({ cost }) => cost);
+      const cutoff = histogramMode(costs);
+      const below = costs.findIndex((cost) => cost > cutoff);
+      expect(below).toBeGreaterThan(2);
+      expect(below).toBeLessThan(units / 2);
+      expect(await readersOf({ histogram: 1, ratio: 0 })).toHaveLength((units - below) * outputs);
+      const half = Math.round(below / 2);
+      expect(await readersOf({ histogram: 0.5 })).toHaveLength((units - half) * outputs);
+    });
   });
 
   test("elsewhere only equals do", async () => {

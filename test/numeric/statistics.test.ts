@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../../src/numeric/random.ts";
 import {
+  histogramMode,
   median,
   medianInterval,
   quantile,
@@ -26,6 +27,20 @@ test.each([
   const interval = wilson(hits, n);
   expect(interval[0]).toBeCloseTo(low, 12);
   expect(interval[1]).toBeCloseTo(high, 12);
+});
+
+test("the mode of a histogram is the centre of its fullest bin (Freedman, Diaconis 1981)", () => {
+  // Quartiles 2 and 4 of 8 values: bins of width 2 * 2 / 8^(1/3) = 2 from 1 on.
+  const values = [1, 2, 2, 3, 3.5, 4, 4, 11];
+  const width = (2 * (quantile(values, 0.75) - quantile(values, 0.25))) / 2;
+  expect(width).toBe(2);
+  // [1, 3): 3 values, [3, 5): 4 values, [11, 13): 1 value.
+  expect(histogramMode(values)).toBe(4);
+  expect(histogramMode([...values].reverse())).toBe(4);
+  // More than half are equal.
+  expect(histogramMode([5, 5, 5, 5, 5, 1, 9])).toBe(5);
+  expect(histogramMode([3])).toBe(3);
+  expect(histogramMode([])).toBeNaN();
 });
 
 test.each([

@@ -12,6 +12,7 @@ import { spellOut } from "../../channels/spell-out.ts";
 import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
+import { histogramMode } from "../../numeric/statistics.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
 import { hasTrait } from "../../ops/traits.ts";
 import { biasOf } from "../../ops/weights.ts";
@@ -36,13 +37,17 @@ export const mergeNeurons = defineMethod({
       .max(0.95)
       .default(0.1)
       .meta({ description: "Share of each layer's neurons to merge away.", search: [0.1, 0.25] }),
+    histogram: z.number().min(0).max(1).default(0).meta({
+      description:
+        "Instead of a ratio: the share to merge away of those neurons that cost less than the mode of the histogram of costs, layer by layer; the paper takes 1, and 0.25 or 0.5 for large networks; 0: the ratio.",
+    }),
     ...siteOptions,
   }),
   survey: [{ ratio: 0.25 }],
   neutral: { ratio: 0 },
-  async apply(model, { ratio, ...selection }, context) {
+  async apply(model, { ratio, histogram, ...selection }, context) {
     const chosen = chosenLayers(model, selection);
-    if (ratio === 0 || chosen.size === 0) return;
+    if (Math.max(ratio, histogram) === 0 || chosen.size === 0) return;
     const packAgain = spellOut(model);
     const candidates = candidatesOf(model, coupleChannels(model));
     /** Weights as they are after the merging so far. */
@@ -51,9 +56,13 @@ export const mergeNeurons = defineMethod({
     for (const [i, candidate] of candidates.entries()) {
       await context.progress(i, candidates.length);
       const layer = layerOf(candidate, chosen, context);
-      const count = Math.floor(ratio * candidate.group.units.length);
-      if (!layer || count === 0) continue;
-      removals.push({ group: candidate.group, units: merge(layer, count, weights) });
+      if (!layer) continue;
+      const count =
+        histogram > 0
+          ? Math.round(histogram * countCheap(layer, weights))
+          : Math.floor(ratio * layer.units);
+      if (count === 0) continue;
+      removals.push({ group: candidate.group, units: merge(layer, count, weights).gone });
     }
     for (const [value, values] of weights) {
       const { shape } = value.tensor as Tensor;
@@ -120,7 +129,31 @@ function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Conte
 }
 
 /**
- * Merges `count` neurons away and returns their indices.
+ * How many neurons merge before one costs more than the mode of the histogram of the costs of all
+ * merges (Srinivas, Babu 2015, "How many neurons to remove?"). From there on costs, and the test error in the paper's
+ * experiments, rise quickly.
+ */
+function countCheap(layer: Layer, weights: ReadonlyMap<Value, Float32Array>): number {
+  const copies = new Map(
+    [layer.maker, ...layer.readers].flatMap(({ use: { value } }) => {
+      const own = weights.get(value);
+      return own ? [[value, own.slice()] as const] : [];
+    }),
+  );
+  const { costs } = merge(layer, layer.units - 1, copies);
+  const mode = histogramMode(costs);
+  const first = costs.findIndex((cost) => cost > mode);
+  return first < 0 ? costs.length : first;
+}
+
+/** The neurons that were merged away, in order, and what each cost: its s_ij. */
+interface Merged {
+  readonly gone: readonly number[];
+  readonly costs: readonly number[];
+}
+
+/**
+ * Merges `count` neurons away.
  *
  * Removing j and adding its outgoing weights to those of i, a_i += c a_j, adds at most about
  *   s_ij = |a_j|^2 |w_j - c w_i|^2
@@ -128,7 +161,7 @@ function layerOf(candidate: Candidate, chosen: ReadonlySet<Node>, context: Conte
  * <w_i, w_j> / |w_i|^2, if everything between scales with its input, and 1 otherwise. The cheapest
  * pair is merged first. `weights` holds changed weights by value, and is updated.
  */
-function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): number[] {
+function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): Merged {
   const { units, maker, readers, bias, scales } = layer;
   const valuesOf = ({ use: { value } }: Part): Float32Array => {
     const values = weights.get(value) ?? (value.tensor as Tensor).floats().slice();
@@ -177,6 +210,7 @@ function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): 
   };
   const partner = incoming.map((_, j) => nearest(j));
   const gone: number[] = [];
+  const costs: number[] = [];
   while (gone.length < count) {
     let [j, least] = [-1, Infinity];
     for (const unit of alive) {
@@ -194,9 +228,10 @@ function merge(layer: Layer, count: number, weights: Map<Value, Float32Array>): 
     powers[i] = power(i);
     alive.delete(j);
     gone.push(j);
+    costs.push(least);
     for (const unit of alive) if (partner[unit].i === j) partner[unit] = nearest(unit);
   }
-  return gone;
+  return { gone, costs };
 }
 
 /** Dot products of all pairs of rows [n, n]. */
