@@ -31,7 +31,8 @@ interface Block {
 /**
  * Blocks are ranked by their influence, the mean of 1 - cos(x_t, y_t) over the tokens t of the
  * calibration records; those of the least influence are removed, and refitted layers may stand in
- * their place.
+ * their place. Blocks are finer than the paper's: a transformer layer is two of them, attention and
+ * feed-forward.
  */
 export const pruneBlocks = defineMethod({
   title: "block pruning",

@@ -21,7 +21,7 @@ import { defineMethod } from "../method.ts";
  */
 export const pruneTaps = defineMethod({
   title: "kernel tap pruning",
-  cite: "Lebedev and Lempitsky 2016, Group-wise Brain Damage, arXiv 1506.02515",
+  cite: "after Lebedev and Lempitsky 2016, Group-wise Brain Damage, arXiv 1506.02515, which removes any position of a kernel",
   summary:
     "Removes outer rows and columns of kernels where the outputs hardly change; the rest is fitted to what the layer gave.",
   needs: ["calibration"],
