@@ -58,7 +58,8 @@ const l2: Norm = { measure: (w) => w * w, finish: Math.sqrt };
 
 /**
  * The norm of the filters that make a channel, averaged over the layers that do (Li et al. 2017,
- * arXiv 1608.08710, section 3.1: one layer, l1). Norms are divided by the mean of their layer.
+ * arXiv 1608.08710, section 3.1: one layer, l1). Norms are divided by the mean of their layer. Where
+ * a batch normalization was folded into the filters, its scale counts with them.
  */
 const filterNorm = (doc: string, norm: Norm): Criterion =>
   byGroup(doc, ({ group, makers }) =>
