@@ -42,6 +42,9 @@ export interface FormStage {
 /** Parts of every weight, whatever computes it. */
 function storedIn(weight: Weight): number {
   if (weight.form === null) return weight.values.length;
+  const { isInteger } = weight.form;
+  // Scales and zero points of a weight that is rounded at load are computed, too.
+  if (isInteger && weight.theta.weight) return storedIn(weight.theta.weight);
   return Object.values(weight.theta).reduce((sum, part) => sum + storedIn(part), 0);
 }
 
@@ -50,6 +53,7 @@ function describe(weight: Weight): string {
     const { coding } = weight;
     return typeof coding === "string" ? coding : `${coding.bits} bits`;
   }
+  if (weight.theta.weight) return `int8 from ${describe(weight.theta.weight)}`;
   const parts = [...new Set(Object.values(weight.theta).map(describe))];
   return `${weight.form.kind} of ${parts.join(", ")}`;
 }
