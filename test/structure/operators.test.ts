@@ -14,7 +14,6 @@ const homes = {
 
 /** Files that name operators all the same, and why. */
 const exceptions: Readonly<Record<string, string>> = {
-  "channels/criteria.ts": "a channel's score by the scale of any operator that is a normalization",
   "train/fast-gather.ts":
     "a rewrite of one operator, for training steps only: Gather -> GatherElements",
 };
