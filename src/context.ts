@@ -34,10 +34,14 @@ export interface Context {
   /** Whether there are calibration records, for methods that can use them but do not need them. */
   readonly hasCalibration: boolean;
   /**
-   * Runs calibration records through `model` (all, or about `records` of them) and calls `collect`
-   * with each tap and its values [records of the batch, ...], batch by batch. Nothing is kept in
-   * memory. Without calibration records it rejects with TersorError "needs-data"; methods that
-   * declare the need are not called then.
+   * Runs calibration records through `model` (all, or those that `records` tells) and calls
+   * `collect` with each tap and its values [records of the batch, ...], batch by batch. Nothing is
+   * kept in memory. A batch may be of any size, so a statistic over all records has to weigh batches
+   * by what they hold (evidence/pooled.ts does).
+   *
+   * Values handed over are finite: a record for which a tap is not is left out of that tap, with a
+   * warning. Rejects with TersorError "bad-number" if no record is left, and without calibration
+   * records with "needs-data"; methods that declare the need are not called then.
    */
   readonly observe: Observe;
   /**
@@ -111,12 +115,30 @@ export interface Trained {
 export interface Tap {
   readonly value: Value;
   readonly of?: (g: Builder, value: Value) => Value;
+  /** True: a tap that is finite for no record is no error; `collect` is not called with it. */
+  readonly optional?: boolean;
 }
+
+/** What a batch stands for. */
+export interface Fed {
+  /** How many records it holds. */
+  readonly records: number;
+  /**
+   * Records / rows that ran: 1, or 1 / n where each record was repeated n times to fill the batch of
+   * a model that fixes its size. Sums and counts over the rows have to be multiplied by it.
+   */
+  readonly share: number;
+}
+
+/** Which calibration records: at most so many first ones, or every `step`-th in [from, to). */
+export type Records =
+  | number
+  | { readonly from: number; readonly to: number; readonly step?: number };
 
 /** See `Context.observe`. */
 export type Observe = <T extends Tap>(
   model: Model,
   taps: readonly T[],
-  collect: (tap: T, batch: Tensor) => void,
-  records?: number,
+  collect: (tap: T, batch: Tensor, fed: Fed) => void,
+  records?: Records,
 ) => Promise<void>;

@@ -1,6 +1,7 @@
 /** @file Criteria: how much a channel matters, one entry each in `criteria`. */
 
 import type { Context, Need } from "../context.ts";
+import { meansOf, type Source } from "../evidence/pooled.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { batchScaleOf } from "../ops/norms.ts";
@@ -9,7 +10,7 @@ import { dataOf } from "./dead.ts";
 import { scoreDistance } from "./distance.ts";
 import { scoreLasso } from "./lasso.ts";
 import { scoreObs } from "./obs.ts";
-import { channelAxis, meansOf } from "./repair.ts";
+import { channelAxis } from "./repair.ts";
 import { scoreTaylor } from "./taylor.ts";
 import { scoreThinet } from "./thinet.ts";
 
@@ -132,18 +133,21 @@ const activation: Criterion = {
   doc: "mean |x| of what the layers read (Molchanov et al. 2017)",
   needs: ["calibration"],
   async score(candidates, model, { observe }, records) {
-    const axes = new Map<Value, number>();
+    const sources = new Map<Value, Source>();
     for (const { readers } of candidates) {
       for (const reader of readers) {
         const data = dataOf(reader);
-        if (data) axes.set(data, channelAxis(reader, data));
+        if (!data) continue;
+        const axis = channelAxis(reader, data);
+        sources.set(data, { value: data, axis, each: (g, x) => g.Abs(x) });
       }
     }
-    const means = await meansOf(model, axes, true, observe, records);
+    const means = await meansOf(model, [...sources.values()], observe, records);
     return candidates.map(({ group, readers }) => {
       const vectors = readers.flatMap((reader) => {
         const data = dataOf(reader);
-        const seen = data && means.get(data);
+        const source = data && sources.get(data);
+        const seen = source && means.get(source);
         const at = group.units[0].members.findIndex(({ value }) => value === data);
         if (!seen || at < 0) return [];
         return [

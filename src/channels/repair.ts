@@ -1,6 +1,7 @@
 /** @file Repair: how the layers that read removed channels are corrected. */
 
-import type { Context, Observe, Tap } from "../context.ts";
+import type { Context } from "../context.ts";
+import { meansOf, type Source } from "../evidence/pooled.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { isSparse, type Loss, refit } from "../layers/refit.ts";
@@ -205,58 +206,20 @@ async function observeMeans(
   records: number,
 ): Promise<Map<Value, Float64Array> | null> {
   if (!context.hasCalibration) return null;
-  const axes = new Map<Value, number>();
+  const sources = new Map<Value, Source>();
   for (const { candidate, units, vitality } of removed) {
     if (units.every((unit) => vitality[unit].isDead)) continue;
     for (const reader of candidate.readers) {
       const data = reader.part && canAbsorb(reader.part) ? dataOf(reader) : null;
-      if (data) axes.set(data, channelAxis(reader, data));
+      if (data) sources.set(data, { value: data, axis: channelAxis(reader, data) });
     }
   }
-  return meansOf(model, axes, false, context.observe, records);
+  const means = await meansOf(model, [...sources.values()], context.observe, records);
+  return new Map(Array.from(means, ([{ value }, mean]) => [value, mean]));
 }
 
 /** The axis of `data` that the reader sums over. */
 export function channelAxis({ sink }: Reader, data: Value): number {
   const side = sink.sides.find(({ value }) => value === data);
   return side?.axis ?? 1;
-}
-
-/**
- * For each value the mean, or the mean magnitude, of every index of the given axis [size of the
- * axis]. The means are taken batch by batch inside the engine, and every batch counts the same.
- */
-export async function meansOf(
-  model: Model,
-  axes: ReadonlyMap<Value, number>,
-  isMagnitude: boolean,
-  observe: Observe,
-  records: number,
-): Promise<Map<Value, Float64Array>> {
-  const sums = new Map<Value, { total: Float64Array; batches: number }>();
-  // Values inside a branch cannot be observed: the branch may not run.
-  const outside = [...axes].filter(([{ graph }]) => graph === model.graph);
-  if (outside.length === 0) return new Map();
-  const taps: Tap[] = outside.map(([value, axis]) => ({
-    value,
-    of: (g, x) => {
-      const others = (value.shape ?? []).flatMap((_, i) => (i === axis ? [] : [i]));
-      return g.ReduceMean(isMagnitude ? g.Abs(x) : x, g.ints(others), { keepdims: 0 });
-    },
-  }));
-  await observe(
-    model,
-    taps,
-    ({ value }, batch) => {
-      const means = batch.floats();
-      const sum = sums.get(value) ?? { total: new Float64Array(means.length), batches: 0 };
-      sums.set(value, sum);
-      for (let i = 0; i < means.length; i++) sum.total[i] += means[i];
-      sum.batches++;
-    },
-    records,
-  );
-  return new Map(
-    [...sums].map(([value, { total, batches }]) => [value, total.map((x) => x / batches)]),
-  );
 }

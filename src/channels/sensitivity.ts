@@ -4,7 +4,6 @@ import type { Context } from "../context.ts";
 import { distance, outputsOf } from "../evidence/output-shift.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
-import type { Tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
 import { removeUnits } from "../ops/coupling.ts";
 import { type Candidate, candidatesOf } from "./candidates.ts";
@@ -21,6 +20,9 @@ const SHARES = [0.125, 0.25, 0.5, 0.75];
 const RECORDS = 96;
 /** This share of the records is for the repair; the outputs on the others are compared. */
 const FITTED = 2 / 3;
+
+/** An error that is infinite counts as this one, so that slopes are finite. */
+const WORST = 1e6;
 
 /** Beyond the last trial the slope of the curve is multiplied by this. */
 const BEYOND = 4;
@@ -49,7 +51,9 @@ export async function bySensitivity(
 ): Promise<Scores[]> {
   const records = await countRecords(model, Math.min(RECORDS, trial.records), context);
   const own = { ...trial, records: Math.max(1, Math.floor(FITTED * records)) };
-  const expected = await judgedOutputs(model, records, context);
+  // The repair is fitted to the first records, so errors on them would be too small.
+  const judged = { from: Math.min(own.records, records - 1), to: records };
+  const expected = await outputsOf(model, judged, context.observe);
   const scores: Scores[] = [];
   for (const [i, score] of given.entries()) {
     if (typeof score === "string") {
@@ -66,10 +70,8 @@ export async function bySensitivity(
       const pruned = cloneModel(model);
       const twin = candidatesOf(pruned, coupleChannels(pruned))[all.indexOf(candidates[i])];
       await removeAlone(pruned, twin, order.slice(0, count), own, context);
-      curve.push({
-        count,
-        error: distance(expected, await judgedOutputs(pruned, records, context)),
-      });
+      const error = distance(expected, await outputsOf(pruned, judged, context.observe));
+      curve.push({ count, error: Math.min(error, WORST) });
     }
     const slopes = slopesOf(curve, length);
     const worth = new Float64Array(length);
@@ -101,22 +103,8 @@ async function countRecords(model: Model, records: number, { observe }: Context)
   let seen = 0;
   const [input] = model.graph.inputs;
   const sizes = { value: input, of: (g: Builder, x: Value) => g.Shape(x) };
-  const add = (_: unknown, shape: Tensor): void => void (seen += shape.numbers()[0]);
-  await observe(model, [sizes], add, records);
+  await observe(model, [sizes], (_, __, fed) => void (seen += fed.records), records);
   return seen;
-}
-
-/**
- * Each of the model's outputs, for the last third of the records. The repair was fitted to the
- * others, whose errors would be too small.
- */
-async function judgedOutputs(
-  model: Model,
-  records: number,
-  { observe }: Context,
-): Promise<Float32Array[]> {
-  const outputs = await outputsOf(model, records, observe);
-  return outputs.map((all) => all.subarray(Math.floor(FITTED * all.length)));
 }
 
 /** The error after `count` units were removed. */

@@ -45,6 +45,11 @@ export interface Dataset {
   readonly labels?: Int32Array | null;
   /** The input that holds images, and their layout, where records are made of images. */
   readonly images?: ImageLayout | null;
+  /**
+   * The number of each record in its source, counted from 0, for messages; where it is missing, that
+   * is the index.
+   */
+  readonly numbers?: ArrayLike<number>;
   /** Reads the records of these indices, in their order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
   /**
@@ -53,6 +58,9 @@ export interface Dataset {
    */
   readWindows?(indices: readonly number[], windows: readonly Window[]): Promise<Batch>;
 }
+
+/** The number that the record of this index has in its source, counted from 0. */
+export const numberOf = ({ numbers }: Dataset, index: number): number => numbers?.[index] ?? index;
 
 /** Batches of `size` records in order; the last one may have fewer. */
 export async function* batches(dataset: Dataset, size: number): AsyncGenerator<Batch> {
@@ -71,6 +79,7 @@ export function subset(dataset: Dataset, indices: readonly number[], name = data
     name,
     length: indices.length,
     labels: labels ? Int32Array.from(indices, (i) => labels[i]) : null,
+    numbers: Uint32Array.from(indices, (i) => numberOf(dataset, i)),
     read: (wanted) => dataset.read(own(wanted)),
     ...(dataset.readWindows && {
       readWindows: (wanted, windows) => dataset.readWindows!(own(wanted), windows),

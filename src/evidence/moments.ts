@@ -24,7 +24,7 @@ export interface Moments {
   readonly rows: Rows;
   /**
    * For each group of a convolution (one otherwise) H [columns, columns], or its diagonal
-   * [columns]: the sum over records and positions, divided by the number of records requested.
+   * [columns]: the sum over records and positions, divided by the number of records that ran.
    */
   readonly groups: readonly Float64Array[];
 }
@@ -34,7 +34,7 @@ export type Kind = "gram" | "squares";
 
 /**
  * The moments of every site, or the reason why a site has none (looked up, inside a branch, too
- * many inputs). Sums are computed inside the engine, and only they leave it. A weight that several
+ * many inputs, never finite). Sums are computed inside the engine, and only they leave it. A weight that several
  * nodes read has the sum over all of them. Weights with many inputs are observed in several passes.
  */
 export async function momentsOf(
@@ -58,14 +58,27 @@ export async function momentsOf(
     const size = kind === "gram" ? rows.columns ** 2 : rows.columns;
     const groups = Array.from({ length: rows.groups }, () => new Float64Array(size));
     found.set(site, { rows, groups });
-    for (const use of readers) taps.push(tapOf(use, site, rows, groups, kind));
+    const sums: Sums = { site, groups, readers: readers.length, records: 0 };
+    for (const use of readers) taps.push(tapOf(use, site, rows, sums, kind));
   }
   for (const part of passes(taps)) await run(model, part, records, context.observe);
+  for (const { site, groups, readers, records } of new Set(taps.map(({ sums }) => sums))) {
+    if (records === 0) found.set(site, "reads values that are not finite");
+    for (const sum of groups) for (let i = 0; i < sum.length; i++) sum[i] *= readers / records;
+  }
   return found;
 }
 
-interface SiteTap extends Tap {
+/** The sums of one site. `records` counts each record once for every reader. */
+interface Sums {
+  readonly site: LayerSite;
   readonly groups: readonly Float64Array[];
+  readonly readers: number;
+  records: number;
+}
+
+interface SiteTap extends Tap {
+  readonly sums: Sums;
 }
 
 async function run(
@@ -77,11 +90,12 @@ async function run(
   await observe(
     model,
     taps,
-    ({ groups }, batch) => {
-      const sums = batch.floats();
-      const [{ length }] = groups;
-      for (const [g, total] of groups.entries()) {
-        for (let i = 0; i < length; i++) total[i] += sums[g * length + i] / records;
+    ({ sums }, batch, fed) => {
+      const values = batch.floats();
+      const [{ length }] = sums.groups;
+      sums.records += fed.records;
+      for (const [g, total] of sums.groups.entries()) {
+        for (let i = 0; i < length; i++) total[i] += values[g * length + i] * fed.share;
       }
     },
     records,
@@ -93,7 +107,8 @@ function* passes(taps: readonly SiteTap[]): Generator<SiteTap[]> {
   let part: SiteTap[] = [];
   let elements = 0;
   for (const tap of taps) {
-    const size = tap.groups.length * tap.groups[0].length;
+    const { groups } = tap.sums;
+    const size = groups.length * groups[0].length;
     if (part.length > 0 && elements + size > PASS) {
       yield part;
       [part, elements] = [[], 0];
@@ -128,12 +143,13 @@ function tapOf(
   { node, index }: WeightUse,
   { weight }: LayerSite,
   rows: Rows,
-  groups: readonly Float64Array[],
+  sums: Sums,
   kind: Kind,
 ): SiteTap {
   return {
     value: factorBeside({ node, index }),
-    groups,
+    sums,
+    optional: true,
     of(g, x) {
       const inputs = inputsOf(g, { node, index }, x, rows, weight.shape);
       if (kind === "squares") return g.ReduceSumSquare(inputs, g.ints([1]), { keepdims: 0 });

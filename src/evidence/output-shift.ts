@@ -1,6 +1,6 @@
 /** @file Output shift: how far a model's outputs move when something in it changes. */
 import { z } from "zod";
-import type { Context, Observe } from "../context.ts";
+import type { Context, Observe, Records } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 
@@ -17,19 +17,25 @@ export const toleranceOption = (all: string) =>
     });
 
 /**
- * Each of the model's outputs on about `records` calibration records, one record after the other in
- * one flat array per output.
+ * Each of the model's outputs on calibration records, one record after the other in one flat array
+ * per output. Records on which an output is not finite are missing from it.
  */
 export async function outputsOf(
   model: Model,
-  records: number,
+  records: Records,
   observe: Observe,
 ): Promise<Float32Array[]> {
-  const taps = model.graph.outputs.map((value) => ({ value, batches: [] as Float32Array[] }));
+  const taps = model.graph.outputs.map((value) => ({
+    value,
+    optional: true,
+    batches: [] as Float32Array[],
+  }));
   await observe(
     model,
     taps,
-    ({ batches }, batch) => void batches.push(batch.floats().slice()),
+    // Where records were repeated to fill a batch, each is in its first part once.
+    ({ batches }, batch, { share }) =>
+      void batches.push(batch.floats().slice(0, Math.round(batch.size * share))),
     records,
   );
   return taps.map(({ batches }) => {
@@ -43,19 +49,24 @@ export async function outputsOf(
   });
 }
 
-/** |y' - y|^2 / |y|^2, summed over all outputs; `expected` is y. */
+/**
+ * |y' - y|^2 / |y|^2, summed over all outputs; `expected` is y. Infinity if y' is not finite on a
+ * record on which y is, or if y is finite on none.
+ */
 export function distance(
   expected: readonly Float32Array[],
   actual: readonly Float32Array[],
 ): number {
   let [error, energy] = [0, 0];
-  for (const [i, batch] of expected.entries()) {
+  const seen = [...expected.entries()].filter(([, batch]) => batch.length > 0);
+  for (const [i, batch] of seen) {
+    if (actual[i].length !== batch.length) return Number.POSITIVE_INFINITY;
     for (let k = 0; k < batch.length; k++) {
       error += (actual[i][k] - batch[k]) ** 2;
       energy += batch[k] ** 2;
     }
   }
-  return error / (energy || 1);
+  return seen.length > 0 ? error / (energy || 1) : Number.POSITIVE_INFINITY;
 }
 
 /**

@@ -40,7 +40,7 @@ export async function equalize(model: Model, plan: Plan, observe: Observe): Prom
   );
   await observe(
     model,
-    pairs.map(({ value }) => ({ value, of: largestPerChannel })),
+    pairs.map(({ value }) => ({ value, of: largestPerChannel, optional: true })),
     ({ value }, batch) => {
       const range = ranges.get(value) as Float64Array;
       for (const [i, x] of batch.floats().entries()) {

@@ -85,6 +85,23 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
 }
 
 /**
+ * The plan without the nodes that read or give one of these values, which uint8 cannot hold because
+ * they are not finite. Layers are skipped with this reason.
+ */
+export function leaveOut(plan: Plan, values: ReadonlySet<Value>, context: Context): Plan {
+  if (values.size === 0) return plan;
+  const isSound = (node: Node): boolean =>
+    ![...node.inputs, afterActivation(node)].some((value) => value && values.has(rootOf(value)));
+  const layers = plan.layers.filter(({ node }) => {
+    if (isSound(node)) return true;
+    context.skip(node.name, "reads or gives values that are not finite");
+    return false;
+  });
+  const left = [...plan.values].filter(([value]) => !values.has(value));
+  return { ...plan, layers, others: plan.others.filter(isSound), values: new Map(left) };
+}
+
+/**
  * Why a layer stays in float; null if it can be quantized. The limits on groups are measurements.
  */
 function refusal(use: WeightUse, choice: Choice): string | null {

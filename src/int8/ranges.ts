@@ -1,15 +1,15 @@
 /** @file Ranges and channel means of activations, reduced inside the engine. */
 
 import type { Observe, Tap } from "../context.ts";
+import { meansOf } from "../evidence/pooled.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import type { Tensor } from "../ir/tensor.ts";
 import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { createHistogram } from "../numeric/sketch.ts";
 import type { Builder } from "../ops/builder.ts";
 import { linearOf } from "../ops/linear.ts";
-import { type ChannelMeans, runningMean } from "./bias-correction.ts";
+import type { ChannelMeans } from "./bias-correction.ts";
 import { type Plan, rootOf } from "./plan.ts";
 
 /** Largest number of elements of one record that enter a histogram: a million for 256 records. */
@@ -17,6 +17,7 @@ const SAMPLE = 2 ** 12;
 
 /**
  * The range [min, max] to round each value in, chosen by `calibrator` for levels of `bits` bits.
+ * Values that are not finite on any record are missing.
  */
 export async function observeRanges(
   model: Model,
@@ -37,14 +38,16 @@ async function observeExtremes(
   values: readonly Value[],
   observe: Observe,
 ): Promise<Map<Value, Range>> {
-  const ranges = new Map(values.map((value) => [value, { min: 0, max: 0 }]));
-  const taps = values.flatMap((value) => [
-    { value, end: "min", of: (g: Builder, v: Value) => g.ReduceMin(v, { keepdims: 0 }) } as const,
-    { value, end: "max", of: (g: Builder, v: Value) => g.ReduceMax(v, { keepdims: 0 }) } as const,
-  ]);
-  await observe(model, taps, ({ value, end }, batch) => {
-    const range = ranges.get(value) as { min: number; max: number };
-    range[end] = Math[end](range[end], batch.floats()[0]);
+  const ranges = new Map<Value, Range>();
+  const of = (g: Builder, v: Value): Value => {
+    const ends = [g.ReduceMin(v, { keepdims: 0 }), g.ReduceMax(v, { keepdims: 0 })];
+    return g.Concat(...ends.map((end) => g.Reshape(end, g.ints([1], "shape"))), { axis: 0 });
+  };
+  const taps = values.map((value) => ({ value, of, optional: true }));
+  await observe(model, taps, ({ value }, batch) => {
+    const [least, greatest] = batch.floats();
+    const { min, max } = ranges.get(value) ?? { min: 0, max: 0 };
+    ranges.set(value, { min: Math.min(min, least), max: Math.max(max, greatest) });
   });
   return ranges;
 }
@@ -58,76 +61,64 @@ async function observeHistograms(
   bits: number,
 ): Promise<Map<Value, Range>> {
   const histograms = new Map(values.map((value) => [value, createHistogram()]));
-  await observe(model, values.map(sampled), ({ value }, batch) =>
-    histograms.get(value)?.add(batch.floats()),
+  await observe(model, values.map(sampled), ({ value }, batch, { share }) =>
+    histograms.get(value)?.add(batch.floats(), share),
   );
   return new Map(
-    [...histograms].map(([value, seen]) => [value, calibrate(seen, calibrator, bits)]),
+    [...histograms].flatMap(([value, seen]) =>
+      seen.count > 0 ? [[value, calibrate(seen, calibrator, bits)] as const] : [],
+    ),
   );
 }
 
 /**
- * A tap for every k-th element of a large value. k is odd: with an even one, rows of even length
- * would be sampled in the same columns.
+ * A tap for every k-th element of each record of a large value, whatever batch it comes in. k is odd:
+ * with an even one, rows of even length would be sampled in the same columns.
  */
 function sampled(value: Value): Tap {
   const size = (value.shape ?? [])
     .slice(1)
     .reduce<number>((product, dim) => product * (typeof dim === "number" ? dim : 1), 1);
   const stride = Math.ceil(size / SAMPLE) | 1;
-  if (stride === 1) return { value };
+  if (stride === 1) return { value, optional: true };
   const of = (g: Builder, v: Value): Value =>
     g.Slice(
-      g.Reshape(v, g.ints([-1])),
+      g.Reshape(v, g.ints([0, -1], "shape")),
       g.ints([0]),
       g.ints([2 ** 63]),
-      g.ints([0]),
+      g.ints([1]),
       g.ints([stride]),
     );
-  return { value, of };
+  return { value, of, optional: true };
 }
 
 /** Calibration records for the means that biases are corrected by. */
 const MEAN_RECORDS = 64;
 
-/** For each layer of the plan, the means of its input before and after rounding to uint8. */
+/** For each layer of the plan, the means of its input, and of the error that rounding it causes. */
 export async function observeMeans(
   model: Model,
   plan: Plan,
   params: ReadonlyMap<Value, QuantParams>,
   observe: Observe,
 ): Promise<Map<Node, ChannelMeans>> {
-  const means = new Map<Node, ChannelMeans>();
-  const taps: (Tap & { readonly node: Node; readonly which: keyof ChannelMeans })[] = [];
-  for (const { node, inputIndex } of plan.layers) {
+  const pairs = plan.layers.flatMap(({ node, inputIndex }) => {
     const value = node.inputs[inputIndex] as Value;
     const rounding = params.get(rootOf(value));
-    if (!rounding || !value.shape) continue;
-    const rank = value.shape.length;
-    const channel = ((linearOf(node)?.channelAxis ?? -1) + rank) % rank;
-    means.set(node, { exact: runningMean(), rounded: runningMean() });
-    taps.push(
-      { value, node, which: "exact", of: (g, v) => meanOf(g, v, rank, channel) },
-      {
-        value,
-        node,
-        which: "rounded",
-        of: (g, v) => meanOf(g, round(g, v, rounding), rank, channel),
-      },
-    );
-  }
-  const collect = ({ node, which }: (typeof taps)[number], batch: Tensor): void =>
-    means.get(node)?.[which].add(batch);
-  await observe(model, taps, collect, MEAN_RECORDS);
-  return means;
-}
-
-/** The mean over all axes but records and channels: [records, channels]. */
-function meanOf(g: Builder, value: Value, rank: number, channel: number): Value {
-  const axes = Array.from({ length: rank }, (_, axis) => axis).filter(
-    (axis) => axis !== 0 && axis !== channel,
+    const rank = value.shape?.length;
+    if (!rounding || !rank) return [];
+    const axis = ((linearOf(node)?.channelAxis ?? -1) + rank) % rank;
+    const each = (g: Builder, x: Value): Value => g.Sub(round(g, x, rounding), x);
+    return [{ node, exact: { value, axis }, error: { value, axis, each } }];
+  });
+  const sources = pairs.flatMap(({ exact, error }) => [exact, error]);
+  const means = await meansOf(model, sources, observe, MEAN_RECORDS);
+  return new Map(
+    pairs.flatMap(({ node, ...pair }) => {
+      const [exact, error] = [means.get(pair.exact), means.get(pair.error)];
+      return exact && error ? [[node, { exact, error }] as const] : [];
+    }),
   );
-  return axes.length > 0 ? g.ReduceMean(value, g.ints(axes), { keepdims: 0 }) : g.Identity(value);
 }
 
 /** Rounds to uint8 and back, as the quantized model will. */

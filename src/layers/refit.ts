@@ -45,7 +45,7 @@ const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1];
 /** Systems with more unknowns take seconds each, and only MIDDLE is tried. */
 const SMALL = 512;
 const MIDDLE = 1e-2;
-/** The damping if there are too few records to hold some out. */
+/** The damping if there is no second record to judge by. */
 const CAUTIOUS = 0.1;
 
 /**
@@ -76,8 +76,15 @@ export async function refit(
       context.skip(use.node.name, `is repaired by means alone: it ${layer}`);
       continue;
     }
-    const moments = await observeLayer(model, original, layer, kept, records, context);
-    const shift = solveLayer(layer, moments);
+    const halves = await observeLayer(model, original, layer, kept, records, context);
+    if (halves.every((half) => half.records === 0)) {
+      context.skip(
+        use.node.name,
+        "is repaired by means alone: it gives values that are not finite",
+      );
+      continue;
+    }
+    const shift = solveLayer(layer, halves);
     const before = byNode.get(use.node)?.shift;
     if (!shift) continue;
     const isCounted = layer.sum.path.length > 0;
@@ -167,11 +174,14 @@ function layerOf(use: WeightUse, model: Model, original: Original): Layer | stri
     : { use, rows, shape, values, sum: sumOf(node, original) };
 }
 
-/**
- * X^T [X | R] for each group, [columns + 1, columns + 1 + rows], summed over batches of even and of
- * odd number: one half is fitted to, the other judges.
- */
-type Moments = readonly [Float64Array, Float64Array];
+/** X^T [X | R] for each group, [columns + 1, columns + 1 + rows], summed over half of the records. */
+interface Half {
+  readonly moments: Float64Array;
+  readonly records: number;
+}
+
+/** The records of even and of odd number: one half is fitted to, the other judges. */
+type Halves = readonly [Half, Half];
 
 /**
  * Runs the pruned and the original model in one graph on the calibration records and sums X^T [X |
@@ -184,7 +194,7 @@ async function observeLayer(
   kept: Pick<Kept, "indices">,
   records: number,
   context: Context,
-): Promise<{ readonly halves: Moments; readonly batches: number }> {
+): Promise<Halves> {
   const { rows, use, sum } = layer;
   const own = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, own);
@@ -203,20 +213,23 @@ async function observeLayer(
   inferModel(both);
   const wide = rows.columns + 1 + rows.rows;
   const size = rows.groups * (rows.columns + 1) * wide;
-  const halves: Moments = [new Float64Array(size), new Float64Array(size)];
-  let batches = 0;
-  const tap = { value: residual, of: (g: Builder, r: Value) => momentsOf(g, r, layer) };
-  await context.observe(
-    both,
-    [tap],
-    (_, batch) => {
-      const half = halves[batches++ % 2];
-      const sums = batch.floats();
-      for (let i = 0; i < size; i++) half[i] += sums[i];
-    },
-    records,
-  );
-  return { halves, batches };
+  const of = (g: Builder, r: Value): Value => momentsOf(g, r, layer);
+  const sumOver = async (from: 0 | 1): Promise<Half> => {
+    const moments = new Float64Array(size);
+    let seen = 0;
+    await context.observe(
+      both,
+      [{ value: residual, of, optional: true }],
+      (_, batch, fed) => {
+        seen += fed.records;
+        const sums = batch.floats();
+        for (let i = 0; i < size; i++) moments[i] += sums[i] * fed.share;
+      },
+      { from, to: records, step: 2 },
+    );
+    return { moments, records: seen };
+  };
+  return [await sumOver(0), await sumOver(1)];
 }
 
 /**
@@ -247,10 +260,7 @@ function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: 
 }
 
 /** Stores W + D and returns c [outputs] in units of W x; null if no damping improves the fit. */
-function solveLayer(
-  { use, rows, shape, values }: Layer,
-  { halves, batches }: { readonly halves: Moments; readonly batches: number },
-): Float64Array | null {
+function solveLayer({ use, rows, shape, values }: Layer, halves: Halves): Float64Array | null {
   const { groups, columns, rows: outputs } = rows;
   const n = columns + 1;
   const size = n * (n + outputs);
@@ -258,8 +268,9 @@ function solveLayer(
   const weights = values.slice();
   const shift = new Float64Array(groups * outputs);
   for (let group = 0; group < groups; group++) {
-    const [first, second] = halves.map((half) => split(half, group * size, n, outputs));
-    const damping = batches > 1 ? bestDamping(first, second, n, outputs) : CAUTIOUS;
+    const [first, second] = halves.map(({ moments }) => split(moments, group * size, n, outputs));
+    const isJudged = halves.every((half) => half.records > 0);
+    const damping = isJudged ? bestDamping(first, second, n, outputs) : CAUTIOUS;
     if (damping === null) continue;
     const whole = {
       gram: first.gram.map((x, i) => x + second.gram[i]),

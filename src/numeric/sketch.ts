@@ -11,8 +11,11 @@
  * quantizer represents them exactly, and after a ReLU they outnumber the rest.
  */
 export interface Histogram {
-  /** Counts a batch. NaN and infinities only increase `nonFinite`. */
-  add(values: Float32Array): void;
+  /**
+   * Counts a batch, each value as `weight` values (1 by default). NaN and infinities only increase
+   * `nonFinite`.
+   */
+  add(values: Float32Array, weight?: number): void;
   readonly counts: Float64Array;
   readonly width: number;
   /** Index of the first bin, <= 0. */
@@ -45,7 +48,7 @@ export function createHistogram(bins = 4096): Histogram {
   let sum = 0;
   let squares = 0;
 
-  function add(values: Float32Array): void {
+  function add(values: Float32Array, weight = 1): void {
     let finite = 0;
     // Local variables: the engine keeps them in registers, unlike the variables of a closure.
     let low = min;
@@ -64,10 +67,10 @@ export function createHistogram(bins = 4096): Histogram {
     }
     min = low;
     max = high;
-    sum += total;
-    squares += power;
-    count += finite;
-    nonFinite += values.length - finite;
+    sum += total * weight;
+    squares += power * weight;
+    count += finite * weight;
+    nonFinite += (values.length - finite) * weight;
     if (finite === 0) return;
     cover(Math.min(min, 0), Math.max(max, 0));
     const perUnit = width > 0 ? 1 / width : 0;
@@ -77,9 +80,9 @@ export function createHistogram(bins = 4096): Histogram {
     for (let i = 0; i < values.length; i++) {
       const x = values[i];
       if (x === 0) none++;
-      else if (x - x === 0) bins[Math.floor(x * perUnit) - start]++;
+      else if (x - x === 0) bins[Math.floor(x * perUnit) - start] += weight;
     }
-    zeros += none;
+    zeros += none * weight;
   }
 
   /** Widens the window until it holds low <= 0 <= high. */

@@ -5,7 +5,7 @@
  */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { type Builder, build } from "../ops/builder.ts";
+import { build } from "../ops/builder.ts";
 import { constantValue, isConstantExpression } from "../ops/constant.ts";
 import { inferModel, inferNode } from "../ops/infer.ts";
 import { linearOf } from "../ops/linear.ts";
@@ -48,17 +48,6 @@ function isFolded({ inputs: [, w, b], output }: Node): boolean {
     consumers.some((node) => hasTrait(node, "followsNorm")) &&
     !consumers.some(keepsStatistics)
   );
-}
-
-/**
- * Mean and mean square of each channel of a batch, each [C], from which statistics are computed.
- */
-export function channelMoments(g: Builder, x: Value): { mean: Value; square: Value } {
-  const rank = x.shape?.length ?? 4;
-  const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
-  const meanOf = (value: Value): Value =>
-    g.ReduceMean(value, g.ints(axes, "axes"), { keepdims: 0 });
-  return { mean: meanOf(x), square: meanOf(g.Mul(x, x)) };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Fed } from "../../src/context.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
@@ -42,19 +43,49 @@ describe("observe", () => {
     expect(records).toBeLessThanOrEqual(16);
   });
 
-  test("a model of fixed batch sees each record once, however many are asked for", async () => {
-    for (const [batch, runs] of [
-      [1, 24],
-      [5, 4],
-      [32, 1],
-    ]) {
+  test.each([
+    [1, 24, 24],
+    [5, 24, 8], // 4 batches of 5, and 4 of one record five times
+    [32, 24, 2], // 16 records twice, 8 four times
+    [16, 256, 2], // more records than there are
+    [8, 13, 3], // 8, 4 twice, 1 eight times
+    ["N", 13, 1],
+  ] as const)(
+    "a model of batch %s weighs each of %i records the same",
+    async (batch, wanted, runs) => {
       const model = layerModel([batch, 48], (g, x) => g.Relu(x));
-      const [value] = model.graph.outputs;
-      let seen = 0;
+      const [value] = model.graph.inputs;
+      const [all] = Object.values((await env.calibration!.read([...Array(24).keys()])).inputs);
+      const weights = new Map<number, number>();
+      let [records, seen] = [0, 0];
       const observe = createObserve(environmentOf(net), () => {}, "test");
-      await observe(model, [{ value }], () => seen++, 256);
+      const collect = (_: unknown, rows: Tensor, fed: Fed): void => {
+        seen++;
+        records += fed.records;
+        for (let at = 0; at < rows.size; at += 48) {
+          const first = rows.floats()[at];
+          weights.set(first, (weights.get(first) ?? 0) + fed.share);
+        }
+      };
+      await observe(model, [{ value }], collect, wanted);
+      const count = Math.min(24, wanted);
       expect(seen).toBe(runs);
-    }
+      expect(records).toBe(count);
+      expect([...weights.keys()]).toEqual(
+        Array.from({ length: count }, (_, i) => all.floats()[48 * i]),
+      );
+      for (const weight of weights.values()) expect(weight).toBeCloseTo(1, 12);
+    },
+  );
+
+  test("every second record of a range", async () => {
+    const [all] = Object.values((await env.calibration!.read([...Array(24).keys()])).inputs);
+    const rows: number[] = [];
+    const collect = (_: unknown, batch: Tensor): void => void rows.push(...batch.floats());
+    const observe = createObserve(env, () => {}, "test");
+    await observe(net.model, [{ value: input }], collect, { from: 3, to: 9, step: 2 });
+    const expected = [3, 5, 7].flatMap((i) => [...all.floats().subarray(48 * i, 48 * i + 48)]);
+    expect(rows).toEqual(expected);
   });
 
   test("leaves the model's outputs alone", async () => {

@@ -228,10 +228,10 @@ async function influences(
   await observe(
     model,
     taps,
-    ({ i }, batch) => {
+    ({ i }, batch, { share }) => {
       const cosines = batch.floats();
-      sums[i].total += cosines.reduce((a, b) => a + (Number.isNaN(b) ? 0 : b), 0);
-      sums[i].tokens += cosines.length;
+      sums[i].total += cosines.reduce((a, b) => a + b, 0) * share;
+      sums[i].tokens += cosines.length * share;
     },
     records,
   );

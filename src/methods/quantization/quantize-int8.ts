@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { carryIntegers, integerNodes, roundActivation } from "../../int8/activations.ts";
 import { equalize } from "../../int8/equalize.ts";
-import { planInt8 } from "../../int8/plan.ts";
+import { leaveOut, planInt8 } from "../../int8/plan.ts";
 import { observeMeans, observeRanges } from "../../int8/ranges.ts";
 import { storeTable } from "../../int8/store-table.ts";
 import { quantizeLayers } from "../../int8/weights.ts";
@@ -71,23 +71,26 @@ export const quantizeInt8 = defineMethod({
   survey: [{}],
   neutral: null,
   async apply(model, options, context) {
-    const plan = planInt8(model, { ...options, floatDepthwise: context.target === "web" }, context);
-    for (const table of plan.tables) storeTable(table, table.weight, options.scale);
-    if (plan.layers.length === 0) return;
+    const whole = planInt8(
+      model,
+      { ...options, floatDepthwise: context.target === "web" },
+      context,
+    );
+    for (const table of whole.tables) storeTable(table, table.weight, options.scale);
+    if (whole.layers.length === 0) return;
     const { observe } = context;
     // Equalization changes the activations, so their ranges are observed after it.
-    if (options.equalize) await equalize(model, plan, observe);
+    if (options.equalize) await equalize(model, whole, observe);
     const calibrator: Calibrator =
       options.calibrator === "percentile"
         ? { kind: "percentile", percentile: options.percentile }
         : { kind: options.calibrator };
+    const wanted = [...whole.values.keys()];
+    const ranges = await observeRanges(model, wanted, calibrator, observe);
+    const endless = new Set(wanted.filter((value) => !ranges.has(value)));
+    const plan = leaveOut(whole, endless, context);
     const params = new Map<Value, QuantParams>();
-    for (const [value, { min, max }] of await observeRanges(
-      model,
-      [...plan.values.keys()],
-      calibrator,
-      observe,
-    )) {
+    for (const [value, { min, max }] of ranges) {
       params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
     }
     const means = options.correctBias
