@@ -41,9 +41,11 @@ export async function scoreTaylor(
   const gates = candidates.map(({ group }) => new Float64Array(group.units.length));
   const scores = gates.map(({ length }) => new Float64Array(length));
   const isRead = new Set<number>();
+  let passes = 0;
   const finish = (): void => {
+    passes++;
     for (const [i, gate] of gates.entries()) {
-      for (let unit = 0; unit < gate.length; unit++) scores[i][unit] += gate[unit] ** 2 / records;
+      for (let unit = 0; unit < gate.length; unit++) scores[i][unit] += gate[unit] ** 2;
       gate.fill(0);
     }
   };
@@ -65,6 +67,8 @@ export async function scoreTaylor(
   });
   finish();
   return scores.map((score, i) =>
-    isRead.has(i) ? score : "is read by no weight that has a gradient: try criterion=group-l2",
+    isRead.has(i)
+      ? score.map((sum) => sum / passes)
+      : "is read by no weight that has a gradient: try criterion=group-l2",
   );
 }

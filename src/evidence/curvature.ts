@@ -32,17 +32,21 @@ export async function curvatures(
   context: Context,
 ): Promise<(Float64Array | null)[]> {
   const sums = sites.map(({ weight }) => new Float64Array(weight.values.length));
-  const seen = await probe(model, sites, records, context, (i, gradient) => {
+  const passes = await probe(model, sites, records, context, (i, gradient) => {
     const sum = sums[i];
-    for (let k = 0; k < sum.length; k++) sum[k] += gradient[k] ** 2 / records;
+    for (let k = 0; k < sum.length; k++) sum[k] += gradient[k] ** 2;
   });
-  return sites.map((_, i) => (seen.has(i) ? sums[i] : null));
+  return sums.map((sum, i) => {
+    const count = passes.get(i);
+    return count ? sum.map((x) => x / count) : null;
+  });
 }
 
 /**
  * Calls `visit` with the gradient of r . y by the weights of each site, record by record, and site
- * by site within a record. `gradient` is reused after the call. Returns the indices of the sites
- * that have a gradient. Rejects as `context.train` does, with TersorError "needs-training" for one.
+ * by site within a record. `gradient` is reused after the call. Returns how often each site that has
+ * a gradient was visited, by its index. Rejects as `context.train` does, with TersorError
+ * "needs-training" for one.
  */
 export async function probe(
   model: Model,
@@ -50,7 +54,7 @@ export async function probe(
   records: number,
   context: Context,
   visit: (site: number, gradient: Float32Array) => void,
-): Promise<Set<number>> {
+): Promise<Map<number, number>> {
   const twins = new Map<Value, Value>();
   const copy: Model = { ...model, graph: cloneGraph(model.graph, twins) };
   const siteOf = new Map<Value, number>();
@@ -61,7 +65,7 @@ export async function probe(
     graph.replace(twin, plain);
     siteOf.set(plain, i);
   }
-  const seen = new Set<number>();
+  const passes = new Map<number, number>();
   await context.train(
     copy,
     { loss: "logits", optimizer: "sgd", steps: records, batch: 1, holdout: 0, batchnorm: "frozen" },
@@ -72,14 +76,14 @@ export async function probe(
         for (const { value, offset, size } of parameters) {
           const site = value ? siteOf.get(value) : undefined;
           if (site === undefined) continue;
-          seen.add(site);
+          passes.set(site, (passes.get(site) ?? 0) + 1);
           visit(site, gradient.subarray(offset, offset + size));
         }
         gradient.fill(0);
       },
     },
   );
-  return seen;
+  return passes;
 }
 
 /**
