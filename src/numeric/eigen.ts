@@ -16,6 +16,12 @@ export interface Eigen {
 }
 
 /**
+ * Entries below this count as 0, in a matrix whose largest entry is about 1. Rounding leaves such
+ * entries in matrices of low rank (2^-52 of 2^-52 and so on), and their squares would underflow.
+ */
+const NEGLIGIBLE = 2 ** -200;
+
+/**
  * Decomposes the symmetric [n, n] matrix a = sum_i values[i] vectors[i]^T vectors[i]; only the
  * lower triangle of `a` is read. Throws TersorError "bad-number" for entries that are not finite.
  *
@@ -77,7 +83,7 @@ function tridiagonalize(
     let below = 0;
     for (let i = k + 2; i < n; i++) below += a[i * n + k] * a[i * n + k];
     const head = a[(k + 1) * n + k];
-    if (below === 0) {
+    if (below <= NEGLIGIBLE ** 2) {
       e[k] = head;
       continue;
     }
@@ -129,7 +135,7 @@ function diagonalize(z: Float64Array, n: number, d: Float64Array, e: Float64Arra
       let m = l;
       while (m < n - 1) {
         const size = Math.abs(d[m]) + Math.abs(d[m + 1]);
-        if (Math.abs(e[m]) <= Number.EPSILON * size) break;
+        if (Math.abs(e[m]) <= Number.EPSILON * size + NEGLIGIBLE) break;
         m++;
       }
       if (m === l) break;

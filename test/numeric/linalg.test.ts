@@ -219,6 +219,35 @@ describe("symmetricEigen", () => {
     expect(symmetricEigen(Float64Array.of(7), 1).values).toEqual(Float64Array.of(7));
     expect(symmetricEigen(new Float64Array(0), 0).values.length).toBe(0);
   });
+
+  it("takes entries whose squares vanish, as rounding leaves in matrices of low rank", () => {
+    // Eigenvalues of diag(1, 1, 2) but for 1e-320.
+    const tiny = Float64Array.of(1, 0, 1e-160, 0, 1, 0, 1e-160, 0, 2);
+    expect([...symmetricEigen(tiny, 3).values]).toEqual([2, 1, 1]);
+    const beside = Float64Array.of(0, 1e-310, 0, 1e-310, 0, 1e-310, 0, 1e-310, 1);
+    expect([...symmetricEigen(beside, 3).values]).toEqual(
+      [1, 0, 0].map((x) => expect.closeTo(x, 12)),
+    );
+    // Rows of zeros among others, as the channels of a trained network that are dead.
+    for (const [n, rank, seed] of [
+      [24, 5, 1],
+      [40, 17, 2],
+      [64, 30, 3],
+    ]) {
+      const b = normals(n, rank, seed);
+      for (let i = 0; i < n * rank; i++)
+        if (Math.floor(i / rank) % 3 > 0) b[i] *= i % 2 ? 0 : 1e-90;
+      const a = product(b, flip(b, n, rank), n, rank, n);
+      const { values, vectors } = symmetricEigen(a, n);
+      expectOrthonormal(flip(vectors, n, n), n, n);
+      const back = product(
+        flip(vectors, n, n),
+        vectors.map((x, at) => x * values[Math.floor(at / n)]),
+        ...([n, n, n] as const),
+      );
+      expect(largestGap(back, a)).toBeLessThan(1e-12 * values[0]);
+    }
+  });
 });
 
 describe("cholesky", () => {
