@@ -16,7 +16,7 @@ export function median(values: ArrayLike<number>): number {
 
 /**
  * The q-quantile, 0 <= q <= 1, by linear interpolation between the order statistics around (n - 1)
- * q (Hyndman & Fan 1996, type 7).
+ * q (Hyndman & Fan 1996, type 7); NaN for no values.
  */
 export function quantile(values: ArrayLike<number>, q: number): number {
   if (values.length === 0) return Number.NaN;
@@ -95,15 +95,15 @@ export function ratioOfSums(
  */
 export function medianInterval(values: ArrayLike<number>): Interval | null {
   const n = values.length;
-  // P(X = i) is computed in logarithms, because 2^-n underflows for n > 1074.
-  let logTerm = -n * Math.LN2;
-  let tail = Math.exp(logTerm);
+  // C(n, i) / C(n, n/2) for i up to the middle. Ratios alone are exact enough and the same in every
+  // engine; 2^-n itself would underflow for n > 1074.
+  const middle = n >> 1;
+  const terms = new Float64Array(middle + 1).fill(1);
+  for (let i = middle; i > 0; i--) terms[i - 1] = (terms[i] * i) / (n - i + 1);
+  const half = terms.reduce((sum, term) => sum + term, 0);
+  const whole = n % 2 === 0 ? 2 * half - 1 : 2 * half;
   let k = 0;
-  while (tail <= 0.025) {
-    k++;
-    logTerm += Math.log((n - k + 1) / k);
-    tail += Math.exp(logTerm);
-  }
+  for (let tail = terms[0]; tail <= 0.025 * whole; tail += terms[k]) k++;
   if (k === 0) return null;
   const sorted = Float64Array.from(values).sort();
   return [sorted[k - 1], sorted[n - k]];

@@ -54,6 +54,41 @@ test.each([
   expect(quantile(sample(n), 0.9)).toBeCloseTo(p90, 12);
 });
 
+test.each([
+  // Type 7: the quantile q of n sorted values is at position (n - 1) q, counted from 0.
+  [[7], 7, 7, 7],
+  [[10, 20], 15, 19, 19.5],
+  [[30, 10, 20], 20, 28, 29],
+  [Array.from({ length: 11 }, (_, i) => 10 * i), 50, 90, 95],
+  [Array.from({ length: 20 }, (_, i) => 20 - i), 10.5, 18.1, 19.05],
+  [[1, 1, 1, Infinity], 1, Infinity, Infinity],
+])("p50, p90 and p95 of %j", (values, p50, p90, p95) => {
+  expect(median(values)).toBeCloseTo(p50, 12);
+  expect(quantile(values, 0.9)).toBeCloseTo(p90, 12);
+  expect(quantile(values, 0.95)).toBeCloseTo(p95, 12);
+  expect(quantile(values, 0)).toBe(Math.min(...values));
+  expect(quantile(values, 1)).toBe(Math.max(...values));
+});
+
+test("no values have no quantile", () => {
+  expect(median([])).toBeNaN();
+  expect(quantile([], 0.9)).toBeNaN();
+});
+
+test("the sign-test interval takes the order statistics of binomial tails, for every n", () => {
+  // The largest k with sum_{i<k} C(n, i) <= 0.025 * 2^n, in whole numbers.
+  for (let n = 1; n <= 300; n++) {
+    let [term, tail, k] = [1n, 1n, 0];
+    while (1000n * tail <= 25n * 2n ** BigInt(n)) {
+      k++;
+      term = (term * BigInt(n - k + 1)) / BigInt(k);
+      tail += term;
+    }
+    const values = Float64Array.from({ length: n }, (_, i) => i);
+    expect(medianInterval(values)).toEqual(k === 0 ? null : [k - 1, n - k]);
+  }
+});
+
 test("five values are too few for a 95 % interval of the median", () => {
   expect(medianInterval(sample(5))).toBeNull();
   expect(medianInterval([])).toBeNull();
