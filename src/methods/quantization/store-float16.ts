@@ -1,13 +1,23 @@
 /** @file Half-precision storage: weights take two bytes in the file and are widened at load. */
 import { z } from "zod";
+import { areFinite } from "../../numeric/finite.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../numeric/float16.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
-/** The largest finite float16. */
-const LARGEST = 65504;
+/** The largest finite number of each type, and the function that rounds to the type. */
+const types = {
+  float16: { largest: "65504", round: (x: number) => fromFloat16(toFloat16(x)) },
+  bfloat16: { largest: "3.3895e+38", round: (x: number) => fromBfloat16(toBfloat16(x)) },
+} as const;
+
+/**
+ * The largest accepted |w - w'| / |w| of a tensor: what bfloat16 has at worst. float16 exceeds it
+ * only below 2^-14, where its steps no longer shrink with the numbers; 6e-8 is the last of them.
+ */
+const PRECISION = 2 ** -8;
 
 /**
  * Each weight is rounded to the nearest 16-bit float; a Cast widens it when the
@@ -32,10 +42,7 @@ export const storeFloat16 = defineMethod({
   survey: [{}],
   neutral: null,
   async apply(model, { dtype, only, except }, context) {
-    const round =
-      dtype === "float16"
-        ? (x: number) => fromFloat16(toFloat16(x))
-        : (x: number) => fromBfloat16(toBfloat16(x));
+    const { largest, round } = types[dtype];
     const sites = thetasOf(model, { only, except }, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
@@ -44,11 +51,26 @@ export const storeFloat16 = defineMethod({
       const stored = weight.form === null ? weight.coding : weight.form.kind;
       if (stored !== "float32") {
         context.skip(site.node.name, `is stored as ${stored} already`);
-      } else if (dtype === "float16" && values.some((w) => Math.abs(w) > LARGEST)) {
-        context.skip(site.node.name, `holds weights beyond ${LARGEST}, float16's largest`);
-      } else {
-        storeWeight(site, leaf(values.map(round), weight.shape, dtype));
+        continue;
       }
+      const rounded = values.map(round);
+      const reason = !areFinite(rounded)
+        ? `holds weights beyond ${largest}, ${dtype}'s largest`
+        : relativeError(values, rounded) > PRECISION
+          ? `its weights are too small for ${dtype}`
+          : null;
+      if (reason) context.skip(site.node.name, reason);
+      else storeWeight(site, leaf(rounded, weight.shape, dtype));
     }
   },
 });
+
+/** |w - w'| / |w|; 0 where all are 0. */
+function relativeError(values: Float32Array, rounded: Float32Array): number {
+  let [error, energy] = [0, 0];
+  for (const [i, w] of values.entries()) {
+    error += (w - rounded[i]) ** 2;
+    energy += w ** 2;
+  }
+  return energy > 0 ? Math.sqrt(error / energy) : 0;
+}
