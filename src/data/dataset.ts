@@ -50,6 +50,8 @@ export interface Dataset {
    * is the index.
    */
   readonly numbers?: ArrayLike<number>;
+  /** What the user should know of the records, such as which were left out. */
+  readonly warnings?: readonly string[];
   /** Reads the records of these indices, in their order, as one batch. */
   read(indices: readonly number[]): Promise<Batch>;
   /**

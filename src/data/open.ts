@@ -6,6 +6,7 @@ import { nearest } from "../util/nearest.ts";
 import { readCifar } from "./cifar.ts";
 import { readCsv } from "./csv.ts";
 import { type Dataset, subset } from "./dataset.ts";
+import { leaveOutNonFinite } from "./finite.ts";
 import { readIdx } from "./idx.ts";
 import { readImages } from "./images.ts";
 import { readJsonl } from "./jsonl.ts";
@@ -76,7 +77,9 @@ export async function openData(
   const own = reader.holds === "arrays" ? withoutImages(preprocess) : preprocess;
   const merged = mergeOptions(options, own);
   const dataset = await reader.read(path, { spec, ports, options: merged, platform });
-  return limited(dataset, merged.limit);
+  const records = limited(dataset, merged.limit);
+  // Pixels are whole numbers, and no preprocessing divides by zero.
+  return reader.holds === "images" ? records : leaveOutNonFinite(records, merged.nonFinite);
 }
 
 /** The reader of a specification and the path that it gets. */

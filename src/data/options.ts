@@ -42,6 +42,10 @@ export const DataOptions = z.strictObject({
   limit: orText(toNumber, z.int().positive())
     .optional()
     .meta({ description: "Use this many records, evenly spaced (a module's first ones)." }),
+  nonFinite: z.enum(["skip", "refuse", "keep"]).optional().meta({
+    description:
+      "Records with NaN or infinities: left out with a warning, refused, or kept, for models that take them (default skip).",
+  }),
   input: z
     .string()
     .min(1)

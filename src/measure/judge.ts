@@ -1,5 +1,6 @@
 /** @file Judges: for each task, a metric with its 95 % interval from records given one by one. */
 import { errors, fail } from "../errors.ts";
+import { areFinite } from "../numeric/finite.ts";
 import { type Interval, ratioOfSums, wilson } from "../numeric/statistics.ts";
 import { argmax, divergence, isDistribution, logProbabilities } from "./scores.ts";
 import type { Task } from "./task.ts";
@@ -25,9 +26,10 @@ export interface Verdict {
 export interface Judge {
   /**
    * Adds one record: its judged output (all elements, row-major), its label, the original model's
-   * output for it, and its name for errors. Throws TersorError "label-out-of-range".
+   * output for it, and its name for errors. Returns whether a prediction in it is NaN or infinite.
+   * Throws TersorError "label-out-of-range".
    */
-  add(output: Row, label: Label | null, original: Row | null, where: string): void;
+  add(output: Row, label: Label | null, original: Row | null, where: string): boolean;
   /** The verdict over the records added so far. */
   finish(): Verdict;
 }
@@ -100,6 +102,7 @@ function judgeScores(
     add(output, label, original, where) {
       let sum = 0;
       let count = 0;
+      const before = broken;
       for (let i = 0; i < output.length / classes; i++) {
         const index = label && (oneHot ? argmax(label) : label[i]);
         // Negative token labels (usually -100) mark padding.
@@ -113,6 +116,7 @@ function judgeScores(
       }
       nll.push(sum);
       tokens.push(count);
+      return broken > before;
     },
     finish() {
       const common = {
@@ -148,6 +152,7 @@ function judgeBinary(): Judge {
         original: original?.[0] ?? null,
         where,
       });
+      return !(output[0] < Infinity);
     },
     finish() {
       // A single value may be a probability or a logit. If all of them are within [0, 1], they are
@@ -181,8 +186,10 @@ function judgeTarget(): Judge {
         sum += (output[i] - label![i]) ** 2;
         if (label![i] > largest) largest = label![i];
       }
-      if (!Number.isFinite(sum)) broken++;
       errorsOfRecords.push(sum / output.length);
+      if (Number.isFinite(sum)) return false;
+      broken++;
+      return true;
     },
     finish() {
       const peak = largest > 1 ? 255 : 1;
@@ -201,9 +208,9 @@ function judgeNothing(): Judge {
   return {
     add(output) {
       predictions++;
-      for (let i = 0; i < output.length; i++) {
-        if (!Number.isFinite(output[i])) return void broken++;
-      }
+      if (areFinite(output)) return false;
+      broken++;
+      return true;
     },
     finish: () => ({ ...fidelity, flips: null, kl: null, predictions, broken }),
   };

@@ -1,7 +1,8 @@
 /** @file Measures a model's metric on a dataset, and how much its outputs differ from another's. */
-import type { Dataset } from "../data/dataset.ts";
+import { type Dataset, numberOf } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Session } from "../runtime/runtime.ts";
+import { listed } from "../util/listed.ts";
 import { infer } from "./infer.ts";
 import { type Judge, judgeOf, type Verdict } from "./judge.ts";
 import type { Metric } from "./measurement.ts";
@@ -48,7 +49,8 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   if (dataset.length === 0) {
     throw fail(errors.noRecords(dataset.name, "has no records", "Give data to measure on"));
   }
-  const warnings: string[] = [];
+  const warnings = [...(dataset.warnings ?? [])];
+  const broken: number[] = [];
   let task: Task | undefined;
   let judge: Judge | undefined;
   const noise = signalToNoise();
@@ -81,8 +83,9 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
         resized++;
         original = null;
       }
-      const where = `${dataset.name}, record ${done + i}`;
-      judge.add(row, labels && share(labels, i, fed), original, where);
+      const number = numberOf(dataset, done + i);
+      const where = `${dataset.name}, record ${number}`;
+      if (judge.add(row, labels && share(labels, i, fed), original, where)) broken.push(number);
       if (original) noise.add(original, row);
       if ((room -= row.byteLength) >= 0) kept.push(row);
     }
@@ -92,7 +95,10 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   const verdict = judge!.finish();
   if (verdict.broken > 0) {
     const share = `${verdict.broken} of ${verdict.predictions} predictions`;
-    warnings.push(`${share} are NaN or infinite, which counts as wrong`);
+    const where = listed("record", broken);
+    warnings.push(
+      `outputs are not finite on ${where}: ${share} are NaN or infinite, which counts as wrong`,
+    );
   }
   if (reference && reference.outputs.length < done) {
     const compared = `the first ${reference.outputs.length} of ${done} records`;
@@ -141,6 +147,7 @@ function signalToNoise() {
     add(original: Float32Array, output: Float32Array): void {
       for (let i = 0; i < original.length; i++) {
         if (original[i] === output[i] && !Number.isFinite(output[i])) continue; // masked in both
+        if (Number.isNaN(original[i])) continue; // nothing to compare with
         signal += original[i] ** 2;
         noise += (original[i] - output[i]) ** 2;
       }

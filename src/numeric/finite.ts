@@ -24,9 +24,9 @@ export function countNonFinite(values: ArrayLike<number>): NonFinite {
   return { nan, infinite };
 }
 
-/** The counts as text: "3 NaN", "1 infinite", "3 NaN and 1 infinite". */
+/** The counts as text: "3 NaNs", "1 infinity", "1 NaN and 2 infinities". */
 export function describeNonFinite({ nan, infinite }: NonFinite): string {
-  return [nan > 0 && `${nan} NaN`, infinite > 0 && `${infinite} infinite`]
-    .filter(Boolean)
-    .join(" and ");
+  const nans = nan > 0 ? [`${nan} ${nan === 1 ? "NaN" : "NaNs"}`] : [];
+  const ends = infinite > 0 ? [`${infinite} ${infinite === 1 ? "infinity" : "infinities"}`] : [];
+  return [...nans, ...ends].join(" and ");
 }

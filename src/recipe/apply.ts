@@ -92,6 +92,8 @@ export async function applyRecipe(
       if (i === lastWithNorms) await take(simplified(model), before);
     }
   }
+  if (notes.usedData) notes.warnings.push(...(env.calibration?.warnings ?? []));
+  if (notes.training.length > 0) notes.warnings.push(...(env.training?.warnings ?? []));
   const seconds = (env.platform.wallMs() - began) / 1000;
   return { ...notes, model, bytes, kept, seconds };
 }

@@ -2,6 +2,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { brokenWeights } from "../measure/broken-weights.ts";
 import { measureLatency, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
 import type { Latency, Metric, Result } from "../measure/measurement.ts";
@@ -103,7 +104,7 @@ async function measureBaseline(
     delta: { infer: 1, train: null },
     ease: { data: "none", training: false, seconds: 0, covered: 0 },
     skipped: [],
-    warnings: evaluation.warnings,
+    warnings: warningsOf(loaded.model, evaluation.warnings),
     seed: env.seed,
     versions: versionsOf(env),
   } as const;
@@ -211,11 +212,17 @@ function row(
     },
     ease: candidate.ease,
     skipped: candidate.skipped,
-    warnings: [...candidate.warnings, ...warnings],
+    warnings: warningsOf(candidate.model, [...candidate.warnings, ...warnings]),
     seed: env.seed,
     versions: original.versions,
   };
   return { ...draft, marks: marksOf(draft) };
+}
+
+/** The warnings of a row, each once, after one about weights that are not finite. */
+function warningsOf(model: Model, warnings: readonly string[]): string[] {
+  const broken = brokenWeights(model);
+  return [...new Set(broken ? [broken, ...warnings] : warnings)];
 }
 
 /** Random inputs are fed one record at a time, which works whatever the model's batch axis is. */

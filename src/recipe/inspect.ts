@@ -2,6 +2,7 @@
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { brokenWeights } from "../measure/broken-weights.ts";
 import { measureLatency } from "../measure/latency.ts";
 import { biasReadBy } from "../ops/bias.ts";
 import { constantExpressions } from "../ops/constant.ts";
@@ -97,6 +98,8 @@ const worthARow = 0.02;
  */
 export async function inspect(loaded: Loaded, env: Environment | null): Promise<Inspection> {
   const { model } = loaded;
+  const broken = brokenWeights(model);
+  if (broken) env?.onEvent({ type: "warning", text: broken });
   const cost = costModel(model, env ? { dims: dimsOf(env.feeds) } : {});
   const rows = rowsOf(model, cost);
   const times = env && (await timeNodes(model, env));

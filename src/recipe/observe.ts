@@ -3,11 +3,9 @@
 import type { Observe, Records, Tap } from "../context.ts";
 import { numberOf } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
-import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { areFinite } from "../numeric/finite.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";
@@ -15,6 +13,7 @@ import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
 import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { createSieve } from "./sieve.ts";
 
 /**
  * A batch has at most so many elements in all tapped values together, and at most so many records.
@@ -44,61 +43,51 @@ export function createObserve(
       { threads: env.threads },
     );
     const size = batchSize(session, taps);
-    const left = new Map<number, Tap>();
-    const seen = new Set<Tap>();
-    /** Feeds these records and collects the taps of these indices. */
-    const feed = async (records: readonly number[], wanted: readonly number[]): Promise<void> => {
+    const sieve = createSieve(taps);
+    const feed = async (records: readonly number[]): Promise<void> => {
       const rows = size.fixed ?? records.length;
       const fed = Array.from({ length: rows }, (_, i) => records[i % records.length]);
       const { inputs } = await calibration.read(fed);
-      const outputs = await session.run(inputs, wanted.map(nameOf));
-      const broken: number[] = [];
-      for (const i of wanted) {
-        const batch = outputs[nameOf(i)];
-        if (!isSound(batch)) broken.push(i);
-        else {
-          seen.add(taps[i]);
-          collect(taps[i], batch, { records: records.length, share: records.length / rows });
-        }
-      }
+      const outputs = await session.run(inputs);
+      const batches = new Map(taps.map((tap, i) => [tap, outputs[nameOf(i)]]));
       await checkpoint(env, "calibration");
-      if (broken.length === 0) return;
-      // Bisection finds the records at fault, so that only they are left out.
-      if (records.length === 1) left.set(records[0], taps[broken[0]]);
-      else {
+      const { finite, isAccepted } = sieve.judge(records, batches);
+      if (isAccepted) {
+        const about = { records: records.length, share: records.length / rows };
+        for (const tap of finite) collect(tap, batches.get(tap) as Tensor, about);
+      } else if (records.length > 1) {
         const middle = records.length >> 1;
-        for (const half of [records.slice(0, middle), records.slice(middle)]) {
-          for (const part of batchesOf(half, size)) await feed(part, broken);
-        }
+        await feedAll(records.slice(0, middle));
+        await feedAll(records.slice(middle));
       }
     };
+    const feedAll = async (records: readonly number[]): Promise<void> => {
+      for (const batch of batchesOf(records, size)) await feed(batch);
+    };
     try {
-      const all = [...taps.keys()];
-      for (const part of batchesOf(chosen(wanted, calibration.length), size)) await feed(part, all);
+      for (const batch of batchesOf(chosen(wanted, calibration.length), size)) {
+        await feed(batch);
+        await feedAll(sieve.settle());
+      }
     } finally {
       await session.close();
     }
-    const empty = taps.find((tap) => !tap.optional && !seen.has(tap));
-    if (empty && left.size > 0) {
+    const empty = sieve.never().find((tap) => !tap.optional);
+    if (empty) {
       const why = `the values of "${empty.value.name}" are not finite on any calibration record`;
       throw fail(errors.badNumber(where, why, "Check model and data with: tersor eval"));
     }
-    const fresh = [...left].filter(([record, tap]) => !told.has(record) && seen.has(tap));
-    if (fresh.length === 0) return;
-    for (const [record] of fresh) told.add(record);
-    const [[, first]] = fresh;
-    const numbers = fresh.map(([record]) => numberOf(calibration, record));
-    warn(
-      `values such as "${first.value.name}" are not finite on ${listed("record", numbers)} of ${calibration.name}, which calibration leaves out`,
-    );
+    const left = [...sieve.left].filter(([record]) => !told.has(record));
+    if (left.length === 0) return;
+    for (const [record] of left) told.add(record);
+    const [[, name]] = left;
+    const numbers = left.map(([record]) => numberOf(calibration, record));
+    const records = `${listed("record", numbers)} of ${calibration.name}`;
+    warn(`leaves out ${records}, on which values such as "${name}" are not finite`);
   };
 }
 
 const nameOf = (index: number): string => `tersor_tap_${index}`;
-
-/** Whether a batch holds no NaN and no infinity. */
-const isSound = (batch: Tensor): boolean =>
-  dtypes[batch.dtype].kind !== "float" || areFinite(batch.floats());
 
 /** The indices of the wanted records. */
 function chosen(wanted: Records | undefined, length: number): number[] {

@@ -87,6 +87,7 @@ export function createContext(
         notes.usedData = true;
       },
       method,
+      (text) => notes.warnings.push(`${method}: ${text}`),
     ),
     time: (models) => timeModels(models, env),
     async timeNodes(model) {

@@ -11,6 +11,7 @@ import type { Dataset } from "../../src/data/dataset.ts";
 import type { DType } from "../../src/ir/dtype.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { type Evaluation, implausible, measureMetric } from "../../src/measure/metric.ts";
+import { createRandom } from "../../src/numeric/random.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
 import { assets } from "../support/assets.ts";
 import { tensorDataset } from "../support/dataset.ts";
@@ -149,9 +150,69 @@ describe("class indices", () => {
     });
     const { metric, warnings } = await measure(model(["N", 4]), dataset, { reference });
     expect(metric).toMatchObject({ value: 200 / 3, kl: null, flips: 100 / 3 });
-    expect(warnings).toEqual(["1 of 3 predictions are NaN or infinite, which counts as wrong"]);
+    expect(warnings).toEqual([
+      "outputs are not finite on record 1: 1 of 3 predictions are NaN or infinite, which counts as wrong",
+    ]);
+  });
+
+  test("a record keeps the number of its file", async () => {
+    const broken = [9, 4, 7].flatMap((v) => [v, 0, 0, v === 4 ? Number.NaN : 0]);
+    const numbers = { numbers: [16, 17, 40] };
+    const dataset = {
+      ...tensorDataset({ x: floats([3, 4], broken) }, indices([0, 0, 9])),
+      ...numbers,
+    };
+    await expect(measure(model(["N", 4]), dataset)).rejects.toThrow("record 40: label 9");
+    const right = {
+      ...tensorDataset({ x: floats([3, 4], broken) }, indices([0, 0, 0])),
+      ...numbers,
+    };
+    const { warnings } = await measure(model(["N", 4]), { ...right, warnings: ["of the data"] });
+    expect(warnings[0]).toBe("of the data");
+    expect(warnings[1]).toContain("not finite on record 17: 1 of 3");
+  });
+
+  test("what the original does not give is not compared", async () => {
+    const x = [2, 1, 0, Number.NaN];
+    const { reference } = await measure(model(["N", 2]), tensorDataset({ x: floats([2, 2], x) }), {
+      keepBytes: 1e6,
+    });
+    const y = tensorDataset({ x: floats([2, 2], [2, 2, 0, 1]) });
+    const { metric } = await measure(model(["N", 2]), y, { reference });
+    // 10 log10((2^2 + 1^2 + 0^2) / 1^2)
+    expect(metric?.sqnr).toBeCloseTo(10 * Math.log10(5), 10);
   });
 });
+
+test.each(["N", 64, 10] as const)(
+  "65 records in batches of %s score as they do one by one",
+  async (batch) => {
+    const random = createRandom(4);
+    const values = Array.from({ length: 65 * 6 }, (_, i) => random.normal() * (i >= 384 ? 9 : 1));
+    const x = floats([65, 6], values);
+    const near = floats(
+      [65, 6],
+      values.map((v) => v + 0.3 * random.normal()),
+    );
+    const targets = floats(
+      [65, 6],
+      values.map((v) => v * 0.9),
+    );
+    const labels = indices(Array.from({ length: 65 }, (_, i) => i % 6));
+    for (const label of [labels, targets, null]) {
+      const whole = async (dims: TinyPort["dims"], data: Tensor, options: object) =>
+        measure(model(dims), tensorDataset({ x: data }, label), options);
+      const { reference } = await whole([65, 6], x, { keepBytes: 1e6 });
+      const { metric: expected } = await whole(["N", 6], near, { reference, batchSize: 1 });
+      const { metric } = await whole([batch, 6], near, { reference, batchSize: 64 });
+      for (const [name, value] of Object.entries(expected ?? {})) {
+        const found = metric?.[name as keyof typeof metric];
+        if (typeof value === "number") expect(found).toBeCloseTo(value, 10);
+        else expect(found).toEqual(value);
+      }
+    }
+  },
+);
 
 describe("one score per record", () => {
   const labels = indices([1, 0, 1, 1]);

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import type { Fed } from "../../src/context.ts";
-import type { Tensor } from "../../src/ir/tensor.ts";
+import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
 import { layerModel } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 
@@ -112,5 +113,93 @@ describe("observe", () => {
     expect(sums.length).toBe(24);
     const first = plain.slice(0, 48).reduce((a, b) => a + b, 0);
     expect(sums[0]).toBeCloseTo(first, 3);
+  });
+
+  describe("values that are not finite", () => {
+    /** 70 records [i, i, i, i], of which those of `broken` hold another number first. */
+    const given = (broken: Readonly<Record<number, number>>) => {
+      const rows = Array.from({ length: 70 }, (_, i) => [broken[i] ?? i, i, i, i]);
+      const x = tensor("float32", [70, 4], rows.flat());
+      const warnings: string[] = [];
+      const dataset = {
+        ...tensorDataset({ x }, null, "npz:calib.npz"),
+        numbers: rows.map((_, i) => 100 + i),
+      };
+      const env = environmentOf(net, { calibration: dataset });
+      const observe = createObserve(
+        env,
+        () => {},
+        "test",
+        (text) => warnings.push(text),
+      );
+      return { observe, warnings };
+    };
+    const all = Array.from({ length: 70 }, (_, i) => i);
+    const last = (rows: Tensor): number[] =>
+      Array.from({ length: rows.size / 4 }, (_, i) => rows.floats()[4 * i + 3]);
+
+    test.each([["N"], [1], [8], [70]] as const)(
+      "batch %s: the record is left out, and told once",
+      async (batch) => {
+        const { observe, warnings } = given({ 3: Number.NaN, 66: Number.POSITIVE_INFINITY });
+        const model = layerModel([batch, 4], (g, x) => g.Relu(x));
+        const seen: number[] = [];
+        let records = 0;
+        const collect = (_: unknown, rows: Tensor, fed: Fed): void => {
+          seen.push(...last(rows).slice(0, Math.round((rows.size / 4) * fed.share)));
+          records += fed.records;
+        };
+        const taps = [{ value: model.graph.inputs[0] }];
+        await observe(model, taps, collect);
+        expect(seen).toEqual(all.filter((i) => i !== 3 && i !== 66));
+        expect(records).toBe(68);
+        expect(warnings).toEqual([
+          'leaves out records 103 and 166 of npz:calib.npz, on which values such as "x" are not finite',
+        ]);
+        await observe(model, taps, () => {});
+        expect(warnings.length).toBe(1);
+      },
+    );
+
+    test("a record is left out of values that are finite, too", async () => {
+      const { observe } = given({ 0: Number.NaN, 30: Number.NaN });
+      const model = layerModel(["N", 4], (g, x) => g.Relu(x));
+      const [input] = model.graph.inputs;
+      const part = (g: Builder, x: typeof input) =>
+        g.Slice(x, g.ints([3]), g.ints([4]), g.ints([1]));
+      const seen: number[] = [];
+      const taps = [
+        { value: input, of: part, isPart: true },
+        { value: input, isPart: false },
+      ];
+      await observe(
+        model,
+        taps,
+        ({ isPart }, rows) => void (isPart && seen.push(...rows.floats())),
+      );
+      expect(seen).toEqual(all.filter((i) => i !== 0 && i !== 30));
+    });
+
+    test("values that never are finite hide no other, and are an error unless optional", async () => {
+      const { observe, warnings } = given({ 40: Number.NaN });
+      const model = layerModel(["N", 4], (g, x) => g.Relu(x));
+      const [input] = model.graph.inputs;
+      const masked = (g: Builder, x: typeof input) =>
+        g.Sub(x, g.constant(Number.POSITIVE_INFINITY));
+      const seen: number[] = [];
+      const plain = { value: input };
+      const collect = (tap: object, rows: Tensor): void => {
+        expect(tap).toBe(plain);
+        seen.push(...last(rows));
+      };
+      await observe(model, [{ value: input, of: masked, optional: true }, plain], collect);
+      expect(seen).toEqual(all.filter((i) => i !== 40));
+      expect(warnings).toEqual([expect.stringContaining("record 140 of npz:calib.npz")]);
+      const needed = observe(model, [{ value: input, of: masked }], () => {});
+      await expect(needed).rejects.toMatchObject({
+        code: "bad-number",
+        what: 'the values of "x" are not finite on any calibration record',
+      });
+    });
   });
 });
