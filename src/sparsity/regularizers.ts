@@ -1,4 +1,5 @@
 /** @file Regularizers: terms of the loss that drive single weights or groups of them to zero. */
+import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { WeightRole } from "../ops/weights.ts";
@@ -94,17 +95,21 @@ export const regularizers = {
   shapes: lassoOver("shape", "inputs at each kernel position"),
   layers: lassoOver("layer", "whole layers, where shortcuts can replace them"),
   /**
-   * Large units are penalized little: min(rms, mean of all rms) has no slope of its own above the
-   * mean.
+   * The truncated group lasso: sum of size * min(rms, t), t = the mean of all rms of the layer. t
+   * counts as a constant of each step: if slopes flowed through the mean, every unit would be
+   * pressed, the large ones too. The terms size * t of the large units are constants then, and are
+   * left out.
    */
   damage: {
     unit: "shape",
     strength: 1e-4,
     penalty(g, w, axes, size) {
       const all = norms(g, w, axes, size);
-      return g.Mul(sum(g, g.Min(all, g.ReduceMean(all))), g.constant(size));
+      // A cast from truth values has no slope.
+      const isSmall = g.Cast(g.LessOrEqual(all, g.ReduceMean(all)), { to: dtypes.float32.code });
+      return g.Mul(sum(g, g.Mul(all, isSmall)), g.constant(size));
     },
-    doc: "group brain damage: as shapes, but units above the mean are hardly penalized (after Lebedev, Lempitsky 2016, arXiv 1506.02515)",
+    doc: "group brain damage: as shapes, but only units up to the layer's mean are penalized (after Lebedev, Lempitsky 2016, arXiv 1506.02515)",
   },
 } as const satisfies Record<string, Regularizer>;
 
