@@ -38,7 +38,7 @@ export interface LoopOptions {
   readonly momentum: number;
   readonly beta2: number;
   readonly decay: number;
-  /** Gradients longer than this are scaled down to it; 0: no limit. */
+  /** Gradients longer than this, where they are applied, are scaled down to it; 0: no limit. */
   readonly clip: number;
   /** Weight of the old value in the moving average of the parameters; 0: no average is kept. */
   readonly ema: number;
@@ -119,6 +119,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   const state = parts.resume
     ? decodeState(parts.resume, parts.key, parts.where)
     : startOf(step, options);
+  const rateOf = (own: Parameter): number => own.rate * (parts.rateOf?.(own) ?? 1);
   const frozen = prunedPlaces(step.parameters, flatten(step.parameters));
   const batch = Math.min(options.batch, Math.max(micro, records - (records % micro)));
   const perEpoch = Math.max(1, Math.floor(records / batch));
@@ -155,17 +156,17 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     ahead = state.step + 1 < options.steps ? prepare(state.step + 1) : null;
     ahead?.catch(() => {}); // raised where it is awaited
     const { loss, gradient, statistics } = await running;
-    for (const { rate, offset, size } of step.parameters) {
-      if (rate === 0) gradient.fill(0, offset, offset + size);
-    }
-    const length = norm(gradient);
-    first ??= loss;
-    checkSound(loss, length, first, gradient, state, parts);
+    // What is not applied is zero before the length is taken, as in PyTorch with masked gradients.
     for (const place of frozen) gradient[place] = 0;
+    for (const still of step.parameters.filter((own) => rateOf(own) === 0)) {
+      gradient.fill(0, still.offset, still.offset + still.size);
+    }
+    first ??= loss;
+    checkSound(loss, norm(gradient), first, gradient, state, parts);
     parts.beforeUpdate?.(gradient, state, step);
-    if (options.clip > 0) clip(gradient, length, options.clip);
+    if (options.clip > 0) clip(gradient, norm(gradient), options.clip);
     const rate = options.rate * rateFactor(options.schedule, state.step, options.steps, options);
-    const segments = segmentsOf(step.parameters, rate, options.decay, parts.rateOf);
+    const segments = segmentsOf(step.parameters, rate, options.decay, rateOf);
     update(state.parameters, gradient, state.optimizer, segments, hyper);
     clampToBounds(step.parameters, state.parameters);
     follow(state.statistics, statistics, step.statistics);
@@ -293,12 +294,12 @@ function segmentsOf(
   parameters: readonly Parameter[],
   rate: number,
   decay: number,
-  rateOf: LoopParts["rateOf"],
+  rateOf: (parameter: Parameter) => number,
 ): Segment[] {
   return parameters.map((parameter) => ({
     from: parameter.offset,
     to: parameter.offset + parameter.size,
-    rate: rate * (rateOf?.(parameter) ?? 1) * parameter.rate,
+    rate: rate * rateOf(parameter),
     // Weight decay is for weights; biases and normalizations have no reason to be small.
     decay: parameter.kind === "weight" ? decay : 0,
   }));
