@@ -3,6 +3,7 @@
 import type { TrainHooks } from "../context.ts";
 import { createReader, parseAugment } from "../data/augment.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
+import { errors, fail } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
@@ -11,6 +12,7 @@ import type { Random } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { Forms } from "../ops/grad.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
+import type { Chunk, StepSession } from "../train/chunks.ts";
 import { lossValue, type Objective, objectiveOf } from "../train/objective.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { ComputeChoice } from "../train/state.ts";
@@ -51,20 +53,22 @@ export interface Setup {
   /** Whether the loss uses labels. */
   readonly labelled: boolean;
   readonly task: Task;
-  /** The graph of one step: forward pass, loss, gradient. */
+  /** The graph of one step on `micro` records: forward pass, loss, gradient. */
   readonly step: StepGraph;
-  /** The step's graph, open in each lane. */
-  readonly sessions: readonly Session[];
-  /** Records in one run of a session. */
+  /** The step in each lane. The graph for a smaller chunk is made when the first one comes. */
+  readonly sessions: readonly StepSession[];
+  /** Records in one run of a session, at most. */
   readonly micro: number;
-  /** Records in one update of the parameters, a multiple of `micro`. */
+  /** Records in one update of the parameters. */
   readonly batch: number;
-  /** The feeds of one run: inputs, labels, the teacher's outputs and feeds of the method. */
+  /** Records in one epoch: all, or as many as fill whole chunks of a fixed size. */
+  readonly taken: number;
+  /** One chunk: inputs, labels, the teacher's outputs and feeds of the method. */
   read(
     indices: readonly number[],
     random: Random,
     at: { readonly step: number; readonly lane: number },
-  ): Promise<Feeds>;
+  ): Promise<Chunk>;
   /** Times the possible forms of each convolution's gradient here and returns the fastest. */
   tune(): Promise<Choices>;
   /** Ends the engines' threads and closes the sessions. */
@@ -86,20 +90,24 @@ export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Pro
     }
     const records = createReader(parseAugment(job.options.augment), job.training);
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, workers) : null;
-    const sessions = await workers.open({ bytes: concat(writeModel(step.model)) }, sessionOptions);
     const { lanes } = workers;
-    const { task, micro, batch } = plan;
+    const { task, micro, batch, taken } = plan;
+    const open = (graph: StepGraph) =>
+      workers.open({ bytes: concat(writeModel(graph.model)) }, sessionOptions);
+    const opened = new Map([[micro, open(step)]]);
+    await opened.get(micro);
+    const sessionsFor = (records: number): Promise<Session[]> => {
+      const made =
+        opened.get(records) ?? open(buildStep(job, planFor(job, plan, records), formsOf(forms)));
+      opened.set(records, made);
+      return made;
+    };
+    const sessions = Array.from({ length: lanes }, (_, lane) => ({
+      run: async (feeds: Feeds, records: number) => (await sessionsFor(records))[lane].run(feeds),
+    }));
     return {
-      ...{
-        computeChoice: { shape, forms },
-        lanes,
-        task,
-        step,
-        sessions,
-        micro,
-        batch,
-        labelled: plan.objective.label,
-      },
+      ...{ computeChoice: { shape, forms }, lanes, task, step, sessions, micro, batch, taken },
+      labelled: plan.objective.label,
       tune: () => tuneForms(job, plan, shape),
       read: (indices, random, at) => readFeeds(job, plan, teacher, records, indices, random, at),
       stop: workers.stop,
@@ -117,6 +125,7 @@ interface Plan {
   readonly objective: Objective;
   readonly micro: number;
   readonly batch: number;
+  readonly taken: number;
   /** Shapes of the model's inputs for one run. */
   readonly shapes: Record<string, readonly number[]>;
   /** Types and shapes of the step's other inputs: label, teacher's scores, hints. */
@@ -126,20 +135,13 @@ interface Plan {
 
 /**
  * Decides the task, the loss and the sizes of a batch. The model is run once on the first records,
- * because labels and outputs together tell the task. A model with a fixed batch size keeps it as
- * `micro`; otherwise the wanted batch is divided among the lanes.
+ * because labels and outputs together tell the task.
  */
 async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   const { model, options, training, env } = job;
-  const fixed = model.graph.inputs
-    .map(({ shape }) => shape?.[0])
-    .find((n) => typeof n === "number");
-  const wanted = Math.min(options.batch, training.length);
-  const micro =
-    (fixed as number | undefined) ??
-    Math.max(1, Math.min(options.micro || Infinity, Math.ceil(wanted / workers.lanes)));
-  const batch = Math.max(micro, wanted - (wanted % micro));
-  const first = await training.read(Array.from({ length: micro }, (_, i) => i % training.length));
+  const sizes = sizesOf(job, workers.lanes);
+  const { micro } = sizes;
+  const first = await training.read(Array.from({ length: micro }, (_, i) => i));
   const session = await env.runtime.open(
     { bytes: concat(writeModel(model)) },
     { threads: env.threads },
@@ -168,10 +170,52 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   if (objective.teacher && objective.id !== "features") {
     feeds[ports.teacher] = { dtype: "float32", shape: outputs[task.output].shape };
   }
-  const choice = { hints: options.hints, all: objective.id === "features" };
-  const hints = objective.teacher ? hintsOf(model, guideOf(job), choice, shapes) : [];
+  const hints = hintsFor(job, objective, shapes);
   for (const { port, shape } of hints) feeds[port] = { dtype: "float32", shape };
-  return { task, output, objective, micro, batch, shapes, feeds, hints };
+  return { task, output, objective, ...sizes, shapes, feeds, hints };
+}
+
+/**
+ * The wanted batch, divided among the lanes. A model or a teacher with a fixed batch size takes
+ * chunks of that size only: the batch is a multiple of it, and an epoch leaves out the records that
+ * fill no chunk. Throws TersorError "no-records" if there are too few for one.
+ */
+function sizesOf({ model, options, training, env }: TrainJob, lanes: number) {
+  const { length } = training;
+  const fixed = fixedBatch(model) ?? (env.teacher && fixedBatch(env.teacher));
+  const wanted = Math.min(options.batch, length);
+  if (fixed === null) {
+    const most = options.micro || Number.POSITIVE_INFINITY;
+    return { micro: Math.min(most, Math.ceil(wanted / lanes)), batch: wanted, taken: length };
+  }
+  if (length < fixed) {
+    const why = `leaves ${length} records to train on, and the model takes ${fixed} at a time`;
+    throw fail(errors.noRecords(training.name, why, "Give more, or free the model's batch axis"));
+  }
+  const batch = Math.max(fixed, wanted - (wanted % fixed));
+  return { micro: fixed, batch, taken: length - (length % fixed) };
+}
+
+const fixedBatch = ({ graph }: Model): number | null =>
+  (graph.inputs.map(({ shape }) => shape?.[0]).find((n) => typeof n === "number") as number) ??
+  null;
+
+const hintsFor = (job: TrainJob, { id, teacher }: Objective, shapes: Plan["shapes"]): Hint[] => {
+  const choice = { hints: job.options.hints, all: id === "features" };
+  return teacher ? hintsOf(job.model, guideOf(job), choice, shapes) : [];
+};
+
+/** The plan for chunks of another number of records. */
+function planFor(job: TrainJob, plan: Plan, records: number): Plan {
+  const scaled = ([first, ...rest]: readonly number[]) => [(first * records) / plan.micro, ...rest];
+  const sized = Object.entries(plan.shapes).map(([name, shape]) => [name, scaled(shape)]);
+  const shapes: Plan["shapes"] = Object.fromEntries(sized);
+  const hints = hintsFor(job, plan.objective, shapes);
+  const feeds = Object.entries(plan.feeds).map(([name, { dtype, shape }]) => {
+    const hint = hints.find(({ port }) => port === name);
+    return [name, { dtype, shape: hint?.shape ?? scaled(shape) }];
+  });
+  return { ...plan, micro: records, shapes, hints, feeds: Object.fromEntries(feeds) };
 }
 
 /**
@@ -272,18 +316,22 @@ async function readFeeds(
   indices: readonly number[],
   random: Random,
   at: { readonly step: number; readonly lane: number },
-): Promise<Feeds> {
+): Promise<Chunk> {
   const batch = await records(indices, random.fork("augment"));
   const feeds: Record<string, Tensor> = { ...batch.inputs };
   if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
   if (teacher) {
     const taught = await teacher.teach(indices, batch.inputs, at.lane);
     const scores = plan.feeds[ports.teacher];
-    if (scores) feeds[ports.teacher] = (taught.shift() as Tensor).reshape(scores.shape);
+    if (scores) {
+      const [rows, ...rest] = scores.shape;
+      const shape = [(rows * indices.length) / plan.micro, ...rest];
+      feeds[ports.teacher] = (taught.shift() as Tensor).reshape(shape);
+    }
     for (const [i, { port }] of plan.hints.entries()) feeds[port] = taught[i];
   }
   for (const [name, feed] of Object.entries(feedsOf(hooks))) {
     feeds[name] = feed.at(at.step, random);
   }
-  return feeds;
+  return { feeds, records: indices.length, rows: indices.length };
 }

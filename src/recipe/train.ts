@@ -10,7 +10,8 @@ import { tensor } from "../ir/tensor.ts";
 import { measureMetric } from "../measure/metric.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
-import { gradientOf, type Progress, resultOf, trainLoop } from "../train/loop.ts";
+import { gradientOf } from "../train/chunks.ts";
+import { type Progress, resultOf, stepsPerEpoch, trainLoop } from "../train/loop.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
 import { choiceOf, plainChoice } from "../train/state.ts";
@@ -74,19 +75,22 @@ export async function trainModel(
   const { training, heldOut } = holdOut(env.training, options.holdout, env.seed);
   const job: TrainJob = { model, options, hooks, training, env, original };
   const saved = (await env.checkpoints?.load(label)) ?? null;
-  const stepsOf = ({ batch }: Setup): number =>
-    options.steps || Math.round(options.epochs * perEpochOf(training, batch));
+  const stepsOf = ({ taken, batch }: Setup): number => {
+    const { steps, epochs } = options;
+    return steps || (epochs && Math.max(1, Math.round(epochs * stepsPerEpoch(taken, batch))));
+  };
   const setup = await fastest(job, saved, stepsOf);
   if (!setup) return untrained;
   try {
-    const { step, sessions, micro, batch, task, read } = setup;
+    const { step, sessions, micro, batch, taken, task, read } = setup;
     const steps = stepsOf(setup);
+    checkNorms(setup, steps);
     hooks.begin?.(steps);
     const about = [label, options, env.seed, setup.lanes, training.name, training.length];
     const sizes = step.parameters.map(({ size }) => size);
     const state = await trainLoop(
       {
-        ...{ step, sessions, micro, read },
+        ...{ step, sessions, micro, taken, read },
         records: training.length,
         score:
           heldOut && task.kind !== "none"
@@ -103,7 +107,7 @@ export async function trainModel(
         computeChoice: setup.computeChoice,
         where: env.checkpoints?.where(label) ?? "memory",
       },
-      { ...options, steps, batch, lookEvery: perEpochOf(training, batch), seed: env.seed },
+      { ...options, steps, batch, lookEvery: stepsPerEpoch(taken, batch), seed: env.seed },
     );
     const { parameters, statistics } = resultOf(state, options);
     write(job, model, step, parameters, statistics);
@@ -124,9 +128,18 @@ export async function trainModel(
   }
 }
 
-/** Steps per epoch: whole batches only, but at least one. */
-const perEpochOf = ({ length }: Dataset, batch: number): number =>
-  Math.max(1, Math.floor(length / batch));
+/**
+ * Throws TersorError "bad-option" if some chunk is so small that a normalization would get a single
+ * value per channel, which it would turn into its bias. PyTorch refuses such a batch as well.
+ */
+function checkNorms({ step, micro, batch, taken }: Setup, steps: number): void {
+  const hasRest = steps >= stepsPerEpoch(taken, batch);
+  const sizes = [batch, hasRest ? taken % batch || batch : batch].map((n) => n % micro || micro);
+  const smallest = Math.min(...sizes);
+  if (step.statistics.every(({ count }) => (count * smallest) / micro > 1)) return;
+  const why = `leaves ${smallest} record alone, and a normalization gets one value per channel`;
+  throw fail(errors.badOption("batch", why, "Give another --batch, or --batchnorm frozen"));
+}
 
 /**
  * The setup that takes a step in the least time on this machine: first an engine per core is
@@ -180,7 +193,7 @@ async function stepTime({ step, sessions, read, micro }: Setup, job: TrainJob): 
   const { platform, seed } = job.env;
   const random = createRandom(seed).fork("self-test");
   const vector = flatten(step.parameters);
-  const feeds = await Promise.all(
+  const chunks = await Promise.all(
     sessions.map((_, lane) => {
       const indices = Array.from(
         { length: micro },
@@ -192,7 +205,7 @@ async function stepTime({ step, sessions, read, micro }: Setup, job: TrainJob): 
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 3; i++) {
     const began = platform.wallMs();
-    await gradientOf(sessions, feeds, vector);
+    await gradientOf(sessions, chunks, vector, step);
     if (i > 0) best = Math.min(best, platform.wallMs() - began);
   }
   return best / (micro * sessions.length);

@@ -92,3 +92,29 @@ export function updateRunning(
     variance[c] = momentum * variance[c] + (1 - momentum) * unbiased * batch.variance[c];
   }
 }
+
+/**
+ * The statistics of a batch from those of its chunks, whose `shares` of the records add up to 1. In
+ * each vector a layer's means are followed by its biased variances. With the mean m of all chunks,
+ *   variance = sum of share * (variance of the chunk + (mean of the chunk - m)^2)
+ * which is exactly that of all records together.
+ */
+export function mergeStatistics(
+  chunks: readonly Float32Array[],
+  shares: readonly number[],
+  layers: readonly { readonly channels: number }[],
+): Float32Array {
+  if (chunks.length === 1) return chunks[0];
+  const merged = new Float32Array(chunks[0].length);
+  let at = 0;
+  for (const { channels } of layers) {
+    for (let c = at; c < at + channels; c++) {
+      const mean = chunks.reduce((sum, chunk, k) => sum + shares[k] * chunk[c], 0);
+      const spread = (chunk: Float32Array): number => chunk[c + channels] + (chunk[c] - mean) ** 2;
+      merged[c] = mean;
+      merged[c + channels] = chunks.reduce((sum, chunk, k) => sum + shares[k] * spread(chunk), 0);
+    }
+    at += 2 * channels;
+  }
+  return merged;
+}

@@ -1,9 +1,8 @@
 /** @file The training loop: reads batches, collects gradients, updates parameters. */
 import { errors, fail } from "../errors.ts";
-import type { Tensor } from "../ir/tensor.ts";
-import { tensor } from "../ir/tensor.ts";
 import { createRandom, type Random } from "../numeric/random.ts";
 import { updateRunning } from "./batch-norm.ts";
+import { type Chunk, chunksOf, gradientOf, type StepSession } from "./chunks.ts";
 import {
   average,
   clip,
@@ -16,18 +15,12 @@ import {
 import { clampToBounds, flatten, type Parameter, prunedPlaces } from "./parameters.ts";
 import { rateFactor, type ScheduleId } from "./schedules.ts";
 import { type ComputeChoice, decodeState, encodeState, type TrainState } from "./state.ts";
-import { ports, type RunningStatistics, type StepGraph } from "./step.ts";
-
-type Feeds = Readonly<Record<string, Tensor>>;
-
-/** Runs a step graph: a session of an engine, perhaps in a thread of its own. */
-export interface StepSession {
-  run(feeds: Feeds): Promise<Record<string, Tensor>>;
-}
+import type { RunningStatistics, StepGraph } from "./step.ts";
 
 export interface LoopOptions {
-  /** Total number of steps. An epoch has as many steps as whole batches fit into the records. */
+  /** Total number of steps; see `stepsPerEpoch`. */
   readonly steps: number;
+  /** Records per step; the last step of an epoch takes those that are left. */
   readonly batch: number;
   readonly optimizer: OptimizerId;
   readonly rate: number;
@@ -51,21 +44,24 @@ export interface LoopOptions {
 }
 
 export interface LoopParts {
+  /** The graph for chunks of `micro` records. Those for fewer have the same parameters. */
   readonly step: StepGraph;
-  /** Run in parallel; each takes chunks of `micro` records. */
+  /** Run in parallel; each takes chunks of `micro` records or fewer. */
   readonly sessions: readonly StepSession[];
   readonly micro: number;
   /** Number of training records. */
   readonly records: number;
   /**
-   * The inputs of the step graph for these records, except the parameters. `lane` is the session
-   * that will run them.
+   * How many of them an epoch takes: all, or as many as fill whole chunks, where the model takes
+   * no smaller ones.
    */
+  readonly taken: number;
+  /** The chunk of these records. `lane` is the session that will run it. */
   read(
     indices: readonly number[],
     random: Random,
     at: { readonly step: number; readonly lane: number },
-  ): Promise<Feeds>;
+  ): Promise<Chunk>;
   /**
    * The score of parameters on the held-out records, higher is better; null if no
    * records are held out.
@@ -103,9 +99,13 @@ export interface Progress {
 const explosion = 1e4;
 
 /**
- * About how many points the loss curve has; each is the mean over the steps since the one before.
+ * About how many points the loss curve has; each is the mean over the rows (records or tokens) since
+ * the one before, in which a smaller batch counts less.
  */
 const curvePoints = 200;
+
+/** Steps per epoch: each record once, so that the last batch may be smaller. */
+export const stepsPerEpoch = (taken: number, batch: number): number => Math.ceil(taken / batch);
 
 /**
  * Runs the steps and returns the final state; `resultOf` picks its parameters. Batches are shuffled
@@ -115,14 +115,14 @@ const curvePoints = 200;
  * loss has exploded, "bad-checkpoint" if the state to resume from does not fit.
  */
 export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise<TrainState> {
-  const { step, records, micro } = parts;
+  const { step, records, micro, taken } = parts;
   const state = parts.resume
     ? decodeState(parts.resume, parts.key, parts.where)
     : startOf(step, options);
   const rateOf = (own: Parameter): number => own.rate * (parts.rateOf?.(own) ?? 1);
   const frozen = prunedPlaces(step.parameters, flatten(step.parameters));
-  const batch = Math.min(options.batch, Math.max(micro, records - (records % micro)));
-  const perEpoch = Math.max(1, Math.floor(records / batch));
+  const { batch } = options;
+  const perEpoch = stepsPerEpoch(taken, batch);
   const hyper = { momentum: options.momentum, beta2: options.beta2, epsilon: 1e-8 };
   const update = optimizers[options.optimizer].update;
   const recorded = Math.max(1, Math.floor(options.steps / curvePoints));
@@ -134,28 +134,25 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     const epoch = Math.floor(at / perEpoch);
     if (order?.epoch !== epoch) order = { epoch, indices: shuffled(records, options.seed, epoch) };
     const start = (at % perEpoch) * batch;
-    return Array.from(order.indices.subarray(start, start + batch));
+    return Array.from(order.indices.subarray(start, Math.min(start + batch, taken)));
   };
-  const prepare = (at: number): Promise<Feeds[]> => {
-    const indices = indicesOf(at);
-    const chunks = Array.from({ length: indices.length / micro }, (_, i) => i);
-    return Promise.all(
-      chunks.map((i) => {
+  const prepare = (at: number): Promise<Chunk[]> =>
+    Promise.all(
+      chunksOf(indicesOf(at), micro).map((indices, i) => {
         const random = createRandom(options.seed).fork(`batch/${at}/${i}`);
-        const lane = i % parts.sessions.length;
-        return parts.read(indices.slice(i * micro, (i + 1) * micro), random, { step: at, lane });
+        return parts.read(indices, random, { step: at, lane: i % parts.sessions.length });
       }),
     );
-  };
 
   let ahead = state.step < options.steps ? prepare(state.step) : null;
   while (state.step < options.steps && ahead) {
-    const feeds: Feeds[] = await ahead;
-    const running = gradientOf(parts.sessions, feeds, state.parameters);
+    const chunks: Chunk[] = await ahead;
+    const running = gradientOf(parts.sessions, chunks, state.parameters, step);
     // The next batch is read while the engine computes.
     ahead = state.step + 1 < options.steps ? prepare(state.step + 1) : null;
     ahead?.catch(() => {}); // raised where it is awaited
-    const { loss, gradient, statistics } = await running;
+    const { loss, gradient, statistics, rows } = await running;
+    const seen = chunks.reduce((all, chunk) => all + chunk.records, 0);
     // What is not applied is zero before the length is taken, as in PyTorch with masked gradients.
     for (const place of frozen) gradient[place] = 0;
     for (const still of step.parameters.filter((own) => rateOf(own) === 0)) {
@@ -169,7 +166,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     const segments = segmentsOf(step.parameters, rate, options.decay, rateOf);
     update(state.parameters, gradient, state.optimizer, segments, hyper);
     clampToBounds(step.parameters, state.parameters);
-    follow(state.statistics, statistics, step.statistics);
+    follow(state.statistics, statistics, step.statistics, seen / micro);
     parts.afterUpdate?.(state, step);
     if (options.ema > 0) {
       // In the first steps new values weigh more, because there is little to average yet.
@@ -177,8 +174,8 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       average(state.average, state.parameters, keep);
     }
     state.step++;
-    sum += loss;
-    count++;
+    sum += loss * rows;
+    count += rows;
 
     const ended = state.step === options.steps;
     let score: number | null = null;
@@ -186,7 +183,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       score = await look(parts, options, state);
     }
     if (ended || score !== null || state.step % recorded === 0) {
-      state.curve.push({ step: state.step, loss: sum / count, rate, score });
+      state.curve.push({ step: state.step, loss: count > 0 ? sum / count : loss, rate, score });
       [sum, count] = [0, 0];
     }
     const stop = options.patience > 0 && state.worse >= options.patience;
@@ -198,7 +195,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       steps: options.steps,
       loss,
       score,
-      records: feeds.length * micro,
+      records: seen,
     });
     if (stop) break;
   }
@@ -250,45 +247,6 @@ function shuffled(records: number, seed: number, epoch: number): Uint32Array {
   return createRandom(seed).fork(`epoch/${epoch}`).shuffle(indices);
 }
 
-/**
- * Loss, gradient [P] and batch statistics, each the mean over all chunks of a batch (`feeds`).
- * Chunks are distributed over the sessions in turn; their results are added in the order of chunks,
- * so that the sum does not depend on which session finishes first.
- */
-export async function gradientOf(
-  sessions: readonly StepSession[],
-  feeds: readonly Feeds[],
-  vector: Float32Array,
-) {
-  const parameters = tensor("float32", [vector.length], vector);
-  const lanes = sessions.map(async (session, lane) => {
-    const results: Record<string, Tensor>[] = [];
-    for (let i = lane; i < feeds.length; i += sessions.length) {
-      results.push(await session.run({ ...feeds[i], [ports.parameters]: parameters }));
-    }
-    return results;
-  });
-  const results = await Promise.all(lanes);
-  let loss = 0;
-  const parts = feeds.map((_, i) => results[i % sessions.length][Math.floor(i / sessions.length)]);
-  for (const part of parts) loss += part[ports.loss].floats()[0] / parts.length;
-  return {
-    loss,
-    gradient: meanOf(parts.map((part) => part[ports.gradient])),
-    statistics: parts[0][ports.statistics]
-      ? meanOf(parts.map((part) => part[ports.statistics]))
-      : new Float32Array(),
-  };
-}
-
-function meanOf(tensors: readonly Tensor[]): Float32Array {
-  const [mean, ...others] = tensors.map((part) => part.floats());
-  for (const other of others) for (let i = 0; i < mean.length; i++) mean[i] += other[i];
-  const share = 1 / tensors.length;
-  if (share < 1) for (let i = 0; i < mean.length; i++) mean[i] *= share;
-  return mean;
-}
-
 /** Learning rate and weight decay of each parameter's range of the vector. */
 function segmentsOf(
   parameters: readonly Parameter[],
@@ -306,13 +264,14 @@ function segmentsOf(
 }
 
 /**
- * Updates the running statistics by one batch. In both vectors a layer's means are
+ * Updates the running statistics by one batch of `size` chunks. In both vectors a layer's means are
  * followed by its variances.
  */
 function follow(
   running: Float32Array,
   batch: Float32Array,
   layers: readonly RunningStatistics[],
+  size: number,
 ): void {
   let at = 0;
   for (const layer of layers) {
@@ -322,7 +281,7 @@ function follow(
       mean: vector.subarray(at, middle),
       variance: vector.subarray(middle, middle + channels),
     });
-    updateRunning(of(running), of(batch), layer);
+    updateRunning(of(running), of(batch), { ...layer, count: layer.count * size });
     at = middle + channels;
   }
 }

@@ -32,7 +32,7 @@ export interface PortSpec {
 }
 
 export interface StepSpec {
-  /** The input shapes of one batch, by name; the graph is made for these. */
+  /** The input shapes of one chunk of a batch, by name; the graph is made for these. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   /** More inputs: the label, the teacher's output, numbers that change from step to step. */
   readonly feeds: Readonly<Record<string, PortSpec>>;
@@ -64,7 +64,7 @@ export interface RunningStatistics {
   readonly mean: Value;
   readonly variance: Value;
   readonly momentum: number;
-  /** Elements of one channel in a batch. */
+  /** Elements of one channel in a chunk of the size that the graph is made for. */
   readonly count: number;
   readonly channels: number;
 }
@@ -149,7 +149,8 @@ export function stepOf(model: Model, spec: StepSpec): StepGraph {
       const mean = origin.get(runningMean) as Value;
       const variance = origin.get(runningVariance) as Value;
       const channels = mean.tensor?.size ?? 0;
-      return { mean, variance, momentum, count: count ?? 1, channels };
+      // Sizes that are not known count as many: then the biased and the unbiased variance agree.
+      return { mean, variance, momentum, count: count ?? 2 ** 31, channels };
     }),
   };
 }

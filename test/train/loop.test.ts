@@ -1,7 +1,8 @@
-/** @file The loop over a closed form in place of an engine: E = mean over records of |p - t|^2 / 2. */
+/** @file The loop over a closed form in place of an engine: E = mean over rows of |p - t|^2 / 2. */
 import { describe, expect, test } from "vitest";
 import type { Node } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
+import type { StepSession } from "../../src/train/chunks.ts";
 import { type LoopOptions, type LoopParts, trainLoop } from "../../src/train/loop.ts";
 import { laidOut, type Unplaced } from "../../src/train/parameters.ts";
 import { plainChoice } from "../../src/train/state.ts";
@@ -43,7 +44,28 @@ const weight = (start: readonly number[], given: Partial<Unplaced> = {}): Unplac
   ...given,
 });
 
-/** Trains `parameters` towards the records' targets; each record has one number per parameter. */
+/** Gives the mean over the known records t of |p - t|^2 / 2, and its gradient. */
+const engine = (size: number): StepSession => ({
+  async run(feeds, records) {
+    const [p, t] = [feeds[ports.parameters].floats(), feeds.t.floats()];
+    const known = Array.from({ length: records }, (_, i) => i).filter(
+      (i) => !Number.isNaN(t[i * size]),
+    );
+    const mean = (of: (x: number) => number, k: number) =>
+      known.reduce((sum, i) => sum + of(p[k] - t[i * size + k]), 0) / Math.max(1, known.length);
+    const losses = Array.from(p, (_, k) => mean((x) => (x * x) / 2, k));
+    const slopes = Array.from(p, (_, k) => mean((x) => x, k));
+    return {
+      [ports.loss]: tensor("float32", [], [losses.reduce((a, b) => a + b, 0)]),
+      [ports.gradient]: tensor("float32", [size], slopes),
+    };
+  },
+});
+
+/**
+ * Trains `parameters` towards the records' targets; each record has one number per parameter.
+ * Records that start with NaN are ignored.
+ */
 async function run(
   parameters: readonly Unplaced[],
   targets: readonly (readonly number[])[],
@@ -57,20 +79,14 @@ async function run(
       step,
       micro: 1,
       records: targets.length,
-      sessions: [
-        {
-          async run(feeds) {
-            const [p, t] = [feeds[ports.parameters].floats(), feeds.t.floats()];
-            const slope = Float32Array.from(p, (x, k) => x - t[k]);
-            const loss = slope.reduce((sum, x) => sum + x * x, 0) / 2;
-            return {
-              [ports.loss]: tensor("float32", [], [loss]),
-              [ports.gradient]: tensor("float32", [size], slope),
-            };
-          },
-        },
-      ],
-      read: async ([index]) => ({ t: tensor("float32", [size], targets[index]) }),
+      taken: targets.length,
+      sessions: [engine(size)],
+      async read(indices) {
+        const own = indices.map((index) => targets[index]);
+        const rows = own.filter(([first]) => !Number.isNaN(first)).length;
+        const t = tensor("float32", [own.length, size], own.flat());
+        return { feeds: { t }, records: own.length, rows };
+      },
       score: null,
       onProgress: async () => {},
       save: null,
@@ -101,9 +117,9 @@ describe("clipping", () => {
   });
 
   test("does not count layers whose learning rate is 0", async () => {
-    const names = [weight([1, 1]), weight([1], { name: "slow" })];
+    const layers = [weight([1, 1]), weight([1], { name: "slow" })];
     const { values } = await run(
-      names,
+      layers,
       [[4, 5, 100]],
       { clip: 1 },
       { rateOf: ({ name }) => (name === "slow" ? 0 : 1) },
@@ -127,5 +143,82 @@ describe("clipping", () => {
     );
     expect(values[0]).toBeCloseTo(1 - 6 / 10, 6);
     expect(values[1]).toBeCloseTo(1 - 8 / 10, 6);
+  });
+});
+
+describe("epochs", () => {
+  const targets = [[1], [2], [3], [4], [10]];
+
+  test("take every record once; the last batch has those that are left", async () => {
+    const seen: number[][] = [];
+    await run(
+      [weight([0.5])],
+      targets,
+      { steps: 6, batch: 2, rate: 0 },
+      {
+        micro: 2,
+        async read(indices) {
+          seen.push([...indices]);
+          const t = tensor("float32", [indices.length, 1], indices);
+          return { feeds: { t }, records: indices.length, rows: indices.length };
+        },
+      },
+    );
+    expect(seen.map(({ length }) => length)).toEqual([2, 2, 1, 2, 2, 1]);
+    for (const epoch of [seen.slice(0, 3), seen.slice(3)]) {
+      expect(epoch.flat().sort()).toEqual([0, 1, 2, 3, 4]);
+    }
+  });
+
+  test("leave out what fills no chunk where the model takes whole chunks only", async () => {
+    const sizes: number[] = [];
+    await run(
+      [weight([0.5])],
+      targets,
+      { steps: 4, batch: 2, rate: 0 },
+      {
+        micro: 2,
+        taken: 4,
+        async onProgress({ records }) {
+          sizes.push(records);
+        },
+      },
+    );
+    expect(sizes).toEqual([2, 2, 2, 2]);
+  });
+
+  test("a batch of unequal chunks moves by the mean over its records", async () => {
+    // With a rate of 1 the weight lands on the mean of all targets.
+    const { values } = await run([weight([0.5])], targets, { batch: 5 }, { micro: 2 });
+    expect(values[0]).toBeCloseTo(4, 6);
+  });
+
+  test("ignored rows count neither in the mean of a chunk nor in that of the batch", async () => {
+    const some = [[1], [Number.NaN], [3], [Number.NaN], [Number.NaN], [Number.NaN], [8]];
+    for (const micro of [1, 2, 3, 7]) {
+      const sessions = Array.from({ length: (micro % 2) + 1 }, () => engine(1));
+      const { values, curve } = await run([weight([0.5])], some, { batch: 7 }, { micro, sessions });
+      expect(values[0]).toBeCloseTo(4, 5);
+      expect(curve[0].loss).toBeCloseTo((0.5 ** 2 + 2.5 ** 2 + 7.5 ** 2) / 2 / 3, 5);
+    }
+  });
+
+  test("a batch that is ignored altogether changes nothing", async () => {
+    const { values, curve } = await run([weight([0.5])], [[Number.NaN]], {});
+    expect(values).toEqual([0.5]);
+    expect(curve[0].loss).toBe(0);
+  });
+
+  test("the reported loss is the mean over records, of smaller batches too", async () => {
+    // 600 steps give a point of the curve for every three steps, which are one epoch here.
+    const { curve } = await run(
+      [weight([0.5])],
+      targets,
+      { steps: 600, batch: 2, rate: 0 },
+      { micro: 2 },
+    );
+    const mean = targets.reduce((sum, [t]) => sum + (t - 0.5) ** 2 / 2, 0) / 5;
+    expect(curve.length).toBe(200);
+    for (const { loss } of curve) expect(loss).toBeCloseTo(mean, 5);
   });
 });
