@@ -147,7 +147,8 @@ export const errors = {
     code: "label-out-of-range",
     what: `label ${label} is not one of the model's ${classes} classes (0 to ${classes - 1})`,
     where,
-    remedy: "Shift the labels with --label-offset, or use the model's own class order",
+    remedy:
+      "Shift the labels with --label-offset, or use the model's own class order; -100 marks padding",
   }),
   labelMismatch: (where: string, label: string, outputs: string) => ({
     code: "label-mismatch",

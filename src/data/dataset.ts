@@ -64,6 +64,10 @@ export interface Dataset {
 /** The number that the record of this index has in its source, counted from 0. */
 export const numberOf = ({ numbers }: Dataset, index: number): number => numbers?.[index] ?? index;
 
+/** A record for messages: the name of the data and its number there, from 0. */
+export const recordName = (dataset: Dataset, index: number): string =>
+  `${dataset.name}, record ${numberOf(dataset, index)}`;
+
 /** Batches of `size` records in order; the last one may have fewer. */
 export async function* batches(dataset: Dataset, size: number): AsyncGenerator<Batch> {
   for (let start = 0; start < dataset.length; start += size) {

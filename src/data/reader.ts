@@ -2,6 +2,7 @@
 import { type DType, dtypes } from "../ir/dtype.ts";
 import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
+import { ignoreIndex } from "../util/ignore-index.ts";
 import type { Dataset } from "./dataset.ts";
 import type { DataOptions } from "./options.ts";
 
@@ -60,6 +61,8 @@ export function holds(dtype: DType, x: number): boolean {
   return Number.isInteger(x) && x < top && x >= (signed ? -top : 0);
 }
 
+/** Labels moved by `offset`; padding stays what it is. */
 export function offsetLabels(labels: Int32Array, offset = 0): Int32Array {
-  return offset === 0 ? labels : labels.map((label) => label + offset);
+  if (offset === 0) return labels;
+  return labels.map((label) => (label === ignoreIndex ? label : label + offset));
 }

@@ -2,6 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import { areFinite } from "../numeric/finite.ts";
 import { type Interval, ratioOfSums, wilson } from "../numeric/statistics.ts";
+import { ignoreIndex } from "../util/ignore-index.ts";
 import { argmax, divergence, isDistribution, logProbabilities } from "./scores.ts";
 import type { Task } from "./task.ts";
 
@@ -105,8 +106,7 @@ function judgeScores(
       const before = broken;
       for (let i = 0; i < output.length / classes; i++) {
         const index = label && (oneHot ? argmax(label) : label[i]);
-        // Negative token labels (usually -100) mark padding.
-        if (name === "perplexity" && index !== null && index < 0) continue;
+        if (index === ignoreIndex) continue;
         if (index !== null && !(index >= 0 && index < classes && Number.isInteger(index))) {
           throw fail(errors.labelOutOfRange(where, index, classes));
         }

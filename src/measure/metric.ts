@@ -1,5 +1,5 @@
 /** @file Measures a model's metric on a dataset, and how much its outputs differ from another's. */
-import { type Dataset, numberOf } from "../data/dataset.ts";
+import { type Dataset, numberOf, recordName } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
@@ -83,9 +83,10 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
         resized++;
         original = null;
       }
-      const number = numberOf(dataset, done + i);
-      const where = `${dataset.name}, record ${number}`;
-      if (judge.add(row, labels && share(labels, i, fed), original, where)) broken.push(number);
+      const where = recordName(dataset, done + i);
+      if (judge.add(row, labels && share(labels, i, fed), original, where)) {
+        broken.push(numberOf(dataset, done + i));
+      }
       if (original) noise.add(original, row);
       if ((room -= row.byteLength) >= 0) kept.push(row);
     }
@@ -93,6 +94,10 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
     options.onProgress?.(done, dataset.length);
   }
   const verdict = judge!.finish();
+  if (verdict.predictions === 0) {
+    const why = "has no label but -100, which marks padding";
+    throw fail(errors.noRecords(dataset.name, why, "Label the records to measure on"));
+  }
   if (verdict.broken > 0) {
     const share = `${verdict.broken} of ${verdict.predictions} predictions`;
     const where = listed("record", broken);

@@ -2,11 +2,11 @@
 
 import type { TrainHooks } from "../context.ts";
 import { createReader, parseAugment } from "../data/augment.ts";
-import type { Batch, Dataset } from "../data/dataset.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import { type Task, taskOf } from "../measure/task.ts";
 import type { Random } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -24,6 +24,7 @@ import { select } from "../weights/select.ts";
 import type { Environment } from "./environment.ts";
 import { type Hint, hintsOf } from "./hints.ts";
 import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
+import { checkLabels, labelOf, rowsOf } from "./train-labels.ts";
 import { startWorkers, type WorkerShape, type Workers } from "./workers.ts";
 
 /**
@@ -141,7 +142,8 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   const { model, options, training, env } = job;
   const sizes = sizesOf(job, workers.lanes);
   const { micro } = sizes;
-  const first = await training.read(Array.from({ length: micro }, (_, i) => i));
+  const indices = Array.from({ length: micro }, (_, i) => i);
+  const first = await training.read(indices);
   const session = await env.runtime.open(
     { bytes: concat(writeModel(model)) },
     { threads: env.threads },
@@ -158,16 +160,17 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   // repaired without labels.
   const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
   const hasTeacher = env.teacher !== null || asks || options.hints.length > 0;
-  const objective = objectiveOf(options.loss, task, hasTeacher);
+  const objective = objectiveOf(options, task, hasTeacher);
+  if (objective.label && env.training) checkLabels(env.training, { task, objective });
   const shapes = Object.fromEntries(
     Object.entries(first.inputs).map(([name, { shape }]) => [name, shape]),
   );
   const feeds: Record<string, PortSpec> = {};
-  if (objective.label && first.label) {
-    const { dtype, shape } = labelOf(first, task);
+  if (objective.label || objective.ignores) {
+    const { dtype, shape } = labelOf(first, { task, objective }, training, indices);
     feeds[ports.label] = { dtype, shape };
   }
-  if (objective.teacher && objective.id !== "features") {
+  if (objective.scores) {
     feeds[ports.teacher] = { dtype: "float32", shape: outputs[task.output].shape };
   }
   const hints = hintsFor(job, objective, shapes);
@@ -216,26 +219,6 @@ function planFor(job: TrainJob, plan: Plan, records: number): Plan {
     return [name, { dtype, shape: hint?.shape ?? scaled(shape) }];
   });
   return { ...plan, micro: records, shapes, hints, feeds: Object.fromEntries(feeds) };
-}
-
-/**
- * The label in the form that the losses take: float32 targets of the label's own shape; float32
- * [records] for a single score; otherwise int64 class indices [rows], also for one-hot labels.
- */
-function labelOf({ label }: Batch, { kind, oneHot, classes }: Task): Tensor {
-  const given = label as Tensor;
-  if (kind === "target") return tensor("float32", given.shape, given.floats());
-  if (kind === "binary") return tensor("float32", [given.size], given.floats());
-  const values = given.numbers();
-  const rows = oneHot ? given.size / (classes ?? 1) : given.size;
-  const indices = new BigInt64Array(rows);
-  for (let row = 0; row < rows; row++) {
-    if (!oneHot) indices[row] = BigInt(Math.round(values[row]));
-    else
-      for (let c = 0; c < classes!; c++)
-        if (values[row * classes! + c] === 1) indices[row] = BigInt(c);
-  }
-  return tensor("int64", [rows], indices);
 }
 
 /**
@@ -309,7 +292,7 @@ async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise
 
 /** Reads and augments the records `indices` and adds all other inputs of the step. */
 async function readFeeds(
-  { hooks }: TrainJob,
+  { hooks, training }: TrainJob,
   plan: Plan,
   teacher: Teacher | null,
   records: ReturnType<typeof createReader>,
@@ -319,7 +302,7 @@ async function readFeeds(
 ): Promise<Chunk> {
   const batch = await records(indices, random.fork("augment"));
   const feeds: Record<string, Tensor> = { ...batch.inputs };
-  if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan.task);
+  if (plan.feeds[ports.label]) feeds[ports.label] = labelOf(batch, plan, training, indices);
   if (teacher) {
     const taught = await teacher.teach(indices, batch.inputs, at.lane);
     const scores = plan.feeds[ports.teacher];
@@ -333,5 +316,6 @@ async function readFeeds(
   for (const [name, feed] of Object.entries(feedsOf(hooks))) {
     feeds[name] = feed.at(at.step, random);
   }
-  return { feeds, records: indices.length, rows: indices.length };
+  const rows = rowsOf(feeds[ports.label], plan) ?? indices.length;
+  return { feeds, records: indices.length, rows };
 }

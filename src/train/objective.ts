@@ -1,10 +1,9 @@
 /** @file Objective: what training minimizes, chosen by name or by the kind of the labels. */
 import { errors, fail } from "../errors.ts";
-import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import { hasTrait } from "../ops/traits.ts";
-import { bce, distillation, features, kd, mse, softmaxCrossEntropy } from "./losses.ts";
+import { bce, distillation, features, kd, knownRows, mse, softmaxCrossEntropy } from "./losses.ts";
 
 export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
 export type LossId = (typeof losses)[number];
@@ -26,6 +25,8 @@ export interface ObjectiveOptions {
   /** Distillation: temperature of the softmax, and the teacher's share of the loss. */
   readonly temperature: number;
   readonly alpha: number;
+  /** Layers whose output is compared with the teacher's. */
+  readonly hints: readonly string[];
   /** Factor of the hints' loss, which is added to the loss of the output. */
   readonly hintweight: number;
 }
@@ -36,38 +37,83 @@ export interface LossTarget {
   readonly classes: number | null;
 }
 
-/** A loss, and whether it uses the label and the teacher. */
+/** A loss, and what it uses. */
 export interface Objective {
   readonly id: Exclude<LossId, "auto">;
+  /** Whether the labels are what is learned. */
   readonly label: boolean;
+  /** Whether rows labelled `ignoreIndex` are left out. The labels are read for that, too. */
+  readonly ignores: boolean;
+  /** Whether the teacher's output is compared with. */
+  readonly scores: boolean;
+  /** Whether a teacher is asked at all, for its output or for hints. */
   readonly teacher: boolean;
 }
+
+type Kind = LossTarget["kind"];
+
+/** The tasks that a loss fits, and what to say of the others. Losses left out fit all. */
+const fitting: Partial<Record<LossId, readonly [readonly Kind[], string, string]>> = {
+  "cross-entropy": [
+    ["classes", "tokens"],
+    "needs an output of one score per class",
+    "Give --loss mse or logits",
+  ],
+  kd: [
+    ["classes", "tokens", "none"],
+    "needs an output of one score per class",
+    "Give --loss mse or logits",
+  ],
+  mse: [
+    ["target", "binary"],
+    "needs a target of the output's own shape",
+    "Give --loss cross-entropy",
+  ],
+  bce: [
+    ["binary", "target"],
+    "needs a label of 0 or 1 for each score",
+    "Give --loss cross-entropy",
+  ],
+};
 
 /**
  * The objective for a loss. "auto" distils if there is a teacher, and otherwise goes by the
  * label. Throws TersorError "bad-option" if the loss needs labels, a teacher or class
- * scores that are missing.
+ * scores that are missing, and for label smoothing of a loss that is no cross-entropy.
  */
-export function objectiveOf(loss: LossId, target: LossTarget, hasTeacher: boolean): Objective {
+export function objectiveOf(
+  { loss, smoothing, hints }: Pick<ObjectiveOptions, "loss" | "smoothing" | "hints">,
+  target: LossTarget,
+  hasTeacher: boolean,
+): Objective {
+  const { kind } = target;
   const id = loss === "auto" ? choose(target, hasTeacher) : loss;
+  const scores = id === "kd" || id === "logits";
+  const rows = kind === "classes" || kind === "tokens" || kind === "binary";
   const objective = {
     id,
-    label: id !== "logits" && id !== "features" && target.kind !== "none",
-    teacher: id === "kd" || id === "logits" || id === "features",
+    label: id !== "logits" && id !== "features" && kind !== "none",
+    ignores: rows && id !== "mse" && id !== "features",
+    scores,
+    teacher: scores || id === "features" || hints.length > 0,
   };
   const refuse = (why: string, remedy: string) => fail(errors.badOption(`loss ${id}`, why, remedy));
-  if (objective.teacher && !hasTeacher) throw refuse("needs a teacher", "Give --teacher <model>");
-  if (!objective.label && !objective.teacher) {
+  if (objective.teacher && !hasTeacher) {
+    throw refuse("needs a teacher other than the model itself", "Give --teacher <model>");
+  }
+  if (!objective.label && !(scores || id === "features")) {
     throw refuse(
       "needs labels, and the data have none",
       "Give labelled data, or --teacher <model>",
     );
   }
-  const scored = id === "cross-entropy" || id === "kd";
-  if (scored && target.kind !== "classes" && target.kind !== "tokens") {
-    if (id !== "kd" || target.kind !== "none" || target.classes === null) {
-      throw refuse("needs an output of one score per class", "Give --loss mse or logits");
-    }
+  const [kinds, why, remedy] = fitting[id] ?? [[kind], "", ""];
+  if (!kinds.includes(kind) || (kind === "none" && id === "kd" && target.classes === null)) {
+    throw refuse(why, remedy);
+  }
+  if (smoothing > 0 && !(objective.label && (id === "cross-entropy" || id === "kd"))) {
+    const why = `loss ${id} has no cross-entropy with labels, whose labels it smooths`;
+    throw fail(errors.badOption("smoothing", why, "Leave it out"));
   }
   return objective;
 }
@@ -92,44 +138,48 @@ export interface LossInputs {
  */
 export function lossValue(
   g: Builder,
-  { id }: Objective,
+  objective: Objective,
   target: LossTarget,
   values: LossInputs,
   options: ObjectiveOptions,
 ): Value {
-  if (id === "features") return features(g, values.hints);
-  const loss = outputLoss(g, id, target, values, options);
-  if (values.hints.length === 0) return loss;
+  const loss = outputLoss(g, objective, target, values, options);
+  if (objective.id === "features" || values.hints.length === 0) return loss;
   return g.Add(loss, g.Mul(features(g, values.hints), g.constant(options.hintweight)));
 }
 
 function outputLoss(
   g: Builder,
-  id: Exclude<Objective["id"], "features">,
-  target: LossTarget,
+  { id, label: isLearned, ignores }: Objective,
+  { kind, classes }: LossTarget,
   values: LossInputs,
   options: ObjectiveOptions,
 ): Value {
+  const { output } = values;
+  const width = kind === "binary" ? 1 : classes;
   const rows = (value: Value): Value =>
-    target.classes === null ? value : asRows(g, scoresOf(value), target.classes);
-  const { label } = values;
+    width === null ? value : asRows(g, scoresOf(value), width);
+  const label = values.label as Value;
   const teacher = values.teacher as Value;
+  const known = ignores ? knownRows(g, label) : null;
   switch (id) {
     case "cross-entropy":
-      return target.kind === "tokens"
-        ? tokenLoss(g, rows(values.output), label as Value)
-        : softmaxCrossEntropy(g, rows(values.output), label as Value, options.smoothing);
+      return softmaxCrossEntropy(g, rows(output), label, options.smoothing, known);
     case "mse":
-      return mse(g, values.output, label as Value);
-    case "bce":
-      return bce(g, g.Reshape(scoresOf(values.output), g.ints([-1], "shape")), label as Value);
-    case "logits":
-      return mse(g, rows(values.output), rows(teacher));
-    case "kd": {
-      const [student, guide] = [rows(values.output), rows(teacher)];
-      if (!label) return distillation(g, student, guide, options.temperature);
-      return kd(g, student, guide, label, options);
+      return mse(g, output, g.Reshape(label, g.Shape(output)));
+    case "bce": {
+      const flat = (value: Value): Value => g.Reshape(value, g.ints([-1], "shape"));
+      return bce(g, flat(scoresOf(output)), flat(label), known);
     }
+    case "logits":
+      return mse(g, rows(output), rows(teacher), known);
+    case "kd": {
+      const [student, guide] = [rows(output), rows(teacher)];
+      if (!isLearned) return distillation(g, student, guide, options.temperature);
+      return kd(g, student, guide, label, options, known);
+    }
+    case "features":
+      return features(g, values.hints);
   }
 }
 
@@ -147,19 +197,4 @@ function asRows(g: Builder, scores: Value, classes: number): Value {
   const { shape } = scores;
   if (shape?.length === 2 && shape[1] === classes) return scores;
   return g.Reshape(scores, g.ints([-1, classes], "shape"));
-}
-
-/** Cross-entropy over the tokens whose label is not negative; negative labels mark padding. */
-function tokenLoss(g: Builder, logits: Value, label: Value): Value {
-  const zero = g.constant(0, { dtype: "int64", name: "zero" });
-  const known = g.Cast(g.GreaterOrEqual(label, zero), { to: dtypes.float32.code });
-  const last = g.ints([-1], "classes");
-  const at = g.Unsqueeze(g.Max(label, zero), last);
-  const picked = g.Squeeze(
-    g.GatherElements(g.LogSoftmax(logits, { axis: -1 }), at, { axis: -1 }),
-    last,
-  );
-  const sum = g.ReduceSum(g.Mul(picked, known), null, { keepdims: 0 });
-  const count = g.ReduceSum(known, null, { keepdims: 0 });
-  return g.Neg(g.Div(sum, g.Max(count, g.constant(1))));
 }

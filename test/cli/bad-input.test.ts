@@ -180,7 +180,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
   ],
   [
     ["eval", "@model.onnx", "--data", "jsonl:@beyond.jsonl"],
-    "label-out-of-range: jsonl:@beyond.jsonl, record 1: label 5 is not one of the model's 4 classes (0 to 3). Shift the labels with --label-offset, or use the model's own class order.",
+    "label-out-of-range: jsonl:@beyond.jsonl, record 1: label 5 is not one of the model's 4 classes (0 to 3). Shift the labels with --label-offset, or use the model's own class order; -100 marks padding.",
   ],
   [
     ["eval", "@model.onnx", "--data", "jsonl:@shuffled.jsonl"],

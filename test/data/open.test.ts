@@ -9,6 +9,7 @@ import {
   parseDataOptions,
   parsePreprocess,
 } from "../../src/data/options.ts";
+import { offsetLabels } from "../../src/data/reader.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
 import { folder, port, refusal } from "./folder.ts";
 
@@ -38,6 +39,10 @@ describe("specification", () => {
   it("has a line of help for every reader", () => {
     for (const { doc, rest } of Object.values(readers)) expect([doc, rest]).not.toContain("");
   });
+});
+
+it("moves labels by the offset, but not the label of padding", () => {
+  expect([...offsetLabels(Int32Array.of(1, 10, -100), -1)]).toEqual([0, 9, -100]);
 });
 
 describe("options", () => {

@@ -7,7 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Dataset } from "../../src/data/dataset.ts";
+import { type Dataset, subset } from "../../src/data/dataset.ts";
 import type { DType } from "../../src/ir/dtype.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { type Evaluation, implausible, measureMetric } from "../../src/measure/metric.ts";
@@ -139,6 +139,18 @@ describe("class indices", () => {
     });
   });
 
+  test("a part of the data names records as the whole does", async () => {
+    const all = tensorDataset({ x: floats([3, 4], p) }, indices([0, 4, 1]), "mnist:test");
+    const part = subset(subset(all, [2, 1]), [1]);
+    await expect(measure(model(["N", 4]), part)).rejects.toThrow("mnist:test, record 1: label 4");
+  });
+
+  test("a record labelled -100 is left out", async () => {
+    const dataset = tensorDataset({ x: floats([3, 4], p) }, indices([0, -100, 1]));
+    const { metric } = await measure(model(["N", 4]), dataset);
+    expect(metric).toMatchObject({ value: 50, n: 3 });
+  });
+
   test("NaN counts as wrong and is told", async () => {
     const x = floats(
       [3, 4],
@@ -267,11 +279,26 @@ describe("tokens", () => {
     expect(classes).toBe(3);
   });
 
-  test("negative labels are padding", async () => {
+  test("-100 marks padding; a record may be nothing else", async () => {
     const dataset = tensorDataset({ x }, indices([0, -100, 1, -100], [2, 2]));
     const { metric } = await measure(model(["N", "T", 3]), dataset);
     expect(metric!.value).toBeCloseTo(Math.exp(-Math.log(0.5 * 0.2) / 2), 6);
     expect(metric!.accuracy).toBe(50);
+    const half = tensorDataset({ x }, indices([0, 2, -100, -100], [2, 2]));
+    const { metric: first } = await measure(model(["N", "T", 3]), half);
+    expect(first!.value).toBeCloseTo(Math.exp(-Math.log(0.5 * 0.8) / 2), 6);
+    const none = measure(
+      model(["N", "T", 3]),
+      tensorDataset({ x }, indices(Array(4).fill(-100), [2, 2])),
+    );
+    await expect(none).rejects.toThrow("no-records: test: has no label but -100");
+  });
+
+  test("other negative labels are refused, as in training", async () => {
+    const dataset = tensorDataset({ x }, indices([0, 2, -1, 0], [2, 2]));
+    await expect(measure(model(["N", "T", 3]), dataset)).rejects.toThrow(
+      "label-out-of-range: test, record 1: label -1 is not one of the model's 3 classes",
+    );
   });
 
   test("positions folded into the batch axis are found again; a worse model drops upwards", async () => {
