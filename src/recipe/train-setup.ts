@@ -42,7 +42,7 @@ export interface TrainJob {
   /** The records to train on, without the held-out ones. */
   readonly training: Dataset;
   readonly env: Environment;
-  /** The teacher of a distillation loss where the user named none. */
+  /** The model that the run was given: the teacher of a distillation loss if the user named none. */
   readonly original: Model;
 }
 
@@ -156,10 +156,11 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   }
   const task = taskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
-  // Where no teacher was named, the model that the recipe starts from can teach, so a model can be
-  // repaired without labels.
+  // Where no teacher was named, the original model of the run can teach, so that a model can be
+  // repaired without labels. It cannot teach itself, though: nothing would be learned.
   const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
-  const hasTeacher = env.teacher !== null || asks || options.hints.length > 0;
+  const wanted = asks || options.hints.length > 0;
+  const hasTeacher = env.teacher !== null || (wanted && !isOriginal(job));
   const objective = objectiveOf(options, task, hasTeacher);
   if (objective.label && env.training) checkLabels(env.training, { task, objective });
   const shapes = Object.fromEntries(
@@ -270,7 +271,23 @@ function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFe
   return { ...feeds, ...Object.fromEntries(own) };
 }
 
-/** The teacher: the one that the user named, else the model that the recipe starts from. */
+/**
+ * Whether the student is still the original model of the run: no step has changed it, and the method
+ * trains nothing but its constants. Tensors are immutable, so those that no step changed are shared.
+ */
+function isOriginal({ model, original, hooks }: TrainJob): boolean {
+  const { latents = [], penalty, beforeUpdate, afterUpdate } = hooks;
+  if (latents.length > 0 || penalty || beforeUpdate || afterUpdate) return false;
+  const partsOf = ({ graph }: Model) =>
+    [...graph.walk()].flatMap(({ nodes, constants }) => [
+      ...Array.from(nodes, ({ op }) => op),
+      ...Array.from(constants, (value) => value.tensor),
+    ]);
+  const [own, first] = [partsOf(model), partsOf(original)];
+  return own.length === first.length && own.every((part, i) => part === first[i]);
+}
+
+/** The teacher: the one that the user named, else the original model of the run. */
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
 
 /** Opens the teacher in each lane. If it lacks the student's output index, its output 0 teaches. */

@@ -180,7 +180,8 @@ describe("a step that is rolled back", () => {
         },
       }),
     ];
-    const outcome = await applyRecipe(conv.model, steps, environmentOf(conv));
+    const env = environmentOf(conv, { teacher: conv.model });
+    const outcome = await applyRecipe(conv.model, steps, env);
     expect(outcome.kept).toEqual([true, false]);
     expect(outcome.skipped.map(({ method }) => method)).toEqual(["good"]);
     expect(outcome.groups.map(({ method }) => method)).toEqual(["good"]);

@@ -64,7 +64,7 @@ const work: Readonly<Record<string, (env: Environment) => Promise<unknown>>> = {
   distil: (env) =>
     compress(loaded, env, {
       untrained: true,
-      steps: parseRecipe("train:steps=2,loss=kd,batch=8 > prune-obd:records=4"),
+      steps: parseRecipe("prune-random > train:steps=2,loss=kd,batch=8 > prune-obd:records=4"),
     }),
   survey: (env) =>
     survey(loaded, { ...env, data: null }, { recipes: [[], parseRecipe("store-float16")] }),

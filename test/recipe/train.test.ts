@@ -216,6 +216,27 @@ describe("training", () => {
     expect(healed).toBeLessThan(0.7 * hurt);
   });
 
+  test("a model that nothing has changed is not its own teacher", async () => {
+    const bare = tensorDataset((await training.read([0, 1, 2, 3])).inputs);
+    for (const [given, changes] of [
+      [{ loss: "kd" }, {}],
+      [{ loss: "logits" }, {}],
+      [{ loss: "features" }, {}],
+      [{ loss: "cross-entropy", hints: ["*"] }, {}],
+      [{ loss: "kd" }, { training: bare }],
+    ] as const) {
+      await expect(trained(given, changes)).rejects.toThrow(
+        /bad-option: loss \S+: needs a teacher other than the model itself\. Give --teacher/,
+      );
+    }
+    await expect(trained({}, { training: bare })).rejects.toThrow(
+      "needs labels, and the data have none. Give labelled data, or --teacher <model>",
+    );
+    expect(
+      (await trained({ loss: "kd", steps: 1 }, { teacher: cloneModel(net.model) })).steps,
+    ).toBe(1);
+  });
+
   test("layers are rebuilt against the start's, and by name against a teacher's", async () => {
     const env = environmentOf(net, { training });
     const { inputs } = await quarters(64, 9).read(Array.from({ length: 64 }, (_, i) => i));
@@ -243,9 +264,10 @@ describe("training", () => {
       teacher: stranger,
     });
     expect(named).toBeLessThan(hurt);
-    const unknown = noiseOf(`${train},hints=nothing*`);
+    const pruned = "prune-magnitude:sparsity=0.7";
+    const unknown = noiseOf(`${pruned} > ${train},hints=nothing*`);
     await expect(unknown).rejects.toMatchObject({ code: "no-match" });
-    const misfit = noiseOf(`${train},hints=${first}=nothing`);
+    const misfit = noiseOf(`${pruned} > ${train},hints=${first}=nothing`);
     await expect(misfit).rejects.toThrow('the teacher has no layer "nothing"');
   });
 
