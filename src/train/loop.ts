@@ -291,9 +291,11 @@ async function look(parts: LoopParts, { ema }: LoopOptions, state: TrainState): 
   const parameters = ema > 0 ? state.average : state.parameters;
   const score = (await parts.score?.(parameters, state.statistics)) ?? 0;
   // Among equal scores the later parameters are kept, but equality does not count as an
-  // improvement.
-  state.worse = state.bestScore !== null && score <= state.bestScore ? state.worse + 1 : 0;
-  if (state.bestScore === null || score >= state.bestScore) {
+  // improvement. A score that is no number, which a model with broken outputs gets, is below all.
+  const best = state.bestScore ?? Number.NEGATIVE_INFINITY;
+  const isFirst = state.bestScore === null && !Number.isNaN(score);
+  state.worse = isFirst || score > best ? 0 : state.worse + 1;
+  if (score >= best) {
     state.bestParameters = parameters.slice();
     state.bestStatistics = state.statistics.slice();
     state.bestScore = score;

@@ -22,7 +22,8 @@ export const schedules = {
   /** 0.5 (1 + cos(pi t)) (Loshchilov & Hutter 2017, arXiv 1608.03983). */
   cosine: (t) => 0.5 * (1 + Math.cos(Math.PI * t)),
   linear: (t) => 1 - t,
-  step: (t, { drop, drops }) => drop ** Math.floor(t * (drops + 1)),
+  // The addend makes up for the rounding of t, which would move a drop by a step.
+  step: (t, { drop, drops }) => drop ** Math.floor(t * (drops + 1) + 1e-9),
   "one-cycle": (t) =>
     t < rise
       ? 0.04 + (0.96 * (1 - Math.cos((Math.PI * t) / rise))) / 2

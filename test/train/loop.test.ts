@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Node } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import type { StepSession } from "../../src/train/chunks.ts";
-import { type LoopOptions, type LoopParts, trainLoop } from "../../src/train/loop.ts";
+import { type LoopOptions, type LoopParts, resultOf, trainLoop } from "../../src/train/loop.ts";
 import { laidOut, type Unplaced } from "../../src/train/parameters.ts";
 import { plainChoice } from "../../src/train/state.ts";
 import { ports, type StepGraph } from "../../src/train/step.ts";
@@ -220,5 +220,70 @@ describe("epochs", () => {
     const mean = targets.reduce((sum, [t]) => sum + (t - 0.5) ** 2 / 2, 0) / 5;
     expect(curve.length).toBe(200);
     for (const { loss } of curve) expect(loss).toBeCloseTo(mean, 5);
+  });
+});
+
+describe("weight decay", () => {
+  /** One step with these targets equal to the start: the only slope is that of the decay. */
+  const still = async (optimizer: LoopOptions["optimizer"], kind: Unplaced["kind"]) =>
+    (await run([weight([2], { kind })], [[2]], { optimizer, rate: 0.1, decay: 0.5 })).values[0];
+
+  test.each(["bias", "norm", "theta"] as const)("leaves a %s alone", async (kind) => {
+    expect(await still("sgd", kind)).toBe(2);
+    expect(await still("adamw", kind)).toBe(2);
+  });
+
+  test("shrinks weights: by its slope in SGD and Adam, by a share in AdamW", async () => {
+    expect(await still("sgd", "weight")).toBeCloseTo(2 - 0.1 * 0.5 * 2, 6);
+    // Adam's first step has the length of the rate, whatever the slope.
+    expect(await still("adam", "weight")).toBeCloseTo(2 - 0.1, 6);
+    expect(await still("adamw", "weight")).toBeCloseTo(2 * (1 - 0.1 * 0.5), 6);
+  });
+
+  test("is no part of the length that is clipped", async () => {
+    // The slope is 0.3 + 0.8; only the loss's 0.3 counts for the limit of 0.4.
+    const { values } = await run([weight([2])], [[1.7]], { rate: 1, decay: 0.4, clip: 0.4 });
+    expect(values[0]).toBeCloseTo(2 - 0.3 - 0.8, 6);
+  });
+});
+
+describe("held-out records", () => {
+  const scores = (...list: number[]) => {
+    const asked: number[] = [];
+    const score = async (parameters: Float32Array) => {
+      asked.push(parameters[0]);
+      return list[asked.length - 1];
+    };
+    return { asked, score };
+  };
+
+  test("keep the parameters of the best evaluation", async () => {
+    const { asked, score } = scores(1, 3, 2, 2.5);
+    const options = { steps: 4, rate: 0.5 };
+    const state = await run([weight([8])], [[0]], options, { score });
+    expect(asked).toEqual([4, 2, 1, 0.5]);
+    expect(state.bestStep).toBe(2);
+    expect([...resultOf(state, { keep: "best", ema: 0 }).parameters]).toEqual([2]);
+    expect([...resultOf(state, { keep: "last", ema: 0 }).parameters]).toEqual([0.5]);
+  });
+
+  test("end the run after `patience` evaluations without a gain", async () => {
+    const { score } = scores(1, 3, 3, 2, 4, 5);
+    const state = await run([weight([8])], [[0]], { steps: 6, patience: 2 }, { score });
+    // The evaluations of steps 3 (equal) and 4 (worse) are no gain.
+    expect(state.step).toBe(4);
+  });
+
+  test("a score that is no number is never the best, and no gain", async () => {
+    const first = await run([weight([8])], [[0]], { steps: 3 }, scores(Number.NaN, 1, 2));
+    expect(first.bestScore).toBe(2);
+    const later = await run(
+      [weight([8])],
+      [[0]],
+      { steps: 6, patience: 2 },
+      scores(1, Number.NaN, Number.NaN, 5, 5, 5),
+    );
+    expect(later.step).toBe(3);
+    expect(later.bestScore).toBe(1);
   });
 });

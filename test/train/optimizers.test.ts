@@ -67,6 +67,28 @@ test("the average keeps a share of the old", () => {
   expect([...mean]).toEqual([0.75, 0.25]);
 });
 
+test("the schedule step drops at every exact part of a run, as PyTorch's StepLR", () => {
+  for (const drops of [1, 2, 6, 48, 97]) {
+    const total = 7 * (drops + 1);
+    for (let step = 0; step < total; step++) {
+      const options = { warmup: 0, drop: 0.5, drops };
+      expect(rateFactor("step", step, total, options)).toBe(0.5 ** Math.floor(step / 7));
+    }
+  }
+});
+
+test("the first and the last step, as PyTorch's schedulers with T_max and total_iters = steps", () => {
+  const options = { warmup: 0, drop: 0.1, drops: 2 };
+  // CosineAnnealingLR(T_max=10, eta_min=0), LinearLR(1, 0, total_iters=10).
+  expect(rateFactor("cosine", 0, 10, options)).toBe(1);
+  expect(rateFactor("cosine", 9, 10, options)).toBeCloseTo(0.0244717418524, 12);
+  expect(rateFactor("linear", 0, 10, options)).toBe(1);
+  expect(rateFactor("linear", 9, 10, options)).toBeCloseTo(0.1, 12);
+  expect(rateFactor("one-cycle", 0, 10, options)).toBeCloseTo(0.04, 12);
+  // A warm-up that is longer than the run rises to its last step, and nothing is divided by zero.
+  expect(rateFactor("cosine", 9, 10, { ...options, warmup: 20 })).toBeCloseTo(10 / 21, 12);
+});
+
 test("schedules: warm-up, and where they begin, turn and end", () => {
   const options = { warmup: 4, drop: 0.1, drops: 2 };
   const at = (id: Parameters<typeof rateFactor>[0], step: number) =>
