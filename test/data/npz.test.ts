@@ -117,8 +117,8 @@ describe("npz", () => {
       [Number.NaN, "int32"],
     ] as const) {
       const bad = npz({ "x.npy": npy("<f8", [1, 2], Float64Array.of(0, value)) });
-      const data = await open(bad, [port(["N", 2], "x", dtype)]);
-      expect(await refusal(() => data.read([0]), bad)).toBe(
+      const read = async () => (await open(bad, [port(["N", 2], "x", dtype)])).read([0]);
+      expect(await refusal(read, bad)).toBe(
         `bad-data: npz:/d.npz: "x" holds ${value}, which ${dtype} cannot. Store the array as ${dtype}.`,
       );
     }

@@ -119,12 +119,12 @@ const everything = { only: [], except: [] };
 const pruned =
   (net: typeof network, options: Readonly<Record<string, unknown>>): Statistic =>
   async (batch, { env }) => {
-    const all = { ratio: 0.5, round: 1, criterion: "l2", ...options };
+    const all = { ratio: 0.5, round: 1, criterion: "group-l2", ...options };
     return constantsOf((await apply(net(batch), "prune-channels", all, env)).model);
   };
 
 const scores =
-  (id: "activation" | "lasso" | "reconstruction"): Statistic =>
+  (id: "activation" | "lasso" | "obs" | "thinet"): Statistic =>
   async (batch, { context }) => {
     const model = network(batch);
     const candidates = candidatesOf(model, coupleChannels(model));
@@ -181,12 +181,13 @@ const statistics: Record<string, Statistic> = {
     (await outputsOf(network(batch), 999, context.observe)).flatMap((values) => [...values]),
   "means of magnitudes": scores("activation"),
   lasso: scores("lasso"),
-  reconstruction: scores("reconstruction"),
+  obs: scores("obs"),
+  thinet: scores("thinet"),
   sensitivity: async (batch, { context }) => {
     const model = folded(batch);
     const all = candidatesOf(model, coupleChannels(model));
     const own = all.filter(({ group }) => !group.pinned);
-    const given = criteria.l2.score(own, model, context, 999) as Float64Array[];
+    const given = criteria["group-l2"].score(own, model, context, 999) as Float64Array[];
     const trial = { repair: "bias", records: 999 } as const;
     const found = await bySensitivity(model, all, own, given, trial, context);
     return found.flatMap((score) => [...(score as Float64Array)]);
