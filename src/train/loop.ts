@@ -258,7 +258,8 @@ function segmentsOf(
     from: parameter.offset,
     to: parameter.offset + parameter.size,
     rate: rate * rateOf(parameter),
-    // Weight decay is for weights; biases and normalizations have no reason to be small.
+    // Weight decay is for weights, whose parts (codebooks, scales of grids) count as well. Biases and
+    // normalizations have no reason to be small, and a theta may be anything: a level, a gate.
     decay: parameter.kind === "weight" ? decay : 0,
   }));
 }

@@ -33,7 +33,9 @@ export const trainOptions = z.object({
     description:
       "auto goes by the labels, and distils where there is a teacher or no label; features rebuilds every layer's output.",
   }),
-  smoothing: share(0).meta({ description: "Label smoothing of the cross-entropy." }),
+  smoothing: share(0).meta({
+    description: "Label smoothing of the cross-entropy, alone or as a share of kd.",
+  }),
   temperature: z
     .number()
     .positive()
@@ -69,8 +71,13 @@ export const trainOptions = z.object({
   drops: z.int().min(0).default(2).meta({ description: "Drops, evenly spread (schedule step)." }),
   momentum: share(0.9).meta({ description: "Momentum; beta1 of Adam." }),
   beta2: share(0.999).meta({ description: "beta2 of Adam." }),
-  decay: z.number().min(0).default(0).meta({ description: "Weight decay; on weights only." }),
-  clip: z.number().min(0).default(0).meta({ description: "Length limit of gradients; 0: none." }),
+  decay: z.number().min(0).default(0).meta({
+    description:
+      "Weight decay: of weights in any stored form, not of biases, normalizations and what a method opens; decoupled in adamw, part of the gradient elsewhere.",
+  }),
+  clip: z.number().min(0).default(0).meta({
+    description: "Length limit of the gradient of all that learns, together; 0: none.",
+  }),
   ema: share(0).meta({ description: "Moving average of the parameters, e.g. 0.999; 0: none." }),
   rates: globs.meta({
     description: "Factors of the learning rate by layer: glob=factor, split by |.",
