@@ -64,9 +64,13 @@ function openUp({ node, value, weight }: ThetaSite, isStochastic: boolean): Open
   return open({ node, value }, latent);
 }
 
-/** -1 or +1 by rounding `share`, the share of +1, clipped to [0, 1]. */
+/**
+ * -1 or +1 by rounding `share`, the share of +1, with or without noise. What is rounded is clipped
+ * afterwards, since share + noise may round to 2: clipping before would stop the gradient wherever
+ * the noise leaves [0, 1], which is where u is large.
+ */
 const signOf = (g: Builder, share: Value): Value =>
-  g.Sub(g.Mul(g.Round(g.Clip(share, g.constant(0), g.constant(1))), g.constant(2)), g.constant(1));
+  g.Sub(g.Mul(g.Clip(g.Round(share), g.constant(0), g.constant(1)), g.constant(2)), g.constant(1));
 
 /** Noise in [-1/2, 1/2] for each step: rounding share + noise gives +1 with probability `share`. */
 function uniform(shape: Shape): StepFeed {
