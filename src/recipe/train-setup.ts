@@ -89,7 +89,12 @@ export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Pro
       await workers.stop();
       return null;
     }
-    const records = createReader(parseAugment(job.options.augment), job.training);
+    const augment = parseAugment(job.options.augment);
+    if (augment.mixup && plan.objective.label && !plan.objective.scores) {
+      const why = "mixup blends images, but not their labels";
+      throw fail(errors.badOption("augment", why, "Give --teacher <model>, or leave mixup out"));
+    }
+    const records = createReader(augment, job.training);
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, workers) : null;
     const { lanes } = workers;
     const { task, micro, batch, taken } = plan;

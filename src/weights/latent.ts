@@ -13,7 +13,7 @@ import type { Shape } from "./form.ts";
 import { type Skips, storeWeight } from "./sites.ts";
 import type { Weight } from "./weight.ts";
 
-/** Numbers that exist during training only. */
+/** Numbers that exist during training only. Weight decay does not touch them. */
 export interface Theta {
   readonly start: Float32Array;
   readonly shape: Shape;

@@ -335,3 +335,41 @@ describe("targets meet the output in its own shape", () => {
     }
   });
 });
+
+test("hints join the loss with labels: hintweight * mean |s - t|^2 / mean t^2 (FitNets)", async () => {
+  const [middle, rows] = [2, 6];
+  const two = (first: Float32Array, second: Float32Array) =>
+    layerModel(["N", features], (g, value) => {
+      const hidden = g.MatMul(value, g.constant(first, { shape: [features, middle] }));
+      return g.MatMul(hidden, g.constant(second, { shape: [middle, classes] }));
+    });
+  const [own, guide, second] = [normal(features * middle), normal(features * middle), normal(6)];
+  const input = x.slice(0, rows * features);
+  const training = tensorDataset(
+    { x: tensor("float32", [rows, features], input) },
+    tensor("int32", [rows], [0, 1, 2, 0, 1, 2]),
+  );
+  const given = { loss: "cross-entropy", batch: rows, steps: 1 };
+  const changes = { training, teacher: two(guide, second) };
+  const plain = await train(given, two(own, second), changes);
+  const hinted = await train(
+    { ...given, hints: ["layer1"], hintweight: 2 },
+    two(own, second),
+    changes,
+  );
+  const hidden = (weights: Float32Array, row: number, k: number) =>
+    Array.from(
+      { length: features },
+      (_, d) => input[row * features + d] * weights[d * middle + k],
+    ).reduce((a, b) => a + b);
+  const places = Array.from({ length: rows * middle }, (_, i) => [i >> 1, i & 1] as const);
+  const energy = places.reduce((sum, [row, k]) => sum + hidden(guide, row, k) ** 2, 0);
+  for (const [i, w] of hinted.weights.entries()) {
+    const [d, k] = [Math.floor(i / middle), i % middle];
+    const slope = Array.from({ length: rows }, (_, row) => {
+      const error = hidden(own, row, k) - hidden(guide, row, k);
+      return (2 * error * input[row * features + d]) / energy;
+    }).reduce((a, b) => a + b);
+    expect(w - plain.weights[i]).toBeCloseTo(-0.1 * 2 * slope, 5);
+  }
+});

@@ -191,6 +191,24 @@ describe("training", () => {
     expect(run.score).toBe(Math.max(...scores));
   });
 
+  test("held-out records are scored as they are, whatever changes the others", async () => {
+    // With next to no learning rate the scores can differ by the images alone.
+    const still = { steps: 1, holdout: 0.4, rate: 1e-12, optimizer: "sgd" };
+    const plain = await trained(still);
+    const changed = await trained({ ...still, augment: "cutout=14+light=0.9+fill=edge" });
+    expect(changed.curve[0].loss).not.toBe(plain.curve[0].loss);
+    expect(changed.score).toBe(plain.score);
+    expect(plain.score).not.toBeNull();
+  });
+
+  test("mixup needs a teacher, who scores the blended images; labels are not blended", async () => {
+    await expect(trained({ augment: "mixup" })).rejects.toThrow(
+      "bad-option: augment: mixup blends images, but not their labels. Give --teacher <model>, or leave mixup out",
+    );
+    const teacher = cloneModel(net.model);
+    expect((await trained({ augment: "mixup", steps: 1 }, { teacher })).steps).toBe(1);
+  });
+
   test("without labels the start itself teaches: repair", async () => {
     const unlabelled = { ...training, labelled: false } as typeof training;
     const bare = {
