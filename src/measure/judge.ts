@@ -39,11 +39,10 @@ export interface Judge {
 const fidelity = { name: "fidelity", value: Number.NaN, ci95: null } as const;
 
 /** A new judge for the task. */
-
-export function judgeOf({ kind, classes, oneHot }: Task): Judge {
+export function judgeOf({ kind, classes, oneHot, picture }: Task): Judge {
   switch (kind) {
     case "target":
-      return judgeTarget();
+      return judgeTarget(picture);
     case "binary":
       return judgeBinary();
     case "none":
@@ -172,33 +171,58 @@ function judgeBinary(): Judge {
 }
 
 /**
- * Judges outputs of the label's own shape: PSNR = 10 log10(peak^2 / mse), dB, mean over records.
- * The peak is 255 if some label is above 1, else 1.
+ * Judges outputs y of the shape of the label t, in dB. For pictures the PSNR, the mean over records
+ * of 10 log10(peak^2 / mse). A picture has values in [0, 1] (peak 1), or in [0, 255] and beyond 127
+ * (peak 255). Other targets, whose unit and range are not known, give the signal-to-noise ratio
+ * SNR = 10 log10(sum t^2 / sum (t - y)^2) over all records.
  */
-function judgeTarget(): Judge {
-  const errorsOfRecords: number[] = [];
-  let largest = 0;
+function judgeTarget(hasPictureShape: boolean): Judge {
+  const signals: number[] = [];
+  const noises: number[] = [];
+  const errors: number[] = [];
+  let least = Number.POSITIVE_INFINITY;
+  let largest = Number.NEGATIVE_INFINITY;
   let broken = 0;
   return {
     add(output, label) {
-      let sum = 0;
+      let signal = 0;
+      let noise = 0;
       for (let i = 0; i < output.length; i++) {
-        sum += (output[i] - label![i]) ** 2;
+        signal += label![i] ** 2;
+        noise += (output[i] - label![i]) ** 2;
+        if (label![i] < least) least = label![i];
         if (label![i] > largest) largest = label![i];
       }
-      errorsOfRecords.push(sum / output.length);
-      if (Number.isFinite(sum)) return false;
+      signals.push(signal);
+      noises.push(noise);
+      errors.push(noise / output.length);
+      if (Number.isFinite(noise)) return false;
       broken++;
       return true;
     },
     finish() {
-      const peak = largest > 1 ? 255 : 1;
-      const psnr = errorsOfRecords.map((mse) => 10 * Math.log10(peak ** 2 / mse));
-      const { value, ci95 } = ratioOfSums(psnr, new Float64Array(psnr.length).fill(1));
-      const predictions = psnr.length;
-      return { name: "psnr", value, ci95, flips: null, kl: null, predictions, broken };
+      const common = { flips: null, kl: null, predictions: noises.length, broken };
+      const peak = hasPictureShape ? peakOf(least, largest) : null;
+      if (peak !== null) {
+        const psnr = errors.map((mse) => 10 * Math.log10(peak ** 2 / mse));
+        const { value, ci95 } = ratioOfSums(psnr, new Float64Array(psnr.length).fill(1));
+        return { name: "psnr", value, ci95, ...common };
+      }
+      // The interval of the logarithm by the delta method: d log r = dr / r.
+      const { value, ci95 } = ratioOfSums(noises, signals);
+      const snr = -10 * Math.log10(value);
+      const half = ci95 && ((10 / Math.LN10) * (ci95[1] - ci95[0])) / 2 / value;
+      const interval: Interval | null =
+        half !== null && value > 0 ? [snr - half, snr + half] : null;
+      return { name: "snr", value: snr, ci95: interval, ...common };
     },
   };
+}
+
+/** The peak of pictures whose smallest and largest values are given; null if they are none. */
+function peakOf(least: number, largest: number): number | null {
+  if (least < 0) return null;
+  return largest <= 1 ? 1 : largest > 127 && largest <= 255 ? 255 : null;
 }
 
 /** Without labels and class scores, only counts the outputs that are NaN or infinite. */

@@ -78,11 +78,13 @@ function atMost(value: number, { good, fair }: Limits): Mark {
 /**
  * The mark of the drop. Without labels the percentage of flips is used instead. An accuracy cannot
  * drop by more than that, so few flips give a good mark; many flips prove nothing and give "?".
+ * Outputs that equal the original's lose nothing, whatever the metric would be.
  */
 function performanceMark(metric: Result["metric"], limits: Limits): Mark {
   if (!metric) return "?";
   // The drop is NaN for a perplexity of outputs that are NaN.
   if (metric.drop !== null) return Number.isNaN(metric.drop) ? "x" : atMost(metric.drop, limits);
+  if (metric.exact) return "o";
   if (metric.flips === null) return "?";
   const mark = atMost(metric.flips, limits);
   return mark === "x" ? "?" : mark;

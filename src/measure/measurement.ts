@@ -43,7 +43,8 @@ export function timeOf({ median, cpu, threads }: Latency): number {
  */
 export interface Metric {
   /**
-   * "accuracy" (percent), "perplexity", "psnr" (dB), or "fidelity" (SQNR in dB, without labels).
+   * "accuracy" (percent), "perplexity", for targets "psnr" (pictures) or "snr" (others), dB, and
+   * without labels "fidelity", the SQNR in dB.
    */
   readonly name: string;
   readonly value: number;
@@ -51,7 +52,8 @@ export interface Metric {
   readonly baseline: number | null;
   /**
    * How much worse the value is than the baseline (positive is worse): baseline - value, for
-   * perplexity value - baseline. Percent points for an accuracy.
+   * perplexity value - baseline. Percent points for an accuracy. Null where the baseline is
+   * infinite: the targets are the original's own outputs.
    */
   readonly drop: number | null;
   /** 95 % interval of `value`. */
@@ -60,8 +62,13 @@ export interface Metric {
   readonly flips: number | null;
   /** Mean KL(original || compressed) of the predicted distributions, nats per prediction. */
   readonly kl: number | null;
-  /** Signal-to-quantization-noise ratio of the outputs, the original's being the signal, dB. */
+  /**
+   * Signal-to-quantization-noise ratio, dB, the original's output being the signal: of the judged
+   * output, without labels of the worst output. Infinity (null in JSON) where they are equal.
+   */
   readonly sqnr: number | null;
+  /** Whether these outputs equal the original's for every record; null if it was not compared. */
+  readonly exact: boolean | null;
   /** With a perplexity: next-token accuracy, percent. */
   readonly accuracy?: number;
   /** Records evaluated. */

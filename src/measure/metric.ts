@@ -3,10 +3,11 @@ import { type Dataset, numberOf, recordName } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
+import { createFidelity, type Fidelity, lowFidelity } from "./fidelity.ts";
 import { infer } from "./infer.ts";
 import { type Judge, judgeOf, type Verdict } from "./judge.ts";
 import type { Metric } from "./measurement.ts";
-import { type Task, taskOf } from "./task.ts";
+import { comparedOutputs, type Task, taskOf } from "./task.ts";
 
 /** The model, the records, and the original to compare with. */
 export interface MetricOptions {
@@ -18,14 +19,21 @@ export interface MetricOptions {
   readonly reference?: Reference | null;
   /** Keep the outputs up to this many bytes, for use as a later `reference` (default 0). */
   readonly keepBytes?: number;
+  /** For the original: the largest magnitude that an output can have, by name, where known. */
+  readonly peaks?: Readonly<Record<string, number>>;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (records: number, total: number) => void;
 }
 
-/** A measured original: its metric, and its judged output for the first records, one row each. */
+/** The outputs of one record, by name. */
+type Row = Readonly<Record<string, Float32Array>>;
+
+/** A measured original: its metric, and its compared outputs for the first records. */
 export interface Reference {
   readonly metric: Metric | null;
-  readonly outputs: readonly Float32Array[];
+  readonly outputs: readonly Row[];
+  /** See `MetricOptions.peaks`. */
+  readonly peaks: Readonly<Record<string, number>>;
 }
 
 /** The result of one pass over a dataset. */
@@ -41,7 +49,8 @@ export interface Evaluation {
 /**
  * Runs the dataset once through the session. The label and the outputs decide which metric is taken
  * (task.ts). With a reference, the judged output is also compared with the original's: flips, KL
- * and SQNR. Rejects with TersorError "label-out-of-range", "label-mismatch", "records-mixed",
+ * and SQNR. Without labels the SQNR is that of the worst output, and a low one is a warning.
+ * Rejects with TersorError "label-out-of-range", "label-mismatch", "records-mixed",
  * "run-failed", "no-records" or "aborted".
  */
 export async function measureMetric(options: MetricOptions): Promise<Evaluation> {
@@ -53,42 +62,50 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   const broken: number[] = [];
   let task: Task | undefined;
   let judge: Judge | undefined;
-  const noise = signalToNoise();
-  const kept: Float32Array[] = [];
+  let compared: readonly string[] = [];
+  const peaks = reference?.peaks ?? options.peaks ?? {};
+  const fidelity = createFidelity(peaks);
+  const kept: Row[] = [];
   let room = keepBytes;
   let done = 0;
   let resized = 0;
   const batches = infer({
     ...options,
     batchSize: options.batchSize ?? 32,
-    fetch: () => task && [task.output],
+    fetch: () => task && compared,
     accept({ fed, label, outputs }) {
       const found = task ?? taskOf(fed, label, outputs, dataset.name);
       const { shape } = outputs[found.output];
       if ((shape[0] ?? 1) % fed !== 0) {
         throw fail(errors.recordsMixed(dataset.name, shape.join(","), fed));
       }
+      if (!task) compared = comparedOutputs(found, fed, outputs);
       task = found;
     },
     warn: (text) => warnings.push(text),
   });
   for await (const { records, fed, label, outputs } of batches) {
     judge ??= judgeOf(task!);
-    const rows = outputs[task!.output].floats();
+    const values = compared.map((name) => [name, outputs[name].floats()] as const);
     const labels = label && Float64Array.from(label.numbers());
     for (let i = 0; i < records; i++) {
-      const row = share(rows, i, fed);
+      const row: Row = Object.fromEntries(values.map(([name, all]) => [name, share(all, i, fed)]));
       let original = reference?.outputs[done + i] ?? null;
-      if (original && original.length !== row.length) {
+      if (original && !isAlike(original, row)) {
         resized++;
         original = null;
       }
       const where = recordName(dataset, done + i);
-      if (judge.add(row, labels && share(labels, i, fed), original, where)) {
+      const judged = task!.output;
+      const before = original?.[judged] ?? null;
+      if (judge.add(row[judged], labels && share(labels, i, fed), before, where)) {
         broken.push(numberOf(dataset, done + i));
       }
-      if (original) noise.add(original, row);
-      if ((room -= row.byteLength) >= 0) kept.push(row);
+      for (const name of original ? compared : []) {
+        if (original?.[name]) fidelity.add(name, original[name], row[name]);
+      }
+      for (const { byteLength } of Object.values(row)) room -= byteLength;
+      if (room >= 0) kept.push(row);
     }
     done += records;
     options.onProgress?.(done, dataset.length);
@@ -110,8 +127,12 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
     warnings.push(`flips, KL and SQNR are taken over ${compared}`);
   }
   if (resized > 0) warnings.push(`the outputs of ${resized} records changed their size`);
-  const metric = metricOf(verdict, reference, noise.db(), done);
-  return { metric, classes: task!.classes, reference: { metric, outputs: kept }, warnings };
+  const whole = (reference?.outputs.length ?? 0) >= done && resized === 0;
+  const metric = metricOf(verdict, reference, fidelity.result(), whole, done);
+  const low = verdict.name === "fidelity" ? fidelity.result() : null;
+  const warning = low && lowFidelity(low);
+  if (warning) warnings.push(warning);
+  return { metric, classes: task!.classes, reference: { metric, outputs: kept, peaks }, warnings };
 }
 
 /**
@@ -142,50 +163,48 @@ export function implausible(
 }
 
 /**
- * SQNR = 10 log10 (sum ref^2 / sum (ref - out)^2), dB, over all records; Infinity for equal
- * outputs.
+ * Joins verdict, baseline and fidelity. Null for a task without labels of which nothing was
+ * compared. `whole`: every record was compared.
  */
-function signalToNoise() {
-  let signal = 0;
-  let noise = 0;
-  return {
-    add(original: Float32Array, output: Float32Array): void {
-      for (let i = 0; i < original.length; i++) {
-        if (original[i] === output[i] && !Number.isFinite(output[i])) continue; // masked in both
-        if (Number.isNaN(original[i])) continue; // nothing to compare with
-        signal += original[i] ** 2;
-        noise += (original[i] - output[i]) ** 2;
-      }
-    },
-    db: () => (noise === 0 ? Infinity : 10 * Math.log10(signal / noise)),
-  };
-}
-
-/** Joins verdict, baseline and SQNR. Null for a task without labels that had no reference. */
 function metricOf(
   verdict: Verdict,
   reference: Reference | null,
-  sqnr: number,
+  fidelity: Fidelity | null,
+  whole: boolean,
   n: number,
 ): Metric | null {
   const { name, ci95, flips, kl, accuracy } = verdict;
-  const compared = reference !== null && reference.outputs.length > 0;
-  if (name === "fidelity" && !compared) return null;
-  const value = name === "fidelity" ? sqnr : verdict.value;
+  if (name === "fidelity" && !fidelity) return null;
+  const value = name === "fidelity" ? fidelity!.sqnr : verdict.value;
   const baseline = reference?.metric?.value ?? null;
-  const loss = name === "perplexity" ? value - baseline! : baseline! - value;
   return {
     name,
     value,
     baseline,
-    drop: baseline === null ? null : loss,
+    drop: baseline === null ? null : dropOf(name, baseline, value),
     ci95,
     flips,
     kl,
-    sqnr: compared ? sqnr : null,
+    sqnr: fidelity?.sqnr ?? null,
+    exact: fidelity ? fidelity.exact && whole : null,
     ...(accuracy !== undefined && { accuracy }),
     n,
   };
+}
+
+/**
+ * How much worse the value is than the baseline. Null where the baseline is infinite, because its
+ * outputs are the targets themselves: then any other finite value is infinitely worse.
+ */
+function dropOf(name: string, baseline: number, value: number): number | null {
+  if (value === baseline) return 0;
+  if (!Number.isFinite(baseline)) return null;
+  return name === "perplexity" ? value - baseline : baseline - value;
+}
+
+/** Whether the outputs that two versions have in common are of one size. */
+function isAlike(a: Row, b: Row): boolean {
+  return Object.entries(a).every(([name, { length }]) => (b[name]?.length ?? length) === length);
 }
 
 /** The i-th of n equal parts of the values, as a view. */

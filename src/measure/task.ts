@@ -13,6 +13,8 @@ export interface Task {
   readonly classes: number | null;
   /** Whether the label has one column per class, with a single 1 in each row. */
   readonly oneHot: boolean;
+  /** Whether the label has the shape of a picture: [N, C, H, W] or [N, H, W, C], C = 1, 3 or 4. */
+  readonly picture: boolean;
 }
 
 interface LabelFacts {
@@ -99,12 +101,38 @@ export function taskOf(
     for (const [output, value] of Object.entries(outputs)) {
       const sizes = outputFacts(value, records);
       if (dtypes[value.dtype].kind === "float" && rule.fits(sizes, facts)) {
-        return { kind: rule.kind, output, classes: rule.classes(sizes), oneHot };
+        const { kind } = rule;
+        const picture = label !== null && isPicture(label.shape);
+        return { kind, output, classes: rule.classes(sizes), oneHot, picture };
       }
     }
   }
   const shapes = Object.entries(outputs).map(([name, { shape }]) => `${name} [${shape}]`);
   throw fail(errors.labelMismatch(where, label ? label.shape.join(",") : "", shapes.join(", ")));
+}
+
+/**
+ * The outputs that are compared with the original's: the judged one. Without labels these are all
+ * floating-point outputs. Of several records in one run those without a batch as first axis are left
+ * out, because their elements are not in the order of the records.
+ */
+export function comparedOutputs(
+  { kind, output }: Task,
+  records: number,
+  outputs: Readonly<Record<string, Tensor>>,
+): string[] {
+  if (kind !== "none") return [output];
+  const others = Object.entries(outputs).filter(
+    ([name, { dtype, shape }]) =>
+      name !== output &&
+      dtypes[dtype].kind === "float" &&
+      (records === 1 || (shape[0] ?? 1) === records),
+  );
+  return [output, ...others.map(([name]) => name)];
+}
+
+function isPicture(shape: readonly number[]): boolean {
+  return shape.length === 4 && [shape[1], shape[3]].some((size) => [1, 3, 4].includes(size));
 }
 
 function outputFacts({ shape, size }: Tensor, records: number): OutputFacts {

@@ -15,6 +15,7 @@ const accuracy = (drop: number | null, flips: number | null = null): Metric => (
   flips,
   kl: null,
   sqnr: null,
+  exact: null,
   n: 100,
 });
 
@@ -60,6 +61,12 @@ test.each([
   [null, null, "?"],
 ])("drop %s, flips %s: %s", (drop, flips, mark) => {
   expect(marksOf(row({ metric: accuracy(drop, flips) })).performance).toBe(mark);
+});
+
+test("equal outputs keep whatever the metric would be", () => {
+  const fidelity = { ...accuracy(null), name: "fidelity", value: Infinity, exact: true };
+  expect(marksOf(row({ metric: fidelity })).performance).toBe("o");
+  expect(marksOf(row({ metric: { ...fidelity, value: 80, exact: false } })).performance).toBe("?");
 });
 
 test.each([

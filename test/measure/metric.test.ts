@@ -93,7 +93,17 @@ describe("class indices", () => {
   test("a model is its own equal", async () => {
     const { reference } = await measure(original, pairs, { keepBytes: 1e6 });
     const { metric } = await measure(original, pairs, { reference });
-    expect(metric).toMatchObject({ drop: 0, flips: 0, kl: 0, sqnr: Infinity });
+    expect(metric).toMatchObject({ drop: 0, flips: 0, kl: 0, sqnr: Infinity, exact: true });
+  });
+
+  test("equal on the compared records only is not exact, nor is a change", async () => {
+    const { reference } = await measure(original, pairs, { keepBytes: 40 });
+    const { metric: partly } = await measure(original, pairs, { reference });
+    expect(partly).toMatchObject({ sqnr: Infinity, exact: false });
+    const whole = (await measure(original, pairs, { keepBytes: 1e6 })).reference;
+    const { metric } = await measure(changed, pairs, { reference: whole });
+    expect(metric!.exact).toBe(false);
+    expect(whole.metric!.exact).toBeNull();
   });
 
   test("a bounded memory compares the first records, and says so", async () => {
@@ -339,10 +349,54 @@ describe("targets and no labels", () => {
     expect(classes).toBeNull();
   });
 
-  test("the peak is 255 for labels that reach beyond 1", async () => {
-    const scale = (values: number[]) => values.map((v) => v * 255);
-    const dataset = tensorDataset({ x: floats([2, 4], scale(out)) }, floats([2, 4], scale(img)));
-    expect((await measure(model(["N", 4]), dataset)).metric!.value).toBeCloseTo(28.22406, 4);
+  /** The metric of outputs `out * by` for targets `img * by`, both of this shape per record. */
+  const scored = async (by: number, shape: number[]) => {
+    const scale = (values: number[]) =>
+      floats(
+        [2, ...shape],
+        values.map((v) => v * by),
+      );
+    const dataset = tensorDataset({ x: scale(out) }, scale(img));
+    return (await measure(model(["N", ...shape]), dataset)).metric!;
+  };
+  // By hand: sum img^2 = 2.945, sum (img - out)^2 = 0.0154.
+  const snr = 10 * Math.log10(2.945 / 0.0154);
+
+  test.each([
+    ["the peak is 255 for pictures of 8 bits", 255, [1, 2, 2]],
+    ["channels may come last", 1, [2, 2, 1]],
+  ])("PSNR: %s", async (_, by, shape) => {
+    expect(await scored(by, shape)).toMatchObject({ name: "psnr" });
+    expect((await scored(by, shape)).value).toBeCloseTo(28.22406, 4);
+  });
+
+  test.each([
+    ["is no picture: a row of numbers", 1, [4]],
+    ["is no picture: a sequence", 1, [2, 2]],
+    ["reaches beyond 8 bits: metres, counts", 1000, [1, 2, 2]],
+    ["has no range of pictures: metres again", 10, [1, 2, 2]],
+    ["goes below zero", -1, [1, 2, 2]],
+  ])("SNR, whatever the unit, for a target that %s", async (_, by, shape) => {
+    const metric = await scored(by, shape);
+    expect(metric.name).toBe("snr");
+    expect(metric.value).toBeCloseTo(snr, 4);
+    // Per record: noise 0.0029 of 2.07, 0.0125 of 0.875. The ratio of sums r = 0.0154 / 2.945 has the
+    // standard error sqrt(n / (n - 1) sum (noise - r signal)^2) / 2.945; d log r = dr / r.
+    const gap = 0.0125 - (0.0154 / 2.945) * 0.875;
+    const half = ((10 / Math.LN10) * 1.959964 * Math.sqrt(2 * 2 * gap ** 2)) / 0.0154;
+    expect(metric.ci95![0]).toBeCloseTo(snr - half, 3);
+    expect(metric.ci95![1]).toBeCloseTo(snr + half, 3);
+  });
+
+  test("targets that are the original's own outputs give no drop", async () => {
+    const y = floats([2, 4], img);
+    const dataset = tensorDataset({ p: y, q: floats([2, 4], out) }, y);
+    const { reference } = await measure(original, dataset, { keepBytes: 1e6 });
+    const { metric: same } = await measure(original, dataset, { reference });
+    expect(same).toMatchObject({ name: "snr", value: Infinity, drop: 0, exact: true });
+    const { metric } = await measure(changed, dataset, { reference });
+    expect(metric).toMatchObject({ name: "snr", drop: null, exact: false });
+    expect(metric!.value).toBeCloseTo(snr, 4);
   });
 
   test("without labels: nothing on its own, SQNR, flips and KL against the original", async () => {
@@ -361,7 +415,122 @@ describe("targets and no labels", () => {
     const dataset = tensorDataset({ x: floats([2, 1, 2, 2], out) });
     const { reference } = await measure(model(["N", 1, 2, 2]), dataset, { keepBytes: 1e6 });
     const { metric } = await measure(model(["N", 1, 2, 2]), dataset, { reference });
-    expect(metric).toMatchObject({ name: "fidelity", value: Infinity, flips: null, kl: null });
+    expect(metric).toMatchObject({
+      ...{ name: "fidelity", value: Infinity, exact: true },
+      ...{ flips: null, kl: null },
+    });
+  });
+
+  // A detector on an empty picture: all scores are rounding noise.
+  const silent = [1e-8, 2e-8, 0, 3e-8];
+  const shifted = silent.map((v) => v + 3e-8);
+  const empty = tensorDataset({ p: floats([1, 4], silent), q: floats([1, 4], shifted) });
+
+  test("what is far below the peak of an output is no signal", async () => {
+    const bare = await measure(original, empty, { keepBytes: 1e6 });
+    const { metric: noise } = await measure(changed, empty, { reference: bare.reference });
+    // sum p^2 = 14e-16, sum (p - q)^2 = 36e-16
+    expect(noise!.value).toBeCloseTo(10 * Math.log10(14 / 36), 3);
+    const known = await measure(original, empty, { keepBytes: 1e6, peaks: { y: 2 } });
+    const { metric, warnings } = await measure(changed, empty, { reference: known.reference });
+    // The floor of the signal is a thousandth of the peak: (0.002 / 3e-8)^2.
+    expect(metric!.value).toBeCloseTo(20 * Math.log10(0.002 / 3e-8), 3);
+    expect(metric!.sqnr).toBe(metric!.value);
+    expect(warnings).toEqual([]);
+  });
+
+  test("a signal above that is measured as it is, and damage to silence still shows", async () => {
+    const loud = tensorDataset({ p: floats([3, 4], p), q: floats([3, 4], q) });
+    const known = await measure(original, loud, { keepBytes: 1e6, peaks: { y: 10 } });
+    const { metric } = await measure(changed, loud, { reference: known.reference });
+    expect(metric!.value).toBeCloseTo(sqnr, 5);
+    const ghost = tensorDataset({ p: floats([1, 4], silent), q: floats([1, 4], [0, 0, 0, 0.6]) });
+    const quiet = await measure(original, ghost, { keepBytes: 1e6, peaks: { y: 1 } });
+    const { metric: damaged } = await measure(changed, ghost, { reference: quiet.reference });
+    expect(damaged!.value).toBeCloseTo(10 * Math.log10((4 * 1e-6) / 0.36), 3);
+  });
+
+  /** Two outputs, scores = a and boxes = b; the inputs are the outputs. */
+  const detector = (b: string) =>
+    tinyModel({
+      inputs: [
+        { name: "a", dims: ["N", 1, 2] },
+        { name: b, dims: ["N", 2, 2] },
+      ],
+      outputs: [
+        { name: "scores", dims: ["N", 1, 2] },
+        { name: "boxes", dims: ["N", 2, 2] },
+      ],
+      nodes: [
+        { op: "Identity", inputs: ["a"], outputs: ["scores"] },
+        { op: "Identity", inputs: [b], outputs: ["boxes"] },
+      ],
+    });
+  const boxes = (values: number[]) => floats([2, 2, 2], values);
+  const detections = (worse: number[]) =>
+    tensorDataset({ a: floats([2, 1, 2], [1, 2, 3, 4]), b: boxes(img), c: boxes(worse) });
+
+  test.each([1, 2])("every output counts, the worst decides (%d at a time)", async (batchSize) => {
+    const data = detections(out);
+    const { reference } = await measure(detector("b"), data, { keepBytes: 1e6, batchSize });
+    const { metric } = await measure(detector("c"), data, { reference, batchSize });
+    expect(metric!.value).toBeCloseTo(snr, 4);
+    expect(metric!.exact).toBe(false);
+    const { metric: same } = await measure(detector("b"), data, { reference, batchSize });
+    expect(same).toMatchObject({ value: Infinity, exact: true });
+  });
+
+  test("low fidelity is a warning that names the output", async () => {
+    const data = detections(img.map((v) => v / 2)); // SQNR 6.02 dB
+    const { reference } = await measure(detector("b"), data, { keepBytes: 1e6 });
+    const { warnings } = await measure(detector("c"), data, { reference });
+    expect(warnings).toEqual([
+      "low fidelity: output boxes has 6.0 dB SQNR (below 10 dB its error is over 30 % of it)",
+    ]);
+  });
+
+  test("an output that is NaN where the original is not is no fidelity at all", async () => {
+    const data = detections([...out.slice(1), Number.NaN]);
+    const { reference } = await measure(detector("b"), data, { keepBytes: 1e6 });
+    const { metric, warnings } = await measure(detector("c"), data, { reference });
+    expect(metric).toMatchObject({ value: Number.NEGATIVE_INFINITY, exact: false });
+    expect(warnings).toEqual([
+      "low fidelity: output boxes is NaN or infinite where the original is not",
+    ]);
+  });
+
+  test("a state whose batch is its second axis is compared one record at a time", async () => {
+    const recurrent = (state: string) =>
+      tinyModel({
+        inputs: [
+          { name: "a", dims: ["N", 2] },
+          { name: state, dims: [2, "N", 1] },
+        ],
+        outputs: [
+          { name: "y", dims: ["N", 2] },
+          { name: "next", dims: [2, "N", 1] },
+        ],
+        nodes: [
+          { op: "Identity", inputs: ["a"], outputs: ["y"] },
+          { op: "Identity", inputs: [state], outputs: ["next"] },
+        ],
+      });
+    const data: Dataset = {
+      ...tensorDataset({ a: floats([3, 2], [1, 2, 3, 4, 5, 6]) }),
+      read: async (indices) => ({
+        inputs: {
+          a: floats([indices.length, 2], [1, 2]),
+          s: floats([2, indices.length, 1], [1, 1]),
+          t: floats([2, indices.length, 1], [1, 0.9]),
+        },
+        label: null,
+        size: indices.length,
+      }),
+    };
+    const options = { keepBytes: 1e6, batchSize: 1 };
+    const { reference } = await measure(recurrent("s"), data, options);
+    const { metric } = await measure(recurrent("t"), data, { ...options, reference });
+    expect(metric!.value).toBeCloseTo(10 * Math.log10(2 / 0.01), 3);
   });
 
   test("a label that fits no output is an error that names both", async () => {
@@ -434,6 +603,7 @@ describe("implausible", () => {
     flips: null,
     kl: null,
     sqnr: null,
+    exact: null,
     n: 500,
   });
   test.each([
@@ -446,6 +616,7 @@ describe("implausible", () => {
     ["perplexity", 600, [500, 700], 512, true],
     ["perplexity", 4.7, [4.2, 5.3], 512, false],
     ["psnr", 5, [4, 6], null, false],
+    ["snr", -3, [-4, -2], null, false],
   ] as const)("%s %d %o of %s classes: %s", (name, value, ci95, classes, expected) => {
     const error = implausible(baseline(name, value, [...ci95]), classes, "mnist:test");
     expect(error !== null).toBe(expected);

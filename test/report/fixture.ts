@@ -39,6 +39,7 @@ function metricOf(facts: Facts, base: Facts): Metric | null {
     flips: facts.flips ?? 0,
     kl: (facts.flips ?? 0) / 400,
     sqnr: null,
+    exact: false,
     n: 10_000,
   };
 }
