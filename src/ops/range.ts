@@ -50,6 +50,12 @@ const keeping: OpTable<readonly number[] | "all"> = {
   Where: [1, 2],
 };
 
+/** The inputs in whose common range the outputs of a node lie: it moves, picks or averages them. */
+export function keptBy(node: Node): readonly number[] {
+  const kept = hasTrait(node, "rearranges") ? [0] : entryOf(keeping, node);
+  return kept === "all" ? [...node.inputs.keys()] : (kept ?? []);
+}
+
 /** A range that may be open at either end. */
 interface Open {
   low: number;
@@ -103,11 +109,9 @@ function stepAt(value: Value): { own: Open; inputs: readonly Value[] } {
     const index = node.outputs.indexOf(value);
     return { own: open, inputs: node.subgraphs.map(({ outputs }) => outputs[index]) };
   }
-  const kept = hasTrait(node, "rearranges") ? [0] : entryOf(keeping, node);
-  return { own: open, inputs: kept ? given(node, kept) : [] };
+  return { own: open, inputs: given(node, keptBy(node)) };
 }
 
-function given({ inputs }: Node, which: readonly number[] | "all"): Value[] {
-  const read = which === "all" ? inputs : which.map((index) => inputs[index]);
-  return read.filter((input) => input != null);
+function given({ inputs }: Node, which: readonly number[]): Value[] {
+  return which.map((index) => inputs[index]).filter((input) => input != null);
 }
