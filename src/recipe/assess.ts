@@ -1,21 +1,26 @@
 /** @file Measures one version of a model beside the original; the result is a row of reports. */
-import type { Dataset } from "../data/dataset.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { brokenWeights } from "../measure/broken-weights.ts";
 import { measureLatency, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
 import type { Latency, Metric, Result } from "../measure/measurement.ts";
-import { implausible, measureMetric, type Reference } from "../measure/metric.ts";
+import {
+  type Evaluation,
+  implausible,
+  type MetricOptions,
+  measureMetric,
+  type Reference,
+} from "../measure/metric.ts";
 import { packedSize } from "../measure/pack.ts";
 import { measureBytes } from "../measure/size.ts";
 import { costModel } from "../ops/cost.ts";
+import { rangeOf } from "../ops/range.ts";
 import { weightsOf } from "../ops/weights.ts";
 import type { Feeds, Session, Source } from "../runtime/runtime.ts";
 import { readWeight } from "../weights/read.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
-import { randomFeeds } from "./sample.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
@@ -57,24 +62,17 @@ async function measureBaseline(
   env: Environment,
   untrained: boolean,
 ): Promise<Pick<Baseline, "reference" | "result">> {
-  const data = judged(session, env);
   // gzip and brotli run on another core while the metric is measured. They are awaited before the
   // timing starts, because timing needs an otherwise idle machine.
   const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
   sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
-  const evaluation = await measureMetric({
-    session,
-    dataset: data,
-    ...batching(env),
+  const evaluation = await measured(session, env, "original", {
     keepBytes: KEEP_BYTES,
-    signal: env.signal ?? undefined,
-    onProgress: (done, total) => env.onEvent({ type: "progress", what: "original", done, total }),
+    peaks: peaksOf(loaded.model),
   });
-  const { metric } = evaluation;
+  const { metric = null, classes = null } = evaluation ?? {};
   const wrong =
-    metric && env.data && !untrained
-      ? implausible(metric, evaluation.classes, env.data.name)
-      : null;
+    metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
   if (wrong) throw wrong;
   const bytes = await sizes;
   const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
@@ -83,6 +81,7 @@ async function measureBaseline(
     budgetMs: timingMs(env) / 2,
   });
   const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
+  const same = classes === null ? {} : { flips: 0, kl: 0 };
   const draft = {
     recipe: "original",
     family: "control",
@@ -92,24 +91,18 @@ async function measureBaseline(
     nonzeros: nonzerosOf(loaded.model, cost.params),
     macs: cost.macs,
     latency: latencyOf(timing, env),
-    metric: metric && {
-      ...metric,
-      baseline: metric.value,
-      drop: env.data ? 0 : null,
-      flips: 0,
-      kl: 0,
-    },
+    metric: metric && { ...metric, baseline: metric.value, drop: 0, ...same },
     alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
     beta: { survey: 0, saved: 0 },
     delta: { infer: 1, train: null },
     ease: { data: "none", training: false, seconds: 0, covered: 0 },
     skipped: [],
-    warnings: warningsOf(loaded.model, evaluation.warnings),
+    warnings: warningsOf(loaded.model, evaluation?.warnings ?? []),
     seed: env.seed,
     versions: versionsOf(env),
   } as const;
   const result: Result = { ...draft, marks: marksOf(draft) };
-  return { reference: evaluation.reference, result };
+  return { reference: evaluation?.reference ?? null, result };
 }
 
 /** A version of the model to be measured, and the facts about it that are not measured here. */
@@ -147,15 +140,7 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<As
   try {
     const sizes = measureBytes(chunksOf(candidate.source), env.platform, candidate.packed);
     sizes.catch(() => {});
-    const evaluation = await measureMetric({
-      session,
-      dataset: judged(original, env),
-      ...batching(env),
-      reference,
-      signal: env.signal ?? undefined,
-      onProgress: (done, total) =>
-        env.onEvent({ type: "progress", what: candidate.recipe, done, total }),
-    });
+    const evaluation = await measured(session, env, candidate.recipe, { reference });
     const bytes = await sizes;
     const [beside, timing] = await measureLatency(
       [
@@ -164,7 +149,7 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<As
       ],
       { platform: env.platform, signal: env.signal ?? undefined, budgetMs: timingMs(env) },
     );
-    const { metric, warnings } = evaluation;
+    const { metric = null, warnings = [] } = evaluation ?? {};
     const result = row(baseline.result, candidate, env, bytes, metric, timing, warnings);
     return { result, beside: latencyOf(beside, env) };
   } finally {
@@ -225,34 +210,38 @@ function warningsOf(model: Model, warnings: readonly string[]): string[] {
   return [...new Set(broken ? [broken, ...warnings] : warnings)];
 }
 
-/** Random inputs are fed one record at a time, which works whatever the model's batch axis is. */
-function batching(env: Environment): { batchSize?: number } {
-  return env.data ? {} : { batchSize: 1 };
+/**
+ * Measures the metric on the data. Null without data: random inputs say nothing of quality, because
+ * a network may answer noise with noise.
+ */
+async function measured(
+  session: Session,
+  env: Environment,
+  what: string,
+  options: Pick<MetricOptions, "reference" | "keepBytes" | "peaks">,
+): Promise<Evaluation | null> {
+  if (!env.data) return null;
+  return measureMetric({
+    session,
+    dataset: env.data,
+    ...options,
+    signal: env.signal ?? undefined,
+    onProgress: (done, total) => env.onEvent({ type: "progress", what, done, total }),
+  });
+}
+
+/** The largest magnitude that an output can have, by name, where its operator tells. */
+function peaksOf({ graph }: Model): Record<string, number> {
+  return Object.fromEntries(
+    graph.outputs.flatMap((output) => {
+      const range = rangeOf(output);
+      return range ? [[output.name, Math.max(-range.low, range.high)]] : [];
+    }),
+  );
 }
 
 /** Wall time, in ms, for timing one version beside the original. */
 export const timingMs = (env: Environment): number => env.timingMs ?? 2000;
-
-/**
- * The records that judge a version. Without data these are seeded random inputs; they only show how
- * far the outputs moved, not whether they are right.
- */
-function judged(session: Session, env: Environment): Dataset {
-  if (env.data) return env.data;
-  const length = 16;
-  const dims = dimsOf(env.feeds);
-  return {
-    name: "random inputs",
-    length,
-    classes: null,
-    labels: null,
-    labelled: false,
-    async read(indices) {
-      const inputs = randomFeeds(session.inputs, env.seed + 1 + (indices[0] ?? 0), 1, dims);
-      return { inputs, label: null, size: 1 };
-    },
-  } as Dataset;
-}
 
 /**
  * The size of each axis of each feed, under the key "name.axis" ("x.0" is the batch of input x).

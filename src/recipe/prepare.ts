@@ -10,8 +10,9 @@ import type { Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
 import type { Environment, Event } from "./environment.ts";
+import type { Dims } from "./guess-shapes.ts";
 import type { Loaded } from "./load.ts";
-import { type Dims, sampleFeeds } from "./sample.ts";
+import { sampleFeeds } from "./sample.ts";
 
 /**
  * A data source (`mnist:test`, `images:folder` ...) and the options for reading records from it.
@@ -102,7 +103,7 @@ export async function prepare(
         : settings.trains
           ? halved(all, seed)
           : { ...divided(all, seed, onEvent), training: null };
-    const feeds = await sampleFeeds(session, { data: all ?? given, seed, dims });
+    const feeds = await sampleFeeds(session, loaded.model, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
     const timingMs = (settings.timingSeconds ?? 2) * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };

@@ -2,38 +2,47 @@
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
+import type { Model } from "../ir/model.ts";
 import { Tensor, tensor } from "../ir/tensor.ts";
-import { createRandom } from "../numeric/random.ts";
+import { createRandom, type Random } from "../numeric/random.ts";
+import { agreeingAxes } from "../ops/agree.ts";
+import { bindDims } from "../ops/infer.ts";
+import { integersOf } from "../ops/integers.ts";
+import type { Range } from "../ops/range.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { product } from "../util/product.ts";
+import { type Dims, guessShapes, type Shapes } from "./guess-shapes.ts";
 
-/** Sizes tried in turn for the axes that the model leaves open; the first axis, the batch, is 1. */
-const sizes = [32, 64, 224, 16, 8, 128, 1, 48, 320, 512, 576];
-
-/** Sizes for open axes, under the axis' symbol ("N") or the input's name and the axis ("x.2"). */
-export type Dims = Readonly<Record<string, number>>;
+/**
+ * What integers that nothing is known of are drawn below, in turn: a table that no rule finds may
+ * have few rows.
+ */
+const ceilings = [10, 2, 1];
 
 /**
  * Inputs for one run: the first records of the data (one, or as many as a fixed batch size asks
- * for), or without data random inputs of the first of `sizes` with which the model runs. Throws
- * TersorError "bad-feeds" with the engine's error text if it runs with none of them.
+ * for), or without data the first random inputs with which the model runs. Their sizes are guessed
+ * (guess-shapes.ts), their integers are ones that the graph can read. Throws TersorError "bad-feeds"
+ * with the engine's first error text if it runs with none.
  */
 export async function sampleFeeds(
   session: Pick<Session, "inputs" | "run">,
+  model: Model,
   options: { readonly data: Dataset | null; readonly seed: number; readonly dims?: Dims },
 ): Promise<Feeds> {
-  if (options.data) {
-    const { length } = options.data;
+  const { data, seed, dims = {} } = options;
+  if (data) {
+    const { length } = data;
     const batch = fixedBatch(session.inputs) ?? 1;
-    const { inputs } = await options.data.read(Array.from({ length: batch }, (_, i) => i % length));
+    const { inputs } = await data.read(Array.from({ length: batch }, (_, i) => i % length));
     return inputs;
   }
   let first: unknown;
-  // First all inputs get the same size. Then only the first input does, and the others (states,
-  // masks) get size 1.
-  for (const others of [null, 1]) {
-    for (const size of sizes) {
-      const feeds = randomFeeds(session.inputs, options.seed, size, options.dims ?? {}, others);
+  for (const shapes of guessShapes(session.inputs, agreeingAxes(model), dims)) {
+    const ranges = rangesOf(model, session.inputs, shapes);
+    const isOpen = session.inputs.some(({ name, dtype }) => isIndex(dtype) && !ranges.has(name));
+    for (const ceiling of isOpen ? ceilings : ceilings.slice(0, 1)) {
+      const feeds = randomFeeds(session.inputs, shapes, ranges, seed, ceiling);
       try {
         await session.run(feeds);
         return feeds;
@@ -63,40 +72,75 @@ function fixedBatch(ports: readonly Port[]): number | null {
   return typeof batch === "number" && batch > 0 ? batch : null;
 }
 
-/**
- * Random feeds for all inputs. An open axis gets its size from `dims`, else 1 if it is the first
- * axis, else `size`; with `others`, inputs after the first use that number in place of `size`.
- */
-export function randomFeeds(
+/** The integers that the inputs may hold, as far as the graph tells, for inputs of these shapes. */
+function rangesOf(model: Model, ports: readonly Port[], shapes: Shapes): Map<string, Range> {
+  if (!ports.some(({ dtype }) => isIndex(dtype))) return new Map();
+  const { inputs } = bindDims(model, shapes).graph;
+  return new Map(
+    inputs.flatMap((input) => {
+      const range = isIndex(input.dtype) ? integersOf(input) : null;
+      return range ? [[input.name, range] as const] : [];
+    }),
+  );
+}
+
+/** Whether elements may be indices, lengths or masks. Integers of 8 and 16 bits are pixels, codes. */
+const isIndex = (dtype: DType | null): boolean => dtype === "int64" || dtype === "int32";
+
+/** Random feeds of these shapes; each input has random numbers of its own. */
+function randomFeeds(
   ports: readonly Port[],
+  shapes: Shapes,
+  ranges: ReadonlyMap<string, Range>,
   seed: number,
-  size: number,
-  dims: Dims,
-  others: number | null = null,
+  ceiling: number,
 ): Feeds {
-  const feeds: Record<string, Tensor> = {};
-  for (const [i, port] of ports.entries()) {
-    const free = i === 0 ? size : (others ?? size);
-    const shape = port.dims.map((dim, axis) => {
-      if (typeof dim === "number" && dim > 0) return dim;
-      return dims[`${port.name}.${axis}`] ?? dims[String(dim)] ?? (axis === 0 ? 1 : free);
-    });
-    feeds[port.name] = randomTensor(port.dtype ?? "float32", shape, seed);
-  }
-  return feeds;
+  const random = createRandom(seed);
+  return Object.fromEntries(
+    ports.map(({ name, dtype }) => {
+      const isMask = /mask/i.test(name);
+      const range = ranges.get(name) ?? (isMask ? { low: 0, high: 1 } : null);
+      const draw = { range, isMask, ceiling, random: random.fork(name) };
+      return [name, randomTensor(dtype ?? "float32", shapes[name], draw)];
+    }),
+  );
+}
+
+interface Draw {
+  /** The integers to draw from; null where nothing is known. */
+  readonly range: Range | null;
+  readonly isMask: boolean;
+  readonly ceiling: number;
+  readonly random: Random;
 }
 
 /**
- * A tensor of seeded random elements: floats in [0, 1); integers 0..9, so that they are valid
- * indices into any usual vocabulary; booleans true; strings empty.
+ * A tensor of random elements: floats in [0, 1), or 0 and 1 in a mask; indices in their range, 8-bit
+ * integers from all that there are, other integers below the ceiling; strings empty. Where there are
+ * only 0 and 1, as in masks and truth values, each row begins with 1, because the softmax of a row of
+ * which everything is masked is not finite.
  */
-export function randomTensor(dtype: DType, shape: readonly number[], seed: number): Tensor {
-  const random = createRandom(seed);
+function randomTensor(dtype: DType, shape: readonly number[], draw: Draw): Tensor {
+  const { range, isMask, ceiling, random } = draw;
   const size = product(shape);
   if (dtype === "string") {
     return new Tensor("string", shape, () => new Uint8Array(0), new Array(size).fill(""));
   }
   const isFloat = dtype.includes("float");
-  const draw = (): number => (isFloat ? random.float() : dtype === "bool" ? 1 : random.int(10));
-  return tensor(dtype, shape, Array.from({ length: size }, draw));
+  if (isFloat && !isMask) return tensor(dtype, shape, Array.from({ length: size }, random.float));
+  const { low, high } =
+    dtype === "bool"
+      ? { low: 0, high: 1 }
+      : (range ??
+        (/^u?int8$/.test(dtype)
+          ? bytes[dtype as keyof typeof bytes]
+          : { low: 0, high: ceiling - 1 }));
+  const row = shape.at(-1) ?? 1;
+  const isFlag = low === 0 && high === 1;
+  const values = Array.from({ length: size }, (_, i) =>
+    isFlag && i % row === 0 ? 1 : low + random.int(Math.min(high - low + 1, 2 ** 32)),
+  );
+  return tensor(dtype, shape, values);
 }
+
+const bytes = { uint8: { low: 0, high: 255 }, int8: { low: -128, high: 127 } };

@@ -115,6 +115,13 @@ test("broadcasting with symbols", () => {
   ]);
 });
 
+test("a layer normalization that only ONNX Runtime knows keeps the shape", () => {
+  const found = shapes({ x: ["B", "T", 64] }, (g, x) =>
+    g.many("SimplifiedLayerNormalization", [x, kernel(g, 64)], { outputs: 1 }),
+  );
+  expect(found).toEqual([["B", "T", 64]]);
+});
+
 test("an If takes the branch that is known to run, else what both agree on", () => {
   const found = shapes({ x: ["N", 4] }, (g, x) => {
     const { graph } = g;

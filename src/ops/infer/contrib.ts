@@ -28,6 +28,14 @@ const gatherBlockQuantized: InferRule = (node) => {
   return [data.with(-1, last).toSpliced(node.int("gather_axis", 0), 1, ...index)];
 };
 
+/**
+ * Shapes of operators of ai.onnx that only ONNX Runtime knows; exporters of language models write
+ * them.
+ */
+export const inferUnlisted: Readonly<Record<string, InferRule>> = {
+  SimplifiedLayerNormalization: (node) => [shapeOf(node, 0)],
+};
+
 export const inferContrib: Readonly<Record<string, InferRule>> = {
   FastGelu: sameShape,
   FusedMatMul: fusedMatMul,

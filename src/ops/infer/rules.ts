@@ -1,7 +1,7 @@
 /** @file The shape table: which operator has which rule. */
 
 import type { Node } from "../../ir/graph.ts";
-import { inferContrib } from "./contrib.ts";
+import { inferContrib, inferUnlisted } from "./contrib.ts";
 import { inferControl } from "./control.ts";
 import type { InferRule, InferRules } from "./dims.ts";
 import { inferElementwise } from "./elementwise.ts";
@@ -18,7 +18,7 @@ export const inferRules: InferRules = {
 };
 
 const tables: Readonly<Record<string, Readonly<Record<string, InferRule | undefined>>>> = {
-  "": inferRules,
+  "": { ...inferUnlisted, ...inferRules },
   "com.microsoft": inferContrib,
 };
 
