@@ -26,9 +26,12 @@ const records = 8;
 /**
  * Runs `start` on a few records and returns a function that compares a version of it with that.
  * Layers are found by the name of their output; a layer that the version no longer has is left out.
- * The list is empty if the engine cannot run one of the two models with inner outputs.
+ * The list is empty without records, because the error on random inputs says nothing, and if the
+ * engine cannot run one of the two models with inner outputs.
  */
 export async function createLayerErrors(start: Model, env: Environment) {
+  const { data, calibration } = env;
+  if (!data && !calibration) return async (recipe: string) => ({ recipe, layers: [] });
   const layers = weightsOf(start)
     .filter(({ node }) => node.graph === start.graph)
     .map(({ node }) => ({ name: node.name, output: node.output.name }));
@@ -47,9 +50,8 @@ export async function createLayerErrors(start: Model, env: Environment) {
   };
 }
 
-/** A few records in one batch, or `env.feeds` where there is no data or the batch size is fixed. */
-async function someFeeds(env: Environment): Promise<Feeds> {
-  const { data, calibration, feeds } = env;
+/** A few records in one batch, or `env.feeds`, which are records too, where the batch is fixed. */
+async function someFeeds({ data, calibration, feeds }: Environment): Promise<Feeds> {
   const source = calibration ?? data;
   if (!source || batchOf(feeds) !== 1) return feeds;
   const count = Math.min(records, source.length);

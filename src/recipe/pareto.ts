@@ -3,12 +3,22 @@ import type { Result } from "../measure/measurement.ts";
 
 /**
  * [bytes, -speed-up, loss of quality]: smaller is better on each axis. Bytes are brotli's where
- * measured; the loss is the drop, else the flips, else minus the SQNR. An axis that was not
- * measured is 0.
+ * measured; the loss is the drop, else the flips, else the relative error of the outputs. An axis
+ * that was not measured is 0, and so is the loss of the original, which has no metric without labels.
  */
 function costs({ bytes, delta, metric }: Result): readonly number[] {
-  const quality = metric?.drop ?? metric?.flips ?? (metric?.sqnr == null ? 0 : -metric.sqnr);
-  return [bytes.brotli ?? bytes.raw, delta.infer === null ? 0 : -delta.infer, quality];
+  const loss = metric?.drop ?? metric?.flips ?? errorOf(metric);
+  return [
+    bytes.brotli ?? bytes.raw,
+    delta.infer === null ? 0 : -delta.infer,
+    Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss,
+  ];
+}
+
+/** Root mean squares of the error / of the outputs, 10^(-SQNR / 20). */
+function errorOf(metric: Result["metric"]): number {
+  if (!metric || metric.exact || metric.sqnr === null) return 0;
+  return 10 ** (-metric.sqnr / 20);
 }
 
 /**

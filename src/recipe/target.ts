@@ -19,7 +19,12 @@ const quantities: Readonly<Record<string, Quantity>> = {
   gzip: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
   brotli: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.brotli },
   drop: { sense: "<=", unit: "number", needsData: true, of: ({ metric }) => metric?.drop ?? null },
-  flips: { sense: "<=", unit: "number", of: ({ metric }) => metric?.flips ?? null },
+  flips: {
+    sense: "<=",
+    unit: "number",
+    needsData: true,
+    of: ({ metric }) => metric?.flips ?? null,
+  },
   accuracy: {
     sense: ">=",
     unit: "number",

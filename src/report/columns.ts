@@ -4,6 +4,7 @@ import * as format from "./format.ts";
 import {
   type BenchRun,
   familyTitle,
+  hasQuality,
   type Layer,
   type MarkName,
   markNames,
@@ -117,7 +118,12 @@ function compactMarks(report: Report, result: Result): Line {
   );
 }
 
-export const starHint = "★ nothing else is better in every respect (Pareto front)";
+/** What the star means: without data quality is no respect in which rows are compared. */
+export function starHint(report: Report): string {
+  return hasQuality(report)
+    ? "★ nothing else is better in every respect (Pareto front)"
+    : "★ nothing else is both smaller and faster (Pareto front)";
+}
 
 const markRank: Readonly<Record<string, number>> = { o: 0, "△": 1, x: 2 };
 
@@ -137,7 +143,7 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       id: "star",
       title: " ",
       align: "left",
-      hint: starHint,
+      hint: starHint(report),
       key: (r) => (pareto.includes(r.recipe) ? 0 : 1),
       cell: (r) => line(pareto.includes(r.recipe) ? span("★", "fair") : " "),
     },
@@ -157,12 +163,14 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       (r) => (isBase(r) && r.latency ? 1 : r.delta.infer),
       format.ratio,
     ),
-    number(
-      "metric",
-      `${metric}${unit.value ? ` ${unit.value}` : ""}`,
-      "On the evaluation data",
-      (r) => r.metric?.value,
-      (n) => format.fixed(n),
+    exactly(
+      number(
+        "metric",
+        `${metric}${unit.value ? ` ${unit.value}` : ""}`,
+        "On the evaluation data",
+        (r) => r.metric?.value,
+        (n) => format.fixed(n),
+      ),
     ),
     number(
       "drop",
@@ -199,6 +207,16 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     },
   ];
   return measured(columns, rows).filter(({ id }) => id !== "star" || pareto.length > 0);
+}
+
+/** The metric's column: a fidelity of equal outputs is "exact", and better than every number. */
+function exactly(column: Column<Result>): Column<Result> {
+  const isExact = ({ metric }: Result) => metric?.name === "fidelity" && metric.exact === true;
+  return {
+    ...column,
+    key: (row) => (isExact(row) ? Number.POSITIVE_INFINITY : column.key(row)),
+    cell: (row) => (isExact(row) ? line("exact") : column.cell(row)),
+  };
 }
 
 /** The columns of `tersor inspect`: bytes, MACs and time of each layer, with their shares. */

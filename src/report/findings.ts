@@ -91,7 +91,9 @@ export function thresholdLines(report: Report): { name: string; rule: string }[]
     },
     {
       name: "performance",
-      rule: `o ${loss?.name ?? "drop"} at most ${lost(performance.good)}, △ at most ${lost(performance.fair)}, x more`,
+      rule: loss
+        ? `o ${loss.name} at most ${lost(performance.good)}, △ at most ${lost(performance.fair)}, x more`
+        : "o outputs equal the original's, ? not measured otherwise",
     },
   ];
 }

@@ -106,8 +106,18 @@ export function shape(dims: readonly (number | string | null)[]): string {
 const units: Readonly<Record<string, { value: string; drop: string }>> = {
   accuracy: { value: "%", drop: "points" },
   psnr: { value: "dB", drop: "dB" },
+  snr: { value: "dB", drop: "dB" },
   fidelity: { value: "dB", drop: "dB" },
 };
+
+/**
+ * A metric's value with its unit: "99.13 %". Outputs that equal the original's have no ratio of
+ * signal and noise: "exact".
+ */
+export function score(name: string, value: Maybe, isExact: boolean): string {
+  if (name === "fidelity" && isExact) return "exact";
+  return `${fixed(value)} ${metricUnit(name).value}`.trimEnd();
+}
 
 /** The units of a metric by its name; empty for a perplexity and for unknown names. */
 export function metricUnit(name: string): { value: string; drop: string } {

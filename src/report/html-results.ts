@@ -66,6 +66,13 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
       `${format.fixed(row.metric.flips)} % changed`,
       `of ${format.count(row.metric.n)}`,
     ]);
+  if (row.metric && row.metric.drop === null && row.metric.flips === null)
+    stats.push([
+      row.metric.name,
+      format.score(row.metric.name, row.metric.value, row.metric.exact === true),
+      `on ${format.plural(row.metric.n, "record")}`,
+    ]);
+  if (!row.metric) stats.push(["quality", "no figure", "without data"]);
   if (row.metric && row.metric.drop !== null) {
     const unit = format.metricUnit(row.metric.name);
     stats.push([

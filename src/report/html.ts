@@ -57,7 +57,7 @@ export function htmlReport(report: Report): string {
               notes.map((note) => el("li", {}, prose(note))),
             )
           : null,
-        section("Results", resultsTable(report, rows), legend()),
+        section("Results", resultsTable(report, rows), legend(report)),
         plots.pareto.length
           ? section(
               "Quality against size and time",
@@ -138,11 +138,11 @@ function subtitle({ model, data, baseline, seconds }: Report): string {
   ].join(" · ");
 }
 
-function legend(): Markup {
+function legend(report: Report): Markup {
   return el(
     "p",
     { class: "dim" },
-    `${starHint}. Marks: measured (the survey's opinion), tinted where they differ. Click a title to sort.`,
+    `${starHint(report)}. Marks: measured (the survey's opinion), tinted where they differ. Click a title to sort.`,
   );
 }
 

@@ -21,7 +21,7 @@ function latencyJson(latency: Latency): Json {
 }
 
 function metricJson(metric: Metric): Json {
-  const { name, value, baseline, drop, ci95, flips, kl, sqnr, accuracy, n } = metric;
+  const { name, value, baseline, drop, ci95, flips, kl, sqnr, exact, accuracy, n } = metric;
   return {
     name,
     value: num(value),
@@ -31,6 +31,7 @@ function metricJson(metric: Metric): Json {
     flips: num(flips),
     kl: num(kl),
     sqnr: num(sqnr),
+    exact: exact ?? null,
     accuracy: num(accuracy),
     n,
   };

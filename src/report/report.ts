@@ -77,6 +77,11 @@ export function familyTitle(family: string): string {
   return Object.hasOwn(familyTitles, family) ? familyTitles[family] : family;
 }
 
+/** Whether the report has a figure of quality; without data it has none. */
+export function hasQuality(report: Report): boolean {
+  return rowsOf(report).some(({ metric }) => metric !== null);
+}
+
 /** How the loss of quality is expressed: as the metric's drop or, without labels, as flips. */
 export interface Loss {
   readonly kind: "drop" | "flips";

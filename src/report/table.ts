@@ -131,7 +131,7 @@ function capped(lines: readonly Line[], most = 8): Line[] {
 /** The legend of the columns that are shown. */
 function legend(report: Report, options: TableOptions, shown: readonly string[]): string[] {
   return [
-    ...(shown.includes("star") ? [line(starHint)] : []),
+    ...(shown.includes("star") ? [line(starHint(report))] : []),
     line(
       shown.includes("marks")
         ? "four letters: size, speed, ease, performance; in brackets the survey's opinion where it differs"
@@ -196,7 +196,10 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
   const rows: [string, string | null][] = [
     ["file", format.bytes(bytes.raw)],
     ["parameters", `${format.count(params)} (${format.count(nonzeros)} not zero)`],
-    [metric?.name ?? "metric", metric && `${format.fixed(metric.value)} ${unit.value}`],
+    [
+      metric?.name ?? "metric",
+      metric && format.score(metric.name, metric.value, metric.exact === true),
+    ],
     ["95 % interval", metric?.ci95 ? metric.ci95.map((n) => format.fixed(n)).join(" to ") : null],
     [
       "original",
@@ -205,7 +208,7 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
     ["drop", metric?.drop == null ? null : `${format.points(metric.drop)} ${unit.drop}`],
     ["flips", metric?.flips == null ? null : `${format.fixed(metric.flips)} %`],
     ["KL", metric?.kl == null ? null : `${format.precise(metric.kl)} nats`],
-    ["SQNR", metric?.sqnr == null ? null : `${format.fixed(metric.sqnr, 1)} dB`],
+    ["SQNR", metric?.exact ? "exact" : sqnrText(metric?.sqnr)],
     ["records", metric && format.count(metric.n)],
     [
       "latency",
@@ -214,6 +217,10 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
     ],
   ];
   return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value.trimEnd()]]));
+}
+
+function sqnrText(sqnr: number | null | undefined): string | null {
+  return sqnr == null ? null : `${format.fixed(sqnr, 1)} dB`;
 }
 
 /**
@@ -232,9 +239,9 @@ export function resultLine(result: Result, baseline: Result | null = null): stri
   }
   if (metric) {
     const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;
-    const unit = format.metricUnit(metric.name).value;
+    const score = format.score(metric.name, metric.value, metric.exact === true);
     const flips = metric.flips === null ? "" : `, ${format.fixed(metric.flips)} % flips`;
-    parts.push(`${metric.name} ${from}${format.fixed(metric.value)} ${unit}`.trimEnd() + flips);
-  }
+    parts.push(`${metric.name} ${from}${score}${flips}`);
+  } else parts.push("no quality figure");
   return parts.join(", ");
 }

@@ -2,14 +2,14 @@
 import { type Result, timeOf } from "../measure/measurement.ts";
 import { disagrees, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
-import { lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
+import { hasQuality, lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
 
 /** The best rows of a report; the original is not among them. */
 export interface Picks {
-  /** Rows that keep quality (performance mark "o"); all rows if quality was not measured. */
+  /** Rows that keep quality (performance mark "o"); all rows if that is not known of any. */
   readonly keepers: readonly Result[];
-  /** Whether quality was measured. */
+  /** Whether a drop or flips say which rows keep quality. */
   readonly judged: boolean;
   /** The keeper with the largest speed-up. */
   readonly fastest: Result | null;
@@ -46,7 +46,7 @@ function least(rows: readonly Result[], key: (row: Result) => number): Result | 
 /** The best rows: the fastest, the smallest file and the smallest download that keep quality. */
 export function picksOf(report: Report): Picks {
   const rows = changedRows(report);
-  const judged = rows.some((row) => row.marks.performance !== "?");
+  const judged = lossOf(report) !== null && rows.some((row) => row.marks.performance !== "?");
   const keepers = judged ? rows.filter((row) => row.marks.performance === "o") : rows;
   return {
     keepers,
@@ -78,8 +78,7 @@ export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
 function keeping(report: Report, total: number): Line {
   const { keepers, judged } = picksOf(report);
   const tried = format.plural(total, "recipe");
-  if (!judged)
-    return line(`Quality was not measured, so no figure here says which of ${tried} can be used.`);
+  if (!judged) return unjudged(report, tried);
   const limit = `at most ${lossText(report, report.thresholds.performance.good)}`;
   if (keepers.length)
     return line(
@@ -93,6 +92,20 @@ function keeping(report: Report, total: number): Line {
       ? ["; the nearest is ", name(nearest), ` with ${lossText(report, loss.of(nearest)!)}`]
       : []),
     ".",
+  );
+}
+
+/** What the figures leave open if no drop and no flips say which rows keep quality. */
+function unjudged(report: Report, tried: string): Line {
+  if (!hasQuality(report)) {
+    const rows = changedRows(report);
+    const which = rows.length === 1 ? "whether the recipe" : `which of ${tried}`;
+    return line(`No quality figure: without data nothing here says ${which} can be used.`);
+  }
+  const equal = changedRows(report).filter(({ metric }) => metric?.exact).length;
+  return line(
+    "Without labels the figures say how far outputs moved, not how good they are.",
+    equal > 0 ? ` Those of ${format.plural(equal, "recipe")} did not move.` : "",
   );
 }
 
@@ -135,12 +148,17 @@ function pickLine(report: Report, lead: Line, row: Result): Line {
   return line(...lead, name(row), `, ${time}, ${size}${dropText(row)}.`);
 }
 
-/** The drop (or the flips, without labels) in words, with a note if it is within the noise. */
+/**
+ * The drop (without labels the flips, else the fidelity) in words, with a note if it is within the
+ * noise.
+ */
 function dropText({ metric }: Result): string {
   if (!metric) return "";
   const { drop, flips, ci95 } = metric;
-  if (drop === null || !Number.isFinite(drop))
-    return flips === null ? "" : `, ${format.fixed(flips)} % of predictions changed`;
+  if (drop === null || !Number.isFinite(drop)) {
+    if (flips !== null) return `, ${format.fixed(flips)} % of predictions changed`;
+    return `, ${metric.name} ${format.score(metric.name, metric.value, metric.exact === true)}`;
+  }
   const noise = ci95 ? (ci95[1] - ci95[0]) / 2 : 0;
   const unit = format.metricUnit(metric.name).drop;
   const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();

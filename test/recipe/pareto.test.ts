@@ -26,6 +26,44 @@ describe("paretoOf", () => {
     expect(paretoOf(results)).toEqual(["original", "small", "fast", "twin of small"]);
   });
 
+  test("without drop and flips the error of the outputs counts, of which the original has none", () => {
+    const rows = [
+      { ...row("original", 100, 1, 0), metric: null },
+      ...[
+        ["equal", 90, Infinity, true],
+        ["close", 80, 40, false],
+        ["worse, not smaller", 85, 30, false],
+        ["broken", 80, Number.NEGATIVE_INFINITY, false],
+        ["broken as well", 80, Number.NaN, false],
+      ].map(([recipe, bytes, sqnr, exact]) => ({
+        ...row(recipe as string, bytes as number, 1, null),
+        metric: { drop: null, flips: null, sqnr, exact },
+      })),
+      // As it is read from JSON, which has no infinity.
+      {
+        ...row("equal, resumed", 90, 1, null),
+        metric: { drop: null, flips: null, sqnr: null, exact: true },
+      },
+    ] as unknown as Result[];
+    expect(paretoOf(rows)).toEqual(["equal", "close", "equal, resumed"]);
+  });
+
+  test("the original of data without labels is not beaten by outputs that moved", () => {
+    const rows = [
+      { ...row("original", 100, 1.2, 0), metric: null },
+      {
+        ...row("smaller, slower, close", 50, 1, null),
+        metric: { drop: null, flips: null, sqnr: 60, exact: false },
+      },
+    ] as unknown as Result[];
+    expect(paretoOf(rows)).toEqual(["original", "smaller, slower, close"]);
+  });
+
+  test("a drop that is no number is not on the front for that", () => {
+    const rows = [row("good", 10, 2, 0), row("broken", 20, 1, Number.NaN)];
+    expect(paretoOf(rows)).toEqual(["good"]);
+  });
+
   test("the front: nothing on it is beaten, everything off it is", () => {
     const point = fc.tuple(
       fc.integer({ min: 1, max: 6 }),

@@ -552,6 +552,30 @@ export function unlabelled(): Report {
   return { ...report, results, baseline: { ...report.baseline, metric: null } };
 }
 
+/** Data without labels and outputs that are no class scores: no drops and no flips. */
+export function unlabelledMaps(): Report {
+  const report = unlabelled();
+  const results = report.results.map((row, i) => {
+    const exact = i === 0;
+    const value = exact ? Number.POSITIVE_INFINITY : 40 - 2 * i;
+    const metric = { ...row.metric!, value, sqnr: value, exact, flips: null, kl: null };
+    return { ...row, metric, marks: marksOf({ ...row, metric }) };
+  });
+  return { ...report, results };
+}
+
+/** A survey without data: sizes and times only. */
+export function withoutData(): Report {
+  const report = lenet();
+  const blind = (row: Result): Result => ({
+    ...row,
+    metric: null,
+    marks: marksOf({ ...row, metric: null }),
+  });
+  const [baseline, results] = [blind(report.baseline), report.results.map(blind)];
+  return { ...report, baseline, results, errors: [], data: null };
+}
+
 export function benchRuns(): BenchRun[] {
   const { baseline, results } = lenet();
   return [baseline, results[2], results[10]].map((row, i) => ({

@@ -59,6 +59,15 @@ describe("a result", () => {
     );
   });
 
+  test("says exact, because JSON has no infinity", () => {
+    const metric = { ...results[2].metric!, name: "fidelity", value: Infinity, sqnr: Infinity };
+    const json = (exact: boolean | null) =>
+      reparse(resultReportJson("eval", model, { ...results[2], metric: { ...metric, exact } }))
+        .result.metric;
+    expect(json(true)).toMatchObject({ value: null, sqnr: null, exact: true });
+    expect(json(null)).toMatchObject({ exact: null });
+  });
+
   test("has null where there is no finite number", () => {
     const broken = {
       ...results[2],

@@ -11,7 +11,16 @@ import {
   resultLine,
   surveyTable,
 } from "../../src/report/table.ts";
-import { benchRuns, hostile, inspection, lenet, mobile, unlabelled } from "./fixture.ts";
+import {
+  benchRuns,
+  hostile,
+  inspection,
+  lenet,
+  mobile,
+  unlabelled,
+  unlabelledMaps,
+  withoutData,
+} from "./fixture.ts";
 
 const golden = (name: string) => `golden/${name}.txt`;
 const plain = (width: number) => ({ width, color: false });
@@ -48,6 +57,8 @@ describe("any width", () => {
     mobile: mobile(),
     hostile: hostile(),
     unlabelled: unlabelled(),
+    maps: unlabelledMaps(),
+    "without data": withoutData(),
   };
 
   test.each(Object.entries(reports))("%s stays within it", (_, report) => {
@@ -95,6 +106,21 @@ test("a warning does not name its step twice", () => {
   expect(said("prune > pack")).toBe("prune > pack: pack: this is told");
 });
 
+test("outputs that equal the original's are exact, not a number", () => {
+  const report = unlabelledMaps();
+  const [equal, moved] = report.results;
+  const rows = surveyTable(report, plain(4000)).split("\n");
+  expect(rows.find((text) => text.includes("simplify"))).toMatch(/ exact /);
+  expect(resultLine(equal, report.baseline)).toMatch(/, fidelity exact$/);
+  expect(resultLine(moved, report.baseline)).toMatch(/, fidelity 38.00 dB$/);
+  expect(evalTable(equal, plain(100))).toMatch(/fidelity +exact\n[^]*SQNR +exact\n/);
+});
+
+test("a row without a metric says that there is none", () => {
+  const { results, baseline } = withoutData();
+  expect(resultLine(results[2], baseline)).toMatch(/, no quality figure$/);
+});
+
 test("control characters in names do not reach the terminal", () => {
   const text = surveyTable(hostile(), plain(100)) + layerTable(inspection(hostile()), plain(100));
   expect(text.replaceAll("\n", "")).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
@@ -129,14 +155,23 @@ describe("verdict", () => {
   });
 
   test("says so when quality was not measured", () => {
-    const report = lenet();
-    const results = report.results.map((row) => ({
-      ...row,
-      metric: null,
-      marks: { ...row.marks, performance: "?" as const },
-    }));
-    const text = surveyTable({ ...report, results, data: null }, plain(4000));
-    expect(verdict(text)).toContain("Quality was not measured");
+    const report = withoutData();
+    expect(verdict(surveyTable(report, plain(4000)))).toContain(
+      "No quality figure: without data nothing here says which of 11 recipes can be used.",
+    );
+    const one = { ...report, results: report.results.slice(2, 3) };
+    expect(verdict(surveyTable(one, plain(4000)))).toContain(
+      "No quality figure: without data nothing here says whether the recipe can be used.",
+    );
+    expect(surveyTable(report, plain(4000))).toContain("★ nothing else is both smaller and faster");
+  });
+
+  test("without labels and classes it speaks of fidelity, and claims no more", () => {
+    const text = surveyTable(unlabelledMaps(), plain(4000));
+    expect(verdict(text)).toContain(
+      "Without labels the figures say how far outputs moved, not how good they are.",
+    );
+    expect(verdict(text)).toMatch(/Smallest: binarize\S* > \S+, .*, fidelity 32.00 dB\./);
   });
 
   test("without labels it speaks of changed predictions", () => {
