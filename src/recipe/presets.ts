@@ -15,7 +15,7 @@ interface Preset {
 /** All presets by name. */
 export const presets = {
   lossless: {
-    summary: "Only simplifies the graph; outputs stay the same.",
+    summary: "Only simplifies the graph; outputs stay the same but for rounding.",
     recipe: () => "",
   },
   half: {
@@ -23,7 +23,7 @@ export const presets = {
     recipe: () => "store-float16",
   },
   small: {
-    summary: "The smallest file that usually keeps its quality: 16 shared weights per layer.",
+    summary: "A small file: 16 shared weights per layer. What that costs depends on the model.",
     recipe: () => "share-weights:bits=4,init=optimal",
   },
   fast: {

@@ -172,6 +172,10 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     ["compress", "@model.onnx", "--target", "drop<=0.5"],
     'bad-target: target "drop<=0.5": cannot be measured without data. Give --data.',
   ],
+  [
+    ["compress", "@model.onnx", "--target", "size<=1MB, flips<=1"],
+    'bad-target: target "flips<=1": cannot be measured without data. Give --data.',
+  ],
   // Data
   [["eval", "@model.onnx"], "bad-usage: eval: has no data to measure on. Give --data."],
   [
