@@ -1,24 +1,49 @@
 /** @file Pareto front: the rows that no other row beats in size, speed and quality at once. */
 import type { Result } from "../measure/measurement.ts";
 
-/**
- * [bytes, -speed-up, loss of quality]: smaller is better on each axis. Bytes are brotli's where
- * measured; the loss is the drop, else the flips, else the relative error of the outputs. An axis
- * that was not measured is 0, and so is the loss of the original, which has no metric without labels.
- */
-function costs({ bytes, delta, metric }: Result): readonly number[] {
-  const loss = metric?.drop ?? metric?.flips ?? errorOf(metric);
-  return [
-    bytes.brotli ?? bytes.raw,
-    delta.infer === null ? 0 : -delta.infer,
-    Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss,
-  ];
+/** A quantity of a row, the smaller the better; null or NaN where it was not measured. */
+type Cost = (result: Result) => number | null | undefined;
+
+/** The original is what all others are compared with: whatever was measured, it lost nothing. */
+const lossOf =
+  (own: Cost, none: number): Cost =>
+  (row) =>
+    row.recipe === "original" ? none : own(row);
+
+/** -SQNR. Equal outputs have no error; JSON has no infinity, so that a resumed row says it by `exact`. */
+function errorOf(metric: Result["metric"]): number | null {
+  if (metric?.exact) return Number.NEGATIVE_INFINITY;
+  return metric?.sqnr == null ? null : -metric.sqnr;
 }
 
-/** Root mean squares of the error / of the outputs, 10^(-SQNR / 20). */
-function errorOf(metric: Result["metric"]): number {
-  if (!metric || metric.exact || metric.sqnr === null) return 0;
-  return 10 ** (-metric.sqnr / 20);
+/**
+ * The three axes of the front. Of each the first quantity is taken that all rows have, because
+ * bytes after brotli and raw bytes, or points of accuracy and percent of flips, do not compare.
+ */
+const axes: readonly (readonly Cost[])[] = [
+  [({ bytes }) => bytes.brotli, ({ bytes }) => bytes.raw],
+  [({ delta }) => (delta.infer === null ? null : -delta.infer)],
+  [
+    lossOf(({ metric }) => metric?.drop, 0),
+    lossOf(({ metric }) => metric?.flips, 0),
+    lossOf(({ metric }) => errorOf(metric), Number.NEGATIVE_INFINITY),
+  ],
+];
+
+const isKnown = (cost: number | null | undefined): cost is number =>
+  cost !== null && cost !== undefined && !Number.isNaN(cost);
+
+/**
+ * The costs of all rows on one axis. If no quantity is known of all rows, it is the one known of
+ * most; a row without it counts as the worst, so that it beats no row that was measured.
+ */
+function costsOn(axis: readonly Cost[], results: readonly Result[]): number[] {
+  const known = (cost: Cost): number => results.filter((row) => isKnown(cost(row))).length;
+  const best = axis.reduce((a, b) => (known(b) > known(a) ? b : a));
+  return results.map((row) => {
+    const cost = best(row);
+    return isKnown(cost) ? cost : Infinity;
+  });
 }
 
 /**
@@ -26,10 +51,10 @@ function errorOf(metric: Result["metric"]): number {
  * least as good on all three axes and better on one.
  */
 export function paretoOf(results: readonly Result[]): string[] {
-  const rows = results.map((result) => ({ recipe: result.recipe, costs: costs(result) }));
-  const beats = (a: readonly number[], b: readonly number[]): boolean =>
-    a.every((x, i) => x <= b[i]) && a.some((x, i) => x < b[i]);
-  return rows
-    .filter(({ costs }) => !rows.some((other) => beats(other.costs, costs)))
-    .map(({ recipe }) => recipe);
+  const columns = axes.map((axis) => costsOn(axis, results));
+  const beats = (a: number, b: number): boolean =>
+    columns.every((costs) => costs[a] <= costs[b]) && columns.some((costs) => costs[a] < costs[b]);
+  return results.flatMap(({ recipe }, own) =>
+    results.some((_, other) => beats(other, own)) ? [] : [recipe],
+  );
 }

@@ -24,7 +24,7 @@ const layer = layerModel(["N", rows], (g, x) =>
 );
 
 /** The latent that the method opens the layer's weight as. */
-async function latentOf(id: MethodId, given: object): Promise<Latent> {
+async function latentOf(id: MethodId, given: Readonly<Record<string, unknown>>): Promise<Latent> {
   const method = methodOf(id) as Method;
   const model = cloneModel(layer);
   inferModel(model);

@@ -64,6 +64,36 @@ describe("paretoOf", () => {
     expect(paretoOf(rows)).toEqual(["good"]);
   });
 
+  test("compares bytes of one kind: raw, if brotli is missing for a row", () => {
+    const large = { ...row("large", 100, 1, 0), bytes: { raw: 400, brotli: null } } as never;
+    // 90 bytes after brotli are not less than 200 raw ones: in the file it is the larger model.
+    const small = { ...row("small", 90, 1, 0), bytes: { raw: 600, brotli: 90 } } as never;
+    expect(paretoOf([large, small])).toEqual(["large"]);
+  });
+
+  test("quality that was not measured is no perfect quality", () => {
+    const unknown = row("unknown", 50, 1, null);
+    const broken = row("broken", 50, 1, Number.NaN);
+    const rows = [row("original", 100, 1, 0), row("small", 50, 1, 2), unknown, broken];
+    expect(paretoOf(rows)).toEqual(["original", "small"]);
+    // It may still be the smallest, and where no row has it, it does not count.
+    expect(paretoOf([rows[0], row("unknown", 10, 1, null)])).toEqual(["original", "unknown"]);
+    expect(paretoOf([row("a", 9, 1, null), row("b", 10, 1, null)])).toEqual(["a"]);
+  });
+
+  test("compares one kind of quality: flips, if a row has no drop", () => {
+    const judged = (recipe: string, brotli: number, drop: number | null, flips: number | null) =>
+      ({ ...row(recipe, brotli, 1, 0), metric: { drop, flips, sqnr: null } }) as never;
+    // A drop of 1 point is not less than 2 % of flips.
+    const rows = [judged("a", 10, 1, 5), judged("b", 10, null, 2)];
+    expect(paretoOf(rows)).toEqual(["b"]);
+  });
+
+  test("a speed that was not measured is no speed", () => {
+    const rows = [row("timed", 10, 0.5, 0), row("untimed", 10, null, 0)];
+    expect(paretoOf(rows)).toEqual(["timed"]);
+  });
+
   test("the front: nothing on it is beaten, everything off it is", () => {
     const point = fc.tuple(
       fc.integer({ min: 1, max: 6 }),
