@@ -6,7 +6,7 @@ import { openNodeRuntime } from "../runtime/ort-node.ts";
 import type { Session } from "../runtime/runtime.ts";
 import type { Parcel, Reply, Request } from "./engine-workers.ts";
 
-/** The open sessions, by the id of the request that opened them. */
+/** All sessions, also closed ones, by the id of the request that opened them. */
 const sessions = new Map<number, Session>();
 const runtime = openNodeRuntime();
 
@@ -17,15 +17,16 @@ async function answer(request: Request): Promise<Omit<Reply, "id">> {
     sessions.set(request.id, session);
     return { inputs: session.inputs, outputs: session.outputs };
   }
+  // A closed session stays in the map: it refuses to run, with an error that says why.
   const session = sessions.get(request.session);
+  if (!session) throw new Error(`there is no session ${request.session}`);
   if (request.type === "close") {
-    sessions.delete(request.session);
-    await session?.close();
+    await session.close();
     return {};
   }
   const feeds = Object.fromEntries(request.feeds.map(unpack));
-  const results = await session?.run(feeds, request.fetch ?? undefined);
-  return { results: Object.entries(results ?? {}).map(pack) };
+  const results = await session.run(feeds, request.fetch ?? undefined);
+  return { results: Object.entries(results).map(pack) };
 }
 
 function unpack([name, { dtype, shape, bytes }]: [string, Parcel]): [string, Tensor] {
