@@ -229,7 +229,7 @@ function reporter(env: Environment, label: string) {
     }
     const speed = (seen * 1000) / Math.max(1, now - shown);
     [shown, seen] = [now, 0];
-    const what = label.replace(/^\d+ /, "");
+    const what = label.replace(/^[\d.]+ /, "");
     const detail = progressText(point.loss, score, speed);
     env.onEvent({ type: "progress", what, done: point.step, total: point.steps, detail });
     await checkpoint(env, label);

@@ -7,7 +7,7 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
-import type { Environment } from "../../src/recipe/environment.ts";
+import type { Environment, Event } from "../../src/recipe/environment.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { trainModel } from "../../src/recipe/train.ts";
 import { openWebRuntime } from "../../src/runtime/ort-web.ts";
@@ -174,6 +174,17 @@ describe("training", () => {
     const slow = weights((await trained({ rates: [`${names[0]}=0`] })).model);
     expect(slow[0]).toEqual(start[0]);
     await expect(trained({ rates: ["no-such*=2"] })).rejects.toMatchObject({ code: "no-match" });
+  });
+
+  test("progress names the method, in whichever run of its step it is", async () => {
+    const what = new Set<string>();
+    const onEvent = (event: Event) => void (event.type === "progress" && what.add(event.what));
+    for (const label of ["1 train", "2.2 train", "12.10 prune-magnitude"]) {
+      const env = environmentOf(net, { training, onEvent });
+      const options = trainOptions.parse({ batch: 32, steps: 1, holdout: 0 });
+      await trainModel(cloneModel(net.model), options, {}, env, { label, original: net.model });
+    }
+    expect([...what]).toEqual(["train", "prune-magnitude"]);
   });
 
   test("a run that explodes says where, and what to do", async () => {
