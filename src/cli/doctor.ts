@@ -1,5 +1,6 @@
 /** @file tersor doctor: checks what tersor needs on this machine, and says how to get it. */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { TersorError } from "../errors.ts";
 import { parseModel } from "../ir/parse.ts";
@@ -44,9 +45,24 @@ export const doctorCommand: Command = {
   },
 };
 
+const { engines } = createRequire(import.meta.url)("../../package.json") as {
+  engines: { node: string };
+};
+
+/** The oldest version of Node that tersor runs on: `engines` of package.json without its ">=". */
+export const leastNode = engines.node.replace(/^>=/, "");
+
+/** Whether a version of Node ("20.20.2") is `leastNode` or newer. */
+export function isNodeRecent(version: string): boolean {
+  const numbers = (text: string): number[] => text.split(".").map(Number);
+  const [have, least] = [numbers(version), numbers(leastNode)];
+  const at = least.findIndex((number, i) => have[i] !== number);
+  return at < 0 || have[at] > least[at];
+}
+
 function node(): Finding {
-  const [major] = process.versions.node.split(".").map(Number);
-  const remedy = major >= 20 ? null : "Install Node 20 or newer";
+  const isRecent = isNodeRecent(process.versions.node);
+  const remedy = isRecent ? null : `Install Node ${leastNode} or newer`;
   return { name: "node", ok: remedy === null, found: nodePlatform.name, remedy };
 }
 

@@ -1,18 +1,26 @@
-/** @file Names of output files that the user did not name. */
+/** @file Names of files that follow from what the user typed for a model. */
 import { basename, dirname, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Loaded } from "../recipe/load.ts";
 
 /**
- * The path of a model with another ending: beside the model, in place of .onnx or .tersor. For a
- * `net:` name or a URL it is a file in the current folder.
+ * The path of a model: that of a file URL, and as it was typed for a file. A `net:` name and an
+ * address on the web have none; theirs is the name that a copy in the current folder would have.
  */
-export function withEnding(path: string, ending: string): string {
-  const [, net] = /^net:(.*)$/s.exec(path) ?? [];
-  if (net !== undefined) return `${net}${ending}`;
-  if (/^https?:/i.test(path)) return `${basename(new URL(path).pathname, ".onnx")}${ending}`;
-  const name = /^\.(onnx|tersor)$/i.test(extname(path))
-    ? basename(path, extname(path))
-    : basename(path);
+export function modelName(typed: string): string {
+  const [, net] = /^net:(.*)$/s.exec(typed) ?? [];
+  if (net !== undefined) return `${net}.onnx`;
+  if (/^file:\/\//i.test(typed)) return fileURLToPath(typed);
+  if (!/^https?:\/\//i.test(typed)) return typed;
+  const { pathname, hostname } = new URL(typed);
+  return decodeURIComponent(basename(pathname)) || hostname;
+}
+
+/** The path of a model with another ending, in place of .onnx or .tersor. */
+export function withEnding(typed: string, ending: string): string {
+  const path = modelName(typed);
+  const isModel = /^\.(onnx|tersor)$/i.test(extname(path));
+  const name = isModel ? basename(path, extname(path)) : basename(path);
   return join(dirname(path), `${name}${ending}`);
 }
 
@@ -20,6 +28,7 @@ export function withEnding(path: string, ending: string): string {
 export const isPackedName = (path: string): boolean => /\.tersor$/i.test(path);
 
 /** The files that a model was read from, which must not be overwritten. */
-export function inputsOf(path: string, { source }: Pick<Loaded, "source">): string[] {
+export function inputsOf(typed: string, { source }: Pick<Loaded, "source">): string[] {
+  const path = modelName(typed);
   return [path, ...(source.external ?? []).map((file) => join(dirname(path), file.path))];
 }

@@ -7,11 +7,17 @@ import { splitQuoted } from "../util/quoted.ts";
 const isFile = (text: string): boolean => /\.(json|[cm]?[jt]s)$/i.test(text.trim());
 
 /**
+ * Whether the text begins as a recipe does, "method:" or "method >". Such a text may end like the
+ * name of a file (`share-weights:only=layer.js`). "C:" is no method but a drive.
+ */
+const isRecipeText = (text: string): boolean => /^\s*[a-z][a-z0-9-]+\s*[:>]/.test(text);
+
+/**
  * Reads one recipe. `text` is the recipe itself, or the name of a .json, .js or .ts file that holds
  * an array of steps or an object `{ recipe }`. Throws TersorError "no-such-file" or "bad-recipe".
  */
 export async function readRecipe(text: string): Promise<RecipeInput> {
-  if (!isFile(text)) return text;
+  if (!isFile(text) || (isRecipeText(text) && !nodePlatform.files.exists(text))) return text;
   const found = await readData(text);
   const recipe = isObject(found) && "recipe" in found ? found.recipe : found;
   if (isRecipe(recipe)) return recipe;

@@ -1,6 +1,7 @@
 /** @file What every command does when all is well, on a model of seconds. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isNodeRecent, leastNode } from "../../src/cli/doctor.ts";
 import { modelFile } from "../../src/cli/survey-state.ts";
 import { methods as table } from "../../src/methods/index.ts";
 import { readModel } from "../../src/onnx/read.ts";
@@ -171,6 +172,16 @@ describe("compress", () => {
       0,
     );
     expect(readModel(bytesOf(out)).graph.nodes.size).toBeGreaterThan(0);
+  });
+
+  test("a recipe may end like the name of a file", async () => {
+    for (const pattern of ["Gemm*|layer.ts", "Gemm*|a.json", "Gemm*|model.js"]) {
+      const recipe = `share-weights:bits=2,only=${pattern}`;
+      const args = ["--recipe", recipe, "-o", folder.in("never.onnx")];
+      const { stderr } = await run(["compress", model, ...args]);
+      const glob = pattern.split("|")[1];
+      expect(stderr).toMatch(`no-match: only/except: "${glob}" matches no layer`);
+    }
   });
 
   test.each([
@@ -429,6 +440,14 @@ describe("methods and doctor", () => {
   test("doctor runs a model on each engine", async () => {
     const { status, found } = await json("doctor");
     expect(status).toBe(0);
+    const { engines: wanted } = JSON.parse(
+      readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+    );
+    expect(wanted.node).toBe(`>=${leastNode}`);
+    const versions = ["20.0.0", "20.18.9", "20.19.0", "20.20.2", "22.1.0", "9.99.0"];
+    expect(versions.map((version) => isNodeRecent(version))).toEqual([
+      ...[false, false, true, true, true, false],
+    ]);
     const engines = found.findings.filter(({ name }: { name: string }) => /onnxruntime/.test(name));
     expect(engines.map(({ ok }: { ok: boolean }) => ok)).toEqual([true, true]);
   });
