@@ -26,6 +26,12 @@ export interface Checkpoints {
   where(name: string): string;
 }
 
+export interface FileFacts {
+  readonly byteLength: number;
+  /** Time of the last change, milliseconds since 1970; null where that is not known. */
+  readonly modifiedMs: number | null;
+}
+
 /** The surroundings of the core. */
 export interface Platform {
   /** The machine, for reports: "node 20.20.2 linux x64". */
@@ -39,6 +45,8 @@ export interface Platform {
     /** The names in a folder, sorted; those of folders end in "/". Null if it is no folder. */
     list(path: string): Promise<string[] | null>;
     exists(path: string): boolean;
+    /** Facts about a file, without reading it; null if it is no file or not known beforehand. */
+    stat(path: string): FileFacts | null;
     /** The absolute path of a file in an npm package; null if that is not installed. */
     packaged(specifier: string): string | null;
   };

@@ -29,6 +29,10 @@ export function createBrowserPlatform(
       },
       list: async (path) => listFolder(files, path),
       exists: (path) => files.has(path) || [...files.keys()].some((name) => isBelow(name, path)),
+      stat(path) {
+        const bytes = files.get(path);
+        return bytes ? { byteLength: bytes.byteLength, modifiedMs: null } : null;
+      },
       packaged: () => null,
     },
     decodeImage,

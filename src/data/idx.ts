@@ -35,6 +35,13 @@ export async function readIdx(path: string, context: ReadContext): Promise<Datas
   return openIdx(file, labelsBeside(file, platform), context);
 }
 
+/** A file of images and that of its labels; undefined for the path of a folder. */
+export function idxFiles(path: string, platform: Platform): string[] | undefined {
+  if (platform.files.stat(path) === null) return undefined;
+  const labels = labelsBeside(path, platform);
+  return labels === null ? [path] : [path, labels];
+}
+
 /** Reads a file of images and one of labels; the records have no labels if that is null. */
 export async function openIdx(
   images: string,

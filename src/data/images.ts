@@ -7,7 +7,7 @@ import type { Platform } from "../platform.ts";
 import { parseCsv } from "./csv.ts";
 import type { Dataset } from "./dataset.ts";
 import { imageDataset } from "./image-dataset.ts";
-import { join, type ReadContext } from "./reader.ts";
+import { filesBelow, join, type ReadContext } from "./reader.ts";
 import { openZip } from "./zip.ts";
 
 /** The files in a folder or an archive, sorted by path. */
@@ -25,8 +25,6 @@ interface Listing {
 
 const isImage = (path: string) => /\.(jpe?g|png|webp)$/i.test(path);
 const isHidden = (path: string) => /(^|\/)(\.|__MACOSX\/)/.test(path);
-/** Folders that are nested deeper are not read. */
-const maxDepth = 8;
 
 /**
  * Reads a folder or a .zip. Images are decoded when they are read. Throws TersorError
@@ -126,18 +124,10 @@ function zipTree(path: string, { files }: Platform): Tree {
 }
 
 async function folderTree(folder: string, { files }: Platform): Promise<Tree> {
-  const paths: string[] = [];
-  const walk = async (prefix: string, depth: number): Promise<boolean> => {
-    const names = await files.list(join(folder, prefix));
-    for (const name of names ?? []) {
-      if (!name.endsWith("/")) paths.push(prefix + name);
-      else if (depth < maxDepth) await walk(prefix + name, depth + 1);
-    }
-    return names !== null;
-  };
-  if (!(await walk("", 0))) {
+  const paths = await filesBelow(folder, files);
+  if (paths === null) {
     if (!files.exists(folder)) throw fail(errors.noSuchFile(folder));
     throw fail(errors.unknownData(folder, "is a file", "Give a folder or a .zip of images"));
   }
-  return { paths: paths.sort(), read: (path) => files.read(join(folder, path)) };
+  return { paths, read: (path) => files.read(join(folder, path)) };
 }

