@@ -5,7 +5,7 @@ import { findReader } from "./open.ts";
 import { filesBelow, join, splitPart } from "./reader.ts";
 
 /** Up to so many bytes are read; of more data only names, sizes and times are taken. */
-const enough = 2 ** 28;
+const enough = 2 ** 25;
 
 /** A file with the name that it has in the hash, which does not depend on where the data lie. */
 interface Found {

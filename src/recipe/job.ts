@@ -1,4 +1,5 @@
 /** @file Job: everything that decides the result of a trial, as plain data with a hash. */
+import { contentOf } from "../data/content.ts";
 import type { DataOptions } from "../data/options.ts";
 import type { Platform } from "../platform.ts";
 import type { ComputeChoice } from "../train/state.ts";
@@ -9,13 +10,12 @@ import { needsTraining } from "./needs.ts";
 import { type DataSource, type Settings, sourceOf, withDefaults } from "./prepare.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
-/**
- * The name of a data source and the options with which it was read. The content of the data is not
- * part of it: two jobs with the same path are equal even if the files there have changed.
- */
+/** A data source: its name, the options with which it was read, and what was in its files. */
 export interface JobData {
   readonly spec: string;
   readonly options: DataOptions;
+  /** `contentOf` the source; null where it has no files, so that only its name is known. */
+  readonly content: string | null;
 }
 
 /**
@@ -35,6 +35,8 @@ export interface OpenJob {
   /** The engine that runs and times the models, and that methods optimize for. */
   readonly runtime: string;
   readonly threads: number;
+  /** Seconds spent on timing each version beside the original. */
+  readonly timingSeconds: number;
   readonly simplify: boolean;
   /**
    * Null if no recipe of the survey trains. If one does, records are set aside for training, which
@@ -61,23 +63,27 @@ export interface Job extends OpenJob {
  */
 export async function openJobOf(
   loaded: Pick<Loaded, "hash">,
-  platform: Pick<Platform, "runtime" | "cores">,
+  platform: Platform,
   settings: Settings,
   recipes: readonly (readonly Step[])[],
   simplify = true,
 ): Promise<OpenJob> {
-  const { seed, threads, trainThreads, computeChoice, dims } = withDefaults(settings, platform);
+  const { seed, threads, trainThreads, computeChoice, dims, timingSeconds } = withDefaults(
+    settings,
+    platform,
+  );
   const { runtime } = await platform.runtime(settings.runtime ?? "auto");
   const trains = recipes.some(needsTraining);
   return {
     model: loaded.hash,
-    data: dataOf(settings.data),
-    calib: dataOf(settings.calib),
+    data: await dataOf(settings.data, platform),
+    calib: await dataOf(settings.calib, platform),
     teacher: settings.teacher?.hash ?? null,
     seed,
     dims,
     runtime: runtime.name,
     threads,
+    timingSeconds,
     simplify,
     training: trains ? { threads: trainThreads, computeChoice } : null,
     versions: { tersor: version, engine: `onnxruntime-${runtime.name} ${runtime.version}` },
@@ -90,8 +96,13 @@ export const jobOf = (open: OpenJob, steps: readonly Step[]): Job => ({
   recipe: formatRecipe(steps),
 });
 
-function dataOf(source: DataSource | string | null | undefined): JobData | null {
-  return source ? sourceOf(source) : null;
+async function dataOf(
+  source: DataSource | string | null | undefined,
+  platform: Platform,
+): Promise<JobData | null> {
+  if (!source) return null;
+  const { spec, options } = sourceOf(source);
+  return { spec, options, content: await contentOf(spec, platform) };
 }
 
 /** SHA-256 of the job's canonical JSON: equal for equal jobs, on every platform. */
@@ -112,18 +123,26 @@ export interface JobConflict {
   readonly field: string;
   /** The stored value as text; "none" where it is missing or null. */
   readonly found: string;
+  /** The present value as text. */
+  readonly given: string;
 }
 
 /**
  * The first field in which `stored` (parsed JSON of any shape) differs from `job`; null if equal.
+ * Data of the same content are the same, whatever their name.
  */
 export function jobConflict(stored: unknown, job: OpenJob): JobConflict | null {
   const [before, now] = [new Map(fieldsOf(stored)), new Map(fieldsOf(job))];
+  const hasSameContent = (source: string): boolean => {
+    const content = before.get(`${source} content`) ?? null;
+    return content !== null && content === now.get(`${source} content`);
+  };
+  const text = (value: unknown): string =>
+    value === null ? "none" : typeof value === "string" ? value : canonical(value);
   for (const field of new Set([...now.keys(), ...before.keys()])) {
-    const found = before.get(field) ?? null;
-    if (canonical(found) === canonical(now.get(field) ?? null)) continue;
-    const text = typeof found === "string" ? found : canonical(found);
-    return { field, found: found === null ? "none" : text };
+    const [found, given] = [before.get(field) ?? null, now.get(field) ?? null];
+    if (canonical(found) === canonical(given) || hasSameContent(field)) continue;
+    return { field, found: text(found), given: text(given) };
   }
   return null;
 }

@@ -61,9 +61,10 @@ export const sourceOf = (source: DataSource | string): DataSource =>
 
 /** The settings that decide results, with their defaults filled in. */
 export function withDefaults(settings: Settings, { cores }: Pick<Platform, "cores">) {
-  const { seed = 1, threads = 1, dims = {}, deterministic = false } = settings;
+  const { seed = 1, threads = 1, dims = {}, deterministic = false, timingSeconds = 2 } = settings;
   const computeChoice = settings.computeChoice ?? (deterministic ? plainChoice : null);
-  return { seed, threads, dims, trainThreads: settings.threads ?? cores, computeChoice };
+  const trainThreads = settings.threads ?? cores;
+  return { seed, threads, dims, trainThreads, computeChoice, timingSeconds };
 }
 
 /** The largest number of calibration records. */
@@ -81,7 +82,10 @@ export async function prepare(
   platform: Platform,
   settings: Settings = {},
 ): Promise<Environment> {
-  const { seed, threads, dims, trainThreads, computeChoice } = withDefaults(settings, platform);
+  const { seed, threads, dims, trainThreads, computeChoice, timingSeconds } = withDefaults(
+    settings,
+    platform,
+  );
   const { signal = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
@@ -105,7 +109,7 @@ export async function prepare(
           : { ...divided(all, seed, onEvent), training: null };
     const feeds = await sampleFeeds(session, loaded.model, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
-    const timingMs = (settings.timingSeconds ?? 2) * 1000;
+    const timingMs = timingSeconds * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
     const records = { data, calibration, training, feeds };

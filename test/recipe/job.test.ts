@@ -1,5 +1,5 @@
 /** @file A trial as a value: what decides its result is in the job, and nothing else is. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { nodePlatform } from "../../src/node/platform.ts";
 import { mnist } from "../../src/node.ts";
@@ -8,8 +8,10 @@ import type { Loaded } from "../../src/recipe/load.ts";
 import { prepare, type Settings } from "../../src/recipe/prepare.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { version } from "../../src/version.ts";
+import { temporaryFolder } from "../cli/run.ts";
 
 const model = { hash: "a".repeat(64) };
+const sha = expect.stringMatching(/^[0-9a-f]{64}$/);
 const settings: Settings = {
   data: mnist("test", { mean: [0.5], limit: 40 }),
   calib: "mnist:train",
@@ -30,13 +32,14 @@ describe("job", () => {
     expect(job).toMatchObject({
       model: model.hash,
       recipe: "share-weights:bits=4 > pack",
-      data: { spec: "mnist:test", options: { mean: [0.5], limit: 40 } },
-      calib: { spec: "mnist:train", options: {} },
+      data: { spec: "mnist:test", options: { mean: [0.5], limit: 40 }, content: sha },
+      calib: { spec: "mnist:train", options: {}, content: sha },
       teacher: null,
       seed: 1,
       dims: { N: 3 },
       runtime: "node",
       threads: 1,
+      timingSeconds: 2,
       simplify: true,
       training: null,
     });
@@ -59,12 +62,13 @@ describe("job", () => {
       { model: "b" },
       { recipe: "" },
       { data: null },
-      { calib: { spec: "mnist:train", options: { limit: 2 } } },
+      { calib: { ...job.calib!, options: { limit: 2 } } },
       { teacher: "c" },
       { seed: 2 },
       { dims: {} },
       { runtime: "web" },
       { threads: 2 },
+      { timingSeconds: 1 },
       { simplify: false },
       { training: { threads: 2, computeChoice: null } },
       { versions: { ...job.versions, tersor: "0.0.9" } },
@@ -82,25 +86,49 @@ describe("job", () => {
     expect((await open({}, ["quantize-rate"])).training).toBeNull();
   });
 
-  test.each<[string, Settings, string[], string, string]>([
-    ["seed", { seed: 2 }, [], "seed", "2"],
-    ["name of data", { data: "mnist:train" }, [], "data", "mnist:train"],
-    ["no calib", { calib: null }, [], "calib", "none"],
-    ["limit", { data: mnist("test", { mean: [0.5], limit: 9 }) }, [], "data limit", "9"],
-    ["no mean", { data: mnist("test", { limit: 40 }) }, [], "data mean", "none"],
-    ["sizes", { dims: { N: 4 } }, [], "dims N", "4"],
-    ["threads", { threads: 2 }, [], "threads", "2"],
-    ["training", { threads: 1 }, ["train"], "training threads", "1"],
-  ])("a conflict is called by its name: %s", async (_, changes, recipes, field, found) => {
+  test.each<[string, Settings, string[], string, string, string]>([
+    ["seed", { seed: 2 }, [], "seed", "2", "1"],
+    ["name of data", { data: "mnist:train" }, [], "data", "mnist:train", "mnist:test"],
+    ["no calib", { calib: null }, [], "calib", "none", "mnist:train"],
+    ["limit", { data: mnist("test", { mean: [0.5], limit: 9 }) }, [], "data limit", "9", "40"],
+    ["no mean", { data: mnist("test", { limit: 40 }) }, [], "data mean", "none", "[0.5]"],
+    ["sizes", { dims: { N: 4 } }, [], "dims N", "4", "3"],
+    ["threads", { threads: 2 }, [], "threads", "2", "1"],
+    ["timing", { timingSeconds: 0.5 }, [], "timingSeconds", "0.5", "2"],
+    ["training", { threads: 1 }, ["train"], "training threads", "1", "none"],
+  ])("a conflict is called by its name: %s", async (_, changes, recipes, field, found, given) => {
     const stored = JSON.parse(JSON.stringify(await open(changes, recipes)));
     const job = await open();
-    expect(jobConflict(stored, job)).toEqual({ field, found });
+    expect(jobConflict(stored, job)).toEqual({ field, found, given });
     expect(jobConflict(stored, await open(changes, recipes))).toBeNull();
+  });
+
+  test("data are the same wherever they lie, and others if their files have changed", async () => {
+    const folder = temporaryFolder();
+    try {
+      const [here, there] = [`csv:${folder.in("a.csv")}`, `csv:${folder.in("b.csv")}`];
+      writeFileSync(folder.in("a.csv"), "x,label\n1,0\n");
+      writeFileSync(folder.in("b.csv"), "x,label\n1,0\n");
+      const stored = JSON.parse(JSON.stringify(await open({ data: here })));
+      expect(jobConflict(stored, await open({ data: there }))).toBeNull();
+      writeFileSync(folder.in("a.csv"), "x,label\n2,0\n");
+      expect(jobConflict(stored, await open({ data: here }))).toMatchObject({
+        field: "data content",
+        found: stored.data.content,
+      });
+      // A source without files is known by its name only.
+      const none = await open({ data: `csv:${folder.in("none.csv")}` });
+      expect(none.data?.content).toBeNull();
+      const other = await open({ data: `csv:${folder.in("nothing.csv")}` });
+      expect(jobConflict(none, other)?.field).toBe("data");
+    } finally {
+      folder.close();
+    }
   });
 
   test("what is no job is in conflict with every job", async () => {
     for (const stored of [undefined, null, 7, "job", {}, []]) {
-      expect(jobConflict(stored, await open())).toEqual({ field: "model", found: "none" });
+      expect(jobConflict(stored, await open())).toMatchObject({ field: "model", found: "none" });
     }
   });
 
