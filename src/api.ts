@@ -28,7 +28,7 @@ import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
 import { type MethodRef, parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
-import { type SurveyOptions, survey } from "./recipe/survey.ts";
+import { type Left, type SurveyOptions, type SurveySoFar, survey } from "./recipe/survey.ts";
 import { holdOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
@@ -49,6 +49,11 @@ export interface CompressOptions<M extends readonly MethodRef[] = readonly Metho
   readonly layers?: boolean | undefined;
   /** The path that the result's `file` names; nothing is written here. */
   readonly file?: string | undefined;
+  /**
+   * Called with what decides the result, after everything was checked and before any work. An error
+   * that it throws ends the run.
+   */
+  readonly onJob?: ((job: Job) => Promise<void> | void) | undefined;
 }
 
 /** What `train` takes: the data, the options of the training, and the settings of a recipe. */
@@ -84,6 +89,8 @@ export interface Compression {
 }
 
 export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
+  /** As in `CompressOptions`, with what decides all rows. */
+  readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
   /**
    * The recipes to try (default: every method, with the settings that its declaration lists). Steps
    * with your own methods have to go through `parseRecipe`.
@@ -101,7 +108,7 @@ export interface Surveyed {
   /** The recipes that no other beats in size, speed and quality at once. */
   readonly pareto: readonly string[];
   /** The recipes that were not measured, each with the reason. */
-  readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  readonly left: readonly Left[];
   /** Errors in the code of methods, each of which left its recipe unmeasured. */
   readonly warnings: readonly string[];
   /** What the jobs of all rows have in common. */
@@ -161,14 +168,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     command: string,
     model: Loaded,
     env: Environment,
-    options: Settings & Pick<CompressOptions, "layers" | "simplify">,
+    options: Settings & Pick<CompressOptions, "layers">,
     done: Compressed,
-    steps: readonly Step[],
+    job: Job,
   ): Promise<Compression> => {
     const inspection = options.layers
       ? await inspect(model, env)
       : { model: infoOf(model, done.baseline), layers: [] };
-    const open = await openJobOf(model, platform, options, [steps], options.simplify);
     const report: Report = {
       ...reportOf(command, inspection, options, {
         baseline: done.baseline,
@@ -184,7 +190,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       baseline: done.baseline,
       report,
       training: done.training,
-      job: jobOf(open, steps),
+      job,
       bytes: done.bytes,
       pack: done.pack,
       async save(path) {
@@ -210,13 +216,16 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const steps = stepsOf(model, options, hasCalibration);
       if (!hasCalibration) checkNeeds(steps, noRecords);
       const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
+      checkNeeds(steps, env);
+      const job = jobOf(await openJobOf(model, platform, options, [steps], simplify), steps);
+      await options.onJob?.(job);
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
-      return compressionOf("compress", model, env, options, done, steps);
+      return compressionOf("compress", model, env, options, done, job);
     },
 
     /** Trains a model on data, optionally with a teacher, and measures it before and after. */
     async train(model: Loaded, options: TrainInput): Promise<Compression> {
-      const { data, test, teacher, file, options: given = {} } = options;
+      const { data, test, teacher, file, simplify = true, options: given = {} } = options;
       const steps = parseRecipe([{ method: "train", ...given }]);
       const { holdout } = steps[0].options as { readonly holdout: number };
       const prepared = await prepare(model, platform, {
@@ -229,10 +238,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const { training, seed } = prepared;
       const judged = test || !training ? null : holdOut(training, holdout, seed).heldOut;
       const env = { ...prepared, data: prepared.data ?? judged };
-      const plan = { steps, simplify: options.simplify ?? true, file: file ?? null };
-      const done = await compress(model, env, { ...plan, untrained: true });
+      checkNeeds(steps, env);
       const around = { ...options, data: test ?? data, calib: data };
-      return compressionOf("train", model, env, around, done, steps);
+      const job = jobOf(await openJobOf(model, platform, around, [steps], simplify), steps);
+      await options.onJob?.(job);
+      const plan = { steps, simplify, file: file ?? null };
+      const done = await compress(model, env, { ...plan, untrained: true });
+      return compressionOf("train", model, env, around, done, job);
     },
 
     /**
@@ -258,37 +270,40 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       if (!options.data && !options.calib) checkNeeds(steps, noRecords);
       const trains = needsTraining(steps);
       const env = await prepare(model, platform, { ...options, trains });
+      for (const steps of recipes ?? []) checkNeeds(steps, env);
+      const job = await openJobOf(model, platform, options, recipes ?? []);
+      await options.onJob?.(job);
       const inspection = await inspect(model, env);
       const began = platform.wallMs();
-      const reporting = (results: readonly Result[], pareto: readonly string[]): Report =>
-        reportOf("survey", inspection, options, {
+      const reporting = ({ results, pareto, errors }: SurveySoFar): Report => ({
+        ...reportOf("survey", inspection, options, {
           baseline: results[0],
           results,
           pareto,
           seconds: (platform.wallMs() - began) / 1000,
-        });
-      const { budgetSeconds, done, fileOf } = options;
+        }),
+        errors: errors.filter(({ recipe }) => pareto.includes(recipe)),
+      });
+      const { budgetSeconds, done, doneErrors, fileOf } = options;
       const found = await survey(model, env, {
         budgetSeconds,
         done,
+        doneErrors,
         fileOf,
         ...(recipes && { recipes }),
-        async onRow(result, bytes, results, pareto) {
-          await options.onRow?.(result, bytes, results, pareto);
-          await options.onReport?.(reporting(results, pareto));
+        async onRow(result, bytes, soFar) {
+          await options.onRow?.(result, bytes, soFar);
+          await options.onReport?.(reporting(soFar));
         },
       });
-      const report = {
-        ...reporting(found.results, found.pareto),
-        errors: found.errors.filter(({ recipe }) => found.pareto.includes(recipe)),
-      };
+      const report = reporting(found);
       return {
         report,
         results: found.results,
         pareto: found.pareto,
         left: found.left,
         warnings: found.warnings,
-        job: await openJobOf(model, platform, options, recipes ?? []),
+        job,
         table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
       };
     },

@@ -37,6 +37,10 @@ export function fail(info: ErrorInfo, cause?: unknown): TersorError {
   return new TersorError(info, cause === undefined ? undefined : { cause });
 }
 
+/** Whether an error only says that the user ended the work. */
+export const isAborted = (error: unknown): boolean =>
+  error instanceof TersorError && error.code === "aborted";
+
 /**
  * The catalogue, grouped by the folder that raises the error. docs/errors.md is generated from it:
  * the comments between the entries are its headings. Tests quote the messages.
@@ -343,7 +347,7 @@ export const errors = {
     code: "aborted",
     what: "was interrupted",
     where,
-    remedy: "Run it again; a survey goes on with --resume",
+    remedy: "Run it again",
   }),
   // recipe/ (presets, targets, surroundings)
   badTarget: (where: string, why: string, remedy: string) => ({
@@ -380,6 +384,12 @@ export const errors = {
   cannotWrite: (where: string, why: string, remedy: string) => ({
     code: "cannot-write",
     what: `cannot be written (${why})`,
+    where,
+    remedy,
+  }),
+  badResume: (where: string, why: string, remedy: string) => ({
+    code: "bad-resume",
+    what: why,
     where,
     remedy,
   }),

@@ -2,6 +2,7 @@
 import { Command as Commander, CommanderError, Option } from "commander";
 import { errors, fail, type TersorError } from "../errors.ts";
 import { type Flag, globalFlags } from "./flags.ts";
+import { type FlagValues, readRun, type StoredRun } from "./resume.ts";
 import { createShell, type GlobalOptions, type Io, type Shell } from "./shell.ts";
 
 /** `O` are the values of the flags, by their names in camelCase. */
@@ -13,10 +14,13 @@ export interface Command<O = never> {
   readonly summary: string;
   readonly flags: readonly Flag[];
   readonly examples: readonly string[];
+  /** For a command with --resume: the path of the file that holds its interrupted run. */
+  runFile?(args: readonly string[], options: Partial<O>): string;
   /**
    * Does the work and resolves with the exit status. Throws TersorError for bad usage and input.
+   * With --resume, `run` is the run to go on with, and `options` has its flags below those given.
    */
-  run(shell: Shell, args: readonly string[], options: O): Promise<number>;
+  run(shell: Shell, args: readonly string[], options: O, run: StoredRun | null): Promise<number>;
 }
 
 /**
@@ -42,11 +46,14 @@ export async function dispatch(
     configure(entry, io);
     entry.addHelpText("after", helpEnd(command.examples));
     entry.action(async (...given: unknown[]) => {
-      const values = entry.opts();
-      const shell = createShell(argv, { ...program.opts(), ...values } as GlobalOptions, io);
       const args = given.slice(0, entry.registeredArguments.length).flat() as string[];
+      const typed = { ...typedOf(program), ...typedOf(entry) };
+      const file = typed.resume ? command.runFile?.(args, typed as never) : undefined;
+      const run = file === undefined ? null : readRun(file);
+      const values = { ...entry.opts(), ...run?.flags, ...typed };
+      const shell = createShell(argv, values as unknown as GlobalOptions, io);
       try {
-        status = await command.run(shell, args, values as never);
+        status = await command.run(shell, args, values as never, run);
       } finally {
         shell.done();
       }
@@ -65,6 +72,12 @@ export async function dispatch(
     if (cause.exitCode === 0) return 0;
     throw usageError(cause);
   }
+}
+
+/** The flags that were typed, without the defaults. */
+function typedOf(entry: Commander): FlagValues {
+  const isTyped = ([name]: [string, unknown]) => entry.getOptionValueSource(name) !== "default";
+  return Object.fromEntries(Object.entries(entry.opts()).filter(isTyped));
 }
 
 /** Sets up what all commands have in common; errors are thrown instead of printed. */

@@ -1,4 +1,5 @@
 /** @file tersor compress: applies one recipe, measures the result and writes it. */
+import { existsSync } from "node:fs";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { compress, load } from "../node.ts";
@@ -13,8 +14,15 @@ import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
 import { isPackedName, withEnding } from "./paths.ts";
 import { planProduct, printProduct, saveProduct } from "./product.ts";
 import { readRecipe } from "./recipe-file.ts";
+import type { StoredRun } from "./resume.ts";
 import type { Shell } from "./shell.ts";
-import { type TrainingFlags, trainingFlags, trainingSettings } from "./training.ts";
+import {
+  jobFile,
+  type TrainingFlags,
+  trainingFlags,
+  trainingSettings,
+  untilInterrupted,
+} from "./training.ts";
 
 interface CompressFlags extends DataFlags, TrainingFlags {
   readonly output?: string;
@@ -59,7 +67,8 @@ export const compressCommand: Command<CompressFlags> = {
     'tersor compress model.onnx --recipe "prune-magnitude:sparsity=0.8 > share-weights:bits=5"',
     'tersor compress model.onnx --preset small --target "size<=1MB, drop<=0.5" --data npz:test.npz',
   ],
-  async run(shell, [path], flags) {
+  runFile: ([path], flags) => runFileOf(path, flags),
+  async run(shell, [path], flags, run) {
     const targets = flags.target === undefined ? [] : parseTargets(flags.target);
     const unmeasured = targets.find(({ needsData }) => needsData && !flags.data);
     if (unmeasured) {
@@ -67,14 +76,14 @@ export const compressCommand: Command<CompressFlags> = {
       throw fail(errors.badTarget(where, "cannot be measured without data", "Give --data"));
     }
     if (flags.recipe !== undefined && flags.preset !== undefined) {
+      if (run) refuseOther(run);
       throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
     }
     const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
     if (recipe !== undefined) parseRecipe(recipe);
     const model = await load(path, shell.settings);
-    const kind = recipe === undefined ? (flags.preset ?? defaultPreset) : "tersor";
     const isToPack = recipe !== undefined && isPacked(parseRecipe(recipe));
-    const file = flags.output ?? withEnding(model.name, isToPack ? ".tersor" : `.${kind}.onnx`);
+    const file = flags.output ?? withEnding(path, endingOf(flags, isToPack));
     const packs = isPackedName(file);
     if (isToPack && !packs) {
       const why = "is no name for what the recipe ends with, a .tersor file";
@@ -82,18 +91,16 @@ export const compressCommand: Command<CompressFlags> = {
         errors.badUsage(`-o ${file}`, why, "Name it *.tersor, or leave out the step pack"),
       );
     }
-    const product = planProduct(shell, path, model, file, flags);
-    const training = await trainingSettings(flags, shell, file);
-    const done = await compress(model, {
-      ...shell.settings,
-      ...dataSettings(flags),
-      recipe,
-      preset: flags.preset,
-      simplify: flags.simplify,
-      ...training,
-      layers: flags.report !== undefined,
-      file,
-    });
+    const product = planProduct(shell, path, model, file, flags, run);
+    const training = await trainingSettings({ flags, model: path, file, run }, shell);
+    const { preset, simplify } = flags;
+    const input = {
+      ...{ ...shell.settings, ...dataSettings(flags), ...training },
+      ...{ recipe, preset, simplify, file, layers: flags.report !== undefined },
+    };
+    const work = () => compress(model, input);
+    const done = await untilInterrupted("compress", training, shell, work);
+    if (!done) return 130;
     await saveProduct(shell, product, packs ? done.pack() : done.bytes, done, training);
     const { result, baseline } = done;
     printProduct(shell, "compress", product, done, () => comment(shell, result, baseline, file));
@@ -102,6 +109,33 @@ export const compressCommand: Command<CompressFlags> = {
     return missed.length > 0 ? 1 : 0;
   },
 };
+
+/** How the name of the output ends where the user names none. */
+function endingOf({ recipe, preset }: Partial<CompressFlags>, isToPack: boolean): string {
+  if (recipe === undefined) return `.${preset ?? defaultPreset}.onnx`;
+  return isToPack ? ".tersor" : ".tersor.onnx";
+}
+
+/**
+ * The file of the interrupted run. Without -o it is looked for beside all names that the output can
+ * have, because the recipe of the run is in that file.
+ */
+function runFileOf(path: string, flags: Partial<CompressFlags>): string {
+  if (flags.output !== undefined) return jobFile(flags.output);
+  const endings = [".tersor.onnx", ".tersor", ...presetNames.map((preset) => `.${preset}.onnx`)];
+  const files = endings.map((ending) => jobFile(withEnding(path, ending)));
+  const [found, ...others] = files.filter((file) => existsSync(file));
+  if (others.length === 0) return found ?? jobFile(withEnding(path, endingOf(flags, false)));
+  const why = `there are interrupted runs of it in ${[found, ...others].join(" and ")}`;
+  throw fail(errors.badResume(path, why, "Name the output of one with -o"));
+}
+
+/** Throws for a run that was begun with a recipe and now gets a preset, or the reverse. */
+function refuseOther({ file, flags }: StoredRun): never {
+  const [begun, given] = flags.recipe === undefined ? ["preset", "recipe"] : ["recipe", "preset"];
+  const why = `the run in ${file} was begun with --${begun} ${flags[begun]}`;
+  throw fail(errors.badResume(`--${given}`, why, `Leave --${given} out`));
+}
 
 /** Prints what the summary leaves out: the packed size, "smaller, not faster", skipped layers. */
 function comment(shell: Shell, result: Result, baseline: Result, file: string): void {

@@ -70,7 +70,8 @@ export const globalFlags: readonly Flag[] = [
   { flags: "--no-color", doc: "Print without colours." },
 ];
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+/** labelOffset -> label-offset */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
 /** A flag for each option of the data readers, made from the schema of these options. */
 const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(

@@ -3,7 +3,7 @@
 import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { TersorError } from "../errors.ts";
+import { isAborted, TersorError } from "../errors.ts";
 import { printable } from "../report/format.ts";
 import { benchCommand } from "./bench.ts";
 import { type Command, dispatch } from "./command.ts";
@@ -52,7 +52,7 @@ function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
   if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error)?.stack}\n`);
   if (error instanceof TersorError) {
     io.stderr.write(`tersor: ${printable(error.message)}\n`);
-    return error.code === "aborted" ? 130 : 2;
+    return isAborted(error) ? 130 : 2;
   }
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const remedy =

@@ -8,6 +8,7 @@ import { htmlReport } from "../report/html.ts";
 import { jsonText, resultReportJson } from "../report/json.ts";
 import { resultLine } from "../report/table.ts";
 import { inputsOf } from "./paths.ts";
+import type { StoredRun } from "./resume.ts";
 import type { Shell } from "./shell.ts";
 import { endTraining, recordText, type TrainingFlags, type TrainingSettings } from "./training.ts";
 
@@ -21,6 +22,8 @@ export interface Product {
   readonly file: string;
   readonly flags: ProductFlags;
   readonly saving: SaveOptions;
+  /** The run that is gone on with. */
+  readonly run: StoredRun | null;
 }
 
 /**
@@ -34,6 +37,7 @@ export function planProduct(
   model: Loaded,
   file: string,
   flags: ProductFlags,
+  run: StoredRun | null,
 ): Product {
   const saving = { inputs: inputsOf(path, model), force: shell.force };
   checkOutput(file, saving);
@@ -46,7 +50,7 @@ export function planProduct(
     }
     checkOutput(other, saving);
   }
-  return { file, flags, saving };
+  return { file, flags, saving, run };
 }
 
 /**
@@ -55,7 +59,7 @@ export function planProduct(
  */
 export async function saveProduct(
   shell: Shell,
-  { file, flags, saving }: Product,
+  { file, flags, saving, run }: Product,
   bytes: Uint8Array,
   done: Compression,
   training: TrainingSettings,
@@ -64,7 +68,7 @@ export async function saveProduct(
   if (flags.record !== undefined) {
     await saveFile(flags.record, recordText(done.training, shell), saving);
   }
-  endTraining(training, flags, shell);
+  endTraining(training, { file, run }, shell);
   if (flags.report !== undefined) {
     const report = { ...done.report, commandLine: shell.commandLine };
     await saveFile(flags.report, htmlReport(report), saving);

@@ -19,6 +19,8 @@ export interface Io {
   /** Set by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** How the user called the program, such as "npx tersor" (default "tersor"). */
+  readonly program?: string;
 }
 
 /** The values of the flags that every command has. */
@@ -36,6 +38,8 @@ export interface GlobalOptions {
 export interface Shell {
   /** The command line as it was typed, for reports. */
   readonly commandLine: string;
+  /** The command line that goes on with the run. */
+  readonly goOn: string;
   readonly json: boolean;
   readonly force: boolean;
   /** Settings for the API: seed, threads, runtime, abort signal, event handler. */
@@ -47,6 +51,11 @@ export interface Shell {
   note(text: string): void;
   /** Prints a warning on stderr. */
   warn(text: string): void;
+  /**
+   * Says, also with --quiet, that the work was interrupted, what is saved, and the command to go on
+   * with. Returns the exit status.
+   */
+  interrupted(where: string, saved: string): number;
   /** Removes a progress line that is still shown. */
   done(): void;
 }
@@ -64,8 +73,10 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
     progress.clear();
     stderr.write(`${text}\n`);
   };
+  const commandLine = [io.program ?? "tersor", ...argv.map(quoted)].join(" ");
   const shell: Shell = {
-    commandLine: ["tersor", ...argv].map(quoted).join(" "),
+    commandLine,
+    goOn: argv.includes("--resume") ? commandLine : `${commandLine} --resume`,
     json: options.json ?? false,
     force: options.force ?? false,
     settings: {
@@ -94,12 +105,17 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       if (!isQuiet) say(printable(text));
     },
     warn: (text) => say(`tersor: warning: ${printable(text)}`),
+    interrupted(where, saved) {
+      const what = `${where}: was interrupted, ${printable(saved)}`;
+      say(`tersor: aborted: ${what}. Go on with:\n  ${shell.goOn}`);
+      return 130;
+    },
     done: () => progress.clear(),
   };
   return shell;
 }
 
 /** An argument quoted for a POSIX shell, where it needs quotes. */
-function quoted(argument: string): string {
+export function quoted(argument: string): string {
   return /^[\w./:=@,+-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }

@@ -1,12 +1,25 @@
 /** @file The state of a survey in its folder: survey.json, from which it can be resumed. */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
-import { jobConflict, type OpenJob } from "../recipe/job.ts";
-import { jsonText } from "../report/json.ts";
+import type { OpenJob } from "../recipe/job.ts";
+import type { LayerErrors } from "../recipe/layer-errors.ts";
+import { jsonText, surveyJson } from "../report/json.ts";
+import type { Report } from "../report/report.ts";
+import { modelName } from "./paths.ts";
+import type { FlagValues, StoredRun } from "./resume.ts";
 
 const stateFile = "survey.json";
+
+/** The folder of a survey: the one that is named, else one beside the model. */
+export function surveyFolder(model: string, output: string | undefined): string {
+  const name = modelName(model);
+  return output ?? join(dirname(name), `${basename(name, ".onnx")}.survey`);
+}
+
+/** The file in that folder that holds the survey's state. */
+export const surveyFile = (folder: string): string => join(folder, stateFile);
 
 /**
  * Checks the output folder before any work: it must be possible to create it, and it must not hold
@@ -30,43 +43,82 @@ export function checkFolder(folder: string, mayContinue: boolean): void {
   }
 }
 
-/**
- * The rows of an earlier run whose models are still in the folder; they need not be measured again.
- * Throws TersorError "bad-survey" if there is no earlier run, or if its job (model, data, seed,
- * threads ...) is not `job`.
- */
-export function earlierRows(folder: string, job: OpenJob): Result[] {
-  const file = join(folder, stateFile);
-  const anew = "Begin anew with --force, or name another folder with -o";
-  if (!existsSync(file)) {
-    throw fail(errors.badSurvey(file, "does not exist: there is nothing to resume", anew));
-  }
-  let state: { job?: unknown; results?: Result[] };
-  try {
-    state = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw fail(errors.badSurvey(file, "is not JSON", anew), cause);
-  }
-  const conflict = jobConflict(state.job, job);
-  if (conflict) {
-    const why = `was made with another ${conflict.field} (${conflict.found})`;
-    throw fail(errors.badSurvey(file, why, anew));
-  }
-  const rows = Array.isArray(state.results) ? state.results.slice(1) : [];
-  // The first row is the original, which is measured again. So is a row whose file is gone.
-  return rows.filter((row) => typeof row?.recipe === "string" && row.file && existsSync(row.file));
+/** Rows that need not be measured again, with the errors of their layers. */
+export interface Done {
+  readonly done: readonly Result[];
+  readonly doneErrors: readonly LayerErrors[];
 }
 
-/** The inputs of a survey, which survey.json holds beside the results. */
+/**
+ * The rows of an earlier run whose models are in the folder as they were measured. They name the
+ * files by the folder as it is named now.
+ */
+export function earlierRows(folder: string, { content }: StoredRun): Done {
+  const { results = [], layerErrors = [], notFinite = {} } = content as Partial<Saved>;
+  const saved = { results, layerErrors };
+  for (const [path, text] of Object.entries(notFinite)) restore(saved, path.split("."), text);
+  // The first row is the original, which is measured again.
+  const done = results.slice(1).flatMap((row): Result[] => {
+    if (typeof row?.recipe !== "string") return [];
+    const file = join(folder, modelFile(row.recipe));
+    const size = statSync(file, { throwIfNoEntry: false })?.size;
+    return size === row.bytes?.raw ? [{ ...row, file }] : [];
+  });
+  return { done, doneErrors: layerErrors };
+}
+
+/** What survey.json holds beside what `tersor survey --json` prints. */
+interface Saved {
+  readonly results: readonly Result[];
+  readonly layerErrors: readonly LayerErrors[];
+  /** Numbers that JSON has no word for, by their path: { "results.1.metric.sqnr": "Infinity" }. */
+  readonly notFinite: Readonly<Record<string, string>>;
+}
+
+/** The inputs of a survey, which survey.json holds as well. */
 export interface SurveyPlan {
   readonly job: OpenJob;
   /** The recipes as text; null for the default ones. */
   readonly recipes: readonly string[] | null;
+  /** The flags of the command that began the survey. */
+  readonly flags: FlagValues;
 }
 
-/** The text of survey.json: what --json prints, `complete`, and the plan. */
-export function stateText(plan: SurveyPlan, survey: object, isComplete: boolean): string {
-  return jsonText({ ...survey, complete: isComplete, ...plan });
+/** What a survey has measured so far. */
+export interface Measured {
+  /** Null before the original was measured. */
+  readonly report: Report | null;
+  /** The errors of the layers in all rows; those in the report are of the Pareto front only. */
+  readonly layerErrors: readonly LayerErrors[];
+}
+
+/** The text of survey.json. */
+export function stateText(
+  plan: SurveyPlan,
+  { report, layerErrors }: Measured,
+  isComplete: boolean,
+): string {
+  const shown = report ? surveyJson(report) : { command: "survey", results: [], pareto: [] };
+  const all = { results: report?.results ?? [], layerErrors };
+  const notFinite = Object.fromEntries(numbersNotFinite(all));
+  return jsonText({ ...shown, complete: isComplete, ...plan, layerErrors, notFinite });
+}
+
+/** The numbers that are not finite, as [path, text]. */
+function* numbersNotFinite(value: unknown, path = ""): Generator<[string, string]> {
+  if (typeof value === "number" && !Number.isFinite(value)) yield [path, String(value)];
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, part] of Object.entries(value)) {
+    yield* numbersNotFinite(part, path === "" ? key : `${path}.${key}`);
+  }
+}
+
+/** Puts a number back in the place of the null that JSON has for it. */
+function restore(value: unknown, [key, ...rest]: readonly string[], text: string): void {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return;
+  const parts = value as Record<string, unknown>;
+  if (rest.length > 0) restore(parts[key], rest, text);
+  else if (parts[key] === null) parts[key] = Number(text);
 }
 
 /**

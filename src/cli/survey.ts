@@ -1,20 +1,28 @@
 /** @file tersor survey: many recipes on one model, measured and compared; it can be resumed. */
-import { mkdirSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { saveFile } from "../node/files.ts";
-import { load, openJob, survey } from "../node.ts";
+import { join } from "node:path";
+import { isAborted } from "../errors.ts";
+import { load, survey } from "../node.ts";
+import type { OpenJob } from "../recipe/job.ts";
 import { formatRecipe, parseRecipe } from "../recipe/steps.ts";
-import { duration } from "../report/format.ts";
-import { htmlReport } from "../report/html.ts";
-import { jsonText, surveyJson } from "../report/json.ts";
-import { surveyMarkdown } from "../report/markdown.ts";
-import { paretoSvg } from "../report/plots.ts";
-import type { Report } from "../report/report.ts";
-import { resultLine, surveyTable } from "../report/table.ts";
+import { surveyRecipes } from "../recipe/survey.ts";
+import { nameOf } from "../recipe/trial.ts";
+import { plural } from "../report/format.ts";
+import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
+import { inputsOf } from "./paths.ts";
 import { readRecipes } from "./recipe-file.ts";
-import { checkFolder, earlierRows, modelFile, type SurveyPlan, stateText } from "./survey-state.ts";
+import { checkSameJob, flagsOfRun } from "./resume.ts";
+import { surveyOutput } from "./survey-output.ts";
+import {
+  checkFolder,
+  earlierRows,
+  type Measured,
+  modelFile,
+  type SurveyPlan,
+  surveyFile,
+  surveyFolder,
+} from "./survey-state.ts";
 
 interface SurveyFlags extends DataFlags {
   readonly output?: string;
@@ -34,7 +42,10 @@ export const surveyCommand: Command<SurveyFlags> = {
       doc: "Start no new trial after this time: 90s, 10m, 1h.",
       parse: seconds,
     },
-    { flags: "--resume", doc: "Continue an interrupted survey." },
+    {
+      flags: "--resume",
+      doc: "Go on with an interrupted survey, with the flags it was begun with.",
+    },
     {
       flags: "--recipes <file>",
       doc: "Recipes to try instead: a file with one per line, or a JSON array.",
@@ -45,55 +56,73 @@ export const surveyCommand: Command<SurveyFlags> = {
     "tersor survey model.onnx --data mnist:test --calib mnist:train --budget 10m",
     "tersor survey model.onnx -o out --resume",
   ],
-  async run(shell, [path], flags) {
+  runFile: ([path], { output }) => surveyFile(surveyFolder(path, output)),
+  async run(shell, [path], flags, earlier) {
     const recipes = flags.recipes === undefined ? undefined : await readRecipes(flags.recipes);
-    const model = await load(path, shell.settings);
-    const folder =
-      flags.output ?? join(dirname(model.name), `${basename(model.name, ".onnx")}.survey`);
-    const settings = { ...shell.settings, ...dataSettings(flags), recipes };
-    const job = await openJob(model, settings);
     const texts = recipes?.map((recipe) => formatRecipe(parseRecipe(recipe))) ?? null;
-    const plan: SurveyPlan = { job, recipes: texts };
-    const isResumed = flags.resume === true;
-    checkFolder(folder, isResumed || shell.force);
-    const done = isResumed ? earlierRows(folder, job) : [];
-    if (isResumed) shell.note(`${done.length} trials of an earlier run are kept`);
-    const saving = { inputs: [path], overwrite: isResumed || shell.force };
-    const write = (name: string, bytes: Uint8Array | string): Promise<void> => {
-      mkdirSync(folder, { recursive: true });
-      return saveFile(join(folder, name), bytes, { ...saving, overwrite: true });
+    const model = await load(path, shell.settings);
+    const folder = surveyFolder(path, flags.output);
+    checkFolder(folder, earlier !== null || shell.force);
+    const output = surveyOutput(shell, folder, inputsOf(path, model));
+    const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [] };
+    let plan: SurveyPlan | null = null;
+    let measured: Measured = { report: null, layerErrors: kept.doneErrors };
+    const begin = async (job: OpenJob): Promise<void> => {
+      plan = { job, recipes: texts, flags: flagsOfRun({ ...flags }) };
+      if (!earlier) return output.saveState(plan, measured, false);
+      checkSameJob(earlier, { ...job, recipes: texts }, { ...flags }, path);
+      output.sweep();
+      const { length } = kept.done;
+      shell.note(
+        `${plural(length, "trial")} of an earlier run ${length === 1 ? "is" : "are"} kept`,
+      );
     };
-    const withCommand = (report: Report): Report => ({
-      ...report,
-      commandLine: shell.commandLine,
-    });
-    const found = await survey(model, {
-      ...settings,
-      budgetSeconds: flags.budget,
-      done,
-      fileOf: (recipe) => join(folder, modelFile(recipe)),
-      async onRow(result, bytes, [baseline]) {
-        if (!bytes) return;
-        await write(modelFile(result.recipe), bytes);
-        shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
-      },
-      onReport: (report) => write("survey.json", stateText(plan, surveyJson(report), false)),
-    });
-    const report = withCommand(found.report);
-    await write("survey.json", stateText(plan, surveyJson(report), true));
-    await write("report.html", htmlReport(report));
-    await write("report.md", surveyMarkdown(report));
-    const plot = paretoSvg(report);
-    if (plot) await write("pareto.svg", plot);
-    for (const reason of new Set(found.left.map(({ reason }) => reason))) {
-      const recipes = found.left.filter((left) => left.reason === reason);
-      shell.note(`not measured: ${recipes.map(({ recipe }) => recipe).join("; ")}: ${reason}`);
+    const total = new Set(texts ?? surveyRecipes().map(nameOf)).size;
+    const count = (noun: string): string => {
+      const rows = measured.report?.results.slice(1) ?? kept.done;
+      return `${rows.length} of ${plural(total, noun)}`;
+    };
+    try {
+      const found = await survey(model, {
+        ...shell.settings,
+        ...dataSettings(flags),
+        recipes,
+        budgetSeconds: flags.budget,
+        ...kept,
+        fileOf: (recipe) => join(folder, modelFile(recipe)),
+        onJob: begin,
+        async onRow(result, bytes, { results: [baseline], errors }) {
+          measured = { ...measured, layerErrors: errors };
+          if (!bytes) return;
+          await output.saveModel(result.recipe, bytes);
+          shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
+        },
+        onReport(report) {
+          measured = { ...measured, report };
+          return output.saveState(plan!, measured, false);
+        },
+      });
+      const { left, report } = found;
+      for (const reason of new Set(left.map(({ reason }) => reason))) {
+        const names = left.filter((other) => other.reason === reason).map(({ recipe }) => recipe);
+        shell.note(`not measured: ${names.join("; ")}: ${reason}`);
+      }
+      const isOver = left.some(({ later }) => later);
+      const unfinished = `The budget was used up: ${count("recipe")} were measured.`;
+      await output.saveState(plan!, { ...measured, report }, !isOver);
+      await output.show(isOver ? { ...report, unfinished } : report);
+      if (isOver)
+        for (const text of [`${unfinished} Go on with:`, `  ${shell.goOn}`]) shell.note(text);
+      return 0;
+    } catch (cause) {
+      if (!isAborted(cause) || !plan) {
+        // Bad input that showed only when the original was measured leaves nothing behind.
+        if (plan && !earlier && !measured.report) output.discard();
+        throw cause;
+      }
+      const unfinished = `Interrupted: ${count("recipe")} were measured.`;
+      if (measured.report) await output.show({ ...measured.report, unfinished });
+      return shell.interrupted("survey", `${count("trial")} are saved in ${folder}`);
     }
-    if (shell.json) shell.print(jsonText(surveyJson(report)));
-    else {
-      shell.print(surveyTable(report, shell.table));
-      shell.print(`\n${join(folder, "report.html")} (${duration(report.seconds)})`);
-    }
-    return 0;
   },
 };

@@ -8,7 +8,13 @@ import type { Command } from "./command.ts";
 import { type DataFlags, dataSettings, evalFlags, type Flag } from "./flags.ts";
 import { withEnding } from "./paths.ts";
 import { planProduct, printProduct, saveProduct } from "./product.ts";
-import { type TrainingFlags, trainingFlags, trainingSettings } from "./training.ts";
+import {
+  jobFile,
+  type TrainingFlags,
+  trainingFlags,
+  trainingSettings,
+  untilInterrupted,
+} from "./training.ts";
 
 interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, unknown>> {
   readonly output?: string;
@@ -46,29 +52,30 @@ export const trainCommand: Command<TrainFlags> = {
     "tersor train net:lenet-5 --data mnist:train --test mnist:test --epochs 5 -o lenet5.onnx",
     "tersor train small.onnx --teacher large.onnx --data images:photos/ --epochs 10 -o better.onnx",
   ],
-  async run(shell, [path], flags) {
+  runFile: ([path], flags) => jobFile(outputOf(path, flags)),
+  async run(shell, [path], flags, run) {
     const { data, calib: _, ...settings } = dataSettings(flags);
     if (!data) throw fail(errors.badUsage("train", "has no data to learn from", "Give --data"));
     const options = optionsOf(flags);
     const test: DataSource | null = flags.test ? { ...data, spec: flags.test } : null;
     const model = await load(path, shell.settings);
-    const file = flags.output ?? withEnding(model.name, ".trained.onnx");
-    const product = planProduct(shell, path, model, file, flags);
-    const training = await trainingSettings(flags, shell, file);
-    const done = await train(model, {
-      ...shell.settings,
-      ...settings,
-      ...training,
-      data,
-      test,
-      options,
-      file,
-    });
+    const file = outputOf(path, flags);
+    const product = planProduct(shell, path, model, file, flags, run);
+    // The job's "data" are those that it is judged on.
+    const names = { calib: "data", data: flags.test === undefined ? "data" : "test" };
+    const training = await trainingSettings({ flags, model: path, file, run, names }, shell);
+    const input = { ...shell.settings, ...settings, ...training, data, test, options, file };
+    const work = () => train(model, input);
+    const done = await untilInterrupted("train", training, shell, work);
+    if (!done) return 130;
     await saveProduct(shell, product, done.bytes, done, training);
     printProduct(shell, "train", product, done);
     return 0;
   },
 };
+
+const outputOf = (path: string, { output }: Pick<TrainFlags, "output">): string =>
+  output ?? withEnding(path, ".trained.onnx");
 
 /** The options of training from the flags' texts. Throws TersorError "bad-option". */
 function optionsOf(flags: TrainFlags): TrainOptions {

@@ -1,12 +1,17 @@
 /** @file Flags of commands that train: teacher, checkpoints, recording and repeating a run. */
-import { readFileSync } from "node:fs";
-import { errors, fail } from "../errors.ts";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { errors, fail, isAborted } from "../errors.ts";
 import { type FileCheckpoints, fileCheckpoints } from "../node/checkpoints.ts";
+import { saveFile } from "../node/files.ts";
 import { load } from "../node.ts";
+import type { Job } from "../recipe/job.ts";
 import type { Settings } from "../recipe/prepare.ts";
 import type { TrainingRun } from "../recipe/step-context.ts";
+import { plural } from "../report/format.ts";
+import { jsonText } from "../report/json.ts";
 import type { ComputeChoice } from "../train/state.ts";
 import type { Flag } from "./flags.ts";
+import { checkSameJob, flagsOfRun, type StoredRun } from "./resume.ts";
 import type { Shell } from "./shell.ts";
 
 export interface TrainingFlags {
@@ -20,7 +25,10 @@ export interface TrainingFlags {
 /** The flags of every command that trains. */
 export const trainingFlags: readonly Flag[] = [
   { flags: "--teacher <model>", doc: "A model whose outputs to learn from (distillation)." },
-  { flags: "--resume", doc: "Continue an interrupted run from its checkpoint." },
+  {
+    flags: "--resume",
+    doc: "Go on with an interrupted run from its checkpoint, with the flags it was begun with.",
+  },
   {
     flags: "--deterministic",
     doc: "Choose nothing by measured time: equal seed, threads and machine give equal bytes.",
@@ -36,35 +44,98 @@ export const trainingFlags: readonly Flag[] = [
 export interface TrainingSettings
   extends Required<Pick<Settings, "teacher" | "computeChoice" | "deterministic">> {
   readonly checkpoints: FileCheckpoints;
+  /** Writes what the run is about beside its output, or checks it against what was begun. */
+  onJob(job: Job): Promise<void>;
+  /** After an error: deletes what `onJob` wrote, unless there is a checkpoint to go on from. */
+  discard(): void;
 }
 
+/** What a command that trains was called with. */
+export interface TrainingCall {
+  readonly flags: TrainingFlags;
+  /** The model as the user typed it. */
+  readonly model: string;
+  /** The command's output. */
+  readonly file: string;
+  /** The run to go on with. */
+  readonly run: StoredRun | null;
+  /** See `checkSameJob`. */
+  readonly names?: Readonly<Record<string, string>>;
+}
+
+/** The file that holds a run until it is complete: its job and its flags. */
+export const jobFile = (output: string): string => `${output}.job.json`;
+
 /**
- * Loads the teacher and the record to replay. Checkpoints are files beside `file`, the command's
- * output. Throws TersorError "bad-usage" for a file that is no record, and what `load` throws.
+ * Loads the teacher and the record to replay. The checkpoints and the job of a run are files beside
+ * the command's output. Throws TersorError "bad-usage" for a file that is no record, and what
+ * `load` throws; `onJob` throws "bad-resume".
  */
 export async function trainingSettings(
-  flags: TrainingFlags,
+  { flags, model, file, run, names }: TrainingCall,
   shell: Shell,
-  file: string,
 ): Promise<TrainingSettings> {
+  const checkpoints = fileCheckpoints(file, run !== null);
+  let isBegun = false;
   return {
     teacher: flags.teacher === undefined ? null : await load(flags.teacher, shell.settings),
     computeChoice: flags.replay === undefined ? null : readChoice(flags.replay),
     deterministic: flags.deterministic,
-    checkpoints: fileCheckpoints(file, flags.resume ?? false),
+    checkpoints,
+    async onJob(job) {
+      if (run) return checkSameJob(run, job, { ...flags }, model, names);
+      if (existsSync(jobFile(file))) {
+        shell.note(`${jobFile(file)}: an interrupted run is replaced (--resume goes on with one)`);
+      }
+      forget(checkpoints, file);
+      if (!job.training) return;
+      await saveFile(jobFile(file), jsonText({ job, flags: flagsOfRun({ ...flags }) }));
+      isBegun = true;
+    },
+    discard() {
+      if (isBegun && !checkpoints.last) forget(checkpoints, file);
+    },
   };
 }
 
-/** Deletes the checkpoints; to be called after the model was written. */
+/** Deletes the checkpoints of a run, then what it was about: after that it cannot go on. */
+function forget(checkpoints: FileCheckpoints, file: string): void {
+  checkpoints.clear();
+  rmSync(jobFile(file), { force: true });
+}
+
+/** Deletes the checkpoints and the job; to be called after the model was written. */
 export function endTraining(
   { checkpoints }: TrainingSettings,
-  flags: TrainingFlags,
+  { file, run }: Pick<TrainingCall, "file" | "run">,
   shell: Shell,
 ): void {
-  if (flags.resume && !checkpoints.resumed) {
+  if (run && !checkpoints.resumed) {
     shell.warn("--resume: there was no checkpoint, so the run began anew");
   }
-  checkpoints.clear();
+  forget(checkpoints, file);
+}
+
+/**
+ * Does work that may train. If the user ends it and there is a checkpoint to go on from, this is
+ * said, and the result is null. All other errors are thrown.
+ */
+export async function untilInterrupted<T>(
+  command: string,
+  { checkpoints, discard }: TrainingSettings,
+  shell: Shell,
+  work: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await work();
+  } catch (cause) {
+    discard();
+    const { last } = checkpoints;
+    if (!isAborted(cause) || !last) throw cause;
+    const saved = `the state after ${plural(last.steps, "step")} is saved in ${last.path}`;
+    shell.interrupted(command, saved);
+    return null;
+  }
 }
 
 /** The file that `--replay` reads; it also holds the loss curves, for plots. */

@@ -1,14 +1,18 @@
 /** @file Checkpoints as files beside a command's output; they are removed when the work is done. */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import type { Checkpoints } from "../platform.ts";
+import { stepOf } from "../train/state.ts";
 import { saveFile } from "./files.ts";
 
 /** The checkpoints of one command. */
 export interface FileCheckpoints extends Checkpoints {
+  /** The last checkpoint that was loaded or saved, and the steps of training in it. */
+  readonly last: { readonly path: string; readonly steps: number } | null;
   /** Whether a checkpoint was found and loaded. */
   readonly resumed: boolean;
-  /** Deletes all checkpoints of this run. */
+  /** Deletes all checkpoints of this output, also those of an earlier run. */
   clear(): void;
 }
 
@@ -17,28 +21,38 @@ export interface FileCheckpoints extends Checkpoints {
  * and are overwritten at the next save.
  */
 export function fileCheckpoints(output: string, resume: boolean): FileCheckpoints {
-  const used = new Set<string>();
   const where = (name: string): string => `${output}.${name.replace(/\W+/g, "-")}.checkpoint`;
+  let last: FileCheckpoints["last"] = null;
   let resumed = false;
   return {
     where,
+    get last() {
+      return last;
+    },
     get resumed() {
       return resumed;
     },
     async load(name) {
       const path = where(name);
-      used.add(path);
       if (!resume || !existsSync(path)) return null;
+      const bytes = await readFile(path);
+      last = { path, steps: stepOf(bytes) };
       resumed = true;
-      return readFile(path);
+      return bytes;
     },
     async save(name, bytes) {
       const path = where(name);
-      used.add(path);
       await saveFile(path, bytes, { overwrite: true });
+      last = { path, steps: stepOf(bytes) };
     },
     clear() {
-      for (const path of used) rmSync(path, { force: true });
+      const folder = dirname(output);
+      const start = `${basename(output)}.`;
+      for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+        const isOwn =
+          name.startsWith(start) && /^[\w-]+\.checkpoint$/.test(name.slice(start.length));
+        if (isOwn) rmSync(join(folder, name), { force: true });
+      }
     },
   };
 }

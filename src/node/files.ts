@@ -1,5 +1,5 @@
 /** @file Writes output files: whole or not at all, and not over an input. */
-import { lstatSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errors, fail } from "../errors.ts";
@@ -52,6 +52,8 @@ export async function saveFile(
   checkOutput(path, options);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
+    // A process of the same number may have been killed while it wrote.
+    await rm(temporary, { force: true });
     await writeFile(temporary, bytes, { flag: "wx" });
     await rename(temporary, path);
   } catch (cause) {
@@ -59,5 +61,21 @@ export async function saveFile(
     const { code, message } = cause as NodeJS.ErrnoException;
     const why = code === "EACCES" || code === "EROFS" ? "no permission" : (code ?? message);
     throw fail(errors.cannotWrite(path, why, "Write somewhere else with -o"), cause);
+  }
+}
+
+/** Removes what `saveFile` left in a folder where its process was killed while it wrote. */
+export function sweepTemporaries(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const [, owner] = /^\..*\.(\d+)\.tmp$/.exec(name) ?? [];
+    if (owner && !isRunning(Number(owner))) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0); // signal 0 only asks
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

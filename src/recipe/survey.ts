@@ -1,5 +1,5 @@
 /** @file Survey: many recipes on one model, one result row each; it can be stopped and resumed. */
-import { TersorError } from "../errors.ts";
+import { isAborted, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Latency, Result } from "../measure/measurement.ts";
 import { methods } from "../methods/index.ts";
@@ -43,37 +43,49 @@ export interface SurveyOptions {
   readonly budgetSeconds?: number | undefined;
   /** Rows of an earlier, interrupted run; their recipes are not run again. */
   readonly done?: readonly Result[] | undefined;
+  /** The errors of their layers, as far as they are known. */
+  readonly doneErrors?: readonly LayerErrors[] | undefined;
   /** The path that `result.file` names for a recipe; without it, files are null. */
   readonly fileOf?: ((recipe: string) => string) | undefined;
   /**
    * Called with the original's row, then with each row as soon as its trial is measured, so that an
    * interrupted survey loses at most one trial. `bytes` is the trial's ONNX file; null for the
-   * original and for rows of `done`. `results` and `pareto` are those up to this row.
+   * original. Rows of `done` are in `soFar` from the first call on.
    */
   readonly onRow?: (
     result: Result,
     bytes: Uint8Array | null,
-    results: readonly Result[],
-    pareto: readonly string[],
+    soFar: SurveySoFar,
   ) => Promise<void> | void;
 }
 
-/** The result of a survey. */
-export interface Survey {
-  readonly baseline: Result;
-  /** All rows, the original's first. */
+/** What a survey knows after a trial. */
+export interface SurveySoFar {
+  /** All rows: the original's first, then in the order of the recipes. */
   readonly results: readonly Result[];
   /** The recipes on the Pareto front. */
   readonly pareto: readonly string[];
-  /** The recipes that were not measured, each with the reason. */
-  readonly left: readonly { readonly recipe: string; readonly reason: string }[];
+  /** The error of each layer, for each recipe with a row. */
+  readonly errors: readonly LayerErrors[];
+}
+
+/** A recipe that was not measured. */
+export interface Left {
+  readonly recipe: string;
+  readonly reason: string;
+  /** Whether only time was missing, so that a survey that goes on will measure it. */
+  readonly later: boolean;
+}
+
+/** The result of a survey. */
+export interface Survey extends SurveySoFar {
+  readonly baseline: Result;
+  readonly left: readonly Left[];
   /**
    * Errors in a method that are not a TersorError, that is, mistakes in its code. Such an error
    * ends the trial but not the survey.
    */
   readonly warnings: readonly string[];
-  /** The error of each layer, for each recipe that was measured in this run. */
-  readonly errors: readonly LayerErrors[];
   readonly seconds: number;
 }
 
@@ -91,57 +103,70 @@ export async function survey(
   const began = env.platform.wallMs();
   for (const steps of options.recipes ?? []) checkNeeds(steps, env);
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
+  const recipes = uniqueRecipes(options.recipes ?? surveyRecipes());
   const baseline = await assessBaseline(loaded, env);
-  const results: Result[] = [];
-  const left: { recipe: string; reason: string }[] = [];
+  const known = <T extends { readonly recipe: string }>(rows: readonly T[] = []) =>
+    recipes.map((steps) => rows.find(({ recipe }) => recipe === nameOf(steps)) ?? null);
+  /** The row and the layers' errors of each recipe; null where there are none yet. */
+  const rows = known(options.done);
+  const errors = known(options.doneErrors).map((own, i) => rows[i] && own);
+  const left: Left[] = [];
   const warnings: string[] = [];
-  const errors: LayerErrors[] = [];
   const timings: Latency[] = [];
-  const add = async (result: Result, bytes: Uint8Array | null, beside?: Latency): Promise<void> => {
-    results.push(result);
+  const soFar = (): SurveySoFar => {
     // The original is timed again beside every trial. Its row shows the median of these timings.
-    if (beside) timings.push(beside);
     const middle = timings.toSorted((a, b) => a.median - b.median)[timings.length >> 1];
-    if (middle) results[0] = { ...results[0], latency: middle };
-    await options.onRow?.(result, bytes, results, paretoOf(results));
+    const original = middle ? { ...baseline.result, latency: middle } : baseline.result;
+    const results = [original, ...rows.filter((row) => row !== null)];
+    return {
+      results,
+      pareto: paretoOf(results),
+      errors: errors.filter((own) => own !== null),
+    };
   };
   const warn = (text: string): void => {
     warnings.push(text);
     env.onEvent({ type: "warning", text });
   };
   try {
-    await add(baseline.result, null);
+    await options.onRow?.(baseline.result, null, soFar());
     const start = simplify(loaded.model);
     const layerErrors = await createLayerErrors(start, env);
-    const recipes = options.recipes ?? surveyRecipes();
     for (const [i, steps] of recipes.entries()) {
       await checkpoint(env, "survey");
       const recipe = nameOf(steps);
       env.onEvent({ type: "progress", what: "survey", done: i, total: recipes.length });
-      const earlier = options.done?.find((row) => row.recipe === recipe);
+      if (rows[i]) continue;
       const unmet = unmetNeed(steps, env);
-      if (earlier) await add(earlier, null);
-      else if (unmet) left.push({ recipe, reason: unmet.what });
+      if (unmet) left.push({ recipe, reason: unmet.what, later: false });
       else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
-        left.push({ recipe, reason: `the budget of ${options.budgetSeconds} s was used up` });
+        const reason = `the budget of ${options.budgetSeconds} s was used up`;
+        left.push({ recipe, reason, later: true });
       } else {
         const file = options.fileOf?.(recipe) ?? null;
         const own = { ...baseline, env: await scoped(env, recipe) };
         const row = await attempt(own, start, steps, file, layerErrors);
         if ("reason" in row) {
-          left.push({ recipe, reason: row.reason });
+          left.push({ recipe, reason: row.reason, later: false });
           if (row.isMistake) warn(`${recipe}: ${row.reason}`);
         } else {
-          errors.push(row.errors);
-          await add(row.result, row.outcome.bytes, row.beside);
+          rows[i] = row.result;
+          errors[i] = row.errors;
+          timings.push(row.beside);
+          await options.onRow?.(row.result, row.outcome.bytes, soFar());
         }
       }
     }
   } finally {
     await baseline.session.close();
   }
-  const pareto = paretoOf(results);
-  return { baseline: results[0], results, pareto, left, warnings, errors, seconds: elapsed() };
+  const found = soFar();
+  return { ...found, baseline: found.results[0], left, warnings, seconds: elapsed() };
+}
+
+/** Recipes without repetitions: a recipe's name stands for its row and its file. */
+function uniqueRecipes(recipes: readonly (readonly Step[])[]): (readonly Step[])[] {
+  return [...new Map(recipes.map((steps) => [nameOf(steps), steps])).values()];
 }
 
 /**
@@ -195,7 +220,7 @@ async function attempt(
     if (!(cause instanceof TersorError)) {
       return { reason: `internal error: ${cause}`, isMistake: true };
     }
-    if (cause.code === "aborted") throw cause;
+    if (isAborted(cause)) throw cause;
     return { reason: cause.what, isMistake: false };
   }
 }

@@ -36,6 +36,8 @@ export interface Report {
   /** The machine: "node 20.20.2 linux x64". */
   readonly platform: string;
   readonly commandLine: string;
+  /** Why not all recipes were measured, as a sentence; null or missing where all were. */
+  readonly unfinished?: string | null;
   readonly seconds: number;
   /**
    * ISO 8601. Passed in rather than read from a clock, so that equal results give equal reports.

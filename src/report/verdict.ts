@@ -60,13 +60,15 @@ export function picksOf(report: Report): Picks {
 /** The verdict as sentences: `picks` about the best rows, `notes` about what disappoints. */
 export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
   const rows = changedRows(report);
-  if (!rows.length) return { picks: [line("Nothing was compressed.")], notes: [] };
+  const unfinished = report.unfinished ? [line(report.unfinished)] : [];
+  if (!rows.length) return { picks: [line("Nothing was compressed.")], notes: unfinished };
   const names = format.shortNames(rows.map((row) => row.recipe));
   const short = (row: Result) => span(names.get(row.recipe) ?? row.recipe, "code");
   const present = (lines: (Line | null)[]) => lines.filter((sentence) => sentence !== null);
   return {
     picks: present([keeping(report, rows.length), ...pickLines(report), downloadLine(report)]),
     notes: present([
+      ...unfinished,
       notFasterLine(rows, short),
       downloadOnlyLine(report, rows, short),
       opinionLine(report, rows),

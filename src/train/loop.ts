@@ -73,7 +73,7 @@ export interface LoopParts {
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
   readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
   readonly onProgress: (point: Progress) => Promise<void>;
-  /** Stores the state every `saveEvery` steps and at the end. */
+  /** Stores the state every `saveEvery` steps, at the end, and when `onProgress` rejects. */
   readonly save: ((bytes: Uint8Array) => Promise<void>) | null;
   readonly saveEvery: number;
   /** A saved state to continue from. */
@@ -187,16 +187,18 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       [sum, count] = [0, 0];
     }
     const stop = options.patience > 0 && state.worse >= options.patience;
-    if (parts.save && (ended || stop || state.step % parts.saveEvery === 0)) {
-      await parts.save(encodeState(state, parts.key, parts.computeChoice));
+    const save = async (): Promise<void> =>
+      parts.save?.(encodeState(state, parts.key, parts.computeChoice));
+    const isDue = ended || stop || state.step % parts.saveEvery === 0;
+    if (isDue) await save();
+    const { step: at } = state;
+    const point = { step: at, steps: options.steps, loss, score, records: seen };
+    try {
+      await parts.onProgress(point);
+    } catch (cause) {
+      if (!isDue) await save(); // the run was interrupted
+      throw cause;
     }
-    await parts.onProgress({
-      step: state.step,
-      steps: options.steps,
-      loss,
-      score,
-      records: seen,
-    });
     if (stop) break;
   }
   return state;

@@ -132,6 +132,15 @@ export function choiceOf(bytes: Uint8Array): ComputeChoice | null {
   }
 }
 
+/** The number of steps done in a checkpoint; 0 if the bytes are none. */
+export function stepOf(bytes: Uint8Array): number {
+  try {
+    return parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).step;
+  } catch {
+    return 0;
+  }
+}
+
 function parse(text: string) {
   return JSON.parse(text) as {
     magic: string;

@@ -191,6 +191,10 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     "implausible-baseline: jsonl:@shuffled.jsonl: the original scores 26.67 % on 60 records, which is no better than chance (25.00 %). Check the preprocessing: --mean, --std, --scale, --layout, --label-offset.",
   ],
   [
+    ["survey", "@model.onnx", "--data", "jsonl:@shuffled.jsonl", "-o", "@new"],
+    "implausible-baseline: jsonl:@shuffled.jsonl: the original scores 25.00 % on 48 records, which is no better than chance (25.00 %). Check the preprocessing: --mean, --std, --scale, --layout, --label-offset.",
+  ],
+  [
     ["eval", "@model.onnx", "--data", "jsonl:@none.jsonl"],
     "no-such-file: @none.jsonl: does not exist. Check the path.",
   ],
@@ -270,9 +274,16 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     ["survey", "@model.onnx", "-o", "@notes.txt"],
     "cannot-write: @notes.txt: cannot be written (it is a file). Name a folder with -o.",
   ],
+  ...(["train", "compress"] as const).map(
+    (command) =>
+      [
+        [command, "@model.onnx", "-o", "@new.onnx", "--resume"],
+        "bad-resume: @new.onnx.job.json: does not exist: there is nothing to resume. Leave out --resume, or name with -o what was begun.",
+      ] as const,
+  ),
   [
     ["survey", "@model.onnx", "-o", "@folder", "--resume"],
-    "bad-survey: @folder/survey.json: does not exist: there is nothing to resume. Begin anew with --force, or name another folder with -o.",
+    "bad-resume: @folder/survey.json: does not exist: there is nothing to resume. Leave out --resume, or name with -o what was begun.",
   ],
 ];
 

@@ -80,15 +80,60 @@ test("kill -9 and --resume end in the very same bytes", async () => {
   expect(existsSync(out)).toBe(false);
   expect(existsSync(checkpoint)).toBe(true);
 
-  const other = await run([...command, "--rate", "0.01", "--resume"]);
-  expect(other.status).toBe(2);
-  expect(other.stderr).toMatch(/^tersor: bad-checkpoint: .*belongs to another run.*\n$/);
+  const bare = ["train", model, "-o", out, "--resume"];
+  for (const [flag, was, is] of [
+    ["--rate", "none", "0.01"],
+    ["--steps", "4000", "5000"],
+    ["--threads", "1", "2"],
+    ["--data", data, `jsonl:${folder.in("beyond.jsonl")}`],
+    ["--limit", "none", "30"],
+  ]) {
+    const other = await run([...bare, flag, is]);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toBe(
+      `tersor: bad-resume: ${flag}: the run in ${out}.job.json was begun with ${was}, now it is ${is}. Leave ${flag} out, or begin anew without --resume (with --force, or another -o).\n`,
+    );
+  }
 
-  const resumed = await run([...command, "--resume"]);
+  // A second interruption, by Ctrl-C, as soon as it has gone on.
+  const controller = new AbortController();
+  const before = readFileSync(checkpoint);
+  const poll = setInterval(() => {
+    if (Buffer.compare(readFileSync(checkpoint), before) !== 0) controller.abort();
+  }, 2);
+  const stopped = await run(bare, controller.signal);
+  clearInterval(poll);
+  expect([stopped.status, stopped.stdout]).toEqual([130, ""]);
+  const [header] = readFileSync(checkpoint, "latin1").split("\n", 1);
+  const { step } = JSON.parse(header);
+  expect(stopped.stderr).toContain(
+    `tersor: aborted: train: was interrupted, the state after ${step.toLocaleString("en")} steps is saved in ${checkpoint}. Go on with:\n  tersor ${bare.join(" ")}\n`,
+  );
+
+  const resumed = await run(bare);
   expect(resumed.status, resumed.stderr).toBe(0);
   expect(Buffer.compare(readFileSync(out), bytesOf("whole.onnx"))).toBe(0);
-  expect(existsSync(checkpoint)).toBe(false);
+  expect(readdirSync(folder.in("")).filter((name) => name.startsWith("killed."))).toEqual([
+    "killed.onnx",
+  ]);
 }, 60_000);
+
+test("a new run takes nothing from an interrupted one of the same name", async () => {
+  const out = folder.in("again.onnx");
+  const checkpoint = `${out}.1-train.checkpoint`;
+  const args = (...more: string[]) => ["train", model, ...around, "-o", out, ...more];
+  const controller = new AbortController();
+  const poll = setInterval(() => existsSync(checkpoint) && controller.abort(), 2);
+  const first = await run(args("--steps", "100000"), controller.signal);
+  clearInterval(poll);
+  expect(first.status).toBe(130);
+  expect(existsSync(checkpoint)).toBe(true);
+  const second = await run(args("--steps", "2"), AbortSignal.abort());
+  expect(second.stderr).toContain(`${out}.job.json: an interrupted run is replaced`);
+  expect(second.stderr).toMatch(/tersor: aborted: .*was interrupted. Run it again.\n$/);
+  // Nothing was saved of it, so there is nothing to resume.
+  expect(readdirSync(folder.in("")).filter((name) => name.startsWith("again."))).toEqual([]);
+});
 
 test("bad usage is one line, and nothing is written", async () => {
   const cases: readonly [readonly string[], RegExp][] = [

@@ -53,12 +53,38 @@ describe("survey", () => {
     await expect(survey(loaded, own, { recipes })).rejects.toMatchObject({ code: "aborted" });
   });
 
+  test("has the rows of an earlier run from the first report on, in the recipes' order", async () => {
+    const texts = ["store-float16", "share-weights:bits=2", "quantize-weights", "store-float16"];
+    const recipes = texts.map((text) => parseRecipe(text));
+    const whole = await survey(loaded, env, { recipes });
+    const [, , shared] = whole.results;
+    const told: (readonly [string, boolean, string])[] = [];
+    const { results, errors } = await survey(loaded, env, {
+      recipes,
+      done: [shared],
+      doneErrors: whole.errors.slice(1, 2),
+      onRow(row, bytes, { results }) {
+        told.push([row.recipe, bytes !== null, results.map(({ recipe }) => recipe).join()]);
+      },
+    });
+    const [half, share, quantized] = ["store-float16", "share-weights:bits=2", "quantize-weights"];
+    expect(told).toEqual([
+      ["original", false, ["original", share].join()],
+      [half, true, ["original", half, share].join()],
+      [quantized, true, ["original", half, share, quantized].join()],
+    ]);
+    expect(results[2]).toBe(shared);
+    expect(errors).toEqual(whole.errors);
+  });
+
   test("says beforehand which of the usual recipes are not possible", async () => {
     const blind = { ...env, calibration: null, training: null };
     const { left } = await survey(loaded, blind, { budgetSeconds: 0 });
     const reasons = new Map(left.map(({ recipe, reason }) => [recipe, reason]));
     expect(reasons.get("quantize-int8")).toBe("needs data to calibrate on");
     expect(reasons.get("share-weights")).toBe("the budget of 0 s was used up");
+    const later = new Map(left.map(({ recipe, later }) => [recipe, later]));
+    expect([later.get("quantize-int8"), later.get("share-weights")]).toEqual([false, true]);
   });
 
   test("keeps the checkpoints of recipes apart", async () => {
