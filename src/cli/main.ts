@@ -13,6 +13,7 @@ import { evalCommand } from "./eval.ts";
 import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
 import { packCommand } from "./pack.ts";
+import { programOf } from "./program.ts";
 import type { Io } from "./shell.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
@@ -62,15 +63,25 @@ function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
 }
 
 /**
- * Runs this process' command line. The first Ctrl-C sets the abort signal, which work checks
- * between its parts; the second one ends the process at once.
+ * Two signals within so many milliseconds are one: Ctrl-C reaches all processes of the terminal, and
+ * npm or npx, under which this one may run, hands it on as well.
+ */
+const sameSignalMs = 500;
+
+/**
+ * Runs this process' command line. The first Ctrl-C (or SIGTERM) sets the abort signal, which work
+ * checks between its parts; the second one ends the process at once.
  */
 async function runProcess(): Promise<void> {
   const controller = new AbortController();
-  process.on("SIGINT", () => {
-    if (controller.signal.aborted) process.exit(130);
-    controller.abort();
-  });
+  let firstAt = 0;
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.on(signal, () => {
+      if (!controller.signal.aborted) firstAt = performance.now();
+      else if (performance.now() - firstAt > sameSignalMs) process.exit(130);
+      controller.abort();
+    });
+  }
   // `tersor methods | head` closes the pipe before everything is written; that is no error.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -78,7 +89,7 @@ async function runProcess(): Promise<void> {
       throw error;
     });
   }
-  const { stdout, stderr, env } = process;
+  const { stdout, stderr, env, execArgv } = process;
   for (const event of ["uncaughtException", "unhandledRejection"]) {
     process.on(event, (error) => process.exit(explain(error, process)));
   }
@@ -87,6 +98,7 @@ async function runProcess(): Promise<void> {
     stderr,
     env,
     signal: controller.signal,
+    program: programOf({ script: process.argv[1], execArgv, env, cwd: process.cwd() }),
   });
   // Wait until all text is written, then end the process even if work is left whose result is not
   // needed any more, such as a brotli coder after an error.
