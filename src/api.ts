@@ -9,6 +9,7 @@ import type { Method, Need } from "./methods/method.ts";
 import { describeOptions, type OptionInfo } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
+import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
@@ -29,6 +30,7 @@ import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts"
 import type { TrainingRun } from "./recipe/step-context.ts";
 import { type MethodRef, parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
 import { type Left, type SurveyOptions, type SurveySoFar, survey } from "./recipe/survey.ts";
+import { checkTargets, type Target } from "./recipe/target.ts";
 import { holdOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable, type TableOptions } from "./report/table.ts";
@@ -45,6 +47,11 @@ export interface CompressOptions<M extends readonly MethodRef[] = readonly Metho
    * Whether to simplify the model losslessly (default true), before the steps and after training.
    */
   readonly simplify?: boolean | undefined;
+  /**
+   * Limits that the result is to meet (`missedTargets` says which it misses). What cannot be
+   * measured on the data is refused before any work.
+   */
+  readonly targets?: readonly Target[] | undefined;
   /** Also measure each layer of the original, for the report (default false). */
   readonly layers?: boolean | undefined;
   /** The path that the result's `file` names; nothing is written here. */
@@ -216,7 +223,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const steps = stepsOf(model, options, hasCalibration);
       if (!hasCalibration) checkNeeds(steps, noRecords);
       const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
+      checkTargets(options.targets ?? [], env.data);
       checkNeeds(steps, env);
+      await checkTraining([steps], model, env);
       const job = jobOf(await openJobOf(model, platform, options, [steps], simplify), steps);
       await options.onJob?.(job);
       const done = await compress(model, env, { steps, simplify, file: file ?? null });
@@ -239,6 +248,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const judged = test || !training ? null : holdOut(training, holdout, seed).heldOut;
       const env = { ...prepared, data: prepared.data ?? judged };
       checkNeeds(steps, env);
+      await checkTraining([steps], model, env);
       const around = { ...options, data: test ?? data, calib: data };
       const job = jobOf(await openJobOf(model, platform, around, [steps], simplify), steps);
       await options.onJob?.(job);
@@ -271,6 +281,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const trains = needsTraining(steps);
       const env = await prepare(model, platform, { ...options, trains });
       for (const steps of recipes ?? []) checkNeeds(steps, env);
+      await checkTraining(recipes ?? [], model, env);
       const job = await openJobOf(model, platform, options, recipes ?? []);
       await options.onJob?.(job);
       const inspection = await inspect(model, env);

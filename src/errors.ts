@@ -337,6 +337,12 @@ export const errors = {
     where,
     remedy: `Give labelled data${without}`,
   }),
+  needsTeacher: (where: string) => ({
+    code: "needs-teacher",
+    what: "learns from a teacher, and the only one is the model itself",
+    where,
+    remedy: "Give --teacher <model>, labels to learn from, or a step before it that compresses",
+  }),
   badOption: (where: string, why: string, remedy = "See: tersor methods") => ({
     code: "bad-option",
     what: why,

@@ -70,11 +70,6 @@ export const compressCommand: Command<CompressFlags> = {
   runFile: ([path], flags) => runFileOf(path, flags),
   async run(shell, [path], flags, run) {
     const targets = flags.target === undefined ? [] : parseTargets(flags.target);
-    const unmeasured = targets.find(({ needsData }) => needsData && !flags.data);
-    if (unmeasured) {
-      const where = `target "${unmeasured.text}"`;
-      throw fail(errors.badTarget(where, "cannot be measured without data", "Give --data"));
-    }
     if (flags.recipe !== undefined && flags.preset !== undefined) {
       if (run) refuseOther(run);
       throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
@@ -96,7 +91,7 @@ export const compressCommand: Command<CompressFlags> = {
     const { preset, simplify } = flags;
     const input = {
       ...{ ...shell.settings, ...dataSettings(flags), ...training },
-      ...{ recipe, preset, simplify, file, layers: flags.report !== undefined },
+      ...{ recipe, preset, simplify, targets, file, layers: flags.report !== undefined },
     };
     const work = () => compress(model, input);
     const done = await untilInterrupted("compress", training, shell, work);

@@ -85,7 +85,9 @@ function refusal(
     return info(flag, `${begun} with ${was}, now it is ${is}`, `Leave ${flag} out`);
   };
   const own = flagOf(field, names);
-  if (isOther(own)) return other(own, found, given);
+  const isHash = field === "teacher" || field.endsWith(" content");
+  if (isOther(own) && !isHash) return other(own, found, given);
+  if (isOther(own)) return other(own, textOf(before[own]), textOf(flags[own]));
   if (typeof flags[own] === "string") {
     return info(`--${kebab(own)} ${flags[own]}`, `has changed since ${begun}`, "Restore it");
   }

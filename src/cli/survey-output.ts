@@ -1,5 +1,13 @@
 /** @file What a survey writes into its folder and prints, at its end or when it is interrupted. */
-import { mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { saveFile, sweepTemporaries } from "../node/files.ts";
 import { duration } from "../report/format.ts";
@@ -25,7 +33,7 @@ export interface SurveyOutput {
   saveState(plan: SurveyPlan, measured: Measured, isComplete: boolean): Promise<void>;
   /** Writes the reports and the plot, and prints the table or, with --json, the object. */
   show(report: Report): Promise<void>;
-  /** Removes the state, and the folder if nothing else is in it. */
+  /** Puts the state back that was there before, or removes it, and the folder if it is empty. */
   discard(): void;
   /** Removes what an earlier run left of files that it was writing when it was killed. */
   sweep(): void;
@@ -41,10 +49,11 @@ export function surveyOutput(
     mkdirSync(folder, { recursive: true });
     return saveFile(file, content, { inputs, overwrite: true });
   };
+  const state = surveyFile(folder);
+  const before = existsSync(state) ? readFileSync(state) : null;
   return {
     saveModel: (recipe, bytes) => write(join(folder, modelFile(recipe)), bytes),
-    saveState: (plan, measured, isComplete) =>
-      write(surveyFile(folder), stateText(plan, measured, isComplete)),
+    saveState: (plan, measured, isComplete) => write(state, stateText(plan, measured, isComplete)),
     async show(measured) {
       const report = { ...measured, commandLine: shell.commandLine };
       await write(join(folder, "report.html"), htmlReport(report));
@@ -58,7 +67,8 @@ export function surveyOutput(
       }
     },
     discard() {
-      rmSync(surveyFile(folder), { force: true });
+      if (before) return writeFileSync(state, before);
+      rmSync(state, { force: true });
       if (readdirSync(folder).length === 0) rmdirSync(folder);
     },
     sweep: () => sweepTemporaries(folder),

@@ -1,10 +1,11 @@
 /** @file tersor survey: many recipes on one model, measured and compared; it can be resumed. */
 import { join } from "node:path";
 import { isAborted } from "../errors.ts";
+import { fileCheckpoints } from "../node/checkpoints.ts";
 import { load, survey } from "../node.ts";
 import type { OpenJob } from "../recipe/job.ts";
 import { formatRecipe, parseRecipe } from "../recipe/steps.ts";
-import { surveyRecipes } from "../recipe/survey.ts";
+import { type Left, surveyRecipes } from "../recipe/survey.ts";
 import { nameOf } from "../recipe/trial.ts";
 import { plural } from "../report/format.ts";
 import { resultLine } from "../report/table.ts";
@@ -13,6 +14,7 @@ import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
 import { inputsOf } from "./paths.ts";
 import { readRecipes } from "./recipe-file.ts";
 import { checkSameJob, flagsOfRun } from "./resume.ts";
+import type { Shell } from "./shell.ts";
 import { surveyOutput } from "./survey-output.ts";
 import {
   checkFolder,
@@ -23,8 +25,9 @@ import {
   surveyFile,
   surveyFolder,
 } from "./survey-state.ts";
+import { learningFlags, type TrainingFlags, teacherOf } from "./training.ts";
 
-interface SurveyFlags extends DataFlags {
+interface SurveyFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "deterministic"> {
   readonly output?: string;
   readonly budget?: number;
   readonly resume?: true;
@@ -50,6 +53,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       flags: "--recipes <file>",
       doc: "Recipes to try instead: a file with one per line, or a JSON array.",
     },
+    ...learningFlags,
     ...dataFlags,
   ],
   examples: [
@@ -63,13 +67,18 @@ export const surveyCommand: Command<SurveyFlags> = {
     const model = await load(path, shell.settings);
     const folder = surveyFolder(path, flags.output);
     checkFolder(folder, earlier !== null || shell.force);
+    const teacher = await teacherOf(flags, shell);
+    const checkpoints = fileCheckpoints(join(folder, "survey"), earlier !== null);
     const output = surveyOutput(shell, folder, inputsOf(path, model));
     const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [] };
     let plan: SurveyPlan | null = null;
     let measured: Measured = { report: null, layerErrors: kept.doneErrors };
     const begin = async (job: OpenJob): Promise<void> => {
       plan = { job, recipes: texts, flags: flagsOfRun({ ...flags }) };
-      if (!earlier) return output.saveState(plan, measured, false);
+      if (!earlier) {
+        checkpoints.clear();
+        return output.saveState(plan, measured, false);
+      }
       checkSameJob(earlier, { ...job, recipes: texts }, { ...flags }, path);
       output.sweep();
       const { length } = kept.done;
@@ -86,7 +95,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       const found = await survey(model, {
         ...shell.settings,
         ...dataSettings(flags),
-        recipes,
+        ...{ recipes, teacher, checkpoints, deterministic: flags.deterministic },
         budgetSeconds: flags.budget,
         ...kept,
         fileOf: (recipe) => join(folder, modelFile(recipe)),
@@ -95,6 +104,7 @@ export const surveyCommand: Command<SurveyFlags> = {
           measured = { ...measured, layerErrors: errors };
           if (!bytes) return;
           await output.saveModel(result.recipe, bytes);
+          checkpoints.clear();
           shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
         },
         onReport(report) {
@@ -103,16 +113,15 @@ export const surveyCommand: Command<SurveyFlags> = {
         },
       });
       const { left, report } = found;
-      for (const reason of new Set(left.map(({ reason }) => reason))) {
-        const names = left.filter((other) => other.reason === reason).map(({ recipe }) => recipe);
-        shell.note(`not measured: ${names.join("; ")}: ${reason}`);
-      }
       const isOver = left.some(({ later }) => later);
       const unfinished = `The budget was used up: ${count("recipe")} were measured.`;
       await output.saveState(plan!, { ...measured, report }, !isOver);
+      checkpoints.clear();
+      noteLeft(shell, left);
       await output.show(isOver ? { ...report, unfinished } : report);
-      if (isOver)
-        for (const text of [`${unfinished} Go on with:`, `  ${shell.goOn}`]) shell.note(text);
+      if (!isOver) return 0;
+      shell.note(`${unfinished} Go on with:`);
+      shell.note(`  ${shell.goOn}`);
       return 0;
     } catch (cause) {
       if (!isAborted(cause) || !plan) {
@@ -126,3 +135,11 @@ export const surveyCommand: Command<SurveyFlags> = {
     }
   },
 };
+
+/** Says which recipes were not measured: a line for each reason. */
+function noteLeft(shell: Shell, left: readonly Left[]): void {
+  for (const reason of new Set(left.map(({ reason }) => reason))) {
+    const names = left.filter((other) => other.reason === reason).map(({ recipe }) => recipe);
+    shell.note(`not measured: ${names.join("; ")}: ${reason}`);
+  }
+}

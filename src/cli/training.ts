@@ -5,6 +5,7 @@ import { type FileCheckpoints, fileCheckpoints } from "../node/checkpoints.ts";
 import { saveFile } from "../node/files.ts";
 import { load } from "../node.ts";
 import type { Job } from "../recipe/job.ts";
+import type { Loaded } from "../recipe/load.ts";
 import type { Settings } from "../recipe/prepare.ts";
 import type { TrainingRun } from "../recipe/step-context.ts";
 import { plural } from "../report/format.ts";
@@ -22,16 +23,21 @@ export interface TrainingFlags {
   readonly replay?: string;
 }
 
-/** The flags of every command that trains. */
-export const trainingFlags: readonly Flag[] = [
+/** The flags of all commands whose recipes may train. */
+export const learningFlags: readonly Flag[] = [
   { flags: "--teacher <model>", doc: "A model whose outputs to learn from (distillation)." },
-  {
-    flags: "--resume",
-    doc: "Go on with an interrupted run from its checkpoint, with the flags it was begun with.",
-  },
   {
     flags: "--deterministic",
     doc: "Choose nothing by measured time: equal seed, threads and machine give equal bytes.",
+  },
+];
+
+/** The flags of commands that make one model. */
+export const trainingFlags: readonly Flag[] = [
+  ...learningFlags,
+  {
+    flags: "--resume",
+    doc: "Go on with an interrupted run from its checkpoint, with the flags it was begun with.",
   },
   {
     flags: "--record <file>",
@@ -49,6 +55,12 @@ export interface TrainingSettings
   /** After an error: deletes what `onJob` wrote, unless there is a checkpoint to go on from. */
   discard(): void;
 }
+
+/** The teacher that a flag names, loaded. Throws what `load` throws. */
+export const teacherOf = async (
+  { teacher }: Pick<TrainingFlags, "teacher">,
+  shell: Shell,
+): Promise<Loaded | null> => (teacher === undefined ? null : load(teacher, shell.settings));
 
 /** What a command that trains was called with. */
 export interface TrainingCall {
@@ -78,7 +90,7 @@ export async function trainingSettings(
   const checkpoints = fileCheckpoints(file, run !== null);
   let isBegun = false;
   return {
-    teacher: flags.teacher === undefined ? null : await load(flags.teacher, shell.settings),
+    teacher: await teacherOf(flags, shell),
     computeChoice: flags.replay === undefined ? null : readChoice(flags.replay),
     deterministic: flags.deterministic,
     checkpoints,

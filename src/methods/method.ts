@@ -54,6 +54,11 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * recipe saved, and by a hundredth of the original file.
    */
   readonly quickens?: boolean;
+  /**
+   * Set if the method only trains: as the first step of a recipe it has no teacher but the model
+   * that it trains.
+   */
+  readonly onlyTrains?: boolean;
   /** Set if the result is only a start for training: until then its outputs may be meaningless. */
   readonly isStart?: boolean;
   /** Set for a baseline that other methods have to beat: its rows stand among the controls. */

@@ -7,8 +7,8 @@ interface Quantity {
   /** "<=" where smaller is better, ">=" where larger is. */
   readonly sense: "<=" | ">=";
   readonly unit: "bytes" | "number";
-  /** Set where it cannot be measured without data. */
-  readonly needsData?: true;
+  /** Set where it cannot be measured without data, or without labelled data. */
+  readonly needs?: "data" | "labels";
   /** Its value in a result; null where it was not measured. */
   of(result: Result): number | null;
 }
@@ -18,17 +18,12 @@ const quantities: Readonly<Record<string, Quantity>> = {
   size: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.raw },
   gzip: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
   brotli: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.brotli },
-  drop: { sense: "<=", unit: "number", needsData: true, of: ({ metric }) => metric?.drop ?? null },
-  flips: {
-    sense: "<=",
-    unit: "number",
-    needsData: true,
-    of: ({ metric }) => metric?.flips ?? null,
-  },
+  drop: { sense: "<=", unit: "number", needs: "labels", of: ({ metric }) => metric?.drop ?? null },
+  flips: { sense: "<=", unit: "number", needs: "data", of: ({ metric }) => metric?.flips ?? null },
   accuracy: {
     sense: ">=",
     unit: "number",
-    needsData: true,
+    needs: "labels",
     of: ({ metric }) => (metric?.name === "accuracy" ? metric.value : (metric?.accuracy ?? null)),
   },
   speedup: { sense: ">=", unit: "number", of: ({ delta }) => delta.infer },
@@ -45,7 +40,8 @@ export interface Target {
    * In bytes, percent points (drop), percent (flips, accuracy), times (speedup) or ms (latency).
    */
   readonly limit: number;
-  readonly needsData: boolean;
+  /** What alone can show if it is met: data, or labelled data. */
+  readonly needs: "data" | "labels" | null;
 }
 
 const known = Object.entries(quantities)
@@ -83,8 +79,26 @@ export function parseTargets(text: string): Target[] {
         `Give for example ${example}`,
       );
     }
-    return { text: part, quantity: name, limit, needsData: quantity.needsData === true };
+    return { text: part, quantity: name, limit, needs: quantity.needs ?? null };
   });
+}
+
+/**
+ * Throws TersorError "bad-target" for a target that cannot be measured on `data`, the records that
+ * judge.
+ */
+export function checkTargets(
+  targets: readonly Target[],
+  data: { readonly labelled: boolean } | null,
+): void {
+  const unmeasured = targets.find(
+    ({ needs }) => (needs && !data) || (needs === "labels" && !data?.labelled),
+  );
+  if (!unmeasured) return;
+  const where = `target "${unmeasured.text}"`;
+  if (!data) throw fail(errors.badTarget(where, "cannot be measured without data", "Give --data"));
+  const why = "cannot be measured on data without labels";
+  throw fail(errors.badTarget(where, why, "Give labelled data, or a limit on flips"));
 }
 
 /**

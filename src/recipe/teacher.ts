@@ -43,6 +43,10 @@ export function teacherBytes(
   return concat(writeModel(teacher));
 }
 
+/** The teacher's output for output `index` of the student: the same, or 0 where it lacks that. */
+export const taughtOutput = ({ graph }: Model, index: number): number =>
+  graph.outputs.length > index ? index : 0;
+
 const nameOf = (i: number): string => `tersor_taught_${i}`;
 
 /**

@@ -23,7 +23,7 @@ import { learnableOf } from "../weights/learnable.ts";
 import { select } from "../weights/select.ts";
 import type { Environment } from "./environment.ts";
 import { type Hint, hintsOf } from "./hints.ts";
-import { createTeacher, type Teacher, teacherBytes } from "./teacher.ts";
+import { createTeacher, type Teacher, taughtOutput, teacherBytes } from "./teacher.ts";
 import { checkLabels, labelOf, rowsOf } from "./train-labels.ts";
 import { startWorkers, type WorkerShape, type Workers } from "./workers.ts";
 
@@ -161,12 +161,8 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   }
   const task = taskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
-  // Where no teacher was named, the original model of the run can teach, so that a model can be
-  // repaired without labels. It cannot teach itself, though: nothing would be learned.
-  const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
-  const wanted = asks || options.hints.length > 0;
-  const hasTeacher = env.teacher !== null || (wanted && !isOriginal(job));
-  const objective = objectiveOf(options, task, hasTeacher);
+  const unnamed = isOriginal(job) ? null : "original";
+  const objective = objectiveFor(options, task, env.teacher ? "named" : unnamed);
   if (objective.label && env.training) checkLabels(env.training, { task, objective });
   const shapes = Object.fromEntries(
     Object.entries(first.inputs).map(([name, { shape }]) => [name, shape]),
@@ -182,6 +178,21 @@ async function planOf(job: TrainJob, workers: Workers): Promise<Plan> {
   const hints = hintsFor(job, objective, shapes);
   for (const { port, shape } of hints) feeds[port] = { dtype: "float32", shape };
   return { task, output, objective, ...sizes, shapes, feeds, hints };
+}
+
+/**
+ * The objective of a run of training. Where no teacher was named, the original model of the run can
+ * teach, so that a model can be repaired without labels. It cannot teach itself (null), though:
+ * nothing would be learned. Throws what `objectiveOf` does.
+ */
+export function objectiveFor(
+  options: Pick<TrainOptions, "loss" | "smoothing" | "hints">,
+  task: Task,
+  teacher: "named" | "original" | null,
+): Objective {
+  const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
+  const wanted = asks || options.hints.length > 0;
+  return objectiveOf(options, task, teacher === "named" || (wanted && teacher === "original"));
 }
 
 /**
@@ -295,10 +306,10 @@ function isOriginal({ model, original, hooks }: TrainJob): boolean {
 /** The teacher: the one that the user named, else the original model of the run. */
 const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
 
-/** Opens the teacher in each lane. If it lacks the student's output index, its output 0 teaches. */
+/** Opens the teacher in each lane. */
 async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise<Teacher> {
   const guide = guideOf(job);
-  const own = guide.graph.outputs.length > plan.output ? plan.output : 0;
+  const own = taughtOutput(guide, plan.output);
   const index = plan.feeds[ports.teacher] ? own : null;
   const sessions = await workers.open({
     bytes: teacherBytes(

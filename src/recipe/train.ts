@@ -301,16 +301,21 @@ function write(
  */
 function rateOf(model: Model, rates: readonly string[]) {
   const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
-  const rules = rates.map((text) => {
-    const [glob, factor] = text.split("=");
-    const number = Number(factor);
-    if (!(number >= 0))
-      throw fail(errors.badOption("rates", `"${text}" is no glob=factor`, "Write fc*=0.1"));
+  const rules = parseRates(rates).map(({ glob, factor }) => {
     select(nodes, { only: [glob], except: [] }); // throws where nothing fits
-    return { pattern: globToRegExp(glob), number };
+    return { pattern: globToRegExp(glob), factor };
   });
   return ({ node }: { readonly node: Node }): number =>
-    rules.findLast(({ pattern }) => pattern.test(node.name) || pattern.test(node.op))?.number ?? 1;
+    rules.findLast(({ pattern }) => pattern.test(node.name) || pattern.test(node.op))?.factor ?? 1;
+}
+
+/** The rules for learning rates. Throws TersorError "bad-option" for another format. */
+export function parseRates(rates: readonly string[]): { glob: string; factor: number }[] {
+  return rates.map((text) => {
+    const [glob, factor] = text.split("=");
+    if (Number(factor) >= 0) return { glob, factor: Number(factor) };
+    throw fail(errors.badOption("rates", `"${text}" is no glob=factor`, "Write fc*=0.1"));
+  });
 }
 
 function progressText(loss: number, score: number | null, speed: number): string {

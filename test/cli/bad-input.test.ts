@@ -176,6 +176,26 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     ["compress", "@model.onnx", "--target", "size<=1MB, flips<=1"],
     'bad-target: target "flips<=1": cannot be measured without data. Give --data.',
   ],
+  [
+    [
+      "compress",
+      "@model.onnx",
+      "--target",
+      "size<=1MB,accuracy>=90",
+      "--data",
+      "jsonl:@unlabelled.jsonl",
+    ],
+    'bad-target: target "accuracy>=90": cannot be measured on data without labels. Give labelled data, or a limit on flips.',
+  ],
+  // Training
+  [
+    ["train", "@model.onnx", "--data", "jsonl:@data.jsonl", "--loss", "mse"],
+    "bad-option: loss mse: needs a target for every value of the output, and the labels are classes. Give --loss cross-entropy, or auto.",
+  ],
+  [
+    ["train", "@model.onnx", "--data", "jsonl:@unlabelled.jsonl"],
+    "needs-teacher: train: learns from a teacher, and the only one is the model itself. Give --teacher <model>, labels to learn from, or a step before it that compresses.",
+  ],
   // Data
   [["eval", "@model.onnx"], "bad-usage: eval: has no data to measure on. Give --data."],
   [

@@ -1,5 +1,12 @@
 /** @file A survey that ends early says so, keeps what it measured, and goes on as it was begun. */
-import { cpSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { earlierRows, stateText } from "../../src/cli/survey-state.ts";
 import { lenet } from "../report/fixture.ts";
@@ -173,6 +180,33 @@ describe("an interrupted survey", () => {
     const again = await run(bare(), AbortSignal.abort());
     expect(again.stderr).toContain("0 trials of an earlier run are kept");
   });
+});
+
+test("--force that fails at once leaves the survey that was there", async () => {
+  const before = readFileSync(`${out}/survey.json`, "utf8");
+  const shuffled = `jsonl:${folder.in("shuffled.jsonl")}`;
+  const { status, stderr } = await run(["survey", model, "--data", shuffled, "-o", out, "--force"]);
+  expect([status, stderr]).toEqual([2, expect.stringContaining("implausible-baseline")]);
+  expect(readFileSync(`${out}/survey.json`, "utf8")).toBe(before);
+});
+
+test("a teacher is part of the job", async () => {
+  const file = folder.in("taught.txt");
+  writeFileSync(file, "prune-random > train:loss=kd,steps=2,holdout=0");
+  const args = ["--data", data, "--recipes", file, "--timing", "0.02s", "--deterministic"];
+  out = folder.in("taught");
+  const begin = ["survey", model, ...args, "--teacher", folder.in("link.onnx"), "-o", out];
+  const { status, stderr } = await run(begin);
+  expect(status, stderr).toBe(0);
+  const { job, model: info, results } = stateOf();
+  expect(job).toMatchObject({ teacher: info.hash, training: { computeChoice: { forms: {} } } });
+  expect(results[1].ease).toMatchObject({ training: true });
+  expect(readdirSync(out).filter((name) => name.endsWith(".checkpoint"))).toEqual([]);
+  const other = folder.in("other.onnx");
+  writeFileSync(other, linear(new Float32Array(256).fill(0.5), new Float32Array(4)));
+  expect((await run([...bare(), "--teacher", other])).stderr).toContain(
+    `bad-resume: --teacher: the run in ${out}/survey.json was begun with ${folder.in("link.onnx")}, now it is ${other}.`,
+  );
 });
 
 test("a survey whose budget is used up says so, and is not complete", async () => {

@@ -17,6 +17,7 @@ export const train = defineMethod({
     ...needsOfLoss(options),
     ...(options.batchnorm === "unfold" ? (["calibration"] as const) : []),
   ],
+  onlyTrains: true,
   options: trainOptions,
   survey: [],
   neutral: { epochs: 0 },

@@ -1,0 +1,101 @@
+/** @file Checks, before any work, that recipes can train on the records: loss, teacher, images. */
+import { createReader, parseAugment } from "../data/augment.ts";
+import type { Batch, Dataset } from "../data/dataset.ts";
+import { errors, fail, TersorError } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { taskOf } from "../measure/task.ts";
+import { needsOf } from "../methods/method.ts";
+import { createRandom } from "../numeric/random.ts";
+import type { TrainOptions } from "../train/options.ts";
+import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
+import { formatRecipe, type Step } from "./steps.ts";
+import { createTeacher, taughtOutput, teacherBytes } from "./teacher.ts";
+import { parseRates } from "./train.ts";
+import { objectiveFor } from "./train-setup.ts";
+
+/** How many records are looked at. */
+const few = 8;
+
+/**
+ * Runs the model, and the teacher if one is asked, on a few training records. Throws TersorError
+ * "label-mismatch", "bad-option" (the loss does not fit the labels, the augmentation not the
+ * records, or the teacher not the model) and "needs-teacher" (a model would learn from itself).
+ */
+export async function checkTraining(
+  recipes: readonly (readonly Step[])[],
+  loaded: Loaded,
+  env: Environment,
+): Promise<void> {
+  const { training, teacher } = env;
+  const trains = (step: Step): boolean => needsOf(step).includes("training");
+  if (!training || !recipes.flat().some(trains)) return;
+  const indices = someRecords(loaded.model, training);
+  const batch = await training.read(indices);
+  const outputs = await outputsOf(loaded, batch, env);
+  const task = taskOf(batch.size, batch.label, outputs, training.name);
+  let asksTeacher = false;
+  for (const recipe of recipes) {
+    for (const step of recipe.filter(trains)) {
+      const { augment = "", rates = [], loss = "auto" } = optionsOf(step);
+      const { hints = [], smoothing = 0 } = optionsOf(step);
+      parseRates(rates);
+      await createReader(parseAugment(augment), training)(indices, createRandom(env.seed));
+      const objective = objectiveFor({ loss, hints, smoothing }, task, teacher ? "named" : "original");
+      const isOwnTeacher = step.method.onlyTrains && step === recipe[0] && !teacher;
+      if (objective.teacher && isOwnTeacher) throw fail(errors.needsTeacher(formatRecipe([step])));
+      asksTeacher ||= objective.teacher && objective.id !== "features";
+    }
+  }
+  if (!teacher || !asksTeacher) return;
+  const output = loaded.model.graph.outputs.findIndex(({ name }) => name === task.output);
+  await checkTeacher(teacher, taughtOutput(teacher, output), batch, outputs[task.output], env);
+}
+
+/** The options of a step that are those of training. */
+const optionsOf = ({ options }: Step): Partial<TrainOptions> => options;
+
+/** A few records, or as many as the model's fixed batch size asks for. */
+function someRecords({ graph }: Model, { length }: Dataset): number[] {
+  const fixed = graph.inputs.map(({ shape }) => shape?.[0]).find((n) => typeof n === "number");
+  const count = typeof fixed === "number" ? fixed : Math.min(few, length);
+  return Array.from({ length: count }, (_, i) => i % length);
+}
+
+async function outputsOf(
+  { source }: Loaded,
+  { inputs }: Batch,
+  { runtime, threads }: Environment,
+): Promise<Record<string, Tensor>> {
+  const session = await runtime.open(source, { threads });
+  try {
+    return await session.run(inputs);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Throws "bad-option" if the teacher does not take the records, or gives other scores. */
+async function checkTeacher(
+  teacher: Model,
+  output: number,
+  { inputs, size }: Batch,
+  { size: wanted }: Tensor,
+  { runtime, threads }: Environment,
+): Promise<void> {
+  const refuse = (why: string, cause?: unknown) =>
+    fail(errors.badOption("--teacher", why, "Give one for the same inputs and classes"), cause);
+  const session = await runtime.open({ bytes: teacherBytes(teacher, output, []) }, { threads });
+  try {
+    const indices = Array.from({ length: size }, (_, i) => i);
+    const [scores] = await createTeacher([session], false).teach(indices, inputs, 0);
+    if (scores.size === wanted) return;
+    throw refuse(`gives ${scores.size / size} scores for a record, the model ${wanted / size}`);
+  } catch (cause) {
+    if (!(cause instanceof TersorError) || cause.where === "--teacher") throw cause;
+    throw refuse(`does not take these records (${cause.what})`, cause);
+  } finally {
+    await session.close();
+  }
+}
