@@ -108,9 +108,9 @@ describe("regularizers", () => {
     expect(penalty("layers", [0, 1], 24)).toBeCloseTo(lasso([w]), 3);
   });
 
-  test("group brain damage: groups above the mean count as the mean", () => {
+  test("group brain damage: as the group lasso, of the groups up to the mean only", () => {
     const sizes = units.columns.map((unit) => Math.hypot(...unit) / 2);
     const mean = sum(sizes, (v) => v) / 6;
-    expect(penalty("damage", [0], 4)).toBeCloseTo(4 * sum(sizes, (v) => Math.min(v, mean)), 3);
+    expect(penalty("damage", [0], 4)).toBeCloseTo(4 * sum(sizes, (v) => (v <= mean ? v : 0)), 3);
   });
 });
