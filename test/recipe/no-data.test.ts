@@ -70,7 +70,7 @@ describe("without data", () => {
   test("a limit of flips cannot be held against it", async () => {
     const { result } = await compress(loaded, blind, { steps: recipes[0] });
     const targets = parseTargets("flips<=100");
-    expect(targets[0].needsData).toBe(true);
+    expect(targets[0].needs).toBe("data");
     expect(missedTargets(targets, result)).toEqual(["flips<=100: flips was not measured"]);
   });
 });
