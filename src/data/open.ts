@@ -13,7 +13,7 @@ import { readJsonl } from "./jsonl.ts";
 import { mnistFiles, readMnist } from "./mnist.ts";
 import { readNpz } from "./npz.ts";
 import { type DataOptions, imageOptions, mergeOptions, type Preprocess } from "./options.ts";
-import type { Reader } from "./reader.ts";
+import { isInteger, type Reader } from "./reader.ts";
 import { readModule } from "./user-module.ts";
 
 /** A reader and its help. */
@@ -92,8 +92,11 @@ export async function openData(
   const merged = mergeOptions(options, own);
   const dataset = await reader.read(path, { spec, ports, options: merged, platform });
   const records = limited(dataset, merged.limit);
-  // Pixels are whole numbers, and no preprocessing divides by zero.
-  return reader.holds === "images" ? records : leaveOutNonFinite(records, merged.nonFinite);
+  // Whole numbers are finite. Pixels are such, and no preprocessing divides by zero.
+  const isWhole =
+    ports.every(({ dtype }) => isInteger(dtype)) && (records.labels || !records.labelled);
+  if (reader.holds === "images" || isWhole) return records;
+  return leaveOutNonFinite(records, merged.nonFinite);
 }
 
 /**

@@ -181,7 +181,7 @@ const statistics: Record<string, Statistic> = {
     (await outputsOf(network(batch), 999, context.observe)).flatMap((values) => [...values]),
   "means of magnitudes": scores("activation"),
   lasso: scores("lasso"),
-  obs: scores("obs"),
+  "optimal brain surgeon": scores("obs"),
   thinet: scores("thinet"),
   sensitivity: async (batch, { context }) => {
     const model = folded(batch);
