@@ -101,6 +101,8 @@ export interface Trained {
   readonly steps: number;
   /** How many numbers were trained. */
   readonly parameters: number;
+  /** Why the run ended early with its last good state, because the loss broke; else null. */
+  readonly stopped: string | null;
   /** Whether the loss used labels. */
   readonly labelled: boolean;
   /** How the steps were computed; a run with the same choice repeats this one to the byte. */

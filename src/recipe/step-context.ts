@@ -102,6 +102,7 @@ export function createContext(
       const label = `${index + 1}${runs++ > 0 ? `.${runs}` : ""} ${method}`;
       const parsed = trainOptions.parse(options);
       const run = await trainModel(model, parsed, hooks, env, { label, original });
+      if (run.stopped !== null) notes.warnings.push(`${method}: ${run.stopped}`);
       if (run.steps > 0) notes.training.push({ step: formatRecipe([step]), ...run });
       return run;
     },

@@ -1,8 +1,8 @@
 /** @file The training loop: reads batches, collects gradients, updates parameters. */
-import { errors, fail } from "../errors.ts";
 import { createRandom, type Random } from "../numeric/random.ts";
 import { updateRunning } from "./batch-norm.ts";
 import { type Chunk, chunksOf, gradientOf, type StepSession } from "./chunks.ts";
+import { createGuard } from "./guard.ts";
 import {
   average,
   clip,
@@ -95,9 +95,6 @@ export interface Progress {
   readonly records: number;
 }
 
-/** The run stops if the loss exceeds this many times the first one (or 1, if that is larger). */
-const explosion = 1e4;
-
 /**
  * About how many points the loss curve has; each is the mean over the rows (records or tokens) since
  * the one before, in which a smaller batch counts less.
@@ -111,8 +108,9 @@ export const stepsPerEpoch = (taken: number, batch: number): number => Math.ceil
  * Runs the steps and returns the final state; `resultOf` picks its parameters. Batches are shuffled
  * anew in each epoch, by the seed, so that a run can be repeated and resumed bit by bit.
  *
- * Rejects with TersorError "diverged" if the loss or the gradient is not a finite number or the
- * loss has exploded, "bad-checkpoint" if the state to resume from does not fit.
+ * If the loss or the gradient is not a finite number or the loss has exploded, the run stops with the
+ * last good state, and `stopped` says so; without one it rejects with TersorError "diverged". Rejects
+ * with "bad-checkpoint" if the state to resume from does not fit.
  */
 export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise<TrainState> {
   const { step, records, micro, taken } = parts;
@@ -128,7 +126,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   const recorded = Math.max(1, Math.floor(options.steps / curvePoints));
   let order: { readonly epoch: number; readonly indices: Uint32Array } | null = null;
   let [sum, count] = [0, 0];
-  let first = state.curve[0]?.loss ?? null;
+  const guard = createGuard(parts, state);
 
   const indicesOf = (at: number): number[] => {
     const epoch = Math.floor(at / perEpoch);
@@ -158,8 +156,8 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     for (const still of step.parameters.filter((own) => rateOf(own) === 0)) {
       gradient.fill(0, still.offset, still.offset + still.size);
     }
-    first ??= loss;
-    checkSound(loss, norm(gradient), first, gradient, state, parts);
+    const stopped = guard(loss, gradient, state);
+    if (stopped !== null) return { ...state, stopped };
     parts.beforeUpdate?.(gradient, state, step);
     if (options.clip > 0) clip(gradient, norm(gradient), options.clip);
     const rate = options.rate * rateFactor(options.schedule, state.step, options.steps, options);
@@ -305,32 +303,4 @@ async function look(parts: LoopParts, { ema }: LoopOptions, state: TrainState): 
     state.bestStep = state.step;
   }
   return score;
-}
-
-/**
- * Throws TersorError "diverged" if the loss or the gradient's length is not finite or the loss has
- * exploded. The message names the layer with the largest gradient and the last saved step.
- */
-function checkSound(
-  loss: number,
-  length: number,
-  first: number,
-  gradient: Float32Array,
-  state: TrainState,
-  { step, save, where, saveEvery }: LoopParts,
-): void {
-  const isBroken = !Number.isFinite(loss) || !Number.isFinite(length);
-  if (!isBroken && Math.abs(loss) <= explosion * Math.max(1, Math.abs(first))) return;
-  let [worst, layer] = [-1, "no layer"];
-  for (const { node, offset, size } of step.parameters) {
-    const own = norm(gradient, offset, offset + size);
-    const rank = Number.isFinite(own) ? own : Number.POSITIVE_INFINITY;
-    if (rank > worst) [worst, layer] = [rank, node.name];
-  }
-  const why = isBroken
-    ? `the loss is ${loss} and the gradient's length ${length}`
-    : `the loss went from ${first} to ${loss}`;
-  const saved = Math.floor(state.step / saveEvery) * saveEvery;
-  const remedy = `Lower --rate or set --clip 1; ${save && saved > 0 ? `step ${saved} is saved in ${where}` : "nothing was saved yet"}`;
-  throw fail(errors.diverged(state.step + 1, why, layer, remedy));
 }

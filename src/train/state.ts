@@ -22,6 +22,8 @@ export interface TrainState {
   worse: number;
   /** Mean losses since the point before, with scores of the held-out records. */
   readonly curve: CurvePoint[];
+  /** Why the run ended before its last step because of a broken loss; checkpoints do not hold it. */
+  readonly stopped?: string;
 }
 
 /** A point of the loss curve. */

@@ -287,3 +287,71 @@ describe("held-out records", () => {
     expect(later.bestScore).toBe(1);
   });
 });
+
+describe("a loss that is no number", () => {
+  /** The engine, whose loss or gradient is another number from call `at` on. */
+  const failing = (at: number, broken: { loss?: number; gradient?: number }): StepSession => {
+    let calls = 0;
+    const sound = engine(1);
+    return {
+      async run(feeds, records) {
+        const results = await sound.run(feeds, records);
+        if (calls++ < at) return results;
+        const { loss, gradient } = broken;
+        return {
+          ...results,
+          ...(loss !== undefined && { [ports.loss]: tensor("float32", [], [loss]) }),
+          ...(gradient !== undefined && { [ports.gradient]: tensor("float32", [1], [gradient]) }),
+        };
+      },
+    };
+  };
+  // From 0 half of the way to 8 in each step: 0, 4, 6, 7.
+  const train = (session: StepSession, options: Partial<LoopOptions> = {}, parts = {}) =>
+    run(
+      [weight([1])],
+      [[9]],
+      { steps: 9, rate: 0.5, ...options },
+      { sessions: [session], ...parts },
+    );
+
+  test.each([
+    ["NaN", { loss: Number.NaN }],
+    ["infinite", { loss: Number.POSITIVE_INFINITY }],
+    ["an explosion", { loss: 1e9 }],
+    ["a gradient that is NaN", { gradient: Number.NaN }],
+  ])("%s: the run stops with the last state whose loss was good", async (_, broken) => {
+    // The weights 1, 5, 7 gave good losses; 8, from the step after, gave the broken one.
+    const state = await train(failing(3, broken));
+    expect(state.values).toEqual([7]);
+    expect(state.step).toBe(2);
+    expect(state.stopped).toMatch(
+      /^training stopped at step 4: the loss .*, and the largest gradient is that of layer: the state after step 2 is kept\. Lower --rate or set --clip 1$/,
+    );
+  });
+
+  test("the moving average and the best score are those of good states", async () => {
+    const { average, bestScore, bestParameters } = await train(
+      failing(3, { loss: Number.NaN }),
+      { ema: 0.5 },
+      { score: async (parameters: Float32Array) => parameters[0] },
+    );
+    // Averages: 1 + 9/10 of 4; then 2/11 and 3/12 of the old value.
+    const first = 0.1 * 1 + 0.9 * 5;
+    const second = (2 / 11) * first + (9 / 11) * 7;
+    expect(average[0]).toBeCloseTo(second, 5);
+    expect(bestScore).toBeGreaterThan(second);
+    expect(bestParameters[0]).toBeGreaterThan(second);
+  });
+
+  test("is an error where no step has made the loss better", async () => {
+    await expect(train(failing(0, { loss: Number.NaN }))).rejects.toMatchObject({
+      code: "diverged",
+      where: "training step 1",
+    });
+    await expect(train(failing(1, { loss: Number.NaN }))).rejects.toMatchObject({
+      code: "diverged",
+      where: "training step 2",
+    });
+  });
+});
