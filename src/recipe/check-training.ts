@@ -42,7 +42,11 @@ export async function checkTraining(
       const { hints = [], smoothing = 0 } = optionsOf(step);
       parseRates(rates);
       await createReader(parseAugment(augment), training)(indices, createRandom(env.seed));
-      const objective = objectiveFor({ loss, hints, smoothing }, task, teacher ? "named" : "original");
+      const objective = objectiveFor(
+        { loss, hints, smoothing },
+        task,
+        teacher ? "named" : "original",
+      );
       const isOwnTeacher = step.method.onlyTrains && step === recipe[0] && !teacher;
       if (objective.teacher && isOwnTeacher) throw fail(errors.needsTeacher(formatRecipe([step])));
       asksTeacher ||= objective.teacher && objective.id !== "features";
