@@ -108,6 +108,24 @@ describe("a batch has as many records as asked for, and an epoch takes all of th
     );
   });
 
+  test("Dropout of a model for inference stays off", async () => {
+    const dropped = layerModel(["N", inputs], (g, value) =>
+      g.Gemm(
+        g.Dropout(value, g.constant(0.5)),
+        g.constant(start, { shape: [outputs, inputs] }),
+        null,
+        { transB: 1 },
+      ),
+    );
+    const { model, read } = await train({ batch: 5, steps: 1 }, dropped);
+    const weights = Float64Array.from(start);
+    descend(weights, read[0]);
+    const gemm = [...model.graph.nodes].find(({ op }) => op === "Gemm")!;
+    for (const [k, w] of gemm.inputs[1]!.tensor!.floats().entries()) {
+      expect(w).toBeCloseTo(weights[k], 5);
+    }
+  });
+
   test("a little of an epoch is at least one step", async () => {
     expect((await train({ batch: 5, epochs: 0.1 })).steps).toBe(1);
   });
