@@ -37,5 +37,5 @@ export function brokenWeights(model: Model): string | null {
     .slice(0, MOST)
     .map(({ name, counts }) => `"${name}" (${describeNonFinite(counts)})`);
   const more = found.length > MOST ? ` and ${found.length - MOST} more` : "";
-  return `weights are not finite: ${named.join(", ")}${more}; no method changes them, and outputs may be wrong: export the model again`;
+  return `weights are not finite: ${named.join(", ")}${more}; no method changes them`;
 }

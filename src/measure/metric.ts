@@ -44,6 +44,8 @@ export interface Evaluation {
   readonly classes: number | null;
   readonly reference: Reference;
   readonly warnings: readonly string[];
+  /** On which records outputs are NaN or infinite, as a sentence; null if there are none. */
+  readonly broken: string | null;
 }
 
 /**
@@ -115,13 +117,8 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
     const why = "has no label but -100, which marks padding";
     throw fail(errors.noRecords(dataset.name, why, "Label the records to measure on"));
   }
-  if (verdict.broken > 0) {
-    const share = `${verdict.broken} of ${verdict.predictions} predictions`;
-    const where = listed("record", broken);
-    warnings.push(
-      `outputs are not finite on ${where}: ${share} are NaN or infinite, which counts as wrong`,
-    );
-  }
+  const told = brokenText(verdict, broken);
+  if (told) warnings.push(told);
   if (reference && reference.outputs.length < done) {
     const compared = `the first ${reference.outputs.length} of ${done} records`;
     warnings.push(`flips, KL and SQNR are taken over ${compared}`);
@@ -132,7 +129,9 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   const low = verdict.name === "fidelity" ? fidelity.result() : null;
   const warning = low && lowFidelity(low);
   if (warning) warnings.push(warning);
-  return { metric, classes: task!.classes, reference: { metric, outputs: kept, peaks }, warnings };
+  const { classes } = task!;
+  const own = { metric, outputs: kept, peaks };
+  return { metric, classes, reference: own, warnings, broken: told };
 }
 
 /**
@@ -205,6 +204,13 @@ function dropOf(name: string, baseline: number, value: number): number | null {
 /** Whether the outputs that two versions have in common are of one size. */
 function isAlike(a: Row, b: Row): boolean {
   return Object.entries(a).every(([name, { length }]) => (b[name]?.length ?? length) === length);
+}
+
+/** How many predictions are not finite, and on which records; null if there are none. */
+function brokenText({ broken, predictions }: Verdict, records: readonly number[]): string | null {
+  if (broken === 0) return null;
+  const count = `${broken} of ${predictions} predictions`;
+  return `outputs are not finite on ${listed("record", records)}: ${count} are NaN or infinite, which counts as wrong`;
 }
 
 /** The i-th of n equal parts of the values, as a view. */

@@ -1,4 +1,5 @@
 /** @file Measures one version of a model beside the original; the result is a row of reports. */
+import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { brokenWeights } from "../measure/broken-weights.ts";
@@ -39,7 +40,8 @@ const KEEP_BYTES = 2 ** 29;
 /**
  * Opens and measures the original: file sizes, metric, latency, parameters. Throws TersorError
  * "implausible-baseline" when it scores no better than chance, because then the preprocessing is
- * wrong and every later figure would be wrong too. `untrained` turns this check off.
+ * wrong and every later figure would be wrong too; "bad-number" if NaN or infinities are the
+ * reason. `untrained` turns this check off.
  */
 export async function assessBaseline(
   loaded: Loaded,
@@ -73,6 +75,9 @@ async function measureBaseline(
   const { metric = null, classes = null } = evaluation ?? {};
   const wrong =
     metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
+  const broken = wrong && (brokenWeights(loaded.model) ?? evaluation?.broken);
+  if (broken)
+    throw fail(errors.badNumber(loaded.name, broken, "Check the model and the data"), wrong);
   if (wrong) throw wrong;
   const bytes = await sizes;
   const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
@@ -149,7 +154,12 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<As
       ],
       { platform: env.platform, signal: env.signal ?? undefined, budgetMs: timingMs(env) },
     );
-    const { metric = null, warnings = [] } = evaluation ?? {};
+    const { metric = null } = evaluation ?? {};
+    // Tensors are named as in the original; a recipe may have renamed them.
+    const warnings = warningsOf(baseline.loaded.model, [
+      ...candidate.warnings,
+      ...(evaluation?.warnings ?? []),
+    ]);
     const result = row(baseline.result, candidate, env, bytes, metric, timing, warnings);
     return { result, beside: latencyOf(beside, env) };
   } finally {
@@ -197,7 +207,7 @@ function row(
     },
     ease: candidate.ease,
     skipped: candidate.skipped,
-    warnings: warningsOf(candidate.model, [...candidate.warnings, ...warnings]),
+    warnings,
     seed: env.seed,
     versions: original.versions,
   };
