@@ -1,5 +1,6 @@
 /** @file Static int8 leaves layers in float that no integer kernel computes, with the reason. */
 import { expect, test } from "vitest";
+import type { Value } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
@@ -44,4 +45,30 @@ test("a weight of several matrices stays in float: the engine's kernel takes sca
   expect(skipped).toEqual([{ node: "layer2", method: "quantize-int8", reason }]);
   const [before, after] = [concat(writeModel(model)), bytes].map((file) => outputsOf(file, { x }));
   expect(relativeError(await before, await after)).toBeLessThan(0.02);
+});
+
+test("values that never are finite stay in float", async () => {
+  // Scores of attention are masked so: log(0) = -Infinity where x is negative. The sum would join
+  // the convolution before it on integers.
+  const model = layerModel(["N", 8, 2, 2], (g, input) => {
+    const weight = (): Value => g.constant(numbers(64, 0.4), { shape: [8, 8, 1, 1] });
+    const scores = g.Add(g.Conv(input, weight()), g.Log(g.Relu(input)));
+    return g.Conv(g.Softmax(scores, { axis: 1 }), weight());
+  });
+  const images = { x: tensor("float32", [64, 8, 2, 2], numbers(64 * 32, 1)) };
+  const own = environmentOf(nets[0], { calibration: tensorDataset(images), feeds: images });
+  const run = async (file: Uint8Array) => (await outputsOf(file, images)).y;
+  const before = await run(concat(writeModel(model)));
+  for (const calibrator of ["mse", "minmax"]) {
+    const {
+      model: result,
+      bytes,
+      skipped,
+    } = await apply(model, "quantize-int8", { calibrator }, own);
+    expect(skipped).toEqual([]);
+    const rounded = [...result.graph.nodes].filter(({ op }) => op === "QuantizeLinear");
+    // Inputs and outputs of both layers: not the mask, nor the sum with it.
+    expect(rounded.length).toBe(4);
+    expect(relativeError({ y: before }, { y: await run(bytes) })).toBeLessThan(0.05);
+  }
 });
