@@ -104,7 +104,8 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
         broken.push(numberOf(dataset, done + i));
       }
       for (const name of original ? compared : []) {
-        if (original?.[name]) fidelity.add(name, original[name], row[name]);
+        if (original && Object.hasOwn(original, name))
+          fidelity.add(name, original[name], row[name]);
       }
       for (const { byteLength } of Object.values(row)) room -= byteLength;
       if (room >= 0) kept.push(row);
@@ -203,7 +204,9 @@ function dropOf(name: string, baseline: number, value: number): number | null {
 
 /** Whether the outputs that two versions have in common are of one size. */
 function isAlike(a: Row, b: Row): boolean {
-  return Object.entries(a).every(([name, { length }]) => (b[name]?.length ?? length) === length);
+  return Object.entries(a).every(
+    ([name, { length }]) => !Object.hasOwn(b, name) || b[name].length === length,
+  );
 }
 
 /** How many predictions are not finite, and on which records; null if there are none. */

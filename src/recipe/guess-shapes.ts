@@ -75,13 +75,13 @@ export function* guessShapes(
   const rootOf = new Map(open.flat().map(({ symbol, root }) => [symbol, root]));
   const tried = new Set<string>();
   for (const choose of choices([...groups.values()])) {
-    const sizeOf = (root: number | string): number => {
+    /** Terms of terms are not followed: two sums could be terms of each other. */
+    const sizeOf = (root: number | string, isTerm = false): number => {
       const group = typeof root === "string" ? groups.get(root) : null;
       if (!group) return Number(root);
-      const terms = group.isGiven ? null : group.terms;
-      return (
-        terms?.reduce((sum, term) => sum + sizeOf(rootOf.get(term) ?? term), 0) ?? choose(group)
-      );
+      const terms = isTerm || group.isGiven ? null : group.terms;
+      const sizes = terms?.map((term) => sizeOf(rootOf.get(term) ?? term, true));
+      return sizes?.reduce((sum, size) => sum + size, 0) ?? choose(group);
     };
     const shapes = Object.fromEntries(
       ports.map(({ name, dims }, i) => {
@@ -98,12 +98,13 @@ export function* guessShapes(
 }
 
 function openAxes(port: Port, axes: ReadonlyMap<string, number | string>, dims: Dims): Axis[] {
+  const own = (key: string): number | null => (Object.hasOwn(dims, key) ? dims[key] : null);
   return port.dims.flatMap((dim, index) => {
     if (typeof dim === "number" && dim > 0) return [];
     const symbol = typeof dim === "string" ? dim : "";
     const key = `${port.name}.${index}`;
     const root = axes.get(key) ?? (symbol || key);
-    return [{ port, index, symbol, root, given: dims[key] ?? dims[symbol] ?? null }];
+    return [{ port, index, symbol, root, given: own(key) ?? own(symbol) }];
   });
 }
 
@@ -159,7 +160,7 @@ function* choices(groups: readonly Group[]): Generator<Choose> {
   yield* all;
   yield* others(({ isCache }, size) => (isCache ? 0 : size));
   yield* others(({ isFirst }, size) => (isFirst ? size : 1));
-  yield* common.map(
+  yield* [...common, 1].map(
     (size): Choose =>
       (group) =>
         group.isGiven ? group.sizes[0] : size,

@@ -6,9 +6,9 @@ import type { Tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { inferModel } from "../../src/ops/infer.ts";
-import type { Dims } from "../../src/recipe/guess-shapes.ts";
+import { type Dims, guessShapes } from "../../src/recipe/guess-shapes.ts";
 import { sampleFeeds } from "../../src/recipe/sample.ts";
-import type { Feeds } from "../../src/runtime/runtime.ts";
+import type { Feeds, Port } from "../../src/runtime/runtime.ts";
 import { runtime } from "../support/apply.ts";
 import { assets } from "../support/assets.ts";
 
@@ -110,6 +110,31 @@ describe("sizes that the model leaves open", () => {
       u = Unsqueeze (f, sides) y = Mul (j, u)`;
     const found = await feeds(head, "int64[2] sides = {1, 3}", nodes);
     expect(found.past.shape[2] + found.x.shape[2]).toBe(found.mask.shape[1]);
+  });
+
+  test("sums of each other end, and names of every object are names", () => {
+    const port = (name: string, dims: (string | number)[]): Port => ({
+      name,
+      dtype: "float32",
+      dims,
+    });
+    const [first] = guessShapes(
+      [port("a", [1, "A + 1"]), port("b", [1, "B + 1"]), port("c", [1, "A"]), port("d", [1, "B"])],
+      new Map([
+        ["a.1", "B"],
+        ["b.1", "A"],
+        ["c.1", "A"],
+        ["d.1", "B"],
+      ]),
+      {},
+    );
+    expect(Object.values(first).every(([, size]) => size > 0 && size < 2000)).toBe(true);
+    const [hostile] = guessShapes(
+      [port("__proto__", ["constructor", "toString", 3])],
+      new Map(),
+      {},
+    );
+    expect(Object.entries(hostile)).toEqual([["__proto__", [1, 128, 3]]]);
   });
 
   test("if no size fits, the error says how to give them", async () => {
