@@ -85,7 +85,7 @@ test("kill -9 and --resume end in the very same bytes", async () => {
     ["--rate", "none", "0.01"],
     ["--steps", "4000", "5000"],
     ["--threads", "1", "2"],
-    ["--data", data, `jsonl:${folder.in("beyond.jsonl")}`],
+    ["--data", data, `jsonl:${folder.in("shuffled.jsonl")}`],
     ["--limit", "none", "30"],
   ]) {
     const other = await run([...bare, flag, is]);
