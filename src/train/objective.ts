@@ -66,12 +66,12 @@ const fitting: Partial<Record<LossId, readonly [readonly Kind[], string, string]
   ],
   mse: [
     ["target", "binary"],
-    "needs a target of the output's own shape",
+    "needs a target of the output's own shape, and the labels are classes",
     "Give --loss cross-entropy",
   ],
   bce: [
     ["binary", "target"],
-    "needs a label of 0 or 1 for each score",
+    "needs a label of 0 or 1 for each score, and the labels are classes",
     "Give --loss cross-entropy",
   ],
 };

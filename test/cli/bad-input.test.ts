@@ -190,7 +190,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
   // Training
   [
     ["train", "@model.onnx", "--data", "jsonl:@data.jsonl", "--loss", "mse"],
-    "bad-option: loss mse: needs a target for every value of the output, and the labels are classes. Give --loss cross-entropy, or auto.",
+    "bad-option: loss mse: needs a target of the output's own shape, and the labels are classes. Give --loss cross-entropy.",
   ],
   [
     ["train", "@model.onnx", "--data", "jsonl:@unlabelled.jsonl"],

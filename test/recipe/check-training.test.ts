@@ -37,10 +37,10 @@ async function begins(recipe: string, settings: Settings): Promise<string> {
 
 describe("before any work", () => {
   test.each([
-    ["train:loss=mse", "bad-option: loss mse: needs a target for every value of the output, and"],
+    ["train:loss=mse", "bad-option: loss mse: needs a target of the output's own shape, and"],
     ["pack-less > train", "unknown-method"],
-    ["prune-random > train:loss=bce", "bad-option: loss bce: needs a target for every value"],
-    ["prune-trained:loss=mse", "bad-option: loss mse: needs a target for every value"],
+    ["prune-random > train:loss=bce", "bad-option: loss bce: needs a label of 0 or 1 for each score, and"],
+    ["prune-trained:loss=mse", "bad-option: loss mse: needs a target of the output's own shape"],
     ["train:augment=spin=3", 'unknown-option: augment: there is no option "spin"'],
     ["share-weights > train:augment=flip", "bad-option: jsonl:"],
     ["train:rates=Gemm", 'bad-option: rates: "Gemm" is no glob=factor. Write fc*=0.1'],
