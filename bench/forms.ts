@@ -11,6 +11,7 @@ import { compress, load } from "../src/node.ts";
 import { readModel } from "../src/onnx/read.ts";
 import { inferModel } from "../src/ops/infer.ts";
 import { weightsOf } from "../src/ops/weights.ts";
+import { countOf } from "../src/weights/count.ts";
 import { readWeight } from "../src/weights/read.ts";
 import type { Weight } from "../src/weights/weight.ts";
 
@@ -35,17 +36,9 @@ export interface FormStage {
   /** How the first layer's weight is stored, from the outside in. */
   readonly form: string;
   readonly accuracy: number;
-  /** Original's time / its time. */
-  readonly speedup: number;
-}
-
-/** Parts of every weight, whatever computes it. */
-function storedIn(weight: Weight): number {
-  if (weight.form === null) return weight.values.length;
-  const { isInteger } = weight.form;
-  // Scales and zero points of a weight that is rounded at load are computed, too.
-  if (isInteger && weight.theta.weight) return storedIn(weight.theta.weight);
-  return Object.values(weight.theta).reduce((sum, part) => sum + storedIn(part), 0);
+  /** Speed-up over the file that the step started from, and its 95 % interval. */
+  readonly speedup: number | null;
+  readonly ci95: readonly [number, number] | null;
 }
 
 function describe(weight: Weight): string {
@@ -66,10 +59,11 @@ function stageOf(recipe: string, bytes: Uint8Array, result: Result): FormStage {
     recipe,
     onnx: result.bytes.raw,
     packed: result.bytes.packed ?? 0,
-    stored: weights.reduce((sum, weight) => sum + storedIn(weight), 0),
+    stored: weights.reduce((sum, weight) => sum + countOf(weight).numbers, 0),
     form: weights[0] ? describe(weights[0]) : "none",
     accuracy: result.metric?.value ?? 0,
-    speedup: result.delta.infer ?? 0,
+    speedup: result.delta.infer,
+    ci95: result.delta.ci95.infer,
   };
 }
 

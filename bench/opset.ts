@@ -28,7 +28,7 @@ async function main([part = "", seconds = "4"]: string[]): Promise<void> {
     const files = { original: bytes, 21: at(21), 22: at(22), 25: at(25) };
     const feeds = feedsOf(shapes[0]);
     const sessions = await Promise.all(
-      Object.values(files).map((file) => runtime.open({ bytes: file })),
+      Object.values(files).map((file) => runtime.open({ bytes: file }, { threads: 1 })),
     );
     const [before, after] = await Promise.all(sessions.slice(0, 2).map((s) => s.run(feeds)));
     const timings = await measureLatency(
@@ -40,21 +40,19 @@ async function main([part = "", seconds = "4"]: string[]): Promise<void> {
         })),
       { platform: nodePlatform, budgetMs: Number(seconds) * 1000, maxRuns: 400 },
     );
-    const ratio = Object.fromEntries(
-      timings.map((t) => [t.name, { cpu: t.cpuRatio?.value, ci95: t.cpuRatio?.ci95 }]),
-    );
+    const ratio = Object.fromEntries(timings.map((timing) => [timing.name, timing.ratio]));
     const row = {
       name,
       relativeError: relativeError(before, after),
-      ms: timings[0].latency,
-      ratio,
+      latency: timings[0].latency,
+      speedup: ratio,
     };
     rows.push(row);
     const cells = timings
       .slice(1)
       .map(
-        ({ name, cpuRatio }) =>
-          `${name}: ${cpuRatio?.value.toFixed(3)} [${cpuRatio?.ci95?.map((x) => x.toFixed(3))}]`,
+        ({ name, ratio: { value, ci95 } }) =>
+          `${name}: ${value.toFixed(3)} [${ci95?.map((x) => x.toFixed(3))}]`,
       );
     console.log(name.padEnd(40), row.relativeError.toExponential(1), cells.join("  "));
     for (const session of sessions) await session.close();

@@ -75,7 +75,11 @@ interface Score {
   readonly bytes: number;
   readonly accuracy: number | null;
   readonly flips: number | null;
-  readonly latency: { median: number; cpu?: number } | null;
+  /** CPU milliseconds of single runs, and the speed-up over the original. */
+  readonly latency: {
+    cpu: number;
+    speedup: { value: number; ci95: readonly [number, number] | null };
+  } | null;
 }
 
 const located = (spec: string): string => spec.replace(/^(\w+):/, `$1:${assets}`);
@@ -225,9 +229,10 @@ for (const item of cases.filter(({ name }) => chosen.length === 0 || chosen.incl
   console.table(
     table.map(({ latency, seconds, ...rest }) => ({
       ...rest,
-      ms: latency?.median,
-      wall: seconds.wall,
-      cpu: seconds.cpu,
+      "CPU ms": latency?.cpu,
+      "speed-up": latency?.speedup.value,
+      "wall s": seconds.wall,
+      "CPU s": seconds.cpu,
     })),
   );
   results.push({ model: item.name, original, settings: table });

@@ -67,13 +67,12 @@ async function speedOnce(original: Loaded, bytes: Uint8Array, batch: number) {
   const options = { platform: nodePlatform, budgetMs: 8000, minRuns: 20 };
   const [before, after] = await measureLatency(candidates, options);
   for (const { close } of candidates) await close();
-  const ratio = after.cpuRatio ?? after.ratio;
+  const { ratio } = after;
   return {
     batch,
-    cpuMs: [before, after].map(({ latency }) => round(latency.cpu ?? latency.median)),
+    cpuMs: [before, after].map(({ latency }) => round(latency.median)),
     ratio: round(ratio.value),
     ci95: ratio.ci95?.map(round),
-    wallRatio: round(after.ratio.value),
   };
 }
 

@@ -12,7 +12,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { median } from "../src/numeric/statistics.ts";
+import { median, medianInterval } from "../src/numeric/statistics.ts";
 import { tasks } from "./train-nets.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -118,6 +118,9 @@ async function compare(name: string, threads: number) {
   const ratio = {
     cpu: round(median(pairs.map(({ cpu }) => cpu)), 3),
     wall: round(median(pairs.map(({ wall }) => wall)), 3),
+    /** 95 % intervals. */
+    cpuCi95: medianInterval(pairs.map(({ cpu }) => cpu))?.map((x) => round(x, 3)) ?? null,
+    wallCi95: medianInterval(pairs.map(({ wall }) => wall))?.map((x) => round(x, 3)) ?? null,
     cpuMin: round(times.tersor.cpuMinMs / times.pytorch.cpuMinMs, 3),
     peakMemory: round(times.tersor.peakMb / times.pytorch.peakMb, 3),
   };

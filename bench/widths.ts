@@ -73,7 +73,7 @@ async function times(kind: Kind, isInteger: boolean): Promise<Record<number, num
   const timings = await measureLatency(candidates, { platform: nodePlatform, budgetMs: 12000 });
   for (const { close } of candidates) await close();
   const of = (n: number) => timings.find(({ name }) => name === String(n))?.latency;
-  return Object.fromEntries(widths.map((n) => [n, round(of(n)?.cpu ?? of(n)?.median ?? 0)]));
+  return Object.fromEntries(widths.map((n) => [n, round(of(n)?.median ?? 0)]));
 }
 
 const found: Record<string, Record<number, number>> = {};

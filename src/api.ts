@@ -13,7 +13,7 @@ import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import type { Environment } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
-import { type Inspection, infoOf, inspect } from "./recipe/inspect.ts";
+import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
 import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import {
@@ -162,7 +162,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     command,
     ...part,
     model: inspection.model,
-    layers: inspection.layers,
+    layers: timedAs(inspection.layers, part.baseline.latency),
     thresholds: defaultThresholds,
     opinions,
     data: specOf(settings.data),

@@ -4,11 +4,13 @@
 
 The .npz holds one array per model input, already preprocessed, and `label` (class indices). The
 prediction is the argmax of the first output. Percentages; flips are predictions that differ from
-the original's. Latency: batch 1, one thread, the models interleaved. Prints one JSON object.
+the original's. Latency: process CPU time, batch 1, one thread, the models interleaved. Prints one
+JSON object.
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -38,28 +40,35 @@ def predict(session, data, count):
     return np.concatenate(parts)
 
 
+def speedup(first, other):
+    """Median of the ratios within rounds, and its 95 % interval by the sign test."""
+    ratios = np.sort(np.array(first) / np.array(other))
+    n, k, tail = len(ratios), 0, 0.5 ** len(ratios)
+    while tail <= 0.025:
+        k += 1
+        tail += math.comb(n, k) * 0.5**n
+    interval = None if k == 0 else [round(float(ratios[k - 1]), 4), round(float(ratios[n - k]), 4)]
+    return {"value": round(float(np.median(ratios)), 4), "ci95": interval}
+
+
 def latencies(files, data, runs):
-    """Milliseconds by file: median and p90 wall, median process CPU."""
+    """CPU milliseconds of single runs by file; all but the first's are its divided by the speed-up."""
     sessions = {file: open_session(file, 1) for file in files}
-    wall = {file: [] for file in files}
     cpu = {file: [] for file in files}
     for run in range(-3, runs):  # three rounds to warm up
         for file, session in sessions.items():
             feeds = feed(session, data, 0, 1)
-            begin, begin_cpu = time.perf_counter(), time.process_time()
+            begin = time.process_time()
             session.run(None, feeds)
             if run >= 0:
-                cpu[file].append(1000 * (time.process_time() - begin_cpu))
-                wall[file].append(1000 * (time.perf_counter() - begin))
-    return {
-        file: {
-            "median": round(float(np.median(wall[file])), 4),
-            "p90": round(float(np.percentile(wall[file], 90)), 4),
-            "cpu": round(float(np.median(cpu[file])), 4),
-            "n": runs,
-        }
-        for file in files
-    }
+                cpu[file].append(1000 * (time.process_time() - begin))
+    first = cpu[files[0]]
+    found = {}
+    for file in files:
+        paired = speedup(first, cpu[file])
+        ms = float(np.median(first)) / paired["value"]
+        found[file] = {"cpu": round(ms, 4), "n": runs, "speedup": paired}
+    return found
 
 
 def main():

@@ -1,6 +1,8 @@
 /** @file Writes docs/benchmarks.md and the table in README.md from the files in bench/results/. */
 import type { Result } from "../../src/measure/measurement.ts";
+import type { Interval } from "../../src/numeric/statistics.ts";
 import * as format from "../../src/report/format.ts";
+import { speedup } from "../../src/report/speed.ts";
 import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
 import { type FormsBench, formsSection } from "./forms.ts";
 import { type LenetBench, lenetSection } from "./lenet.ts";
@@ -15,7 +17,7 @@ interface RewriteRow {
   readonly bytes: readonly [number, number, number];
   readonly cpuMs: readonly [number, number, number];
   readonly speedup: number;
-  readonly ci95: readonly [number, number];
+  readonly ci95: Interval;
   readonly error: number;
 }
 
@@ -31,7 +33,11 @@ interface PeerSetting {
   readonly drop: number | null;
   readonly flips: number | null;
   readonly smaller: number | null;
-  readonly latency: { readonly cpu: number } | null;
+  /** `speedup` is missing in results of before it was measured. */
+  readonly latency: {
+    readonly cpu: number;
+    readonly speedup?: { readonly value: number; readonly ci95: Interval | null };
+  } | null;
   readonly seconds: { readonly wall: number; readonly cpu: number };
 }
 
@@ -78,15 +84,15 @@ export function benchmarksPage(benches: Benches): string {
 function rewriteSection({ platform, runtime, rows }: RewriteBench): string[] {
   return [
     "## Lossless rewriting",
-    `Median process-CPU milliseconds per run, one thread, batch 1, original and rewritten model interleaved; error relative to the output's range. ${platform}, ${runtime}.`,
+    `CPU ms: median process-CPU milliseconds of a run, one thread, batch 1; after: those before, divided by the speed-up. Speed-up: median of the ratios within rounds that time both, with its 95 % interval; no difference: that contains 1. Error relative to the output's range. ${platform}, ${runtime}.`,
     table(
-      ["model", "nodes", "ms before", "ms after", "speed-up (95 %)", "error"],
-      rows.map(({ model, nodes, cpuMs, speedup, ci95, error }) => [
+      ["model", "nodes", "CPU ms before", "CPU ms after", "speed-up, 95 %", "error"],
+      rows.map(({ model, nodes, cpuMs: [before], speedup: ratio, ci95, error }) => [
         model,
         nodes.join(" -> "),
-        cpuMs[0].toFixed(3),
-        cpuMs[2].toFixed(3),
-        `${speedup.toFixed(3)} (${ci95.map((x) => x.toFixed(3)).join("-")})`,
+        before.toFixed(3),
+        (before / ratio).toFixed(3),
+        speedup(ratio, ci95),
         error === 0 ? "0" : error.toExponential(0),
       ]),
     ),
@@ -97,25 +103,42 @@ function rewriteSection({ platform, runtime, rows }: RewriteBench): string[] {
 function peersSection({ results }: PeerBench): string[] {
   return [
     "## Static int8 beside onnxruntime.quantization",
-    "Same tensors, same calibration records, judged on the same others. Seconds are those of the whole process.",
+    "Same tensors, same calibration records, judged on the same others. CPU ms: process-CPU milliseconds of a run, one thread, batch 1, all models in turn. Speed-up: over the original, by CPU ms; an interval stands beside it where it was measured. Seconds are those of the whole process, on the wall clock and of CPU.",
     ...results.flatMap(({ model, original, settings }) => [
       `### ${model}`,
-      `Original: ${original.accuracy.toFixed(2)} %, ${original.latency.cpu.toFixed(3)} ms.`,
+      `Original: ${original.accuracy.toFixed(2)} %, ${original.latency.cpu.toFixed(3)} CPU ms.`,
       table(
-        ["setting", "smaller", "accuracy", "drop", "flips", "speed-up", "wall s", "CPU s"],
+        [
+          "setting",
+          "smaller",
+          "accuracy",
+          "drop, points",
+          "flips",
+          "CPU ms",
+          "speed-up",
+          "wall s",
+          "CPU s",
+        ],
         settings.map((row) => [
           row.setting,
           format.ratio(row.smaller),
           row.accuracy === null ? "fails" : `${row.accuracy.toFixed(2)} %`,
           format.points(row.drop),
           row.flips === null ? "-" : `${row.flips.toFixed(2)} %`,
-          row.latency ? format.ratio(original.latency.cpu / row.latency.cpu) : "-",
+          row.latency?.cpu.toFixed(3) ?? "-",
+          row.latency ? peerSpeedup(original.latency.cpu, row.latency) : "-",
           row.seconds.wall.toFixed(1),
           row.seconds.cpu.toFixed(1),
         ]),
       ),
     ]),
   ];
+}
+
+/** The paired speed-up, else the ratio of the two times. */
+function peerSpeedup(original: number, latency: NonNullable<PeerSetting["latency"]>): string {
+  const { value, ci95 } = latency.speedup ?? { value: original / latency.cpu, ci95: null };
+  return speedup(value, ci95);
 }
 
 /** `bench/results/demo.json`: the survey.json of the demo. */
@@ -125,18 +148,26 @@ export interface DemoBench {
 }
 
 export function demoTable({ results, pareto }: DemoBench): string {
-  const rows = results.map((row) => [
+  // Results of before intervals were measured have none.
+  const hasIntervals = results.some((row) => row.delta.ci95?.infer);
+  const rows = results.map((row, i) => [
     `${pareto.includes(row.recipe) ? "* " : ""}${code(row.recipe)}`,
     format.bytes(row.bytes.raw),
     format.ratio(row.alpha.bytes),
     format.bytes(row.bytes.brotli),
-    format.ratio(row.delta.infer),
+    i === 0
+      ? "-"
+      : hasIntervals
+        ? speedup(row.delta.infer, row.delta.ci95.infer)
+        : format.ratio(row.delta.infer),
     row.metric ? `${row.metric.value.toFixed(2)} %` : "-",
     format.points(row.metric?.drop ?? null),
     row.metric?.flips == null ? "-" : `${row.metric.flips.toFixed(2)} %`,
   ]);
-  const head = ["recipe", "file", "smaller", "brotli", "speed-up", "accuracy", "drop", "flips"];
+  const speed = hasIntervals ? "speed-up, 95 %" : "speed-up";
+  const head = ["recipe", "file", "smaller", "brotli", speed, "accuracy", "drop, points", "flips"];
   const [{ versions, latency }] = results;
-  const note = `\\* nothing else in the table is smaller, faster and as good at once. Speed-up beside the original, interleaved, at batch ${latency?.batch}, ${latency?.threads} thread, ${versions.platform}, ${versions.runtime}.`;
+  const same = hasIntervals ? ", with their 95 % interval; no difference: that contains 1" : "";
+  const note = `\\* nothing else in the table is smaller, faster and as good at once. Speed-up: over the original, by process CPU time; median of the ratios within rounds that time both${same}; batch ${latency?.batch}, ${latency?.threads} thread, ${versions.platform}, ${versions.runtime}.`;
   return `${table(head, rows)}\n\n${note}`;
 }

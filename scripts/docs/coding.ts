@@ -71,7 +71,7 @@ export function resnetSection({ rows }: ResnetBench): string[] {
     "## ResNet-20's smallest files",
     "CIFAR-10, all 10,000 test images, from the unpacked `.tersor` file. `npm run bench:resnet20`.",
     table(
-      ["", "bytes", "smaller", "accuracy", "drop", "recipe"],
+      ["", "bytes", "smaller", "accuracy", "drop, points", "recipe"],
       rows.map(({ name, from, recipe, bytes, rate, accuracy, drop }) => [
         name,
         thousands(bytes),

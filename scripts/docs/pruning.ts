@@ -1,5 +1,7 @@
 /** @file Sections of docs/benchmarks.md: structured pruning, and the widths that kernels reward. */
+import type { Interval } from "../../src/numeric/statistics.ts";
 import * as format from "../../src/report/format.ts";
+import { speedup } from "../../src/report/speed.ts";
 import { code, table } from "./page.ts";
 
 interface Reached {
@@ -11,7 +13,11 @@ interface Reached {
   readonly macs: number;
   readonly bytes: readonly [number, number];
   readonly parameters: readonly [number, number];
-  readonly speed: { readonly batch: number; readonly ratio: number };
+  readonly speed: {
+    readonly batch: number;
+    readonly ratio: number;
+    readonly ci95: Interval | null;
+  };
   readonly cpuSeconds: number;
 }
 
@@ -35,9 +41,9 @@ export function pruneSection(bench: PruneBench): string[] {
   );
   return [
     "## Structured pruning",
-    "Channels, neurons and blocks that are gone from the file. Everything is chosen on calibration or held-out records; accuracy is of the others, speed of one thread beside the original; CPU seconds are those of the whole command, training and both measurements included. `npm run bench:prune`.",
+    "Channels, neurons and blocks that are gone from the file. Everything is chosen on calibration or held-out records; accuracy is of the others. Speed-up: over the simplified original, process CPU time of one thread, median of the ratios within rounds that time both, with its 95 % interval. CPU seconds are those of the whole command, training and both measurements included. `npm run bench:prune`.",
     table(
-      ["", "accuracy", "drop", "MACs", "parameters", "file", "speed-up", "CPU s"],
+      ["", "accuracy", "drop, points", "MACs", "parameters", "file", "speed-up, 95 %", "CPU s"],
       parts.map(([name, row]) => [
         name,
         `${row.original.toFixed(2)} -> ${row.reached.toFixed(2)} %`,
@@ -45,7 +51,7 @@ export function pruneSection(bench: PruneBench): string[] {
         `x ${row.macs.toFixed(3)}`,
         row.parameters.map((n) => format.count(n)).join(" -> "),
         row.bytes.map((n) => format.bytes(n)).join(" -> "),
-        `${row.speed.ratio.toFixed(2)}x (batch ${row.speed.batch})`,
+        `${speedup(row.speed.ratio, row.speed.ci95)} (batch ${row.speed.batch})`,
         row.cpuSeconds.toFixed(0),
       ]),
     ),
@@ -74,7 +80,7 @@ export function widthsSection({ machine, side, depth, cpuMs }: WidthsBench): str
   const widths = [16, 20, 24, 28, 32, 40, 44, 48, 64].map(String);
   return [
     "## Widths that kernels reward",
-    `Milliseconds of CPU of ${depth} convolutions in a chain on ${side} x ${side}, by channels (${machine}). From 16 channels on every float32 width takes about the time of the next multiple of 16; in int8 a depthwise layer off these multiples is slower than a wider one on them. \`npm run bench:widths\`.`,
+    `Median process-CPU milliseconds of a run, batch 1, of ${depth} convolutions in a chain on ${side} x ${side}, by channels (${machine}). From 16 channels on every float32 width takes about the time of the next multiple of 16; in int8 a depthwise layer off these multiples is slower than a wider one on them. \`npm run bench:widths\`.`,
     table(
       ["", ...widths],
       Object.entries(cpuMs).map(([kind, times]) => [

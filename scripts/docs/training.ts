@@ -1,4 +1,6 @@
 /** @file Sections of docs/benchmarks.md: the speed of training steps, and what training reaches. */
+import type { Interval } from "../../src/numeric/statistics.ts";
+import { interval } from "../../src/report/speed.ts";
 import { code, table } from "./page.ts";
 
 export interface SpeedBench {
@@ -6,26 +8,50 @@ export interface SpeedBench {
     readonly title: string;
     readonly threads: number;
     readonly limit: number;
-    readonly ratio: { readonly cpu: number; readonly peakMemory: number };
-    readonly times: Readonly<Record<string, { readonly cpuMs: number; readonly peakMb: number }>>;
+    /** tersor's time / PyTorch's, paired by round; without intervals in earlier results. */
+    readonly ratio: {
+      readonly cpu: number;
+      readonly cpuCi95?: Interval | null;
+      readonly wall: number;
+      readonly wallCi95?: Interval | null;
+      readonly peakMemory: number;
+    };
+    readonly times: Readonly<
+      Record<string, { readonly cpuMs: number; readonly wallMs: number; readonly peakMb: number }>
+    >;
   }[];
 }
 
 export function speedSection({ results }: SpeedBench): string[] {
   return [
     "## Training steps beside PyTorch",
-    "Forward, loss, backward and update of the same network on the same batch, interleaved, medians of process-CPU milliseconds; memory is the process's peak. `npm run bench:train`.",
+    "Forward, loss, backward and update of the same network on the same batch, interleaved. One thread is timed by process CPU time, several, whose CPU times add up, by the wall clock. PyTorch's milliseconds are medians of steps; the ratio is the median of the ratios within rounds, and tersor's milliseconds are PyTorch's times that. Memory is the process's peak. `npm run bench:train`.",
     table(
-      ["network", "threads", "tersor, ms", "PyTorch 2.13, ms", "ratio", "wanted", "memory ratio"],
-      results.map(({ title, threads, limit, ratio, times }) => [
-        title,
-        String(threads),
-        times.tersor.cpuMs.toFixed(1),
-        times.pytorch.cpuMs.toFixed(1),
-        ratio.cpu.toFixed(2),
-        `<= ${limit}`,
-        ratio.peakMemory.toFixed(2),
-      ]),
+      [
+        "network",
+        "threads",
+        "clock",
+        "tersor, ms",
+        "PyTorch 2.13, ms",
+        "ratio of times",
+        "wanted",
+        "memory ratio",
+      ],
+      results.map(({ title, threads, limit, ratio, times }) => {
+        const isCpu = threads === 1;
+        const theirs = isCpu ? times.pytorch.cpuMs : times.pytorch.wallMs;
+        const [value, ci95] = isCpu ? [ratio.cpu, ratio.cpuCi95] : [ratio.wall, ratio.wallCi95];
+        return [
+          title,
+          String(threads),
+          isCpu ? "CPU" : "wall",
+          (theirs * value).toFixed(1),
+          theirs.toFixed(1),
+          ci95 ? `${value.toFixed(2)}, ${interval(ci95)}` : value.toFixed(2),
+          `<= ${limit}`,
+          ratio.peakMemory.toFixed(2),
+        ];
+      }),
     ),
   ];
 }
@@ -92,7 +118,7 @@ export function learnSection(bench: LearnBench): string[] {
   return [
     "## What training reaches",
     `Test sets are looked at once, at the end; epochs are chosen on held-out training records. ${bench.machine}. \`npm run bench:learn\`.`,
-    table(["network", "options", "before", "test accuracy", "wanted", "seconds"], scratch),
+    table(["network", "options", "before", "test accuracy", "wanted", "wall s"], scratch),
     ...(relearned.length > 0
       ? [
           "Published models, made worse on purpose, learn again:",

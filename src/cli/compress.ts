@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
+import { knownSpeedup } from "../measure/speed.ts";
 import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
 import { isPacked, parseRecipe } from "../recipe/steps.ts";
@@ -9,6 +10,7 @@ import { missedTargets, parseTargets } from "../recipe/target.ts";
 import { skippedLines } from "../report/findings.ts";
 import { bytes, ratio } from "../report/format.ts";
 import { plainText } from "../report/span.ts";
+import { speedup } from "../report/speed.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
 import { isPackedName, withEnding } from "./paths.ts";
@@ -139,8 +141,9 @@ function comment(shell: Shell, result: Result, baseline: Result, file: string): 
     shell.print(`Packed: ${bytes(packed)} (${ratio(baseline.bytes.raw / packed)}).`);
   }
   const { alpha, delta } = result;
-  if (alpha.bytes > 1.05 && delta.infer !== null && delta.infer < 0.95) {
-    shell.print(`Smaller, not faster: it runs at ${ratio(delta.infer)} the original's speed here.`);
+  if (alpha.bytes > 1.05 && (knownSpeedup(delta) ?? 1) < 0.95) {
+    const speed = speedup(delta.infer, delta.ci95.infer);
+    shell.print(`Smaller, not faster: it runs at ${speed}, of the original's speed here.`);
   }
   for (const text of skippedLines([result])) shell.note(plainText(text));
 }

@@ -1,7 +1,7 @@
 /** @file Judges: for each task, a metric with its 95 % interval from records given one by one. */
 import { errors, fail } from "../errors.ts";
 import { areFinite } from "../numeric/finite.ts";
-import { type Interval, ratioOfSums, wilson } from "../numeric/statistics.ts";
+import { type Interval, pairedInterval, ratioOfSums, wilson } from "../numeric/statistics.ts";
 import { ignoreIndex } from "../util/ignore-index.ts";
 import { argmax, divergence, isDistribution, logProbabilities } from "./scores.ts";
 import type { Task } from "./task.ts";
@@ -14,6 +14,8 @@ export interface Verdict {
   readonly name: string;
   readonly value: number;
   readonly ci95: Interval | null;
+  /** 95 % interval of the drop; null unless all records came with the original's output. */
+  readonly dropCi95: Interval | null;
   readonly flips: number | null;
   readonly kl: number | null;
   readonly accuracy?: number;
@@ -36,7 +38,7 @@ export interface Judge {
 }
 
 /** A verdict without labels. Its value, the SQNR, is filled in by `measureMetric`. */
-const fidelity = { name: "fidelity", value: Number.NaN, ci95: null } as const;
+const fidelity = { name: "fidelity", value: Number.NaN, ci95: null, dropCi95: null } as const;
 
 /** A new judge for the task. */
 export function judgeOf({ kind, classes, oneHot, picture }: Task): Judge {
@@ -72,36 +74,42 @@ function judgeScores(
   let compared = 0;
   let flips = 0;
   let divergences = 0;
+  let lost = 0;
+  let gained = 0;
   // Sums and counts per record: tokens of one sequence are not independent, records are.
   const nll: number[] = [];
+  const originals: number[] = [];
   const tokens: number[] = [];
   const logP = new Float64Array(classes);
   const logQ = new Float64Array(classes);
 
   /**
-   * Counts one prediction and returns the nll of its label (0 where the verdict does not use it).
+   * Counts one prediction and returns the nll of its label, and the original's (0 where the verdict
+   * does not use them).
    */
-  function predict(scores: Row, label: number | null, original: Row | null): number {
+  function predict(scores: Row, label: number | null, original: Row | null): [number, number] {
     predictions++;
     const best = argmax(scores);
     if (best < 0) broken++;
     if (label !== null) labelled++;
     if (best === label) hits++;
-    if (!original && name !== "perplexity") return 0;
+    if (!original && name !== "perplexity") return [0, 0];
     const distribution = isDistribution(original ?? scores);
     logProbabilities(scores, distribution, logQ);
     if (original) {
       compared++;
-      if (argmax(original) !== best) flips++;
+      const first = argmax(original);
+      if (first !== best) flips++;
+      if (first === label && best !== label) lost++;
+      if (first !== label && best === label) gained++;
       divergences += divergence(logProbabilities(original, distribution, logP), logQ);
     }
-    return label === null ? 0 : -logQ[label];
+    return label === null ? [0, 0] : [-logQ[label], original ? -logP[label] : 0];
   }
 
   return {
     add(output, label, original, where) {
-      let sum = 0;
-      let count = 0;
+      let [sum, sumOfOriginal, count] = [0, 0, 0];
       const before = broken;
       for (let i = 0; i < output.length / classes; i++) {
         const index = label && (oneHot ? argmax(label) : label[i]);
@@ -110,10 +118,13 @@ function judgeScores(
           throw fail(errors.labelOutOfRange(where, index, classes));
         }
         const row = (scores: Row) => scores.subarray(i * classes, (i + 1) * classes);
-        sum += predict(row(output), index, original && row(original));
+        const [own, other] = predict(row(output), index, original && row(original));
+        sum += own;
+        sumOfOriginal += other;
         count++;
       }
       nll.push(sum);
+      originals.push(sumOfOriginal);
       tokens.push(count);
       return broken > before;
     },
@@ -125,16 +136,41 @@ function judgeScores(
         broken,
       };
       const accuracy = (100 * hits) / labelled;
+      const isPaired = compared > 0 && compared === labelled;
       if (name === "perplexity") {
         const { value, ci95 } = ratioOfSums(nll, tokens);
         const interval: Interval | null = ci95 && [Math.exp(ci95[0]), Math.exp(ci95[1])];
-        return { name, value: Math.exp(value), ci95: interval, accuracy, ...common };
+        const dropCi95 = isPaired ? perplexityDrop(nll, originals, tokens) : null;
+        return { name, value: Math.exp(value), ci95: interval, dropCi95, accuracy, ...common };
       }
       if (name === "fidelity") return { ...fidelity, ...common };
-      const [low, high] = wilson(hits, labelled);
-      return { name, value: accuracy, ci95: [100 * low, 100 * high], ...common };
+      const percent = ([low, high]: Interval): Interval => [100 * low, 100 * high];
+      const dropCi95 = isPaired ? percent(pairedInterval(lost, gained, compared)) : null;
+      return { name, value: accuracy, ci95: percent(wilson(hits, labelled)), dropCi95, ...common };
     },
   };
+}
+
+/**
+ * The interval of exp(R) - exp(S), the perplexities of two models with R = sum nll / sum tokens and S
+ * likewise, on the same sequences. To first order (delta method) it is a sum over sequences of
+ *
+ *   exp(R) (nll_i - R tokens_i) - exp(S) (original_i - S tokens_i)
+ *
+ * so that what makes a sequence hard for both models cancels out.
+ */
+function perplexityDrop(
+  nll: readonly number[],
+  originals: readonly number[],
+  tokens: readonly number[],
+): Interval | null {
+  const [r, s] = [ratioOfSums(nll, tokens).value, ratioOfSums(originals, tokens).value];
+  const parts = nll.map(
+    (own, i) => Math.exp(r) * (own - r * tokens[i]) - Math.exp(s) * (originals[i] - s * tokens[i]),
+  );
+  const { ci95 } = ratioOfSums(parts, tokens);
+  const drop = Math.exp(r) - Math.exp(s);
+  return ci95 && [drop + ci95[0], drop + ci95[1]];
 }
 
 /**
@@ -179,44 +215,66 @@ function judgeBinary(): Judge {
 function judgeTarget(hasPictureShape: boolean): Judge {
   const signals: number[] = [];
   const noises: number[] = [];
-  const errors: number[] = [];
+  const originals: number[] = [];
+  const sizes: number[] = [];
   let least = Number.POSITIVE_INFINITY;
   let largest = Number.NEGATIVE_INFINITY;
   let broken = 0;
   return {
-    add(output, label) {
+    add(output, label, original) {
       let signal = 0;
-      let noise = 0;
       for (let i = 0; i < output.length; i++) {
         signal += label![i] ** 2;
-        noise += (output[i] - label![i]) ** 2;
         if (label![i] < least) least = label![i];
         if (label![i] > largest) largest = label![i];
       }
+      const noise = noiseOf(output, label!);
       signals.push(signal);
       noises.push(noise);
-      errors.push(noise / output.length);
+      sizes.push(output.length);
+      if (original) originals.push(noiseOf(original, label!));
       if (Number.isFinite(noise)) return false;
       broken++;
       return true;
     },
     finish() {
       const common = { flips: null, kl: null, predictions: noises.length, broken };
+      const isPaired = originals.length === noises.length;
       const peak = hasPictureShape ? peakOf(least, largest) : null;
       if (peak !== null) {
-        const psnr = errors.map((mse) => 10 * Math.log10(peak ** 2 / mse));
-        const { value, ci95 } = ratioOfSums(psnr, new Float64Array(psnr.length).fill(1));
-        return { name: "psnr", value, ci95, ...common };
+        const psnr = (all: readonly number[]) =>
+          all.map((noise, i) => 10 * Math.log10((peak ** 2 * sizes[i]) / noise));
+        const own = psnr(noises);
+        const { value, ci95 } = mean(own);
+        const drops = psnr(originals).map((before, i) => before - own[i]);
+        const dropCi95 = isPaired ? mean(drops).ci95 : null;
+        return { name: "psnr", value, ci95, dropCi95, ...common };
       }
-      // The interval of the logarithm by the delta method: d log r = dr / r.
-      const { value, ci95 } = ratioOfSums(noises, signals);
-      const snr = -10 * Math.log10(value);
-      const half = ci95 && ((10 / Math.LN10) * (ci95[1] - ci95[0])) / 2 / value;
-      const interval: Interval | null =
-        half !== null && value > 0 ? [snr - half, snr + half] : null;
-      return { name: "snr", value: snr, ci95: interval, ...common };
+      const { value, ci95 } = decibels(noises, signals);
+      const dropCi95 = isPaired ? decibels(noises, originals).ci95 : null;
+      const snr: Interval | null = ci95 && [-ci95[1], -ci95[0]];
+      return { name: "snr", value: -value, ci95: snr, dropCi95, ...common };
     },
   };
+}
+
+/** sum (t - y)^2 */
+function noiseOf(output: Row, label: Label): number {
+  let sum = 0;
+  for (let i = 0; i < output.length; i++) sum += (output[i] - label[i]) ** 2;
+  return sum;
+}
+
+const mean = (values: readonly number[]) =>
+  ratioOfSums(values, new Float64Array(values.length).fill(1));
+
+/** 10 log10 r, r = sum y / sum x, with its interval by the delta method: d log r = dr / r. */
+function decibels(y: readonly number[], x: readonly number[]) {
+  const { value: r, ci95 } = ratioOfSums(y, x);
+  const value = 10 * Math.log10(r);
+  const half = ci95 && ((10 / Math.LN10) * (ci95[1] - ci95[0])) / 2 / r;
+  const interval: Interval | null = half !== null && r > 0 ? [value - half, value + half] : null;
+  return { value, ci95: interval };
 }
 
 /** The peak of pictures whose smallest and largest values are given; null if they are none. */

@@ -3,6 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { createRandom } from "../numeric/random.ts";
 import { type Interval, median, medianInterval, quantile } from "../numeric/statistics.ts";
 import type { Platform } from "../platform.ts";
+import { type Clock, clockFor } from "./clock.ts";
 import type { Latency } from "./measurement.ts";
 
 /** A candidate to be timed. */
@@ -10,11 +11,15 @@ export interface Timed {
   readonly name: string;
   /** Runs the model once; only the inference itself, with feeds prepared beforehand. */
   readonly run: () => Promise<unknown>;
+  /** Opens the model anew, so that later runs are those of another session. */
+  readonly renew?: () => Promise<void>;
 }
 
 /** Clocks, and how long to measure. */
 export interface LatencyOptions {
   readonly platform: Pick<Platform, "wallMs" | "cpuMs">;
+  /** Engine threads of the runs (default 1), which decide the clock: see `clockFor`. */
+  readonly threads?: number;
   /** Least number of rounds (default 10); each round times one block of runs of every candidate. */
   readonly minRuns?: number;
   /** Largest number of rounds (default 200). */
@@ -27,12 +32,10 @@ export interface LatencyOptions {
   readonly onProgress?: (rounds: number, maxRuns: number) => void;
 }
 
-/**
- * How many times as fast as the first candidate (above 1 is faster): the survey's delta = s / s*.
- */
+/** How many times as fast as another (above 1 is faster): the survey's delta = s / s*. */
 export interface Speedup {
   readonly value: number;
-  /** 95 % interval of `value`; null below six rounds. */
+  /** 95 % interval of `value`; null where there are too few rounds. */
   readonly ci95: Interval | null;
 }
 
@@ -40,108 +43,160 @@ export interface Speedup {
 export interface Timing {
   readonly name: string;
   /**
-   * Milliseconds per run: median and p90 are taken over blocks; `n` counts the runs of all blocks.
+   * Milliseconds of single runs. The first candidate's are as they were read. The median of every
+   * other is the first's divided by `ratio`, and its p90 is that many times its median as in its
+   * own runs. So times and speed-ups agree, although medians of different series would not.
    */
-  readonly latency: Pick<Latency, "median" | "p90" | "cpu" | "n">;
-  /** Speed-up over the first candidate, by wall time; 1 for the first itself. */
+  readonly latency: Pick<Latency, "median" | "p90" | "clock" | "n">;
+  /** Speed-up over the first candidate; 1 for the first itself. */
   readonly ratio: Speedup;
-  /**
-   * The same by process CPU time, which a busy machine disturbs less; null where the platform has
-   * no such clock.
-   */
-  readonly cpuRatio: Speedup | null;
+  /** Mean milliseconds per run in each round of each sitting, as they were read. */
+  readonly rounds: readonly (readonly number[])[];
 }
 
 /**
- * Least duration of a block. Shorter runs are timed several at a time, because clocks count in
- * microseconds and the one for CPU time is coarser still.
+ * Least duration of a block. Shorter runs are timed several at a time, because what a run takes
+ * depends on what ran before it, and ratios of single short runs scatter.
  */
 const blockMs = 5;
+/** Single runs of fewer steps of the clock than this are not told apart. */
+const fewestSteps = 10;
+/** Sittings, of which each has sessions of its own. */
+const sittings = 9;
+/** Least number of rounds in a sitting. */
+const fewestRounds = 3;
 
 /**
  * Times the candidates in rounds. Each round times one block of runs of every candidate, in a
- * shuffled order, because a model's time depends on what ran before it (caches, clock rates).
- * Latencies are medians over rounds. A speed-up is the median over rounds of t_first / t within the
- * round, with the 95 % interval of the sign test, which assumes no distribution. Throws TersorError
- * "aborted" and what a candidate's `run` throws.
+ * shuffled order, because a model's time depends on what ran before it (caches, clock rates). A
+ * speed-up is the median over rounds of t_first / t within the round, t a block's mean, with the 95 %
+ * interval of the sign test, which assumes no distribution.
+ *
+ * How fast a session is depends by some percent on where its memory lies, so that two sessions of the
+ * same model differ, and all rounds of one pair of sessions agree on a difference that is none.
+ * Candidates with `renew` are therefore opened anew for each of nine sittings, if that takes at most
+ * half of the time, and the sign test is made on the sittings' medians.
+ *
+ * Median and p90 are those of the single runs in the blocks; where the clock's steps are too large
+ * for that, the median is that of the blocks' means and the p90 null. Throws TersorError "aborted"
+ * and what a candidate's `run` throws.
  */
 export async function measureLatency(
   candidates: readonly Timed[],
   options: LatencyOptions,
 ): Promise<Timing[]> {
-  const { platform, signal, minRuns = 10, maxRuns = 200, budgetMs = 2000, warmup = 3 } = options;
+  const { platform, threads = 1, signal } = options;
+  const { minRuns = 10, maxRuns = 200, budgetMs = 2000, warmup = 3 } = options;
   const check = () => {
     if (signal?.aborted) throw fail(errors.aborted("latency"));
   };
+  const clock = clockFor(platform, threads);
   const started = platform.wallMs();
-  const blocks: number[] = [];
+  const sizes: number[] = [];
   for (const { run } of candidates) {
     for (let i = 0; i < warmup; i++) {
       check();
       await run();
     }
-    blocks.push(await calibrate(run, platform, check));
+    sizes.push(await blockSize(run, platform, clock, check));
   }
-  const wall = candidates.map((): number[] => []);
-  const cpu = candidates.map((): number[] => []);
+  const singles = candidates.map((): number[] => []);
+  const rounds = candidates.map((): number[][] => [[]]);
   const random = createRandom(0);
   const order = [...candidates.keys()];
+  const began = platform.wallMs();
+  const time = budgetMs - (began - started);
+  let renews = candidates.some(({ renew }) => renew);
   for (let round = 0; round < maxRuns; round++) {
     if (round >= minRuns && platform.wallMs() - started > budgetMs) break;
+    const spent = platform.wallMs() - began;
+    const { length: sitting } = rounds[0];
+    const own = rounds[0][sitting - 1].length;
+    if (round === fewestRounds && spent * sittings > time) renews = false;
+    const isOver = spent >= (time * sitting) / sittings || own >= maxRuns / sittings;
+    if (renews && isOver && own >= fewestRounds && sitting < sittings) {
+      for (const { renew, run } of candidates) {
+        check();
+        await renew?.();
+        for (let i = 0; i < warmup; i++) await run();
+      }
+      for (const all of rounds) all.push([]);
+      const took = platform.wallMs() - began - spent;
+      if (took * (sittings - 1) > time / 2) renews = false;
+    }
     for (const i of random.shuffle(order)) {
       check();
-      if (blocks[i] > 1) await candidates[i].run(); // warms the caches again; not timed
-      const cpuStart = platform.cpuMs();
-      const wallStart = platform.wallMs();
-      for (let k = 0; k < blocks[i]; k++) await candidates[i].run();
-      wall[i].push((platform.wallMs() - wallStart) / blocks[i]);
-      const cpuEnd = platform.cpuMs();
-      if (cpuStart !== null && cpuEnd !== null) cpu[i].push((cpuEnd - cpuStart) / blocks[i]);
+      const { run } = candidates[i];
+      if (sizes[i] > 1) await run(); // warms the caches again; not timed
+      const block = await timeBlock(run, sizes[i], clock);
+      for (const ms of block) singles[i].push(ms);
+      rounds[i][rounds[i].length - 1].push(block.reduce((sum, ms) => sum + ms, 0) / block.length);
     }
     options.onProgress?.(round + 1, maxRuns);
   }
-  return candidates.map(({ name }, i) => ({
-    name,
-    latency: {
-      median: median(wall[i]),
-      p90: quantile(wall[i], 0.9),
-      cpu: cpu[i].length > 0 ? median(cpu[i]) : null,
-      n: wall[i].length * blocks[i],
-    },
-    ratio: speedup(wall[0], wall[i]),
-    cpuRatio: cpu[i].length > 0 ? speedup(cpu[0], cpu[i]) : null,
-  }));
+  const means = rounds.map((own) => own.flat());
+  const isFine = clock.step * fewestSteps <= Math.min(...means.map(median));
+  const middles = (isFine ? singles : means).map(median);
+  return candidates.map(({ name }, i) => {
+    const ratio = pairedSpeedup(rounds[0], rounds[i]);
+    const ms = i === 0 ? middles[0] : middles[0] / ratio.value;
+    const p90 = isFine ? (quantile(singles[i], 0.9) * ms) / middles[i] : null;
+    const latency = { median: ms, p90, clock: clock.kind, n: singles[i].length };
+    return { name, latency, ratio, rounds: rounds[i] };
+  });
+}
+
+/** How many times as fast as `first` the other is, of two candidates that were timed together. */
+export function speedupOver(first: Timing, other: Timing): Speedup {
+  return pairedSpeedup(first.rounds, other.rounds);
+}
+
+/** From the medians of the sittings if they are enough for an interval, else from all rounds. */
+function pairedSpeedup(first: Timing["rounds"], other: Timing["rounds"]): Speedup {
+  const ratios = first.map((sitting, s) => sitting.map((t, round) => t / other[s][round]));
+  const medians = ratios.map(median);
+  const ci95 = medianInterval(medians);
+  if (ci95) return { value: median(medians), ci95 };
+  const all = ratios.flat();
+  return { value: median(all), ci95: medianInterval(all) };
+}
+
+/** Milliseconds of each of `size` runs. The clock is read between them, without that time. */
+async function timeBlock(run: Timed["run"], size: number, clock: Clock): Promise<number[]> {
+  const times: number[] = [];
+  let before = clock.now();
+  for (let k = 0; k < size; k++) {
+    await run();
+    const after = clock.now();
+    times.push(Math.max(0, after - before - clock.reading));
+    before = after;
+  }
+  return times;
 }
 
 /**
- * The number of runs in a block of at least `blockMs`: from the fastest of three trials, by CPU
- * time where the platform has such a clock. A trial that other load disturbs would give a shorter
- * block, and of two equal models the one with the shorter block would look slower, because fewer of
- * its runs find warm caches.
+ * The number of runs in a block of at least `blockMs`, from the fastest of three trials. A trial
+ * that other load disturbs would give a shorter block, and of two equal models the one with the
+ * shorter block would look slower, because fewer of its runs find warm caches.
  */
-async function calibrate(
+async function blockSize(
   run: Timed["run"],
   platform: LatencyOptions["platform"],
+  clock: Clock,
   check: () => void,
 ): Promise<number> {
   let fastest = Infinity;
   for (let trial = 0; trial < 3; trial++) {
     for (let runs = 1, elapsed = 0; elapsed < blockMs; runs *= 2) {
       check();
-      const cpu = platform.cpuMs();
       const wall = platform.wallMs();
+      const start = clock.now();
       for (let k = 0; k < runs; k++) await run();
-      elapsed = platform.wallMs() - wall;
       // A run that mostly waits uses hardly any CPU time. Counting at least a tenth of the wall
       // time ends the search for such runs too.
-      if (cpu !== null) elapsed = Math.max((platform.cpuMs() ?? cpu) - cpu, elapsed / 10);
+      elapsed = Math.max(clock.now() - start, (platform.wallMs() - wall) / 10);
       if (elapsed >= blockMs) fastest = Math.min(fastest, elapsed / runs);
     }
   }
   return Math.ceil(blockMs / fastest);
-}
-
-function speedup(first: readonly number[], other: readonly number[]): Speedup {
-  const ratios = first.map((t, round) => t / other[round]);
-  return { value: median(ratios), ci95: medianInterval(ratios) };
 }

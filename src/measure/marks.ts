@@ -1,6 +1,7 @@
 /** @file The four marks of a result (size, speed, ease, performance) and the survey's own marks. */
 import type { Family } from "../methods/method.ts";
 import type { Mark, Marks, Result } from "./measurement.ts";
+import { knownSpeedup } from "./speed.ts";
 
 /**
  * A value at least as good as `good` is marked "o", one at least as good as `fair` "△", others "x".
@@ -15,7 +16,7 @@ interface Limits {
 export interface Thresholds {
   /** Compression rate: the original's bytes / the model's bytes. */
   readonly size: Limits;
-  /** Speed-up: the original's milliseconds / the model's milliseconds. */
+  /** Speed-up over the original; 1 where its interval contains 1. */
   readonly speed: Limits;
   /** Drop in the metric's own unit: percent points, dB or perplexity. */
   readonly performance: Limits;
@@ -40,7 +41,7 @@ export function marksOf(
 ): Marks {
   return {
     size: atLeast(result.alpha.bytes, thresholds.size),
-    speed: atLeast(result.delta.infer, thresholds.speed),
+    speed: atLeast(knownSpeedup(result.delta), thresholds.speed),
     ease: easeMark(result.ease, thresholds.ease),
     performance: performanceMark(result.metric, thresholds.performance),
   };

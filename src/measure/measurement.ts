@@ -1,4 +1,6 @@
 /** @file Result: all that is measured of one version of a model, which is a row of every report. */
+import type { Interval } from "../numeric/statistics.ts";
+import type { ClockKind } from "./clock.ts";
 
 /** File sizes in bytes. */
 export interface Bytes {
@@ -11,13 +13,17 @@ export interface Bytes {
   readonly packed: number | null;
 }
 
-/** Milliseconds per run, timed in rounds that alternate with the model it is compared with. */
+/**
+ * Milliseconds of single runs by one clock. The original's are as they were measured. Those of every
+ * other version are the original's divided by its speed-up, which was measured in rounds that
+ * alternate with the original: times of different rounds are not compared.
+ */
 export interface Latency {
   readonly median: number;
-  /** 90th percentile. */
-  readonly p90: number;
-  /** Median of the process CPU time; null where the platform has no such clock. */
-  readonly cpu: number | null;
+  /** 90th percentile; null where the clock counts in steps too large for single runs. */
+  readonly p90: number | null;
+  /** "cpu": CPU time of the process; "wall": time that passed. See `clockFor`. */
+  readonly clock: ClockKind;
   /** The engine: "node" or "web". */
   readonly runtime: string;
   /** Engine threads. */
@@ -26,15 +32,6 @@ export interface Latency {
   readonly batch: number;
   /** Number of timed runs. */
   readonly n: number;
-}
-
-/**
- * The milliseconds to compare models by. With one engine thread this is process CPU time, because
- * other work on the machine lengthens wall time. With several threads, whose CPU times add up, and
- * where there is no such clock, it is wall time.
- */
-export function timeOf({ median, cpu, threads }: Latency): number {
-  return threads === 1 && cpu !== null ? cpu : median;
 }
 
 /**
@@ -57,7 +54,11 @@ export interface Metric {
    */
   readonly drop: number | null;
   /** 95 % interval of `value`. */
-  readonly ci95: readonly [number, number] | null;
+  readonly ci95: Interval | null;
+  /**
+   * 95 % interval of `drop`, from records that both models were judged on; null where not all were.
+   */
+  readonly dropCi95: Interval | null;
   /** Percent of predictions that differ from the original's. */
   readonly flips: number | null;
   /** Mean KL(original || compressed) of the predicted distributions, nats per prediction. */
@@ -106,6 +107,39 @@ export interface GroupChange {
   readonly reason: string;
 }
 
+/**
+ * Speed-ups delta = s / s*, s the time of a model that was timed in the same rounds: above 1 is
+ * faster. Each is the median of the ratios within rounds; `ci95` holds their 95 % intervals.
+ */
+export interface Delta {
+  /** Of inference, over the original. */
+  readonly infer: number | null;
+  /**
+   * Of inference, over the losslessly simplified original: what the recipe itself gained. Null where
+   * the recipe did not start from that, or consists of nothing else.
+   */
+  readonly recipe: number | null;
+  /**
+   * Of a training step (forward pass, loss, gradient, update) of the model as the recipe trains it
+   * last, over one of the simplified original on the same batch. An epoch has the same steps in both,
+   * so this is also the speed-up of an epoch. Null where the recipe does not train.
+   */
+  readonly train: number | null;
+  readonly ci95: {
+    readonly infer: Interval | null;
+    readonly recipe: Interval | null;
+    readonly train: Interval | null;
+  };
+}
+
+/** Speed-ups of a row that nothing was timed of. */
+export const untimed: Delta = {
+  infer: null,
+  recipe: null,
+  train: null,
+  ci95: { infer: null, recipe: null, train: null },
+};
+
 /** One row: a recipe applied to a model and measured. Fields that were not measured are null. */
 export interface Result {
   readonly recipe: string;
@@ -114,27 +148,34 @@ export interface Result {
   /** Path of the file that the model is or will be written to. */
   readonly file: string | null;
   readonly bytes: Bytes;
-  /** Number of parameters; compressed weights count with the elements that they decode to. */
+  /**
+   * a, the number of parameters: numbers that the file stores for the layers. A compressed weight
+   * counts with the parts of its form, see `countParams`.
+   */
   readonly params: number;
-  /** Number of parameters that are not zero. */
+  /** Those that are not zero. */
   readonly nonzeros: number;
   /** Multiply-accumulate operations of one run. */
   readonly macs: number | null;
   readonly latency: Latency | null;
   readonly metric: Metric | null;
-  /** Compression rates alpha = original / compressed. */
+  /** Compression rates alpha = a / a*, original / compressed (arXiv 1710.09282, section VII). */
   readonly alpha: {
-    /** Of the parameters that are not zero. */
+    /** a: `params`. */
     readonly params: number;
+    /** a: bytes of the file. */
     readonly bytes: number;
+    /** a: bytes of the file after brotli. */
     readonly brotli: number | null;
   };
-  /**
-   * Space saved: as the survey defines it, (a - a*) / a*, and as a share of the bytes, 1 - 1/alpha.
-   */
-  readonly beta: { readonly survey: number; readonly saved: number };
-  /** Speed-ups of inference (median of ratios over rounds) and of training. */
-  readonly delta: { readonly infer: number | null; readonly train: number | null };
+  /** Space saved. */
+  readonly beta: {
+    /** As the survey prints it: (a - a*) / a*, a: `params`. */
+    readonly survey: number;
+    /** The share of the file's bytes that is gone: 1 - 1 / alpha, a: bytes. */
+    readonly saved: number;
+  };
+  readonly delta: Delta;
   /** What the recipe took. */
   readonly ease: {
     /** The kind of records that it used. */

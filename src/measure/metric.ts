@@ -173,7 +173,7 @@ function metricOf(
   whole: boolean,
   n: number,
 ): Metric | null {
-  const { name, ci95, flips, kl, accuracy } = verdict;
+  const { name, ci95, dropCi95, flips, kl, accuracy } = verdict;
   if (name === "fidelity" && !fidelity) return null;
   const value = name === "fidelity" ? fidelity!.sqnr : verdict.value;
   const baseline = reference?.metric?.value ?? null;
@@ -183,6 +183,7 @@ function metricOf(
     baseline,
     drop: baseline === null ? null : dropOf(name, baseline, value),
     ci95,
+    dropCi95,
     flips,
     kl,
     sqnr: fidelity?.sqnr ?? null,

@@ -61,6 +61,23 @@ export function wilson(hits: number, n: number): Interval {
 }
 
 /**
+ * The interval of the difference of two proportions on the same n records, from the records of which
+ * only the first model is right (`lost`) and only the second (`gained`): Bonett and Price 2012
+ * ("Adjusted Wald confidence interval for a difference of binomial proportions based on paired data")
+ *
+ *   p - q -+ z sqrt((p + q - (p - q)^2) / (n + 2)),  p = (lost + 1) / (n + 2),  q = (gained + 1) / (n + 2)
+ *
+ * Records that both models judge alike do not widen it, as they would the difference of two
+ * independent intervals.
+ */
+export function pairedInterval(lost: number, gained: number, n: number): Interval {
+  const p = (lost + 1) / (n + 2);
+  const q = (gained + 1) / (n + 2);
+  const half = z * Math.sqrt((p + q - (p - q) ** 2) / (n + 2));
+  return [p - q - half, p - q + half];
+}
+
+/**
  * The ratio of sums R = sum y / sum x over independent clusters (sequences), and its normal
  * interval from the linearized variance (Cochran 1977, eq. 6.13)
  *

@@ -253,7 +253,7 @@ export function costModel(model: Model, options: { readonly dims?: Dims } = {}):
 }
 
 /** The value that a weight and a transposed or reshaped copy of it have in common. */
-function storedOf(value: Value): Value | Tensor {
+export function storedOf(value: Value): Value | Tensor {
   let at = value;
   while (
     at.producer &&

@@ -1,11 +1,10 @@
 /** @file Measures one version of a model beside the original; the result is a row of reports. */
 import { errors, fail } from "../errors.ts";
-import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { brokenWeights } from "../measure/broken-weights.ts";
-import { measureLatency, type Timing } from "../measure/latency.ts";
+import { type Speedup, speedupOver, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
-import type { Latency, Metric, Result } from "../measure/measurement.ts";
+import { type Latency, type Metric, type Result, untimed } from "../measure/measurement.ts";
 import {
   type Evaluation,
   implausible,
@@ -14,24 +13,36 @@ import {
   type Reference,
 } from "../measure/metric.ts";
 import { packedSize } from "../measure/pack.ts";
+import { countParams } from "../measure/params.ts";
 import { measureBytes } from "../measure/size.ts";
+import { onBasis } from "../measure/speed.ts";
+import { concat, writeModel } from "../onnx/write.ts";
 import { costModel } from "../ops/cost.ts";
 import { rangeOf } from "../ops/range.ts";
-import { weightsOf } from "../ops/weights.ts";
 import type { Feeds, Session, Source } from "../runtime/runtime.ts";
-import { readWeight } from "../weights/read.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
+import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
   readonly loaded: Loaded;
-  /** Open on the original's file; whoever called `assessBaseline` closes it. */
-  readonly session: Session;
+  /** The original, open; and the simplified one, if recipes start from it. */
+  readonly original: Opened;
+  readonly simplified: Opened | null;
   /** The original's outputs, with which those of each version are compared. */
   readonly reference: Reference | null;
   readonly result: Result;
   readonly env: Environment;
+  /** Closes the sessions; for whoever called `assessBaseline`. */
+  close(): Promise<void>;
+}
+
+export interface BaselineOptions {
+  /** The model has not been trained yet, so it may score at chance (default false). */
+  readonly untrained?: boolean;
+  /** The simplified original, if recipes start from it: products are timed beside it as well. */
+  readonly simplified?: Model | null;
 }
 
 /** Outputs of the original are kept up to this many bytes, to count flipped predictions. */
@@ -46,24 +57,35 @@ const KEEP_BYTES = 2 ** 29;
 export async function assessBaseline(
   loaded: Loaded,
   env: Environment,
-  { untrained = false } = {},
+  { untrained = false, simplified: model = null }: BaselineOptions = {},
 ): Promise<Baseline> {
-  const session = await env.runtime.open(loaded.source, { threads: env.threads });
+  const opened: Opened[] = [];
+  const open = async (source: Source): Promise<Opened> => {
+    const found = await openTimed(source, env);
+    opened.push(found);
+    return found;
+  };
+  const close = async (): Promise<void> => {
+    for (const { session } of opened) await session.close();
+  };
   try {
-    const measured = await measureBaseline(loaded, session, env, untrained);
-    return { loaded, session, env, ...measured };
+    const original = await open(loaded.source);
+    const measured = await measureBaseline(loaded, original, env, untrained);
+    const simplified = model && (await open({ bytes: concat(writeModel(model)) }));
+    return { loaded, original, simplified, env, close, ...measured };
   } catch (cause) {
-    await session.close();
+    await close();
     throw cause;
   }
 }
 
 async function measureBaseline(
   loaded: Loaded,
-  session: Session,
+  original: Opened,
   env: Environment,
   untrained: boolean,
 ): Promise<Pick<Baseline, "reference" | "result">> {
+  const { session } = original;
   // gzip and brotli run on another core while the metric is measured. They are awaited before the
   // timing starts, because timing needs an otherwise idle machine.
   const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
@@ -80,26 +102,22 @@ async function measureBaseline(
     throw fail(errors.badNumber(loaded.name, broken, "Check the model and the data"), wrong);
   if (wrong) throw wrong;
   const bytes = await sizes;
-  const [timing] = await measureLatency([{ name: "original", run: () => session.run(env.feeds) }], {
-    platform: env.platform,
-    signal: env.signal ?? undefined,
-    budgetMs: timingMs(env) / 2,
-  });
-  const cost = costModel(loaded.model, { dims: dimsOf(env.feeds) });
+  const [timing] = await timeSessions([original], env, timingMs(env) / 2);
+  const { macs, params, nonzeros } = sizeOf(loaded.model, env);
   const same = classes === null ? {} : { flips: 0, kl: 0 };
   const draft = {
     recipe: "original",
     family: "control",
     file: loaded.name,
     bytes,
-    params: cost.params,
-    nonzeros: nonzerosOf(loaded.model, cost.params),
-    macs: cost.macs,
+    params,
+    nonzeros,
+    macs,
     latency: latencyOf(timing, env),
     metric: metric && { ...metric, baseline: metric.value, drop: 0, ...same },
     alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
     beta: { survey: 0, saved: 0 },
-    delta: { infer: 1, train: null },
+    delta: { ...untimed, infer: 1 },
     ease: { data: "none", training: false, seconds: 0, covered: 0 },
     skipped: [],
     warnings: warningsOf(loaded.model, evaluation?.warnings ?? []),
@@ -120,90 +138,94 @@ export interface Version {
   /** Bytes of its .tersor file; null where that was not measured. */
   readonly packed: number | null;
   readonly model: Model;
+  /** Whether a recipe made it from the simplified original, so that it is timed beside that too. */
+  readonly isFromSimplified: boolean;
+  /** Speed-up of a training step over the original's; null where it was not trained. */
+  readonly training: Speedup | null;
   readonly ease: Result["ease"];
   readonly skipped: Result["skipped"];
   readonly warnings: readonly string[];
 }
 
-/** The measurements of one version. */
-export interface Assessment {
-  readonly result: Result;
-  /**
-   * Latency of the original, timed in the same rounds. On a busy machine only this one may be
-   * compared with `result.latency`; the baseline's own was measured at another time.
-   */
-  readonly beside: Latency;
-}
-
 /**
- * Measures a version: its metric on the same records as the baseline, its sizes, and its latency in
- * rounds that alternate with the original. Throws what the engine and the data readers throw.
+ * Measures a version: its metric on the same records as the baseline, its sizes, and its speed in
+ * rounds that alternate with the original (and with the simplified original). Throws what the engine
+ * and the data readers throw.
  */
-export async function assess(baseline: Baseline, candidate: Version): Promise<Assessment> {
-  const { env, session: original, reference } = baseline;
-  const session = await env.runtime.open(candidate.source, { threads: env.threads });
+export async function assess(baseline: Baseline, candidate: Version): Promise<Result> {
+  const { env, original, simplified, reference } = baseline;
+  const product = await openTimed(candidate.source, env);
+  const { session } = product;
   try {
     const sizes = measureBytes(chunksOf(candidate.source), env.platform, candidate.packed);
     sizes.catch(() => {});
     const evaluation = await measured(session, env, candidate.recipe, { reference });
     const bytes = await sizes;
-    const [beside, timing] = await measureLatency(
-      [
-        { name: "original", run: () => original.run(env.feeds) },
-        { name: candidate.recipe, run: () => session.run(env.feeds) },
-      ],
-      { platform: env.platform, signal: env.signal ?? undefined, budgetMs: timingMs(env) },
-    );
-    const { metric = null } = evaluation ?? {};
+    const start = candidate.isFromSimplified ? simplified : null;
+    const timed = [original, ...(start ? [start] : []), product];
+    const timings = await timeSessions(timed, env, timingMs(env));
+    const timing = timings[timings.length - 1];
+    const recipe = start && speedupOver(timings[1], timing);
+    const metric = evaluation?.metric ?? null;
     // Tensors are named as in the original; a recipe may have renamed them.
     const warnings = warningsOf(baseline.loaded.model, [
       ...candidate.warnings,
       ...(evaluation?.warnings ?? []),
     ]);
-    const result = row(baseline.result, candidate, env, bytes, metric, timing, warnings);
-    return { result, beside: latencyOf(beside, env) };
+    return rowOf(baseline.result, candidate, env, { bytes, metric, warnings, timing, recipe });
   } finally {
     await session.close();
   }
 }
 
+interface Measured {
+  readonly bytes: Result["bytes"];
+  readonly metric: Metric | null;
+  readonly warnings: readonly string[];
+  /** Beside the original. */
+  readonly timing: Timing;
+  /** Speed-up over the simplified original, from the same rounds. */
+  readonly recipe: Speedup | null;
+}
+
 /** The result row of a version; rates and speed-ups are relative to `original`. */
-function row(
+function rowOf(
   original: Result,
   candidate: Version,
   env: Environment,
-  bytes: Result["bytes"],
-  metric: Metric | null,
-  timing: Timing,
-  warnings: readonly string[],
+  { bytes, metric, warnings, timing, recipe }: Measured,
 ): Result {
-  const cost = costModel(candidate.model, { dims: dimsOf(env.feeds) });
-  const nonzeros = nonzerosOf(candidate.model, cost.params);
+  const { macs, params, nonzeros } = sizeOf(candidate.model, env);
+  const alphaParams = original.params / params;
   const alphaBytes = original.bytes.raw / bytes.raw;
   const draft = {
     recipe: candidate.recipe,
     family: candidate.family,
     file: candidate.file,
     bytes,
-    params: cost.params,
+    params,
     nonzeros,
-    macs: cost.macs,
+    macs,
     latency: latencyOf(timing, env),
     metric,
     alpha: {
-      params: original.nonzeros / nonzeros,
+      params: alphaParams,
       bytes: alphaBytes,
       brotli:
         bytes.brotli === null || original.bytes.brotli === null
           ? null
           : original.bytes.brotli / bytes.brotli,
     },
-    beta: { survey: alphaBytes - 1, saved: 1 - 1 / alphaBytes },
-    // Other work on the machine disturbs process CPU time least. With several threads CPU time
-    // adds up over the threads and is no measure of speed, so wall time is used.
+    beta: { survey: alphaParams - 1, saved: 1 - 1 / alphaBytes },
     delta: {
-      infer: env.threads === 1 ? (timing.cpuRatio ?? timing.ratio).value : timing.ratio.value,
-      train: null,
+      infer: timing.ratio.value,
+      recipe: recipe?.value ?? null,
+      train: candidate.training?.value ?? null,
+      ci95: {
+        infer: timing.ratio.ci95,
+        recipe: recipe?.ci95 ?? null,
+        train: candidate.training?.ci95 ?? null,
+      },
     },
     ease: candidate.ease,
     skipped: candidate.skipped,
@@ -211,7 +233,7 @@ function row(
     seed: env.seed,
     versions: original.versions,
   };
-  return { ...draft, marks: marksOf(draft) };
+  return onBasis({ ...draft, marks: marksOf(draft) }, original.latency);
 }
 
 /** The warnings of a row, each once, after one about weights that are not finite. */
@@ -281,6 +303,12 @@ export function batchOf(feeds: Feeds): number {
   return Object.values(feeds).find(({ shape }) => shape.length > 0)?.shape[0] ?? 1;
 }
 
+function sizeOf(model: Model, env: Environment) {
+  const cost = costModel(model, { dims: dimsOf(env.feeds) });
+  const { params, nonzeros } = countParams(model, cost);
+  return { macs: cost.macs, params, nonzeros };
+}
+
 function latencyOf({ latency }: Timing, env: Environment): Latency {
   return {
     ...latency,
@@ -288,21 +316,6 @@ function latencyOf({ latency }: Timing, env: Environment): Latency {
     threads: env.threads,
     batch: batchOf(env.feeds),
   };
-}
-
-/**
- * How many of the `params` parameters are not zero. Compressed weights are decoded first, so that a
- * zero counts as one whatever form it is stored in.
- */
-export function nonzerosOf(model: Model, params: number): number {
-  const seen = new Set<Value>();
-  let zeros = 0;
-  for (const { value } of weightsOf(model)) {
-    if (seen.has(value)) continue;
-    seen.add(value);
-    for (const w of readWeight(value)?.values ?? []) if (w === 0) zeros++;
-  }
-  return params - zeros;
 }
 
 function versionsOf({ platform, runtime }: Environment): Record<string, string> {

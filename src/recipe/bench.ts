@@ -1,18 +1,19 @@
 /** @file Bench: the latency of several model files, interleaved, on the same feeds. */
 import { errors, fail, TersorError } from "../errors.ts";
-import { measureLatency } from "../measure/latency.ts";
 import type { Latency } from "../measure/measurement.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { batchOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
+import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The timing of one file; every round times each file once. */
 export interface BenchRun {
   readonly file: string;
   readonly bytes: number | null;
+  /** The first file's milliseconds, divided by `ratio`. */
   readonly latency: Latency;
-  /** Speed-up over the first file, by wall time; null for the first. */
+  /** Speed-up over the first file; null for the first. */
   readonly ratio: number | null;
   /** 95 % interval of `ratio`. */
   readonly ci95: readonly [number, number] | null;
@@ -32,22 +33,16 @@ export async function bench(
   env: Environment,
   { secondsEach = 2 }: BenchOptions = {},
 ): Promise<BenchRun[]> {
-  const { runtime, threads, platform, signal, feeds } = env;
-  const sessions: Session[] = [];
+  const { runtime, threads, feeds } = env;
+  const opened: Opened[] = [];
   try {
     for (const model of models) {
-      const session = await runtime.open(model.source, { threads });
-      sessions.push(session);
-      await tryFeeds(session, feeds, model.name);
+      opened.push(await openTimed(model.source, env));
+      await tryFeeds(opened[opened.length - 1].session, feeds, model.name);
     }
-    const timings = await measureLatency(
-      sessions.map((session, i) => ({ name: models[i].name, run: () => session.run(feeds) })),
-      {
-        platform,
-        budgetMs: secondsEach * 1000 * models.length,
-        signal: signal ?? undefined,
-        onProgress: (done, total) => env.onEvent({ type: "progress", what: "bench", done, total }),
-      },
+    const budgetMs = secondsEach * 1000 * models.length;
+    const timings = await timeSessions(opened, env, budgetMs, (done, total) =>
+      env.onEvent({ type: "progress", what: "bench", done, total }),
     );
     return timings.map(({ latency, ratio }, i) => ({
       file: models[i].name,
@@ -57,7 +52,7 @@ export async function bench(
       ci95: i === 0 || !ratio.ci95 ? null : ratio.ci95,
     }));
   } finally {
-    for (const session of sessions) await session.close();
+    for (const { session } of opened) await session.close();
   }
 }
 

@@ -24,7 +24,7 @@ export interface CompressPlan {
 
 /** A compressed model with its measurements. */
 export interface Compressed {
-  /** The original's row; its latency is the one measured in the same rounds as `result`. */
+  /** The original's row. */
   readonly baseline: Result;
   readonly result: Result;
   /** The compressed model as an ONNX file. */
@@ -51,19 +51,19 @@ export async function compress(
 ): Promise<Compressed> {
   checkNeeds(plan.steps, env);
   const began = env.platform.wallMs();
-  const baseline = await assessBaseline(loaded, env, { untrained: plan.untrained ?? false });
+  const { steps, file = null, simplify: isSimplified = true, untrained = false } = plan;
+  const simplified = isSimplified ? simplify(loaded.model) : null;
+  const baseline = await assessBaseline(loaded, env, { untrained, simplified });
   try {
-    const { steps, file = null, simplify: isSimplified = true } = plan;
     const start = isSimplified ? simplify(loaded.model, steps) : loaded.model;
     const options = { file, simplify: isSimplified };
-    const { outcome, result, beside } = await runTrial(baseline, start, steps, options);
+    const { outcome, result } = await runTrial(baseline, start, steps, options);
     const seconds = (env.platform.wallMs() - began) / 1000;
-    const original = { ...baseline.result, latency: beside };
     const { bytes, model } = outcome;
     const pack = () => packSmallest({ name: result.recipe, source: { bytes }, model }).bytes;
     const { groups, training } = outcome;
-    return { baseline: original, result, bytes, pack, groups, training, seconds };
+    return { baseline: baseline.result, result, bytes, pack, groups, training, seconds };
   } finally {
-    await baseline.session.close();
+    await baseline.close();
   }
 }

@@ -52,6 +52,8 @@ export interface Environment {
   readonly feeds: Feeds;
   /** Wall time, in ms, for timing one version beside the original (default 2000). */
   readonly timingMs?: number;
+  /** Whether runs of training also time their steps beside the original's (default false). */
+  readonly timesTraining?: boolean;
   readonly onEvent: (event: Event) => void;
 }
 

@@ -1,12 +1,12 @@
 /** @file Evaluate: a model's score on data, alone or compared with the original it came from. */
-import type { Result } from "../measure/measurement.ts";
+import { type Result, untimed } from "../measure/measurement.ts";
 import { assess, assessBaseline, packedOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
 /**
  * Measures `loaded` on `env.data`, compared with `against` where that is given. Without it, the
- * fields that compare (baseline, drop, flips, KL, SQNR) are null. `env` has to be prepared for
+ * fields that compare (baseline, drop, flips, KL, SQNR, speed-up) are null. `env` has to be prepared for
  * `against`, or for `loaded` where there is no `against`. Throws TersorError "implausible-baseline"
  * when the original, or the model alone, scores no better than chance.
  */
@@ -21,21 +21,27 @@ export async function evaluate(
     if (!against) {
       const { metric } = result;
       const alone = { baseline: null, drop: null, flips: null, kl: null, sqnr: null };
-      return { ...result, recipe: loaded.name, metric: metric && { ...metric, ...alone } };
+      return {
+        ...result,
+        recipe: loaded.name,
+        metric: metric && { ...metric, ...alone },
+        delta: untimed,
+      };
     }
-    const assessment = await assess(baseline, {
+    return await assess(baseline, {
       recipe: loaded.name,
       family: "control",
       file: loaded.name,
       source: loaded.source,
       packed: packedOf(loaded),
       model: loaded.model,
+      isFromSimplified: false,
+      training: null,
       ease: { data: "none", training: false, seconds: 0, covered: 0 },
       skipped: [],
       warnings: [],
     });
-    return assessment.result;
   } finally {
-    await baseline.session.close();
+    await baseline.close();
   }
 }

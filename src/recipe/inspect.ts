@@ -3,7 +3,10 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { brokenWeights } from "../measure/broken-weights.ts";
-import { measureLatency } from "../measure/latency.ts";
+import type { ClockKind } from "../measure/clock.ts";
+import type { Timing } from "../measure/latency.ts";
+import type { Latency } from "../measure/measurement.ts";
+import { countParams, type Params } from "../measure/params.ts";
 import { biasReadBy } from "../ops/bias.ts";
 import { constantExpressions } from "../ops/constant.ts";
 import { costModel, type ModelCost } from "../ops/cost.ts";
@@ -12,6 +15,7 @@ import { dimsOf, timingMs } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { timeNodes } from "./time-nodes.ts";
+import { openTimed, timeSessions } from "./time-sessions.ts";
 
 /** An input or output of a model, as reports show it. */
 export interface Port {
@@ -27,6 +31,7 @@ export interface ModelInfo {
   readonly name: string;
   /** Bytes of the file with its external data. */
   readonly bytes: number;
+  /** Numbers that the file stores for the layers (see `countParams`). */
   readonly params: number;
   /** Multiply-accumulate operations of one run; null where a shape is not known. */
   readonly macs: number | null;
@@ -47,11 +52,15 @@ export interface Layer {
   readonly op: string;
   /** Shape of the main weight; empty in a row called "other". */
   readonly shape: readonly number[];
+  /** Numbers of the weights in the form in which the file stores them, and of the bias. */
   readonly params: number;
-  /** Bytes of the weights in the form in which the file stores them. */
+  /** Bytes of the same. */
   readonly bytes: number;
   readonly macs: number | null;
-  /** The row's part of the measured latency; null where the engine gives no times of nodes. */
+  /**
+   * The row's part of the measured latency: as large a part as it has of the engine's trace. Null
+   * where the engine writes no trace.
+   */
   readonly ms: number | null;
   readonly share: {
     readonly bytes: number;
@@ -67,7 +76,11 @@ export interface Totals {
   readonly params: number;
   readonly bytes: number;
   readonly macs: number | null;
+  /** The latency of whole runs; null where nothing was timed. */
   readonly ms: number | null;
+  /** What `ms` is counted by, here and in the layers, and on how many engine threads. */
+  readonly clock: ClockKind | null;
+  readonly threads: number | null;
 }
 
 /** The result of `inspect`; `tersor inspect` prints it. */
@@ -88,6 +101,9 @@ interface Row {
   us: number;
 }
 
+/** What all rows together amount to. */
+type Whole = Pick<ModelCost, "params" | "macs">;
+
 /** Operators below this share of everything share one row. */
 const worthARow = 0.02;
 
@@ -101,17 +117,28 @@ export async function inspect(loaded: Loaded, env: Environment | null): Promise<
   const broken = brokenWeights(model);
   if (broken) env?.onEvent({ type: "warning", text: broken });
   const cost = costModel(model, env ? { dims: dimsOf(env.feeds) } : {});
-  const rows = rowsOf(model, cost);
+  const stored = countParams(model, cost);
+  const whole = { params: stored.params, macs: cost.macs };
+  const rows = rowsOf(model, cost, stored);
   const times = env && (await timeNodes(model, env));
   for (const { node, op, us } of times ?? []) rows.of(node, op).us += us;
-  const ms = env && (await medianMs(loaded, env));
-  const layers = mergeOthers([...rows.layers.values()], [...rows.others.values()], cost);
+  const latency = env && (await latencyOf(loaded, env));
+  const ms = latency?.median ?? null;
+  const layers = mergeOthers([...rows.layers.values()], [...rows.others.values()], whole);
   const bytes = sum(layers, (row) => row.bytes);
   const us = sum(layers, (row) => row.us);
+  const timedBy = { clock: latency?.clock ?? null, threads: env?.threads ?? null };
   const isTimed = ms !== null && times !== null && us > 0;
   return {
-    model: infoOf(loaded, cost),
-    totals: { layers: rows.layers.size, params: cost.params, bytes, macs: cost.macs, ms },
+    model: infoOf(loaded, whole),
+    totals: {
+      layers: rows.layers.size,
+      params: stored.params,
+      bytes,
+      macs: cost.macs,
+      ms,
+      ...timedBy,
+    },
     layers: layers.map(({ us: own, ...row }) => ({
       ...row,
       // Tracing slows small nodes down. So the trace only gives each row's share, and the total is
@@ -126,8 +153,22 @@ export async function inspect(loaded: Loaded, env: Environment | null): Promise<
   };
 }
 
+/**
+ * The layers with `latency` divided among them. `inspect` times a model on its own; in a report of
+ * several models the original's layers add up to the milliseconds of its row.
+ */
+export function timedAs(
+  layers: readonly Layer[],
+  latency: Pick<Latency, "median"> | null,
+): Layer[] {
+  return layers.map((layer) => ({
+    ...layer,
+    ms: latency && layer.share.ms !== null ? layer.share.ms * latency.median : null,
+  }));
+}
+
 /** The facts about a model itself that each report begins with. */
-export function infoOf(loaded: Loaded, cost: Pick<ModelCost, "params" | "macs">): ModelInfo {
+export function infoOf(loaded: Loaded, cost: Whole): ModelInfo {
   const { name, bytes, hash, opset, model } = loaded;
   const port = ({ name, dtype, shape }: Value): Port => ({
     name,
@@ -154,7 +195,7 @@ interface Rows {
 }
 
 /** A row per node with weights and a row per other operator, with all figures but the times. */
-function rowsOf(model: Model, cost: ModelCost): Rows {
+function rowsOf(model: Model, cost: ModelCost, stored: Params): Rows {
   const layers = new Map<Node, Row>();
   const others = new Map<string, Row>();
   const owners = new Map<Node, Row>();
@@ -190,8 +231,8 @@ function rowsOf(model: Model, cost: ModelCost): Rows {
     for (const node of graph.sorted()) {
       if (constants.has(node.output)) continue; // belongs to the node that reads the decoded weight
       const row = of(node, node.op);
-      const { params, macs } = cost.perNode.get(node) ?? { params: 0, macs: null };
-      row.params += params;
+      const { macs } = cost.perNode.get(node) ?? { macs: null };
+      row.params += stored.of(node);
       // The MACs of an If or Loop are those of the nodes in its bodies, which have their own rows.
       const own = node.subgraphs.length > 0 ? 0 : macs;
       row.macs = row.macs === null || own === null ? null : row.macs + own;
@@ -238,7 +279,7 @@ function outputBytes(body: Graph, counted: Set<Tensor>): number {
  * The layers, then the operators with at least `worthARow` of any total, largest share first, then
  * one row that sums the remaining operators.
  */
-function mergeOthers(layers: readonly Row[], others: readonly Row[], cost: ModelCost): Row[] {
+function mergeOthers(layers: readonly Row[], others: readonly Row[], cost: Whole): Row[] {
   const all = [...layers, ...others];
   const [us, bytes] = [sum(all, (row) => row.us), sum(all, (row) => row.bytes)];
   const weight = (row: Row): number =>
@@ -265,18 +306,13 @@ function mergeOthers(layers: readonly Row[], others: readonly Row[], cost: Model
   return [...layers, ...shown, ...(rest.length > 0 ? [left] : [])];
 }
 
-async function medianMs(loaded: Loaded, env: Environment): Promise<number> {
-  const session = await env.runtime.open(loaded.source, { threads: env.threads });
+async function latencyOf(loaded: Loaded, env: Environment): Promise<Timing["latency"]> {
+  const opened = await openTimed(loaded.source, env);
   try {
-    const run = () => session.run(env.feeds);
-    const [{ latency }] = await measureLatency([{ name: loaded.name, run }], {
-      platform: env.platform,
-      signal: env.signal ?? undefined,
-      budgetMs: timingMs(env) / 2,
-    });
-    return latency.median;
+    const [{ latency }] = await timeSessions([opened], env, timingMs(env) / 2);
+    return latency;
   } finally {
-    await session.close();
+    await opened.session.close();
   }
 }
 

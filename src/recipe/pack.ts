@@ -1,11 +1,11 @@
 /** @file Pack: writes a loaded model as a .tersor file and checks it by unpacking it. */
 import { unpack } from "../codec/decode/unpack.ts";
 import { marksOf } from "../measure/marks.ts";
-import type { Result } from "../measure/measurement.ts";
+import { type Result, untimed } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
+import { countParams } from "../measure/params.ts";
 import type { Packed } from "../onnx/pack.ts";
 import { costModel } from "../ops/cost.ts";
-import { nonzerosOf } from "./assess.ts";
 import type { Loaded } from "./load.ts";
 
 export interface PackSettings {
@@ -32,20 +32,21 @@ export async function pack(
   const packed = packSmallest({ name, source, model: isSame ? model : null, keepNames });
   const { byteLength: raw } = await unpack(packed.bytes);
   const cost = costModel(model, {});
+  const { params, nonzeros } = countParams(model, cost);
   const alpha = bytes / packed.bytes.byteLength;
   const draft = {
     recipe: "pack",
     family: "control",
     file: file ?? null,
     bytes: { raw, gzip: null, brotli: null, packed: packed.bytes.byteLength },
-    params: cost.params,
-    nonzeros: nonzerosOf(model, cost.params),
+    params,
+    nonzeros,
     macs: cost.macs,
     latency: null,
     metric: null,
     alpha: { params: 1, bytes: alpha, brotli: null },
-    beta: { survey: alpha - 1, saved: 1 - 1 / alpha },
-    delta: { infer: null, train: null },
+    beta: { survey: 0, saved: 1 - 1 / alpha },
+    delta: untimed,
     ease: { data: "none", training: false, seconds: 0, covered: 1 },
     skipped: [],
     warnings: [],

@@ -1,5 +1,6 @@
 /** @file Pareto front: the rows that no other row beats in size, speed and quality at once. */
 import type { Result } from "../measure/measurement.ts";
+import { knownSpeedup } from "../measure/speed.ts";
 
 /** A quantity of a row, the smaller the better; null or NaN where it was not measured. */
 type Cost = (result: Result) => number | null | undefined;
@@ -10,6 +11,8 @@ const lossOf =
   (row) =>
     row.recipe === "original" ? none : own(row);
 
+const negative = (speed: number | null): number | null => (speed === null ? null : -speed);
+
 /** -SQNR. Equal outputs have no error; JSON has no infinity, so that a resumed row says it by `exact`. */
 function errorOf(metric: Result["metric"]): number | null {
   if (metric?.exact) return Number.NEGATIVE_INFINITY;
@@ -18,11 +21,12 @@ function errorOf(metric: Result["metric"]): number | null {
 
 /**
  * The three axes of the front. Of each the first quantity is taken that all rows have, because
- * bytes after brotli and raw bytes, or points of accuracy and percent of flips, do not compare.
+ * bytes after brotli and raw bytes, or points of accuracy and percent of flips, do not compare. A
+ * speed-up whose interval contains 1 counts as 1, or noise would be an advantage.
  */
 const axes: readonly (readonly Cost[])[] = [
   [({ bytes }) => bytes.brotli, ({ bytes }) => bytes.raw],
-  [({ delta }) => (delta.infer === null ? null : -delta.infer)],
+  [({ delta }) => negative(knownSpeedup(delta))],
   [
     lossOf(({ metric }) => metric?.drop, 0),
     lossOf(({ metric }) => metric?.flips, 0),

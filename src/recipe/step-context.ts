@@ -2,16 +2,16 @@
 import type { Context, Trained } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { measureLatency } from "../measure/latency.ts";
+import type { Speedup } from "../measure/latency.ts";
 import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
-import type { Session } from "../runtime/runtime.ts";
 import { trainOptions } from "../train/options.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 import { timeNodes } from "./time-nodes.ts";
+import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 import { trainModel } from "./train.ts";
 
 /** Wall time, in ms, for each comparison of speeds that a method asks for (`Context.time`). */
@@ -21,6 +21,8 @@ const TIMING_MS = 1500;
 export interface TrainingRun extends Trained {
   /** The recipe's step as text: `train:epochs=3`. */
   readonly step: string;
+  /** Of a training step over one of the model that the recipe starts from; null: not timed. */
+  readonly speedup: Speedup | null;
 }
 
 /** What a step reports about its work. The notes of a step that is rolled back are dropped. */
@@ -109,29 +111,16 @@ export function createContext(
   };
 }
 
-/**
- * Milliseconds per run of each model on `env.feeds`, from interleaved rounds; CPU time where the
- * platform has such a clock, else wall time.
- */
+/** Milliseconds per run of each model on `env.feeds`, from interleaved rounds. */
 async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {
-  const { runtime, threads, platform, signal } = env;
-  const sessions: Session[] = [];
+  const opened: Opened[] = [];
   try {
     for (const model of models) {
-      sessions.push(await runtime.open({ bytes: concat(writeModel(model)) }, { threads }));
+      opened.push(await openTimed({ bytes: concat(writeModel(model)) }, env));
     }
-    const candidates = sessions.map((session, i) => ({
-      name: String(i),
-      run: () => session.run(env.feeds),
-    }));
-    const options = { platform, budgetMs: TIMING_MS, signal: signal ?? undefined };
-    const timings = await measureLatency(candidates, options);
-    // Each time is the first model's median divided by the speed-up over it. The speed-up is a
-    // median of ratios within rounds, which is steadier than a ratio of two medians.
-    const [{ latency }] = timings;
-    const first = latency.cpu ?? latency.median;
-    return timings.map(({ ratio, cpuRatio }) => first / (cpuRatio ?? ratio).value);
+    const timings = await timeSessions(opened, env, TIMING_MS);
+    return timings.map(({ latency }) => latency.median);
   } finally {
-    for (const session of sessions) await session.close();
+    for (const { session } of opened) await session.close();
   }
 }

@@ -1,7 +1,8 @@
 /** @file Survey: many recipes on one model, one result row each; it can be stopped and resumed. */
 import { isAborted, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
-import type { Latency, Result } from "../measure/measurement.ts";
+import type { Result } from "../measure/measurement.ts";
+import { onBasis } from "../measure/speed.ts";
 import { methods } from "../methods/index.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
@@ -104,20 +105,17 @@ export async function survey(
   for (const steps of options.recipes ?? []) checkNeeds(steps, env);
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
   const recipes = uniqueRecipes(options.recipes ?? surveyRecipes());
-  const baseline = await assessBaseline(loaded, env);
+  const start = simplify(loaded.model);
+  const baseline = await assessBaseline(loaded, env, { simplified: start });
   const known = <T extends { readonly recipe: string }>(rows: readonly T[] = []) =>
     recipes.map((steps) => rows.find(({ recipe }) => recipe === nameOf(steps)) ?? null);
   /** The row and the layers' errors of each recipe; null where there are none yet. */
-  const rows = known(options.done);
+  const rows = known(options.done).map((row) => row && onBasis(row, baseline.result.latency));
   const errors = known(options.doneErrors).map((own, i) => rows[i] && own);
   const left: Left[] = [];
   const warnings: string[] = [];
-  const timings: Latency[] = [];
   const soFar = (): SurveySoFar => {
-    // The original is timed again beside every trial. Its row shows the median of these timings.
-    const middle = timings.toSorted((a, b) => a.median - b.median)[timings.length >> 1];
-    const original = middle ? { ...baseline.result, latency: middle } : baseline.result;
-    const results = [original, ...rows.filter((row) => row !== null)];
+    const results = [baseline.result, ...rows.filter((row) => row !== null)];
     return {
       results,
       pareto: paretoOf(results),
@@ -130,7 +128,6 @@ export async function survey(
   };
   try {
     await options.onRow?.(baseline.result, null, soFar());
-    const start = simplify(loaded.model);
     const layerErrors = await createLayerErrors(start, env);
     for (const [i, steps] of recipes.entries()) {
       await checkpoint(env, "survey");
@@ -152,13 +149,12 @@ export async function survey(
         } else {
           rows[i] = row.result;
           errors[i] = row.errors;
-          timings.push(row.beside);
           await options.onRow?.(row.result, row.outcome.bytes, soFar());
         }
       }
     }
   } finally {
-    await baseline.session.close();
+    await baseline.close();
   }
   const found = soFar();
   return { ...found, baseline: found.results[0], left, warnings, seconds: elapsed() };

@@ -49,6 +49,7 @@ export interface TrainJob {
 /** Everything that the training loop needs to take steps. */
 export interface Setup {
   readonly computeChoice: ComputeChoice;
+  readonly plan: Plan;
   /** How many engines compute parts of a batch side by side. */
   readonly lanes: number;
   /** Whether the loss uses labels. */
@@ -76,19 +77,64 @@ export interface Setup {
   stop(): Promise<void>;
 }
 
+/** The graph of one step, open in engines of its own. */
+export interface OpenStep {
+  readonly plan: Plan;
+  readonly workers: Workers;
+  readonly step: StepGraph;
+  /** The step in each lane. The graph for a smaller chunk is made when the first one comes. */
+  readonly sessions: readonly StepSession[];
+}
+
 /**
- * Builds and opens what a run needs, with engines in `shape` and convolutions in `forms`. The
- * caller ends it with `stop`. Null if the model has no parameter to train.
+ * Builds the graph of a step and opens it, with engines in `shape` and convolutions in `forms`. The
+ * caller ends it with `workers.stop`. Null if the model has no parameter to train. `like` is the plan
+ * of another model's run whose steps it shall resemble: the same loss on the same batches.
  */
-export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Promise<Setup | null> {
+export async function openStep(
+  job: TrainJob,
+  { shape, forms }: ComputeChoice,
+  like: Plan | null = null,
+): Promise<OpenStep | null> {
   const workers = startWorkers(job.env, shape);
   try {
-    const plan = await planOf(job, workers);
+    const plan = like
+      ? { ...like, hints: hintsFor(job, like.objective, like.shapes) }
+      : await planOf(job, workers);
     const step = buildStep(job, plan, formsOf(forms));
     if (step.parameters.length === 0) {
       await workers.stop();
       return null;
     }
+    const open = (graph: StepGraph) =>
+      workers.open({ bytes: concat(writeModel(graph.model)) }, sessionOptions);
+    const opened = new Map([[plan.micro, open(step)]]);
+    await opened.get(plan.micro);
+    const sessionsFor = (records: number): Promise<Session[]> => {
+      const made =
+        opened.get(records) ?? open(buildStep(job, planFor(job, plan, records), formsOf(forms)));
+      opened.set(records, made);
+      return made;
+    };
+    const sessions = Array.from({ length: workers.lanes }, (_, lane) => ({
+      run: async (feeds: Feeds, records: number) => (await sessionsFor(records))[lane].run(feeds),
+    }));
+    return { plan, workers, step, sessions };
+  } catch (cause) {
+    await workers.stop();
+    throw cause;
+  }
+}
+
+/**
+ * Opens what a run needs: the step (see `openStep`), its records and its teacher. The caller ends it
+ * with `stop`. Null if the model has no parameter to train.
+ */
+export async function setUp(job: TrainJob, computeChoice: ComputeChoice): Promise<Setup | null> {
+  const open = await openStep(job, computeChoice);
+  if (!open) return null;
+  const { plan, workers, step, sessions } = open;
+  try {
     const augment = parseAugment(job.options.augment);
     if (augment.mixup && plan.objective.label && !plan.objective.scores) {
       const why = "mixup blends images, but not their labels";
@@ -96,25 +142,12 @@ export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Pro
     }
     const records = createReader(augment, job.training);
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, workers) : null;
-    const { lanes } = workers;
-    const { task, micro, batch, taken } = plan;
-    const open = (graph: StepGraph) =>
-      workers.open({ bytes: concat(writeModel(graph.model)) }, sessionOptions);
-    const opened = new Map([[micro, open(step)]]);
-    await opened.get(micro);
-    const sessionsFor = (records: number): Promise<Session[]> => {
-      const made =
-        opened.get(records) ?? open(buildStep(job, planFor(job, plan, records), formsOf(forms)));
-      opened.set(records, made);
-      return made;
-    };
-    const sessions = Array.from({ length: lanes }, (_, lane) => ({
-      run: async (feeds: Feeds, records: number) => (await sessionsFor(records))[lane].run(feeds),
-    }));
+    const { task, micro, batch, taken, objective } = plan;
     return {
-      ...{ computeChoice: { shape, forms }, lanes, task, step, sessions, micro, batch, taken },
-      labelled: plan.objective.label,
-      tune: () => tuneForms(job, plan, shape),
+      ...{ computeChoice, plan, step, sessions, task, micro, batch, taken },
+      lanes: workers.lanes,
+      labelled: objective.label,
+      tune: () => tuneForms(job, plan, computeChoice.shape),
       read: (indices, random, at) => readFeeds(job, plan, teacher, records, indices, random, at),
       stop: workers.stop,
     };
@@ -124,7 +157,8 @@ export async function setUp(job: TrainJob, { shape, forms }: ComputeChoice): Pro
   }
 }
 
-interface Plan {
+/** What the steps of a run have in common. */
+export interface Plan {
   readonly task: Task;
   /** Index of the model's output that the loss is taken on. */
   readonly output: number;

@@ -21,6 +21,8 @@ import { globToRegExp } from "../util/glob.ts";
 import { closeLatent } from "../weights/latent.ts";
 import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import type { TrainingRun } from "./step-context.ts";
+import { timeSteps } from "./time-steps.ts";
 import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
 
 /** Largest number of held-out records. */
@@ -47,7 +49,7 @@ export function holdOut(
 }
 
 /** The result for a model without parameters to train. */
-const untrained: Trained = {
+const untrained: Trained & Pick<TrainingRun, "speedup"> = {
   curve: [],
   score: null,
   steps: 0,
@@ -55,6 +57,7 @@ const untrained: Trained = {
   stopped: null,
   labelled: false,
   computeChoice: null,
+  speedup: null,
   seconds: 0,
 };
 
@@ -70,7 +73,7 @@ export async function trainModel(
   hooks: TrainHooks,
   env: Environment,
   { label, original }: { readonly label: string; readonly original: Model },
-): Promise<Trained> {
+): Promise<Trained & Pick<TrainingRun, "speedup">> {
   if (!env.training) throw fail(errors.needsTraining(label));
   const began = env.platform.wallMs();
   const { training, heldOut } = holdOut(env.training, options.holdout, env.seed);
@@ -110,6 +113,7 @@ export async function trainModel(
       },
       { ...options, steps, batch, lookEvery: stepsPerEpoch(taken, batch), seed: env.seed },
     );
+    const speedup = env.timesTraining ? await timeSteps(setup, job) : null;
     const { parameters, statistics } = resultOf(state, options);
     write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
@@ -123,6 +127,7 @@ export async function trainModel(
       stopped: state.stopped ?? null,
       labelled,
       computeChoice,
+      speedup,
       seconds,
     };
   } finally {

@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import { shortenNames } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import type { Latency, Result } from "../measure/measurement.ts";
+import type { Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
 import { familyOf } from "../methods/index.ts";
 import { type Family, needsOf } from "../methods/method.ts";
@@ -31,8 +31,6 @@ export function simplify(model: Model, steps: readonly Step[] = []): Model {
 export interface Trial {
   readonly outcome: Outcome;
   readonly result: Result;
-  /** Latency of the original, timed in the same rounds as the result's. */
-  readonly beside: Latency;
 }
 
 /** The recipe's name in reports: its text, or "simplify" for a recipe without steps. */
@@ -59,7 +57,7 @@ export async function runTrial(
   { file, whole = false, ...applying }: TrialOptions,
 ): Promise<Trial> {
   const { env } = baseline;
-  const outcome = await applyRecipe(start, steps, env, applying);
+  const outcome = await applyRecipe(start, steps, { ...env, timesTraining: true }, applying);
   const { kept } = outcome;
   if (whole && kept.includes(false)) {
     throw fail(
@@ -77,18 +75,20 @@ export async function runTrial(
     ...(unfused ? [unfused] : []),
   ];
   const product = { name: nameOf(steps), source: { bytes: outcome.bytes }, model: outcome.model };
-  const { result, beside } = await assess(baseline, {
+  const result = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOfRecipe(steps),
     file,
     source: product.source,
     packed: packedSize(product),
     model: outcome.model,
+    isFromSimplified: steps.length > 0,
+    training: outcome.training.findLast(({ speedup }) => speedup)?.speedup ?? null,
     ease: easeOf(start, steps, outcome),
     skipped: outcome.skipped,
     warnings,
   });
-  return { outcome, result, beside };
+  return { outcome, result };
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

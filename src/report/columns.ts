@@ -1,5 +1,8 @@
 /** @file The columns of each table, declared once; terminal, Markdown and HTML print from them. */
-import { type Marks, type Result, timeOf } from "../measure/measurement.ts";
+import type { ClockKind } from "../measure/clock.ts";
+import type { Marks, Result } from "../measure/measurement.ts";
+import { isSame } from "../measure/speed.ts";
+import type { Interval } from "../numeric/statistics.ts";
 import * as format from "./format.ts";
 import {
   type BenchRun,
@@ -11,6 +14,8 @@ import {
   type Report,
 } from "./report.ts";
 import { type Line, line, plainText, type Span, span, type Tone } from "./span.ts";
+import { factor, interval, unitOf } from "./speed.ts";
+import { speedColumns } from "./speed-columns.ts";
 
 /** One column of a table with rows of type Row. */
 export interface Column<Row> {
@@ -77,6 +82,9 @@ function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): C
   );
 }
 
+/** Columns that stand for others where there is little room, so no other table has them. */
+export const isNarrow = ({ id }: { readonly id: string }): boolean => /^marks$|Short$/.test(id);
+
 /** The survey's marks for the row's family; null where it has none (controls, other approaches). */
 export function opinionOf(report: Report, result: Result): Marks | null {
   return Object.hasOwn(report.opinions, result.family) ? report.opinions[result.family] : null;
@@ -133,6 +141,7 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
   const metric = (baseline.metric ?? rows.find((r) => r.metric)?.metric)?.name ?? "metric";
   const unit = format.metricUnit(metric);
   const isBase = (r: Result) => r === baseline;
+  const clock = baseline.latency?.clock;
   const dropTone = (r: Result): Tone => {
     const drop = r.metric?.drop ?? 0;
     if (drop > thresholds.performance.fair) return "bad";
@@ -150,18 +159,77 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     text("recipe", "recipe", "The steps that made the model", (r) => r.recipe),
     text("family", "family", "Family in the survey", (r) => familyTitle(r.family)),
     number("file", "file", "Bytes of the ONNX file", (r) => r.bytes.raw, format.bytes),
-    number("alpha", "alpha", "Original file / this file", (r) => r.alpha.bytes, format.ratio),
+    number(
+      "alpha",
+      "alpha",
+      "Compression rate: bytes of the original's file / of this file",
+      (r) => r.alpha.bytes,
+      format.ratio,
+    ),
+    number(
+      "saved",
+      "saved",
+      "Share of the file's bytes that is gone, 1 - 1/alpha",
+      (r) => (isBase(r) ? null : r.beta.saved),
+      (n) => format.percent(n),
+    ),
     number("brotli", "brotli", "Download, brotli -11", (r) => r.bytes.brotli, format.bytes),
     number("packed", "packed", "Bytes of the .tersor file", (r) => r.bytes.packed, format.bytes),
-    number("params", "params", "Stored parameters", (r) => r.params, format.count),
-    number("nonzeros", "nonzeros", "Parameters not zero", (r) => r.nonzeros, format.count),
-    number("ms", "ms", "Per run", (r) => r.latency && timeOf(r.latency), format.milliseconds),
     number(
-      "speedup",
-      "speed-up",
-      "Original's median / this median",
-      (r) => (isBase(r) && r.latency ? 1 : r.delta.infer),
+      "params",
+      "params",
+      "Numbers that the file stores for the layers; of a compressed weight those of its form",
+      (r) => r.params,
+      format.count,
+    ),
+    number("nonzeros", "nonzeros", "Params that are not zero", (r) => r.nonzeros, format.count),
+    number(
+      "alphaParams",
+      "alpha (params)",
+      "The survey's compression rate: the original's params / params",
+      (r) => r.alpha.params,
       format.ratio,
+    ),
+    number(
+      "beta",
+      "beta (survey)",
+      "(a - a*) / a* as the survey prints it, a: params",
+      (r) => (isBase(r) ? null : r.beta.survey),
+      (n) => format.fixed(n),
+    ),
+    number(
+      "ms",
+      unitOf(clock),
+      "Median of single runs: the original's divided by the speed-up",
+      (r) => r.latency?.median,
+      format.milliseconds,
+    ),
+    ...speedColumns(
+      {
+        id: "speedup",
+        title: "speed-up",
+        hint: "Over the original: median of the ratios within rounds that time both",
+        of: "infer",
+      },
+      isBase,
+    ),
+    ...speedColumns(
+      {
+        id: "own",
+        title: "beyond simplify",
+        hint: "Speed-up over the simplified original: what the recipe itself gained",
+        of: "recipe",
+      },
+      isBase,
+    ),
+    ...speedColumns(
+      {
+        id: "train",
+        title: "training",
+        hint: "Speed-up of a training step over the original's",
+        of: "train",
+      },
+      isBase,
     ),
     exactly(
       number(
@@ -180,6 +248,14 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       (n) => format.points(n),
       dropTone,
     ),
+    {
+      id: "drop95",
+      title: "95 %",
+      align: "right",
+      hint: "Interval of the drop, from the records that both models were judged on",
+      key: (r) => (isBase(r) ? null : (r.metric?.dropCi95?.[1] ?? null)),
+      cell: (r) => line(span(isBase(r) ? "-" : dropInterval(r.metric?.dropCi95 ?? null), "dim")),
+    },
     number(
       "flips",
       "flips %",
@@ -219,8 +295,16 @@ function exactly(column: Column<Result>): Column<Result> {
   };
 }
 
-/** The columns of `tersor inspect`: bytes, MACs and time of each layer, with their shares. */
-export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
+/** An interval of drops: "-0.03 to +0.11"; "-" for none. */
+export function dropInterval(ci95: Interval | null): string {
+  return ci95 ? ci95.map((n) => format.points(n)).join(" to ") : "-";
+}
+
+/**
+ * The columns of `tersor inspect`: bytes, MACs and time of each layer, with their shares. Times are
+ * in milliseconds by `clock`.
+ */
+export function layerColumns(layers: readonly Layer[], clock: ClockKind | null): Column<Layer>[] {
   return measured<Layer>(
     [
       text("name", "layer", "Node of the graph", (l) => l.name),
@@ -228,13 +312,19 @@ export function layerColumns(layers: readonly Layer[]): Column<Layer>[] {
       text("shape", "weight", "Shape of its weight", (l) =>
         l.shape.length ? format.shape(l.shape) : "",
       ),
-      number("params", "params", "Parameters", (l) => l.params, format.count),
+      number("params", "params", "Numbers that the file stores", (l) => l.params, format.count),
       number("bytes", "bytes", "Bytes of its weights", (l) => l.bytes, format.bytes),
       number("bytesShare", "% bytes", "Share of the bytes", (l) => l.share.bytes, share),
       number("macs", "MACs", "Multiply-accumulates per run", (l) => l.macs, format.quantity),
       number("macsShare", "% MACs", "Share of the arithmetic", (l) => l.share.macs, share),
-      number("ms", "ms", "Measured time per run", (l) => l.ms, format.milliseconds),
-      number("msShare", "% time", "Share of the measured time", (l) => l.share.ms, share),
+      number(
+        "ms",
+        unitOf(clock),
+        "Its share of the median of whole runs",
+        (l) => l.ms,
+        format.milliseconds,
+      ),
+      number("msShare", "% time", "Share of the engine's trace", (l) => l.share.ms, share),
     ],
     layers,
   );
@@ -244,17 +334,42 @@ const share = (n: number | null) => format.fixed(n === null ? null : n * 100, 1)
 
 /** The columns of `tersor bench`. */
 export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
-  const interval = (run: BenchRun) =>
-    run.ci95 ? `${format.fixed(run.ci95[0])}-${format.fixed(run.ci95[1])}` : "-";
+  const unit = unitOf(runs[0]?.latency.clock);
+  const speed = (run: BenchRun) =>
+    isSame(run.ci95) ? "no difference" : factor(run.ratio, run.ci95);
   return measured<BenchRun>(
     [
       text("file", "file", "The model", (r) => r.file),
       number("bytes", "bytes", "Bytes of the file", (r) => r.bytes, format.bytes),
-      number("median", "median ms", "Median", (r) => r.latency.median, format.milliseconds),
-      number("p90", "p90 ms", "90th percentile", (r) => r.latency.p90, format.milliseconds),
-      number("cpu", "cpu ms", "Processor time", (r) => r.latency.cpu, format.milliseconds),
-      number("ratio", "speed-up", "First median / this median", (r) => r.ratio, format.ratio),
-      { ...text<BenchRun>("ci95", "95 %", "Interval of the speed-up", interval), align: "right" },
+      number(
+        "median",
+        `median ${unit}`,
+        "Median of single runs: the first file's divided by the speed-up",
+        (r) => r.latency.median,
+        format.milliseconds,
+      ),
+      number(
+        "p90",
+        `p90 ${unit}`,
+        "90th percentile of single runs",
+        (r) => r.latency.p90,
+        format.milliseconds,
+      ),
+      {
+        ...text<BenchRun>(
+          "ratio",
+          "speed-up",
+          "Over the first file: median of the ratios within rounds that time all",
+          speed,
+        ),
+        align: "right",
+        key: (r) => r.ratio,
+      },
+      {
+        ...text<BenchRun>("ci95", "95 %", "Interval of the speed-up", (r) => interval(r.ci95)),
+        align: "right",
+        key: (r) => r.ratio,
+      },
       number("n", "runs", "Timed runs", (r) => r.latency.n, format.count),
       text("runtime", "runtime", "Execution provider", (r) => r.latency.runtime),
       number("threads", "threads", "Threads", (r) => r.latency.threads, format.count),

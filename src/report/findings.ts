@@ -83,7 +83,7 @@ export function thresholdLines(report: Report): { name: string; rule: string }[]
     { name: "size", rule: `o at least ${size.good}x smaller, △ at least ${size.fair}x, x below` },
     {
       name: "speed",
-      rule: `o at least ${speed.good}x the original's speed, △ at least ${speed.fair}x, x slower`,
+      rule: `o at least ${speed.good}x the original's speed, △ at least ${speed.fair}x, x slower; no difference counts as 1x`,
     },
     {
       name: "ease",

@@ -1,10 +1,12 @@
 /** @file The results in the HTML report: cards for the best rows, and the sortable table. */
-import { type Result, timeOf } from "../measure/measurement.ts";
-import { type Column, disagrees, surveyColumns } from "./columns.ts";
+import type { Result } from "../measure/measurement.ts";
+import { isSame } from "../measure/speed.ts";
+import { type Column, disagrees, dropInterval, isNarrow, surveyColumns } from "./columns.ts";
 import * as format from "./format.ts";
 import { el, fragment, type Markup } from "./markup.ts";
 import { markNames, type Report } from "./report.ts";
 import type { Line } from "./span.ts";
+import { interval, unitOf } from "./speed.ts";
 import { familyClass } from "./svg.ts";
 import { downloadBytes, picksOf } from "./verdict.ts";
 
@@ -54,12 +56,16 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
       `${format.bytes(baseline.bytes.raw)} → ${format.bytes(bytes)}`,
     ],
   ];
-  if (row.latency && baseline.latency && row.delta.infer !== null)
+  const { infer, ci95 } = row.delta;
+  if (row.latency && baseline.latency && infer !== null) {
+    const times = [baseline.latency, row.latency].map(({ median }) => format.milliseconds(median));
+    const faster = `${format.ratio(infer)} ${row.marks.speed === "o" ? "faster" : "the speed"}`;
     stats.push([
       "latency",
-      `${format.ratio(row.delta.infer)} ${row.marks.speed === "o" ? "faster" : "the speed"}`,
-      `${format.milliseconds(timeOf(baseline.latency))} → ${format.milliseconds(timeOf(row.latency))} ms`,
+      isSame(ci95.infer) ? "no difference" : faster,
+      `${times.join(" → ")} ${unitOf(row.latency.clock)}${ci95.infer ? `, 95 % ${interval(ci95.infer)}` : ""}`,
     ]);
+  }
   if (row.metric && row.metric.drop === null && row.metric.flips !== null)
     stats.push([
       "predictions",
@@ -78,7 +84,8 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
     stats.push([
       row.metric.name,
       minus(`${format.points(-row.metric.drop)} ${unit.drop}`.trim()),
-      `${format.fixed(row.metric.baseline)} → ${format.fixed(row.metric.value)} ${unit.value}`.trim(),
+      `${format.fixed(row.metric.baseline)} → ${format.fixed(row.metric.value)} ${unit.value}`.trim() +
+        (row.metric.dropCi95 ? `, drop 95 % ${dropInterval(row.metric.dropCi95)}` : ""),
     ]);
   }
   return el(
@@ -106,18 +113,24 @@ function minus(text: string): string {
  * saves width. Rows are sorted by the upper one.
  */
 const beneath: Readonly<Record<string, string>> = {
-  file: "alpha",
-  nonzeros: "params",
-  ms: "speedup",
-  metric: "drop",
+  alpha: "saved",
+  brotli: "packed",
+  params: "nonzeros",
+  alphaParams: "beta",
+  speedup: "speedup95",
+  own: "own95",
+  train: "train95",
+  metric: "flips",
+  drop: "drop95",
 };
-/** Columns that have no column of their own in the table. */
-const elsewhere = ["marks", "family", ...Object.values(beneath)];
 
 /** The sortable table of all rows; row i has the id "row-i", to which the plots link. */
 export function resultsTable(report: Report, rows: readonly Result[]): Markup {
   const all = surveyColumns(report, rows);
-  const columns = all.filter(({ id }) => !elsewhere.includes(id));
+  const lower = all.map(({ id }) => beneath[id]);
+  const columns = all.filter(
+    (column) => column.id !== "family" && !isNarrow(column) && !lower.includes(column.id),
+  );
   const below = (id: string) => all.find((column) => column.id === beneath[id]) ?? null;
   const head = (column: Column<Result>) => {
     const second = below(column.id);

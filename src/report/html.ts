@@ -10,6 +10,7 @@ import { type Figure, figuresOf } from "./plots.ts";
 import { type PrintedTable, printedTables, surveySource } from "./printed.ts";
 import { familyTitle, type Port, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
+import { timeNote } from "./speed.ts";
 import { familyClass } from "./svg.ts";
 import { verdict } from "./verdict.ts";
 
@@ -139,9 +140,11 @@ function subtitle({ model, data, baseline, seconds }: Report): string {
 }
 
 function legend(report: Report): Markup {
+  const { latency } = report.baseline;
   return el(
     "p",
     { class: "dim" },
+    latency ? `${timeNote(latency)} ` : "",
     `${starHint(report)}. Marks: measured (the survey's opinion), tinted where they differ. Click a title to sort.`,
   );
 }
@@ -228,7 +231,7 @@ function reproduce({
     [
       "runtime",
       baseline.latency &&
-        `${baseline.latency.runtime}, ${format.plural(baseline.latency.threads, "thread")}, batch ${baseline.latency.batch}, ${format.count(baseline.latency.n)} timed runs`,
+        `${baseline.latency.runtime}, ${format.plural(baseline.latency.threads, "thread")}, batch ${baseline.latency.batch}, ${format.count(baseline.latency.n)} timed runs of the original alone`,
     ],
     [
       "versions",

@@ -1,5 +1,6 @@
 /** @file The JSON that commands print: one object, keys in a fixed order, null if not measured. */
-import type { Latency, Metric, Result } from "../measure/measurement.ts";
+import type { Delta, Latency, Metric, Result } from "../measure/measurement.ts";
+import type { Interval } from "../numeric/statistics.ts";
 import type { BenchRun, Inspection, Layer, ModelInfo, Port, Report } from "./report.ts";
 
 export type Json =
@@ -16,8 +17,15 @@ function num(n: number | null | undefined): number | null {
 }
 
 function latencyJson(latency: Latency): Json {
-  const { median, p90, runtime, threads, n, cpu, batch } = latency;
-  return { median: num(median), p90: num(p90), runtime, threads, n, cpu: num(cpu), batch };
+  const { median, p90, runtime, threads, n, clock, batch } = latency;
+  return { median: num(median), p90: num(p90), runtime, threads, n, clock, batch };
+}
+
+const pair = (ci95: Interval | null): Json => ci95 && [num(ci95[0]), num(ci95[1])];
+
+function deltaJson({ infer, train, recipe, ci95 }: Delta): Json {
+  const intervals = { infer: pair(ci95.infer), train: pair(ci95.train), recipe: pair(ci95.recipe) };
+  return { infer: num(infer), train: num(train), recipe: num(recipe), ci95: intervals };
 }
 
 function metricJson(metric: Metric): Json {
@@ -27,13 +35,14 @@ function metricJson(metric: Metric): Json {
     value: num(value),
     baseline: num(baseline),
     drop: num(drop),
-    ci95: ci95 && [num(ci95[0]), num(ci95[1])],
+    ci95: pair(ci95),
     flips: num(flips),
     kl: num(kl),
     sqnr: num(sqnr),
     exact: exact ?? null,
     accuracy: num(accuracy),
     n,
+    dropCi95: pair(metric.dropCi95),
   };
 }
 
@@ -57,7 +66,7 @@ export function resultJson(result: Result): { readonly [key: string]: Json } {
     metric: result.metric && metricJson(result.metric),
     alpha: { params: num(alpha.params), bytes: num(alpha.bytes), brotli: num(alpha.brotli) },
     beta: { survey: num(beta.survey), saved: num(beta.saved) },
-    delta: { infer: num(delta.infer), train: num(delta.train) },
+    delta: deltaJson(delta),
     ease: {
       data: ease.data,
       training: ease.training,
@@ -125,10 +134,11 @@ export function surveyJson({ command, model, baseline, results, pareto }: Report
 
 /** What `inspect` prints: {model, totals, layers}. */
 export function inspectJson({ model, totals, layers }: Inspection) {
-  const { layers: count, params, bytes, macs, ms } = totals;
+  const { layers: count, params, bytes, macs, ms, clock, threads } = totals;
+  const costs = { params: num(params), bytes: num(bytes), macs: num(macs), ms: num(ms) };
   return {
     model: modelJson(model),
-    totals: { layers: count, params: num(params), bytes: num(bytes), macs: num(macs), ms: num(ms) },
+    totals: { layers: count, ...costs, clock, threads },
     layers: layers.map(layerJson),
   };
 }
@@ -141,7 +151,7 @@ export function benchJson(runs: readonly BenchRun[]) {
       bytes: num(bytes),
       latency: latencyJson(latency),
       ratio: num(ratio),
-      ci95: ci95 && [num(ci95[0]), num(ci95[1])],
+      ci95: pair(ci95),
     })),
   };
 }

@@ -1,10 +1,19 @@
 /** @file The reports of all commands in Markdown, for pull requests and READMEs. */
+import type { ClockKind } from "../measure/clock.ts";
 import type { Result } from "../measure/measurement.ts";
-import { benchColumns, type Column, cellText, layerColumns, surveyColumns } from "./columns.ts";
+import {
+  benchColumns,
+  type Column,
+  cellText,
+  isNarrow,
+  layerColumns,
+  surveyColumns,
+} from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { type BenchRun, type Inspection, type Layer, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
+import { timeNote } from "./speed.ts";
 import { evalRows } from "./table.ts";
 import { verdict } from "./verdict.ts";
 
@@ -83,7 +92,7 @@ function columnTable<Row>(
  */
 export function surveyMarkdown(report: Report): string {
   const rows = rowsOf(report);
-  const columns = surveyColumns(report, rows).filter((column) => column.id !== "marks");
+  const columns = surveyColumns(report, rows).filter((column) => !isNarrow(column));
   const { picks, notes } = verdict(report);
   const bullets = (lines: readonly Line[]) => lines.map((text) => `- ${prose(text)}`).join("\n");
   const section = (title: string, body: string) => (body ? `## ${title}\n\n${body}` : "");
@@ -92,8 +101,9 @@ export function surveyMarkdown(report: Report): string {
     picks.map(prose).join(" "),
     bullets(notes),
     section("Results", columnTable(columns, rows, ["recipe"])),
+    report.baseline.latency ? escapeMarkdown(timeNote(report.baseline.latency)) : "",
     "Marks: measured (the survey's opinion), ! where they differ; ★ is on the Pareto front.",
-    section("Layers", layerMarkdown(report.layers)),
+    section("Layers", layerMarkdown(report.layers, report.baseline.latency?.clock ?? null)),
     section("Skipped", bullets(skippedLines(rows))),
     section("Warnings", bullets(warningLines(rows))),
     section(
@@ -127,12 +137,13 @@ function reproduce({ baseline, commandLine, platform, model, date, seconds }: Re
   ].join("\n");
 }
 
-export function layerMarkdown(layers: readonly Layer[]): string {
-  return layers.length ? columnTable(layerColumns(layers), layers, ["name"]) : "";
+/** The table of layers; times are in milliseconds by `clock`. */
+export function layerMarkdown(layers: readonly Layer[], clock: ClockKind | null): string {
+  return layers.length ? columnTable(layerColumns(layers, clock), layers, ["name"]) : "";
 }
 
-export function inspectMarkdown({ model, layers }: Inspection): string {
-  return `# ${escapeMarkdown(model.name)}\n\n${layerMarkdown(layers)}\n`;
+export function inspectMarkdown({ model, totals, layers }: Inspection): string {
+  return `# ${escapeMarkdown(model.name)}\n\n${layerMarkdown(layers, totals.clock)}\n`;
 }
 
 export function benchMarkdown(runs: readonly BenchRun[]): string {

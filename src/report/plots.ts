@@ -1,5 +1,5 @@
 /** @file The plots of a report: quality against bytes and latency, layers, loss curves. */
-import { type Result, timeOf } from "../measure/measurement.ts";
+import type { Result } from "../measure/measurement.ts";
 import { bars, type Panel } from "./bars.ts";
 import { curveFigure } from "./curve.ts";
 import * as format from "./format.ts";
@@ -14,6 +14,7 @@ import {
   rowsOf,
 } from "./report.ts";
 import { type Point, scatter } from "./scatter.ts";
+import { unitOf } from "./speed.ts";
 import { familyClass, standalone } from "./svg.ts";
 
 /** A plot with its title and caption. */
@@ -49,18 +50,18 @@ const byBytes: Axis = {
   label: "ONNX file",
   size: "latency",
   x: (row) => row.bytes.raw,
-  area: (row) => row.latency && timeOf(row.latency),
+  area: (row) => row.latency?.median ?? null,
   format: tickBytes,
 };
-const byLatency: Axis = {
+const byLatency = ({ baseline }: Report): Axis => ({
   id: "pareto-latency",
   title: "Quality against latency",
-  label: "latency, ms",
+  label: `latency, ${unitOf(baseline.latency?.clock)}`,
   size: "file size",
-  x: (row) => row.latency && timeOf(row.latency),
+  x: (row) => row.latency?.median ?? null,
   area: (row) => row.bytes.raw,
   format: tick,
-};
+});
 
 /** A scatter plot of the loss of quality against an axis; null with fewer than two points. */
 function paretoFigure(report: Report, axis: Axis): Figure | null {
@@ -117,13 +118,15 @@ function tooltip(row: Result, loss: Loss): string {
     row.recipe,
     familyTitle(row.family),
     `${format.bytes(row.bytes.raw)} (${format.ratio(row.alpha.bytes)})`,
-    ...(row.latency ? [`${format.milliseconds(timeOf(row.latency))} ms`] : []),
+    ...(row.latency
+      ? [`${format.milliseconds(row.latency.median)} ${unitOf(row.latency.clock)}`]
+      : []),
     `${loss.name} ${format.points(loss.of(row))} ${loss.unit}`.trim(),
   ].join(" · ");
 }
 
 /** A bar chart of the original's bytes, MACs and time, layer by layer; null without layers. */
-function layerFigure({ layers }: Report): Figure | null {
+function layerFigure({ layers, baseline }: Report): Figure | null {
   if (!layers.length) return null;
   const weight = ({ share }: Layer) => Math.max(share.bytes, share.macs ?? 0, share.ms ?? 0);
   const { shown, rest } = heaviest(layers, weight);
@@ -160,7 +163,7 @@ function layerFigure({ layers }: Report): Figure | null {
         ...panel(
           "time",
           (l) => l.ms,
-          (n) => `${format.milliseconds(n)} ms`,
+          (n) => `${format.milliseconds(n)} ${unitOf(baseline.latency?.clock)}`,
         ),
       ],
     }),
@@ -238,7 +241,7 @@ export function figuresOf(report: Report): {
 } {
   const present = (figures: readonly (Figure | null)[]) => figures.filter((f) => f !== null);
   return {
-    pareto: present([paretoFigure(report, byBytes), paretoFigure(report, byLatency)]),
+    pareto: present([paretoFigure(report, byBytes), paretoFigure(report, byLatency(report))]),
     layers: present([layerFigure(report), ...errorFigures(report)]),
     training: (report.training ?? []).map(curveFigure),
   };

@@ -14,7 +14,7 @@ export interface Report {
   /** "survey", "compress" or "train". */
   readonly command: string;
   readonly model: ModelInfo;
-  /** The layers of the original, as `inspect` gives them. */
+  /** The layers of the original; their times add up to that of its row. */
   readonly layers: readonly Layer[];
   /** The row of the original. */
   readonly baseline: Result;

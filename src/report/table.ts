@@ -1,11 +1,20 @@
 /** @file The reports of all commands as text for a terminal. */
-import { type Result, timeOf } from "../measure/measurement.ts";
-import { benchColumns, type Column, layerColumns, starHint, surveyColumns } from "./columns.ts";
+import type { Result } from "../measure/measurement.ts";
+import {
+  benchColumns,
+  type Column,
+  dropInterval,
+  isNarrow,
+  layerColumns,
+  starHint,
+  surveyColumns,
+} from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { type GridRow, grid, gridWidth } from "./grid.ts";
 import { type BenchRun, familyTitle, type Inspection, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, paint, span, wrap } from "./span.ts";
+import { speedup, speedups, timeNote, unitOf } from "./speed.ts";
 import { verdict } from "./verdict.ts";
 
 /** The terminal that a table is printed on. */
@@ -16,21 +25,28 @@ export interface TableOptions {
 }
 
 /**
- * The columns that are left out on a narrow terminal, in this order. The third step replaces the
- * four columns of marks by one column of four letters.
+ * The columns that are left out on a narrow terminal, in this order. Some steps put one narrow
+ * column in the place of others: four letters for the columns of marks, "=" for "no difference".
  */
 const surveyNarrowing = [
+  { drop: ["train", "train95"] },
+  { drop: ["own", "own95"] },
+  { drop: ["beta"] },
+  { drop: ["saved"] },
+  { drop: ["alphaParams"] },
   { drop: ["params"] },
   { drop: ["nonzeros"] },
   { drop: ["size", "speed", "ease", "performance"], add: ["marks"] },
+  { drop: ["speedup"], add: ["speedupShort"] },
+  { drop: ["drop95"] },
   { drop: ["flips"] },
   { drop: ["brotli"] },
   { drop: ["packed"] },
   { drop: ["metric"] },
   { drop: ["ms"] },
-  { drop: ["marks"] },
   { drop: ["alpha"] },
-  { drop: ["speedup"] },
+  { drop: ["marks"] },
+  { drop: ["speedupShort", "speedup95"] },
 ] as const;
 const layerNarrowing = [
   { drop: ["params"] },
@@ -47,9 +63,8 @@ const benchNarrowing = [
   { drop: ["runtime"] },
   { drop: ["n"] },
   { drop: ["bytes"] },
-  { drop: ["cpu"] },
   { drop: ["p90"] },
-  { drop: ["ci95"] },
+  { drop: ["ratio", "ci95"] },
 ];
 
 /** A step of making a table narrower: ids of columns to leave out and to add. */
@@ -69,8 +84,7 @@ function narrowed<Row>(
   narrowing: readonly Narrowing[],
   width: number,
 ): Column<Row>[] {
-  const later = narrowing.flatMap((step) => step.add ?? []);
-  let shown = columns.filter((column) => !later.includes(column.id));
+  let shown = columns.filter((column) => !isNarrow(column));
   const comfortable = Math.max(24, Math.floor(width * 0.3));
   for (const step of narrowing) {
     const cells = rows.map((row) => shown.map((column) => column.cell(row)));
@@ -130,7 +144,10 @@ function capped(lines: readonly Line[], most = 8): Line[] {
 
 /** The legend of the columns that are shown. */
 function legend(report: Report, options: TableOptions, shown: readonly string[]): string[] {
+  const { latency } = report.baseline;
+  const isShort = shown.includes("speedupShort");
   return [
+    ...(latency ? [line(timeNote(latency), isShort ? ' "=" means the same.' : "")] : []),
     ...(shown.includes("star") ? [line(starHint(report))] : []),
     line(
       shown.includes("marks")
@@ -143,7 +160,7 @@ function legend(report: Report, options: TableOptions, shown: readonly string[])
 
 /** The table of `tersor inspect`: bytes, MACs and time of each layer, with the totals below. */
 export function layerTable({ model, totals, layers }: Inspection, options: TableOptions): string {
-  const all = layerColumns(layers);
+  const all = layerColumns(layers, totals.clock);
   const columns = narrowed(all, layers, "name", layerNarrowing, options.width);
   const ports = (list: Inspection["model"]["inputs"]) =>
     list
@@ -158,7 +175,7 @@ export function layerTable({ model, totals, layers }: Inspection, options: Table
     `${format.count(totals.params)} parameters`,
     format.bytes(totals.bytes),
     ...(totals.macs === null ? [] : [`${format.quantity(totals.macs)} MACs`]),
-    ...(totals.ms === null ? [] : [`${format.milliseconds(totals.ms)} ms`]),
+    ...(totals.ms === null ? [] : [totalTime(totals)]),
   ];
   return [
     ...paragraph(facts, options, "  "),
@@ -171,6 +188,12 @@ export function layerTable({ model, totals, layers }: Inspection, options: Table
     "",
     ...paragraph(line(span("total ", "bold"), sum.join(", ")), options, "  "),
   ].join("\n");
+}
+
+/** "0.216 CPU ms, median of single runs, 1 thread". */
+function totalTime({ ms, clock, threads }: Inspection["totals"]): string {
+  const engine = threads === null ? "" : `, ${format.plural(threads, "thread")}`;
+  return `${format.milliseconds(ms)} ${unitOf(clock)}, median of single runs${engine}`;
 }
 
 /** The table of `tersor bench`; speed-ups are relative to the first file. */
@@ -191,7 +214,8 @@ export function evalTable(result: Result, options: TableOptions): string {
 }
 
 /** [name, value] of each quantity that was measured, as text. */
-export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): [string, string][] {
+export function evalRows(result: Result): [string, string][] {
+  const { metric, bytes, params, nonzeros, latency, delta } = result;
   const unit = format.metricUnit(metric?.name ?? "");
   const rows: [string, string | null][] = [
     ["file", format.bytes(bytes.raw)],
@@ -206,6 +230,7 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
       metric?.baseline == null ? null : `${format.fixed(metric.baseline)} ${unit.value}`,
     ],
     ["drop", metric?.drop == null ? null : `${format.points(metric.drop)} ${unit.drop}`],
+    ["95 % of the drop", metric?.dropCi95 ? dropInterval(metric.dropCi95) : null],
     ["flips", metric?.flips == null ? null : `${format.fixed(metric.flips)} %`],
     ["KL", metric?.kl == null ? null : `${format.precise(metric.kl)} nats`],
     ["SQNR", metric?.exact ? "exact" : sqnrText(metric?.sqnr)],
@@ -213,8 +238,9 @@ export function evalRows({ metric, bytes, params, nonzeros, latency }: Result): 
     [
       "latency",
       latency &&
-        `${format.milliseconds(latency.median)} ms (p90 ${format.milliseconds(latency.p90)})`,
+        `${format.milliseconds(latency.median)} ${unitOf(latency.clock)}, median of single runs (p90 ${format.milliseconds(latency.p90)}), ${format.plural(latency.threads, "thread")}`,
     ],
+    ["speed-up", delta.infer === null ? null : speedup(delta.infer, delta.ci95.infer)],
   ];
   return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value.trimEnd()]]));
 }
@@ -224,7 +250,8 @@ function sqnrText(sqnr: number | null | undefined): string | null {
 }
 
 /**
- * The summary of `compress`: `1.72 MB -> 441 kB (3.9x), 0.420 -> 0.183 ms (2.3x), accuracy ...`.
+ * The summary of `compress`: `1.72 MB -> 441 kB (3.9x), 0.420 -> 0.183 CPU ms (2.3x, 2.25-2.36;
+ * beyond simplifying: 2.1x, 2.05-2.16), accuracy ...`.
  */
 export function resultLine(result: Result, baseline: Result | null = null): string {
   const { bytes, alpha, latency, delta, metric } = result;
@@ -233,9 +260,9 @@ export function resultLine(result: Result, baseline: Result | null = null): stri
     `${format.bytes(before)} -> ${format.bytes(bytes.raw)} (${format.ratio(alpha.bytes)})`,
   ];
   if (latency) {
-    const from = baseline?.latency ? `${format.milliseconds(timeOf(baseline.latency))} -> ` : "";
-    const times = delta.infer === null ? "" : ` (${format.ratio(delta.infer)})`;
-    parts.push(`${from}${format.milliseconds(timeOf(latency))} ms${times}`);
+    const from = baseline?.latency ? `${format.milliseconds(baseline.latency.median)} -> ` : "";
+    const ms = `${from}${format.milliseconds(latency.median)} ${unitOf(latency.clock)}`;
+    parts.push(delta.infer === null ? ms : `${ms} (${speedups(delta)})`);
   }
   if (metric) {
     const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;

@@ -1,9 +1,11 @@
 /** @file The verdict in sentences: the best recipes, disappointments, the survey's errors. */
-import { type Result, timeOf } from "../measure/measurement.ts";
-import { disagrees, opinionOf } from "./columns.ts";
+import type { Result } from "../measure/measurement.ts";
+import { knownSpeedup } from "../measure/speed.ts";
+import { disagrees, dropInterval, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
 import { hasQuality, lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
+import { speedup, speedups, unitOf } from "./speed.ts";
 
 /** The best rows of a report; the original is not among them. */
 export interface Picks {
@@ -137,35 +139,33 @@ function pickLines(report: Report): (Line | null)[] {
 }
 
 /**
- * A sentence about one row: `recipe, 0.183 ms instead of 0.420 ms (2.3x), 441 kB instead of 1.72 MB
- * (3.9x), 0.04 points worse.`
+ * A sentence about one row: `recipe, 0.183 instead of 0.420 CPU ms (2.3x, 2.25-2.36), 441 kB instead
+ * of 1.72 MB (3.9x), 0.04 points worse (-0.03 to +0.11: no difference).`
  */
 function pickLine(report: Report, lead: Line, row: Result): Line {
   const { baseline } = report;
   const time =
     row.latency && baseline.latency
-      ? `${format.milliseconds(timeOf(row.latency))} ms instead of ${format.milliseconds(timeOf(baseline.latency))} ms (${format.ratio(row.delta.infer)})`
+      ? `${format.milliseconds(row.latency.median)} instead of ${format.milliseconds(baseline.latency.median)} ${unitOf(row.latency.clock)} (${speedups(row.delta)})`
       : "not timed";
   const size = `${format.bytes(row.bytes.raw)} instead of ${format.bytes(baseline.bytes.raw)} (${format.ratio(row.alpha.bytes)})`;
   return line(...lead, name(row), `, ${time}, ${size}${dropText(row)}.`);
 }
 
-/**
- * The drop (without labels the flips, else the fidelity) in words, with a note if it is within the
- * noise.
- */
+/** The drop (without labels the flips, else the fidelity) in words, with its 95 % interval. */
 function dropText({ metric }: Result): string {
   if (!metric) return "";
-  const { drop, flips, ci95 } = metric;
+  const { drop, flips, dropCi95 } = metric;
   if (drop === null || !Number.isFinite(drop)) {
     if (flips !== null) return `, ${format.fixed(flips)} % of predictions changed`;
     return `, ${metric.name} ${format.score(metric.name, metric.value, metric.exact === true)}`;
   }
-  const noise = ci95 ? (ci95[1] - ci95[0]) / 2 : 0;
   const unit = format.metricUnit(metric.name).drop;
   const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();
   const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
-  return `, ${words}${drop !== 0 && Math.abs(drop) < noise ? " (within the 95 % interval)" : ""}`;
+  if (!dropCi95) return `, ${words}`;
+  const same = dropCi95[0] <= 0 && dropCi95[1] >= 0 ? ": no difference" : "";
+  return `, ${words} (drop ${dropInterval(dropCi95)}${same})`;
 }
 
 /** The smallest download, if it is smaller than its own ONNX file; else null. */
@@ -186,15 +186,17 @@ function downloadLine(report: Report): Line | null {
  * smaller models are faster.
  */
 function notFasterLine(rows: readonly Result[], short: Naming): Line | null {
-  // A speed-up below 1.05 does not count as faster: it is within the noise of a measurement.
+  // A speed-up below 1.05 is too small to call a model faster, even where it is certain.
   const found = rows.filter(
     ({ marks, delta }) =>
-      (marks.size === "o" || marks.size === "△") && delta.infer !== null && delta.infer < 1.05,
+      (marks.size === "o" || marks.size === "△") && (knownSpeedup(delta) ?? Infinity) < 1.05,
   );
   if (!found.length) return null;
   return line(
     "Smaller, not faster: ",
-    ...list(found.map((row) => line(short(row), ` (${format.ratio(row.delta.infer)})`))),
+    ...list(
+      found.map((row) => line(short(row), ` (${speedup(row.delta.infer, row.delta.ci95.infer)})`)),
+    ),
     ".",
   );
 }

@@ -247,6 +247,22 @@ function shuffled(records: number, seed: number, epoch: number): Uint32Array {
   return createRandom(seed).fork(`epoch/${epoch}`).shuffle(indices);
 }
 
+/** A function that updates parameters by their gradient, as steps of a run with `options` do. */
+export function updateOf(
+  parameters: readonly Parameter[],
+  { optimizer, rate, decay, momentum, beta2 }: Updating,
+): (vector: Float32Array, gradient: Float32Array) => void {
+  const size = parameters.reduce((sum, part) => sum + part.size, 0);
+  const state = startState(optimizer, size);
+  const segments = segmentsOf(parameters, rate, decay, (own) => own.rate);
+  const hyper = { momentum, beta2, epsilon: 1e-8 };
+  return (vector, gradient) => {
+    optimizers[optimizer].update(vector, gradient, state, segments, hyper);
+  };
+}
+
+type Updating = Pick<LoopOptions, "optimizer" | "rate" | "decay" | "momentum" | "beta2">;
+
 /** Learning rate and weight decay of each parameter's range of the vector. */
 function segmentsOf(
   parameters: readonly Parameter[],

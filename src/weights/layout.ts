@@ -2,6 +2,7 @@
 import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Builder } from "../ops/builder.ts";
+import { placesNumbers, storedInputOf } from "../ops/storage.ts";
 import { type Element, integerElement, NODE_BYTES, type Numbers } from "./element.ts";
 
 /** A way to write one flat array. */
@@ -28,6 +29,15 @@ export function layoutsOf(values: Numbers, element: Element): Layout[] {
     candidates.push(mask(values, positions, element));
   }
   return candidates;
+}
+
+/** Whether `value` is written by a sparse layout: it stores the non-zero elements alone. */
+export function isSparse(value: Value): boolean {
+  const node = value.producer;
+  if (!node || placesNumbers(node)) return node !== null;
+  const source = storedInputOf(node);
+  const input = source === null ? null : node.inputs[source];
+  return input ? isSparse(input) : false;
 }
 
 function nonzeros(values: Numbers): Uint32Array {

@@ -45,7 +45,11 @@ const resultShape = {
   latency: expect.objectContaining({ median: expect.any(Number), p90: expect.any(Number) }),
   alpha: { params: expect.any(Number), bytes: expect.any(Number), brotli: expect.any(Number) },
   beta: { survey: expect.any(Number), saved: expect.any(Number) },
-  delta: { infer: expect.any(Number), train: null },
+  delta: expect.objectContaining({
+    infer: expect.any(Number),
+    recipe: expect.any(Number),
+    train: null,
+  }),
   ease: expect.objectContaining({ training: false, covered: expect.any(Number) }),
   marks: expect.objectContaining({ size: expect.stringMatching(/[o△x]/) }),
   seed: 1,
@@ -253,8 +257,13 @@ describe("survey", () => {
       "share-weights:bits=2",
       "quantize-weights",
     ]);
-    for (const row of found.results.slice(1)) {
-      expect(row).toMatchObject(resultShape);
+    // 64 x 4 weights and 4 biases; with them the entries of a codebook, or a scale per output.
+    const stored = [260, 260 + 4, 260 + 4];
+    for (const [i, row] of found.results.slice(1).entries()) {
+      expect(row).toMatchObject({ ...resultShape, params: stored[i] });
+      expect(row.alpha.params).toBeCloseTo(found.results[0].params / row.params, 12);
+      expect(row.beta.survey).toBeCloseTo(row.alpha.params - 1, 12);
+      expect(row.beta.saved).toBeCloseTo(1 - 1 / row.alpha.bytes, 12);
       expect(row.bytes.raw).toBe(statSync(row.file).size);
     }
     expect(found.pareto.length).toBeGreaterThan(0);

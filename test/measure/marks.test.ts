@@ -1,7 +1,7 @@
 /** @file Marks at and around every threshold, and what "not measured" gives. */
 import { expect, test } from "vitest";
 import { defaultThresholds, marksOf, opinions } from "../../src/measure/marks.ts";
-import type { Metric, Result } from "../../src/measure/measurement.ts";
+import { type Metric, type Result, untimed } from "../../src/measure/measurement.ts";
 
 type Row = Pick<Result, "alpha" | "delta" | "ease" | "metric">;
 
@@ -12,6 +12,7 @@ const accuracy = (drop: number | null, flips: number | null = null): Metric => (
   baseline: null,
   drop,
   ci95: null,
+  dropCi95: null,
   flips,
   kl: null,
   sqnr: null,
@@ -19,9 +20,19 @@ const accuracy = (drop: number | null, flips: number | null = null): Metric => (
   n: 100,
 });
 
-const row = (part: Partial<Row> & { bytes?: number; infer?: number | null }): Row => ({
+interface Part extends Partial<Row> {
+  readonly bytes?: number;
+  readonly infer?: number | null;
+  readonly ci95?: readonly [number, number];
+}
+
+const row = (part: Part): Row => ({
   alpha: { params: 1, bytes: part.bytes ?? 1, brotli: null },
-  delta: { infer: part.infer ?? null, train: null },
+  delta: {
+    ...untimed,
+    infer: part.infer ?? null,
+    ci95: { ...untimed.ci95, infer: part.ci95 ?? null },
+  },
   ease: part.ease ?? easy,
   metric: part.metric ?? null,
 });
@@ -45,6 +56,15 @@ test.each([
   [Number.NaN, "?"],
 ])("%s times faster: %s", (infer, mark) => {
   expect(marksOf(row({ infer })).speed).toBe(mark);
+});
+
+test.each([
+  [1.4, [0.9, 2.1], "△"], // may be no faster
+  [0.9, [0.8, 1.01], "△"], // nor slower
+  [0.9, [0.85, 0.99], "x"],
+  [1.4, [1.2, 1.6], "o"],
+] as const)("%d times faster with the interval %j: %s", (infer, ci95, mark) => {
+  expect(marksOf(row({ infer, ci95 })).speed).toBe(mark);
 });
 
 test.each([

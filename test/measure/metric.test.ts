@@ -106,6 +106,31 @@ describe("class indices", () => {
     expect(whole.metric!.exact).toBeNull();
   });
 
+  test("the drop has an interval of its own, from records judged by both models", async () => {
+    // 10 records that the original gets right and 30 that it does not; the other model loses 2 and
+    // gains 1 of them. Scores of class 0 and 1; the label is 0.
+    const right = [1, 0];
+    const wrong = [0, 1];
+    const rows = (flipped: readonly number[]) =>
+      Array.from({ length: 40 }, (_, i) => (i < 10 !== flipped.includes(i) ? right : wrong)).flat();
+    const dataset = tensorDataset(
+      { p: floats([40, 2], rows([])), q: floats([40, 2], rows([0, 1, 30])) },
+      indices(new Array(40).fill(0)),
+    );
+    const [before, after] = ["p", "q"].map((input) => model(["N", 2], {}, input));
+    const { metric: alone, reference } = await measure(before, dataset, { keepBytes: 1e6 });
+    expect(alone!.dropCi95).toBeNull();
+    const { metric } = await measure(after, dataset, { reference });
+    expect(metric!.drop).toBeCloseTo(2.5, 9);
+    // Bonett & Price: p = 3/42, q = 2/42, and 1/42 -+ 1.959964 sqrt((5/42 - 1/42^2) / 42)
+    const half = 1.959964 * Math.sqrt((5 / 42 - 1 / 42 ** 2) / 42);
+    expect(metric!.dropCi95![0]).toBeCloseTo(100 * (1 / 42 - half), 4);
+    expect(metric!.dropCi95![1]).toBeCloseTo(100 * (1 / 42 + half), 4);
+    // Where only some outputs of the original were kept, not all records are pairs.
+    const { reference: part } = await measure(before, dataset, { keepBytes: 80 });
+    expect((await measure(after, dataset, { reference: part })).metric!.dropCi95).toBeNull();
+  });
+
   test("a bounded memory compares the first records, and says so", async () => {
     const { reference } = await measure(original, pairs, { keepBytes: 40 });
     expect(reference.outputs).toHaveLength(2);
@@ -600,6 +625,7 @@ describe("implausible", () => {
     ci95,
     baseline: null,
     drop: null,
+    dropCi95: null,
     flips: null,
     kl: null,
     sqnr: null,

@@ -10,6 +10,7 @@ import {
   histogramMode,
   median,
   medianInterval,
+  pairedInterval,
   quantile,
   ratioOfSums,
   wilson,
@@ -112,6 +113,53 @@ test("2000 values do not underflow", () => {
   const [low, high] = medianInterval(Float64Array.from({ length: 2000 }, (_, i) => i))!;
   // st.binom.ppf(0.025, 2000, 0.5) = 956
   expect([low, high]).toEqual([955, 1044]);
+});
+
+describe("pairedInterval", () => {
+  test("by hand: 1 lost, 7 gained of 21", () => {
+    // p = 2/23, q = 8/23, p - q = -6/23; sqrt((10/23 - (6/23)^2) / 23) = 0.1262726
+    const [low, high] = pairedInterval(1, 7, 21);
+    expect(low).toBeCloseTo(-0.2608696 - 1.959964 * 0.1262726, 6);
+    expect(high).toBeCloseTo(-0.2608696 + 1.959964 * 0.1262726, 6);
+  });
+
+  test("no difference among n records still leaves room for a small one", () => {
+    const [low, high] = pairedInterval(0, 0, 10_000);
+    expect(low).toBe(-high);
+    // The rule of three: events of a rate above 3 / n would have shown with 95 % probability.
+    expect(high).toBeGreaterThan(1 / 10_000);
+    expect(high).toBeLessThan(3.7 / 10_000);
+  });
+
+  test("lost and gained swap the ends", () => {
+    const [low, high] = pairedInterval(12, 5, 400);
+    expect(pairedInterval(5, 12, 400)).toEqual([-high, -low]);
+  });
+
+  test.each([
+    [30, 0.05, 0.1],
+    [120, 0.05, 0.05],
+    [60, 0.3, 0.1],
+  ])("covers the true difference as often as it says: n = %d, rates %f and %f", (n, p, q) => {
+    // Exact: the sum of the multinomial probabilities of all outcomes whose interval holds p - q.
+    const logFactorial = [0];
+    for (let i = 1; i <= n; i++) logFactorial.push(logFactorial[i - 1] + Math.log(i));
+    let covered = 0;
+    for (let lost = 0; lost <= n; lost++) {
+      for (let gained = 0; lost + gained <= n; gained++) {
+        const [low, high] = pairedInterval(lost, gained, n);
+        if (low > p - q || high < p - q) continue;
+        const rest = n - lost - gained;
+        const ways =
+          logFactorial[n] - logFactorial[lost] - logFactorial[gained] - logFactorial[rest];
+        covered += Math.exp(
+          ways + lost * Math.log(p) + gained * Math.log(q) + rest * Math.log(1 - p - q),
+        );
+      }
+    }
+    expect(covered).toBeGreaterThan(0.94);
+    expect(covered).toBeLessThan(0.98);
+  });
 });
 
 describe("ratioOfSums", () => {

@@ -4,11 +4,17 @@ import type { Result } from "../../src/measure/measurement.ts";
 import { paretoOf } from "../../src/recipe/pareto.ts";
 
 /** A row by what the front looks at: bytes after brotli, speed-up, drop. */
-function row(recipe: string, brotli: number, infer: number | null, drop: number | null): Result {
+function row(
+  recipe: string,
+  brotli: number,
+  infer: number | null,
+  drop: number | null,
+  ci95: readonly [number, number] | null = null,
+): Result {
   return {
     recipe,
     bytes: { raw: 4 * brotli, brotli },
-    delta: { infer, train: null },
+    delta: { infer, ci95: { infer: ci95 } },
     metric: { drop, flips: null },
   } as unknown as Result;
 }
@@ -92,6 +98,15 @@ describe("paretoOf", () => {
   test("a speed that was not measured is no speed", () => {
     const rows = [row("timed", 10, 0.5, 0), row("untimed", 10, null, 0)];
     expect(paretoOf(rows)).toEqual(["timed"]);
+  });
+
+  test("a speed-up that may be noise is no advantage", () => {
+    const rows = (ci95: readonly [number, number]) => [
+      row("original", 100, 1, 0),
+      row("noise", 100, 1.01, 0.1, ci95),
+    ];
+    expect(paretoOf(rows([0.99, 1.03]))).toEqual(["original"]);
+    expect(paretoOf(rows([1.005, 1.03]))).toEqual(["original", "noise"]);
   });
 
   test("the front: nothing on it is beaten, everything off it is", () => {

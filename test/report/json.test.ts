@@ -1,5 +1,6 @@
 /** @file The JSON contract of DESIGN 4: keys and their order, null for what is not a number. */
 import { describe, expect, test } from "vitest";
+import { untimed } from "../../src/measure/measurement.ts";
 import {
   benchJson,
   inspectJson,
@@ -33,7 +34,8 @@ describe("a result", () => {
     );
     expect(keys(result.alpha)).toEqual(["params", "bytes", "brotli"]);
     expect(keys(result.beta)).toEqual(["survey", "saved"]);
-    expect(keys(result.delta)).toEqual(["infer", "train"]);
+    expect(keys(result.delta)).toEqual(["infer", "train", "recipe", "ci95"]);
+    expect(keys(result.delta.ci95)).toEqual(["infer", "train", "recipe"]);
     expect(keys(result.ease)).toEqual(["data", "training", "seconds", "covered"]);
     expect(keys(result.marks)).toEqual(["size", "speed", "ease", "performance"]);
   });
@@ -73,7 +75,11 @@ describe("a result", () => {
       ...results[2],
       macs: Number.NaN,
       metric: { ...results[2].metric!, value: Number.POSITIVE_INFINITY, drop: Number.NaN },
-      delta: { infer: Number.NEGATIVE_INFINITY, train: null },
+      delta: {
+        ...untimed,
+        infer: Number.NEGATIVE_INFINITY,
+        ci95: { ...untimed.ci95, infer: [Number.NaN, Number.POSITIVE_INFINITY] as const },
+      },
       latency: null,
     };
     const object = resultReportJson("eval", model, broken);

@@ -135,7 +135,9 @@ describe("verdict", () => {
     const text = verdict(surveyTable(report, plain(4000)));
     expect(text).toContain("Fastest and smallest: distill:student=half > quantize-int8");
     expect(text).not.toContain("Smallest: binarize");
-    expect(text).toContain("Smaller, not faster: share-weights > train > pack (1.00x)");
+    expect(text).toContain(
+      "Smaller, not faster: share-weights > train > pack (no difference, 0.97-1.03), binarize > train (0.95x, 0.92-0.98)",
+    );
     expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
   });
 

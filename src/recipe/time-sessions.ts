@@ -1,0 +1,68 @@
+/** @file Times open models in turn on the user's inputs, with sessions opened anew in between. */
+import { measureLatency, type Timed, type Timing } from "../measure/latency.ts";
+import type { Session, Source } from "../runtime/runtime.ts";
+import type { Environment } from "./environment.ts";
+
+/** A model that is open in the engine. */
+export interface Opened {
+  readonly source: Source;
+  readonly session: Session;
+}
+
+type Around = Pick<Environment, "runtime" | "platform" | "threads" | "feeds" | "signal">;
+
+/** Opens a model as it is timed. Throws TersorError "cannot-open". */
+export async function openTimed(source: Source, { runtime, threads }: Around): Promise<Opened> {
+  return { source, session: await runtime.open(source, { threads }) };
+}
+
+/**
+ * Times the models in turn on `env.feeds` for about `budgetMs` of wall time, see `measureLatency`.
+ * Several are opened anew between sittings; the sessions that were given stay open.
+ */
+export async function timeSessions(
+  models: readonly Opened[],
+  env: Around,
+  budgetMs: number,
+  onProgress?: (done: number, total: number) => void,
+): Promise<Timing[]> {
+  const { platform, threads, signal } = env;
+  const candidates = models.map((model, i) => renewing(String(i), model, env));
+  const isCompared = models.length > 1;
+  try {
+    return await measureLatency(
+      candidates.map(({ name, run, renew }) => ({ name, run, ...(isCompared && { renew }) })),
+      {
+        ...{ platform, threads, budgetMs, signal: signal ?? undefined },
+        ...(onProgress && { onProgress }),
+      },
+    );
+  } finally {
+    for (const { close } of candidates) await close();
+  }
+}
+
+/** `close` closes the session that was opened last, unless it is the first one. */
+function renewing(
+  name: string,
+  { source, session: first }: Opened,
+  { runtime, threads, feeds }: Around,
+): Required<Timed> & { close(): Promise<void> } {
+  let current = first;
+  const close = async (): Promise<void> => {
+    const last = current;
+    current = first;
+    if (last !== first) await last.close();
+  };
+  return {
+    name,
+    run: () => current.run(feeds),
+    async renew() {
+      // Opened before the other is closed, or it might get the very same memory.
+      const next = await runtime.open(source, { threads });
+      await close();
+      current = next;
+    },
+    close,
+  };
+}

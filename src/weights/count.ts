@@ -1,0 +1,76 @@
+/** @file Counts the numbers that a weight is stored in. */
+import type { Value } from "../ir/graph.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import type { Numbers } from "./element.ts";
+import { elementsOf } from "./elements.ts";
+import { isSparse } from "./layout.ts";
+import type { Leaf, Weight } from "./weight.ts";
+
+export interface Count {
+  /** Numbers that the file stores, of all parts theta. */
+  readonly numbers: number;
+  /** How many of them make an element of W zero, or are zero themselves. */
+  readonly zeros: number;
+}
+
+/**
+ * The numbers of a weight as it was read: those of its form's parts, so an int4 grid has a level per
+ * element and its scales, a codebook an index per element and its entries, a Kronecker product its
+ * factors, a hashed weight the shared values and the seeds. Of a tensor that is stored without its
+ * zeros they are the others; what tells their places is no parameter. Parts that the engine computes
+ * from others when it loads the model are not stored. `seen` holds the tensors that were counted
+ * before; they are not counted again.
+ */
+export function countOf(weight: Weight, seen = new Set<Tensor>()): Count {
+  if (weight.form === null) return countOfLeaf(weight, seen);
+  const { form, theta } = weight;
+  const elements = elementsOf(weight);
+  let [numbers, zeros] = [0, 0];
+  for (const [name, part] of Object.entries(form.theta)) {
+    const count = countOf(theta[name], seen);
+    numbers += count.numbers;
+    const isElements = name === form.elements && count.numbers > 0;
+    if (isElements && elements && !isLeftOut(elements)) zeros += zerosIn(weight.values);
+    if (!elements && part.learns && part.keepsZeros) zeros += count.zeros;
+  }
+  return { numbers, zeros };
+}
+
+function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {
+  if (!isStored(leaf, seen)) return { numbers: 0, zeros: 0 };
+  const { length } = leaf.values;
+  const zeros = zerosIn(leaf.values);
+  return isLeftOut(leaf) ? { numbers: length - zeros, zeros: 0 } : { numbers: length, zeros };
+}
+
+/**
+ * Whether the file has a tensor for the leaf that was not counted before. Otherwise its numbers are
+ * another's too, or nodes compute them: int8 scales, say, as the largest weights of each channel.
+ */
+function isStored({ at }: Leaf, seen: Set<Tensor>): boolean {
+  if (!at) return true;
+  const fresh = sourcesOf(at).filter((tensor) => !seen.has(tensor));
+  for (const tensor of fresh) seen.add(tensor);
+  return fresh.length > 0;
+}
+
+/** The tensor itself, or those of several numbers that its nodes read; shapes and axes are none. */
+function sourcesOf(at: Value): Tensor[] {
+  if (at.tensor) return [at.tensor];
+  const values = new Set([at]);
+  // The set grows while the loop walks it.
+  for (const { producer } of values) {
+    for (const input of producer?.inputs ?? []) if (input) values.add(input);
+  }
+  const tensors = [...values].flatMap(({ tensor }) => tensor ?? []);
+  return tensors.filter(({ dtype, size }) => dtype !== "int64" && size > 1);
+}
+
+/** Whether the file leaves the leaf's zeros out. */
+const isLeftOut = ({ at }: Leaf): boolean => at !== undefined && isSparse(at);
+
+function zerosIn(values: Numbers): number {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] === 0) count++;
+  return count;
+}
