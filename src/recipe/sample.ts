@@ -42,8 +42,8 @@ export async function sampleFeeds(
     const ranges = rangesOf(model, session.inputs, shapes);
     const isOpen = session.inputs.some(({ name, dtype }) => isIndex(dtype) && !ranges.has(name));
     for (const ceiling of isOpen ? ceilings : ceilings.slice(0, 1)) {
-      const feeds = randomFeeds(session.inputs, shapes, ranges, seed, ceiling);
       try {
+        const feeds = randomFeeds(session.inputs, shapes, ranges, seed, ceiling);
         await session.run(feeds);
         return feeds;
       } catch (cause) {
@@ -87,7 +87,13 @@ function rangesOf(model: Model, ports: readonly Port[], shapes: Shapes): Map<str
 /** Whether elements may be indices, lengths or masks. Integers of 8 and 16 bits are pixels, codes. */
 const isIndex = (dtype: DType | null): boolean => dtype === "int64" || dtype === "int32";
 
-/** Random feeds of these shapes; each input has random numbers of its own. */
+/** The most elements of an input that are drawn: 512 MB of float32. */
+const MOST = 2 ** 27;
+
+/**
+ * Random feeds of these shapes; each input has random numbers of its own. Throws TersorError
+ * "bad-feeds" for an input that is too large to be drawn.
+ */
 function randomFeeds(
   ports: readonly Port[],
   shapes: Shapes,
@@ -98,6 +104,11 @@ function randomFeeds(
   const random = createRandom(seed);
   return Object.fromEntries(
     ports.map(({ name, dtype }) => {
+      const size = product(shapes[name]);
+      if (size > MOST) {
+        const why = `would have ${size} elements`;
+        throw fail(errors.badFeeds(`input "${name}"`, why, "Give --data"));
+      }
       const isMask = /mask/i.test(name);
       const range = ranges.get(name) ?? (isMask ? { low: 0, high: 1 } : null);
       const draw = { range, isMask, ceiling, random: random.fork(name) };

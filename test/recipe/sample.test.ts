@@ -137,6 +137,14 @@ describe("sizes that the model leaves open", () => {
     expect(Object.entries(hostile)).toEqual([["__proto__", [1, 128, 3]]]);
   });
 
+  test("inputs that no memory holds are refused, not drawn", async () => {
+    const huge = feeds("(float[2147483648] x) => (float[2147483648] y)", "", "y = Identity (x)");
+    await expect(huge).rejects.toMatchObject({
+      code: "bad-feeds",
+      message: expect.stringContaining("2147483648 elements"),
+    });
+  });
+
   test("if no size fits, the error says how to give them", async () => {
     const head = "(float[N,T] x) => (float[N,37] y)";
     const nodes = "r = Reshape (x, s) y = Reshape (r, t)";
