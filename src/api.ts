@@ -1,5 +1,6 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
 import type { z } from "zod";
+import type { Dataset } from "./data/dataset.ts";
 import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
@@ -245,8 +246,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         trains: true,
       });
       const { training, seed } = prepared;
-      const judged = test || !training ? null : holdOut(training, holdout, seed).heldOut;
-      const env = { ...prepared, data: prepared.data ?? judged };
+      const split = test || !training ? null : holdOut(training, holdout, seed);
+      const env = split?.heldOut ? heldOutOf(prepared, split.heldOut, split.training) : prepared;
       checkNeeds(steps, env);
       await checkTraining([steps], model, env);
       const around = { ...options, data: test ?? data, calib: data };
@@ -385,6 +386,12 @@ export const cifar = source("cifar");
 export const npz = source("npz");
 export const csv = source("csv");
 export const jsonl = source("jsonl");
+
+/** The environment of a training that is judged on records held out of it. */
+function heldOutOf(env: Environment, data: Dataset, { length: training }: Dataset): Environment {
+  const records = { judged: data.length, calibration: null, training, from: "apart" } as const;
+  return { ...env, data, records };
+}
 
 function stepsOf<M extends readonly MethodRef[]>(
   model: Loaded,

@@ -4,8 +4,10 @@ import type { Compression } from "../api.ts";
 import { errors, fail } from "../errors.ts";
 import { checkOutput, type SaveOptions, saveFile } from "../node/files.ts";
 import type { Loaded } from "../recipe/load.ts";
+import { capitalized } from "../report/format.ts";
 import { htmlReport } from "../report/html.ts";
 import { jsonText, resultReportJson } from "../report/json.ts";
+import { recordsText } from "../report/records.ts";
 import { resultLine } from "../report/table.ts";
 import { inputsOf } from "./paths.ts";
 import type { StoredRun } from "./resume.ts";
@@ -90,5 +92,7 @@ export function printProduct(
   }
   shell.print(`${result.recipe} -> ${file}`);
   shell.print(resultLine(result, baseline));
+  const records = recordsText(result.metric?.records);
+  if (records !== null) shell.print(`${capitalized(records)}.`);
   more();
 }

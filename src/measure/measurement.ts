@@ -74,6 +74,23 @@ export interface Metric {
   readonly accuracy?: number;
   /** Records evaluated. */
   readonly n: number;
+  /** How many records there were for what, where that is known. */
+  readonly records?: Records;
+}
+
+/** How many records judge, and how many are for other work. */
+export interface Records {
+  /** Records that the metric is measured on; null without data. */
+  readonly judged: number | null;
+  /** Records for calibration, whether a method uses them or not. */
+  readonly calibration: number | null;
+  /** Records to train on, of which those for calibration are a part; null if no recipe trains. */
+  readonly training: number | null;
+  /**
+   * Where the records that do not judge come from: held back from the data, from other data, or
+   * from the files of those that judge. Null where all records judge.
+   */
+  readonly from: "held" | "apart" | "same" | null;
 }
 
 /** Good, fair, poor, not measured. */

@@ -114,7 +114,7 @@ async function measureBaseline(
     nonzeros,
     macs,
     latency: latencyOf(timing, env),
-    metric: metric && { ...metric, baseline: metric.value, drop: 0, ...same },
+    metric: metric && { ...metric, baseline: metric.value, drop: 0, ...same, ...recordsOf(env) },
     alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
     beta: { survey: 0, saved: 0 },
     delta: { ...untimed, infer: 1 },
@@ -207,7 +207,7 @@ function rowOf(
     nonzeros,
     macs,
     latency: latencyOf(timing, env),
-    metric,
+    metric: metric && { ...metric, ...recordsOf(env) },
     alpha: {
       params: alphaParams,
       bytes: alphaBytes,
@@ -271,6 +271,9 @@ function peaksOf({ graph }: Model): Record<string, number> {
     }),
   );
 }
+
+/** How many records the metric is of, and how many others there were, where that is known. */
+const recordsOf = ({ records }: Environment) => (records ? { records } : {});
 
 /** Wall time, in ms, for timing one version beside the original. */
 export const timingMs = (env: Environment): number => env.timingMs ?? 2000;

@@ -1,10 +1,12 @@
 /** @file Makes an Environment from a user's settings: opens the data, picks an engine. */
+import { contentOf } from "../data/content.ts";
 import { type Dataset, subset } from "../data/dataset.ts";
 import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
+import type { Records } from "../measure/measurement.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
@@ -107,16 +109,53 @@ export async function prepare(
         : settings.trains
           ? halved(all, seed)
           : { ...divided(all, seed, onEvent), training: null };
+    const isShared = await areShared(settings, platform);
+    if (isShared) warnShared(settings, onEvent);
     const feeds = await sampleFeeds(session, loaded.model, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
     const timingMs = timingSeconds * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
-    const records = { data, calibration, training, feeds };
-    return { ...around, ...records, teacher, trainThreads, checkpoints, computeChoice };
+    const records = (all ?? given) && {
+      judged: data?.length ?? null,
+      calibration: calibration?.length ?? null,
+      training: settings.trains ? (training?.length ?? null) : null,
+      from: originOf(data, calibration, given !== null, isShared),
+    };
+    const sets = { data, calibration, training, records, feeds };
+    return { ...around, ...sets, teacher, trainThreads, checkpoints, computeChoice };
   } finally {
     await session.close();
   }
+}
+
+/** Where the records for calibration come from; see `Records`. */
+function originOf(
+  data: Dataset | null,
+  calibration: Dataset | null,
+  isGiven: boolean,
+  isShared: boolean,
+): Records["from"] {
+  if (!calibration) return null;
+  if (isGiven) return isShared ? "same" : "apart";
+  return data?.length === 1 && calibration.length === 1 ? "same" : "held";
+}
+
+/** Whether `data` and `calib` are from the same files, under whatever names and limits. */
+async function areShared({ data, calib }: Settings, platform: Platform): Promise<boolean> {
+  if (!data || !calib) return false;
+  const [judged, other] = [sourceOf(data).spec, sourceOf(calib).spec];
+  if (judged === other) return true;
+  const content = await contentOf(judged, platform);
+  return content !== null && content === (await contentOf(other, platform));
+}
+
+function warnShared({ data, trains }: Settings, onEvent: (event: Event) => void): void {
+  const what = `${trains ? "trained" : "calibrated"} and judged on the same records`;
+  const { spec } = sourceOf(data as DataSource | string);
+  const remedy = "give other data to --calib, or leave it out: then a part is held back";
+  const text = `${what} (${spec}): they say little about new ones; ${remedy}`;
+  onEvent({ type: "warning", text });
 }
 
 /**

@@ -147,6 +147,9 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, "\uFFFD");
 }
 
+/** The text with a capital first letter. */
+export const capitalized = (text: string): string => text.replace(/^./, (c) => c.toUpperCase());
+
 /** How many columns of a terminal the text takes: combining marks none, CJK and emoji two. */
 export function displayWidth(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;

@@ -29,7 +29,8 @@ function deltaJson({ infer, train, recipe, ci95 }: Delta): Json {
 }
 
 function metricJson(metric: Metric): Json {
-  const { name, value, baseline, drop, ci95, flips, kl, sqnr, exact, accuracy, n } = metric;
+  const { name, value, baseline, drop, ci95, flips, kl, sqnr, exact, accuracy, n, records } =
+    metric;
   return {
     name,
     value: num(value),
@@ -43,6 +44,7 @@ function metricJson(metric: Metric): Json {
     accuracy: num(accuracy),
     n,
     dropCi95: pair(metric.dropCi95),
+    records: records ? { ...records } : null,
   };
 }
 

@@ -3,6 +3,7 @@ import type { Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
 import { disagrees, dropInterval, opinionOf } from "./columns.ts";
 import * as format from "./format.ts";
+import { recordsText } from "./records.ts";
 import { hasQuality, lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
 import { speedup, speedups, unitOf } from "./speed.ts";
@@ -62,6 +63,7 @@ export function picksOf(report: Report): Picks {
 /** The verdict as sentences: `picks` about the best rows, `notes` about what disappoints. */
 export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
   const rows = changedRows(report);
+  const records = recordsText(rowsOf(report).find(({ metric }) => metric)?.metric?.records);
   const unfinished = report.unfinished ? [line(report.unfinished)] : [];
   if (!rows.length) return { picks: [line("Nothing was compressed.")], notes: unfinished };
   const names = format.shortNames(rows.map((row) => row.recipe));
@@ -74,6 +76,7 @@ export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
       notFasterLine(rows, short),
       downloadOnlyLine(report, rows, short),
       opinionLine(report, rows),
+      records === null ? null : line(`${format.capitalized(records)}.`),
     ]),
   };
 }

@@ -202,7 +202,7 @@ describe("compress", () => {
   test("a report is one HTML page with the command in it", async () => {
     const report = folder.in("report.html");
     const out = folder.in("reported.onnx");
-    await run([
+    const { stdout } = await run([
       "compress",
       model,
       "--preset",
@@ -217,6 +217,26 @@ describe("compress", () => {
     const html = readFileSync(report, "utf8");
     expect(html).toMatch(/^<!doctype html>/);
     expect(html).toContain("tersor compress ");
+    expect(stdout).toMatch(/\nJudged on 48 records, 12 held for calibration.\n$/);
+  });
+
+  test("says where the same records calibrate and judge", async () => {
+    const args = [
+      "--preset",
+      "half",
+      "--data",
+      data,
+      "--calib",
+      data,
+      "-o",
+      folder.in("same.onnx"),
+    ];
+    const { status, stdout, stderr } = await run(["compress", model, ...args]);
+    expect(status).toBe(0);
+    expect(stderr).toContain(
+      `tersor: warning: calibrated and judged on the same records (${data}): `,
+    );
+    expect(stdout).toContain("\nCalibrated and judged on the same records.\n");
   });
 
   test("Ctrl-C writes nothing and is status 130", async () => {
