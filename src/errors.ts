@@ -29,7 +29,7 @@ export const errors = {
     code: "unsupported-opset",
     what: why,
     where,
-    remedy: "Export the model for an ai.onnx operator set from 7 to 25",
+    remedy: "Export the model for another ai.onnx operator set: 1 to 25 are read",
   }),
   missingExternal: (where: string, path: string) => ({
     code: "missing-external",
@@ -94,7 +94,10 @@ export const errors = {
     code: "no-runtime",
     what: `cannot be loaded (${why})`,
     where,
-    remedy: "Run: npm install onnxruntime-node; or use --runtime web",
+    // Without the variable its install script downloads GPU libraries on Linux, which fails behind
+    // many firewalls; npm then leaves the whole package out. The CPU engine is in the package.
+    remedy:
+      "Run: ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node (on Windows without the variable); or use --runtime web",
   }),
   cannotOpen: (where: string, words: string) => ({
     code: "cannot-open",

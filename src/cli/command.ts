@@ -1,6 +1,6 @@
 /** @file Command: the declaration of one command, and how the package commander runs them. */
 import { Command as Commander, CommanderError, Option } from "commander";
-import { errors, fail, type TersorError } from "../errors.ts";
+import { errors, fail, isAborted, TersorError } from "../errors.ts";
 import { type Flag, globalFlags } from "./flags.ts";
 import { type FlagValues, readRun, type StoredRun } from "./resume.ts";
 import { createShell, type GlobalOptions, type Io, type Shell } from "./shell.ts";
@@ -54,6 +54,8 @@ export async function dispatch(
       const shell = createShell(argv, values as unknown as GlobalOptions, io);
       try {
         status = await command.run(shell, args, values as never, run);
+      } catch (cause) {
+        throw interrupted(cause, shell);
       } finally {
         shell.done();
       }
@@ -78,6 +80,13 @@ export async function dispatch(
 function typedOf(entry: Commander): FlagValues {
   const isTyped = ([name]: [string, unknown]) => entry.getOptionValueSource(name) !== "default";
   return Object.fromEntries(Object.entries(entry.opts()).filter(isTyped));
+}
+
+/** The error, whose remedy is the command itself if it was interrupted before anything was saved. */
+function interrupted(cause: unknown, { commandLine }: Shell): unknown {
+  if (!(cause instanceof TersorError) || !isAborted(cause)) return cause;
+  const { code, where, what } = cause;
+  return fail({ code, where, what, remedy: `Run it again: ${commandLine}` }, cause);
 }
 
 /** Sets up what all commands have in common; errors are thrown instead of printed. */

@@ -36,13 +36,13 @@ export const oneOf =
   };
 
 /** Seconds in each unit of time. */
-const units: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600 };
+const units: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
 
-/** Parses a time such as `90s`, `10m` or `1.5h`; the result is in seconds. */
+/** Parses a time such as `500ms`, `90s`, `10m` or `1.5h`; the result is in seconds. */
 export function seconds(text: string, flag: string): number {
-  const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
+  const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text) ?? [];
   if (value !== "" && Number(value) > 0) return Number(value) * units[unit];
-  throw bad(flag, `"${text}" is no time`, "Give for example 90s, 10m or 1h");
+  throw bad(flag, `"${text}" is no time`, "Give for example 500ms, 90s, 10m or 1h");
 }
 
 /** Parses sizes of axes, `H=224,W=224`, to numbers by name. */
@@ -57,7 +57,10 @@ export function dims(text: string, flag: string): Record<string, number> {
 
 /** The flags of every command. */
 export const globalFlags: readonly Flag[] = [
-  { flags: "--json", doc: "Print one JSON object on stdout and nothing else." },
+  {
+    flags: "--json",
+    doc: "Print one JSON object on stdout and nothing else; { error } if the command fails.",
+  },
   { flags: "--seed <n>", doc: "Seed of everything random (default 1).", parse: whole(0) },
   { flags: "--threads <n>", doc: "Threads of the engine (default 1).", parse: whole(1) },
   {
@@ -65,7 +68,7 @@ export const globalFlags: readonly Flag[] = [
     doc: "Engine: auto, node or web (default auto: node where it is installed).",
     parse: oneOf(["auto", "node", "web"]),
   },
-  { flags: "--quiet", doc: "Print no progress and no notes." },
+  { flags: "--quiet", doc: "Print nothing but errors on stderr: no progress, notes or warnings." },
   { flags: "--force", doc: "Overwrite existing files." },
   { flags: "--no-color", doc: "Print without colours." },
 ];

@@ -3,8 +3,9 @@
 import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { isAborted, TersorError } from "../errors.ts";
+import { type ErrorInfo, isAborted, TersorError } from "../errors.ts";
 import { printable } from "../report/format.ts";
+import { jsonText } from "../report/json.ts";
 import { benchCommand } from "./bench.ts";
 import { type Command, dispatch } from "./command.ts";
 import { compressCommand } from "./compress.ts";
@@ -14,7 +15,7 @@ import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
 import { packCommand } from "./pack.ts";
 import { programOf } from "./program.ts";
-import type { Io } from "./shell.ts";
+import { commandLineOf, type Io } from "./shell.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
 import { unpackCommand } from "./unpack.ts";
@@ -44,22 +45,37 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(commands, argv, io, { version, description });
   } catch (error) {
-    return explain(error, io);
+    return explain(error, argv, io);
   }
 }
 
-/** Prints an error as one line on stderr and returns the exit status for it. */
-function explain(error: unknown, io: Pick<Io, "stderr" | "env">): number {
+/**
+ * Prints an error as one line on stderr, with --json also as `{ error }` on stdout, and returns the
+ * exit status for it.
+ */
+function explain(error: unknown, argv: readonly string[], io: Omit<Io, "signal">): number {
   if (io.env.TERSOR_DEBUG) io.stderr.write(`${(error as Error)?.stack}\n`);
-  if (error instanceof TersorError) {
-    io.stderr.write(`tersor: ${printable(error.message)}\n`);
-    return isAborted(error) ? 130 : 2;
+  const isOurs = error instanceof TersorError;
+  const { code, where, what, remedy } = isOurs ? error : mistake(error, argv);
+  const line = isOurs ? error.message : `${what}. ${remedy}.`;
+  io.stderr.write(`tersor: ${printable(line)}\n`);
+  if (argv.includes("--json")) {
+    io.stdout.write(jsonText({ error: { code, where, what, remedy } }));
   }
+  if (!isOurs) return 70;
+  return isAborted(error) ? 130 : 2;
+}
+
+/** What to say of an error that is no TersorError. */
+function mistake(error: unknown, argv: readonly string[]): ErrorInfo {
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const remedy =
-    "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1";
-  io.stderr.write(`tersor: ${printable(words.replace(/\s+/g, " "))}. ${remedy}.\n`);
-  return 70;
+  return {
+    code: "internal",
+    where: commandLineOf(argv),
+    what: words.replace(/\s+/g, " "),
+    remedy:
+      "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1",
+  };
 }
 
 /**
@@ -90,10 +106,11 @@ async function runProcess(): Promise<void> {
     });
   }
   const { stdout, stderr, env, execArgv } = process;
+  const argv = process.argv.slice(2);
   for (const event of ["uncaughtException", "unhandledRejection"]) {
-    process.on(event, (error) => process.exit(explain(error, process)));
+    process.on(event, (error) => process.exit(explain(error, argv, process)));
   }
-  const status = await main(process.argv.slice(2), {
+  const status = await main(argv, {
     stdout,
     stderr,
     env,

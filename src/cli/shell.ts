@@ -49,7 +49,7 @@ export interface Shell {
   print(text: string): void;
   /** Prints additional information on stderr, unless --quiet was given. */
   note(text: string): void;
-  /** Prints a warning on stderr. */
+  /** Prints a warning on stderr, unless --quiet was given. */
   warn(text: string): void;
   /**
    * Says, also with --quiet, that the work was interrupted, what is saved, and the command to go on
@@ -73,7 +73,7 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
     progress.clear();
     stderr.write(`${text}\n`);
   };
-  const commandLine = [io.program ?? "tersor", ...argv.map(quoted)].join(" ");
+  const commandLine = commandLineOf(argv, io.program);
   const shell: Shell = {
     commandLine,
     goOn: argv.includes("--resume") ? commandLine : `${commandLine} --resume`,
@@ -92,7 +92,7 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       },
     },
     table: {
-      width: stdout.columns || 100,
+      width: stdout.columns || columnsOf(env) || 100,
       color: options.color && stdout.isTTY === true && !env.NO_COLOR,
     },
     print(text) {
@@ -104,7 +104,9 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
     note(text) {
       if (!isQuiet) say(printable(text));
     },
-    warn: (text) => say(`tersor: warning: ${printable(text)}`),
+    warn(text) {
+      if (!isQuiet) say(`tersor: warning: ${printable(text)}`);
+    },
     interrupted(where, saved) {
       const what = `${where}: was interrupted, ${printable(saved)}`;
       say(`tersor: aborted: ${what}. Go on with:\n  ${shell.goOn}`);
@@ -113,6 +115,16 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
     done: () => progress.clear(),
   };
   return shell;
+}
+
+/** The command line with these arguments, as it could be typed in a shell. */
+export function commandLineOf(argv: readonly string[], program = "tersor"): string {
+  return [program, ...argv.map(quoted)].join(" ");
+}
+
+/** The width in the variable COLUMNS, for output that goes to no terminal; 0 without one. */
+function columnsOf({ COLUMNS = "" }: Io["env"]): number {
+  return /^[1-9]\d{0,4}$/.test(COLUMNS) ? Number(COLUMNS) : 0;
 }
 
 /** An argument quoted for a POSIX shell, where it needs quotes. */

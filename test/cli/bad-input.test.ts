@@ -141,7 +141,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
   ],
   [
     ["survey", "@model.onnx", "--budget", "soon"],
-    'bad-usage: --budget: "soon" is no time. Give for example 90s, 10m or 1h.',
+    'bad-usage: --budget: "soon" is no time. Give for example 500ms, 90s, 10m or 1h.',
   ],
   [
     ["inspect", "@model.onnx", "--dims", "N"],
@@ -315,12 +315,6 @@ describe("bad input", () => {
     const ran = await run(args.map(inFolder));
     expect(ran).toEqual({ status: 2, stdout: "", stderr: `tersor: ${inFolder(message)}\n` });
     expect(folder.list()).toEqual(before);
-  });
-
-  test("with --json stdout stays empty, too", async () => {
-    const { status, stdout, stderr } = await run(["inspect", inFolder("@text.onnx"), "--json"]);
-    expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(/^tersor: not-a-model: .*\n$/);
   });
 });
 

@@ -400,7 +400,7 @@ test("training statistics keep the training mode; those saved for backward canno
   expect(node.int("training_mode")).toBe(1);
   expect(node.outputs).toHaveLength(3);
   expect(catchError(() => readModel(textBytes(graph("sm")))).message).toBe(
-    'unsupported-opset: model: node "BatchNormalization": BatchNormalization of operator set 12 cannot be brought to 21: its saved statistics are read, which no newer operator returns. Export the model for an ai.onnx operator set from 7 to 25.',
+    'unsupported-opset: model: node "BatchNormalization": BatchNormalization of operator set 12 cannot be brought to 21: its saved statistics are read, which no newer operator returns. Export the model for another ai.onnx operator set: 1 to 25 are read.',
   );
 });
 
@@ -418,7 +418,7 @@ test("an operator that vanished is refused by name", () => {
     readModel(textBytes(at(5, "g (float[2] x) => (y) { [crop] y = ImageScaler (x) }"))),
   );
   expect(error.message).toBe(
-    'unsupported-opset: model: node "crop": ImageScaler of operator set 5 is not known. Export the model for an ai.onnx operator set from 7 to 25.',
+    'unsupported-opset: model: node "crop": ImageScaler of operator set 5 is not known. Export the model for another ai.onnx operator set: 1 to 25 are read.',
   );
 });
 
