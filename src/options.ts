@@ -28,6 +28,9 @@ export interface OptionInfo {
   /** Inclusive limits of a number, null where there is none. */
   readonly minimum: number | null;
   readonly maximum: number | null;
+  /** Limits that a number must not reach, null where there is none. */
+  readonly exclusiveMinimum: number | null;
+  readonly exclusiveMaximum: number | null;
   readonly description: string;
   /** Values that are worth trying in a survey or a search. */
   readonly search: readonly unknown[];
@@ -63,6 +66,8 @@ export function describeOptions(schema: z.ZodObject): OptionInfo[] {
     choices: property.enum ?? null,
     minimum: bound(property.minimum),
     maximum: bound(property.maximum),
+    exclusiveMinimum: bound(property.exclusiveMinimum),
+    exclusiveMaximum: bound(property.exclusiveMaximum),
     description: property.description ?? "",
     search: property.search ?? [],
   }));
@@ -71,6 +76,16 @@ export function describeOptions(schema: z.ZodObject): OptionInfo[] {
 /** A declared limit. zod adds the limits of safe integers to other integers; these are left out. */
 function bound(limit: number | undefined): number | null {
   return limit === undefined || Math.abs(limit) >= Number.MAX_SAFE_INTEGER ? null : limit;
+}
+
+/** The limits of a number in words: "2 to 8", "from 1", "above 0 to 10"; "" without limits. */
+export function rangeText(info: OptionInfo): string {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = info;
+  const low = exclusiveMinimum === null ? (minimum ?? "") : `above ${exclusiveMinimum}`;
+  const high = exclusiveMaximum === null ? (maximum ?? "") : `below ${exclusiveMaximum}`;
+  if (high === "") return exclusiveMinimum === null && low !== "" ? `from ${low}` : String(low);
+  if (low === "") return exclusiveMaximum === null ? `to ${high}` : String(high);
+  return `${low} to ${high}`;
 }
 
 /** The defaults of the options that have one. */
@@ -166,9 +181,6 @@ export function plainIssue(message: string): string {
 function remedyOf(info: OptionInfo | undefined): string {
   if (!info) return "See: tersor methods";
   if (info.choices) return `Give one of: ${info.choices.join(", ")}`;
-  const range = [
-    info.minimum === null ? "" : `from ${info.minimum}`,
-    info.maximum === null ? "" : `to ${info.maximum}`,
-  ].filter(Boolean);
-  return `Give a ${info.type}${range.length > 0 ? ` ${range.join(" ")}` : ""}`;
+  const range = rangeText(info);
+  return `Give a ${info.type} ${/^-?\d/.test(range) ? "from " : ""}${range}`.trimEnd();
 }

@@ -2,7 +2,7 @@
 
 import { familyOf, type MethodId, methods } from "../../src/methods/index.ts";
 import type { Method, Need } from "../../src/methods/method.ts";
-import { describeOptions, type OptionInfo } from "../../src/options.ts";
+import { describeOptions, type OptionInfo, rangeText } from "../../src/options.ts";
 import { defaultNeeds, needsByOption } from "../../src/recipe/needs.ts";
 import { formatRecipe, parseRecipe, type StepInput } from "../../src/recipe/steps.ts";
 import { code, page, table } from "./page.ts";
@@ -79,13 +79,13 @@ function recipesOf(id: MethodId, settings: Method["survey"]): string {
     .join(", ");
 }
 
-function valuesOf({ type, choices, minimum, maximum }: OptionInfo): string {
+function valuesOf(info: OptionInfo): string {
+  const { type, choices } = info;
   if (choices) return choices.map(code).join(", ");
   if (type === "list") return "names with `*`, separated by `|`";
   if (type === "boolean") return "`true`, `false`";
-  if (minimum === null && maximum === null) return type;
-  if (maximum === null) return `${type} from ${minimum}`;
-  return minimum === null ? `${type} to ${maximum}` : `${minimum} to ${maximum}`;
+  const range = rangeText(info);
+  return /^-?\d/.test(range) ? range : `${type} ${range}`.trimEnd();
 }
 
 function defaultOf({ default: value }: OptionInfo): string {

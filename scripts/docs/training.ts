@@ -19,10 +19,14 @@ export interface SpeedBench {
     readonly times: Readonly<
       Record<string, { readonly cpuMs: number; readonly wallMs: number; readonly peakMb: number }>
     >;
+    readonly versions: { readonly torch: string };
   }[];
 }
 
 export function speedSection({ results }: SpeedBench): string[] {
+  // "2.13.0+cpu" is the same release as "2.13.0".
+  const releases = new Set(results.map(({ versions }) => versions.torch.replace(/\+.*$/, "")));
+  const pytorch = `PyTorch ${[...releases].join(", ")}`;
   return [
     "## Training steps beside PyTorch",
     "Forward, loss, backward and update of the same network on the same batch, interleaved. One thread is timed by process CPU time, several, whose CPU times add up, by the wall clock. PyTorch's milliseconds are medians of steps; the ratio is the median of the ratios within rounds, and tersor's milliseconds are PyTorch's times that. Memory is the process's peak. `npm run bench:train`.",
@@ -32,7 +36,7 @@ export function speedSection({ results }: SpeedBench): string[] {
         "threads",
         "clock",
         "tersor, ms",
-        "PyTorch 2.13, ms",
+        `${pytorch}, ms`,
         "ratio of times",
         "wanted",
         "memory ratio",

@@ -371,7 +371,7 @@ export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
         key: (r) => r.ratio,
       },
       number("n", "runs", "Timed runs", (r) => r.latency.n, format.count),
-      text("runtime", "runtime", "Execution provider", (r) => r.latency.runtime),
+      text("runtime", "engine", "ONNX Runtime: node or web", (r) => r.latency.runtime),
       number("threads", "threads", "Threads", (r) => r.latency.threads, format.count),
       number("batch", "batch", "Records per run", (r) => r.latency.batch, format.count),
     ],

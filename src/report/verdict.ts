@@ -176,7 +176,8 @@ function downloadLine(report: Report): Line | null {
   const { lightest } = picksOf(report);
   if (!lightest || downloadBytes(lightest) >= lightest.bytes.raw) return null;
   const bytes = downloadBytes(lightest);
-  const form = bytes === lightest.bytes.packed ? "packed" : "with brotli";
+  const { packed, gzip } = lightest.bytes;
+  const form = bytes === packed ? "packed" : bytes === gzip ? "with gzip" : "with brotli";
   return line(
     "Smallest download: ",
     name(lightest),

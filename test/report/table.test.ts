@@ -141,6 +141,18 @@ describe("verdict", () => {
     expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
   });
 
+  test.each([
+    ["brotli", { gzip: 300, brotli: 200, packed: null }, "200 B with brotli (8,629x)"],
+    ["gzip", { gzip: 200, brotli: null, packed: 250 }, "200 B with gzip (8,629x)"],
+    ["packed", { gzip: 200, brotli: 300, packed: 100 }, "100 B packed (17,259x)"],
+  ])("says how the smallest download is coded: %s", (_, sizes, words) => {
+    const { results, ...report } = lenet();
+    const bytes = { ...results[2].bytes, ...sizes };
+    const text = surveyTable({ ...report, results: [{ ...results[2], bytes }] }, plain(4000));
+    // 1,725,893 B / 200 = 8,629
+    expect(verdict(text)).toContain(`Smallest download: quantize-int8, ${words}.`);
+  });
+
   test("of nothing is one sentence", () => {
     const text = surveyTable({ ...lenet(), results: [], pareto: [] }, plain(100));
     expect(verdict(text)).toBe("\nVerdict\nNothing was compressed.");
