@@ -5,6 +5,7 @@ import { errors, fail } from "../errors.ts";
 import { concat } from "../onnx/write.ts";
 import type { Platform } from "../platform.ts";
 import { openWebRuntime } from "../runtime/ort-web.ts";
+import { withoutOrientation } from "./orientation.ts";
 
 /**
  * `files` are the files that the user dropped on the page, by name ("model.onnx",
@@ -71,14 +72,10 @@ function listFolder(files: ReadonlyMap<string, Uint8Array>, path: string): strin
   return names.size > 0 ? [...names].sort() : null;
 }
 
-/** RGB pixels without colour management; alpha is dropped. */
+/** RGB pixels as they are stored: without EXIF orientation, colour management and alpha. */
 const decodeImage: Platform["decodeImage"] = async (bytes, size) => {
-  const blob = new Blob([bytes as Uint8Array<ArrayBuffer>]);
-  const options: ImageBitmapOptions = {
-    colorSpaceConversion: "none",
-    imageOrientation: "from-image",
-    premultiplyAlpha: "none",
-  };
+  const blob = new Blob([withoutOrientation(bytes) as Uint8Array<ArrayBuffer>]);
+  const options: ImageBitmapOptions = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(blob, options).catch((cause: Error) => {
     throw fail(errors.badImage("image", cause.message), cause);
   });
