@@ -323,13 +323,16 @@ function readDim(dim: { case: string | undefined; value?: bigint | string | unde
 
 /**
  * Gives every node a unique name that is not empty, because profiles and reports refer to nodes by
- * name.
+ * name. A node without one is called by its operator and its place among them: Conv_0, Conv_1.
  */
 function nameNodes(root: Graph): void {
   const unique = uniqueNames();
+  const counts = new Map<string, number>();
   for (const graph of root.walk()) {
     for (const node of graph.nodes) {
-      node.name = unique(node.name || node.outputs[0]?.name || node.op);
+      const place = counts.get(node.op) ?? 0;
+      counts.set(node.op, place + 1);
+      node.name = unique(node.name || `${node.op}_${place}`);
     }
   }
 }

@@ -494,9 +494,18 @@ describe("graphs", () => {
     const bytes = graph([
       node("Neg", ["x"], ["a"], { name: "n" }),
       node("Neg", ["a"], ["b"], { name: "n" }),
-      node("Neg", ["b"], ["y"]),
+      node("Abs", ["b"], ["c"]),
+      node("Neg", ["c"], ["d"]),
+      node("Abs", ["d"], ["y"]),
     ]);
-    expect([...readModel(bytes).graph.nodes].map(({ name }) => name)).toEqual(["n", "n_1", "y"]);
+    // Without a name: the operator, and how many of it stand before.
+    expect([...readModel(bytes).graph.nodes].map(({ name }) => name)).toEqual([
+      "n",
+      "n_1",
+      "Abs_0",
+      "Neg_2",
+      "Abs_1",
+    ]);
   });
 
   test("thousands of equal names take no time to tell apart", () => {
