@@ -4,7 +4,7 @@ import { isAborted } from "../errors.ts";
 import { fileCheckpoints } from "../node/checkpoints.ts";
 import { load, survey } from "../node.ts";
 import type { OpenJob } from "../recipe/job.ts";
-import { formatRecipe, parseRecipe } from "../recipe/steps.ts";
+import { parseRecipe } from "../recipe/steps.ts";
 import { type Left, surveyRecipes } from "../recipe/survey.ts";
 import { nameOf } from "../recipe/trial.ts";
 import { plural } from "../report/format.ts";
@@ -63,7 +63,7 @@ export const surveyCommand: Command<SurveyFlags> = {
   runFile: ([path], { output }) => surveyFile(surveyFolder(path, output)),
   async run(shell, [path], flags, earlier) {
     const recipes = flags.recipes === undefined ? undefined : await readRecipes(flags.recipes);
-    const texts = recipes?.map((recipe) => formatRecipe(parseRecipe(recipe))) ?? null;
+    const texts = recipes?.map((recipe) => nameOf(parseRecipe(recipe))) ?? null;
     const model = await load(path, shell.settings);
     const folder = surveyFolder(path, flags.output);
     checkFolder(folder, earlier !== null || shell.force);

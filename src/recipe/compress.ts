@@ -1,4 +1,5 @@
 /** @file Compress: one recipe on one model, measured beside the original. */
+import { errors, fail } from "../errors.ts";
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
 import { assessBaseline } from "./assess.ts";
@@ -41,7 +42,7 @@ export interface Compressed {
 
 /**
  * Applies one recipe to a loaded model and measures the result beside the original. Throws
- * TersorError "needs-data", "needs-training" or "needs-labels" before any work,
+ * TersorError "bad-recipe", "needs-data", "needs-training" or "needs-labels" before any work,
  * "implausible-baseline", "aborted", and whatever error a method raises.
  */
 export async function compress(
@@ -49,6 +50,9 @@ export async function compress(
   env: Environment,
   plan: CompressPlan,
 ): Promise<Compressed> {
+  if (plan.steps.length === 0 && plan.simplify === false) {
+    throw fail(errors.badRecipe("recipe", "only simplifies, which is switched off"));
+  }
   checkNeeds(plan.steps, env);
   const began = env.platform.wallMs();
   const { steps, file = null, simplify: isSimplified = true, untrained = false } = plan;

@@ -1,5 +1,5 @@
 /** @file Parses recipes, given as text or data, such as `prune-channels > share-weights:bits=4`. */
-import type { z } from "zod";
+import { z } from "zod";
 import { errors, fail } from "../errors.ts";
 import { type MethodId, methodOf, methods } from "../methods/index.ts";
 import { allNeeds, type Method, needsOf, type OwnMethod } from "../methods/method.ts";
@@ -19,10 +19,18 @@ export interface Step {
  * How a step names its method: the id of a built-in one, or the object that `defineMethod`
  * returned.
  */
-export type MethodRef = MethodId | OwnMethod;
+export type MethodRef = MethodId | typeof simplifyId | OwnMethod;
+
+/**
+ * The name of lossless simplification, with which every recipe begins. It may stand in a recipe as
+ * a step, alone above all, but is none: `parseRecipe` leaves it out.
+ */
+export const simplifyId = "simplify";
 
 type InputOf<S extends z.ZodObject> = keyof S["shape"] extends never ? unknown : z.input<S>;
-type OptionsOf<M> = M extends MethodId
+type OptionsOf<M> = M extends typeof simplifyId
+  ? unknown
+  : M extends MethodId
   ? InputOf<(typeof methods)[M]["options"]>
   : M extends { readonly options: infer S extends z.ZodObject }
     ? InputOf<S>
@@ -46,6 +54,7 @@ export type RecipeInput<M extends readonly MethodRef[] = readonly MethodId[]> =
 /**
  * Parses a recipe and checks all options. Text separates steps by ">", options by ",", an option's
  * name and value by "=": `a:x=1,y=2 > b`. Values in double quotes may contain these characters.
+ * A recipe that only simplifies losslessly, "simplify", has no steps.
  * Throws TersorError "bad-recipe", "unknown-method", "unknown-option" or "bad-option".
  */
 export function parseRecipe<const M extends readonly MethodRef[] = readonly MethodId[]>(
@@ -54,16 +63,25 @@ export function parseRecipe<const M extends readonly MethodRef[] = readonly Meth
   const isText = typeof recipe === "string";
   const steps: unknown = isText ? splitText(recipe) : recipe;
   if (!Array.isArray(steps)) throw fail(errors.badRecipe("recipe", "is no list of steps"));
-  return steps.map((step: unknown, i) => {
+  const last = steps.findLastIndex((step) => !isSimplify(step));
+  return steps.flatMap((step: unknown, i): Step[] => {
     const where = `recipe step ${i + 1}`;
+    if (isSimplify(step)) {
+      const { method: _, ...given } = step;
+      parseOptions(z.strictObject({}), given, `${where} (${simplifyId})`);
+      return [];
+    }
     const { id, method, given } = named(step, where);
-    if (method.packs && i < steps.length - 1) {
+    if (method.packs && i < last) {
       throw fail(errors.badRecipe(where, `${id} says how the file is written: it comes last`));
     }
     const options = parseOptions(method.options, given, `${where} (${id})`, isText);
-    return { id, method, options };
+    return [{ id, method, options }];
   });
 }
+
+const isSimplify = (step: unknown): step is Record<string, unknown> =>
+  (step as { method?: unknown } | null)?.method === simplifyId;
 
 interface Named {
   readonly id: string;
@@ -78,7 +96,8 @@ function named(step: unknown, where: string): Named {
   if (typeof method === "string") {
     const known = methodOf(method);
     if (known) return { id: method, method: known, given };
-    throw fail(errors.unknownMethod(where, method, nearest(method, Object.keys(methods))));
+    const near = nearest(method, [simplifyId, ...Object.keys(methods)]);
+    throw fail(errors.unknownMethod(where, method, near));
   }
   if (!isMethod(method)) throw fail(errors.badRecipe(where, "has no method"));
   if (isParsed(given)) return { id: given.id, method, given: given.options };

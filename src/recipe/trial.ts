@@ -13,7 +13,7 @@ import { beforeTraining, rewrite } from "../rewrite/index.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
-import { formatRecipe, keepsNorms, type Step } from "./steps.ts";
+import { formatRecipe, keepsNorms, type Step, simplifyId } from "./steps.ts";
 
 /**
  * A losslessly simplified copy of the model, from which recipes start. If one of `steps` trains,
@@ -35,7 +35,7 @@ export interface Trial {
 
 /** The recipe's name in reports: its text, or "simplify" for a recipe without steps. */
 export function nameOf(steps: readonly Step[]): string {
-  return steps.length === 0 ? "simplify" : formatRecipe(steps);
+  return steps.length === 0 ? simplifyId : formatRecipe(steps);
 }
 
 export interface TrialOptions extends ApplyOptions {

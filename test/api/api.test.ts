@@ -54,6 +54,8 @@ describe("compress", () => {
     });
     expect(result.result.recipe).toBe("quantize-int8:calibrator=minmax > store-float16");
     expect(result.result.metric?.n).toBe(32);
+    const simple = await compress(model, { recipe: [{ method: "simplify" }], timingSeconds });
+    expect(simple.result.recipe).toBe("simplify");
     expect(result.table()).toContain("quantize-int8");
     expect(events.some(({ type }) => type === "progress")).toBe(true);
     const out = folder.in("saved.onnx");

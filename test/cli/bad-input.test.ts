@@ -53,6 +53,10 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     'unknown-method: recipe step 1: there is no method "share-weight". Did you mean "share-weights"? See: tersor methods.',
   ],
   [
+    ["compress", "@model.onnx", "--recipe", "simplify", "--no-simplify"],
+    "bad-recipe: recipe: only simplifies, which is switched off. Write steps as: method:option=value,option=value > method.",
+  ],
+  [
     ["compress", "@model.onnx", "--recipe", "store-float16 > share-weights:bit=5"],
     'unknown-option: recipe step 2 (share-weights): there is no option "bit". Did you mean "bits"?',
   ],

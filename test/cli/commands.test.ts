@@ -74,6 +74,15 @@ describe("compress", () => {
     expect(bytesOf(out)).toEqual(bytesOf(plain));
   });
 
+  test("simplify is a recipe like others", async () => {
+    const out = folder.in("simplified.onnx");
+    const { status, found } = await json("compress", model, "--recipe", "simplify", "-o", out);
+    expect([status, found.result.recipe]).toEqual([0, "simplify"]);
+    expect(bytesOf(out)).toEqual(bytesOf(folder.in("plain.onnx")));
+    const { stdout } = await run(["compress", model, "--recipe", "simplify"]);
+    expect(stdout).toContain(`simplify -> ${folder.in("model.tersor.onnx")}\n`);
+  });
+
   test("writes the model it measured, and leaves the input alone", async () => {
     const before = bytesOf(model);
     const out = folder.in("halved.onnx");

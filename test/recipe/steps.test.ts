@@ -5,6 +5,7 @@ import { type MethodId, methods } from "../../src/methods/index.ts";
 import { defineMethod, type Method } from "../../src/methods/method.ts";
 import { describeOptions, type OptionInfo } from "../../src/options.ts";
 import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
+import { nameOf } from "../../src/recipe/trial.ts";
 
 const table = Object.entries(methods) as unknown as [MethodId, Method][];
 
@@ -27,7 +28,27 @@ describe("parseRecipe", () => {
     expect(parseRecipe([{ method: "share-weights", bits: 4 }])[0].options.bits).toBe(4);
   });
 
+  test("simplify is the recipe without steps, wherever it is named", () => {
+    expect(parseRecipe("simplify")).toEqual([]);
+    expect(parseRecipe([{ method: "simplify" }])).toEqual([]);
+    const two = parseRecipe("simplify > share-weights > simplify");
+    expect(two.map(({ id }) => id)).toEqual(["share-weights"]);
+    const data = parseRecipe([{ method: "simplify" }, { method: "share-weights", bits: 4 }]);
+    expect(formatRecipe(data)).toBe("share-weights:bits=4");
+    expect(nameOf(parseRecipe("simplify"))).toBe("simplify");
+    // A step after `pack` is refused, and this is none.
+    expect(parseRecipe("pack > simplify").map(({ id }) => id)).toEqual(["pack"]);
+  });
+
   test.each([
+    [
+      "simplfy",
+      'unknown-method: recipe step 1: there is no method "simplfy". Did you mean "simplify"? See: tersor methods.',
+    ],
+    [
+      "store-float16 > simplify:level=2",
+      'unknown-option: recipe step 2 (simplify): there is no option "level". Options: none.',
+    ],
     [
       "prune-magnitud",
       'unknown-method: recipe step 1: there is no method "prune-magnitud". Did you mean "prune-magnitude"? See: tersor methods.',
