@@ -1,13 +1,16 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
-import type { z } from "zod";
+import type {
+  Compression,
+  CompressOptions,
+  Surveyed,
+  SurveyInput,
+  TrainInput,
+} from "./api-types.ts";
 import type { Dataset } from "./data/dataset.ts";
-import type { DataOptions } from "./data/options.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
-import { familyOf, type MethodId, methods } from "./methods/index.ts";
-import type { Method, Need } from "./methods/method.ts";
-import { describeOptions, type OptionInfo } from "./options.ts";
+import type { MethodId } from "./methods/index.ts";
 import type { Platform } from "./platform.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
@@ -17,127 +20,17 @@ import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
 import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
-import {
-  checkNeeds,
-  defaultNeeds,
-  type NeedsWith,
-  needsByOption,
-  needsTraining,
-  noRecords,
-} from "./recipe/needs.ts";
+import { methodInfos } from "./recipe/method-info.ts";
+import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
-import { type DataSource, prepare, type Settings } from "./recipe/prepare.ts";
-import { defaultPreset, type PresetId, presetRecipe } from "./recipe/presets.ts";
-import type { TrainingRun } from "./recipe/step-context.ts";
-import { type MethodRef, parseRecipe, type RecipeInput, type Step } from "./recipe/steps.ts";
-import { type Left, type SurveyOptions, type SurveySoFar, survey } from "./recipe/survey.ts";
-import { checkTargets, type Target } from "./recipe/target.ts";
+import { prepare, type Settings } from "./recipe/prepare.ts";
+import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
+import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
+import { type SurveySoFar, survey } from "./recipe/survey.ts";
+import { checkTargets } from "./recipe/target.ts";
 import { holdOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
-import { surveyTable, type TableOptions } from "./report/table.ts";
-import type { trainOptions } from "./train/options.ts";
-
-/** `M` is the list of the recipe's methods, from which the compiler checks the steps' options. */
-export interface CompressOptions<M extends readonly MethodRef[] = readonly MethodId[]>
-  extends Settings {
-  /** The steps, as data or text. Without a recipe the preset is used. */
-  readonly recipe?: RecipeInput<M> | undefined;
-  /** A ready-made recipe (default "fast"); cannot be combined with `recipe`. */
-  readonly preset?: PresetId | undefined;
-  /**
-   * Whether to simplify the model losslessly (default true), before the steps and after training.
-   */
-  readonly simplify?: boolean | undefined;
-  /**
-   * Limits that the result is to meet (`missedTargets` says which it misses). What cannot be
-   * measured on the data is refused before any work.
-   */
-  readonly targets?: readonly Target[] | undefined;
-  /** Also measure each layer of the original, for the report (default false). */
-  readonly layers?: boolean | undefined;
-  /** The path that the result's `file` names; nothing is written here. */
-  readonly file?: string | undefined;
-  /**
-   * Called with what decides the result, after everything was checked and before any work. An error
-   * that it throws ends the run.
-   */
-  readonly onJob?: ((job: Job) => Promise<void> | void) | undefined;
-}
-
-/** What `train` takes: the data, the options of the training, and the settings of a recipe. */
-export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | "calib"> {
-  /** Records to train on. A seeded part of them is held out: it only scores the model. */
-  readonly data: DataSource | string;
-  /** Records to measure the result on (default: the held-out part of `data`). */
-  readonly test?: DataSource | string | null | undefined;
-  /** Options of the step `train`: epochs, rate, loss ... */
-  readonly options?: z.input<typeof trainOptions> | undefined;
-}
-
-/** A compressed model, measured beside the original. */
-export interface Compression {
-  readonly result: Result;
-  readonly baseline: Result;
-  readonly report: Report;
-  /** The compressed model as an ONNX file. */
-  readonly bytes: Uint8Array;
-  /** The compressed model as a .tersor file. */
-  pack(): Uint8Array;
-  /** One entry per run of training, with its loss curve. */
-  readonly training: readonly TrainingRun[];
-  /** Everything that decided the result, as plain data; store the result under `jobHash` of it. */
-  readonly job: Job;
-  /**
-   * Writes the model: as .tersor if the path ends so, else as ONNX. Throws TersorError
-   * "cannot-write" or "output-is-input".
-   */
-  save(path: string): Promise<void>;
-  /** The measurements as a text table. */
-  table(options?: Partial<TableOptions>): string;
-}
-
-export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
-  /** As in `CompressOptions`, with what decides all rows. */
-  readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
-  /**
-   * The recipes to try (default: every method, with the settings that its declaration lists). Steps
-   * with your own methods have to go through `parseRecipe`.
-   */
-  readonly recipes?: readonly RecipeInput[] | undefined;
-  /** Called after each trial with the report so far, to save it before a possible interruption. */
-  readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
-}
-
-/** The result of a survey; see Survey for the fields that they share. */
-export interface Surveyed {
-  readonly report: Report;
-  /** All rows, the original's first. */
-  readonly results: readonly Result[];
-  /** The recipes that no other beats in size, speed and quality at once. */
-  readonly pareto: readonly string[];
-  /** The recipes that were not measured, each with the reason. */
-  readonly left: readonly Left[];
-  /** Errors in the code of methods, each of which left its recipe unmeasured. */
-  readonly warnings: readonly string[];
-  /** What the jobs of all rows have in common. */
-  readonly job: OpenJob;
-  /** The measurements as a text table. */
-  table(options?: Partial<TableOptions>): string;
-}
-
-/** A method as `tersor methods` lists it. */
-export interface MethodInfo {
-  readonly method: string;
-  readonly title: string;
-  readonly family: string;
-  readonly summary: string;
-  readonly cite: string;
-  /** What it needs with its default options. */
-  readonly needs: readonly Need[];
-  /** The options with which it needs more. */
-  readonly needsWith: readonly NeedsWith[];
-  readonly options: readonly OptionInfo[];
-}
+import { surveyTable } from "./report/table.ts";
 
 /** Writes a file; it must not overwrite one of `inputs`. */
 export type SaveFile = (
@@ -355,37 +248,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     },
 
     /** All built-in methods, with their options and needs. */
-    methods: (): MethodInfo[] =>
-      (Object.entries(methods) as unknown as [string, Method][]).map(([method, entry]) => ({
-        method,
-        title: entry.title,
-        family: familyOf(method),
-        summary: entry.summary,
-        cite: entry.cite,
-        needs: defaultNeeds(entry),
-        needsWith: needsByOption(entry),
-        options: describeOptions(entry.options),
-      })),
+    methods: methodInfos,
   };
 }
-
-/**
- * A function that names data of one kind, such as `images("calib/", { mean: [0.5], std: [0.5] })`.
- */
-const source =
-  (prefix: string) =>
-  (path: string, options: DataOptions = {}): DataSource => ({ spec: `${prefix}:${path}`, options });
-
-export const images = source("images");
-export const mnist = source("mnist") as (
-  part: "train" | "test",
-  options?: DataOptions,
-) => DataSource;
-export const idx = source("idx");
-export const cifar = source("cifar");
-export const npz = source("npz");
-export const csv = source("csv");
-export const jsonl = source("jsonl");
 
 /** The environment of a training that is judged on records held out of it. */
 function heldOutOf(env: Environment, data: Dataset, { length: training }: Dataset): Environment {

@@ -3,23 +3,14 @@
 /** What option schemas are made with: a method of your own needs the same copy. */
 export { z } from "zod";
 
-export {
-  type Compression,
-  type CompressOptions,
-  cifar,
-  createTersor,
-  csv,
-  idx,
-  images,
-  jsonl,
-  type MethodInfo,
-  mnist,
-  npz,
-  type SaveFile,
-  type Surveyed,
-  type SurveyInput,
-  type Tersor,
-} from "./api.ts";
+export { createTersor, type SaveFile, type Tersor } from "./api.ts";
+export type {
+  Compression,
+  CompressOptions,
+  Surveyed,
+  SurveyInput,
+  TrainInput,
+} from "./api-types.ts";
 export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
 export type { DataOptions } from "./data/options.ts";
@@ -56,8 +47,10 @@ export {
   type OpenJob,
 } from "./recipe/job.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
+export type { MethodInfo } from "./recipe/method-info.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
+export { cifar, csv, idx, images, jsonl, mnist, npz } from "./recipe/sources.ts";
 export {
   formatRecipe,
   type MethodRef,

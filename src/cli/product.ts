@@ -1,6 +1,6 @@
 /** @file What `compress` and `train` write and print: the model, a report, a training record. */
 import { resolve } from "node:path";
-import type { Compression } from "../api.ts";
+import type { Compression } from "../api-types.ts";
 import { errors, fail } from "../errors.ts";
 import { checkOutput, type SaveOptions, saveFile } from "../node/files.ts";
 import type { Loaded } from "../recipe/load.ts";

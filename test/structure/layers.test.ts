@@ -26,6 +26,7 @@ const layers = [
   ["measure"],
   ["node", "browser", "recipe"],
   ["report"],
+  ["api-types"],
   ["api"],
   ["index"],
   ["web"],

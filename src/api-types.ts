@@ -1,0 +1,102 @@
+/** @file What the functions of the API take and give. */
+import type { z } from "zod";
+import type { Result } from "./measure/measurement.ts";
+import type { MethodId } from "./methods/index.ts";
+import type { Job, OpenJob } from "./recipe/job.ts";
+import type { DataSource, Settings } from "./recipe/prepare.ts";
+import type { PresetId } from "./recipe/presets.ts";
+import type { TrainingRun } from "./recipe/step-context.ts";
+import type { MethodRef, RecipeInput } from "./recipe/steps.ts";
+import type { Left, SurveyOptions } from "./recipe/survey.ts";
+import type { Target } from "./recipe/target.ts";
+import type { Report } from "./report/report.ts";
+import type { TableOptions } from "./report/table.ts";
+import type { trainOptions } from "./train/options.ts";
+
+/** `M` is the list of the recipe's methods, from which the compiler checks the steps' options. */
+export interface CompressOptions<M extends readonly MethodRef[] = readonly MethodId[]>
+  extends Settings {
+  /** The steps, as data or text. Without a recipe the preset is used. */
+  readonly recipe?: RecipeInput<M> | undefined;
+  /** A ready-made recipe (default "fast"); cannot be combined with `recipe`. */
+  readonly preset?: PresetId | undefined;
+  /**
+   * Whether to simplify the model losslessly (default true), before the steps and after training.
+   */
+  readonly simplify?: boolean | undefined;
+  /**
+   * Limits that the result is to meet (`missedTargets` says which it misses). What cannot be
+   * measured on the data is refused before any work.
+   */
+  readonly targets?: readonly Target[] | undefined;
+  /** Also measure each layer of the original, for the report (default false). */
+  readonly layers?: boolean | undefined;
+  /** The path that the result's `file` names; nothing is written here. */
+  readonly file?: string | undefined;
+  /**
+   * Called with what decides the result, after everything was checked and before any work. An error
+   * that it throws ends the run.
+   */
+  readonly onJob?: ((job: Job) => Promise<void> | void) | undefined;
+}
+
+/** What `train` takes: the data, the options of the training, and the settings of a recipe. */
+export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | "calib"> {
+  /** Records to train on. A seeded part of them is held out: it only scores the model. */
+  readonly data: DataSource | string;
+  /** Records to measure the result on (default: the held-out part of `data`). */
+  readonly test?: DataSource | string | null | undefined;
+  /** Options of the step `train`: epochs, rate, loss ... */
+  readonly options?: z.input<typeof trainOptions> | undefined;
+}
+
+/** A compressed model, measured beside the original. */
+export interface Compression {
+  readonly result: Result;
+  readonly baseline: Result;
+  readonly report: Report;
+  /** The compressed model as an ONNX file. */
+  readonly bytes: Uint8Array;
+  /** The compressed model as a .tersor file. */
+  pack(): Uint8Array;
+  /** One entry per run of training, with its loss curve. */
+  readonly training: readonly TrainingRun[];
+  /** Everything that decided the result, as plain data; store the result under `jobHash` of it. */
+  readonly job: Job;
+  /**
+   * Writes the model: as .tersor if the path ends so, else as ONNX. Throws TersorError
+   * "cannot-write" or "output-is-input".
+   */
+  save(path: string): Promise<void>;
+  /** The measurements as a text table. */
+  table(options?: Partial<TableOptions>): string;
+}
+
+export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
+  /** As in `CompressOptions`, with what decides all rows. */
+  readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
+  /**
+   * The recipes to try (default: every method, with the settings that its declaration lists). Steps
+   * with your own methods have to go through `parseRecipe`.
+   */
+  readonly recipes?: readonly RecipeInput[] | undefined;
+  /** Called after each trial with the report so far, to save it before a possible interruption. */
+  readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
+}
+
+/** The result of a survey; see Survey for the fields that they share. */
+export interface Surveyed {
+  readonly report: Report;
+  /** All rows, the original's first. */
+  readonly results: readonly Result[];
+  /** The recipes that no other beats in size, speed and quality at once. */
+  readonly pareto: readonly string[];
+  /** The recipes that were not measured, each with the reason. */
+  readonly left: readonly Left[];
+  /** Errors in the code of methods, each of which left its recipe unmeasured. */
+  readonly warnings: readonly string[];
+  /** What the jobs of all rows have in common. */
+  readonly job: OpenJob;
+  /** The measurements as a text table. */
+  table(options?: Partial<TableOptions>): string;
+}
