@@ -31,10 +31,10 @@ type InputOf<S extends z.ZodObject> = keyof S["shape"] extends never ? unknown :
 type OptionsOf<M> = M extends typeof simplifyId
   ? unknown
   : M extends MethodId
-  ? InputOf<(typeof methods)[M]["options"]>
-  : M extends { readonly options: infer S extends z.ZodObject }
-    ? InputOf<S>
-    : never;
+    ? InputOf<(typeof methods)[M]["options"]>
+    : M extends { readonly options: infer S extends z.ZodObject }
+      ? InputOf<S>
+      : never;
 
 /** A step as a program or a JSON file writes it; options that are left out have their defaults. */
 export type StepInput<M extends MethodRef = MethodId> = M extends MethodRef

@@ -72,6 +72,7 @@ describe("methods", () => {
     const reasons = {
       "cli/compress.ts": "examples of recipes",
       "cli/doctor.ts": "a remedy in words",
+      "cli/methods.ts": "an example of its usage",
       "recipe/presets.ts": "presets are recipes",
       "recipe/survey.ts": "combinations are recipes",
     };

@@ -33,6 +33,7 @@ const options = z.object({
     .meta({
       description:
         "Instead of a ratio, the share that may be left: macs<=0.5, bytes<=0.5, latency<=0.7 (measured on this machine).",
+      search: ["macs<=0.5"],
     }),
   criterion: z
     .enum(criterionIds)
