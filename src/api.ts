@@ -6,7 +6,6 @@ import type {
   SurveyInput,
   TrainInput,
 } from "./api-types.ts";
-import type { Dataset } from "./data/dataset.ts";
 import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
@@ -28,7 +27,7 @@ import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
 import { type SurveySoFar, survey } from "./recipe/survey.ts";
 import { checkTargets } from "./recipe/target.ts";
-import { holdOut } from "./recipe/train.ts";
+import { judgedHeldOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable } from "./report/table.ts";
 
@@ -138,9 +137,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         teacher,
         trains: true,
       });
-      const { training, seed } = prepared;
-      const split = test || !training ? null : holdOut(training, holdout, seed);
-      const env = split?.heldOut ? heldOutOf(prepared, split.heldOut, split.training) : prepared;
+      const env = test ? prepared : judgedHeldOut(prepared, holdout);
       checkNeeds(steps, env);
       await checkTraining([steps], model, env);
       const around = { ...options, data: test ?? data, calib: data };
@@ -250,12 +247,6 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     /** All built-in methods, with their options and needs. */
     methods: methodInfos,
   };
-}
-
-/** The environment of a training that is judged on records held out of it. */
-function heldOutOf(env: Environment, data: Dataset, { length: training }: Dataset): Environment {
-  const records = { judged: data.length, calibration: null, training, from: "apart" } as const;
-  return { ...env, data, records };
 }
 
 function stepsOf<M extends readonly MethodRef[]>(

@@ -1,7 +1,7 @@
 /** @file Names of files that follow from what the user typed for a model. */
 import { basename, dirname, extname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Loaded } from "../recipe/load.ts";
+import { decoded, isAddress, pathOf, urlOf } from "../util/address.ts";
 
 /**
  * The path of a model: that of a file URL, and as it was typed for a file. A `net:` name and an
@@ -10,10 +10,11 @@ import type { Loaded } from "../recipe/load.ts";
 export function modelName(typed: string): string {
   const [, net] = /^net:(.*)$/s.exec(typed) ?? [];
   if (net !== undefined) return `${net}.onnx`;
-  if (/^file:\/\//i.test(typed)) return fileURLToPath(typed);
-  if (!/^https?:\/\//i.test(typed)) return typed;
-  const { pathname, hostname } = new URL(typed);
-  return decodeURIComponent(basename(pathname)) || hostname;
+  const url = isAddress(typed) ? urlOf(typed) : null;
+  if (!url) return typed;
+  if (url.protocol === "file:") return pathOf(url) ?? typed;
+  const name = basename(url.pathname);
+  return decoded(name) || name || url.hostname;
 }
 
 /** The path of a model with another ending, in place of .onnx or .tersor. */

@@ -41,7 +41,8 @@ export function planProduct(
   flags: ProductFlags,
   run: StoredRun | null,
 ): Product {
-  const saving = { inputs: inputsOf(path, model), force: shell.force };
+  // A run that goes on may have been killed right after it wrote them.
+  const saving = { inputs: inputsOf(path, model), force: shell.force, overwrite: run !== null };
   checkOutput(file, saving);
   for (const name of ["report", "record"] as const) {
     const other = flags[name];

@@ -7,7 +7,7 @@ import { unpacked } from "../recipe/load.ts";
 import * as format from "../report/format.ts";
 import { jsonText } from "../report/json.ts";
 import type { Command } from "./command.ts";
-import { withEnding } from "./paths.ts";
+import { modelName, withEnding } from "./paths.ts";
 
 interface UnpackFlags {
   readonly output?: string;
@@ -20,12 +20,12 @@ export const unpackCommand: Command<UnpackFlags> = {
   flags: [{ flags: "-o, --output <file>", doc: "File to write (default: <file>.onnx)." }],
   examples: ["tersor unpack model.tersor", "tersor unpack small.tersor -o model.onnx"],
   async run(shell, [path], flags) {
-    const bytes = await nodePlatform.files.read(path);
+    const bytes = await nodePlatform.files.read(/^file:/i.test(path) ? modelName(path) : path);
     if (!isPacked(bytes)) {
       throw fail(errors.badPacked(path, "it does not begin as a .tersor file does"));
     }
     const file = flags.output ?? withEnding(path, ".onnx");
-    const saving = { inputs: [path], force: shell.force };
+    const saving = { inputs: [modelName(path)], force: shell.force };
     checkOutput(file, saving);
     const model = await unpacked(bytes, path);
     await saveFile(file, model, saving);

@@ -39,12 +39,10 @@ export const DataOptions = z.strictObject({
   labelOffset: orText(toNumber, z.int())
     .optional()
     .meta({ description: "Added to every class label: 1 where class 0 is the background." }),
-  limit: orText(toNumber, z.int().positive())
-    .optional()
-    .meta({
-      description:
-        "Use this many records of --data and of --calib, evenly spaced (a module's first ones).",
-    }),
+  limit: orText(toNumber, z.int().positive()).optional().meta({
+    description:
+      "Use this many records of --data and of --calib, evenly spaced (a module's first ones).",
+  }),
   nonFinite: z.enum(["skip", "refuse", "keep"]).optional().meta({
     description:
       "Records with NaN or infinities: left out with a warning, refused, or kept, for models that take them (default skip).",

@@ -13,15 +13,17 @@ import type { Loaded } from "./load.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 import { createTeacher, taughtOutput, teacherBytes } from "./teacher.ts";
 import { parseRates } from "./train.ts";
-import { objectiveFor } from "./train-setup.ts";
+import { checkLabels } from "./train-labels.ts";
+import { checkMixup, objectiveFor } from "./train-setup.ts";
 
 /** How many records are looked at. */
 const few = 8;
 
 /**
  * Runs the model, and the teacher if one is asked, on a few training records. Throws TersorError
- * "label-mismatch", "bad-option" (the loss does not fit the labels, the augmentation not the
- * records, or the teacher not the model) and "needs-teacher" (a model would learn from itself).
+ * "label-mismatch", "label-out-of-range", "bad-option" (the loss does not fit the labels, the
+ * augmentation not the records, or the teacher not the model) and "needs-teacher" (a model would
+ * learn from itself).
  */
 export async function checkTraining(
   recipes: readonly (readonly Step[])[],
@@ -38,18 +40,16 @@ export async function checkTraining(
   let asksTeacher = false;
   for (const recipe of recipes) {
     for (const step of recipe.filter(trains)) {
-      const { augment = "", rates = [], loss = "auto" } = optionsOf(step);
-      const { hints = [], smoothing = 0 } = optionsOf(step);
+      const { augment = "", rates = [] } = optionsOf(step);
       parseRates(rates);
-      await createReader(parseAugment(augment), training)(indices, createRandom(env.seed));
-      const objective = objectiveFor(
-        { loss, hints, smoothing },
-        task,
-        teacher ? "named" : "original",
-      );
+      const objective = objectiveFor(lossOf(step), task, teacher ? "named" : "original");
       const isOwnTeacher = step.method.onlyTrains && step === recipe[0] && !teacher;
       if (objective.teacher && isOwnTeacher) throw fail(errors.needsTeacher(formatRecipe([step])));
-      asksTeacher ||= objective.teacher && objective.id !== "features";
+      const changes = parseAugment(augment);
+      checkMixup(changes, objective);
+      await createReader(changes, training)(indices, createRandom(env.seed));
+      if (objective.label) checkLabels(training, { task, objective });
+      asksTeacher ||= objective.scores;
     }
   }
   if (!teacher || !asksTeacher) return;
@@ -57,8 +57,14 @@ export async function checkTraining(
   await checkTeacher(teacher, taughtOutput(teacher, output), batch, outputs[task.output], env);
 }
 
-/** The options of a step that are those of training. */
+/** The options of a step that are those of training; other methods have a few of them. */
 const optionsOf = ({ options }: Step): Partial<TrainOptions> => options;
+
+/** What decides the objective, with the defaults of training where the method has no such option. */
+function lossOf(step: Step): Pick<TrainOptions, "loss" | "hints" | "smoothing"> {
+  const { loss = "auto", hints = [], smoothing = 0 } = optionsOf(step);
+  return { loss, hints, smoothing };
+}
 
 /** A few records, or as many as the model's fixed batch size asks for. */
 function someRecords({ graph }: Model, { length }: Dataset): number[] {

@@ -11,6 +11,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
 import type { Source } from "../runtime/runtime.ts";
+import { isAddress, pathOf, urlOf } from "../util/address.ts";
 import { sha256, sha256Text } from "../util/sha256.ts";
 
 /** A loaded model: the graph that methods work on, and the unchanged file it came from. */
@@ -56,12 +57,15 @@ export async function loadModel(
   if (net !== undefined) {
     return loadBytes(concat(writeModel(makeNet(net, seed))), `${net}.onnx`, null);
   }
-  const url = input instanceof URL ? input : /^(https?|file):\/\//i.test(input) && new URL(input);
+  if (typeof input === "string" && !isAddress(input)) {
+    return loadBytes(await platform.files.read(input), input, platform);
+  }
+  const url = typeof input === "string" ? urlOf(input) : input;
   if (url && url.protocol !== "file:") {
     return loadBytes(await download(url), url.pathname.split("/").at(-1) || url.host, null);
   }
-  // The path of a file URL on Windows is /C:/folder/model.onnx; its first slash is removed.
-  const path = url ? decodeURIComponent(url.pathname).replace(/^\/(?=[a-z]:)/i, "") : String(input);
+  const path = url && pathOf(url);
+  if (path === null) throw fail(errors.cannotRead(String(input), "it is no valid address"));
   return loadBytes(await platform.files.read(path), path, platform);
 }
 

@@ -153,8 +153,8 @@ async function areShared({ data, calib }: Settings, platform: Platform): Promise
 function warnShared({ data, trains }: Settings, onEvent: (event: Event) => void): void {
   const what = `${trains ? "trained" : "calibrated"} and judged on the same records`;
   const { spec } = sourceOf(data as DataSource | string);
-  const remedy = "give other data to --calib, or leave it out: then a part is held back";
-  const text = `${what} (${spec}): they say little about new ones; ${remedy}`;
+  const remedy = "Name other data for one of the two, or leave one out: then a part is held back";
+  const text = `${what} (${spec}), which says little about new ones. ${remedy}.`;
   onEvent({ type: "warning", text });
 }
 

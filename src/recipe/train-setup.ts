@@ -1,7 +1,7 @@
 /** @file Sets up a run of training: the task, the graph of one step, open engines, the teacher. */
 
 import type { TrainHooks } from "../context.ts";
-import { createReader, parseAugment } from "../data/augment.ts";
+import { type AugmentOptions, createReader, parseAugment } from "../data/augment.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
@@ -136,10 +136,7 @@ export async function setUp(job: TrainJob, computeChoice: ComputeChoice): Promis
   const { plan, workers, step, sessions } = open;
   try {
     const augment = parseAugment(job.options.augment);
-    if (augment.mixup && plan.objective.label && !plan.objective.scores) {
-      const why = "mixup blends images, but not their labels";
-      throw fail(errors.badOption("augment", why, "Give --teacher <model>, or leave mixup out"));
-    }
+    checkMixup(augment, plan.objective);
     const records = createReader(augment, job.training);
     const teacher = plan.objective.teacher ? await openTeacher(job, plan, workers) : null;
     const { task, micro, batch, taken, objective } = plan;
@@ -155,6 +152,13 @@ export async function setUp(job: TrainJob, computeChoice: ComputeChoice): Promis
     await workers.stop();
     throw cause;
   }
+}
+
+/** Throws TersorError "bad-option" where images are blended and their labels are learned. */
+export function checkMixup({ mixup }: AugmentOptions, { label, scores }: Objective): void {
+  if (!mixup || !label || scores) return;
+  const why = "mixup blends images, but not their labels";
+  throw fail(errors.badOption("augment", why, "Give --teacher <model>, or leave mixup out"));
 }
 
 /** What the steps of a run have in common. */

@@ -48,6 +48,16 @@ export function holdOut(
   return { training: rest, heldOut: calibration };
 }
 
+/** The environment of a training that is judged on the records that it holds out, if any. */
+export function judgedHeldOut(env: Environment, share: number): Environment {
+  const { training = null, heldOut = null } = env.training
+    ? holdOut(env.training, share, env.seed)
+    : {};
+  if (!training || !heldOut) return env;
+  const counts = { judged: heldOut.length, calibration: null, training: training.length };
+  return { ...env, data: heldOut, records: { ...counts, from: "apart" } };
+}
+
 /** The result for a model without parameters to train. */
 const untrained: Trained & Pick<TrainingRun, "speedup"> = {
   curve: [],

@@ -35,6 +35,21 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
       ] as const,
   ),
   [["inspect", "@none.onnx"], "no-such-file: @none.onnx: does not exist. Check the path."],
+  ...["https://", "file:///a%zz.onnx", "file://host/x.onnx"].map(
+    (url) =>
+      [
+        ["compress", url],
+        `cannot-read: ${url}: cannot be read (it is no valid address). Check what it is and its permissions.`,
+      ] as const,
+  ),
+  [
+    ["survey", "file://host/x.onnx", "--resume"],
+    "bad-resume: file:/host/x.survey/survey.json: does not exist: there is nothing to resume. Leave out --resume, or name with -o what was begun.",
+  ],
+  [
+    ["compress", "file://@model.onnx", "-o", "@model.onnx"],
+    "output-is-input: @model.onnx: is the input itself. Name another file with -o; --force overwrites the input.",
+  ],
   [
     ["inspect", "@folder"],
     "cannot-read: @folder: cannot be read (it is a folder). Check what it is and its permissions.",

@@ -243,7 +243,7 @@ describe("compress", () => {
     const { status, stdout, stderr } = await run(["compress", model, ...args]);
     expect(status).toBe(0);
     expect(stderr).toContain(
-      `tersor: warning: calibrated and judged on the same records (${data}): `,
+      `tersor: warning: calibrated and judged on the same records (${data}), `,
     );
     expect(stdout).toContain("\nCalibrated and judged on the same records.\n");
   });

@@ -1,6 +1,6 @@
 /** @file tersor train: what it prints and writes, and that neither Ctrl-C nor kill -9 loses work. */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeFixtures } from "./fixtures.ts";
 import { run, temporaryFolder } from "./run.ts";
@@ -110,6 +110,8 @@ test("kill -9 and --resume end in the very same bytes", async () => {
     `tersor: aborted: train: was interrupted, the state after ${step.toLocaleString("en")} steps is saved in ${checkpoint}. Go on with:\n  tersor ${bare.join(" ")}\n`,
   );
 
+  // As if it had been killed between writing the model and taking leave of its checkpoint.
+  writeFileSync(out, "the model");
   const resumed = await run(bare);
   expect(resumed.status, resumed.stderr).toBe(0);
   expect(Buffer.compare(readFileSync(out), bytesOf("whole.onnx"))).toBe(0);

@@ -39,11 +39,16 @@ describe("before any work", () => {
   test.each([
     ["train:loss=mse", "bad-option: loss mse: needs a target of the output's own shape, and"],
     ["pack-less > train", "unknown-method"],
-    ["prune-random > train:loss=bce", "bad-option: loss bce: needs a label of 0 or 1 for each score, and"],
+    [
+      "prune-random > train:loss=bce",
+      "bad-option: loss bce: needs a label of 0 or 1 for each score, and",
+    ],
     ["prune-trained:loss=mse", "bad-option: loss mse: needs a target of the output's own shape"],
     ["train:augment=spin=3", 'unknown-option: augment: there is no option "spin"'],
     ["share-weights > train:augment=flip", "bad-option: jsonl:"],
     ["train:rates=Gemm", 'bad-option: rates: "Gemm" is no glob=factor. Write fc*=0.1'],
+    ["prune-random > train:smoothing=0.1,loss=logits", "bad-option: smoothing: loss logits has no"],
+    ["prune-random > train:augment=mixup", "bad-option: augment: mixup blends images, but not"],
     ["train:loss=kd", "needs-teacher: train:loss=kd: learns from a teacher, and the only one is"],
     ["train:loss=features,epochs=2", "needs-teacher: train:epochs=2,loss=features: learns from"],
     ["train", "begun"],
@@ -77,6 +82,11 @@ describe("before any work", () => {
     // A loss that asks no teacher does not mind one.
     const alone = await begins("train:loss=cross-entropy", { data: labelled(), teacher });
     expect(alone).toBe("begun");
+  });
+
+  test("labels that the model has no class for are named by their record", async () => {
+    const message = await begins("prune-random > train", { calib: `jsonl:${at("beyond.jsonl")}` });
+    expect(message).toMatch(/^label-out-of-range: jsonl:.*beyond.jsonl, record 1: label 5 is not/);
   });
 
   test("train, the command, says the same", async () => {

@@ -77,7 +77,7 @@ describe("records", () => {
     expect(records?.from).toBe("same");
     expect(warnings).toEqual([
       expect.stringMatching(
-        /^calibrated and judged on the same records \(\S+data.jsonl\): .*--calib/,
+        /^calibrated and judged on the same records \(\S+data.jsonl\), .*a part is held back\.$/,
       ),
     ]);
     const trained = await told({ ...settings(), trains: true });
