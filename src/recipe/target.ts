@@ -37,7 +37,7 @@ export interface Target {
   /** A key of `quantities`. */
   readonly quantity: string;
   /**
-   * In bytes, percent points (drop), percent (flips, accuracy), times (speedup) or ms (latency).
+   * In bytes, percent points (drop), percent (flips, accuracy), times (speedup) or ms (latency, by the row's clock).
    */
   readonly limit: number;
   /** What alone can show if it is met: data, or labelled data. */

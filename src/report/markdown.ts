@@ -14,7 +14,7 @@ import * as format from "./format.ts";
 import { type BenchRun, type Inspection, type Layer, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
 import { timeNote } from "./speed.ts";
-import { evalRows } from "./table.ts";
+import { benchNotes, evalRows } from "./table.ts";
 import { verdict } from "./verdict.ts";
 
 /**
@@ -147,7 +147,8 @@ export function inspectMarkdown({ model, totals, layers }: Inspection): string {
 }
 
 export function benchMarkdown(runs: readonly BenchRun[]): string {
-  return `${columnTable(benchColumns(runs), runs, ["file"])}\n`;
+  const table = columnTable(benchColumns(runs), runs, ["file"]);
+  return `${[table, ...benchNotes(runs).map(escapeMarkdown)].join("\n\n")}\n`;
 }
 
 export function evalMarkdown(result: Result): string {

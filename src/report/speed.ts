@@ -11,19 +11,21 @@ export function unitOf(clock: ClockKind | null | undefined): string {
   return clock === "cpu" ? "CPU ms" : "wall ms";
 }
 
-/** Whether an interval is so narrow that two decimals would round it away. */
-const isNarrow = ([low, high]: Interval): boolean => high - low < 0.02;
+/** Decimals that tell the ends of an interval apart. */
+const decimals = ([low, high]: Interval): number =>
+  high - low < 0.02 ? 3 : low >= 9.95 && high - low >= 0.2 ? 1 : 2;
+
+const isKnown = (ci95: Interval | null): ci95 is Interval => ci95?.every(Number.isFinite) === true;
 
 /** An interval of factors: 1.93-2.00, 1.003-1.008; "-" for none. */
 export function interval(ci95: Interval | null): string {
-  if (!ci95?.every(Number.isFinite)) return "-";
-  const digits = isNarrow(ci95) ? 3 : ci95[0] >= 9.95 ? 1 : 2;
-  return ci95.map((end) => end.toFixed(digits)).join("-");
+  return isKnown(ci95) ? ci95.map((end) => end.toFixed(decimals(ci95))).join("-") : "-";
 }
 
 /** A speed-up with as many decimals as its interval: 1.96x, 1.005x. */
 export function factor(value: number | null, ci95: Interval | null): string {
-  return value !== null && ci95 && isNarrow(ci95) ? `${value.toFixed(3)}x` : format.ratio(value);
+  const isPaired = value !== null && Number.isFinite(value) && isKnown(ci95);
+  return isPaired ? `${value.toFixed(decimals(ci95))}x` : format.ratio(value);
 }
 
 /** A speed-up for a sentence: "1.96x, 1.93-2.00", or "no difference, 0.98-1.02". */
@@ -38,9 +40,9 @@ export function speedups({ infer, recipe, ci95 }: Delta): string {
   return `${speedup(infer, ci95.infer)}${own}`;
 }
 
-/** What the columns of times and speed-ups hold. */
-export function timeNote({ clock, threads, batch }: Latency): string {
+/** What the columns of times and speed-ups hold, of which `first` is what all are compared with. */
+export function timeNote({ clock, threads, batch }: Latency, first = "the original"): string {
   const by = clock === "cpu" ? "CPU time of the process" : "time on the wall clock";
   const engine = `${format.plural(threads, "thread")}, batch ${batch}`;
-  return `${unitOf(clock)}: median of single runs (${by}, ${engine}); each row's is the original's divided by its speed-up. Speed-up: the median of the ratios within rounds that time both, and beside it its 95 % interval; "no difference" means that the interval contains 1.`;
+  return `${unitOf(clock)}: median of single runs (${by}, ${engine}); each row's is that of ${first} divided by its speed-up. Speed-up: the median of the ratios within rounds that time both, and beside it its 95 % interval; "no difference" means that the interval contains 1.`;
 }

@@ -200,8 +200,15 @@ function totalTime({ ms, clock, threads }: Inspection["totals"]): string {
 export function benchTable(runs: readonly BenchRun[], options: TableOptions): string {
   const columns = narrowed(benchColumns(runs), runs, "file", benchNarrowing, options.width);
   const rows = runs.map((run) => columns.map((column) => column.cell(run)));
-  return grid(asGrid(columns, "file"), rows, options).join("\n");
+  const table = grid(asGrid(columns, "file"), rows, options);
+  return [...table, ...benchNotes(runs).flatMap((note) => paragraph(line(note), options))].join(
+    "\n",
+  );
 }
+
+/** What the columns of times hold; a list of one sentence. */
+export const benchNotes = ([first]: readonly BenchRun[]): string[] =>
+  first ? [timeNote(first.latency, "the first file")] : [];
 
 /** The table of `tersor eval`: one quantity per line. */
 export function evalTable(result: Result, options: TableOptions): string {

@@ -1,4 +1,5 @@
 /** @file The JSON contract of DESIGN 4: keys and their order, null for what is not a number. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { untimed } from "../../src/measure/measurement.ts";
 import {
@@ -91,6 +92,22 @@ describe("a result", () => {
     walk(object);
     expect(object.result).toMatchObject({ macs: null, latency: null, delta: { infer: null } });
   });
+});
+
+test("docs/results.md says what every field of a result means", () => {
+  const text = readFileSync(new URL("../../docs/results.md", import.meta.url), "utf8");
+  const named = new Set([...text.matchAll(/`([\w.]+)`/g)].map(([, name]) => name));
+  const { result } = reparse(resultReportJson("compress", lenet().model, lenet().results[2]));
+  const own = new Set(["ci95", "skipped", "warnings", "versions"]);
+  const namesIn = (value: object, prefix = ""): string[] =>
+    Object.entries(value).flatMap(([key, inner]) =>
+      inner && typeof inner === "object" && !own.has(key)
+        ? namesIn(inner, `${prefix}${key}.`)
+        : [`${prefix}${key}`],
+    );
+  const fields = namesIn({ ...result, metric: { ...result.metric, dropCi95: null } });
+  expect(fields.length).toBeGreaterThan(40);
+  expect(fields.filter((name) => !named.has(name))).toEqual([]);
 });
 
 test("survey: {command, model, results, pareto}, the original first and once", () => {

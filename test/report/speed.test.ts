@@ -8,6 +8,7 @@ test.each([
   [1.005, [0.999, 1.011], "no difference, 0.999-1.011"],
   [0.9, [0.7, 1.2], "no difference, 0.70-1.20"],
   [12.3, [11.9, 12.7], "12.3x, 11.9-12.7"],
+  [3.251, [3.22, 3.29], "3.25x, 3.22-3.29"], // with the decimals of its interval
   [1.3, null, "1.30x"],
   [null, null, "-"],
 ] as const)("%s with %j is %s", (value, ci95, text) => {
