@@ -16,7 +16,7 @@ export interface Clock {
 }
 
 /** A CPU clock of larger steps is not used (Windows counts in steps of 15.6 ms). */
-const finest = 0.1;
+const coarsest = 0.1;
 /** Readings after which a clock that has not moved is taken for one that other things move. */
 const mostReadings = 20_000;
 /** Steps that are observed. */
@@ -30,9 +30,13 @@ const steps = 20;
 export function clockFor(platform: Pick<Platform, "wallMs" | "cpuMs">, threads: number): Clock {
   if (threads === 1 && platform.cpuMs() !== null) {
     const cpu = observe("cpu", () => platform.cpuMs() as number);
-    if (cpu.step <= finest) return cpu;
+    if (cpu.step <= coarsest) return cpu;
   }
-  // Reading the wall time takes some 50 ns, which is nothing beside any run.
+  return wallClock(platform);
+}
+
+/** Wall time. Reading it takes some 50 ns, which is nothing beside any run. */
+export function wallClock(platform: Pick<Platform, "wallMs">): Clock {
   return { ...observe("wall", platform.wallMs), reading: 0 };
 }
 

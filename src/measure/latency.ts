@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { createRandom } from "../numeric/random.ts";
 import { type Interval, median, medianInterval, quantile } from "../numeric/statistics.ts";
 import type { Platform } from "../platform.ts";
-import { type Clock, clockFor } from "./clock.ts";
+import { type Clock, type ClockKind, clockFor, wallClock } from "./clock.ts";
 import type { Latency } from "./measurement.ts";
 
 /** A candidate to be timed. */
@@ -20,6 +20,11 @@ export interface LatencyOptions {
   readonly platform: Pick<Platform, "wallMs" | "cpuMs">;
   /** Engine threads of the runs (default 1), which decide the clock: see `clockFor`. */
   readonly threads?: number;
+  /**
+   * The clock of an earlier timing, with which this one is compared. Without it, runs of few steps
+   * of the CPU clock are timed by the wall clock, whose steps are finer.
+   */
+  readonly clock?: ClockKind | undefined;
   /** Least number of rounds (default 10); each round times one block of runs of every candidate. */
   readonly minRuns?: number;
   /** Largest number of rounds (default 200). */
@@ -61,6 +66,8 @@ export interface Timing {
 const blockMs = 5;
 /** Single runs of fewer steps of the clock than this are not told apart. */
 const fewestSteps = 10;
+/** The CPU clock is for runs of at least twice as many: those compared with them may be faster. */
+const fewestCpuSteps = 2 * fewestSteps;
 /** Sittings, of which each has sessions of its own. */
 const sittings = 9;
 /** Least number of rounds in a sitting. */
@@ -90,7 +97,7 @@ export async function measureLatency(
   const check = () => {
     if (signal?.aborted) throw fail(errors.aborted("latency"));
   };
-  const clock = clockFor(platform, threads);
+  let clock = options.clock === "wall" ? wallClock(platform) : clockFor(platform, threads);
   const started = platform.wallMs();
   const sizes: number[] = [];
   for (const { run } of candidates) {
@@ -100,6 +107,9 @@ export async function measureLatency(
     }
     sizes.push(await blockSize(run, platform, clock, check));
   }
+  const shortest = blockMs / Math.max(...sizes);
+  const isCoarse = clock.step * fewestCpuSteps > shortest;
+  if (clock.kind === "cpu" && !options.clock && isCoarse) clock = wallClock(platform);
   const singles = candidates.map((): number[] => []);
   const rounds = candidates.map((): number[][] => [[]]);
   const random = createRandom(0);

@@ -24,6 +24,7 @@ export function onBasis<R extends Pick<Result, "latency" | "delta">>(
   const { latency, delta } = row;
   if (!latency || !original || delta.infer === null) return row;
   const median = original.median / delta.infer;
+  if (median === latency.median) return row;
   const p90 = latency.p90 === null ? null : (latency.p90 * median) / latency.median;
   return { ...row, latency: { ...latency, median, p90 } };
 }

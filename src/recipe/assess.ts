@@ -163,7 +163,8 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
     const bytes = await sizes;
     const start = candidate.isFromSimplified ? simplified : null;
     const timed = [original, ...(start ? [start] : []), product];
-    const timings = await timeSessions(timed, env, timingMs(env));
+    const clock = baseline.result.latency?.clock;
+    const timings = await timeSessions(timed, env, timingMs(env), { clock });
     const timing = timings[timings.length - 1];
     const recipe = start && speedupOver(timings[1], timing);
     const metric = evaluation?.metric ?? null;

@@ -41,9 +41,9 @@ export async function bench(
       await tryFeeds(opened[opened.length - 1].session, feeds, model.name);
     }
     const budgetMs = secondsEach * 1000 * models.length;
-    const timings = await timeSessions(opened, env, budgetMs, (done, total) =>
-      env.onEvent({ type: "progress", what: "bench", done, total }),
-    );
+    const timings = await timeSessions(opened, env, budgetMs, {
+      onProgress: (done, total) => env.onEvent({ type: "progress", what: "bench", done, total }),
+    });
     return timings.map(({ latency, ratio }, i) => ({
       file: models[i].name,
       bytes: models[i].bytes,

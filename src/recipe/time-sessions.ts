@@ -1,5 +1,10 @@
 /** @file Times open models in turn on the user's inputs, with sessions opened anew in between. */
-import { measureLatency, type Timed, type Timing } from "../measure/latency.ts";
+import {
+  type LatencyOptions,
+  measureLatency,
+  type Timed,
+  type Timing,
+} from "../measure/latency.ts";
 import type { Session, Source } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 
@@ -24,7 +29,7 @@ export async function timeSessions(
   models: readonly Opened[],
   env: Around,
   budgetMs: number,
-  onProgress?: (done: number, total: number) => void,
+  { clock, onProgress }: Pick<LatencyOptions, "clock" | "onProgress"> = {},
 ): Promise<Timing[]> {
   const { platform, threads, signal } = env;
   const candidates = models.map((model, i) => renewing(String(i), model, env));
@@ -33,7 +38,7 @@ export async function timeSessions(
     return await measureLatency(
       candidates.map(({ name, run, renew }) => ({ name, run, ...(isCompared && { renew }) })),
       {
-        ...{ platform, threads, budgetMs, signal: signal ?? undefined },
+        ...{ platform, threads, budgetMs, clock, signal: signal ?? undefined },
         ...(onProgress && { onProgress }),
       },
     );

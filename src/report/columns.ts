@@ -216,7 +216,7 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     ...speedColumns(
       {
         id: "own",
-        title: "beyond simplify",
+        title: "recipe alone",
         hint: "Speed-up over the simplified original: what the recipe itself gained",
         of: "recipe",
       },

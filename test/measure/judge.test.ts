@@ -56,7 +56,7 @@ test("perplexity: near the spread of 1000 bootstrap resamples of the sequences",
 });
 
 test("psnr: the mean of the records' differences with its standard error", () => {
-  const judge = judgeFor({ kind: "target" });
+  const judge = judgeFor({ kind: "target", picture: true });
   // Errors of a constant e give a PSNR of -20 log10 e at peak 1.
   const records = [
     [0.1, 0.2],
@@ -73,6 +73,29 @@ test("psnr: the mean of the records' differences with its standard error", () =>
   const { dropCi95 } = judge.finish();
   expect(dropCi95![0]).toBeCloseTo(mean - (1.959964 * deviation) / 2, 5);
   expect(dropCi95![1]).toBeCloseTo(mean + (1.959964 * deviation) / 2, 5);
+});
+
+test("snr: of the ratio of the two noises, near 1000 bootstrap resamples of the records", () => {
+  const judge = judgeFor({ kind: "target", picture: false });
+  // Targets of about 300, with noise of about 1 before and 1.2 after, larger in some records.
+  const records = Array.from({ length: 120 }, () => {
+    const size = 0.5 + random.float();
+    return [size * (0.8 + 0.4 * random.float()), size * (1 + 0.4 * random.float())] as const;
+  });
+  for (const [before, after] of records) {
+    judge.add(Float64Array.of(300 + after), [300], Float64Array.of(300 + before), "record");
+  }
+  const dropOf = (chosen: typeof records): number => {
+    const sum = (i: 0 | 1) => chosen.reduce((total, record) => total + record[i] ** 2, 0);
+    return 10 * Math.log10(sum(1) / sum(0));
+  };
+  const drops = Array.from({ length: 1000 }, () =>
+    dropOf(records.map(() => records[random.int(records.length)])),
+  ).sort((a, b) => a - b);
+  const [low, high] = judge.finish().dropCi95!;
+  expect((low + high) / 2).toBeCloseTo(dropOf(records), 6);
+  expect((high - low) / (drops[974] - drops[24])).toBeGreaterThan(0.9);
+  expect((high - low) / (drops[974] - drops[24])).toBeLessThan(1.1);
 });
 
 test("without the original's output of every record there is no interval", () => {

@@ -120,6 +120,23 @@ test("the time that reading the CPU clock takes is no time of the run", async ()
   expect(b.ratio.value).toBe(2);
 });
 
+test("runs of few microseconds are timed by the wall clock, unless others were not", async () => {
+  const { platform, candidate } = bench();
+  // A CPU clock of whole microseconds, as Linux has it; reading it takes some time.
+  let reads = 0;
+  const micros = {
+    wallMs: platform.wallMs,
+    cpuMs: () => Math.floor(1000 * (platform.cpuMs()! + reads++ / 4000)) / 1000,
+  };
+  const time = async (ms: number, clock?: "cpu" | "wall") =>
+    (await measureLatency([candidate("a", () => ms)], { platform: micros, maxRuns: 10, clock }))[0]
+      .latency;
+  expect(await time(1 / 256)).toMatchObject({ clock: "wall", median: 1 / 256, p90: 1 / 256 });
+  expect(await time(1 / 16)).toMatchObject({ clock: "cpu" });
+  expect(await time(1 / 16, "wall")).toMatchObject({ clock: "wall", median: 1 / 16 });
+  expect(await time(1 / 256, "cpu")).toMatchObject({ clock: "cpu", p90: null });
+});
+
 test("a clock that counts in steps gives no p90 of shorter runs, and no CPU time", async () => {
   const { platform, candidate } = bench();
   let reads = 0;
