@@ -1,5 +1,5 @@
 /** @file Names of files that follow from what the user typed for a model. */
-import { basename, dirname, extname, join } from "node:path";
+import { basename, dirname, extname, join, relative, sep } from "node:path";
 import type { Loaded } from "../recipe/load.ts";
 import { decoded, isAddress, pathOf, urlOf } from "../util/address.ts";
 
@@ -32,4 +32,15 @@ export const isPackedName = (path: string): boolean => /\.tersor$/i.test(path);
 export function inputsOf(typed: string, { source }: Pick<Loaded, "source">): string[] {
   const path = modelName(typed);
   return [path, ...(source.external ?? []).map((file) => join(dirname(path), file.path))];
+}
+
+/**
+ * Gives the address of a file in a page that is written to `page`: relative to it, so that both can
+ * be moved together.
+ */
+export function linkFrom(page: string): (file: string) => string {
+  return (file) => {
+    const parts = relative(dirname(page), file).split(sep).map(encodeURIComponent);
+    return parts[0] === ".." ? parts.join("/") : `./${parts.join("/")}`;
+  };
 }

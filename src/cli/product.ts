@@ -9,7 +9,7 @@ import { htmlReport } from "../report/html.ts";
 import { jsonText, resultReportJson } from "../report/json.ts";
 import { recordsText } from "../report/records.ts";
 import { resultLine } from "../report/table.ts";
-import { inputsOf } from "./paths.ts";
+import { inputsOf, linkFrom } from "./paths.ts";
 import type { StoredRun } from "./resume.ts";
 import type { Shell } from "./shell.ts";
 import { endTraining, recordText, type TrainingFlags, type TrainingSettings } from "./training.ts";
@@ -74,7 +74,7 @@ export async function saveProduct(
   endTraining(training, { file, run }, shell);
   if (flags.report !== undefined) {
     const report = { ...done.report, commandLine: shell.commandLine };
-    await saveFile(flags.report, htmlReport(report), saving);
+    await saveFile(flags.report, htmlReport(report, { linkOf: linkFrom(flags.report) }), saving);
   }
 }
 

@@ -17,6 +17,7 @@ import { surveyMarkdown } from "../report/markdown.ts";
 import { paretoSvg } from "../report/plots.ts";
 import type { Report } from "../report/report.ts";
 import { surveyTable } from "../report/table.ts";
+import { linkFrom } from "./paths.ts";
 import type { Shell } from "./shell.ts";
 import {
   type Measured,
@@ -39,11 +40,15 @@ export interface SurveyOutput {
   sweep(): void;
 }
 
-/** The output of a survey in `folder`; `inputs` are files that it does not overwrite. */
+/**
+ * The output of a survey in `folder`; `inputs` are files that it does not overwrite, `marks` says
+ * whether the printed table has the four marks.
+ */
 export function surveyOutput(
   shell: Shell,
   folder: string,
   inputs: readonly string[],
+  marks = false,
 ): SurveyOutput {
   const write = (file: string, content: Uint8Array | string): Promise<void> => {
     mkdirSync(folder, { recursive: true });
@@ -56,14 +61,15 @@ export function surveyOutput(
     saveState: (plan, measured, isComplete) => write(state, stateText(plan, measured, isComplete)),
     async show(measured) {
       const report = { ...measured, commandLine: shell.commandLine };
-      await write(join(folder, "report.html"), htmlReport(report));
+      const page = join(folder, "report.html");
+      await write(page, htmlReport(report, { linkOf: linkFrom(page) }));
       await write(join(folder, "report.md"), surveyMarkdown(report));
       const plot = paretoSvg(report);
       if (plot) await write(join(folder, "pareto.svg"), plot);
       if (shell.json) shell.print(jsonText(surveyJson(report)));
       else {
-        shell.print(surveyTable(report, shell.table));
-        shell.print(`\n${join(folder, "report.html")} (${duration(report.seconds)})`);
+        shell.print(surveyTable(report, { ...shell.table, marks }));
+        shell.print(`\n${page} (${duration(report.seconds)})`);
       }
     },
     discard() {

@@ -32,6 +32,7 @@ interface SurveyFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "determ
   readonly budget?: number;
   readonly resume?: true;
   readonly recipes?: string;
+  readonly marks?: true;
 }
 
 export const surveyCommand: Command<SurveyFlags> = {
@@ -53,6 +54,10 @@ export const surveyCommand: Command<SurveyFlags> = {
       flags: "--recipes <file>",
       doc: "Recipes to try instead: a file with one per line, or a JSON array.",
     },
+    {
+      flags: "--marks",
+      doc: "Also print how each row does beside the survey paper's opinion of its family.",
+    },
     ...learningFlags,
     ...dataFlags,
   ],
@@ -69,7 +74,7 @@ export const surveyCommand: Command<SurveyFlags> = {
     checkFolder(folder, earlier !== null || shell.force);
     const teacher = await teacherOf(flags, shell);
     const checkpoints = fileCheckpoints(join(folder, "survey"), earlier !== null);
-    const output = surveyOutput(shell, folder, inputsOf(path, model));
+    const output = surveyOutput(shell, folder, inputsOf(path, model), flags.marks);
     const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [] };
     let plan: SurveyPlan | null = null;
     let measured: Measured = { report: null, layerErrors: kept.doneErrors };

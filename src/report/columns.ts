@@ -1,6 +1,6 @@
 /** @file The columns of each table, declared once; terminal, Markdown and HTML print from them. */
 import type { ClockKind } from "../measure/clock.ts";
-import type { Marks, Result } from "../measure/measurement.ts";
+import type { Result } from "../measure/measurement.ts";
 import { isSame } from "../measure/speed.ts";
 import type { Interval } from "../numeric/statistics.ts";
 import * as format from "./format.ts";
@@ -9,11 +9,10 @@ import {
   familyTitle,
   hasQuality,
   type Layer,
-  type MarkName,
-  markNames,
+  layerName,
   type Report,
 } from "./report.ts";
-import { type Line, line, plainText, type Span, span, type Tone } from "./span.ts";
+import { type Line, line, plainText, span, type Tone } from "./span.ts";
 import { factor, interval, unitOf } from "./speed.ts";
 import { speedColumns } from "./speed-columns.ts";
 
@@ -28,8 +27,6 @@ export interface Column<Row> {
   /** The value that rows are sorted by; null where it was not measured, which sorts last. */
   key(row: Row): number | string | null;
 }
-
-const tones: Readonly<Record<string, Tone>> = { o: "good", "△": "fair", x: "bad", "?": "dim" };
 
 /** A left-aligned column of text. */
 function text<Row>(
@@ -50,7 +47,7 @@ function text<Row>(
 }
 
 /** A right-aligned column of numbers; NaN and infinite values count as not measured. */
-function number<Row>(
+export function number<Row>(
   id: string,
   title: string,
   hint: string,
@@ -76,7 +73,10 @@ function number<Row>(
 }
 
 /** The columns without the numeric ones that no row has a value for. */
-function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
+export function measured<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): Column<Row>[] {
   return columns.filter(
     (column) => column.align === "left" || rows.some((row) => column.key(row) !== null),
   );
@@ -85,57 +85,14 @@ function measured<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): C
 /** Columns that stand for others where there is little room, so no other table has them. */
 export const isNarrow = ({ id }: { readonly id: string }): boolean => /^marks$|Short$/.test(id);
 
-/** The survey's marks for the row's family; null where it has none (controls, other approaches). */
-export function opinionOf(report: Report, result: Result): Marks | null {
-  return Object.hasOwn(report.opinions, result.family) ? report.opinions[result.family] : null;
-}
-
-/** Whether the row's measured mark differs from the survey's mark for its family. */
-export function disagrees(report: Report, result: Result, name: MarkName): boolean {
-  const opinion = opinionOf(report, result)?.[name] ?? "?";
-  return opinion !== "?" && result.marks[name] !== "?" && result.marks[name] !== opinion;
-}
-
-/** `x (o)!`: the measured mark, the survey's in brackets, "!" where they differ. */
-function markLine(report: Report, result: Result, name: MarkName): Line {
-  if (result === report.baseline) return line(span("-", "dim"));
-  const mark = result.marks[name];
-  const opinion = opinionOf(report, result)?.[name];
-  const parts: Span[] = [span(mark, tones[mark] ?? "plain")];
-  if (opinion) parts.push(span(` (${opinion})`, "dim"));
-  if (disagrees(report, result, name)) parts.push(span("!", "alert"));
-  return parts;
-}
-
-/** All four marks in one narrow column, then the survey's where they differ: `o△xo (·x··)`. */
-function compactMarks(report: Report, result: Result): Line {
-  if (result === report.baseline) return line(span("-", "dim"));
-  const opinion = opinionOf(report, result);
-  const differs = markNames.map((name) => disagrees(report, result, name));
-  return line(
-    ...markNames.map((name) => span(result.marks[name], tones[result.marks[name]] ?? "plain")),
-    ...(opinion && differs.includes(true)
-      ? [
-          span(" (", "dim"),
-          ...markNames.map((name, i) =>
-            differs[i] ? span(opinion[name], "alert") : span("·", "dim"),
-          ),
-          span(")", "dim"),
-        ]
-      : []),
-  );
-}
-
 /** What the star means: without data quality is no respect in which rows are compared. */
 export function starHint(report: Report): string {
   return hasQuality(report)
-    ? "★ nothing else is better in every respect (Pareto front)"
-    : "★ nothing else is both smaller and faster (Pareto front)";
+    ? "★ no other row is smaller, faster and as good at once (Pareto front)"
+    : "★ no other row is both smaller and faster (Pareto front)";
 }
 
-const markRank: Readonly<Record<string, number>> = { o: 0, "△": 1, x: 2 };
-
-/** The columns of the survey table, without those that no row has a value for. */
+/** The columns of the survey table but for the paper's, without those that no row has a value for. */
 export function surveyColumns(report: Report, rows: readonly Result[]): Column<Result>[] {
   const { baseline, pareto, thresholds } = report;
   const metric = (baseline.metric ?? rows.find((r) => r.metric)?.metric)?.name ?? "metric";
@@ -161,15 +118,15 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     number("file", "file", "Bytes of the ONNX file", (r) => r.bytes.raw, format.bytes),
     number(
       "alpha",
-      "alpha",
-      "Compression rate: bytes of the original's file / of this file",
+      "smaller",
+      "Compression rate alpha: bytes of the original's file / of this file",
       (r) => r.alpha.bytes,
       format.ratio,
     ),
     number(
       "saved",
       "saved",
-      "Share of the file's bytes that is gone, 1 - 1/alpha",
+      "Share of the file's bytes that is gone",
       (r) => (isBase(r) ? null : r.beta.saved),
       (n) => format.percent(n),
     ),
@@ -183,20 +140,6 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       format.count,
     ),
     number("nonzeros", "nonzeros", "Params that are not zero", (r) => r.nonzeros, format.count),
-    number(
-      "alphaParams",
-      "alpha (params)",
-      "The survey's compression rate: the original's params / params",
-      (r) => r.alpha.params,
-      format.ratio,
-    ),
-    number(
-      "beta",
-      "beta (survey)",
-      "(a - a*) / a* as the survey prints it, a: params",
-      (r) => (isBase(r) ? null : r.beta.survey),
-      (n) => format.fixed(n),
-    ),
     number(
       "ms",
       unitOf(clock),
@@ -242,8 +185,8 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     ),
     number(
       "drop",
-      "drop",
-      `Loss against the original${unit.drop ? `, ${unit.drop}` : ""}; negative is a gain`,
+      `drop${unit.drop ? ` ${unit.drop}` : ""}`,
+      "Loss against the original; negative is a gain",
       (r) => (isBase(r) ? null : r.metric?.drop),
       (n) => format.points(n),
       dropTone,
@@ -263,24 +206,6 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       (r) => (isBase(r) ? null : r.metric?.flips),
       (n) => format.fixed(n),
     ),
-    ...markNames.map(
-      (name): Column<Result> => ({
-        id: name,
-        title: name === "performance" ? "perf" : name,
-        align: "left",
-        hint: `${name}: measured, in brackets the survey's opinion, ! where they differ`,
-        key: (r) => (isBase(r) ? null : (markRank[r.marks[name]] ?? null)),
-        cell: (r) => markLine(report, r, name),
-      }),
-    ),
-    {
-      id: "marks",
-      title: "marks",
-      align: "left",
-      hint: "size, speed, ease, performance: measured (the survey's opinion)",
-      key: (r) => markNames.map((name) => markRank[r.marks[name]] ?? 3).join(""),
-      cell: (r) => compactMarks(report, r),
-    },
   ];
   return measured(columns, rows).filter(({ id }) => id !== "star" || pareto.length > 0);
 }
@@ -307,7 +232,7 @@ export function dropInterval(ci95: Interval | null): string {
 export function layerColumns(layers: readonly Layer[], clock: ClockKind | null): Column<Layer>[] {
   return measured<Layer>(
     [
-      text("name", "layer", "Node of the graph", (l) => l.name),
+      text("name", "layer", "Node of the graph", layerName),
       text("op", "op", "ONNX operator", (l) => l.op),
       text("shape", "weight", "Shape of its weight", (l) =>
         l.shape.length ? format.shape(l.shape) : "",

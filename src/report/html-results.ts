@@ -1,14 +1,15 @@
 /** @file The results in the HTML report: cards for the best rows, and the sortable table. */
 import type { Result } from "../measure/measurement.ts";
 import { isSame } from "../measure/speed.ts";
-import { type Column, disagrees, dropInterval, isNarrow, surveyColumns } from "./columns.ts";
+import { type Column, dropInterval, isNarrow, starHint, surveyColumns } from "./columns.ts";
 import * as format from "./format.ts";
+import { disagrees, paperColumns } from "./mark-columns.ts";
 import { el, fragment, type Markup } from "./markup.ts";
 import { markNames, type Report } from "./report.ts";
 import type { Line } from "./span.ts";
 import { interval, unitOf } from "./speed.ts";
 import { familyClass } from "./svg.ts";
-import { downloadBytes, picksOf } from "./verdict.ts";
+import { downloadBytes, isNoise, picksOf } from "./verdict.ts";
 
 /** A line of spans as HTML; recipes become code that may break between its steps. */
 export function prose(parts: Line): Markup[] {
@@ -18,21 +19,44 @@ export function prose(parts: Line): Markup[] {
   });
 }
 
-/** A recipe as code in which lines break between steps, not within them. */
+/** Pieces of a step longer than this may be broken anywhere. */
+const longest = 32;
+
+/**
+ * A recipe as code. Lines break between steps, else behind ":" and ",", so that names and settings
+ * stay whole.
+ */
 function recipeCode(recipe: string): Markup {
+  const piece = (text: string) =>
+    text.length > longest ? text : el("span", { class: "whole" }, text);
   const steps = recipe.split(/ (?=> )/);
   return el(
     "code",
     {},
-    steps.map((step, i) => [i ? " " : null, el("span", { class: "step" }, step)]),
+    steps.map((step, i) => [
+      i ? " " : null,
+      el(
+        "span",
+        { class: "step" },
+        step.split(/(?<=[:,])/).map((text, k) => [k ? el("wbr", {}) : null, piece(text)]),
+      ),
+    ]),
   );
+}
+
+/** Gives the address of a row's model, relative to the page; null where there is no file. */
+export type LinkOf = (file: string) => string;
+
+/** The markup as a link to the row's model, if it has a file. */
+function linked(row: Result, linkOf: LinkOf | null, content: Markup): Markup {
+  return row.file && linkOf ? el("a", { href: linkOf(row.file) }, content) : content;
 }
 
 /**
  * Cards for the fastest row, the smallest file and the smallest download among the rows that keep
  * quality. One card has several titles where they are the same row.
  */
-export function cards(report: Report): Markup[] {
+export function cards(report: Report, linkOf: LinkOf | null): Markup[] {
   const { fastest, smallest, lightest } = picksOf(report);
   const titles = new Map<Result, string[]>();
   const add = (row: Result | null, title: string) => {
@@ -41,14 +65,21 @@ export function cards(report: Report): Markup[] {
   add(fastest, "fastest");
   if (smallest && smallest.alpha.bytes > 1) add(smallest, "smallest file");
   if (lightest && downloadBytes(lightest) < lightest.bytes.raw) add(lightest, "smallest download");
-  return [...titles].map(([row, names]) => card(report, row, names));
+  return [...titles].map(([row, names]) => card(report, row, names, linkOf));
 }
 
 /** A card: title, recipe, and the row's size, latency and metric beside the original's. */
-function card({ baseline }: Report, row: Result, names: readonly string[]): Markup {
-  const download = names.includes("smallest download");
+function card(
+  { baseline, results }: Report,
+  row: Result,
+  names: readonly string[],
+  linkOf: LinkOf | null,
+): Markup {
+  const isAlone = results.length === 1;
+  const download = names.includes("smallest download") && !isAlone;
   const bytes = download ? downloadBytes(row) : row.bytes.raw;
-  const title = names.join(" and ").replace(/^./, (first) => first.toUpperCase());
+  const joined = names.join(", ").replace(/, (?=[^,]*$)/, " and ");
+  const title = isAlone ? "Result" : joined.replace(/^./, (first) => first.toUpperCase());
   const stats: [string, string, string][] = [
     [
       download ? "download" : "file",
@@ -59,7 +90,7 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
   const { infer, ci95 } = row.delta;
   if (row.latency && baseline.latency && infer !== null) {
     const times = [baseline.latency, row.latency].map(({ median }) => format.milliseconds(median));
-    const faster = `${format.ratio(infer)} ${row.marks.speed === "o" ? "faster" : "the speed"}`;
+    const faster = `${format.ratio(infer)} ${infer > 1 ? "faster" : "the speed"}`;
     stats.push([
       "latency",
       isSame(ci95.infer) ? "no difference" : faster,
@@ -83,7 +114,9 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
     const unit = format.metricUnit(row.metric.name);
     stats.push([
       row.metric.name,
-      minus(`${format.points(-row.metric.drop)} ${unit.drop}`.trim()),
+      isNoise(row.metric)
+        ? "no difference"
+        : minus(`${format.points(-row.metric.drop)} ${unit.drop}`.trim()),
       `${format.fixed(row.metric.baseline)} → ${format.fixed(row.metric.value)} ${unit.value}`.trim() +
         (row.metric.dropCi95 ? `, drop 95 % ${dropInterval(row.metric.dropCi95)}` : ""),
     ]);
@@ -92,13 +125,14 @@ function card({ baseline }: Report, row: Result, names: readonly string[]): Mark
     "article",
     { class: `pick ${familyClass(row.family)}` },
     el("h3", {}, title),
-    el("p", {}, recipeCode(row.recipe)),
+    el("p", {}, linked(row, linkOf, recipeCode(row.recipe))),
     el(
       "dl",
       {},
-      stats.map(([name, value, detail]) =>
-        el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, value), el("span", {}, detail))),
-      ),
+      stats.map(([name, value, detail]) => [
+        el("dt", {}, name),
+        el("dd", {}, el("b", {}, value), " ", el("span", {}, detail)),
+      ]),
     ),
   );
 }
@@ -108,95 +142,133 @@ function minus(text: string): string {
   return text.replace(/^-(?=\d)/, "−");
 }
 
-/**
- * Columns (values) that are shown as a second line in the cells of another column (keys), which
- * saves width. Rows are sorted by the upper one.
- */
-const beneath: Readonly<Record<string, string>> = {
-  alpha: "saved",
-  brotli: "packed",
-  params: "nonzeros",
-  alphaParams: "beta",
-  speedup: "speedup95",
-  own: "own95",
-  train: "train95",
-  metric: "flips",
-  drop: "drop95",
-};
+/** The columns of the table in their order, each with the one that is shown below its figures. */
+const stacks: readonly (readonly [upper: string, lower: string | null])[] = [
+  ["recipe", null],
+  ["file", "alpha"],
+  ["speedup", "speedup95"],
+  ["metric", "flips"],
+  ["drop", "drop95"],
+  ["ms", null],
+  ["own", "own95"],
+  ["train", "train95"],
+  ["brotli", "packed"],
+  ["nonzeros", "params"],
+];
+
+interface Stack {
+  readonly upper: Column<Result>;
+  readonly lower: Column<Result> | null;
+}
+
+/** The stacks that there are figures for; a lower column without its upper one takes its place. */
+function stacksOf(columns: readonly Column<Result>[]): Stack[] {
+  const find = (id: string | null) => columns.find((column) => column.id === id) ?? null;
+  return stacks.flatMap(([a, b]): Stack[] => {
+    const [upper, lower] = [find(a), find(b)];
+    if (upper) return [{ upper, lower }];
+    return lower ? [{ upper: lower, lower: null }] : [];
+  });
+}
 
 /** The sortable table of all rows; row i has the id "row-i", to which the plots link. */
-export function resultsTable(report: Report, rows: readonly Result[]): Markup {
-  const all = surveyColumns(report, rows);
-  const lower = all.map(({ id }) => beneath[id]);
-  const columns = all.filter(
-    (column) => column.id !== "family" && !isNarrow(column) && !lower.includes(column.id),
-  );
-  const below = (id: string) => all.find((column) => column.id === beneath[id]) ?? null;
-  const head = (column: Column<Result>) => {
-    const second = below(column.id);
-    return el(
+export function resultsTable(
+  report: Report,
+  rows: readonly Result[],
+  linkOf: LinkOf | null,
+): Markup {
+  const shown = stacksOf(surveyColumns(report, rows));
+  const head = ({ upper, lower }: Stack) =>
+    el(
       "th",
-      { class: column.align, scope: "col" },
-      el("button", { title: column.hint }, column.title.trim() || "★"),
-      second && el("span", { class: "under", title: second.hint }, second.title),
+      { class: upper.id === "recipe" ? "recipe" : upper.align, scope: "col" },
+      el("button", { title: upper.hint }, upper.title),
+      lower && el("span", { class: "under", title: lower.hint }, lower.title),
     );
-  };
+  const body = rows.map((row, i) =>
+    el(
+      "tr",
+      { id: `row-${i}`, class: row === report.baseline ? "original" : null },
+      shown.map(({ upper, lower }) =>
+        upper.id === "recipe"
+          ? recipeCell(report, row, i, row === report.baseline ? null : linkOf)
+          : figureCell(upper, lower, row),
+      ),
+    ),
+  );
   return el(
     "div",
     { class: "scroll" },
     el(
       "table",
       { class: "sortable" },
+      el("thead", {}, el("tr", {}, shown.map(head))),
+      el("tbody", {}, body),
+    ),
+  );
+}
+
+/** The recipe with its number and family. It is sorted by the number, which is the report's order. */
+function recipeCell(report: Report, row: Result, i: number, linkOf: LinkOf | null): Markup {
+  const isBest = report.pareto.includes(row.recipe);
+  return el(
+    "td",
+    { class: "recipe", "data-key": i },
+    el("span", { class: `dot ${familyClass(row.family)}` }),
+    isBest ? el("span", { class: "star fair", title: starHint(report) }, "★") : null,
+    linked(row, linkOf, recipeCode(row.recipe)),
+    el("span", { class: "under" }, i ? `${i}\u00a0·\u00a0${row.family}` : "as it was given"),
+  );
+}
+
+/** A cell of figures; `data-key` holds the value that the page's script sorts by. */
+function figureCell(upper: Column<Result>, lower: Column<Result> | null, row: Result): Markup {
+  const key = upper.key(row);
+  return el(
+    "td",
+    { class: upper.align, "data-key": key === null ? null : String(key) },
+    figures(upper, row),
+    lower && el("span", { class: "under" }, figures(lower, row)),
+  );
+}
+
+/** The marks of each row, tinted where the survey paper's differ. */
+export function marksTable(report: Report, rows: readonly Result[]): Markup {
+  const columns = paperColumns(report, rows).filter((column) => !isNarrow(column));
+  const others = rows.filter((row) => row !== report.baseline);
+  const cell = (column: Column<Result>, row: Result) => {
+    const differs = markNames.some((name) => name === column.id && disagrees(report, row, name));
+    return el("td", { class: differs ? "mark differs" : "mark" }, figures(column, row));
+  };
+  const titles = ["recipe", ...columns.map(({ title }) => title)];
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      {},
       el(
         "thead",
         {},
         el(
           "tr",
           {},
-          el("th", { class: "right" }, el("button", { title: "The order of the report" }, "#")),
-          columns.map(head),
+          titles.map((title) => el("th", { scope: "col" }, title)),
         ),
       ),
       el(
         "tbody",
         {},
-        rows.map((row, i) =>
+        others.map((row) =>
           el(
             "tr",
-            { id: `row-${i}`, class: row === report.baseline ? "original" : null },
-            el("td", { class: "right dim", "data-key": i }, String(i)),
-            columns.map((column) => surveyCell(report, column, below(column.id), row)),
+            {},
+            el("td", {}, recipeCode(row.recipe)),
+            columns.map((c) => cell(c, row)),
           ),
         ),
       ),
     ),
-  );
-}
-
-/** A cell; `data-key` holds the value that the page's script sorts by. */
-function surveyCell(
-  report: Report,
-  column: Column<Result>,
-  below: Column<Result> | null,
-  row: Result,
-): Markup {
-  const key = column.key(row);
-  const mark = markNames.find((name) => name === column.id);
-  const names = [
-    column.align === "right" ? "right" : column.id,
-    ...(mark ? ["mark"] : []),
-    ...(mark && disagrees(report, row, mark) ? ["differs"] : []),
-  ];
-  const recipe = [
-    el("span", { class: `dot ${familyClass(row.family)}` }),
-    recipeCode(row.recipe),
-    el("span", { class: "under" }, row.family),
-  ];
-  return el(
-    "td",
-    { class: names.join(" "), "data-key": key === null ? null : String(key) },
-    column.id === "recipe" ? recipe : figures(column, row),
-    below && el("span", { class: "under" }, figures(below, row)),
   );
 }
 

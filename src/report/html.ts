@@ -3,23 +3,33 @@ import type { GroupChange, Result } from "../measure/measurement.ts";
 import { starHint } from "./columns.ts";
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
-import { cards, prose, resultsTable } from "./html-results.ts";
+import { cards, type LinkOf, marksTable, prose, resultsTable } from "./html-results.ts";
 import { pageScript, pageStyle, scriptHash } from "./html-style.ts";
-import { type Child, el, fragment, type Markup, raw } from "./markup.ts";
+import { marksText } from "./mark-columns.ts";
+import { breakable, type Child, el, fragment, type Markup, raw } from "./markup.ts";
 import { type Figure, figuresOf } from "./plots.ts";
 import { type PrintedTable, printedTables, surveySource } from "./printed.ts";
 import { familyTitle, type Port, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
 import { timeNote } from "./speed.ts";
 import { familyClass } from "./svg.ts";
-import { verdict } from "./verdict.ts";
+import { opinionLine, verdict } from "./verdict.ts";
+
+/** What the page is told beside the report. */
+export interface PageOptions {
+  /** The address of a model's file, relative to the page; without it models are not linked. */
+  readonly linkOf?: LinkOf | undefined;
+}
 
 /** The whole page. It is self-contained: it opens from disk, prints, and makes no request. */
-export function htmlReport(report: Report): string {
+export function htmlReport(report: Report, { linkOf }: PageOptions = {}): string {
   const { model, command, date } = report;
   const { picks, notes } = verdict(report);
   const rows = rowsOf(report);
   const plots = figuresOf(report);
+  const best = cards(report, linkOf ?? null);
+  // The cards say what the other sentences would.
+  const lead = best.length > 0 ? picks.slice(0, 1) : picks;
   const page = el(
     "html",
     { lang: "en" },
@@ -42,15 +52,15 @@ export function htmlReport(report: Report): string {
           "header",
           {},
           el("p", { class: "eyebrow" }, `tersor ${command}, ${date.slice(0, 10)}`),
-          el("h1", {}, model.name),
-          el("p", {}, subtitle(report)),
+          el("h1", {}, breakable(fileName(model.name))),
+          el("p", {}, breakable(subtitle(report))),
         ),
         el(
           "p",
           { class: "lead" },
-          picks.map((sentence, i) => [i ? " " : "", prose(sentence)]),
+          lead.map((sentence, i) => [i ? " " : "", prose(sentence)]),
         ),
-        el("div", { class: "picks" }, cards(report)),
+        best.length ? el("div", { class: "picks" }, best) : null,
         notes.length
           ? el(
               "ul",
@@ -58,7 +68,7 @@ export function htmlReport(report: Report): string {
               notes.map((note) => el("li", {}, prose(note))),
             )
           : null,
-        section("Results", resultsTable(report, rows), legend(report)),
+        section("Results", resultsTable(report, rows, linkOf ?? null), legend(report, rows)),
         plots.pareto.length
           ? section(
               "Quality against size and time",
@@ -91,12 +101,7 @@ export function htmlReport(report: Report): string {
           : null,
         list("Skipped, and why", skippedLines(rows)),
         list("Warnings", warningLines(rows)),
-        section("How marks are given", thresholds(report)),
-        section(
-          "What the survey prints",
-          printedTables.map(printed),
-          el("p", { class: "dim" }, surveySource),
-        ),
+        besidePaper(report, rows),
         section("Reproduce", reproduce(report)),
       ),
       el("script", {}, raw(pageScript)),
@@ -107,6 +112,9 @@ export function htmlReport(report: Report): string {
 
 /** Content-Security-Policy: no requests, no script but our own. */
 const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src '${scriptHash}'; base-uri 'none'; form-action 'none'`;
+
+/** The last part of a path, in which the page has room for a heading. */
+const fileName = (path: string): string => path.replace(/^.*[/\\](?=.)/s, "");
 
 /** A part of the page under a heading. */
 function section(title: string, ...children: readonly Child[]): Markup {
@@ -139,14 +147,14 @@ function subtitle({ model, data, baseline, seconds }: Report): string {
   ].join(" · ");
 }
 
-function legend(report: Report): Markup {
+function legend(report: Report, rows: readonly Result[]): Markup | null {
   const { latency } = report.baseline;
-  return el(
-    "p",
-    { class: "dim" },
-    latency ? `${timeNote(latency)} ` : "",
-    `${starHint(report)}. Marks: measured (the survey's opinion), tinted where they differ. Click a title to sort.`,
-  );
+  const parts = [
+    ...(latency ? [timeNote(latency)] : []),
+    ...(report.pareto.length > 0 ? [`${starHint(report)}.`] : []),
+    ...(rows.length > 2 ? ["Rows that keep quality come first. Click a title to sort."] : []),
+  ];
+  return parts.length ? el("p", { class: "dim" }, parts.join(" ")) : null;
 }
 
 /** The colours of the families in the plots. */
@@ -169,23 +177,39 @@ function figure({ title, caption, image }: Figure, className: string | null = nu
   );
 }
 
-function thresholds(report: Report): Markup {
-  return el(
-    "dl",
-    { class: "facts" },
-    thresholdLines(report).map(({ name, rule }) => [el("dt", {}, name), el("dd", {}, rule)]),
-    opinionLines(report).map((text) => [el("dt", {}, "note"), el("dd", {}, prose(text))]),
+/** The marks of the rows beside those of the survey paper, and tables from it; closed at first. */
+function besidePaper(report: Report, rows: readonly Result[]): Markup {
+  const held = opinionLine(report);
+  const rules = thresholdLines(report).map(({ name, rule }) => [
+    el("dt", {}, name),
+    el("dd", {}, rule),
+  ]);
+  const notes = opinionLines(report).map((text) => [
+    el("dt", {}, "note"),
+    el("dd", {}, prose(text)),
+  ]);
+  return section(
+    "Beside the survey paper",
+    rows.length > 1
+      ? details(
+          "Marks of each row",
+          el("p", { class: "dim" }, marksText),
+          marksTable(report, rows),
+          el("dl", { class: "facts" }, rules, notes),
+          held && el("p", {}, prose(held)),
+        )
+      : null,
+    printedTables.map(printed),
+    el("p", { class: "dim" }, surveySource),
   );
 }
 
+function details(title: string, ...children: readonly Child[]): Markup {
+  return el("details", {}, el("summary", {}, title), ...children);
+}
+
 function printed({ title, note, header, rows }: PrintedTable): Markup {
-  return el(
-    "details",
-    {},
-    el("summary", {}, title),
-    el("p", { class: "dim" }, note),
-    scrollTable(header, rows),
-  );
+  return details(title, el("p", { class: "dim" }, note), scrollTable(header, rows));
 }
 
 function scrollTable(header: readonly string[], rows: readonly (readonly string[])[]): Markup {
@@ -231,7 +255,7 @@ function reproduce({
     [
       "runtime",
       baseline.latency &&
-        `${baseline.latency.runtime}, ${format.plural(baseline.latency.threads, "thread")}, batch ${baseline.latency.batch}, ${format.count(baseline.latency.n)} timed runs of the original alone`,
+        `${baseline.latency.runtime}, ${format.plural(baseline.latency.threads, "thread")}, batch ${baseline.latency.batch}, ${format.count(baseline.latency.n)} timed runs`,
     ],
     [
       "versions",
@@ -243,11 +267,13 @@ function reproduce({
     ["finished", `${date}, after ${format.duration(seconds)}`],
   ];
   return fragment(
-    el("pre", {}, commandLine),
+    el("pre", {}, breakable(commandLine)),
     el(
       "dl",
       { class: "facts", style: "margin-top:16px" },
-      facts.map(([name, value]) => (value ? [el("dt", {}, name), el("dd", {}, value)] : null)),
+      facts.map(([name, value]) =>
+        value ? [el("dt", {}, name), el("dd", {}, breakable(value))] : null,
+      ),
     ),
   );
 }

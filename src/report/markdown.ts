@@ -7,15 +7,17 @@ import {
   cellText,
   isNarrow,
   layerColumns,
+  starHint,
   surveyColumns,
 } from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
+import { marksText, paperColumns } from "./mark-columns.ts";
 import { type BenchRun, type Inspection, type Layer, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
 import { timeNote } from "./speed.ts";
 import { benchNotes, evalRows } from "./table.ts";
-import { verdict } from "./verdict.ts";
+import { opinionLine, verdict } from "./verdict.ts";
 
 /**
  * Escapes text so that Markdown shows it as it is. Names come from model files, which may be
@@ -88,11 +90,17 @@ function columnTable<Row>(
 }
 
 /**
- * The whole report of a survey: verdict, table, layers, skips, warnings, thresholds, command line.
+ * The whole report of a survey: verdict, table, layers, skips, warnings, marks, command line.
  */
 export function surveyMarkdown(report: Report): string {
   const rows = rowsOf(report);
   const columns = surveyColumns(report, rows).filter((column) => !isNarrow(column));
+  const marks = paperColumns(report, rows).filter((column) => !isNarrow(column));
+  const recipe = columns.filter((column) => column.id === "recipe");
+  const rules = thresholdLines(report).map(
+    ({ name, rule }) => `- **${name}** ${escapeMarkdown(rule)}`,
+  );
+  const held = opinionLine(report);
   const { picks, notes } = verdict(report);
   const bullets = (lines: readonly Line[]) => lines.map((text) => `- ${prose(text)}`).join("\n");
   const section = (title: string, body: string) => (body ? `## ${title}\n\n${body}` : "");
@@ -102,15 +110,18 @@ export function surveyMarkdown(report: Report): string {
     bullets(notes),
     section("Results", columnTable(columns, rows, ["recipe"])),
     report.baseline.latency ? escapeMarkdown(timeNote(report.baseline.latency)) : "",
-    "Marks: measured (the survey's opinion), ! where they differ; ★ is on the Pareto front.",
+    columns.some((column) => column.id === "star") ? `${starHint(report)}.` : "",
     section("Layers", layerMarkdown(report.layers, report.baseline.latency?.clock ?? null)),
     section("Skipped", bullets(skippedLines(rows))),
     section("Warnings", bullets(warningLines(rows))),
     section(
-      "Thresholds",
-      thresholdLines(report)
-        .map(({ name, rule }) => `- **${name}** ${escapeMarkdown(rule)}`)
-        .join("\n"),
+      "Beside the survey paper",
+      [
+        escapeMarkdown(marksText),
+        columnTable([...recipe, ...marks], rows, ["recipe"]),
+        rules.join("\n"),
+        ...(held ? [prose(held)] : []),
+      ].join("\n\n"),
     ),
     section("Reproduce", reproduce(report)),
   ]

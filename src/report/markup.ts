@@ -50,6 +50,12 @@ export function el(
   return { markup: empty.has(name) ? open : `${open}${inner(children)}</${name}>` };
 }
 
+/** Text in which lines may break behind the joints of paths and names: / \\ _ . : = - and commas. */
+export function breakable(text: string): Markup {
+  const parts = text.split(/(?<=[/\\_.:=,-])(?=[^/\\_.:=,\s-])/);
+  return fragment(parts.map((part, i) => [i ? el("wbr", {}) : null, part]));
+}
+
 /** Unescaped text. Only for our own style sheets and scripts, never for text from a model. */
 export function raw(text: string): Markup {
   return { markup: text };

@@ -28,7 +28,7 @@ export function needsText({ needs, needsWith }: Needy, code: AsCode): string {
 }
 
 /** What has to be given at least, in a word or two: "data", "training data", or nothing. */
-export function shortNeeds({ needs }: Needy): string {
+export function shortNeeds({ needs }: Pick<Needy, "needs">): string {
   if (needs.includes("training")) return "training data";
   return needs.length > 0 ? "data" : "";
 }

@@ -9,6 +9,7 @@ import {
   type Layer,
   type LayerErrors,
   type Loss,
+  layerName,
   lossOf,
   type Report,
   rowsOf,
@@ -63,7 +64,13 @@ const byLatency = ({ baseline }: Report): Axis => ({
   format: tick,
 });
 
-/** A scatter plot of the loss of quality against an axis; null with fewer than two points. */
+/** Least ratio of the largest to the smallest value on an axis: less is noise, no comparison. */
+const leastRange = 1.1;
+
+/**
+ * A scatter plot of the loss of quality against an axis; null where there is nothing to compare:
+ * fewer than two recipes beside the original, or no difference on the axis.
+ */
 function paretoFigure(report: Report, axis: Axis): Figure | null {
   const rows = rowsOf(report);
   const names = format.shortNames(rows.map((row) => row.recipe));
@@ -87,10 +94,11 @@ function paretoFigure(report: Report, axis: Axis): Figure | null {
       },
     ];
   });
-  if (points.length < 2) return null;
+  const xs = points.map(({ x }) => x);
+  if (points.length < 3 || Math.max(...xs) < leastRange * Math.min(...xs)) return null;
   const { good, fair } = report.thresholds.performance;
   const missing = rows.length - points.length;
-  const caption = `Top left is better. Circle area: ${axis.size}. Dashed steps: the Pareto front of this plot. The vertical axis is linear near zero and logarithmic beyond. A number stands for the row of the table.${missing ? ` ${format.plural(missing, "row")} without the figures ${missing === 1 ? "is" : "are"} left out.` : ""}`;
+  const caption = `Top left is better. The area of a circle shows the ${axis.size}. No circle is left of and above the dashed line. A number stands for a row of the table. The vertical axis is logarithmic away from zero.${missing ? ` ${format.plural(missing, "row")} without the figures ${missing === 1 ? "is" : "are"} left out.` : ""}`;
   return {
     title: axis.title,
     caption,
@@ -106,8 +114,8 @@ function paretoFigure(report: Report, axis: Axis): Figure | null {
         format: tick,
       },
       limits: [
-        { y: good, text: `beyond ${good}: △` },
-        { y: fair, text: `beyond ${fair}: x` },
+        { y: good, text: `quality kept up to ${good}` },
+        { y: fair, text: `fair up to ${fair}` },
       ],
     }),
   };
@@ -125,9 +133,9 @@ function tooltip(row: Result, loss: Loss): string {
   ].join(" · ");
 }
 
-/** A bar chart of the original's bytes, MACs and time, layer by layer; null without layers. */
+/** A bar chart of the original's bytes, MACs and time, layer by layer; null for a single layer. */
 function layerFigure({ layers, baseline }: Report): Figure | null {
-  if (!layers.length) return null;
+  if (layers.length < 2) return null;
   const weight = ({ share }: Layer) => Math.max(share.bytes, share.macs ?? 0, share.ms ?? 0);
   const { shown, rest } = heaviest(layers, weight);
   const panel = (
@@ -145,10 +153,7 @@ function layerFigure({ layers, baseline }: Report): Figure | null {
     if (rest.length) cells.push({ value: null, text: text(sum(rest)) });
     return [{ title: `${title}, total ${show(total)}`, colour: null, full: null, cells }];
   };
-  const rows = [
-    ...shown.map((layer) => layer.name),
-    ...(rest.length ? [`${rest.length} other layers`] : []),
-  ];
+  const rows = [...shown.map(layerName), ...(rest.length ? [`${rest.length} other layers`] : [])];
   return {
     title: "Where size and time sit",
     caption: `The original, layer by layer${rest.length ? `; the ${shown.length} heaviest of ${layers.length} one by one` : ""}.`,
@@ -184,7 +189,7 @@ function heaviest<L>(
 
 /** Bar charts of the SQNR of each layer's output, with four recipes in a figure. */
 function errorFigures(report: Report): Figure[] {
-  const errors = (report.errors ?? []).filter((entry) => entry.layers.length > 0);
+  const errors = (report.errors ?? []).filter((entry) => entry.layers.length > 1);
   const figures: Figure[] = [];
   for (let start = 0; start < errors.length; start += 4)
     figures.push(errorFigure(report, errors.slice(start, start + 4), start));

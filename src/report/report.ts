@@ -1,6 +1,6 @@
 /** @file Report: the results of a survey or a single recipe, from which all formats are printed. */
 import type { Thresholds } from "../measure/marks.ts";
-import type { GroupChange, Marks, Result } from "../measure/measurement.ts";
+import type { GroupChange, Mark, Marks, Result } from "../measure/measurement.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
 import type { TrainingRun } from "../recipe/step-context.ts";
@@ -45,9 +45,7 @@ export interface Report {
   readonly date: string;
 }
 
-/**
- * The families with their titles, in the order of the tables: controls first, then the survey's.
- */
+/** The families with their titles: controls first, then the survey's in its order. */
 export const familyTitles: Readonly<Record<string, string>> = {
   control: "controls",
   quantization: "quantization and binarization",
@@ -62,16 +60,24 @@ export const familyTitles: Readonly<Record<string, string>> = {
 export const markNames = ["size", "speed", "ease", "performance"] as const;
 export type MarkName = (typeof markNames)[number];
 
-const order = Object.keys(familyTitles);
-/** Position of a family in the tables; unknown families come last. */
-const place = (family: string) => (order.includes(family) ? order.indexOf(family) : order.length);
+/** Order of the marks of quality: an unknown quality stands before a lost one. */
+const qualityRank: Readonly<Record<Mark, number>> = { o: 0, "△": 1, "?": 2, x: 3 };
 
 /**
- * All rows: the original, then the others by family, within a family in the order of the results.
+ * All rows: the original, then the others with the best first. These are the rows that keep quality
+ * (mark "o"), then those that lose some, and among equal marks the smaller file.
  */
 export function rowsOf({ baseline, results }: Pick<Report, "baseline" | "results">): Result[] {
   const others = results.filter((r) => r !== baseline && r.recipe !== baseline.recipe);
-  return [baseline, ...others.sort((a, b) => place(a.family) - place(b.family))];
+  const rank = ({ marks }: Result) => qualityRank[marks.performance];
+  return [baseline, ...others.sort((a, b) => rank(a) - rank(b) || a.bytes.raw - b.bytes.raw)];
+}
+
+/** The name of a layer's row; the rows of other operators are all called "other". */
+export function layerName({ name, op, shape }: Layer): string {
+  if (name !== "other" || shape.length > 0) return name;
+  const several = op.replace(/^(\d+) operators$/, "$1 other operators");
+  return several === op ? `${op} (all)` : several;
 }
 
 /** The title of a family; an unknown id is its own title. */

@@ -78,7 +78,7 @@ export function scatter(plot: Scatter): Markup {
   }));
   const limitBoxes = limits.map(({ y: value, text }) => ({
     x: right - textWidth(text) - 4,
-    y: y.at(value) + 1,
+    y: y.at(value) - 15,
     width: textWidth(text) + 4,
     height: 14,
   }));
@@ -104,11 +104,8 @@ export function scatter(plot: Scatter): Markup {
       class: "soft mid",
       transform: `translate(12 ${frame.y + frame.height / 2}) rotate(-90)`,
     }),
-    limits.map(({ y: value, text }) =>
-      fragment(
-        el("line", { x1: frame.x, x2: right, y1: y.at(value), y2: y.at(value), class: "limit" }),
-        label(right - 3, y.at(value) + 12, text, { class: "soft end" }),
-      ),
+    limits.map(({ y: value }) =>
+      el("line", { x1: frame.x, x2: right, y1: y.at(value), y2: y.at(value), class: "limit" }),
     ),
     el("path", { class: "front", d: staircase(front, x.at, y.at) }),
     order.map((point, i) => {
@@ -138,6 +135,9 @@ export function scatter(plot: Scatter): Markup {
         );
         return point.href ? el("a", { href: point.href }, circle) : circle;
       }),
+    limits.map(({ y: value, text }) =>
+      label(right - 3, y.at(value) - 4, text, { class: "name soft end" }),
+    ),
     places.map((place) =>
       place
         ? label(place.box.x, place.box.y + place.box.height - 4, place.text, { class: "name" })

@@ -102,17 +102,23 @@ function slice(parts: Line, from: number, to: number): Span[] {
   return found;
 }
 
+/** Where a long word may be cut, the best places first: behind these characters. */
+const joints = [/[:,|]/, /[=/]/, /[-._]/];
+
 /**
  * Where to cut a word: the number of UTF-16 units that fit into `width` columns, at least one
- * character. If a separator such as "-" or "," is in the second half of that, the cut is behind it.
+ * character, up to the last joint of the best kind. So `prune:ratio=0.5` is cut behind the colon.
  */
 function cutAt(text: string, width: number): number {
-  let [at, used, separator] = [0, 0, 0];
+  let [at, used] = [0, 0];
+  const found = joints.map(() => 0);
   for (const char of text) {
     used += displayWidth(char);
-    if (used > width && at > 0) return separator > at / 2 ? separator : at;
+    if (used > width && at > 0) return found.find((cut) => cut > 0) ?? at;
     at += char.length;
-    if (/[-:,=/.]/.test(char)) separator = at;
+    joints.forEach((joint, i) => {
+      if (joint.test(char)) found[i] = at;
+    });
   }
   return at;
 }

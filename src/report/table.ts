@@ -11,11 +11,12 @@ import {
 } from "./columns.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
-import { type GridRow, grid, gridWidth } from "./grid.ts";
-import { type BenchRun, familyTitle, type Inspection, type Report, rowsOf } from "./report.ts";
+import { grid, gridWidth } from "./grid.ts";
+import { marksText, paperColumns } from "./mark-columns.ts";
+import { type BenchRun, type Inspection, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, paint, span, wrap } from "./span.ts";
 import { speedup, speedups, timeNote, unitOf } from "./speed.ts";
-import { verdict } from "./verdict.ts";
+import { opinionLine, verdict } from "./verdict.ts";
 
 /** The terminal that a table is printed on. */
 export interface TableOptions {
@@ -24,11 +25,17 @@ export interface TableOptions {
   readonly color: boolean;
 }
 
+/** A survey's table shows the marks, and the survey paper's, only on request. */
+export interface SurveyTableOptions extends TableOptions {
+  readonly marks?: boolean | undefined;
+}
+
 /**
  * The columns that are left out on a narrow terminal, in this order. Some steps put one narrow
  * column in the place of others: four letters for the columns of marks, "=" for "no difference".
  */
 const surveyNarrowing = [
+  { drop: ["family"] },
   { drop: ["train", "train95"] },
   { drop: ["own", "own95"] },
   { drop: ["beta"] },
@@ -45,8 +52,10 @@ const surveyNarrowing = [
   { drop: ["metric"] },
   { drop: ["ms"] },
   { drop: ["alpha"] },
+  { drop: ["speedup95"] },
+  { drop: ["speedupShort"] },
   { drop: ["marks"] },
-  { drop: ["speedupShort", "speedup95"] },
+  { drop: ["star"] },
 ] as const;
 const layerNarrowing = [
   { drop: ["params"] },
@@ -105,33 +114,28 @@ function paragraph(parts: Line, { width, color }: TableOptions, indent = ""): st
   return wrap(parts, width, indent).map((text) => paint(text, color));
 }
 
-/** The survey's table; below it the skips, the warnings, the legend and the verdict. */
-export function surveyTable(report: Report, options: TableOptions): string {
+/** The survey's table, best row first; below it the skips, the warnings and the verdict. */
+export function surveyTable(report: Report, options: SurveyTableOptions): string {
   const rows = rowsOf(report);
-  const all = surveyColumns(report, rows).filter((column) => column.id !== "family");
+  const marks = options.marks ? paperColumns(report, rows) : [];
+  const all = [...surveyColumns(report, rows), ...marks];
   const columns = narrowed(all, rows, "recipe", surveyNarrowing, options.width);
-  const body: GridRow[] = rows.flatMap((row, i) => {
-    const cells = columns.map((column) => column.cell(row));
-    const first = i === 0 || rows[i - 1].family !== row.family;
-    return first ? [{ heading: familyTitle(row.family) }, cells] : [cells];
-  });
+  const shown = columns.map((column) => column.id);
   const { picks, notes } = verdict(report);
-  const bullets = (lines: readonly Line[]) =>
-    lines.flatMap((text) => paragraph(line("- ", ...text), options, "  "));
-  const section = (title: string, lines: readonly string[]) =>
-    lines.length ? ["", paint(line(span(title, "bold")), options.color), ...lines] : [];
+  const lines = (parts: readonly Line[]) => parts.flatMap((text) => paragraph(text, options, "  "));
+  const bullets = (parts: readonly Line[]) => lines(parts.map((text) => line("- ", ...text)));
+  const section = (title: string, text: readonly string[]) =>
+    text.length ? ["", paint(line(span(title, "bold")), options.color), ...text] : [];
   return [
-    ...grid(asGrid(columns, "recipe"), body, options),
+    ...grid(
+      asGrid(columns, "recipe"),
+      rows.map((row) => columns.map((column) => column.cell(row))),
+      options,
+    ),
+    ...lines(notesOn(report, shown)),
     ...section("Skipped", bullets(capped(skippedLines(rows)))),
     ...section("Warnings", bullets(capped(warningLines(rows)))),
-    ...section(
-      "Marks",
-      legend(
-        report,
-        options,
-        columns.map((column) => column.id),
-      ),
-    ),
+    ...(options.marks ? section("Marks", lines(legend(report, shown))) : []),
     ...section("Verdict", [...paragraph(joined(picks), options), ...bullets(notes)]),
   ].join("\n");
 }
@@ -142,20 +146,30 @@ function capped(lines: readonly Line[], most = 8): Line[] {
   return rest > 1 ? [...lines.slice(0, most), line(`${rest} more, all in --json`)] : [...lines];
 }
 
-/** The legend of the columns that are shown. */
-function legend(report: Report, options: TableOptions, shown: readonly string[]): string[] {
+/** What the columns and signs that are shown mean. */
+function notesOn(report: Report, shown: readonly string[]): Line[] {
   const { latency } = report.baseline;
   const isShort = shown.includes("speedupShort");
+  const hasTimes = isShort || shown.includes("ms") || shown.includes("speedup");
+  const note =
+    latency && hasTimes ? `${timeNote(latency)}${isShort ? ' "=" means the same.' : ""}` : "";
   return [
-    ...(latency ? [line(timeNote(latency), isShort ? ' "=" means the same.' : "")] : []),
-    ...(shown.includes("star") ? [line(starHint(report))] : []),
-    line(
-      shown.includes("marks")
-        ? "four letters: size, speed, ease, performance; in brackets the survey's opinion where it differs"
-        : "measured (the survey's opinion), ! where they differ",
-    ),
+    ...(shown.includes("star") ? [line(span(starHint(report), "dim"))] : []),
+    ...(note ? [line(span(note, "dim"))] : []),
+  ];
+}
+
+/** What the marks mean, and where the survey paper's differ. */
+function legend(report: Report, shown: readonly string[]): Line[] {
+  const held = opinionLine(report);
+  const letters =
+    "The four letters of a row stand for size, speed, ease and performance; the paper's marks are shown where they differ.";
+  return [
+    line(marksText),
+    ...(shown.includes("marks") ? [line(letters)] : []),
     ...thresholdLines(report).map(({ name, rule }) => line(span(name, "bold"), ` ${rule}`)),
-  ].flatMap((text) => paragraph(text, options, "  "));
+    ...(held ? [held] : []),
+  ];
 }
 
 /** The table of `tersor inspect`: bytes, MACs and time of each layer, with the totals below. */

@@ -1,8 +1,9 @@
 /** @file The verdict in sentences: the best recipes, disappointments, the survey's errors. */
-import type { Result } from "../measure/measurement.ts";
+import type { Metric, Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
-import { disagrees, dropInterval, opinionOf } from "./columns.ts";
+import { dropInterval } from "./columns.ts";
 import * as format from "./format.ts";
+import { disagrees, opinionOf } from "./mark-columns.ts";
 import { recordsText } from "./records.ts";
 import { hasQuality, lossOf, type MarkName, markNames, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, type Span, span } from "./span.ts";
@@ -75,7 +76,6 @@ export function verdict(report: Report): { picks: Line[]; notes: Line[] } {
       ...unfinished,
       notFasterLine(rows, short),
       downloadOnlyLine(report, rows, short),
-      opinionLine(report, rows),
       records === null ? null : line(`${format.capitalized(records)}.`),
     ]),
   };
@@ -87,6 +87,7 @@ function keeping(report: Report, total: number): Line {
   const tried = format.plural(total, "recipe");
   if (!judged) return unjudged(report, tried);
   const limit = `at most ${lossText(report, report.thresholds.performance.good)}`;
+  if (keepers.length && total === 1) return line(`Quality is kept (${limit}).`);
   if (keepers.length)
     return line(
       `${keepers.length} of ${tried} ${keepers.length === 1 ? "keeps" : "keep"} quality (${limit}).`,
@@ -131,10 +132,19 @@ function pickLines(report: Report): (Line | null)[] {
   const smaller = smallest && smallest.alpha.bytes > 1 ? smallest : null;
   if (fastest && fastest === smaller && fastest.marks.speed === "o")
     return [pickLine(report, line("Fastest and smallest: "), fastest)];
-  if (fastest && fastest === smaller)
-    return [pickLine(report, line("None of them is clearly faster; the smallest is "), fastest)];
+  const isAlone = changedRows(report).length === 1;
+  if (fastest && fastest === smaller) {
+    const words = isAlone
+      ? "Smaller, not clearly faster: "
+      : "None of them is clearly faster; the smallest is ";
+    return [pickLine(report, line(words), fastest)];
+  }
   const lead =
-    fastest?.marks.speed === "o" ? "Fastest: " : "None of them is clearly faster; the fastest is ";
+    fastest?.marks.speed === "o"
+      ? "Fastest: "
+      : isAlone
+        ? "Not clearly faster: "
+        : "None of them is clearly faster; the fastest is ";
   return [
     fastest && pickLine(report, line(lead), fastest),
     smaller && pickLine(report, line("Smallest: "), smaller),
@@ -167,8 +177,13 @@ function dropText({ metric }: Result): string {
   const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();
   const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
   if (!dropCi95) return `, ${words}`;
-  const same = dropCi95[0] <= 0 && dropCi95[1] >= 0 ? ": no difference" : "";
+  const same = isNoise(metric) ? ": no difference" : "";
   return `, ${words} (drop ${dropInterval(dropCi95)}${same})`;
+}
+
+/** Whether no drop and no gain are within the interval of the drop. */
+export function isNoise({ dropCi95 }: Metric): boolean {
+  return dropCi95 !== null && dropCi95[0] <= 0 && dropCi95[1] >= 0;
 }
 
 /** The smallest download, if it is smaller than its own ONNX file; else null. */
@@ -222,8 +237,9 @@ function downloadOnlyLine(report: Report, rows: readonly Result[], short: Naming
   );
 }
 
-/** For how many marks the survey's opinion agrees with the measurement, and where it does not. */
-function opinionLine(report: Report, rows: readonly Result[]): Line | null {
+/** For how many marks the survey paper agrees with the measurement, and where it does not. */
+export function opinionLine(report: Report): Line | null {
+  const rows = changedRows(report);
   const held = (row: Result, mark: MarkName) =>
     row.marks[mark] !== "?" && row.marks[mark] === opinionOf(report, row)?.[mark];
   const against = new Map<string, Set<MarkName>>();
@@ -238,7 +254,7 @@ function opinionLine(report: Report, rows: readonly Result[]): Line | null {
   if (right + wrong === 0) return null;
   const parts = [...against].map(([family, marks]) => line(`${family} (${[...marks].join(", ")})`));
   return line(
-    `The survey's opinions hold for ${right} of ${format.plural(right + wrong, "mark")}`,
+    `The paper's marks hold for ${right} of ${right + wrong}`,
     ...(parts.length ? [span("; they fail for "), ...list(parts)] : []),
     ".",
   );

@@ -110,7 +110,7 @@ test("outputs that equal the original's are exact, not a number", () => {
   const report = unlabelledMaps();
   const [equal, moved] = report.results;
   const rows = surveyTable(report, plain(4000)).split("\n");
-  expect(rows.find((text) => text.includes("simplify"))).toMatch(/ exact /);
+  expect(rows.find((text) => /^ *simplify /.test(text))).toMatch(/ exact( |$)/);
   expect(resultLine(equal, report.baseline)).toMatch(/, fidelity exact$/);
   expect(resultLine(moved, report.baseline)).toMatch(/, fidelity 38.00 dB$/);
   expect(evalTable(equal, plain(100))).toMatch(/fidelity +exact\n[^]*SQNR +exact\n/);
@@ -135,9 +135,10 @@ describe("verdict", () => {
     const text = verdict(surveyTable(report, plain(4000)));
     expect(text).toContain("Fastest and smallest: distill:student=half > quantize-int8");
     expect(text).not.toContain("Smallest: binarize");
-    expect(text).toContain(
-      "Smaller, not faster: share-weights > train > pack (no difference, 0.97-1.03), binarize > train (0.95x, 0.92-0.98)",
+    expect(text).toMatch(
+      /Smaller, not faster: .*share-weights > train > pack \(no difference, 0\.97-1\.03\)/,
     );
+    expect(text).toContain("binarize > train (0.95x, 0.92-0.98)");
     expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
   });
 
@@ -177,7 +178,7 @@ describe("verdict", () => {
     expect(verdict(surveyTable(one, plain(4000)))).toContain(
       "No quality figure: without data nothing here says whether the recipe can be used.",
     );
-    expect(surveyTable(report, plain(4000))).toContain("★ nothing else is both smaller and faster");
+    expect(surveyTable(report, plain(4000))).toContain("★ no other row is both smaller and faster");
   });
 
   test("without labels and classes it speaks of fidelity, and claims no more", () => {
