@@ -1,9 +1,9 @@
 /** @file Command: the declaration of one command, and how the package commander runs them. */
-import { Command as Commander, CommanderError, Option } from "commander";
+import { Command as Commander, CommanderError, Help, Option } from "commander";
 import { errors, fail, isAborted, TersorError } from "../errors.ts";
 import { type Flag, globalFlags } from "./flags.ts";
 import { type FlagValues, readRun, type StoredRun } from "./resume.ts";
-import { createShell, type GlobalOptions, type Io, type Shell } from "./shell.ts";
+import { createShell, type GlobalOptions, type Io, type Shell, widthOf } from "./shell.ts";
 
 /** `O` are the values of the flags, by their names in camelCase. */
 export interface Command<O = never> {
@@ -93,11 +93,37 @@ function interrupted(cause: unknown, { commandLine }: Shell): unknown {
 function configure(entry: Commander, io: Io): void {
   for (const flag of globalFlags) entry.addOption(optionOf(flag));
   entry.helpOption("-h, --help", "Show this help.");
-  entry.showHelpAfterError(false).configureHelp({ helpWidth: io.stdout.columns || 100 });
+  entry.showHelpAfterError(false).configureHelp(helpLayout(widthOf(io)));
   entry.configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: () => {} });
   entry.exitOverride((error) => {
     throw Object.assign(error, { where: entry.name() });
   });
+}
+
+/** Flags wider than this have their text below them, so that they do not narrow all others. */
+const widestTerm = 26;
+/** Least width of the column of texts (commander wraps none narrower); else texts stand below. */
+const leastText = 40;
+
+/** How commander lays out help: a column of flags and commands, and one of texts. */
+function helpLayout(helpWidth: number): ReturnType<Commander["configureHelp"]> {
+  const help = new Help();
+  return {
+    helpWidth,
+    padWidth: (command, helper) => Math.min(widestTerm, help.padWidth(command, helper)),
+    formatItem(term, termWidth, description, helper) {
+      const [indent, gap] = [2, 2];
+      const room = helpWidth - indent - termWidth - gap;
+      const isBelow = room < leastText;
+      const at = isBelow ? 3 * indent : indent + termWidth + gap;
+      const text = helper
+        .boxWrap(description, helpWidth - at)
+        .replaceAll("\n", `\n${" ".repeat(at)}`);
+      const head = " ".repeat(indent) + term;
+      if (!isBelow && term.length <= termWidth) return head.padEnd(at) + text;
+      return `${head}\n${" ".repeat(at)}${text}`;
+    },
+  };
 }
 
 /**

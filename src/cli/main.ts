@@ -71,7 +71,7 @@ function mistake(error: unknown, argv: readonly string[]): ErrorInfo {
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return {
     code: "internal",
-    where: commandLineOf(argv),
+    where: commandLineOf(argv, {}),
     what: words.replace(/\s+/g, " "),
     remedy:
       "This is a mistake in tersor: please report it with the command and the output of TERSOR_DEBUG=1",

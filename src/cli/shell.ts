@@ -2,6 +2,7 @@
 import type { Event } from "../recipe/environment.ts";
 import type { Settings } from "../recipe/prepare.ts";
 import { printable } from "../report/format.ts";
+import { jsonText } from "../report/json.ts";
 import type { TableOptions } from "../report/table.ts";
 import { createProgress } from "./progress.ts";
 
@@ -69,11 +70,12 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
    * Notes from the library, which are printed with the result. After an error only that is shown.
    */
   let later: string[] = [];
+  let hasPrinted = false;
   const say = (text: string): void => {
     progress.clear();
     stderr.write(`${text}\n`);
   };
-  const commandLine = commandLineOf(argv, io.program);
+  const commandLine = commandLineOf(argv, io);
   const shell: Shell = {
     commandLine,
     goOn: argv.includes("--resume") ? commandLine : `${commandLine} --resume`,
@@ -92,13 +94,14 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       },
     },
     table: {
-      width: stdout.columns || columnsOf(env) || 100,
+      width: widthOf(io),
       color: options.color && stdout.isTTY === true && !env.NO_COLOR,
     },
     print(text) {
       shell.done();
       for (const note of later) shell.note(note);
       later = [];
+      hasPrinted = true;
       stdout.write(text.endsWith("\n") ? text : `${text}\n`);
     },
     note(text) {
@@ -108,8 +111,13 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
       if (!isQuiet) say(`tersor: warning: ${printable(text)}`);
     },
     interrupted(where, saved) {
-      const what = `${where}: was interrupted, ${printable(saved)}`;
-      say(`tersor: aborted: ${what}. Go on with:\n  ${shell.goOn}`);
+      const what = `was interrupted, ${printable(saved)}`;
+      say(`tersor: aborted: ${where}: ${what}. Go on with:\n  ${shell.goOn}`);
+      // A survey has printed its rows so far, and stdout holds one object.
+      if (shell.json && !hasPrinted) {
+        const remedy = `Go on with: ${shell.goOn}`;
+        stdout.write(jsonText({ error: { code: "aborted", where, what, remedy } }));
+      }
       return 130;
     },
     done: () => progress.clear(),
@@ -118,13 +126,17 @@ export function createShell(argv: readonly string[], options: GlobalOptions, io:
 }
 
 /** The command line with these arguments, as it could be typed in a shell. */
-export function commandLineOf(argv: readonly string[], program = "tersor"): string {
+export function commandLineOf(
+  argv: readonly string[],
+  { program = "tersor" }: Pick<Io, "program">,
+): string {
   return [program, ...argv.map(quoted)].join(" ");
 }
 
-/** The width in the variable COLUMNS, for output that goes to no terminal; 0 without one. */
-function columnsOf({ COLUMNS = "" }: Io["env"]): number {
-  return /^[1-9]\d{0,4}$/.test(COLUMNS) ? Number(COLUMNS) : 0;
+/** Columns of the terminal; where stdout is none, those in the variable COLUMNS, else 100. */
+export function widthOf({ stdout, env }: Pick<Io, "stdout" | "env">): number {
+  const { COLUMNS = "" } = env;
+  return stdout.columns || (/^[1-9]\d{0,4}$/.test(COLUMNS) ? Number(COLUMNS) : 100);
 }
 
 /** An argument quoted for a POSIX shell, where it needs quotes. */

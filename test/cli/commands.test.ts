@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isNodeRecent, leastNode } from "../../src/cli/doctor.ts";
+import { main } from "../../src/cli/main.ts";
 import { modelFile } from "../../src/cli/survey-state.ts";
 import { methods as table } from "../../src/methods/index.ts";
 import { readModel } from "../../src/onnx/read.ts";
@@ -463,6 +464,22 @@ describe("methods and doctor", () => {
 });
 
 describe("help", () => {
+  test.each([60, 80, 120])("fits into %i columns, examples apart", async (columns) => {
+    const { stdout } = await run([]);
+    const names = [...stdout.matchAll(/^ {2}([a-z]+) \[/gm)].map(([, name]) => name);
+    for (const name of ["", ...names.filter((name) => name !== "help")]) {
+      let text = "";
+      await main([...(name ? [name] : []), "--help"], {
+        stdout: { write: (part) => (text += part), columns },
+        stderr: { write: () => true },
+        signal: new AbortController().signal,
+        env: {},
+      });
+      const [help] = text.split("\nExamples:\n");
+      for (const line of help.split("\n")) expect(line.length, line).toBeLessThanOrEqual(columns);
+    }
+  });
+
   test("lists the commands that exist, and no other", async () => {
     const { status, stdout, stderr } = await run([]);
     expect([status, stderr]).toEqual([0, ""]);

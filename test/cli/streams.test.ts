@@ -75,7 +75,7 @@ describe("Ctrl-C names the command that was run", () => {
     const { status, stderr } = await run(args, AbortSignal.abort());
     expect(status).toBe(130);
     expect(stderr).toContain(
-      `Go on with: tersor survey ${model} -o '${folder.in("out put")}' --resume.\n`,
+      `Go on with:\n  tersor survey ${model} -o '${folder.in("out put")}' --resume\n`,
     );
   });
 

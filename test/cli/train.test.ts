@@ -132,7 +132,9 @@ test("a new run takes nothing from an interrupted one of the same name", async (
   expect(existsSync(checkpoint)).toBe(true);
   const second = await run(args("--steps", "2"), AbortSignal.abort());
   expect(second.stderr).toContain(`${out}.job.json: an interrupted run is replaced`);
-  expect(second.stderr).toMatch(/tersor: aborted: .*was interrupted. Run it again.\n$/);
+  expect(second.stderr).toMatch(
+    /aborted: .*was interrupted. Run it again: tersor train .* --steps 2.\n$/,
+  );
   // Nothing was saved of it, so there is nothing to resume.
   expect(readdirSync(folder.in("")).filter((name) => name.startsWith("again."))).toEqual([]);
 });
