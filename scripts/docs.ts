@@ -5,6 +5,7 @@ import { cliPage } from "./docs/cli.ts";
 import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
 import { inBlock } from "./docs/page.ts";
+import { presetTable } from "./docs/presets.ts";
 import { rewritesPage } from "./docs/rewrites.ts";
 
 const root = new URL("../", import.meta.url);
@@ -13,8 +14,17 @@ const root = new URL("../", import.meta.url);
 const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "README.md"() {
     const demo = readJson("bench/results/demo.json");
-    const text = inBlock(read("README.md"), "example", example("compress"));
-    return demo ? inBlock(text, "demo", demoTable(demo)) : text;
+    const presets = readJson("bench/results/presets.json");
+    const blocks: Readonly<Record<string, string | null>> = {
+      example: example("compress.ts"),
+      browser: example("browser/main.js"),
+      demo: demo && demoTable(demo),
+      presets: presets && presetTable(presets),
+    };
+    return Object.entries(blocks).reduce(
+      (text, [name, content]) => (content ? inBlock(text, name, content) : text),
+      read("README.md"),
+    );
   },
   "docs/benchmarks.md": () =>
     benchmarksPage({
@@ -34,9 +44,9 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/methods.md": methodsPage,
   "docs/own-method.md": () =>
     inBlock(
-      inBlock(read("docs/own-method.md"), "example", example("own-method")),
+      inBlock(read("docs/own-method.md"), "example", example("own-method.ts")),
       "form",
-      example("own-form"),
+      example("own-form.ts"),
     ),
   "docs/rewrites.md": rewritesPage,
   "src/version.ts": () => {
@@ -47,7 +57,8 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
 
 /** The code of an example as a Markdown block, without its @file line. */
 function example(name: string): string {
-  return `\`\`\`ts\n${read(`examples/${name}.ts`).replace(/^.*@file.*\n/, "")}\`\`\``;
+  const language = name.slice(name.lastIndexOf(".") + 1);
+  return `\`\`\`${language}\n${read(`examples/${name}`).replace(/^.*@file.*\n/, "")}\`\`\``;
 }
 
 function read(path: string): string {

@@ -1,0 +1,46 @@
+/** @file The table of presets in README.md: what each needs, takes and gives. */
+import type { Need } from "../../src/methods/method.ts";
+import { presets } from "../../src/recipe/presets.ts";
+import * as format from "../../src/report/format.ts";
+import { shortNeeds } from "../../src/report/method-text.ts";
+import { code, table } from "./page.ts";
+
+/** The content of bench/results/presets.json. */
+export interface PresetBench {
+  readonly command: string;
+  readonly machine: string;
+  readonly model: { readonly name: string; readonly bytes: number };
+  readonly presets: Readonly<
+    Record<
+      string,
+      {
+        readonly needs: readonly Need[];
+        readonly cpuSeconds: number;
+        readonly bytes: number;
+        readonly packed: number;
+        readonly accuracy: number;
+        readonly drop: number;
+      }
+    >
+  >;
+}
+
+export function presetTable({ command, machine, model, presets: rows }: PresetBench): string {
+  const ids = Object.keys(presets) as (keyof typeof presets)[];
+  const body = ids.map((id) => {
+    const row = rows[id];
+    if (!row) return [code(id), presets[id].summary, "", "", "", "", ""];
+    return [
+      code(id),
+      presets[id].summary,
+      shortNeeds({ needs: row.needs }) || "nothing",
+      format.bytes(row.bytes),
+      format.bytes(row.packed),
+      format.points(row.drop),
+      format.duration(row.cpuSeconds),
+    ];
+  });
+  const head = ["preset", "what it does", "needs", "file", "packed", "drop, points", "takes"];
+  const note = `Measured on ${model.name} (${format.bytes(model.bytes)}) and MNIST: the file, the .tersor file, the drop in accuracy on the test set, and the CPU time of the whole command with its measurements (${machine}; ${code(command)}). Training takes longer with larger models and more records.`;
+  return `${table(head, body)}\n\n${note}`;
+}
