@@ -24,7 +24,21 @@ export function onBasis<R extends Pick<Result, "latency" | "delta">>(
   const { latency, delta } = row;
   if (!latency || !original || delta.infer === null) return row;
   const median = original.median / delta.infer;
-  if (median === latency.median) return row;
   const p90 = latency.p90 === null ? null : (latency.p90 * median) / latency.median;
   return { ...row, latency: { ...latency, median, p90 } };
+}
+
+/**
+ * The original's latency on the basis of rows of an earlier run, which then stay as they are: its
+ * median is a row's times the row's speed-up, and its p90 keeps its ratio to the median.
+ */
+export function basisOf(
+  rows: readonly Pick<Result, "latency" | "delta">[],
+  original: Latency | null,
+): Latency | null {
+  const row = rows.find(({ latency, delta }) => latency && delta.infer);
+  if (!original || !row?.latency || !row.delta.infer) return original;
+  const median = row.latency.median * row.delta.infer;
+  const p90 = original.p90 === null ? null : (original.p90 * median) / original.median;
+  return { ...original, clock: row.latency.clock, median, p90 };
 }

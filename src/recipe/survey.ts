@@ -2,7 +2,7 @@
 import { isAborted, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Result } from "../measure/measurement.ts";
-import { onBasis } from "../measure/speed.ts";
+import { basisOf } from "../measure/speed.ts";
 import { methods } from "../methods/index.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
@@ -106,11 +106,13 @@ export async function survey(
   const elapsed = (): number => (env.platform.wallMs() - began) / 1000;
   const recipes = uniqueRecipes(options.recipes ?? surveyRecipes());
   const start = simplify(loaded.model);
-  const baseline = await assessBaseline(loaded, env, { simplified: start });
+  const { result, ...opened } = await assessBaseline(loaded, env, { simplified: start });
   const known = <T extends { readonly recipe: string }>(rows: readonly T[] = []) =>
     recipes.map((steps) => rows.find(({ recipe }) => recipe === nameOf(steps)) ?? null);
   /** The row and the layers' errors of each recipe; null where there are none yet. */
-  const rows = known(options.done).map((row) => row && onBasis(row, baseline.result.latency));
+  const rows = known(options.done);
+  const earlier = rows.filter((row) => row !== null);
+  const baseline = { ...opened, result: { ...result, latency: basisOf(earlier, result.latency) } };
   const errors = known(options.doneErrors).map((own, i) => rows[i] && own);
   const left: Left[] = [];
   const warnings: string[] = [];

@@ -1,7 +1,7 @@
 /** @file What an interval says of a speed-up, and the basis of times. */
 import { expect, test } from "vitest";
 import { type Latency, untimed } from "../../src/measure/measurement.ts";
-import { isSame, knownSpeedup, onBasis } from "../../src/measure/speed.ts";
+import { basisOf, isSame, knownSpeedup, onBasis } from "../../src/measure/speed.ts";
 
 const latency: Latency = {
   ...{ median: 4, p90: 5, clock: "cpu", runtime: "node", threads: 1, batch: 1, n: 100 },
@@ -31,4 +31,15 @@ test("a row's times follow from the original's and the speed-up", () => {
   expect(onBasis({ ...row, latency: { ...latency, p90: null } }, latency).latency!.p90).toBeNull();
   expect(onBasis({ ...row, latency: null }, latency).latency).toBeNull();
   expect(onBasis({ ...row, delta: untimed }, latency).latency).toEqual(latency);
+});
+
+test("rows of an earlier run stay: the original's time follows from theirs", () => {
+  // 1.5 ms at twice the original's speed: the original took 3 ms, whatever it takes now.
+  const row = { latency: { ...latency, median: 1.5 }, delta: { ...untimed, infer: 2 } };
+  const now: Latency = { ...latency, clock: "wall", median: 8, p90: 12, n: 7 };
+  const basis = basisOf([{ latency: null, delta: untimed }, row], now);
+  expect(basis).toEqual({ ...now, clock: "cpu", median: 3, p90: 4.5 });
+  expect(onBasis(row, basis).latency!.median).toBe(1.5);
+  expect(basisOf([], now)).toBe(now);
+  expect(basisOf([row], null)).toBeNull();
 });
