@@ -93,7 +93,9 @@ describe("an interrupted survey", () => {
     expect(after.complete).toBe(true);
     expect(recipesOf(after.results)).toEqual(["original", ...names]);
     for (const row of before.results.slice(1)) row.file = row.file.replace(first, out);
-    expect(after.results.slice(1, 3)).toEqual(before.results.slice(1));
+    // Milliseconds are on the basis of the original, which was timed again; speed-ups stay.
+    const still = ({ latency: _, ...row }: { latency: unknown }) => row;
+    expect(after.results.slice(1, 3).map(still)).toEqual(before.results.slice(1).map(still));
     // A fifth of the 40 records calibrates.
     expect(after.results[3]).toMatchObject({ seed: 3, metric: { n: 32 } });
     expect(after.job).toEqual(before.job);
@@ -110,6 +112,7 @@ describe("an interrupted survey", () => {
   test("refuses other settings, by the name of the flag", async () => {
     const before = stateOf();
     const others = folder.in("others.txt");
+    const beyond = `jsonl:${folder.in("beyond.jsonl")}`;
     writeFileSync(others, `${names[0]}\nshare-weights:bits=3\n`);
     const refused = (flag: string, was: string, is: string) =>
       `tersor: bad-resume: ${flag}: the run in ${out}/survey.json was begun with ${was}, now it is ${is}. Leave ${flag} out, or begin anew without --resume (with --force, or another -o).\n`;
@@ -118,7 +121,7 @@ describe("an interrupted survey", () => {
       [["--seed", "2"], refused("--seed", "3", "2")],
       [["--threads", "2"], refused("--threads", "1", "2")],
       [["--timing", "1s"], refused("--timing", "0.02", "1")],
-      [["--calib", data], refused("--calib", "none", data)],
+      [["--calib", beyond], refused("--calib", "none", beyond)],
       [["--label-offset", "1"], refused("--label-offset", "none", "1")],
       [["--recipes", others], refused("--recipes", names[1], "share-weights:bits=3")],
     ] as const) {
