@@ -9,7 +9,7 @@ import { marksText } from "./mark-columns.ts";
 import { breakable, type Child, el, fragment, type Markup, raw } from "./markup.ts";
 import { type Figure, figuresOf } from "./plots.ts";
 import { type PrintedTable, printedTables, surveySource } from "./printed.ts";
-import { familyTitle, type Port, type Report, rowsOf } from "./report.ts";
+import { familyTitle, hasQuality, type Port, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
 import { timeNote } from "./speed.ts";
 import { familyClass } from "./svg.ts";
@@ -152,7 +152,8 @@ function legend(report: Report, rows: readonly Result[]): Markup | null {
   const parts = [
     ...(latency ? [timeNote(latency)] : []),
     ...(report.pareto.length > 0 ? [`${starHint(report)}.`] : []),
-    ...(rows.length > 2 ? ["Rows that keep quality come first. Click a title to sort."] : []),
+    ...(rows.length > 2 && hasQuality(report) ? ["Rows that keep quality come first."] : []),
+    ...(rows.length > 2 ? ["Click a title to sort."] : []),
   ];
   return parts.length ? el("p", { class: "dim" }, parts.join(" ")) : null;
 }
