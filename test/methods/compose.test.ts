@@ -3,7 +3,7 @@ import { smallNets } from "../support/nets.ts";
 import { checkPair, pairs } from "./compose.ts";
 
 /** So many pairs, evenly spread, each on one network; test/long runs all on all. */
-const COUNT = 90;
+const COUNT = 45;
 
 describe("one method after another", () => {
   const some = pairs.map(([a, b], i) => [a, b, smallNets[i % smallNets.length]] as const);
