@@ -23,21 +23,19 @@ const mostReadings = 20_000;
 const steps = 20;
 
 /**
- * The clock for runs on `threads` engine threads. With one thread it is process CPU time, because
- * other work on the machine lengthens wall time. With several threads, whose CPU times add up, and
- * where the platform has no fine clock for CPU time, it is wall time.
+ * The clocks for runs on `threads` engine threads, the better first. With one thread that is process
+ * CPU time, because other work on the machine lengthens wall time. With several threads, whose CPU
+ * times add up, and where the platform has no fine clock for CPU time, it is wall time.
  */
-export function clockFor(platform: Pick<Platform, "wallMs" | "cpuMs">, threads: number): Clock {
-  if (threads === 1 && platform.cpuMs() !== null) {
-    const cpu = observe("cpu", () => platform.cpuMs() as number);
-    if (cpu.step <= coarsest) return cpu;
-  }
-  return wallClock(platform);
-}
-
-/** Wall time. Reading it takes some 50 ns, which is nothing beside any run. */
-export function wallClock(platform: Pick<Platform, "wallMs">): Clock {
-  return { ...observe("wall", platform.wallMs), reading: 0 };
+export function clocksFor(
+  platform: Pick<Platform, "wallMs" | "cpuMs">,
+  threads: number,
+): readonly Clock[] {
+  // Reading the wall time takes some 50 ns, which is nothing beside any run.
+  const wall: Clock = { ...observe("wall", platform.wallMs), reading: 0 };
+  if (threads !== 1 || platform.cpuMs() === null) return [wall];
+  const cpu = observe("cpu", () => platform.cpuMs() as number);
+  return cpu.step <= coarsest ? [cpu, wall] : [wall];
 }
 
 /** Reads a clock until it has moved a few times. */

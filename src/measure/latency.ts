@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import { createRandom } from "../numeric/random.ts";
 import { type Interval, median, medianInterval, quantile } from "../numeric/statistics.ts";
 import type { Platform } from "../platform.ts";
-import { type Clock, type ClockKind, clockFor, wallClock } from "./clock.ts";
+import { type Clock, type ClockKind, clocksFor } from "./clock.ts";
 import type { Latency } from "./measurement.ts";
 
 /** A candidate to be timed. */
@@ -18,11 +18,11 @@ export interface Timed {
 /** Clocks, and how long to measure. */
 export interface LatencyOptions {
   readonly platform: Pick<Platform, "wallMs" | "cpuMs">;
-  /** Engine threads of the runs (default 1), which decide the clock: see `clockFor`. */
+  /** Engine threads of the runs (default 1), which decide the clock: see `clocksFor`. */
   readonly threads?: number;
   /**
-   * The clock of an earlier timing, with which this one is compared. Without it, runs of few steps
-   * of the CPU clock are timed by the wall clock, whose steps are finer.
+   * The clock of an earlier timing, with which this one is compared. Without it, the wall clock
+   * counts for runs of few steps of the CPU clock, because its steps are finer.
    */
   readonly clock?: ClockKind | undefined;
   /** Least number of rounds (default 10); each round times one block of runs of every candidate. */
@@ -66,7 +66,7 @@ export interface Timing {
 const blockMs = 5;
 /** Single runs of fewer steps of the clock than this are not told apart. */
 const fewestSteps = 10;
-/** The CPU clock is for runs of at least twice as many: those compared with them may be faster. */
+/** A clock is preferred for runs of at least twice as many: those compared with them may be faster. */
 const fewestCpuSteps = 2 * fewestSteps;
 /** Sittings, of which each has sessions of its own. */
 const sittings = 9;
@@ -97,7 +97,9 @@ export async function measureLatency(
   const check = () => {
     if (signal?.aborted) throw fail(errors.aborted("latency"));
   };
-  let clock = options.clock === "wall" ? wallClock(platform) : clockFor(platform, threads);
+  const known = clocksFor(platform, threads);
+  const wanted = known.filter(({ kind }) => kind === options.clock);
+  const clocks = wanted.length > 0 ? wanted : known;
   const started = platform.wallMs();
   const sizes: number[] = [];
   for (const { run } of candidates) {
@@ -105,13 +107,10 @@ export async function measureLatency(
       check();
       await run();
     }
-    sizes.push(await blockSize(run, platform, clock, check));
+    sizes.push(await blockSize(run, platform, clocks[0], check));
   }
-  const shortest = blockMs / Math.max(...sizes);
-  const isCoarse = clock.step * fewestCpuSteps > shortest;
-  if (clock.kind === "cpu" && !options.clock && isCoarse) clock = wallClock(platform);
-  const singles = candidates.map((): number[] => []);
-  const rounds = candidates.map((): number[][] => [[]]);
+  const series = clocks.map((clock) => seriesOf(clock, candidates.length));
+  const [{ rounds: first }] = series;
   const random = createRandom(0);
   const order = [...candidates.keys()];
   const began = platform.wallMs();
@@ -120,8 +119,8 @@ export async function measureLatency(
   for (let round = 0; round < maxRuns; round++) {
     if (round >= minRuns && platform.wallMs() - started > budgetMs) break;
     const spent = platform.wallMs() - began;
-    const { length: sitting } = rounds[0];
-    const own = rounds[0][sitting - 1].length;
+    const { length: sitting } = first[0];
+    const own = first[0][sitting - 1].length;
     if (round === fewestRounds && spent * sittings > time) renews = false;
     const isOver = spent >= (time * sitting) / sittings || own >= maxRuns / sittings;
     if (renews && isOver && own >= fewestRounds && sitting < sittings) {
@@ -130,7 +129,7 @@ export async function measureLatency(
         await renew?.();
         for (let i = 0; i < warmup; i++) await run();
       }
-      for (const all of rounds) all.push([]);
+      for (const { rounds } of series) for (const all of rounds) all.push([]);
       const took = platform.wallMs() - began - spent;
       if (took * (sittings - 1) > time / 2) renews = false;
     }
@@ -138,14 +137,22 @@ export async function measureLatency(
       check();
       const { run } = candidates[i];
       if (sizes[i] > 1) await run(); // warms the caches again; not timed
-      const block = await timeBlock(run, sizes[i], clock);
-      for (const ms of block) singles[i].push(ms);
-      rounds[i][rounds[i].length - 1].push(block.reduce((sum, ms) => sum + ms, 0) / block.length);
+      const blocks = await timeBlock(run, sizes[i], clocks);
+      for (const [c, block] of blocks.entries()) {
+        const { singles, rounds } = series[c];
+        for (const ms of block) singles[i].push(ms);
+        const mean = block.reduce((sum, ms) => sum + ms, 0) / block.length;
+        rounds[i][rounds[i].length - 1].push(mean);
+      }
     }
     options.onProgress?.(round + 1, maxRuns);
   }
+  const isFineFor = ({ clock, rounds }: Series, steps: number): boolean =>
+    clock.step * steps <= Math.min(...rounds.map((own) => median(own.flat())));
+  const chosen = series.find((own) => isFineFor(own, fewestCpuSteps)) ?? series[series.length - 1];
+  const { clock, singles, rounds } = chosen;
   const means = rounds.map((own) => own.flat());
-  const isFine = clock.step * fewestSteps <= Math.min(...means.map(median));
+  const isFine = isFineFor(chosen, fewestSteps);
   const middles = (isFine ? singles : means).map(median);
   return candidates.map(({ name }, i) => {
     const ratio = pairedSpeedup(rounds[0], rounds[i]);
@@ -171,15 +178,40 @@ function pairedSpeedup(first: Timing["rounds"], other: Timing["rounds"]): Speedu
   return { value: median(all), ci95: medianInterval(all) };
 }
 
-/** Milliseconds of each of `size` runs. The clock is read between them, without that time. */
-async function timeBlock(run: Timed["run"], size: number, clock: Clock): Promise<number[]> {
-  const times: number[] = [];
-  let before = clock.now();
+/** What one clock says of all candidates. */
+interface Series {
+  readonly clock: Clock;
+  /** Milliseconds of single runs, by candidate. */
+  readonly singles: readonly number[][];
+  /** Means of blocks by candidate, sitting and round. */
+  readonly rounds: readonly number[][][];
+}
+
+const seriesOf = (clock: Clock, candidates: number): Series => ({
+  clock,
+  singles: Array.from({ length: candidates }, () => []),
+  rounds: Array.from({ length: candidates }, () => [[]]),
+});
+
+/**
+ * Milliseconds of each of `size` runs by each clock. The last one, which takes least time, is read
+ * next to the runs.
+ */
+async function timeBlock(
+  run: Timed["run"],
+  size: number,
+  clocks: readonly Clock[],
+): Promise<number[][]> {
+  const times = clocks.map((): number[] => []);
+  const inward = [...clocks.keys()];
+  const outward = inward.toReversed();
+  const before = clocks.map(() => 0);
   for (let k = 0; k < size; k++) {
+    for (const c of inward) before[c] = clocks[c].now();
     await run();
-    const after = clock.now();
-    times.push(Math.max(0, after - before - clock.reading));
-    before = after;
+    for (const c of outward) {
+      times[c].push(Math.max(0, clocks[c].now() - before[c] - clocks[c].reading));
+    }
   }
   return times;
 }

@@ -22,7 +22,7 @@ export interface Latency {
   readonly median: number;
   /** 90th percentile; null where the clock counts in steps too large for single runs. */
   readonly p90: number | null;
-  /** "cpu": CPU time of the process; "wall": time that passed. See `clockFor`. */
+  /** "cpu": CPU time of the process; "wall": time that passed. See `clocksFor`. */
   readonly clock: ClockKind;
   /** The engine: "node" or "web". */
   readonly runtime: string;
