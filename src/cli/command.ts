@@ -2,7 +2,7 @@
 import { Command as Commander, CommanderError, Help, Option } from "commander";
 import { errors, fail, isAborted, TersorError } from "../errors.ts";
 import { type Flag, globalFlags } from "./flags.ts";
-import { type FlagValues, readRun, type StoredRun } from "./resume.ts";
+import { elsewhereNote, type FlagValues, readRun, type StoredRun } from "./resume.ts";
 import { createShell, type GlobalOptions, type Io, type Shell, widthOf } from "./shell.ts";
 
 /** `O` are the values of the flags, by their names in camelCase. */
@@ -52,6 +52,8 @@ export async function dispatch(
       const run = file === undefined ? null : readRun(file);
       const values = { ...entry.opts(), ...run?.flags, ...typed };
       const shell = createShell(argv, values as unknown as GlobalOptions, io);
+      const elsewhere = run && elsewhereNote(run);
+      if (elsewhere) shell.note(elsewhere);
       try {
         status = await command.run(shell, args, values as never, run);
       } catch (cause) {

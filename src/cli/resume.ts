@@ -37,12 +37,26 @@ export function readRun(file: string): StoredRun {
   }
 }
 
+/** A note where relative paths among the flags of a run are not what they were; else null. */
+export function elsewhereNote({ file, content }: StoredRun): string | null {
+  const { cwd } = content;
+  if (typeof cwd !== "string" || cwd === process.cwd()) return null;
+  return `the run in ${file} was begun in ${cwd}: relative paths in its flags are from there`;
+}
+
 /** Flags that are about one call of the command, not about the run. */
 const passing = ["output", "resume", "force", "json", "quiet", "color"];
 
-/** The flags to store with a run, so that it can go on with nothing but --resume. */
-export function flagsOfRun(values: FlagValues): FlagValues {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => !passing.includes(name)));
+/** What to store with a run, so that it can go on with nothing but --resume. */
+export interface CallOfRun {
+  readonly flags: FlagValues;
+  /** The folder that it was begun in. */
+  readonly cwd: string;
+}
+
+export function callOfRun(values: FlagValues): CallOfRun {
+  const kept = Object.entries(values).filter(([name]) => !passing.includes(name));
+  return { flags: Object.fromEntries(kept), cwd: process.cwd() };
 }
 
 /** What decides a run. A survey has a list of recipes, null for the default ones. */

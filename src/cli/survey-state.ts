@@ -8,7 +8,7 @@ import type { LayerErrors } from "../recipe/layer-errors.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
 import type { Report } from "../report/report.ts";
 import { modelName } from "./paths.ts";
-import type { FlagValues, StoredRun } from "./resume.ts";
+import type { CallOfRun, StoredRun } from "./resume.ts";
 
 const stateFile = "survey.json";
 
@@ -76,12 +76,10 @@ interface Saved {
 }
 
 /** The inputs of a survey, which survey.json holds as well. */
-export interface SurveyPlan {
+export interface SurveyPlan extends CallOfRun {
   readonly job: OpenJob;
   /** The recipes as text; null for the default ones. */
   readonly recipes: readonly string[] | null;
-  /** The flags of the command that began the survey. */
-  readonly flags: FlagValues;
 }
 
 /** What a survey has measured so far. */

@@ -13,7 +13,7 @@ import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
 import { inputsOf } from "./paths.ts";
 import { readRecipes } from "./recipe-file.ts";
-import { checkSameJob, flagsOfRun } from "./resume.ts";
+import { callOfRun, checkSameJob } from "./resume.ts";
 import type { Shell } from "./shell.ts";
 import { surveyOutput } from "./survey-output.ts";
 import {
@@ -79,7 +79,7 @@ export const surveyCommand: Command<SurveyFlags> = {
     let plan: SurveyPlan | null = null;
     let measured: Measured = { report: null, layerErrors: kept.doneErrors };
     const begin = async (job: OpenJob): Promise<void> => {
-      plan = { job, recipes: texts, flags: flagsOfRun({ ...flags }) };
+      plan = { job, recipes: texts, ...callOfRun({ ...flags }) };
       if (!earlier) {
         checkpoints.clear();
         return output.saveState(plan, measured, false);

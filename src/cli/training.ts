@@ -12,7 +12,7 @@ import { plural } from "../report/format.ts";
 import { jsonText } from "../report/json.ts";
 import type { ComputeChoice } from "../train/state.ts";
 import type { Flag } from "./flags.ts";
-import { checkSameJob, flagsOfRun, type StoredRun } from "./resume.ts";
+import { callOfRun, checkSameJob, type StoredRun } from "./resume.ts";
 import type { Shell } from "./shell.ts";
 
 export interface TrainingFlags {
@@ -101,7 +101,7 @@ export async function trainingSettings(
       }
       forget(checkpoints, file);
       if (!job.training) return;
-      await saveFile(jobFile(file), jsonText({ job, flags: flagsOfRun({ ...flags }) }));
+      await saveFile(jobFile(file), jsonText({ job, ...callOfRun({ ...flags }) }));
       isBegun = true;
     },
     discard() {

@@ -104,9 +104,12 @@ describe("an interrupted survey", () => {
   });
 
   test("may be told again what it was told, or what is the default anyway", async () => {
+    const moved = { ...stateOf(), cwd: "/elsewhere" };
+    writeFileSync(`${out}/survey.json`, JSON.stringify(moved));
     const again = [...bare(), "--seed", "3", "--data", data, "--threads", "1"];
     const { stderr } = await interrupted(again, /trials of an earlier run are kept/);
     expect(stderr).toContain("2 trials of an earlier run are kept");
+    expect(stderr).toContain("was begun in /elsewhere: relative paths in its flags are from there");
   });
 
   test("refuses other settings, by the name of the flag", async () => {
@@ -226,7 +229,7 @@ test("numbers that JSON lacks survive in the state, and files that do not fit ar
   const exact = { ...row, metric: { ...row.metric, value: Number.NaN, sqnr: Infinity } };
   const report = { ...lenet(), baseline: original, results: [original, exact] };
   const layerErrors = [{ recipe: row.recipe, layers: [{ name: "a.b", sqnr: -Infinity }] }];
-  const plan = { job: {} as never, recipes: null, flags: {} };
+  const plan = { job: {} as never, recipes: null, flags: {}, cwd: "" };
   const text = stateText(plan, { report, layerErrors }, false);
   const content = JSON.parse(text);
   expect(content.results[1].metric).toMatchObject({ value: null, sqnr: null });
