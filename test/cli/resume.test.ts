@@ -199,7 +199,17 @@ test("--force that fails at once leaves the survey that was there", async () => 
 test("a teacher is part of the job", async () => {
   const file = folder.in("taught.txt");
   writeFileSync(file, "prune-random > train:loss=kd,steps=2,holdout=0");
-  const args = ["--data", data, "--recipes", file, "--timing", "0.02s", "--deterministic"];
+  const args = [
+    "--data",
+    data,
+    "--recipes",
+    file,
+    "--timing",
+    "0.02s",
+    "--threads",
+    "1",
+    "--deterministic",
+  ];
   out = folder.in("taught");
   const begin = ["survey", model, ...args, "--teacher", folder.in("link.onnx"), "-o", out];
   const { status, stderr } = await run(begin);
