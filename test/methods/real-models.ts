@@ -23,6 +23,8 @@ const least: Readonly<Record<string, readonly [number, number]>> = {
 
 /** One of each kind. */
 export const small = ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15"];
+/** Methods that take seconds for a model: one is enough for `npm test`. */
+export const slow = ["quantize-rate"];
 /** Takes as long as all of the others. */
 export const large = ["ultraface_rfb_320"];
 
