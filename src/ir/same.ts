@@ -1,4 +1,5 @@
 /** @file Equality of tensors and attributes. */
+import { sameBytes } from "../util/bytes.ts";
 import type { Attribute, Attributes } from "./attribute.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -9,8 +10,7 @@ export function sameTensor(a: Tensor, b: Tensor): boolean {
   if (a.strings || b.strings) {
     return a.strings?.every((text, i) => text === b.strings?.[i]) ?? false;
   }
-  const [s, t] = [a.bytes(), b.bytes()];
-  return s.every((byte, i) => byte === t[i]);
+  return sameBytes(a.bytes(), b.bytes());
 }
 
 /** Whether two nodes' attributes have the same names, types and values. */

@@ -6,6 +6,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { type Chunk, chunksOf, gradientOf } from "../train/chunks.ts";
 import { updateOf } from "../train/loop.ts";
 import { flatten } from "../train/parameters.ts";
+import { sameBytes } from "../util/bytes.ts";
 import { timingMs } from "./assess.ts";
 import { type OpenStep, openStep, type Setup, type TrainJob } from "./train-setup.ts";
 
@@ -59,7 +60,7 @@ async function openOriginal(setup: Setup, job: TrainJob): Promise<OpenStep | nul
 /** Whether two steps compute the same: parameters are inputs of the graph and may differ. */
 function isSame(a: Steps, b: Steps): boolean {
   const [first, second] = [a, b].map(({ step }) => concat(writeModel(step.model)));
-  return first.length === second.length && first.every((byte, i) => byte === second[i]);
+  return sameBytes(first, second);
 }
 
 /** The first batch, in chunks. */

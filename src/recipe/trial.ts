@@ -10,6 +10,7 @@ import { type Family, needsOf } from "../methods/method.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { beforeTraining, rewrite } from "../rewrite/index.ts";
+import { sameBytes } from "../util/bytes.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { unfusedLayers, unfusedWarning } from "./fusion.ts";
@@ -64,7 +65,7 @@ export async function runTrial(
       errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
     );
   }
-  const idle = kept.length > 0 && isSame(outcome.bytes, concat(writeModel(start)));
+  const idle = kept.length > 0 && sameBytes(outcome.bytes, concat(writeModel(start)));
   const [skip] = outcome.skipped;
   const why = skip ? `it left ${skip.node} alone: ${skip.reason}` : "it found nothing to do";
   if (idle && whole) throw fail(errors.nothingKept(nameOf(steps), why));
@@ -89,10 +90,6 @@ export async function runTrial(
     warnings,
   });
   return { outcome, result };
-}
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /**
