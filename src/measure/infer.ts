@@ -2,7 +2,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import type { Session } from "../runtime/runtime.ts";
+import { fixedBatch, type Session } from "../runtime/runtime.ts";
 
 /** The outputs of one batch. */
 export interface Inference {
@@ -38,7 +38,8 @@ export interface InferOptions {
  */
 export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   const { session, dataset, signal, accept, warn } = options;
-  const fixed = fixedBatch(session, Object.keys((await dataset.read([0])).inputs));
+  const { inputs: fed } = await dataset.read([0]);
+  const fixed = fixedBatch(session.inputs.filter(({ name }) => fed[name]));
   let trouble: unknown = null;
   let size = fixed ?? Math.max(1, Math.min(options.batchSize, dataset.length));
   for (let first = 0; first < dataset.length; ) {
@@ -69,13 +70,6 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
     }
     first += records;
   }
-}
-
-/** The first axis of the first fed input if the model fixes it, else null. */
-function fixedBatch(session: Pick<Session, "inputs">, fed: readonly string[]): number | null {
-  const port = session.inputs.find(({ name, dims }) => fed.includes(name) && dims.length > 0);
-  const batch = port?.dims[0];
-  return typeof batch === "number" && batch > 0 ? batch : null;
 }
 
 /** Whether the error may come from a batch size that the model does not accept. */

@@ -9,7 +9,7 @@ import { agreeingAxes } from "../ops/agree.ts";
 import { bindDims } from "../ops/infer.ts";
 import { integersOf } from "../ops/integers.ts";
 import type { Range } from "../ops/range.ts";
-import type { Feeds, Port, Session } from "../runtime/runtime.ts";
+import { type Feeds, fixedBatch, type Port, type Session } from "../runtime/runtime.ts";
 import { product } from "../util/product.ts";
 import { type Dims, guessShapes, type Shapes } from "./guess-shapes.ts";
 
@@ -62,14 +62,6 @@ function remedyOf(ports: readonly Port[]): string {
     dims.flatMap((dim, axis) => (typeof dim === "number" && dim > 0 ? [] : [`${name}.${axis}=N`])),
   );
   return `Give ${open.length > 0 ? `sizes with --dims ${open.join(",")}, or ` : ""}--data`;
-}
-
-/**
- * The batch size if the model fixes it (first axis of the first input that has axes), else null.
- */
-function fixedBatch(ports: readonly Port[]): number | null {
-  const batch = ports.find(({ dims }) => dims.length > 0)?.dims[0];
-  return typeof batch === "number" && batch > 0 ? batch : null;
 }
 
 /** The integers that the inputs may hold, as far as the graph tells, for inputs of these shapes. */

@@ -12,6 +12,12 @@ export interface Port {
   readonly dims: readonly (number | string)[];
 }
 
+/** The batch size if the first of these inputs with axes fixes it, else null. */
+export function fixedBatch(ports: readonly Pick<Port, "dims">[]): number | null {
+  const batch = ports.find(({ dims }) => dims.length > 0)?.dims[0];
+  return typeof batch === "number" && batch > 0 ? batch : null;
+}
+
 /** How a session is opened; each field has a default. */
 export interface SessionOptions {
   /** Engine threads within one run (default 1, with which results are reproducible). */
