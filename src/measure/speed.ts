@@ -23,9 +23,7 @@ export function onBasis<R extends Pick<Result, "latency" | "delta">>(
 ): R {
   const { latency, delta } = row;
   if (!latency || !original || delta.infer === null) return row;
-  const median = original.median / delta.infer;
-  const p90 = latency.p90 === null ? null : (latency.p90 * median) / latency.median;
-  return { ...row, latency: { ...latency, median, p90 } };
+  return { ...row, latency: withMedian(latency, original.median / delta.infer) };
 }
 
 /**
@@ -38,7 +36,12 @@ export function basisOf(
 ): Latency | null {
   const row = rows.find(({ latency, delta }) => latency && delta.infer);
   if (!original || !row?.latency || !row.delta.infer) return original;
-  const median = row.latency.median * row.delta.infer;
-  const p90 = original.p90 === null ? null : (original.p90 * median) / original.median;
-  return { ...original, clock: row.latency.clock, median, p90 };
+  const { clock, median } = row.latency;
+  return { ...withMedian(original, median * row.delta.infer), clock };
+}
+
+/** The latency with another median; its p90 keeps its ratio to the median. */
+function withMedian(latency: Latency, median: number): Latency {
+  const p90 = latency.p90 === null ? null : (latency.p90 * median) / latency.median;
+  return { ...latency, median, p90 };
 }

@@ -33,6 +33,8 @@ export interface Baseline {
   /** The original's outputs, with which those of each version are compared. */
   readonly reference: Reference | null;
   readonly result: Result;
+  /** What of the original's weights is not finite, as a warning for all rows; else null. */
+  readonly broken: string | null;
   readonly env: Environment;
   /** Closes the sessions; for whoever called `assessBaseline`. */
   close(): Promise<void>;
@@ -84,11 +86,11 @@ async function measureBaseline(
   original: Opened,
   env: Environment,
   untrained: boolean,
-): Promise<Pick<Baseline, "reference" | "result">> {
+): Promise<Pick<Baseline, "reference" | "result" | "broken">> {
   const { session } = original;
   // gzip and brotli run on another core while the metric is measured. They are awaited before the
   // timing starts, because timing needs an otherwise idle machine.
-  const sizes = measureBytes(chunksOf(loaded.source), env.platform, packedOf(loaded));
+  const sizes = measureBytes(filesOf(loaded.source), env.platform, packedOf(loaded));
   sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
   const evaluation = await measured(session, env, "original", {
     keepBytes: KEEP_BYTES,
@@ -97,9 +99,10 @@ async function measureBaseline(
   const { metric = null, classes = null } = evaluation ?? {};
   const wrong =
     metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
-  const broken = wrong && (brokenWeights(loaded.model) ?? evaluation?.broken);
-  if (broken)
-    throw fail(errors.badNumber(loaded.name, broken, "Check the model and the data"), wrong);
+  const broken = brokenWeights(loaded.model);
+  const why = broken ?? evaluation?.broken;
+  if (wrong && why)
+    throw fail(errors.badNumber(loaded.name, why, "Check the model and the data"), wrong);
   if (wrong) throw wrong;
   const bytes = await sizes;
   const [timing] = await timeSessions([original], env, timingMs(env) / 2);
@@ -120,12 +123,12 @@ async function measureBaseline(
     delta: { ...untimed, infer: 1 },
     ease: { data: "none", training: false, seconds: 0, covered: 0 },
     skipped: [],
-    warnings: warningsOf(loaded.model, evaluation?.warnings ?? []),
+    warnings: warningsOf(broken, evaluation?.warnings ?? []),
     seed: env.seed,
     versions: versionsOf(env),
   } as const;
   const result: Result = { ...draft, marks: marksOf(draft) };
-  return { reference: evaluation?.reference ?? null, result };
+  return { reference: evaluation?.reference ?? null, result, broken };
 }
 
 /** A version of the model to be measured, and the facts about it that are not measured here. */
@@ -157,7 +160,7 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
   const product = await openTimed(candidate.source, env);
   const { session } = product;
   try {
-    const sizes = measureBytes(chunksOf(candidate.source), env.platform, candidate.packed);
+    const sizes = measureBytes(filesOf(candidate.source), env.platform, candidate.packed);
     sizes.catch(() => {});
     const evaluation = await measured(session, env, candidate.recipe, { reference });
     const bytes = await sizes;
@@ -169,7 +172,7 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
     const recipe = start && speedupOver(timings[1], timing);
     const metric = evaluation?.metric ?? null;
     // Tensors are named as in the original; a recipe may have renamed them.
-    const warnings = warningsOf(baseline.loaded.model, [
+    const warnings = warningsOf(baseline.broken, [
       ...candidate.warnings,
       ...(evaluation?.warnings ?? []),
     ]);
@@ -238,8 +241,7 @@ function rowOf(
 }
 
 /** The warnings of a row, each once, after one about weights that are not finite. */
-function warningsOf(model: Model, warnings: readonly string[]): string[] {
-  const broken = brokenWeights(model);
+function warningsOf(broken: string | null, warnings: readonly string[]): string[] {
   return [...new Set(broken ? [broken, ...warnings] : warnings)];
 }
 
@@ -298,7 +300,7 @@ export function packedOf({ name, source, packed, opset, model }: Loaded): number
 }
 
 /** The contents of a model's files: the ONNX file, then its external data. */
-function chunksOf({ bytes, external = [] }: Source): Uint8Array[] {
+function filesOf({ bytes, external = [] }: Source): Uint8Array[] {
   return [bytes, ...external.map(({ data }) => data)];
 }
 
