@@ -14,7 +14,7 @@ import { formatRecipe, type Step } from "./steps.ts";
 import { createTeacher, taughtOutput, teacherBytes } from "./teacher.ts";
 import { parseRates } from "./train.ts";
 import { checkLabels } from "./train-labels.ts";
-import { checkMixup, objectiveFor } from "./train-setup.ts";
+import { checkMixup, fixedBatchOf, objectiveFor, outputsOf } from "./train-plan.ts";
 
 /** How many records are looked at. */
 const few = 8;
@@ -35,7 +35,7 @@ export async function checkTraining(
   if (!training || !recipes.flat().some(trains)) return;
   const indices = someRecords(loaded.model, training);
   const batch = await training.read(indices);
-  const outputs = await outputsOf(loaded, batch, env);
+  const outputs = await outputsOf(loaded.source, batch.inputs, env);
   const task = taskOf(batch.size, batch.label, outputs, training.name);
   let asksTeacher = false;
   for (const recipe of recipes) {
@@ -67,23 +67,9 @@ function lossOf(step: Step): Pick<TrainOptions, "loss" | "hints" | "smoothing"> 
 }
 
 /** A few records, or as many as the model's fixed batch size asks for. */
-function someRecords({ graph }: Model, { length }: Dataset): number[] {
-  const fixed = graph.inputs.map(({ shape }) => shape?.[0]).find((n) => typeof n === "number");
-  const count = typeof fixed === "number" ? fixed : Math.min(few, length);
+function someRecords(model: Model, { length }: Dataset): number[] {
+  const count = fixedBatchOf(model) ?? Math.min(few, length);
   return Array.from({ length: count }, (_, i) => i % length);
-}
-
-async function outputsOf(
-  { source }: Loaded,
-  { inputs }: Batch,
-  { runtime, threads }: Environment,
-): Promise<Record<string, Tensor>> {
-  const session = await runtime.open(source, { threads });
-  try {
-    return await session.run(inputs);
-  } finally {
-    await session.close();
-  }
 }
 
 /** Throws "bad-option" if the teacher does not take the records, or gives other scores. */

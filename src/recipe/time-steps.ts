@@ -8,7 +8,8 @@ import { updateOf } from "../train/loop.ts";
 import { flatten } from "../train/parameters.ts";
 import { sameBytes } from "../util/bytes.ts";
 import { timingMs } from "./assess.ts";
-import { type OpenStep, openStep, type Setup, type TrainJob } from "./train-setup.ts";
+import type { TrainJob } from "./train-plan.ts";
+import { type OpenStep, openStep, type Setup } from "./train-setup.ts";
 
 type Steps = Pick<OpenStep, "step" | "sessions">;
 
@@ -64,7 +65,7 @@ function isSame(a: Steps, b: Steps): boolean {
 }
 
 /** The first batch, in chunks. */
-function batchOf({ read, micro, batch, lanes }: Setup): Promise<Chunk[]> {
+function batchOf({ read, plan: { micro, batch }, workers: { lanes } }: Setup): Promise<Chunk[]> {
   const random = createRandom(0);
   const records = Array.from({ length: batch }, (_, i) => i);
   return Promise.all(

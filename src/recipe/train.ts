@@ -23,7 +23,8 @@ import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import type { TrainingRun } from "./step-context.ts";
 import { timeSteps } from "./time-steps.ts";
-import { type Setup, setUp, type TrainJob } from "./train-setup.ts";
+import type { TrainJob } from "./train-plan.ts";
+import { type Setup, setUp } from "./train-setup.ts";
 
 /** Largest number of held-out records. */
 const heldOutLimit = 5000;
@@ -89,18 +90,19 @@ export async function trainModel(
   const { training, heldOut } = holdOut(env.training, options.holdout, env.seed);
   const job: TrainJob = { model, options, hooks, training, env, original };
   const saved = (await env.checkpoints?.load(label)) ?? null;
-  const stepsOf = ({ taken, batch }: Setup): number => {
+  const stepsOf = ({ plan: { taken, batch } }: Setup): number => {
     const { steps, epochs } = options;
     return steps || (epochs && Math.max(1, Math.round(epochs * stepsPerEpoch(taken, batch))));
   };
   const setup = await fastest(job, saved, stepsOf);
   if (!setup) return untrained;
   try {
-    const { step, sessions, micro, batch, taken, task, read } = setup;
+    const { step, sessions, read, workers, computeChoice } = setup;
+    const { micro, batch, taken, task, objective } = setup.plan;
     const steps = stepsOf(setup);
     checkNorms(setup, steps);
     hooks.begin?.(steps);
-    const about = [label, options, env.seed, setup.lanes, training.name, training.length];
+    const about = [label, options, env.seed, workers.lanes, training.name, training.length];
     const sizes = step.parameters.map(({ size }) => size);
     const state = await trainLoop(
       {
@@ -118,7 +120,7 @@ export async function trainModel(
         saveEvery,
         resume: saved,
         key: JSON.stringify([...about, sizes]),
-        computeChoice: setup.computeChoice,
+        computeChoice,
         where: env.checkpoints?.where(label) ?? "memory",
       },
       { ...options, steps, batch, lookEvery: stepsPerEpoch(taken, batch), seed: env.seed },
@@ -128,20 +130,19 @@ export async function trainModel(
     write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
-    const { computeChoice, labelled } = setup;
     return {
       curve,
       score,
       steps: state.step,
       parameters: parameters.length,
       stopped: state.stopped ?? null,
-      labelled,
+      labelled: objective.label,
       computeChoice,
       speedup,
       seconds,
     };
   } finally {
-    await setup.stop();
+    await setup.workers.stop();
   }
 }
 
@@ -149,7 +150,8 @@ export async function trainModel(
  * Throws TersorError "bad-option" if some chunk is so small that a normalization would get a single
  * value per channel, which it would turn into its bias. PyTorch refuses such a batch as well.
  */
-function checkNorms({ step, micro, batch, taken }: Setup, steps: number): void {
+function checkNorms({ step, plan }: Setup, steps: number): void {
+  const { micro, batch, taken } = plan;
   const hasRest = steps >= stepsPerEpoch(taken, batch);
   const sizes = [batch, hasRest ? taken % batch || batch : batch].map((n) => n % micro || micro);
   const smallest = Math.min(...sizes);
@@ -174,40 +176,41 @@ async function fastest(
     (saved && choiceOf(saved)) ?? job.env.computeChoice ?? plainChoice,
   );
   if (!first || saved || job.env.computeChoice || stepsOf(first) < worthTesting) return first;
-  const best = first.lanes > 1 ? await soonest(first, job) : first;
+  const best = first.workers.lanes > 1 ? await soonest(first, job) : first;
   const { shape } = best.computeChoice;
   let forms: Choices;
   try {
     forms = await best.tune();
   } finally {
-    await best.stop();
+    await best.workers.stop();
   }
   return setUp(job, { shape, forms });
 }
 
 /**
- * The faster per record of two setups: `workers` (an engine per core) or one engine that uses all
+ * The faster per record of two setups: `lanes` (an engine per core) or one engine that uses all
  * cores. The other one is stopped.
  */
-async function soonest(workers: Setup, job: TrainJob): Promise<Setup> {
+async function soonest(lanes: Setup, job: TrainJob): Promise<Setup> {
   let threads: Setup | null = null;
   try {
     threads = await setUp(job, { shape: "threads", forms: {} });
-    if (!threads) return workers;
-    const isSooner = (await stepTime(workers, job)) <= (await stepTime(threads, job));
-    const [kept, left] = isSooner ? [workers, threads] : [threads, workers];
-    await left.stop();
+    if (!threads) return lanes;
+    const isSooner = (await stepTime(lanes, job)) <= (await stepTime(threads, job));
+    const [kept, left] = isSooner ? [lanes, threads] : [threads, lanes];
+    await left.workers.stop();
     return kept;
   } catch (cause) {
-    await workers.stop();
-    await threads?.stop();
+    await lanes.workers.stop();
+    await threads?.workers.stop();
     throw cause;
   }
 }
 
 /** Milliseconds per record of a step: the smaller of two measurements after one warm-up step. */
-async function stepTime({ step, sessions, read, micro }: Setup, job: TrainJob): Promise<number> {
+async function stepTime({ step, sessions, read, plan }: Setup, job: TrainJob): Promise<number> {
   const { platform, seed } = job.env;
+  const { micro } = plan;
   const random = createRandom(seed).fork("self-test");
   const vector = flatten(step.parameters);
   const chunks = await Promise.all(
