@@ -110,7 +110,7 @@ export async function measureLatency(
     sizes.push(await blockSize(run, platform, clocks[0], check));
   }
   const series = clocks.map((clock) => seriesOf(clock, candidates.length));
-  const [{ rounds: first }] = series;
+  const [[first]] = series.map(({ rounds }) => rounds);
   const random = createRandom(0);
   const order = [...candidates.keys()];
   const began = platform.wallMs();
@@ -119,8 +119,8 @@ export async function measureLatency(
   for (let round = 0; round < maxRuns; round++) {
     if (round >= minRuns && platform.wallMs() - started > budgetMs) break;
     const spent = platform.wallMs() - began;
-    const { length: sitting } = first[0];
-    const own = first[0][sitting - 1].length;
+    const { length: sitting } = first;
+    const own = first[sitting - 1].length;
     if (round === fewestRounds && spent * sittings > time) renews = false;
     const isOver = spent >= (time * sitting) / sittings || own >= maxRuns / sittings;
     if (renews && isOver && own >= fewestRounds && sitting < sittings) {
@@ -129,7 +129,7 @@ export async function measureLatency(
         await renew?.();
         for (let i = 0; i < warmup; i++) await run();
       }
-      for (const { rounds } of series) for (const all of rounds) all.push([]);
+      beginSitting(series);
       const took = platform.wallMs() - began - spent;
       if (took * (sittings - 1) > time / 2) renews = false;
     }
@@ -138,15 +138,15 @@ export async function measureLatency(
       const { run } = candidates[i];
       if (sizes[i] > 1) await run(); // warms the caches again; not timed
       const blocks = await timeBlock(run, sizes[i], clocks);
-      for (const [c, block] of blocks.entries()) {
-        const { singles, rounds } = series[c];
-        for (const ms of block) singles[i].push(ms);
-        const mean = block.reduce((sum, ms) => sum + ms, 0) / block.length;
-        rounds[i][rounds[i].length - 1].push(mean);
-      }
+      for (const [c, block] of blocks.entries()) addBlock(series[c], i, block);
     }
     options.onProgress?.(round + 1, maxRuns);
   }
+  return timingsOf(candidates, series);
+}
+
+/** What was measured, by the first clock that is fine enough, else by the last. */
+function timingsOf(candidates: readonly Timed[], series: readonly Series[]): Timing[] {
   const isFineFor = ({ clock, rounds }: Series, steps: number): boolean =>
     clock.step * steps <= Math.min(...rounds.map((own) => median(own.flat())));
   const chosen = series.find((own) => isFineFor(own, fewestCpuSteps)) ?? series[series.length - 1];
@@ -185,6 +185,17 @@ interface Series {
   readonly singles: readonly number[][];
   /** Means of blocks by candidate, sitting and round. */
   readonly rounds: readonly number[][][];
+}
+
+function beginSitting(series: readonly Series[]): void {
+  for (const { rounds } of series) for (const own of rounds) own.push([]);
+}
+
+/** Adds the runs of one block of candidate `i`. */
+function addBlock({ singles, rounds }: Series, i: number, block: readonly number[]): void {
+  for (const ms of block) singles[i].push(ms);
+  const mean = block.reduce((sum, ms) => sum + ms, 0) / block.length;
+  rounds[i][rounds[i].length - 1].push(mean);
 }
 
 const seriesOf = (clock: Clock, candidates: number): Series => ({

@@ -1,10 +1,9 @@
 /** @file What the interval of a speed-up says, and one basis for the times of all rows. */
-import type { Interval } from "../numeric/statistics.ts";
+import { contains, type Interval } from "../numeric/statistics.ts";
 import type { Delta, Latency, Result } from "./measurement.ts";
 
 /** Whether a speed-up's 95 % interval contains 1: then no difference was found. */
-export const isSame = (ci95: Interval | null): boolean =>
-  ci95 !== null && ci95[0] <= 1 && ci95[1] >= 1;
+export const isSame = (ci95: Interval | null): boolean => contains(ci95, 1);
 
 /** The speed-up of inference to judge a row by: 1 where no difference was found. */
 export function knownSpeedup({ infer, ci95 }: Pick<Delta, "infer" | "ci95">): number | null {

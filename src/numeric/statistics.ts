@@ -6,6 +6,10 @@
 /** Lower and upper end. */
 export type Interval = readonly [number, number];
 
+/** Whether an interval is known and contains the value. */
+export const contains = (interval: Interval | null, value: number): boolean =>
+  interval !== null && interval[0] <= value && interval[1] >= value;
+
 /** The 0.975 quantile of the standard normal distribution. */
 const z = 1.959963984540054;
 

@@ -38,7 +38,7 @@ export interface Settings {
   readonly threads?: number | undefined;
   /** Some step will train: most of `data` is set aside for that (default false). */
   readonly trains?: boolean | undefined;
-  /** The model that a distillation loss learns from (default: the recipe's own start). */
+  /** The model that a distillation loss learns from (default: the original model of the run). */
   readonly teacher?: Loaded | null | undefined;
   /** Train without the self-test by time, so that a run can be repeated exactly (default false). */
   readonly deterministic?: boolean | undefined;

@@ -24,7 +24,7 @@ export async function timeSteps(setup: Setup, job: TrainJob): Promise<Speedup | 
   const original = await openOriginal(setup, job);
   if (!original) return null;
   try {
-    if (isSame(setup, original)) return { value: 1, ci95: [1, 1] };
+    if (computeSame(setup, original)) return { value: 1, ci95: [1, 1] };
     const chunks = await batchOf(setup);
     const [before, after] = [
       runOf("original", original, chunks, job),
@@ -59,7 +59,7 @@ async function openOriginal(setup: Setup, job: TrainJob): Promise<OpenStep | nul
 }
 
 /** Whether two steps compute the same: parameters are inputs of the graph and may differ. */
-function isSame(a: Steps, b: Steps): boolean {
+function computeSame(a: Steps, b: Steps): boolean {
   const [first, second] = [a, b].map(({ step }) => concat(writeModel(step.model)));
   return sameBytes(first, second);
 }

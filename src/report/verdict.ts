@@ -1,6 +1,7 @@
 /** @file The verdict in sentences: the best recipes, disappointments, the survey's errors. */
 import type { Metric, Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
+import { contains } from "../numeric/statistics.ts";
 import { dropInterval } from "./columns.ts";
 import * as format from "./format.ts";
 import { disagrees, opinionOf } from "./mark-columns.ts";
@@ -183,7 +184,7 @@ function dropText({ metric }: Result): string {
 
 /** Whether no drop and no gain are within the interval of the drop. */
 export function isNoise({ dropCi95 }: Metric): boolean {
-  return dropCi95 !== null && dropCi95[0] <= 0 && dropCi95[1] >= 0;
+  return contains(dropCi95, 0);
 }
 
 /** The smallest download, if it is smaller than its own ONNX file; else null. */
