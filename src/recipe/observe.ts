@@ -9,7 +9,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";
-import type { Session } from "../runtime/runtime.ts";
+import { fixedBatch, type Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
 import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
@@ -112,8 +112,8 @@ interface BatchSize {
  * limits; an unknown axis counts as `RECORDS` long.
  */
 function batchSize({ inputs }: Pick<Session, "inputs">, taps: readonly Tap[]): BatchSize {
-  const dim = inputs.find(({ dims }) => dims.length > 0)?.dims[0];
-  if (typeof dim === "number" && dim > 0) return { fixed: dim, most: dim };
+  const fixed = fixedBatch(inputs);
+  if (fixed !== null) return { fixed, most: fixed };
   const perRecord = taps.reduce((sum, { value }) => {
     const dims = (value.shape ?? [])
       .slice(1)
