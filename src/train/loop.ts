@@ -117,11 +117,15 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
   const state = parts.resume
     ? decodeState(parts.resume, parts.key, parts.where)
     : startOf(step, options);
-  const rateOf = (own: Parameter): number => own.rate * (parts.rateOf?.(own) ?? 1);
+  const rates = new Map(
+    step.parameters.map((own) => [own, own.rate * (parts.rateOf?.(own) ?? 1)] as const),
+  );
+  const rateOf = (own: Parameter): number => rates.get(own) as number;
+  const still = step.parameters.filter((own) => rateOf(own) === 0);
   const frozen = prunedPlaces(step.parameters, flatten(step.parameters));
   const { batch } = options;
   const perEpoch = stepsPerEpoch(taken, batch);
-  const hyper = { momentum: options.momentum, beta2: options.beta2, epsilon: 1e-8 };
+  const hyper = hyperOf(options);
   const update = optimizers[options.optimizer].update;
   const recorded = Math.max(1, Math.floor(options.steps / curvePoints));
   let order: { readonly epoch: number; readonly indices: Uint32Array } | null = null;
@@ -153,9 +157,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     const seen = chunks.reduce((all, chunk) => all + chunk.records, 0);
     // What is not applied is zero before the length is taken, as in PyTorch with masked gradients.
     for (const place of frozen) gradient[place] = 0;
-    for (const still of step.parameters.filter((own) => rateOf(own) === 0)) {
-      gradient.fill(0, still.offset, still.offset + still.size);
-    }
+    for (const { offset, size } of still) gradient.fill(0, offset, offset + size);
     const stopped = guard(loss, gradient, state);
     if (stopped !== null) return { ...state, stopped };
     parts.beforeUpdate?.(gradient, state, step);
@@ -250,16 +252,23 @@ function shuffled(records: number, seed: number, epoch: number): Uint32Array {
 /** A function that updates parameters by their gradient, as steps of a run with `options` do. */
 export function updateOf(
   parameters: readonly Parameter[],
-  { optimizer, rate, decay, momentum, beta2 }: Updating,
+  options: Updating,
 ): (vector: Float32Array, gradient: Float32Array) => void {
   const size = parameters.reduce((sum, part) => sum + part.size, 0);
+  const { optimizer, rate, decay } = options;
   const state = startState(optimizer, size);
   const segments = segmentsOf(parameters, rate, decay, (own) => own.rate);
-  const hyper = { momentum, beta2, epsilon: 1e-8 };
+  const hyper = hyperOf(options);
   return (vector, gradient) => {
     optimizers[optimizer].update(vector, gradient, state, segments, hyper);
   };
 }
+
+const hyperOf = ({ momentum, beta2 }: Pick<LoopOptions, "momentum" | "beta2">) => ({
+  momentum,
+  beta2,
+  epsilon: 1e-8,
+});
 
 type Updating = Pick<LoopOptions, "optimizer" | "rate" | "decay" | "momentum" | "beta2">;
 
