@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import type { Rows } from "../layers/rows.ts";
+import { multiplyTransposed, transpose } from "../numeric/matrix.ts";
 import { readWeight } from "../weights/read.ts";
 import type { LayerSite } from "../weights/sites.ts";
 import type { Candidate, Part } from "./candidates.ts";
@@ -124,15 +125,8 @@ export function innerProducts(units: number, readers: readonly Products[]): Floa
     const energy = readers.length * (groups.reduce((total, group) => total + group.energy, 0) || 1);
     const places = Array.from({ length: units }, (_, unit) => columns(unit));
     for (const { w, gram } of groups) {
-      // W^T W [n, n].
-      const weights = new Float64Array(n * n);
-      for (let row = 0; row < rows; row++) {
-        for (let i = 0; i < n; i++) {
-          const left = w[row * n + i];
-          if (left === 0) continue;
-          for (let j = 0; j < n; j++) weights[i * n + j] += left * w[row * n + j];
-        }
-      }
+      const turned = transpose(w, rows, n);
+      const weights = multiplyTransposed(turned, turned, n, n, rows); // W^T W [n, n]
       for (let u = 0; u < units; u++) {
         for (let v = u; v < units; v++) {
           let inner = 0;
