@@ -27,6 +27,8 @@ export interface Moments {
    * [columns]: the sum over records and positions, divided by the number of records that ran.
    */
   readonly groups: readonly Float64Array[];
+  /** Records that ran. */
+  readonly records: number;
 }
 
 /** gram: H. squares: its diagonal. */
@@ -57,14 +59,14 @@ export async function momentsOf(
     }
     const size = kind === "gram" ? rows.columns ** 2 : rows.columns;
     const groups = Array.from({ length: rows.groups }, () => new Float64Array(size));
-    found.set(site, { rows, groups });
-    const sums: Sums = { site, groups, readers: readers.length, records: 0 };
+    const sums: Sums = { site, rows, groups, readers: readers.length, records: 0 };
     for (const use of readers) taps.push(tapOf(use, site, rows, sums, kind));
   }
   for (const part of passes(taps)) await run(model, part, records, context.observe);
-  for (const { site, groups, readers, records } of new Set(taps.map(({ sums }) => sums))) {
-    if (records === 0) found.set(site, "reads values that are not finite");
+  for (const { site, rows, groups, readers, records } of new Set(taps.map(({ sums }) => sums))) {
     for (const sum of groups) for (let i = 0; i < sum.length; i++) sum[i] *= readers / records;
+    const moments = { rows, groups, records: records / readers };
+    found.set(site, records === 0 ? "reads values that are not finite" : moments);
   }
   return found;
 }
@@ -72,6 +74,7 @@ export async function momentsOf(
 /** The sums of one site. `records` counts each record once for every reader. */
 interface Sums {
   readonly site: LayerSite;
+  readonly rows: Rows;
   readonly groups: readonly Float64Array[];
   readonly readers: number;
   records: number;

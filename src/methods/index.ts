@@ -20,7 +20,11 @@ import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
+import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
+import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
+import { quantizeGptq } from "./quantization/quantize-gptq.ts";
+import { quantizeHqq } from "./quantization/quantize-hqq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
 import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
@@ -39,6 +43,10 @@ export const families = {
     "quantize-int8": quantizeInt8,
     "quantize-dynamic": quantizeDynamic,
     "quantize-weights": quantizeWeights,
+    "quantize-gptq": quantizeGptq,
+    "quantize-awq": quantizeAwq,
+    "quantize-adaround": quantizeAdaround,
+    "quantize-hqq": quantizeHqq,
     "quantize-rate": quantizeRate,
     "store-float16": storeFloat16,
     "share-weights": shareWeights,

@@ -50,6 +50,8 @@ describe("forms", () => {
     const outside = strangers("weights/forms/", imports, {
       "int8/store-table.ts":
         "tables that int8 methods look up are stored in 8 bits by both of them",
+      "rounding/by-layer.ts": "the grids that all rounding methods store",
+      "rounding/rate-sites.ts": "the uniform grid that a price per bit is for",
       ...methodsThatMake(),
     });
     expect(outside).toEqual([]);

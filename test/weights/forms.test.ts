@@ -102,6 +102,17 @@ const references: Readonly<
       return levels.values[i] * scale.values[row * (columns / block) + Math.floor(column / block)];
     };
   },
+  "affine grid": ({ levels, zero, scale }, [, columns]) => {
+    const block = levels.shape.length > 2 ? levels.shape[2] : columns;
+    return (i) => {
+      const at = Math.floor(i / columns) * (columns / block) + Math.floor((i % columns) / block);
+      return (levels.values[i] - zero.values[at] / 16) * scale.values[at];
+    };
+  },
+  scaled:
+    ({ weight, factor }, [, columns]) =>
+    (i) =>
+      weight.values[i] * factor.values[i % columns],
   codebook:
     ({ codebook, index }) =>
     (i) =>

@@ -1,5 +1,7 @@
 /** @file Grid: whole numbers times a scale per weight, per channel or per block. */
+import type { Value } from "../../ir/graph.ts";
 import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
+import type { Builder } from "../../ops/builder.ts";
 import { defineForm, integers, leafOf, learns, type Shape } from "../form.ts";
 import { type Composed, composed, leaf, type Weight, type Whole, wholeLeaf } from "../weight.ts";
 
@@ -14,10 +16,7 @@ export const grid = defineForm({
   doc: "W = s q, q whole numbers",
   theta: { levels: integers("float32", -128, 127), scale: learns({ keepsZeros: false }) },
   build(g, { levels, scale }, shape) {
-    const product = g.Mul(levels, scale);
-    return levels.shape?.length === shape.length
-      ? product
-      : g.Reshape(product, g.ints(shape, "shape"));
+    return unsplit(g, g.Mul(levels, scale), levels, shape);
   },
   examples: [
     { shape: [6, 4], theta: { levels: [6, 4], scale: [] } },
@@ -33,6 +32,10 @@ export const grid = defineForm({
     return { levels, scale: theta.scale.values as Float32Array, axis: own };
   },
 });
+
+/** The weight of `shape` from numbers in the shape of the levels, whose blocks split an axis. */
+export const unsplit = (g: Builder, numbers: Value, levels: Value, shape: Shape): Value =>
+  levels.shape?.length === shape.length ? numbers : g.Reshape(numbers, g.ints(shape, "shape"));
 
 /**
  * The axis along which scales differ; null for a single scale, undefined if they
@@ -56,7 +59,7 @@ export function uniformStep({ form, ...weight }: Weight): number | null {
 }
 
 /** Scales of a grid, as `quantizeChannels` and `quantizeBlocks` give them. */
-interface Scales {
+export interface Scales {
   /** One (axis null), one per channel of `axis`, or one per `block` numbers along `axis`. */
   readonly scales: Float32Array;
   readonly axis: number | null;
@@ -71,14 +74,27 @@ export function gridOf(
   shape: Shape,
   { scales, axis, block, bits }: Scales,
 ): Composed {
-  const split = (size: number): Shape =>
-    axis === null || block === null
-      ? shape
-      : [...shape.slice(0, axis), shape[axis] / block, size, ...shape.slice(axis + 1)];
-  const channels = shape.map((dim, i) => (i === axis ? dim : 1));
-  const dims = axis === null ? [] : block === null ? channels : split(1);
-  const levels = wholeLeaf(q, block === null ? shape : split(block), true, bits);
-  return composed(grid, shape, { levels, scale: leaf(scales, dims) });
+  const dims = gridShapes(shape, axis, block);
+  const levels = wholeLeaf(q, dims.levels, true, bits);
+  return composed(grid, shape, { levels, scale: leaf(scales, dims.scale) });
+}
+
+/** The shapes of the levels and the scales of a grid. */
+export function gridShapes(
+  shape: Shape,
+  axis: number | null,
+  block: number | null,
+): { readonly levels: Shape; readonly scale: Shape } {
+  if (axis === null) return { levels: shape, scale: [] };
+  if (block === null)
+    return { levels: shape, scale: shape.map((dim, i) => (i === axis ? dim : 1)) };
+  const split = (size: number): Shape => [
+    ...shape.slice(0, axis),
+    shape[axis] / block,
+    size,
+    ...shape.slice(axis + 1),
+  ];
+  return { levels: split(block), scale: split(1) };
 }
 
 interface GridOptions {

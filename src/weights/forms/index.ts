@@ -1,14 +1,17 @@
 /** @file The table of forms: a new form is one new file and one line here. */
 import type { Form } from "../form.ts";
+import { affine } from "./affine.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
 import { monarch } from "./monarch.ts";
 import { int8, quantized } from "./quantized.ts";
+import { scaled } from "./scaled.ts";
 
 export const forms = [
   grid,
+  affine,
   codebook,
   codebookInt8,
   hashed,
@@ -16,4 +19,6 @@ export const forms = [
   monarch,
   ...quantized,
   ...int8,
+  // After grid, whose levels times a scale it would match too.
+  scaled,
 ] as unknown as readonly Form[];

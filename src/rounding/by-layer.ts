@@ -1,0 +1,182 @@
+/** @file Rounds the weights of a model layer by layer, with or without what the layers read. */
+import type { Context } from "../context.ts";
+import { type Moments, momentsOf } from "../evidence/moments.ts";
+import type { Model } from "../ir/model.ts";
+import { type Rows, rowsOf } from "../layers/rows.ts";
+import { damped } from "../numeric/inverse.ts";
+import { affineOf } from "../weights/forms/affine.ts";
+import { gridOf, roundToGrid } from "../weights/forms/grid.ts";
+import { scaledOf } from "../weights/forms/scaled.ts";
+import type { Selection } from "../weights/select.ts";
+import { type LayerSite, storeWeight, type ThetaSite, thetasOf } from "../weights/sites.ts";
+import {
+  type Blocks,
+  blocksOf,
+  type HessianLayer,
+  type Levels,
+  type MatrixLayer,
+  rangeOf,
+  type Scaled,
+} from "./matrix.ts";
+import type { GridChoice } from "./options.ts";
+import { nearest } from "./scale.ts";
+
+/**
+ * Calls `round` for every group of every chosen layer, in order of execution, and stores the levels
+ * that it gives. A part of a form that has no rows is rounded to the nearest levels.
+ */
+export async function roundLayers(
+  model: Model,
+  options: GridChoice & Selection,
+  context: Context,
+  round: (layer: MatrixLayer) => Levels,
+): Promise<void> {
+  const sites = thetasOf(model, options, context);
+  for (const [i, site] of sites.entries()) {
+    await context.progress(i, sites.length);
+    store(site, layoutOf(site, options, context), options, round);
+  }
+}
+
+/**
+ * The same with the Hessian of every layer, taken of the model whose earlier layers are rounded
+ * already, so that a layer makes up for what they changed. Layers whose inputs cannot be observed
+ * are rounded to the nearest levels, with a warning.
+ */
+export async function roundByHessian(
+  model: Model,
+  options: GridChoice & Selection & { readonly records: number; readonly damping: number },
+  context: Context,
+  round: (layer: HessianLayer) => Levels | Scaled,
+): Promise<void> {
+  const sites = thetasOf(model, options, context);
+  const scarce: string[] = [];
+  for (const [i, site] of sites.entries()) {
+    await context.progress(i, sites.length);
+    const moments = await hessiansOf(model, site, options.records, context);
+    const layout = layoutOf(site, options, context);
+    if (typeof moments === "string") {
+      context.warn(`${site.node.name} ${moments}: rounded to the nearest levels`);
+      store(site, layout, options, nearest);
+      continue;
+    }
+    const positions = positionsOf(site);
+    const isScarce = positions !== null && moments.records * positions < moments.rows.columns;
+    if (isScarce) scarce.push(site.node.name);
+    store(site, layout, options, (layer, group) => {
+      const gram = moments.groups[group];
+      return round({ ...layer, hessian: damped(gram, layer.columns, options.damping) });
+    });
+  }
+  if (scarce.length > 0) {
+    context.warn(
+      `${scarce.join(", ")}: fewer inputs were seen than the layer has, so that damping decides: give more records`,
+    );
+  }
+}
+
+/** Where the rows and blocks of a site's weight lie, and in what order its scales are stored. */
+interface Layout extends Rows {
+  readonly depth: number;
+  readonly blocks: Blocks;
+  /** The axis of the input channels of one group. */
+  readonly inputAxis: number;
+  /** The axis of the blocks, or of the rows where each row has one scale. */
+  readonly axis: number;
+  readonly block: number | null;
+  /** The place of the scale of a row's block among the stored ones. */
+  scaleAt(group: number, row: number, block: number): number;
+}
+
+/** Null for a part of a form that has no rows of inputs. */
+function layoutOf(site: ThetaSite, { block }: GridChoice, context: Context): Layout | null {
+  const rows = rowsOf(site);
+  if (typeof rows === "string") return null;
+  const { shape } = site.weight;
+  const isConv = site.role?.kind === "conv";
+  const rowAxis = isConv
+    ? 0
+    : site.role?.kind === "embedding"
+      ? site.role.inputAxis
+      : (site.role?.outputAxis as number);
+  const axis = isConv ? 1 : 1 - rowAxis;
+  const depth = shape[axis];
+  const fits = depth % (block || 1) === 0;
+  if (!fits)
+    context.warn(`${site.node.name}: ${depth} inputs are no multiple of ${block}: no blocks`);
+  const size = fits ? block : 0;
+  const blocks = blocksOf(rows.columns, depth, size);
+  const perRun = size ? Math.ceil(depth / size) : 1;
+  const runs = blocks.count / perRun;
+  const count = rows.groups * rows.rows;
+  return {
+    ...rows,
+    depth,
+    blocks,
+    inputAxis: axis,
+    axis: size ? axis : rowAxis,
+    block: size || null,
+    scaleAt(group, row, place) {
+      const [b, run] = [place % perRun, Math.floor(place / perRun)];
+      const from = group * rows.rows + row;
+      return axis === 1 ? (from * perRun + b) * runs + run : b * count + from;
+    },
+  };
+}
+
+/** Rounds one site, group by group, and stores it as a grid. */
+function store(
+  site: ThetaSite,
+  layout: Layout | null,
+  { bits, levels }: GridChoice,
+  round: (layer: MatrixLayer, group: number) => Levels | Scaled,
+): void {
+  const { shape, values } = site.weight;
+  if (!layout) {
+    const grid = { bits, block: 0, axis: site.channels, search: "mse" } as const;
+    storeWeight(site, roundToGrid(values, shape, grid));
+    return;
+  }
+  const { groups, rows, columns, blocks, depth, at, scaleAt, axis, block } = layout;
+  const range = rangeOf(bits, levels === "symmetric");
+  const q = new Int8Array(values.length);
+  const scales = new Float32Array(groups * rows * blocks.count);
+  const zeros = new Float32Array(scales.length);
+  let factors: Float32Array | null = null;
+  for (let group = 0; group < groups; group++) {
+    const weight = new Float64Array(rows * columns);
+    const placeOf = (i: number): number => at(group, Math.floor(i / columns), i % columns);
+    for (let i = 0; i < weight.length; i++) weight[i] = values[placeOf(i)];
+    const found = round({ groups, weight, rows, columns, blocks, range, depth }, group);
+    for (let i = 0; i < weight.length; i++) q[placeOf(i)] = found.q[i];
+    if ("factors" in found) factors = found.factors;
+    for (let i = 0; i < found.scales.length; i++) {
+      const to = scaleAt(group, Math.floor(i / blocks.count), i % blocks.count);
+      scales[to] = found.scales[i];
+      zeros[to] = found.zeros[i];
+    }
+  }
+  const grid = { scales, axis, block, bits };
+  const rounded = range.isSymmetric ? gridOf(q, shape, grid) : affineOf(q, shape, zeros, grid);
+  storeWeight(site, factors ? scaledOf(rounded, factors, layout.inputAxis) : rounded);
+}
+
+/** The moments of one site's inputs, or the reason why it has none. */
+async function hessiansOf(
+  model: Model,
+  site: ThetaSite,
+  records: number,
+  context: Context,
+): Promise<Moments | string> {
+  if (!site.role) return "stores a part of a form, which has no rows of inputs";
+  const layer = site as LayerSite;
+  return (await momentsOf(model, [layer], "gram", records, context)).get(layer) as Moments | string;
+}
+
+/** Input vectors that one record gives; null where sizes are not known. */
+function positionsOf({ node, role }: ThetaSite): number | null {
+  const shape = node.output.shape;
+  const dims = role?.kind === "conv" ? shape?.slice(2) : shape?.slice(1, -1);
+  if (!dims?.every((dim) => typeof dim === "number")) return null;
+  return (dims as number[]).reduce((a, b) => a * b, 1);
+}
