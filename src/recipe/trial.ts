@@ -97,7 +97,7 @@ export async function runTrial(
  * the survey's families (a later `train` or `pack` does not change it), else of its last step.
  * "control" for a recipe of no steps or only of methods that are controls, such as prune-random.
  */
-function familyOfRecipe(steps: readonly Step[]): Family | "control" {
+export function familyOfRecipe(steps: readonly Step[]): Family | "control" {
   const own = steps.filter(({ method }) => !method.isControl);
   const families = own.map(({ id, method }) => method.family ?? familyOf(id));
   return families.findLast((family) => family !== "other") ?? families.at(-1) ?? "control";

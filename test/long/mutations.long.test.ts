@@ -74,7 +74,10 @@ function run(files: readonly string[]): Map<string, string> {
     testResults.flatMap(({ name, assertionResults }) =>
       assertionResults.map(
         ({ fullName, status }) =>
-          [`${relative(join(tree, "test"), name).replaceAll("\\", "/")}: ${fullName}`, status] as const,
+          [
+            `${relative(join(tree, "test"), name).replaceAll("\\", "/")}: ${fullName}`,
+            status,
+          ] as const,
       ),
     ),
   );
@@ -99,7 +102,10 @@ test("without a mutation they pass", () => {
   const failed = [...sound].filter(([, status]) => status === "failed").map(([name]) => name);
   expect(failed).toEqual([]);
   for (const file of files)
-    expect([...sound].some(([name, status]) => name.startsWith(`${file}: `) && status === "passed"), file).toBe(true);
+    expect(
+      [...sound].some(([name, status]) => name.startsWith(`${file}: `) && status === "passed"),
+      file,
+    ).toBe(true);
 });
 
 test.each(mutations)("$name", ({ name, file, from, to, tests }) => {
@@ -111,11 +117,16 @@ test.each(mutations)("$name", ({ name, file, from, to, tests }) => {
       `the mutation "${name}" no longer applies: src/${file} contains its text ${places} times: rewrite it`,
     );
   }
-  writeFileSync(path, source.replace(from, () => to));
+  writeFileSync(
+    path,
+    source.replace(from, () => to),
+  );
   try {
     const found = run(tests);
     // The tests have run: a mutation that does not even load says nothing of them.
-    const expected = [...sound.keys()].filter((key) => tests.some((own) => key.startsWith(`${own}: `)));
+    const expected = [...sound.keys()].filter((key) =>
+      tests.some((own) => key.startsWith(`${own}: `)),
+    );
     expect([...found.keys()].sort()).toEqual(expected.sort());
     const failed = [...found].filter(([, status]) => status === "failed").map(([key]) => key);
     expect(failed, "no test fails: write one").not.toEqual([]);

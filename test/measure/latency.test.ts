@@ -107,6 +107,15 @@ test("median and p90 of short runs are those of single runs, not of blocks", asy
   expect(a.latency.p90).toBe(2);
 });
 
+test("p90 is the time that nine of ten runs keep to", async () => {
+  const { platform, candidate } = bench();
+  // 101 runs, one at a time, take 100, 101, ..., 200 ms in some order.
+  const candidates = [candidate("a", (run) => 100 + ((run * 37) % 101))];
+  const options = { platform, minRuns: 101, maxRuns: 101, budgetMs: 1e9 };
+  const [a] = await measureLatency(candidates, options);
+  expect(a.latency).toMatchObject({ median: 150, p90: 190, n: 101 });
+});
+
 test("the time that reading the CPU clock takes is no time of the run", async () => {
   const { platform, candidate } = bench();
   let spent = 0;

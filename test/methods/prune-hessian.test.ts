@@ -195,6 +195,28 @@ test("SparseGPT prunes the least w_j^2 / [H_F^-1]_jj over the columns F from j o
   }
 });
 
+test("optimal brain surgeon: a removal costs what those before it in its row cost, at least", async () => {
+  // Columns of 16 records: inputs 2 and 3 depend on nothing, and input 1 is 0.9 of input 0.
+  const rho = 0.9;
+  const signs = Array.from({ length: 16 }, (_, r) =>
+    [0, 1, 2, 3].map((b) => ((r >> b) & 1) * 2 - 1),
+  );
+  const rows = signs.map(([a, b, c, d]) => [a, rho * a + Math.sqrt(1 - rho ** 2) * b, c, d]);
+  const x = tensor("float32", [16, 4], rows.flat());
+  // Alone each weight of the pair 1, -1 costs (1 - 0.81) / 2 = 0.095, and then the other, which is
+  // -0.1, costs 0.005. The cheapest single removal is that of 0.3, which costs 0.045.
+  const w = [1, -1, 2, 2, 3, 3, 0.3, 2, ...new Float32Array(56).fill(4)];
+  const model = layerModel(["N", 4], (g, value) =>
+    g.Gemm(value, g.constant(w, { shape: [16, 4] }), null, { transB: 1 }),
+  );
+  const env = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x } });
+  const options = { sparsity: 1 / 64, damping: 1e-6, block: 0 };
+  const { model: pruned } = await apply(model, "prune-obs", options, env);
+  const { values } = weightsIn(pruned)[0].weight;
+  for (const [i, v] of values.entries()) expect(v).toBeCloseTo(i === 6 ? 0 : w[i], 4);
+  expect(values[6]).toBe(0);
+});
+
 test("optimal brain damage prunes the least h w^2 / 2, h = (dy / dw)^2", async () => {
   // y = tanh(x A) B with one output, and one record: dy / dA_ik = B_k (1 - tanh^2) x_i.
   const n = 8;

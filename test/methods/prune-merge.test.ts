@@ -21,6 +21,40 @@ const random = createRandom(5);
 const normal = (length: number): Float32Array =>
   Float32Array.from({ length }, () => random.normal());
 
+/**
+ * What is left of `out` [units, outputs] after each merge of neurons with the incoming weights
+ * `into` [inputs, units], and what each cost: |a_j|^2 |w_j - w_i|^2 for the cheapest pair of all that
+ * are left (eq. 5). Tanh does not scale, so that c = 1.
+ */
+function mergesOf(into: Float32Array, out: Float32Array, outputs: number) {
+  const units = out.length / outputs;
+  const square = (v: readonly number[]) => v.reduce((sum, x) => sum + x * x, 0);
+  const a = Array.from({ length: units }, (_, u) => [
+    ...out.subarray(u * outputs, (u + 1) * outputs),
+  ]);
+  const w = a.map((_, u) => [...into.filter((__, i) => i % units === u)]);
+  const merges: { readonly cost: number; readonly left: number[] }[] = [];
+  for (let left = [...a.keys()]; left.length > 1; ) {
+    let best = { i: -1, j: -1, cost: Number.POSITIVE_INFINITY };
+    for (const i of left) {
+      for (const j of left) {
+        const cost = square(a[j]) * square(w[j].map((v, k) => v - w[i][k]));
+        if (i !== j && cost < best.cost) best = { i, j, cost };
+      }
+    }
+    a[best.i] = a[best.i].map((v, k) => v + a[best.j][k]);
+    left = left.filter((u) => u !== best.j);
+    merges.push({ cost: best.cost, left: left.flatMap((u) => a[u]) });
+  }
+  return merges;
+}
+
+/** How many merges come before the first that costs more than the mode of all costs. */
+const belowMode = (costs: readonly number[]): number => {
+  const mode = histogramMode(costs);
+  return costs.findIndex((cost) => cost > mode);
+};
+
 describe("merge-neurons", () => {
   /** 6 filters or neurons, of which 3 are multiples (times 2, times 3, equal) of others. */
   const factors = [1, 1, 1, 2, 3, 1];
@@ -81,28 +115,7 @@ describe("merge-neurons", () => {
         g.constant(a, { shape: [units, outputs] }),
       ),
     );
-    /**
-     * What is left after each merge, and what each cost: |a_j|^2 |w_j - w_i|^2 for the cheapest pair
-     * of all that are left (eq. 5). Tanh does not scale, so that c = 1.
-     */
-    const square = (v: readonly number[]) => v.reduce((sum, x) => sum + x * x, 0);
-    const out = Array.from({ length: units }, (_, u) => [
-      ...a.subarray(u * outputs, (u + 1) * outputs),
-    ]);
-    const into = out.map((_, u) => Array.from({ length: inputs }, (_, i) => w[i * units + u]));
-    const merges: { readonly cost: number; readonly left: number[] }[] = [];
-    for (let left = [...out.keys()]; left.length > 1; ) {
-      let best = { i: -1, j: -1, cost: Number.POSITIVE_INFINITY };
-      for (const i of left) {
-        for (const j of left) {
-          const cost = square(out[j]) * square(into[j].map((v, k) => v - into[i][k]));
-          if (i !== j && cost < best.cost) best = { i, j, cost };
-        }
-      }
-      out[best.i] = out[best.i].map((v, k) => v + out[best.j][k]);
-      left = left.filter((u) => u !== best.j);
-      merges.push({ cost: best.cost, left: left.flatMap((u) => out[u]) });
-    }
+    const merges = mergesOf(w, a, outputs);
     const given = environmentOf(nets[0], {
       feeds: { x: tensor("float32", [2, inputs], normal(2 * inputs)) },
     });
@@ -120,10 +133,43 @@ describe("merge-neurons", () => {
       }
     });
 
+    test("the search for the mode leaves a weight as it is that two layers share", async () => {
+      // The rows of the last weight are the pairs (t, c) of a neuron of either layer.
+      const [T, C] = [units, 20];
+      const others = normal(inputs * C);
+      const last = normal(T * C * outputs);
+      const paired = layerModel(["N", inputs], (g, x) => {
+        const layer = (into: Float32Array, count: number, axis: number) => {
+          const y = g.Tanh(g.MatMul(x, g.constant(into, { shape: [inputs, count] })));
+          return g.Unsqueeze(y, g.ints([axis]));
+        };
+        const pairs = g.Flatten(g.Mul(layer(w, T, 2), layer(others, C, 1)));
+        return g.MatMul(pairs, g.constant(last, { shape: [T * C, outputs] }));
+      });
+      /** Merges up to the mode; what is left of the outgoing weights. */
+      const shrink = (into: Float32Array, out: Float32Array, width: number) => {
+        const all = mergesOf(into, out, width);
+        return Float32Array.from(all[belowMode(all.map(({ cost }) => cost)) - 1].left);
+      };
+      /** From [rows, columns, outputs] to [columns, rows, outputs]. */
+      const swapped = (values: Float32Array, columns: number) => {
+        const rows = values.length / columns / outputs;
+        return values.map((_, i) => {
+          const [c, r] = [Math.floor(i / outputs / rows), Math.floor(i / outputs) % rows];
+          return values[(r * columns + c) * outputs + (i % outputs)];
+        });
+      };
+      const first = shrink(w, last, C * outputs);
+      const left = first.length / C / outputs;
+      const expected = swapped(shrink(others, swapped(first, C), left * outputs), left);
+      const { model: merged } = await apply(paired, "merge-neurons", { histogram: 1 }, given);
+      const found = weightsIn(merged).at(-1)!.weight.values;
+      expect(found).toHaveLength(expected.length);
+      for (const [at, v] of expected.entries()) expect(found[at]).toBeCloseTo(v, 4);
+    });
+
     test("the mode of the histogram of costs says how many merge, without data", async () => {
-      const costs = merges.map(({ cost }) => cost);
-      const cutoff = histogramMode(costs);
-      const below = costs.findIndex((cost) => cost > cutoff);
+      const below = belowMode(merges.map(({ cost }) => cost));
       expect(below).toBeGreaterThan(2);
       expect(below).toBeLessThan(units / 2);
       expect(await readersOf({ histogram: 1, ratio: 0 })).toHaveLength((units - below) * outputs);

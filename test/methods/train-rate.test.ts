@@ -12,7 +12,8 @@ import { biasOf, weightsOf } from "../../src/ops/weights.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { apply, environmentOf, runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
-import { kindOf } from "../support/layer.ts";
+import { kindOf, layerModel } from "../support/layer.ts";
+import { hooksOf } from "../support/training-hooks.ts";
 
 const side = 8;
 const start = draw();
@@ -114,5 +115,62 @@ describe("train-rate", () => {
       env,
     );
     expect(nonzeros(kept.model)).toBeLessThanOrEqual(before);
+  });
+});
+
+describe("the price of a level", () => {
+  const [height, width] = [8, 12];
+  const random = createRandom(5);
+  // Later rows and columns have more levels that are not zero.
+  const u = Float32Array.from({ length: height * width }, (_, i) => {
+    const [row, column] = [Math.floor(i / width), i % width];
+    return random.normal() * 0.02 * (row + 1) * (column + 1);
+  });
+  const model = layerModel(["N", width], (g, x) =>
+    g.Gemm(x, g.constant(u, { shape: [height, width] }), null, { transB: 1 }),
+  );
+  const count = (of: (row: number, column: number) => boolean): number =>
+    u.filter((v, i) => Math.abs(v) > 0.5 && of(Math.floor(i / width), i % width)).length;
+  const share = (count(() => true) + 1) / (u.length + 2);
+  /** log2 odds of a zero among `size` levels of which n are none, with 8 of the average added. */
+  const odds = (n: number, size: number): number => {
+    const p = (n + 8 * share) / (size + 8);
+    return Math.log2((1 - p) / p);
+  };
+  /** B: what row and column say of a zero, beyond what the whole tensor does, and 1.5 bits. */
+  const bits = (row: number, column: number): number => {
+    const sum =
+      odds(
+        count((r) => r === row),
+        width,
+      ) +
+      odds(
+        count((_, c) => c === column),
+        height,
+      );
+    return Math.min(14, Math.max(1, sum - Math.log2((1 - share) / share) + 1.5));
+  };
+  /** R = B 1.5 |u| / (|u| + 0.5) + log2(1 + |u|). */
+  const price = (at: number, v: number): number => {
+    const m = Math.abs(v);
+    return (bits(Math.floor(at / width), at % width) * 1.5 * m) / (m + 0.5) + Math.log2(1 + m);
+  };
+
+  test.each([
+    [250, 0.25],
+    [1000, 1],
+    [5000, 1],
+  ])("at step %i the gradient is %f lambda dR/du, by differences", async (step, ramp) => {
+    const options = { lambda: 0.5, ramp: 1000 };
+    const hooked = await hooksOf(model, "train-rate", options);
+    const { hooks, parameters, theta } = hooked;
+    theta("levels").set(u);
+    const gradient = new Float32Array(parameters.length).fill(3);
+    hooks.beforeUpdate?.(gradient, { step, parameters } as never, hooked.step);
+    for (const [at, slope] of theta("levels", gradient).entries()) {
+      const expected = (price(at, u[at] + 1e-5) - price(at, u[at] - 1e-5)) / 2e-5;
+      expect(slope - 3).toBeCloseTo(0.5 * ramp * expected, 4);
+    }
+    expect([...theta("scale", gradient)]).toEqual([3]);
   });
 });

@@ -171,6 +171,33 @@ describe("calibrate", () => {
     }
   });
 
+  it("entropy spreads a level over those of its bins that hold values, outliers in the ends included", () => {
+    // Few values leave most bins empty, so that it decides over which of them a level is spread.
+    let decided = 0;
+    for (let seed = 0; seed < 60; seed++) {
+      const values = normals(40, seed).map((x) => x * x * x);
+      const h = histogramOf(seed % 2 ? values : relu(values), 32);
+      const [bottom, top] = [Math.min(h.min, 0), Math.max(h.max, 0)];
+      const tried = Array.from({ length: 128 }, (_, i) => {
+        const t = Math.ceil((Math.max(-bottom, top) * (i + 1)) / 128 / h.width);
+        const low = Math.floor(Math.max(-t, bottom / h.width));
+        const high = Math.ceil(Math.min(t, top / h.width));
+        if (high - low < 4) return { low, high, divergence: Number.POSITIVE_INFINITY };
+        const data = seed % 2 ? values : relu(values);
+        return { low, high, divergence: tensorRt(data, h.width, low, high, 4) };
+      });
+      const best = tried.reduce((a, b) => (b.divergence < a.divergence ? b : a));
+      const range = calibrate(h, { kind: "entropy" }, 2);
+      const chosen = tried.find(
+        ({ low, high }) =>
+          low === Math.floor(range.min / h.width) && high === Math.ceil(range.max / h.width),
+      );
+      expect(chosen?.divergence).toBeCloseTo(best.divergence, 9);
+      if (best.divergence < tried[127].divergence - 0.01) decided++;
+    }
+    expect(decided).toBeGreaterThan(20);
+  });
+
   it("clips a lone outlier where errors are not squared", () => {
     for (const positive of [false, true]) {
       const values = normals(50_000, 6);

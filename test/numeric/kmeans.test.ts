@@ -183,6 +183,21 @@ describe("kmeans", () => {
     expect([...none.centroids]).toEqual([...kmeans(values, 2, { init: "optimal" }).centroids]);
   });
 
+  it("starts from centroids spread evenly over the values, or over their ranks", () => {
+    const values = Float32Array.of(9, -3, 0, 1, 0, 2, 4, 0, 3, 5);
+    const started = (k: number, options: KmeansOptions) =>
+      [...kmeans(values, k, { ...options, maxIterations: 0 }).centroids].map(
+        (c) => Math.round(c * 1e5) / 1e5,
+      );
+    // From -3 to 9 in steps of 12 / 4; beside a fixed 0 the others in steps of 12 / 3.
+    expect(started(5, { init: "linear" })).toEqual([-3, 0, 3, 6, 9]);
+    expect(started(5, { init: "linear", keepZero: true })).toEqual([-3, 0, 1, 5, 9]);
+    expect(started(1, { init: "linear" })).toEqual([3]);
+    // Sorted: -3, 0, 0, 0, 1, 2, 3, 4, 5, 9. The middles of five pairs, then of those without zeros.
+    expect(started(5, { init: "density" })).toEqual([0, 0, 2, 4, 9]);
+    expect(started(4, { init: "density", keepZero: true })).toEqual([0, 1, 3, 5]);
+  });
+
   it("equals a repeated value's weight", () => {
     const repeated = Float32Array.of(-2, -2, -2, -1, 0.5, 0.5, 3, 4, 4);
     const once = kmeans(Float32Array.of(-2, -1, 0.5, 3, 4), 3, { weights: [3, 1, 2, 1, 2] });
