@@ -1,12 +1,16 @@
 /** @file Bias correction: the mean output of a rounded layer is that of the float layer. */
 import { expect, test } from "vitest";
+import type { Context } from "../../src/context.ts";
 import { correctBias } from "../../src/int8/bias-correction.ts";
+import { planInt8 } from "../../src/int8/plan.ts";
+import { observeMeans } from "../../src/int8/ranges.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
+import { createObserve } from "../../src/recipe/observe.ts";
 import { leaf } from "../../src/weights/weight.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
@@ -106,6 +110,46 @@ test("without an error of the input it is b - (W' - W) E[x], equation by equatio
   correctBias(node, role, weight, Float32Array.of(1.5, 1.75, 3, 5), means);
   // .5 * 10 - .25 * 20 = 0; 0 * 10 + 1 * 20 = 20.
   expect([...(node.inputs[2]?.tensor?.floats() ?? [])]).toEqual([7, -12]);
+});
+
+test("means of the input, and of what rounding to uint8 adds to it, channel by channel", async () => {
+  const [records, channels, plane] = [64, 3, 4];
+  const values = normal(records * channels * plane).map(
+    (v, i) => v + (Math.floor(i / plane) % channels),
+  );
+  const x = tensor("float32", [records, channels, 2, 2], values);
+  const model = layerModel(["N", channels, 2, 2], (g, input) =>
+    g.Conv(input, g.constant(normal(8 * channels), { shape: [8, channels, 1, 1] })),
+  );
+  const context = { skip() {}, warn() {} } as unknown as Context;
+  const choice = { only: [], except: [], ops: "all", floatDepthwise: false } as const;
+  const plan = planInt8(model, choice, context);
+  const [input] = model.graph.inputs;
+  const [scale, zeroPoint] = [0.5, 3];
+  const env = environmentOf(nets[0], { calibration: tensorDataset({ x }) });
+  const found = await observeMeans(
+    model,
+    plan,
+    new Map([[input, { scale, zeroPoint }]]),
+    createObserve(env, () => {}, "test"),
+  );
+  const [{ exact, error }] = [...found.values()];
+  for (let c = 0; c < channels; c++) {
+    const own = values.filter((_, i) => Math.floor(i / plane) % channels === c);
+    const mean = (of: (v: number) => number) => own.reduce((sum, v) => sum + of(v), 0) / own.length;
+    // Below -1.5 all values become -1.5.
+    const rounded = (v: number) =>
+      (Math.max(0, Math.round(v / scale) + zeroPoint) - zeroPoint) * scale;
+    expect(exact[c]).toBeCloseTo(
+      mean((v) => v),
+      5,
+    );
+    expect(error[c]).toBeCloseTo(
+      mean((v) => rounded(v) - v),
+      5,
+    );
+  }
+  expect(error[0]).toBeGreaterThan(0.01);
 });
 
 test("int8: the mean output over the calibration records stays", async () => {

@@ -284,7 +284,7 @@ export const mutations: readonly Mutation[] = [
     file: "channels/eliminate.ts",
     from: "most = Math.max(most, error);",
     to: "most = error;",
-    tests: ["channels/criteria.test.ts"],
+    tests: ["channels/eliminate.test.ts"],
   },
   {
     name: "surgery: weights are masked without a margin",

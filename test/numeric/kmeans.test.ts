@@ -193,6 +193,12 @@ describe("kmeans", () => {
     expect(started(5, { init: "linear" })).toEqual([-3, 0, 3, 6, 9]);
     expect(started(5, { init: "linear", keepZero: true })).toEqual([-3, 0, 1, 5, 9]);
     expect(started(1, { init: "linear" })).toEqual([3]);
+    // Zeros, which have a centroid, do not widen the range of the others.
+    const { centroids } = kmeans(Float32Array.of(0, 0, 2, 3, 5, 8), 4, {
+      keepZero: true,
+      maxIterations: 0,
+    });
+    expect([...centroids]).toEqual([0, 2, 5, 8]);
     // Sorted: -3, 0, 0, 0, 1, 2, 3, 4, 5, 9. The middles of five pairs, then of those without zeros.
     expect(started(5, { init: "density" })).toEqual([0, 0, 2, 4, 9]);
     expect(started(4, { init: "density", keepZero: true })).toEqual([0, 1, 3, 5]);
