@@ -14,12 +14,46 @@ import { environmentOf, outputsOf } from "../support/apply.ts";
 import { nets } from "../support/nets.ts";
 import { feedsOf, realModels } from "../support/real-models.ts";
 
-/** What any sane result reaches: [times smaller, dB]. Measured 2026-11: 1.9 and 64, 3.1 and 30, 3.9 and 15. */
-const least: Readonly<Record<string, readonly [number, number]>> = {
-  "store-float16": [1.85, 55],
-  "quantize-weights": [3, 25],
-  "share-weights": [3.8, 10],
+/** Of models in the order of `small`, then `large`. */
+interface Reached {
+  readonly smaller: readonly number[];
+  readonly dB: readonly number[];
+}
+
+/**
+ * How many times smaller recipes made the files, and how far the outputs stood out of the error, as
+ * measured in 2026-11 and rounded down; 60 dB and more are equal but for rounding. Random pruning,
+ * the control, is left out.
+ */
+const reached: Readonly<Record<string, Reached>> = {
+  "factor-svd": { smaller: [1.15, 1, 1.18, 1.43, 1.64], dB: [11, 60, 18, 0, 38] },
+  "fill-channels": { smaller: [1, 1, 1.08, 1.03], dB: [60, 60, 60, 60] },
+  "merge-neurons:ratio=0.25": { smaller: [1.06, 1.02, 1.08, 1.16, 1.11], dB: [19, 20, 60, 2, 35] },
+  "open-clips": { smaller: [1, 1, 1.08, 1.03], dB: [60, 60, 60, 60] },
+  "prune-blocks": { smaller: [1, 1.03, 1.14, 1.03, 1.03], dB: [60, 60, 48, 60, 60] },
+  "prune-channels": { smaller: [1.62, 1.04, 1.32, 1.28], dB: [60, 60, 60, 60] },
+  "prune-magnitude": { smaller: [1.66, 1.86, 1.92, 1.91, 1.74], dB: [-2, 9, 13, 8, 33] },
+  "prune-sparsegpt": { smaller: [1.68, 1.86, 1.92, 1.91], dB: [14, 12, 17, 11] },
+  "prune-taps": { smaller: [1.05, 1, 1.08, 1.35], dB: [21, 60, 60, 60] },
+  "prune-wanda": { smaller: [1.66, 1.86, 1.92, 1.91, 1.74], dB: [8, 18, 16, 11, 35] },
+  "quantize-dynamic": { smaller: [1.02, 3.82, 3.6, 1.03, 1.03], dB: [49, 36, 35, 60, 60] },
+  "quantize-int8": { smaller: [2.76, 3.83, 3.66, 1.78, 3], dB: [45, 31, 35, 20, 58] },
+  "quantize-rate": { smaller: [3.88], dB: [14] },
+  "quantize-weights": { smaller: [3.13, 3.85, 3.74, 3.92, 3.13], dB: [44, 33, 43, 29, 53] },
+  "share-weights": { smaller: [3.93, 5.91, 5.34, 6.12, 4.1], dB: [15, 25, 24, 16, 38] },
+  "store-float16": { smaller: [1.91, 1.99, 2.08, 2.04, 1.9], dB: [60, 60, 60, 60, 60] },
 };
+
+/**
+ * [times smaller, dB] that a recipe has to reach on a model: 0.98 of what was measured, and 2 dB less;
+ * 10 dB less with integer kernels, whose sums saturate on x64 processors without VNNI.
+ */
+function floorOf(recipe: string, name: string): readonly [number, number] {
+  const at = [...small, ...large].indexOf(name);
+  const { smaller = [], dB = [] } = reached[recipe] ?? {};
+  const slack = recipe === "quantize-int8" || recipe === "quantize-dynamic" ? 10 : 2;
+  return [Math.max(1, 0.98 * (smaller[at] ?? 1)), (dB[at] ?? Number.NEGATIVE_INFINITY) - slack];
+}
 
 /** One of each kind. */
 export const small = ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15"];
@@ -77,8 +111,7 @@ export function describeRecipes(recipes: readonly string[], wanted: readonly str
         const smaller = file.length / outcome.bytes.length;
         const quality = sqnr(original, outputs);
         if (!outcome.kept[0]) expect(outcome.warnings.at(-1)).toMatch(/ was rolled back: ./);
-        expect(smaller).toBeGreaterThan(1);
-        const [size, dB] = least[recipe] ?? [1, Number.NEGATIVE_INFINITY];
+        const [size, dB] = floorOf(recipe, name);
         expect(smaller).toBeGreaterThan(size);
         expect(quality).toBeGreaterThan(dB);
         for (const { node, reason } of outcome.skipped) {
