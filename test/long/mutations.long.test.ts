@@ -1,6 +1,6 @@
 /**
- * @file The tests notice mistakes: each mutation of the table is applied to a copy of the tree, where
- * the tests that it names have to fail.
+ * @file The tests notice mistakes: each mutation of the table is made in a copy of the tree, where the
+ * tests that it names have to fail.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -13,7 +13,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,15 +26,15 @@ const place = mkdtempSync(join(tmpdir(), "tersor-mutations-"));
 const tree = join(place, "tree");
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-/** What is made from the tree, or belongs to git. */
-const left = new Set([".git", "node_modules", "dist", "tersor-out"]);
+/** What the tests need besides the packages. */
+const needed = ["src", "test", "examples", "package.json", "tsconfig.json", "vitest.config.ts"];
 
-/** A copy of a folder whose files are hard links, or copies where the other disk takes none. */
-function link(from: string, to: string): void {
+/** Hard links to the files of a folder, or copies where links are not possible. */
+function linkFolder(from: string, to: string): void {
   mkdirSync(to);
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [old, own] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) link(old, own);
+    if (entry.isDirectory()) linkFolder(old, own);
     else if (entry.isSymbolicLink()) cpSync(old, own, { verbatimSymlinks: true });
     else {
       try {
@@ -47,15 +46,23 @@ function link(from: string, to: string): void {
   }
 }
 
+/** The packages. Names with a dot are caches, into which the tests of the copy would write. */
+function linkPackages(): void {
+  mkdirSync(join(tree, "node_modules"));
+  for (const name of readdirSync(join(root, "node_modules"))) {
+    const [from, to] = [root, tree].map((folder) => join(folder, "node_modules", name));
+    if (!name.startsWith(".")) linkFolder(from, to);
+  }
+}
+
 interface Report {
   readonly testResults: readonly {
     readonly name: string;
-    readonly message: string;
     readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
   }[];
 }
 
-/** Runs test files of the copy; the status of each of their tests, by file and full name. */
+/** Runs test files of the copy: their tests as "file: name", with "passed" or "failed". */
 function run(files: readonly string[]): Map<string, string> {
   const output = join(place, "report.json");
   rmSync(output, { force: true });
@@ -66,44 +73,38 @@ function run(files: readonly string[]): Map<string, string> {
       ...["--reporter=json", `--outputFile=${output}`],
       ...files.map((file) => `test/${file}`),
     ],
-    { cwd: tree, encoding: "utf8" },
+    { cwd: tree, encoding: "utf8", timeout: 300_000 },
   );
-  if (!existsSync(output)) throw new Error(`vitest gave no report:\n${stderr}`);
+  if (!existsSync(output)) throw new Error(`vitest has given no report: ${stderr}`);
   const { testResults } = JSON.parse(readFileSync(output, "utf8")) as Report;
   return new Map(
-    testResults.flatMap(({ name, assertionResults }) =>
-      assertionResults.map(
-        ({ fullName, status }) =>
-          [
-            `${relative(join(tree, "test"), name).replaceAll("\\", "/")}: ${fullName}`,
-            status,
-          ] as const,
-      ),
-    ),
+    testResults.flatMap(({ name, assertionResults }) => {
+      const file = relative(join(tree, "test"), name).replaceAll("\\", "/");
+      return assertionResults.map(({ fullName, status }) => [`${file}: ${fullName}`, status]);
+    }),
   );
 }
 
-const files = [...new Set(mutations.flatMap(({ tests }) => tests))].sort();
-/** The tests of all these files, unchanged. */
-let sound: Map<string, string>;
+/** The names of the tests with this status. */
+const named = (found: ReadonlyMap<string, string>, status: string): string[] =>
+  [...found].flatMap(([name, own]) => (own === status ? [name] : []));
+
+const files = [...new Set(mutations.flatMap(({ tests }) => tests))];
+/** All of these files without a mutation. */
+let sound: ReadonlyMap<string, string>;
 
 beforeAll(() => {
-  cpSync(root, tree, {
-    recursive: true,
-    filter: (path) => !left.has(relative(root, path)),
-  });
-  link(join(root, "node_modules"), join(tree, "node_modules"));
-  const assets = join(root, "../shared");
-  if (existsSync(assets)) symlinkSync(assets, join(place, "shared"), "junction");
+  for (const name of needed) cpSync(join(root, name), join(tree, name), { recursive: true });
+  linkPackages();
   sound = run(files);
 }, 600_000);
 
-test("without a mutation they pass", () => {
-  const failed = [...sound].filter(([, status]) => status === "failed").map(([name]) => name);
-  expect(failed).toEqual([]);
+test("without a mutation all tests pass", () => {
+  expect(named(sound, "failed")).toEqual([]);
+  const passed = named(sound, "passed");
   for (const file of files)
     expect(
-      [...sound].some(([name, status]) => name.startsWith(`${file}: `) && status === "passed"),
+      passed.some((name) => name.startsWith(`${file}: `)),
       file,
     ).toBe(true);
 });
@@ -111,26 +112,23 @@ test("without a mutation they pass", () => {
 test.each(mutations)("$name", ({ name, file, from, to, tests }) => {
   const path = join(tree, "src", file);
   const source = readFileSync(path, "utf8");
-  const places = source.split(from).length - 1;
-  if (places !== 1) {
-    throw new Error(
-      `the mutation "${name}" no longer applies: src/${file} contains its text ${places} times: rewrite it`,
-    );
+  const count = source.split(from).length - 1;
+  if (count !== 1) {
+    const where = `its text is ${count} times in src/${file}`;
+    throw new Error(`the mutation "${name}" no longer applies: ${where}: rewrite it`);
   }
-  writeFileSync(
-    path,
-    source.replace(from, () => to),
-  );
   try {
-    const found = run(tests);
-    // The tests have run: a mutation that does not even load says nothing of them.
-    const expected = [...sound.keys()].filter((key) =>
-      tests.some((own) => key.startsWith(`${own}: `)),
+    writeFileSync(
+      path,
+      source.replace(from, () => to),
     );
-    expect([...found.keys()].sort()).toEqual(expected.sort());
-    const failed = [...found].filter(([, status]) => status === "failed").map(([key]) => key);
-    expect(failed, "no test fails: write one").not.toEqual([]);
-    console.log([`${name}`, ...failed.map((key) => `  caught by ${key}`)].join("\n"));
+    const found = run(tests);
+    // Source that cannot be loaded makes a file fail without running its tests.
+    const own = [...sound.keys()].filter((key) => tests.some((of) => key.startsWith(`${of}: `)));
+    expect([...found.keys()].sort(), "not all tests have run").toEqual(own.sort());
+    const failed = named(found, "failed");
+    expect(failed.length, "no test fails: write one").toBeGreaterThan(0);
+    console.log(`${name}\n${failed.map((key) => `  caught by ${key}`).join("\n")}`);
   } finally {
     writeFileSync(path, source);
   }

@@ -189,6 +189,27 @@ export const mutations: readonly Mutation[] = [
     tests: ["measure/latency.test.ts"],
   },
   {
+    name: "delta: a speed-up counts although its interval contains 1",
+    file: "measure/speed.ts",
+    from: "isSame(ci95.infer) ? 1 : infer",
+    to: "infer",
+    tests: ["measure/speed.test.ts"],
+  },
+  {
+    name: "delta of a row: inverted",
+    file: "recipe/assess.ts",
+    from: "infer: timing.ratio.value",
+    to: "infer: 1 / timing.ratio.value",
+    tests: ["recipe/assess.test.ts"],
+  },
+  {
+    name: "delta of a row: the recipe's speed-up inverted",
+    file: "recipe/assess.ts",
+    from: "speedupOver(timings[1], timing)",
+    to: "speedupOver(timing, timings[1])",
+    tests: ["recipe/assess.test.ts"],
+  },
+  {
     name: "delta of a row: the interval is the point",
     file: "recipe/assess.ts",
     from: "infer: timing.ratio.ci95",
