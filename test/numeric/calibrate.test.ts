@@ -219,9 +219,11 @@ describe("calibrate", () => {
         fc.constantFrom(...calibrators),
         fc.constantFrom("both", "positive", "negative"),
         (list, calibrator, side) => {
-          const values = Float32Array.from(list, (x) =>
-            side === "both" ? x : side === "positive" ? Math.abs(x) : -Math.abs(x),
-          );
+          // The steps of a range below 1e-36 are subnormal in float32 and lose digits: no exact double.
+          const values = Float32Array.from(list, (v) => {
+            const x = Math.abs(v) < 1e-30 ? 0 : v;
+            return side === "both" ? x : side === "positive" ? Math.abs(x) : -Math.abs(x);
+          });
           const h = histogramOf(values);
           const { min, max } = calibrate(h, calibrator);
           expect(min).toBeLessThanOrEqual(0);
