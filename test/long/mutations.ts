@@ -294,6 +294,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["train/loop.test.ts"],
   },
   {
+    name: "moving average: the warm-up's share for good",
+    file: "train/loop.ts",
+    from: "Math.min(options.ema, (1 + state.step) / (10 + state.step))",
+    to: "(1 + state.step) / (10 + state.step)",
+    tests: ["train/loop.test.ts"],
+  },
+  {
     name: "optimal brain surgeon: a removal's own cost instead of the largest up to it",
     file: "methods/pruning/prune-obs.ts",
     from: "most = Math.max(most, cost);",

@@ -247,6 +247,15 @@ describe("weight decay", () => {
   });
 });
 
+test("the moving average: new values weigh more in the first steps", async () => {
+  // The weight goes 1, 5, 7, 8. Of the old average 1/10 stays, then 0.15, which is less than 2/11.
+  const state = await run([weight([1])], [[9]], { steps: 3, rate: 0.5, ema: 0.15 });
+  const first = 0.1 * 1 + 0.9 * 5;
+  const second = 0.15 * first + 0.85 * 7;
+  expect(state.average[0]).toBeCloseTo(0.15 * second + 0.85 * 8, 5);
+  expect([...resultOf(state, { keep: "last", ema: 0.15 }).parameters]).toEqual([...state.average]);
+});
+
 describe("held-out records", () => {
   const scores = (...list: number[]) => {
     const asked: number[] = [];
