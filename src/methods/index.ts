@@ -28,6 +28,7 @@ import { quantizeHqq } from "./quantization/quantize-hqq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
 import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
+import { quantizeTable } from "./quantization/quantize-table.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
@@ -47,6 +48,7 @@ export const families = {
     "quantize-awq": quantizeAwq,
     "quantize-adaround": quantizeAdaround,
     "quantize-hqq": quantizeHqq,
+    "quantize-table": quantizeTable,
     "quantize-rate": quantizeRate,
     "store-float16": storeFloat16,
     "share-weights": shareWeights,

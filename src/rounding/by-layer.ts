@@ -4,7 +4,7 @@ import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
 import { damped } from "../numeric/inverse.ts";
-import { affineOf } from "../weights/forms/affine.ts";
+import { asymmetricOf } from "../weights/forms/asymmetric.ts";
 import { gridOf, roundToGrid } from "../weights/forms/grid.ts";
 import { scaledOf } from "../weights/forms/scaled.ts";
 import type { Selection } from "../weights/select.ts";
@@ -34,7 +34,7 @@ export async function roundLayers(
   const sites = thetasOf(model, options, context);
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
-    store(site, layoutOf(site, options, context), options, round);
+    store(site, layoutOf(site, options), options, round);
   }
 }
 
@@ -54,7 +54,7 @@ export async function roundByHessian(
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
     const moments = await hessiansOf(model, site, options.records, context);
-    const layout = layoutOf(site, options, context);
+    const layout = layoutOf(site, options);
     if (typeof moments === "string") {
       context.warn(`${site.node.name} ${moments}: rounded to the nearest levels`);
       store(site, layout, options, nearest);
@@ -89,7 +89,7 @@ interface Layout extends Rows {
 }
 
 /** Null for a part of a form that has no rows of inputs. */
-function layoutOf(site: ThetaSite, { block }: GridChoice, context: Context): Layout | null {
+function layoutOf(site: ThetaSite, { block }: GridChoice): Layout | null {
   const rows = rowsOf(site);
   if (typeof rows === "string") return null;
   const { shape } = site.weight;
@@ -101,10 +101,8 @@ function layoutOf(site: ThetaSite, { block }: GridChoice, context: Context): Lay
       : (site.role?.outputAxis as number);
   const axis = isConv ? 1 : 1 - rowAxis;
   const depth = shape[axis];
-  const fits = depth % (block || 1) === 0;
-  if (!fits)
-    context.warn(`${site.node.name}: ${depth} inputs are no multiple of ${block}: no blocks`);
-  const size = fits ? block : 0;
+  // A block larger than all inputs would be an output channel of a matrix.
+  const size = block <= depth ? block : 0;
   const blocks = blocksOf(rows.columns, depth, size);
   const perRun = size ? Math.ceil(depth / size) : 1;
   const runs = blocks.count / perRun;
@@ -157,7 +155,7 @@ function store(
     }
   }
   const grid = { scales, axis, block, bits };
-  const rounded = range.isSymmetric ? gridOf(q, shape, grid) : affineOf(q, shape, zeros, grid);
+  const rounded = range.isSymmetric ? gridOf(q, shape, grid) : asymmetricOf(q, shape, zeros, grid);
   storeWeight(site, factors ? scaledOf(rounded, factors, layout.inputAxis) : rounded);
 }
 

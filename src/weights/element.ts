@@ -41,12 +41,11 @@ export function floatElement(dtype: "float32" | "float16" | "bfloat16", name = "
  * the model. For few elements a wider type is smaller, because it needs fewer nodes.
  */
 export function integerElement(bits: number, signed: boolean, dtype: DType): Element {
-  const coders = [bits, 4, 8]
+  const coders = [bits, 4, 8, 16]
     .filter((width) => width >= bits)
     .map((width) =>
-      (width === 4 || width === 8 ? wholeElement : planeElement)(width, signed, dtype),
+      ([4, 8, 16].includes(width) ? wholeElement : planeElement)(width, signed, dtype),
     );
-  if (bits > 8) coders.push(planeElement(bits, signed, dtype));
   const best = (count: number): Element =>
     coders.reduce((a, b) => (b.bytes(count) < a.bytes(count) ? b : a));
   return {
@@ -56,7 +55,7 @@ export function integerElement(bits: number, signed: boolean, dtype: DType): Ele
   };
 }
 
-/** Integers of 4 or 8 bits, for which ONNX has types. */
+/** Integers of 4, 8 or 16 bits, for which ONNX has types. */
 function wholeElement(bits: number, signed: boolean, dtype: DType): Element {
   const stored = `${signed ? "" : "u"}int${bits}` as DType;
   const widens = stored !== dtype;

@@ -8,6 +8,7 @@ import {
   composed,
   type FloatWeight,
   type Leaf,
+  leaf,
   type Weight,
   wholeLeaf,
 } from "./weight.ts";
@@ -64,10 +65,11 @@ export function transposed<W extends Weight>(weight: W): W | null {
   if (!own) return null;
   const order = turnedOrder(own.shape, shape);
   const turned = Object.entries(theta).map(([name, part]): [string, Weight] => {
-    // Parts that are broadcast against the elements have as many axes, and are
-    // transposed like them.
-    const isAligned = part.shape.length === order.length && part.form === null;
-    return [name, isAligned ? turnLeaf(part, order) : part];
+    // Parts that are broadcast against the elements have as many axes, and are transposed like them:
+    // scales in a form of their own as the plain numbers that they are.
+    const isAligned = part.shape.length === order.length;
+    const plain = part.form === null ? part : leaf(part.values, part.shape);
+    return [name, isAligned ? turnLeaf(plain, order) : part];
   });
   return composed(form, [columns, rows], Object.fromEntries(turned)) as W;
 }

@@ -30,6 +30,9 @@ export const learns = (options: Partial<Pick<Part, "keepsZeros" | "channels">> =
   ...options,
 });
 
+/** A real-valued part that training leaves alone. */
+export const fixed = (): Part => ({ ...learns({ keepsZeros: false }), learns: false });
+
 /** A part of whole numbers from `least` to `greatest`, which training does not move. */
 export const integers = (dtype: Part["dtype"], least: number, greatest: number): Part => ({
   dtype,

@@ -103,6 +103,17 @@ export function thetasOf(
   return [...sites.values()];
 }
 
+/**
+ * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis
+ * that does not count channels.
+ */
+export function blockAxisOf({ role, channels, weight: { shape } }: ThetaSite): number {
+  return (
+    role?.inputAxis ??
+    (channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1)
+  );
+}
+
 interface Inner {
   readonly name: string;
   readonly part: Part;

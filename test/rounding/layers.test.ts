@@ -82,7 +82,7 @@ describe.each(Object.keys(cases) as (keyof typeof cases)[])("%s", (name) => {
   test("every block of inputs has its own scale", async () => {
     const { model: found } = await apply(model, "quantize-hqq", { bits: 8, block: 3 }, env);
     const [{ weight }] = weightsIn(found);
-    expect(kindOf(weight)).toBe("affine grid");
+    expect(kindOf(weight)).toBe("asymmetric grid");
     // At 8 bits a block is off by half its own step at most, (max - min) / 255 / 2.
     const before = weightsIn(model)[0].weight;
     const { weight: shape } = cases[name];

@@ -53,6 +53,10 @@ function drawPart(
     const values = Float64Array.from({ length: size }, () => 1 + random.int(integers[1] - 1));
     return { form: null, shape, values, coding: "int64" };
   }
+  if (name === "signs") {
+    const signs = Int8Array.from({ length: size }, () => 2 * random.int(2) - 1);
+    return wholeLeaf(signs, shape, true, 1);
+  }
   if (integers[0] < 0) {
     return wholeLeaf(
       Int8Array.from({ length: size }, () => random.int(256) - 128),
@@ -61,7 +65,8 @@ function drawPart(
       8,
     );
   }
-  const entries = sizeOf(form.examples[0].theta.codebook ?? [4]);
+  const { codebook, table, values } = form.examples[0].theta;
+  const entries = codebook?.at(-2) ?? codebook?.[0] ?? table?.[0] ?? values?.at(-1) ?? 4;
   return wholeLeaf(
     Uint16Array.from({ length: size }, () => random.int(entries)),
     shape,
@@ -102,7 +107,7 @@ const references: Readonly<
       return levels.values[i] * scale.values[row * (columns / block) + Math.floor(column / block)];
     };
   },
-  "affine grid": ({ levels, zero, scale }, [, columns]) => {
+  "asymmetric grid": ({ levels, zero, scale }, [, columns]) => {
     const block = levels.shape.length > 2 ? levels.shape[2] : columns;
     return (i) => {
       const at = Math.floor(i / columns) * (columns / block) + Math.floor((i % columns) / block);
@@ -117,6 +122,61 @@ const references: Readonly<
     ({ codebook, index }) =>
     (i) =>
       codebook.values[index.values[i]],
+  vectors: ({ codebook, index }, shape) => {
+    const size = codebook.shape.at(-1) as number;
+    const [stages, books, entries] = codebook.shape.length > 2 ? codebook.shape : [1, 1, 0];
+    const [height, width] = index.shape.slice(-2);
+    const isUpright = height !== shape[0];
+    return (i) => {
+      const [row, column] = [Math.floor(i / shape[1]), i % shape[1]];
+      const [y, x] = isUpright
+        ? [Math.floor(row / size), column]
+        : [row, Math.floor(column / size)];
+      const inside = (isUpright ? row : column) % size;
+      let sum = 0;
+      for (let t = 0; t < stages; t++) {
+        const book = books === 1 ? 0 : isUpright ? y : x;
+        const entry = index.values[(t * height + y) * width + x];
+        sum += codebook.values[((t * books + book) * entries + entry) * size + inside];
+      }
+      return sum;
+    };
+  },
+  table: ({ table, index, scale }, [, columns]) => {
+    const [, blocks = 1] = scale.shape;
+    return (i) => {
+      const block = Math.floor(((i % columns) * blocks) / columns);
+      return table.values[index.values[i]] * scale.values[Math.floor(i / columns) * blocks + block];
+    };
+  },
+  affine: ({ levels, scale, offset }, [, columns]) => {
+    const [, blocks = 1] = scale.shape;
+    return (i) => {
+      const block = Math.floor(((i % columns) * blocks) / columns);
+      const at = Math.floor(i / columns) * blocks + block;
+      return levels.values[i] * scale.values[at] + offset.values[at];
+    };
+  },
+  sketch: ({ signs, scales }, [rows, columns]) => {
+    const [count] = signs.shape;
+    return (i) => {
+      let sum = 0;
+      for (let k = 0; k < count; k++) {
+        const scale = scales.values[k * rows + Math.floor(i / columns)];
+        sum += scale * signs.values[k * rows * columns + i];
+      }
+      return sum;
+    };
+  },
+  blockwise: ({ values, block }, [rows, columns]) => {
+    const isDown = values.shape[0] !== rows;
+    return (i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      return isDown
+        ? values.values[block.values[row] * columns + column]
+        : values.values[row * values.shape[1] + block.values[column]];
+    };
+  },
   "codebook of int8":
     ({ codebook, index }) =>
     (i) =>

@@ -6,7 +6,7 @@ import { roundLayers } from "../../rounding/by-layer.ts";
 import { type LevelRange, nearestLevel, roundBlocks } from "../../rounding/matrix.ts";
 import { gridOptions, siteOptions } from "../../rounding/options.ts";
 import { gridOver, spanOf } from "../../rounding/scale.ts";
-import { FRACTIONS } from "../../weights/forms/affine.ts";
+import { FRACTIONS } from "../../weights/forms/asymmetric.ts";
 import { defineMethod } from "../method.ts";
 
 /**

@@ -6,7 +6,7 @@ import { transposed } from "../../weights/elements.ts";
 import { leafOf } from "../../weights/form.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
 import { siteOptions } from "../../weights/select.ts";
-import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { blockAxisOf, storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
 import type { Composed, Whole } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
@@ -36,7 +36,7 @@ export const quantizeWeights = defineMethod({
       .default(0)
       .meta({
         description:
-          "Weights per scale along the input axis; 0 gives one scale per output channel.",
+          "Weights per scale along the input axis, the last block may be shorter; 0 gives one scale per output channel.",
         search: [0, 32, 128],
       }),
     scale: z
@@ -61,36 +61,28 @@ export const quantizeWeights = defineMethod({
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { node, weight } = site;
-      const along = blockAxis(site);
+      const along = blockAxisOf(site);
       const inputs = weight.shape[along];
-      const fits = inputs % (block || 1) === 0;
-      if (!fits) {
-        context.warn(`${node.name}: ${inputs} inputs are no multiple of ${block}: no blocks`);
+      // A block larger than all inputs would be an output channel of a matrix.
+      const isBlocked = block > 0 && block <= inputs;
+      const isFused = kernel === "integer" && !missing && isProduct(site);
+      const isRagged = isBlocked && inputs % block > 0;
+      if (isFused && isRagged) {
+        context.warn(
+          `${node.name}: ${inputs} inputs are no multiple of ${block}: unpacked at load`,
+        );
       }
-      // Blocks run along the inputs; where they do not fit, each output channel has one scale.
-      const isBlocked = block > 0 && fits;
       const grid = roundToGrid(weight.values, weight.shape, {
         bits,
         block: isBlocked ? block : 0,
         axis: isBlocked ? along : site.channels,
         search: scale,
       });
-      if (kernel === "integer" && !missing && isProduct(site)) storeDequantized(site, grid);
+      if (isFused && !isRagged) storeDequantized(site, grid);
       else storeWeight(site, grid);
     }
   },
 });
-
-/**
- * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis
- * that does not count channels.
- */
-function blockAxis({ role, channels, weight: { shape } }: ThetaSite): number {
-  return (
-    role?.inputAxis ??
-    (channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1)
-  );
-}
 
 /**
  * Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null if it

@@ -4,17 +4,22 @@ import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { defineForm, integers, leafOf, learns, type Shape } from "../form.ts";
 import { type Composed, composed, leaf, type Weight, type Whole, wholeLeaf } from "../weight.ts";
+import { type Blocks, blocksOf } from "./blockwise.ts";
 
 /**
  * W = s q. The shape of the scale s tells what shares one scale: [] all of W; 1 on every axis but
  * one, the channels of that axis. For blocks of b numbers along an axis, the levels q have that
- * axis split into [size / b, b], and the scale has 1 in place of b.
+ * axis split into [size / b, b], and the scale has 1 in place of b. Where the last block is
+ * shorter, q has W's own shape, and the scale is `blockwise`.
  */
 export const grid = defineForm({
   kind: "grid",
   cite: "Krishnamoorthi 2018, arXiv 1806.08342, section 2",
   doc: "W = s q, q whole numbers",
-  theta: { levels: integers("float32", -128, 127), scale: learns({ keepsZeros: false }) },
+  theta: {
+    levels: integers("float32", -(2 ** 15), 2 ** 15 - 1),
+    scale: learns({ keepsZeros: false }),
+  },
   build(g, { levels, scale }, shape) {
     return unsplit(g, g.Mul(levels, scale), levels, shape);
   },
@@ -47,7 +52,12 @@ function channelAxis(scale: Shape): number | null | undefined {
 }
 
 /** Levels of `shape` with one step for the whole weight. */
-export function uniformGrid(q: Int8Array, shape: Shape, step: number, bits?: number): Composed {
+export function uniformGrid(
+  q: Int8Array | Int16Array,
+  shape: Shape,
+  step: number,
+  bits?: number,
+): Composed {
   return gridOf(q, shape, { scales: Float32Array.of(step), axis: null, block: null, bits });
 }
 
@@ -70,31 +80,22 @@ export interface Scales {
 
 /** A grid of `shape` from its levels in the weight's own order. */
 export function gridOf(
-  q: Int8Array,
+  q: Int8Array | Int16Array,
   shape: Shape,
   { scales, axis, block, bits }: Scales,
 ): Composed {
-  const dims = gridShapes(shape, axis, block);
-  const levels = wholeLeaf(q, dims.levels, true, bits);
-  return composed(grid, shape, { levels, scale: leaf(scales, dims.scale) });
+  const layout = layoutOf(shape, axis, block);
+  return composed(grid, shape, {
+    levels: wholeLeaf(q, layout.elements, true, bits),
+    scale: layout.spread(leaf(scales, layout.scales)),
+  });
 }
 
-/** The shapes of the levels and the scales of a grid. */
-export function gridShapes(
-  shape: Shape,
-  axis: number | null,
-  block: number | null,
-): { readonly levels: Shape; readonly scale: Shape } {
-  if (axis === null) return { levels: shape, scale: [] };
-  if (block === null)
-    return { levels: shape, scale: shape.map((dim, i) => (i === axis ? dim : 1)) };
-  const split = (size: number): Shape => [
-    ...shape.slice(0, axis),
-    shape[axis] / block,
-    size,
-    ...shape.slice(axis + 1),
-  ];
-  return { levels: split(block), scale: split(1) };
+/** How the levels and scales of a grid are laid out. */
+export function layoutOf(shape: Shape, axis: number | null, block: number | null): Blocks {
+  if (axis !== null && block !== null) return blocksOf(shape, axis, block);
+  const scales = axis === null ? [] : shape.map((dim, i) => (i === axis ? dim : 1));
+  return { elements: shape, scales, spread: (weight) => weight };
 }
 
 interface GridOptions {

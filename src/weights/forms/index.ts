@@ -1,6 +1,8 @@
 /** @file The table of forms: a new form is one new file and one line here. */
 import type { Form } from "../form.ts";
 import { affine } from "./affine.ts";
+import { asymmetric } from "./asymmetric.ts";
+import { blockwise } from "./blockwise.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
@@ -8,12 +10,20 @@ import { kronecker } from "./kronecker.ts";
 import { monarch } from "./monarch.ts";
 import { int8, quantized } from "./quantized.ts";
 import { scaled } from "./scaled.ts";
+import { sketch } from "./sketch.ts";
+import { table } from "./table.ts";
+import { vectors } from "./vectors.ts";
 
 export const forms = [
   grid,
-  affine,
+  asymmetric,
   codebook,
   codebookInt8,
+  vectors,
+  table,
+  affine,
+  sketch,
+  blockwise,
   hashed,
   kronecker,
   monarch,

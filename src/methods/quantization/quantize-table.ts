@@ -1,0 +1,162 @@
+/** @file Fixed tables of 16 values: weights in 4 bits, scaled block by block. */
+import { z } from "zod";
+import { affineLevel, blocksAlong, fitAffine, nearestEntry, tables } from "../../numeric/table.ts";
+import type { Shape } from "../../weights/form.ts";
+import { affine } from "../../weights/forms/affine.ts";
+import { blocksOf } from "../../weights/forms/blockwise.ts";
+import { grid } from "../../weights/forms/grid.ts";
+import { table as tableForm } from "../../weights/forms/table.ts";
+import { siteOptions } from "../../weights/select.ts";
+import { blockAxisOf, storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { type Composed, composed, leaf, type Weight, wholeLeaf } from "../../weights/weight.ts";
+import { defineMethod } from "../method.ts";
+
+/**
+ * W = s t[i], one s per block, the largest magnitude of the block over that of the table. With
+ * table=int4 W = s q + m, q from 0 to 15. The scales may be stored as a grid of their own:
+ * s = d l, l of 6 bits, one d for `superblock` blocks (llama.cpp's q4_K: int4, blocks of 32, 8 of
+ * them in a superblock).
+ */
+export const quantizeTable = defineMethod({
+  title: "4-bit tables",
+  cite: "Dettmers et al. 2023, QLoRA, arXiv 2305.14314, section 3; OCP Microscaling Formats 1.0; ggml-quants.c of llama.cpp",
+  summary: "Rounds weights to 16 values of a fixed table, times a scale per block.",
+  needs: [],
+  options: z.object({
+    table: z
+      .enum(["nf4", "fp4", "int4"])
+      .default("nf4")
+      .meta({
+        description:
+          "nf4: quantiles of the normal distribution; fp4: floats of 4 bits (e2m1); int4: 0 to 15 times a scale plus an offset, which keeps no exact zeros.",
+        search: ["nf4", "fp4", "int4"],
+      }),
+    block: z
+      .int()
+      .min(2)
+      .max(1024)
+      .default(32)
+      .meta({
+        description:
+          "Weights per scale along the inputs of a row; the last block of a row may be shorter.",
+        search: [16, 32, 64],
+      }),
+    superblock: z
+      .int()
+      .min(0)
+      .max(1024)
+      .default(0)
+      .meta({
+        description:
+          "Blocks whose scales are 6-bit levels of one float scale; 0: every scale is a float.",
+        search: [0, 8],
+      }),
+    ...siteOptions,
+  }),
+  survey: [{ table: "nf4" }, { table: "int4", superblock: 8 }],
+  neutral: null,
+  async apply(model, { table, block, superblock, only, except }, context) {
+    const sites = thetasOf(model, { only, except }, context);
+    for (const [i, site] of sites.entries()) {
+      await context.progress(i, sites.length);
+      const layout = layoutOf(site, block, superblock);
+      storeWeight(site, table === "int4" ? toAffine(layout) : toTable(layout, tables[table]));
+    }
+  },
+});
+
+/** A weight and its blocks. */
+interface Layout {
+  readonly values: Float32Array;
+  /** The weight's own shape, and the shape in which blocks run along `axis`. */
+  readonly shape: Shape;
+  readonly dims: Shape;
+  readonly axis: number;
+  readonly block: number;
+  readonly superblock: number;
+}
+
+/** A row of a convolution's weight is all that one output reads: inputs and kernel positions. */
+function layoutOf(site: ThetaSite, block: number, superblock: number): Layout {
+  const { values, shape } = site.weight;
+  const isConv = site.role?.kind === "conv" && site.role.outputAxis === 0;
+  const dims = isConv ? [shape[0], values.length / shape[0]] : shape;
+  const axis = isConv ? 1 : blockAxisOf(site);
+  return { values, shape, dims, axis, block, superblock };
+}
+
+function toTable(layout: Layout, table: Float32Array): Composed {
+  const { values, shape, dims, axis, block } = layout;
+  const largest = Math.max(...table.map(Math.abs));
+  const scales: number[] = [];
+  for (const places of blocksAlong(dims, axis, block)) {
+    const most = places.reduce((max, i) => Math.max(max, Math.abs(values[i])), 0);
+    scales.push(most / largest);
+  }
+  const { elements, spread, stored } = scaled(layout, scales);
+  const index = new Uint16Array(values.length);
+  let at = 0;
+  for (const places of blocksAlong(dims, axis, block)) {
+    const s = stored.values[at++];
+    for (const i of places) index[i] = nearestEntry(table, values[i] / s);
+  }
+  return composed(tableForm, shape, {
+    table: leaf(table, [table.length]),
+    index: wholeLeaf(index, elements, false, 4),
+    scale: spread(stored),
+  });
+}
+
+function toAffine(layout: Layout): Composed {
+  const { values, shape, dims, axis, block } = layout;
+  const [scales, offsets]: [number[], number[]] = [[], []];
+  for (const places of blocksAlong(dims, axis, block)) {
+    const { scale, offset } = fitAffine(
+      Float32Array.from(places, (i) => values[i]),
+      15,
+    );
+    scales.push(scale);
+    offsets.push(offset);
+  }
+  const { elements, spread, stored } = scaled(layout, scales);
+  const { stored: offset } = scaled(layout, offsets);
+  const levels = new Uint16Array(values.length);
+  let at = 0;
+  for (const places of blocksAlong(dims, axis, block)) {
+    const [s, m] = [stored.values[at], offset.values[at++]];
+    for (const i of places) levels[i] = affineLevel(values[i], 15, s, m);
+  }
+  return composed(affine, shape, {
+    levels: wholeLeaf(levels, elements, false, 4),
+    scale: spread(stored),
+    offset: spread(offset),
+  });
+}
+
+/** Levels of the scales in a superblock. */
+const SCALE_LEVELS = 63;
+
+/** One number per block, all of one sign, as floats or in 6 bits: how they are stored. */
+function scaled({ dims, axis, block, superblock }: Layout, numbers: readonly number[]) {
+  const blocks = blocksOf(dims, axis, block);
+  const plain = leaf(Float32Array.from(numbers), blocks.scales);
+  if (superblock === 0) return { ...blocks, stored: plain as Weight };
+  const inner = blocksOf(blocks.scales, axis, superblock);
+  const levels = new Uint16Array(numbers.length);
+  const steps: number[] = [];
+  for (const places of blocksAlong(blocks.scales, axis, superblock)) {
+    const most = places.reduce((max, i) => Math.max(max, Math.abs(numbers[i])), 0);
+    const step = Math.fround(most / SCALE_LEVELS);
+    // A block of small numbers beside one of large ones must not vanish.
+    for (const i of places) {
+      levels[i] = numbers[i] === 0 ? 0 : Math.max(1, Math.round(Math.abs(numbers[i]) / step));
+    }
+    const isNegative = places.some((i) => numbers[i] < 0);
+    steps.push(isNegative ? -step : step);
+  }
+  const stored = composed(grid, blocks.scales, {
+    levels: wholeLeaf(levels, inner.elements, false, 6),
+    scale: inner.spread(leaf(Float32Array.from(steps), inner.scales)),
+  });
+  return { ...blocks, stored: stored as Weight };
+}
