@@ -22,6 +22,7 @@ import { pruneWanda } from "./pruning/prune-wanda.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
+import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
@@ -30,7 +31,9 @@ import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
 import { quantizeTable } from "./quantization/quantize-table.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
+import { shareVectors } from "./quantization/share-vectors.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
+import { sketchWeights } from "./quantization/sketch-weights.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { trainRate } from "./quantization/train-rate.ts";
 import { kronecker } from "./structured/kronecker.ts";
@@ -50,8 +53,11 @@ export const families = {
     "quantize-hqq": quantizeHqq,
     "quantize-table": quantizeTable,
     "quantize-rate": quantizeRate,
+    "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "share-weights": shareWeights,
+    "share-vectors": shareVectors,
+    "sketch-weights": sketchWeights,
     "train-rate": trainRate,
     "quantize-lsq": quantizeLsq,
     "binarize-connect": binarizeConnect,

@@ -53,7 +53,7 @@ export const quantizeTable = defineMethod({
       }),
     ...siteOptions,
   }),
-  survey: [{ table: "nf4" }, { table: "int4", superblock: 8 }],
+  survey: [{}, { table: "int4", superblock: 8 }],
   neutral: null,
   async apply(model, { table, block, superblock, only, except }, context) {
     const sites = thetasOf(model, { only, except }, context);

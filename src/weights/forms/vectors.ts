@@ -6,8 +6,8 @@ import { defineForm, integers, learns, type Shape } from "../form.ts";
  * W cut into vectors of d numbers along one axis, each an entry of a codebook.
  *
  * With codebook [K, d] and index [rows, runs], row r of W is the runs C[i_r1], C[i_r2], .... With
- * index [runs, columns] the vectors stand upright: they run down the columns of W. (d > 1, so that
- * the shapes tell the two apart.)
+ * index [runs, columns] the vectors stand upright: they run down the columns of W. d > 1, so that the
+ * shapes tell the two apart.
  *
  * Codebook [T, B, K, d] and index [T, ...] are sums of T stages (residual quantization), each with
  * one codebook (B = 1) or one per run (B = runs):
@@ -22,7 +22,7 @@ export const vectors = defineForm({
     const dims = codebook.shape as Shape;
     const size = dims.at(-1) as number;
     const [first, second] = (index.shape as Shape).slice(-2);
-    const isUpright = first !== shape[0];
+    const isUpright = first * size === shape[0] && second === shape[1];
     let found: Value;
     if (dims.length === 2) found = g.Gather(codebook, index, { axis: 0 });
     else {
@@ -40,7 +40,6 @@ export const vectors = defineForm({
       found = g.ReduceSum(found, g.ints([0]), { keepdims: 0 });
     }
     if (!isUpright) return g.Reshape(found, g.ints(shape, "shape"));
-    if (first * size !== shape[0] || second !== shape[1]) throw new Error("other shapes");
     return g.Reshape(g.Transpose(found, { perm: [0, 2, 1] }), g.ints(shape, "shape"));
   },
   examples: [
