@@ -34,6 +34,7 @@ import { quantizeWeights } from "./quantization/quantize-weights.ts";
 import { shareVectors } from "./quantization/share-vectors.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
 import { sketchWeights } from "./quantization/sketch-weights.ts";
+import { softShare } from "./quantization/soft-share.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { trainRate } from "./quantization/train-rate.ts";
 import { kronecker } from "./structured/kronecker.ts";
@@ -58,6 +59,7 @@ export const families = {
     "share-weights": shareWeights,
     "share-vectors": shareVectors,
     "sketch-weights": sketchWeights,
+    "soft-share": softShare,
     "train-rate": trainRate,
     "quantize-lsq": quantizeLsq,
     "binarize-connect": binarizeConnect,

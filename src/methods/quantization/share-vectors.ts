@@ -45,7 +45,7 @@ export const shareVectors = defineMethod({
     bits: z
       .int()
       .min(1)
-      .max(16)
+      .max(12)
       .default(8)
       .meta({
         description:
