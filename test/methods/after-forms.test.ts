@@ -55,6 +55,16 @@ const monarch = (): Composed =>
 const made: Readonly<Record<string, () => Composed>> = {
   kronecker,
   monarch,
+  vectors: () =>
+    composed(formOf("vectors"), shape, {
+      codebook: leaf(normal(256 * 4, 0.1), [256, 4]),
+      index: wholeLeaf(
+        Uint16Array.from({ length: (rows * columns) / 4 }, () => random.int(256)),
+        [rows, columns / 4],
+        false,
+        8,
+      ),
+    }),
   hashed: () => fitHashed(normal(rows * columns, 0.1), shape, 1536, random),
   "quantized kronecker": () =>
     composed(formOf("quantized along axis 0"), shape, {
@@ -174,7 +184,7 @@ describe.each(Object.entries(made))("on %s", (name, make) => {
     expect(structure(firstWeight(model))).toEqual(structure(firstWeight(start)));
     const reasons = skipped.filter(({ node }) => node === "first").map(({ reason }) => reason);
     expect(reasons.join()).toMatch(
-      /is stored as (kronecker|monarch|hashed|quantized along axis 0)/,
+      /is stored as (kronecker|monarch|vectors|hashed|quantized along axis 0)/,
     );
   });
 
