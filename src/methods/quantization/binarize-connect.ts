@@ -2,17 +2,14 @@
 import { z } from "zod";
 import type { Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
+import { learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import type { Builder } from "../../ops/builder.ts";
-import { trainOptions } from "../../train/options.ts";
 import { product } from "../../util/product.ts";
 import type { Shape } from "../../weights/form.ts";
 import { uniformGrid } from "../../weights/forms/grid.ts";
-import { type Latent, type Opened, open, openable, type StepFeed } from "../../weights/latent.ts";
-import { siteOptions } from "../../weights/select.ts";
-import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { type Latent, type Opened, open, type StepFeed } from "../../weights/latent.ts";
+import type { ThetaSite } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
-
-const { epochs, steps, batch, loss, temperature, alpha, augment } = trainOptions.shape;
 
 export const binarizeConnect = defineMethod({
   title: "BinaryConnect",
@@ -24,18 +21,15 @@ export const binarizeConnect = defineMethod({
       description:
         "How the latent weight u becomes binary: its sign, or +1 with probability (u + 1) / 2.",
     }),
-    ...{ epochs, steps, batch, loss, temperature, alpha, augment },
-    rate: trainOptions.shape.rate.default(0.005),
-    ...siteOptions,
+    ...learnedOptions(0.005),
   }),
   survey: [],
   neutral: { epochs: 0 },
   async apply(model, { rounding, ...options }, context) {
-    if (options.epochs === 0 && options.steps === 0) return;
-    const sites = openable(thetasOf(model, options, context), model, context);
+    const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
     const latents = sites.map((site) => openUp(site, rounding === "stochastic"));
-    await context.train(model, { ...options, holdout: 0, keep: "last" }, { latents });
+    await trainLevels(model, options, latents, context);
   },
 });
 

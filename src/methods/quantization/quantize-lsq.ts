@@ -2,20 +2,20 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { observeRanges } from "../../int8/ranges.ts";
-import type { Node, Value } from "../../ir/graph.ts";
+import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
-import { roundHalfEven } from "../../numeric/quantize.ts";
-import type { Builder } from "../../ops/builder.ts";
-import { weightsOf } from "../../ops/weights.ts";
-import { trainOptions } from "../../train/options.ts";
-import { roundToGrid, uniformGrid, uniformStep } from "../../weights/forms/grid.ts";
-import { type Latent, type Opened, open, openable, type Theta } from "../../weights/latent.ts";
-import { readWeight } from "../../weights/read.ts";
-import { siteOptions } from "../../weights/select.ts";
-import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import { openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
+import {
+  endsOf,
+  inputsOf,
+  learnedOptions,
+  sitesToLearn,
+  trainLevels,
+} from "../../learned/training.ts";
+import { type Latent, type Opened, open } from "../../weights/latent.ts";
+import type { ThetaSite } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
-const { epochs, steps, batch, rate, loss, temperature, alpha, augment } = trainOptions.shape;
 const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
 
 /**
@@ -35,76 +35,22 @@ export const quantizeLsq = defineMethod({
       search: [0, 4, 8],
     }),
     ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
-    ...{ epochs, steps, batch, rate, loss, temperature, alpha, augment },
-    ...siteOptions,
+    ...learnedOptions(),
   }),
   survey: [],
   neutral: { epochs: 0 },
   async apply(model, { bits, activations, ends, ...options }, context) {
-    if (options.epochs === 0 && options.steps === 0) return;
-    const sites = openable(thetasOf(model, options, context), model, context);
+    const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
-    const layers = [...new Set(weightsOf(model).map(({ node }) => node))];
-    const isEnd = (node: Node): boolean => node === layers[0] || node === layers.at(-1);
-    const weights = sites.map((site) => openWeight(site, isEnd(site.node) ? ends : bits));
+    const isEnd = endsOf(model);
+    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits));
     const inputs =
       activations === 0
         ? []
         : await openInputs(model, sites, (node) => (isEnd(node) ? ends : activations), context);
-    await context.train(
-      model,
-      { ...options, holdout: 0, keep: "last" },
-      { latents: [...weights, ...inputs] },
-    );
+    await trainLevels(model, options, [...weights, ...inputs], context);
   },
 });
-
-/**
- * The learning rate of a step size is this times the step, times the learning rate of weights.
- * (Adam normalizes gradients, so that LSQ's own factor on them has no effect.)
- */
-const STEP_RATE = 2.5;
-/**
- * A step stays above this share of what it starts with. Steps are positive (eq. 1): at 0 nothing is
- * left to learn from, and QuantizeLinear with a negative one gives nonsense.
- */
-const LEAST_STEP = 2 ** -10;
-
-/** The theta of a step size that starts at `first`. */
-const stepFrom = (first: number): Theta => ({
-  start: Float32Array.of(first),
-  shape: [],
-  rate: STEP_RATE * first,
-  min: LEAST_STEP * first,
-});
-
-/** s clip(round(x / s), least, greatest) (eq. 1-3). Rounding passes gradients straight through. */
-function roundTo(g: Builder, x: Value, s: Value, least: number, greatest: number): Value {
-  const clipped = g.Clip(g.Div(x, s), g.constant(least), g.constant(greatest));
-  return g.Mul(g.Round(clipped), s);
-}
-
-/**
- * Opens a weight: its readers get it rounded to the grid of `step`, and the weight learns as it
- * would anyway. Symmetric, with levels from -top to top.
- */
-function openWeight(site: ThetaSite, bits: number): Opened {
-  const { values, shape } = site.weight;
-  const start = roundToGrid(values, shape, { bits, block: 0, axis: null, search: "mse" });
-  const first = uniformStep(start) as number;
-  const top = 2 ** (bits - 1) - 1;
-  const latent: Latent<"step"> = {
-    theta: { step: stepFrom(first) },
-    build: (g, { step }, x) => roundTo(g, x, step, -top, top),
-    close({ step: [s] }, x) {
-      const learned = readWeight(x)?.values ?? values;
-      const level = (w: number): number =>
-        Math.max(-top, Math.min(top, roundHalfEven(Math.fround(w / s))));
-      return uniformGrid(Int8Array.from(learned, level), shape, s);
-    },
-  };
-  return open(site, latent);
-}
 
 /** Opens what the layers of these sites read, each value once; other readers get it as it is. */
 async function openInputs(
@@ -113,14 +59,7 @@ async function openInputs(
   bitsOf: (node: Node) => number,
   context: Context,
 ): Promise<Opened[]> {
-  const nodes = new Set(sites.map(({ node }) => node));
-  const readers = new Map<Value, Node[]>();
-  for (const { node, index, role } of weightsOf(model)) {
-    const input = node.inputs[index === 0 ? 1 : 0];
-    const isData = role.kind !== "embedding" && input && !input.tensor;
-    if (!isData || !nodes.has(node)) continue;
-    readers.set(input, [...(readers.get(input) ?? []), node]);
-  }
+  const readers = inputsOf(model, sites);
   const values = [...readers.keys()];
   const opened: Opened[] = [];
   for (const bits of new Set(values.map((value) => bitsOf(readers.get(value)?.[0] as Node)))) {
