@@ -17,7 +17,7 @@ export const learnedOptions = (usual = 0.001) => ({
   ...siteOptions,
 });
 
-type LearnedOptions = {
+export type LearnedOptions = {
   readonly [K in keyof ReturnType<typeof learnedOptions>]: z.output<
     ReturnType<typeof learnedOptions>[K]
   >;

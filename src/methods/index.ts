@@ -19,10 +19,12 @@ import { pruneSurgery } from "./pruning/prune-surgery.ts";
 import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
+import { binarizeBwn } from "./quantization/binarize-bwn.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { fixedPoint } from "./quantization/fixed-point.ts";
+import { binarizeLossAware } from "./quantization/binarize-loss-aware.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
@@ -36,6 +38,8 @@ import { shareWeights } from "./quantization/share-weights.ts";
 import { sketchWeights } from "./quantization/sketch-weights.ts";
 import { softShare } from "./quantization/soft-share.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
+import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
+import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
 import { trainRate } from "./quantization/train-rate.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
@@ -63,6 +67,10 @@ export const families = {
     "train-rate": trainRate,
     "quantize-lsq": quantizeLsq,
     "binarize-connect": binarizeConnect,
+    "binarize-bwn": binarizeBwn,
+    "binarize-loss-aware": binarizeLossAware,
+    "ternarize-twn": ternarizeTwn,
+    "ternarize-ttq": ternarizeTtq,
   },
   pruning: {
     "prune-magnitude": pruneMagnitude,

@@ -159,6 +159,10 @@ describe.each(Object.entries(made))("on %s", (name, make) => {
     ["prune-trained", { sparsity: 0.5, regularizer: "l0" }],
     ["quantize-lsq", { activations: 0 }],
     ["binarize-connect", {}],
+    ["binarize-bwn", { ends: 1 }],
+    ["binarize-loss-aware", { ends: 1, bits: 2 }],
+    ["ternarize-twn", { ends: 1 }],
+    ["ternarize-ttq", { ends: 1 }],
   ];
 
   test.each(trains)("%s %j moves the parts that learn and no other", async (method, options) => {

@@ -80,6 +80,7 @@ describe("methods made of latents", () => {
     ["train-rate", {}],
     ["quantize-lsq", {}],
     ["binarize-connect", { rounding: "stochastic" }],
+    ["binarize-loss-aware", { ends: 1, bits: 2 }],
   ] as const)("%s goes on from a checkpoint as if it had never stopped", async (method, given) => {
     const { epochs, batch, loss } = kept;
     const steps = parseRecipe([{ method, epochs, batch, loss, ...given }] as never);

@@ -1,0 +1,26 @@
+/** @file Pieces of training graphs whose gradient is not the derivative of what they compute. */
+import { dtypes } from "../ir/dtype.ts";
+import type { Value } from "../ir/graph.ts";
+import type { Builder } from "../ops/builder.ts";
+
+/** Far above any weight, so that u / FAR rounds to 0. */
+const FAR = 2 ** 20;
+
+/**
+ * A value that is 0, and through which u gets the gradient dy as it is: FAR round(u / FAR), since
+ * rounding passes gradients straight through. W + passing(u) h is W, with dW/du = h.
+ */
+export function passing(g: Builder, u: Value): Value {
+  const far = g.constant(FAR);
+  return g.Mul(g.Round(g.Div(u, far)), far);
+}
+
+/** Added before the sign is taken, so that sign(0) = 1: the smallest normal float32. */
+const TINY = 2 ** -126;
+
+/** -1 where x < 0, else 1. Gradients pass straight through. */
+export const signOf = (g: Builder, x: Value): Value => g.Sign(g.Add(x, g.constant(TINY)));
+
+/** 1 where the condition holds and 0 elsewhere; no gradient reaches what was compared. */
+export const indicator = (g: Builder, condition: Value): Value =>
+  g.Cast(condition, { to: dtypes.float32.code });
