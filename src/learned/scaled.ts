@@ -15,7 +15,7 @@ import type { Shape } from "../weights/form.ts";
 import { gridOf } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type Theta } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
-import { indicator, passing } from "./straight-through.ts";
+import { indicator, passing, signLevels } from "./straight-through.ts";
 
 /** The option for what shares one scale. */
 export const scalesOption = z.enum(["channel", "layer"]);
@@ -77,11 +77,7 @@ export function openScaled(
     build(g, { latent: u, scale, threshold }) {
       const pass = passing(g, u);
       const through = slope ? g.Mul(pass, slope(g, u, scale, groups[0].length)) : pass;
-      if (!isTernary) {
-        const isUp = indicator(g, g.GreaterOrEqual(u, g.constant(0)));
-        const signs = g.Sub(g.Mul(isUp, g.constant(2)), g.constant(1));
-        return g.Add(g.Mul(signs, scale), through);
-      }
+      if (!isTernary) return g.Add(g.Mul(signLevels(g, u), scale), through);
       const isUp = indicator(g, g.Greater(u, threshold));
       const isDown = indicator(g, g.Less(u, g.Neg(threshold)));
       // What is compared gets no gradient, and everything that is opened needs one: here 0.

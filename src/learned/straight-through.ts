@@ -21,6 +21,12 @@ const TINY = 2 ** -126;
 /** -1 where x < 0, else 1. Gradients pass straight through. */
 export const signOf = (g: Builder, x: Value): Value => g.Sign(g.Add(x, g.constant(TINY)));
 
+/** -1 where u < 0, else 1, without a gradient. */
+export function signLevels(g: Builder, u: Value): Value {
+  const isUp = indicator(g, g.GreaterOrEqual(u, g.constant(0)));
+  return g.Sub(g.Mul(isUp, g.constant(2)), g.constant(1));
+}
+
 /** 1 where the condition holds and 0 elsewhere; no gradient reaches what was compared. */
 export const indicator = (g: Builder, condition: Value): Value =>
   g.Cast(condition, { to: dtypes.float32.code });

@@ -1,5 +1,6 @@
 /** @file The gradients of weights that methods open for training, against the papers' equations. */
 import { describe, expect, test } from "vitest";
+import type { Composed } from "../../src/weights/weight.ts";
 import { differentiate, latentOf, random, size, slopes, weights } from "./latents.ts";
 
 describe("binarize-connect: dE/du = H dE/dW for every weight, whatever was drawn (algorithm 1)", () => {
@@ -14,6 +15,14 @@ describe("binarize-connect: dE/du = H dE/dW for every weight, whatever was drawn
       expect(w[i]).toBeCloseTo(u[i] > 0 ? mean : -mean, 5);
       expect(gradients.latent[i]).toBeCloseTo(mean * slopes[i], 5);
     }
+  });
+
+  test("closes into the signs that training computed with, however small u is", async () => {
+    const latent = await latentOf("binarize-connect", {});
+    const small = Float32Array.from({ length: size }, (_, i) => [0, 1e-9, -1e-9, 1, -1][i % 5]);
+    const { w } = differentiate(latent, { latent: small, x: weights }, slopes);
+    const closed = latent.close({ latent: small }, null as never) as Composed;
+    expect([...closed.values]).toEqual([...w]);
   });
 
   test("stochastic", async () => {

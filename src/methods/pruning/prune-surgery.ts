@@ -1,5 +1,6 @@
 /** @file Dynamic network surgery: weights are pruned in training, and restored if needed. */
 import { z } from "zod";
+import { passing } from "../../learned/straight-through.ts";
 import { lowest, sharedOptions } from "../../sparsity/by-score.ts";
 import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
@@ -66,13 +67,9 @@ export const pruneSurgery = defineMethod({
   },
 });
 
-/** Far above any weight, so that x / FAR rounds to 0. */
-const FAR = 2 ** 20;
-
 /**
- * Opens a weight as W = u - gone (u - FAR round(u / FAR)). Its value is u (1 - gone). Rounding
- * passes gradients straight through, so dE/du = dE/dW for pruned weights too (eq. 4: "including
- * those of zeros"). The masks `gone` have a learning rate of 0 and are only set by `maskerOf`; as
+ * Opens a weight as W = u - gone (u - passing(u)). Its value is u (1 - gone), and dE/du = dE/dW for
+ * pruned weights too (eq. 4: "including those of zeros"). The masks `gone` have a learning rate of 0 and are only set by `maskerOf`; as
  * thetas they are saved in every checkpoint.
  */
 function openUp({ weight: { shape, values } }: ThetaSite): Cut {
@@ -80,9 +77,7 @@ function openUp({ weight: { shape, values } }: ThetaSite): Cut {
   return {
     theta: { weight: { start: values, shape }, gone: { start: zeros, shape, rate: 0 } },
     build(g, { weight, gone }) {
-      const far = g.constant(FAR);
-      const none = g.Mul(g.Round(g.Div(weight, far)), far);
-      return g.Sub(weight, g.Mul(gone, g.Sub(weight, none)));
+      return g.Sub(weight, g.Mul(gone, g.Sub(weight, passing(g, weight))));
     },
     close: ({ weight, gone }) =>
       leaf(

@@ -1,0 +1,62 @@
+/**
+ * @file Weights that are the signs of bounded latent ones (BinaryConnect: Courbariaux, Bengio, David
+ * 2015, arXiv 1511.00363).
+ */
+import { z } from "zod";
+import { tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
+import type { Shape } from "../weights/form.ts";
+import { uniformGrid } from "../weights/forms/grid.ts";
+import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
+import type { ThetaSite } from "../weights/sites.ts";
+import { passing, signLevels } from "./straight-through.ts";
+
+/** The option for how latent weights become binary. */
+export const roundingOption = z
+  .enum(["deterministic", "stochastic"])
+  .default("deterministic")
+  .meta({
+    description:
+      "How the latent weight u becomes binary: its sign, or +1 with probability (u + 1) / 2.",
+  });
+
+/**
+ * Opens a weight as W = H sign(u) with u in [-1, 1] (algorithm 1); gradients pass straight through the
+ * sign. H is the mean magnitude of the layer's weights: networks without normalization depend on the
+ * size of their activations. Stochastic: sign(u + 2 noise), noise in [-1/2, 1/2].
+ */
+export function openConnected(
+  { node, value, weight }: ThetaSite,
+  rounding: z.output<typeof roundingOption>,
+): Opened {
+  const { shape, values } = weight;
+  const mean = values.reduce((sum, w) => sum + Math.abs(w), 0) / values.length;
+  const scale = Math.fround(mean || 1);
+  const start = values.map((w) => Math.max(-1, Math.min(1, w / scale)));
+  const latent: Latent<"latent"> = {
+    theta: { latent: { start, shape, min: -1, max: 1 } },
+    ...(rounding === "stochastic" && { feeds: { noise: uniform(shape) } }),
+    build(g, { latent: u }, _, { noise }) {
+      const drawn = noise ? g.Add(u, g.Mul(noise, g.constant(2))) : u;
+      return g.Mul(g.Add(signLevels(g, drawn), passing(g, u)), g.constant(scale));
+    },
+    close({ latent: u }) {
+      const signs = Int8Array.from(u, (x) => (x >= 0 ? 1 : -1));
+      return uniformGrid(signs, shape, scale, 1);
+    },
+  };
+  return open({ node, value }, latent);
+}
+
+/** Noise in [-1/2, 1/2] for each step: sign(u + 2 noise) is +1 with probability (u + 1) / 2. */
+function uniform(shape: Shape): StepFeed {
+  const size = product(shape);
+  return {
+    dtype: "float32",
+    shape,
+    at(_, random) {
+      const values = Float32Array.from({ length: size }, () => random.float() - 0.5);
+      return tensor("float32", shape, values);
+    },
+  };
+}
