@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { tensor } from "../ir/tensor.ts";
+import { fromBfloat16, toBfloat16 } from "../numeric/float16.ts";
 import { product } from "../util/product.ts";
 import type { Shape } from "../weights/form.ts";
 import { uniformGrid } from "../weights/forms/grid.ts";
@@ -24,15 +25,20 @@ export const roundingOption = z
  * Opens a weight as W = H sign(u) with u in [-1, 1] (algorithm 1); gradients pass straight through the
  * sign. H is the mean magnitude of the layer's weights: networks without normalization depend on the
  * size of their activations. Stochastic: sign(u + 2 noise), noise in [-1/2, 1/2].
+ *
+ * `size`, for a layer that reads signs, is the mean magnitude of what it read before, and a factor of
+ * H. H then has 8 significant bits: sums of up to 2^16 times +-H are exact, and one
+ * that is 0 has the same sign in every engine.
  */
 export function openConnected(
   { node, value, weight }: ThetaSite,
   rounding: z.output<typeof roundingOption>,
+  size: number | null = null,
 ): Opened {
   const { shape, values } = weight;
-  const mean = values.reduce((sum, w) => sum + Math.abs(w), 0) / values.length;
-  const scale = Math.fround(mean || 1);
-  const start = values.map((w) => Math.max(-1, Math.min(1, w / scale)));
+  const mean = Math.fround(values.reduce((sum, w) => sum + Math.abs(w), 0) / values.length || 1);
+  const scale = size === null ? mean : fromBfloat16(toBfloat16(mean * size));
+  const start = values.map((w) => Math.max(-1, Math.min(1, w / mean)));
   const latent: Latent<"latent"> = {
     theta: { latent: { start, shape, min: -1, max: 1 } },
     ...(rounding === "stochastic" && { feeds: { noise: uniform(shape) } }),

@@ -39,7 +39,7 @@ export async function trainInner(
   model: Model,
   { ends, ...options }: LearnedOptions & { readonly ends: number },
   context: Context,
-  openAll: (inner: readonly ThetaSite[]) => readonly Opened[],
+  openAll: (inner: readonly ThetaSite[]) => Promise<readonly Opened[]> | readonly Opened[],
 ): Promise<void> {
   const sites = sitesToLearn(model, options, context);
   const isEnd = endsOf(model);
@@ -53,6 +53,6 @@ export async function trainInner(
   }
   const onGrids = ends === 32 ? [] : outer.map((site) => openOnGrid(site, ends));
   if (inner.length + onGrids.length === 0) return;
-  const opened = [...openAll(inner), ...onGrids];
+  const opened = [...(await openAll(inner)), ...onGrids];
   await trainLevels(model, options, opened, context, fitsAfterUpdates(opened));
 }

@@ -19,12 +19,14 @@ import { pruneSurgery } from "./pruning/prune-surgery.ts";
 import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
+import { binarizeBnn } from "./quantization/binarize-bnn.ts";
 import { binarizeBwn } from "./quantization/binarize-bwn.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { fixedPoint } from "./quantization/fixed-point.ts";
 import { binarizeLossAware } from "./quantization/binarize-loss-aware.ts";
+import { binarizeXnor } from "./quantization/binarize-xnor.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
@@ -69,6 +71,8 @@ export const families = {
     "binarize-connect": binarizeConnect,
     "binarize-bwn": binarizeBwn,
     "binarize-loss-aware": binarizeLossAware,
+    "binarize-xnor": binarizeXnor,
+    "binarize-bnn": binarizeBnn,
     "ternarize-twn": ternarizeTwn,
     "ternarize-ttq": ternarizeTtq,
   },
