@@ -9,11 +9,13 @@ import { type Opened, openable } from "../weights/latent.ts";
 import { siteOptions } from "../weights/select.ts";
 import { type ThetaSite, thetasOf } from "../weights/sites.ts";
 
-const { epochs, steps, batch, rate, loss, temperature, alpha, augment } = trainOptions.shape;
+const { epochs, steps, batch, rate, warmup, loss, temperature, alpha, augment } =
+  trainOptions.shape;
 
 /** The options of the training, and of the choice of layers; `usual` is the default rate. */
 export const learnedOptions = (usual = 0.001) => ({
-  ...{ epochs, steps, batch, rate: rate.default(usual), loss, temperature, alpha, augment },
+  ...{ epochs, steps, batch, rate: rate.default(usual), warmup },
+  ...{ loss, temperature, alpha, augment },
   ...siteOptions,
 });
 
@@ -35,13 +37,12 @@ export function sitesToLearn(model: Model, options: LearnedOptions, context: Con
  */
 export async function trainLevels(
   model: Model,
-  { epochs, steps, batch, rate, loss, temperature, alpha, augment, only, except }: LearnedOptions,
+  options: LearnedOptions,
   latents: readonly Opened[],
   context: Context,
   hooks: Omit<TrainHooks, "latents"> = {},
 ): Promise<void> {
-  const own = { epochs, steps, batch, rate, loss, temperature, alpha, augment, only, except };
-  await context.train(model, { ...own, holdout: 0, keep: "last" }, { ...hooks, latents });
+  await context.train(model, { ...options, holdout: 0, keep: "last" }, { ...hooks, latents });
 }
 
 /** A function that tells whether a node is the first or the last layer of the model. */
