@@ -76,8 +76,8 @@ export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
   /** As in `CompressOptions`, with what decides all rows. */
   readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
   /**
-   * The recipes to try (default: every method, with the settings that its declaration lists). Steps
-   * with your own methods have to go through `parseRecipe`.
+   * The recipes to try (default: every method, with the settings that its declaration lists; with
+   * `trains` also those that train). Steps with your own methods have to go through `parseRecipe`.
    */
   readonly recipes?: readonly RecipeInput[] | undefined;
   /** Called after each trial with the report so far, to save it before a possible interruption. */

@@ -25,7 +25,7 @@ import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
-import { type SurveySoFar, survey } from "./recipe/survey.ts";
+import { type SurveySoFar, survey, surveyRecipes } from "./recipe/survey.ts";
 import { checkTargets } from "./recipe/target.ts";
 import { judgedHeldOut } from "./recipe/train.ts";
 import type { Report } from "./report/report.ts";
@@ -154,19 +154,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
      * job and this one.
      */
     openJob: (model: Loaded, options: SurveyInput = {}): Promise<OpenJob> =>
-      openJobOf(
-        model,
-        platform,
-        options,
-        options.recipes?.map((recipe) => parseRecipe(recipe)) ?? [],
-      ),
+      openJobOf(model, platform, options, recipesOf(options) ?? []),
 
     /**
      * Applies many recipes and measures each on the same records. If one of them trains, all are
      * measured on the records that are not set aside for training.
      */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
-      const recipes = options.recipes?.map((recipe) => parseRecipe(recipe));
+      const recipes = recipesOf(options);
       const steps = recipes?.flat() ?? [];
       if (!options.data && !options.calib) checkNeeds(steps, noRecords);
       const trains = needsTraining(steps);
@@ -247,6 +242,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     /** All built-in methods, with their options and needs. */
     methods: methodInfos,
   };
+}
+
+/** The recipes of a survey; undefined for the default ones, which do not train. */
+function recipesOf({ recipes, trains }: SurveyInput): (readonly Step[])[] | undefined {
+  return (
+    recipes?.map((recipe) => parseRecipe(recipe)) ?? (trains ? surveyRecipes(true) : undefined)
+  );
 }
 
 function stepsOf<M extends readonly MethodRef[]>(

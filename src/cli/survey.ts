@@ -32,6 +32,7 @@ interface SurveyFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "determ
   readonly budget?: number;
   readonly resume?: true;
   readonly recipes?: string;
+  readonly trains?: true;
   readonly marks?: true;
 }
 
@@ -54,6 +55,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       flags: "--recipes <file>",
       doc: "Recipes to try instead: a file with one per line, or a JSON array.",
     },
+    { flags: "--trains", doc: "Without --recipes: also try the methods that train." },
     {
       flags: "--marks",
       doc: "Also print how each row does beside the survey paper's opinion of its family.",
@@ -91,7 +93,7 @@ export const surveyCommand: Command<SurveyFlags> = {
         `${plural(length, "trial")} of an earlier run ${length === 1 ? "is" : "are"} kept`,
       );
     };
-    const total = new Set(texts ?? surveyRecipes().map(nameOf)).size;
+    const total = new Set(texts ?? surveyRecipes(flags.trains).map(nameOf)).size;
     const count = (noun: string): string => {
       const rows = measured.report?.results.slice(1) ?? kept.done;
       return `${rows.length} of ${plural(total, noun)}`;
@@ -100,7 +102,8 @@ export const surveyCommand: Command<SurveyFlags> = {
       const found = await survey(model, {
         ...shell.settings,
         ...dataSettings(flags),
-        ...{ recipes, teacher, checkpoints, deterministic: flags.deterministic },
+        ...{ recipes, trains: flags.trains, teacher, checkpoints },
+        deterministic: flags.deterministic,
         budgetSeconds: flags.budget,
         ...kept,
         fileOf: (recipe) => join(folder, modelFile(recipe)),

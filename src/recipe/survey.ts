@@ -9,7 +9,7 @@ import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
-import { checkNeeds, unmetNeed } from "./needs.ts";
+import { checkNeeds, needsTraining, unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
 import { keepsNorms, parseRecipe, type Step } from "./steps.ts";
 import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
@@ -24,16 +24,18 @@ const combinations = [
 /**
  * The recipes of a survey where the user names none: the simplified original (no steps), then the
  * first setting of every method, then their other settings, then combinations. In this order even a
- * short time budget covers every family.
+ * short time budget covers every family. Methods that train are among them only with `trains`: they
+ * take far longer, and records have to be set aside for them.
  */
-export function surveyRecipes(): Step[][] {
+export function surveyRecipes(trains = false): Step[][] {
   const settings = Object.entries(methods).flatMap(([method, { survey }]) =>
     survey.map((options, turn) => ({ turn, step: { method, ...options } })),
   );
   const single = settings
     .toSorted((a, b) => a.turn - b.turn)
     .map(({ step }) => parseRecipe([step as never]));
-  return [[], ...single, ...combinations.map((text) => parseRecipe(text))];
+  const all = [[], ...single, ...combinations.map((text) => parseRecipe(text))];
+  return all.filter((steps) => trains || !needsTraining(steps));
 }
 
 /** What a survey runs, and where it reports; everything has a default. */

@@ -8,6 +8,7 @@ import { methods } from "../../src/methods/index.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
+import { needsTraining } from "../../src/recipe/needs.ts";
 import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
 import { simplify } from "../../src/recipe/trial.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
@@ -62,12 +63,14 @@ export const slow = ["quantize-rate", "share-vectors"];
 /** Takes as long as all of the others. */
 export const large = ["ultraface_rfb_320"];
 
-/** What surveys try of every method, from setting `from` up to `to`. */
+/** What surveys without training try of every method, from setting `from` up to `to`. */
 export function recipesOf(from: number, to?: number): string[] {
   return Object.entries(methods).flatMap(([method, { survey }]) =>
     survey
       .slice(from, to)
-      .map((options) => formatRecipe(parseRecipe([{ method, ...options }] as never))),
+      .map((options) => parseRecipe([{ method, ...options }] as never))
+      .filter((steps) => !needsTraining(steps))
+      .map(formatRecipe),
   );
 }
 

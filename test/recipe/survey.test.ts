@@ -3,12 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { defineMethod } from "../../src/methods/method.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
-import { load, survey as surveyByApi } from "../../src/node.ts";
+import { load, openJob, survey as surveyByApi } from "../../src/node.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Event } from "../../src/recipe/environment.ts";
 import { loadModel } from "../../src/recipe/load.ts";
-import { parseRecipe } from "../../src/recipe/steps.ts";
-import { survey } from "../../src/recipe/survey.ts";
+import { needsTraining } from "../../src/recipe/needs.ts";
+import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
+import { survey, surveyRecipes } from "../../src/recipe/survey.ts";
 import { writeFixtures } from "../cli/fixtures.ts";
 import { temporaryFolder } from "../cli/run.ts";
 import { environmentOf } from "../support/apply.ts";
@@ -85,6 +86,15 @@ describe("survey", () => {
     expect(reasons.get("share-weights")).toBe("the budget of 0 s was used up");
     const later = new Map(left.map(({ recipe, later }) => [recipe, later]));
     expect([later.get("quantize-int8"), later.get("share-weights")]).toEqual([false, true]);
+  });
+
+  test("tries methods that train only where it is asked to", async () => {
+    const own = (trains: boolean) => surveyRecipes(trains).filter(needsTraining).map(formatRecipe);
+    expect(own(false)).toEqual([]);
+    expect(own(true)).toEqual(expect.arrayContaining(["quantize-lsq", "binarize-bwn"]));
+    const jobOf = (trains: boolean) => openJob(loaded, { trains });
+    expect((await jobOf(false)).training).toBe(null);
+    expect((await jobOf(true)).training).not.toBe(null);
   });
 
   test("keeps the checkpoints of recipes apart", async () => {

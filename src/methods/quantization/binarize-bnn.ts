@@ -28,7 +28,7 @@ export const binarizeBnn = defineMethod({
     rounding: roundingOption,
     ...innerOptions({ rate: 0.005, ends: 1 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { rounding, ...options }, context) =>
     trainInner(model, options, context, async (sites) => {

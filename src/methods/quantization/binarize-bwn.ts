@@ -14,7 +14,7 @@ export const binarizeBwn = defineMethod({
     scales: scalesOption.default("channel").meta({ description: "What shares one scale." }),
     ...innerOptions({ rate: 0.002 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
     trainInner(model, options, context, (sites) =>

@@ -13,7 +13,7 @@ export const binarizeConnect = defineMethod({
     rounding: roundingOption,
     ...learnedOptions(0.005),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   async apply(model, { rounding, ...options }, context) {
     const sites = sitesToLearn(model, options, context);

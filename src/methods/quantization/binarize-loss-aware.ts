@@ -32,7 +32,7 @@ export const binarizeLossAware = defineMethod({
       .meta({ description: "What shares one scale; layer as in the paper." }),
     ...innerOptions({ rate: 0.002 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { bits, scales, ...options }, context) =>
     trainInner(model, options, context, (sites) =>

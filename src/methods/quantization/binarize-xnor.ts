@@ -27,7 +27,7 @@ export const binarizeXnor = defineMethod({
     scales: scalesOption.default("channel").meta({ description: "What weights share a scale." }),
     ...innerOptions({ rate: 0.002 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
     trainInner(model, options, context, (sites) => {

@@ -37,7 +37,7 @@ export const quantizeLsq = defineMethod({
     ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
     ...learnedOptions(),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   async apply(model, { bits, activations, ends, ...options }, context) {
     const sites = sitesToLearn(model, options, context);

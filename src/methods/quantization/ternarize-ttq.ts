@@ -30,7 +30,7 @@ export const ternarizeTtq = defineMethod({
       }),
     ...innerOptions({ rate: 0.001 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { threshold, ...options }, context) =>
     trainInner(model, options, context, (sites) => sites.map((site) => openUp(site, threshold))),

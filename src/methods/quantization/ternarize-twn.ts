@@ -22,7 +22,7 @@ export const ternarizeTwn = defineMethod({
       .meta({ description: "What shares one scale and threshold; layer as in the paper." }),
     ...innerOptions({ rate: 0.001 }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
     trainInner(model, options, context, (sites) =>
