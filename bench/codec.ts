@@ -6,7 +6,7 @@
  *
  * `npm run bench:codec [-- part of a model's name]`; without a name it writes results/codec.json.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { decodeTensor, encodeTensor, type Plain } from "../src/codec/tensor.ts";
@@ -18,6 +18,7 @@ import { readModel } from "../src/onnx/read.ts";
 import { pruneOptions } from "../src/sparsity/by-score.ts";
 import { thetasOf } from "../src/weights/sites.ts";
 import { realModels } from "../test/support/real-models.ts";
+import { writeRun } from "./record.ts";
 
 const example = fileURLToPath(new URL("../examples/lenet5.onnx", import.meta.url));
 /**
@@ -106,10 +107,7 @@ for (const total of totals) {
   print(total);
   console.log(`  geometric mean of the models to brotli: ${total.meanToBrotli}x`);
 }
-if (process.argv.length === 2) {
-  const file = fileURLToPath(new URL("results/codec.json", import.meta.url));
-  writeFileSync(file, `${JSON.stringify({ node: process.version, totals, rows }, null, 2)}\n`);
-}
+if (process.argv.length === 2) writeRun("codec", { node: process.version, totals, rows });
 
 /**
  * The weights of a model after magnitude pruning, as float32 or as int8 with a scale per channel.

@@ -4,13 +4,12 @@
  * kept. Writes results/learn.json and examples/.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { writeFileSync } from "node:fs";
 import { compress, images, load, npz, train } from "../src/node.ts";
 import { assets } from "../test/support/assets.ts";
+import { readRun, writeRun } from "./record.ts";
 
 const root = new URL("../", import.meta.url).pathname;
-const file = `${root}bench/results/learn.json`;
 const threads = 2;
 const quick = { threads, timingSeconds: 0.3 };
 
@@ -163,10 +162,7 @@ for (const [name, run] of Object.entries(parts)) {
   const found = await run();
   console.log(name, found);
   // The file is read only now, because another process may have added its part in the meantime.
-  const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-  results.command = "npm run bench:learn";
-  results.machine = `${cpus()[0].model}, ${threads} threads`;
-  results[name] = found;
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
+  const before = readRun<object>("learn") ?? {};
+  writeRun("learn", { ...before, command: "npm run bench:learn", threads, [name]: found });
 }
 process.exit(0);

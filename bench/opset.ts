@@ -2,10 +2,10 @@
  * @file Measures whether the operator set influences speed: each real model as it came is timed
  * beside copies upgraded to operator sets 21, 22 and 25. Writes results/opset.json.
  *
- * `npx tsx bench/opset.ts [part of a model's name] [seconds per model]`
+ * `npm run bench:opset [part of a model's name] [seconds per model]`
  */
-import { readFileSync, writeFileSync } from "node:fs";
-import { measureLatency } from "../src/measure/latency.ts";
+import { readFileSync } from "node:fs";
+import { measureLatency, type Speedup } from "../src/measure/latency.ts";
 import { nodePlatform } from "../src/node/platform.ts";
 import { readModel } from "../src/onnx/read.ts";
 import { raiseOpset } from "../src/onnx/upgrade.ts";
@@ -13,10 +13,21 @@ import { concat, writeModel } from "../src/onnx/write.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
 import { relativeError } from "../test/support/error.ts";
 import { feedsOf, realModels } from "../test/support/real-models.ts";
+import { writeRun } from "./record.ts";
+
+/** The content of results/opset.json for one CPU; `speedup` is over the file as it came. */
+export interface OpsetBench {
+  readonly rows: readonly {
+    readonly name: string;
+    readonly cpuMs: number;
+    readonly relativeError: number;
+    readonly speedup: Readonly<Record<string, Speedup>>;
+  }[];
+}
 
 async function main([part = "", seconds = "4"]: string[]): Promise<void> {
   const runtime = await openNodeRuntime();
-  const rows: object[] = [];
+  const rows: OpsetBench["rows"][number][] = [];
   for (const { name, path, shapes } of realModels) {
     if (!path || !name.includes(part)) continue;
     const bytes = new Uint8Array(readFileSync(path));
@@ -40,12 +51,12 @@ async function main([part = "", seconds = "4"]: string[]): Promise<void> {
         })),
       { platform: nodePlatform, budgetMs: Number(seconds) * 1000, maxRuns: 400 },
     );
-    const ratio = Object.fromEntries(timings.map((timing) => [timing.name, timing.ratio]));
+    const raised = timings.slice(1);
     const row = {
       name,
       relativeError: relativeError(before, after),
-      latency: timings[0].latency,
-      speedup: ratio,
+      cpuMs: timings[0].latency.median,
+      speedup: Object.fromEntries(raised.map((timing) => [timing.name, timing.ratio])),
     };
     rows.push(row);
     const cells = timings
@@ -57,11 +68,7 @@ async function main([part = "", seconds = "4"]: string[]): Promise<void> {
     console.log(name.padEnd(40), row.relativeError.toExponential(1), cells.join("  "));
     for (const session of sessions) await session.close();
   }
-  if (part === "")
-    writeFileSync(
-      new URL("results/opset.json", import.meta.url),
-      `${JSON.stringify(rows, null, 1)}\n`,
-    );
+  if (part === "") writeRun("opset", { command: "npm run bench:opset", rows });
 }
 
 await main(process.argv.slice(2));

@@ -2,21 +2,25 @@
  * @file Compares static int8 quantization with onnxruntime.quantization: size, accuracy, flips,
  * speed, and the seconds it takes. Writes results/peers.json.
  *
- * `npm run bench:peers` needs the Python environment of bench/peers/README.md and ../shared/assets.
- * Both sides get the same tensors and calibrate on the same records. Both are measured on all of
- * the test data, which includes the calibration records of models without separate ones.
+ * `npm run bench:peers [model ...]` needs the Python environment of bench/peers/README.md,
+ * ../shared/assets and a build of tersor. Both sides get the same tensors, calibrate on the same
+ * records and are judged on others: those of another file, or those that were not set aside.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { zipSync } from "fflate";
-import { type Dataset, subset } from "../src/data/dataset.ts";
+import type { Dataset } from "../src/data/dataset.ts";
 import { openData } from "../src/data/open.ts";
 import { parseDataOptions } from "../src/data/options.ts";
 import { splitDataset } from "../src/data/split.ts";
-import type { Tensor } from "../src/ir/tensor.ts";
+import { type Tensor, tensor } from "../src/ir/tensor.ts";
+import type { Speedup } from "../src/measure/latency.ts";
 import { nodePlatform as platform } from "../src/node/platform.ts";
+import { type Interval, pairedInterval, ratioOfSums, wilson } from "../src/numeric/statistics.ts";
+import { tensorDataset } from "../test/support/dataset.ts";
+import { feedsOf, realModels } from "../test/support/real-models.ts";
+import { readRun, writeRun } from "./record.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const assets = fileURLToPath(new URL("../../shared/assets/", import.meta.url));
@@ -25,9 +29,10 @@ const python = process.env.PEERS_PYTHON ?? `${root}bench/.cache/peers/bin/python
 
 interface Case {
   readonly name: string;
+  /** The model's name among the real models. */
   readonly model: string;
-  /** Records to measure on. Without `calib` a seeded part of them is used for calibration, too. */
-  readonly data: string;
+  /** Records to judge on. Without `calib` a seeded part of them is set aside for calibration. */
+  readonly data: string | (() => Dataset);
   readonly calib?: string;
   /** Number of calibration records. */
   readonly count: number;
@@ -39,14 +44,14 @@ interface Case {
 const cases: readonly Case[] = [
   {
     name: "kws_dscnn",
-    model: "kws_dscnn.onnx",
+    model: "kws_dscnn",
     data: "npz:data/kws/kws01_1000.npz",
     count: 256,
     options: {},
   },
   {
     name: "resnet20_cifar10_jpegft",
-    model: "resnet20_cifar10_jpegft.onnx",
+    model: "resnet20_cifar10_jpegft",
     data: "images:data/cifar10/test.zip",
     calib: "images:data/cifar10/train_25k.zip",
     count: 512,
@@ -54,32 +59,91 @@ const cases: readonly Case[] = [
   },
   {
     name: "mobilenet_v2",
-    model: "mobilenet_v2_1.0_224_dequant.onnx",
+    model: "mobilenet_v2_1.0_224_dequant",
     data: "images:data/imagenet_even.zip",
     count: 250,
     options: { scale: "1", mean: "128", std: "128", labelOffset: "1" },
     histogramSamples: 64,
   },
+  {
+    name: "PP-OCRv4 detector",
+    model: "ch_PP-OCRv4_det_infer",
+    data: () => pages(72, 320),
+    count: 24,
+    options: {},
+    histogramSamples: 8,
+  },
 ];
+
+/** Seeded pages of strokes like letters, of `side` x `side` pixels; they have no labels. */
+function pages(count: number, side: number): Dataset {
+  const shape = [1, 3, side, side];
+  const each = Array.from({ length: count }, (_, i) => feedsOf({ x: shape }, i + 1).x.data());
+  const values = new Float32Array(count * 3 * side * side);
+  for (const [i, page] of each.entries()) values.set(page as Float32Array, i * page.length);
+  return tensorDataset({ x: tensor("float32", [count, 3, side, side], values) });
+}
 
 interface Setting {
   readonly setting: string;
   readonly seconds: { wall: number; cpu: number };
   readonly bytes: number;
   readonly file: string;
+  /** Calibration records. */
+  readonly records: number;
   readonly error?: string;
 }
 
+/** What evaluate.py says of a model: counts of records with labels, or shares of elements without. */
 interface Score {
   readonly file: string;
   readonly bytes: number;
-  readonly accuracy: number | null;
-  readonly flips: number | null;
+  readonly error?: string;
+  readonly hits?: number;
+  readonly flips?: number;
+  readonly lost?: number;
+  readonly gained?: number;
+  readonly flipShares?: readonly number[];
+  readonly sqnr?: number | null;
   /** CPU milliseconds of single runs, and the speed-up over the original. */
-  readonly latency: {
-    cpu: number;
-    speedup: { value: number; ci95: readonly [number, number] | null };
-  } | null;
+  readonly latency: { readonly cpu: number; readonly speedup: Speedup } | null;
+}
+
+/** How good a model is on the judged records: percent, points and dB, with 95 % intervals. */
+export interface Judged {
+  readonly accuracy?: number;
+  readonly drop?: number;
+  readonly dropCi95?: Interval;
+  /** Percent of predictions, or of a map's elements, that are not the original's. */
+  readonly flips: number;
+  readonly flipsCi95: Interval | null;
+  readonly sqnr?: number | null;
+}
+
+/** One row of results/peers.json; with `error` there is no more. */
+export interface PeerRow {
+  readonly setting: string;
+  readonly error?: string;
+  readonly judged?: Judged;
+  readonly bytes?: number;
+  readonly smaller?: number;
+  readonly latency?: Score["latency"];
+  readonly seconds?: Setting["seconds"];
+  readonly records?: number;
+}
+
+/** The content of results/peers.json for one CPU. */
+export interface PeerBench {
+  readonly results: readonly {
+    readonly model: string;
+    readonly judged: number;
+    readonly original: {
+      readonly bytes: number;
+      readonly cpuMs: number;
+      readonly accuracy?: number;
+    };
+    readonly settings: readonly PeerRow[];
+  }[];
 }
 
 const located = (spec: string): string => spec.replace(/^(\w+):/, `$1:${assets}`);
@@ -119,31 +183,23 @@ function npy(value: Tensor): Uint8Array {
 }
 
 /** Writes the calibration and test records of a case as files for both sides. */
-async function prepare(item: Case): Promise<{ model: string; calib: string; test: string }> {
-  const model = `${assets}models/${item.model}`;
+async function prepare(item: Case) {
+  const model = realModels.find(({ name }) => name === item.model)?.path;
+  if (!model) throw new Error(`${item.model} is missing: see test/support/real-models.ts`);
   const { runtime } = await platform.runtime("node");
   const session = await runtime.open({ bytes: readFileSync(model) });
   const options = parseDataOptions(item.options);
   const open = (spec: string) => openData(located(spec), session.inputs, options, platform);
-  const data = await open(item.data);
-  let calibration: Dataset;
+  const data = typeof item.data === "string" ? await open(item.data) : item.data();
   const split = { count: item.count, seed: 1 };
-  if (item.calib) calibration = splitDataset(await open(item.calib), split).calibration;
-  // Both sides are measured on all records. Those used for calibration are among them, but their
-  // labels are not used.
-  else calibration = splitDataset(data, split).calibration;
+  const parts = splitDataset(item.calib ? await open(item.calib) : data, split);
+  const judged = item.calib ? data : parts.rest;
   const calib = `${work}${item.name}.calib.npz`;
   const test = `${work}${item.name}.test.npz`;
-  await writeNpz(calibration, calib);
-  await writeNpz(
-    subset(
-      data,
-      Array.from({ length: data.length }, (_, i) => i),
-    ),
-    test,
-  );
+  await writeNpz(parts.calibration, calib);
+  await writeNpz(judged, test);
   await session.close();
-  return { model, calib, test };
+  return { model, calib, test, judged: judged.length };
 }
 
 /**
@@ -159,7 +215,7 @@ function timed(command: string, args: readonly string[]): { wall: number; cpu: n
   return { wall: (performance.now() - started) / 1000, cpu: (u1 + s1 - u0 - s0) / 100 };
 }
 
-/** Runs onnxruntime.quantization with several settings; those that fail have an `error`. */
+/** Runs onnxruntime.quantization with several settings; those that failed have an `error`. */
 function runPeer(item: Case, files: { model: string; calib: string }): Setting[] {
   const run = (globs: readonly string[], samples?: number): Setting[] => {
     const args = [
@@ -182,7 +238,7 @@ function runPeer(item: Case, files: { model: string; calib: string }): Setting[]
       .trim()
       .split("\n")
       .filter(Boolean)
-      .map((line) => JSON.parse(line) as Setting);
+      .map((line) => ({ ...JSON.parse(line), records: samples ?? item.count }) as Setting);
   };
   if (!item.histogramSamples) return run(["*minmax", "*percentile", "*percentile99.9"]);
   return [...run(["*minmax"]), ...run(["*percentile"], item.histogramSamples)];
@@ -193,58 +249,71 @@ function runOurs(item: Case, files: { model: string; calib: string }): Setting {
   const file = `${work}${item.name}/tersor.onnx`;
   const args = [`${root}bench/peers/ours.mjs`, files.model, files.calib, file];
   const seconds = timed(process.execPath, args);
-  return { setting: "tersor quantize-int8", seconds, bytes: readFileSync(file).byteLength, file };
+  const bytes = readFileSync(file).byteLength;
+  return { setting: "tersor quantize-int8", seconds, bytes, file, records: item.count };
+}
+
+const percent = ([low, high]: Interval): Interval => [100 * low, 100 * high];
+
+/** The verdict on `n` records, from the counts of the model and of the original. */
+function verdict(score: Score, original: Score, n: number): Judged {
+  if (score.flipShares) {
+    // Elements of one record are not independent, records are.
+    const { value, ci95 } = ratioOfSums(score.flipShares, new Float64Array(n).fill(1));
+    return { flips: 100 * value, flipsCi95: ci95 && percent(ci95), sqnr: score.sqnr ?? null };
+  }
+  const [hits, flips] = [score.hits as number, score.flips as number];
+  return {
+    accuracy: (100 * hits) / n,
+    drop: (100 * ((original.hits as number) - hits)) / n,
+    dropCi95: percent(pairedInterval(score.lost as number, score.gained as number, n)),
+    flips: (100 * flips) / n,
+    flipsCi95: percent(wilson(flips, n)),
+  };
+}
+
+/** Quantizes a model by both sides and judges what they wrote. */
+async function compare(item: Case): Promise<PeerBench["results"][number]> {
+  rmSync(`${work}${item.name}`, { recursive: true, force: true });
+  mkdirSync(`${work}${item.name}`, { recursive: true });
+  const { judged: n, ...files } = await prepare(item);
+  const settings = [runOurs(item, files), ...runPeer(item, files)];
+  const written = settings.flatMap(({ error, file }) => (error ? [] : [file]));
+  const args = [`${root}bench/peers/evaluate.py`, files.model, files.test, ...written];
+  const { models } = JSON.parse(
+    execFileSync(python, [...args, "--latency", "200"], { encoding: "utf8", maxBuffer: 2 ** 26 }),
+  ) as { models: Score[] };
+  const [original] = models;
+  const rows = settings.map(({ setting, error, file, bytes, seconds, records }): PeerRow => {
+    const score = models.find((own) => own.file === file);
+    if (error || !score || score.error)
+      return { setting, error: error ?? score?.error ?? "failed" };
+    const smaller = original.bytes / bytes;
+    const judged = verdict(score, original, n);
+    return { setting, judged, bytes, smaller, latency: score.latency, seconds, records };
+  });
+  const { accuracy } = original.flipShares ? {} : verdict(original, original, n);
+  console.log(
+    `\n${item.name}: original ${accuracy ?? "-"} %, ${original.bytes} bytes, ${n} records`,
+  );
+  for (const row of rows) console.log(JSON.stringify(row));
+  const cpuMs = original.latency?.cpu ?? 0;
+  const known = accuracy === undefined ? {} : { accuracy };
+  return {
+    model: item.name,
+    judged: n,
+    original: { bytes: original.bytes, cpuMs, ...known },
+    settings: rows,
+  };
 }
 
 const chosen = process.argv.slice(2);
-const results: Record<string, unknown>[] = [];
 if (!existsSync(python))
   throw new Error(`${python} is missing: see bench/peers/README.md, or set PEERS_PYTHON`);
 for (const item of cases.filter(({ name }) => chosen.length === 0 || chosen.includes(name))) {
-  rmSync(`${work}${item.name}`, { recursive: true, force: true });
-  mkdirSync(`${work}${item.name}`, { recursive: true });
-  const files = await prepare(item);
-  const rows = [runOurs(item, files), ...runPeer(item, files)].filter(({ error }) => !error);
-  const args = [
-    `${root}bench/peers/evaluate.py`,
-    files.model,
-    files.test,
-    ...rows.map(({ file }) => file),
-  ];
-  const { models } = JSON.parse(
-    execFileSync(python, [...args, "--latency", "100"], { encoding: "utf8", maxBuffer: 2 ** 26 }),
-  ) as { models: Score[] };
-  const [original, ...scores] = models;
-  const table = rows.map((row, i) => ({
-    setting: row.setting,
-    accuracy: scores[i].accuracy,
-    drop: Number((original.accuracy! - scores[i].accuracy!).toFixed(3)),
-    flips: scores[i].flips,
-    bytes: row.bytes,
-    smaller: Number((original.bytes / row.bytes).toFixed(2)),
-    latency: scores[i].latency,
-    seconds: row.seconds,
-  }));
-  console.log(`\n${item.name}: original ${original.accuracy} %, ${original.bytes} bytes`);
-  console.table(
-    table.map(({ latency, seconds, ...rest }) => ({
-      ...rest,
-      "CPU ms": latency?.cpu,
-      "speed-up": latency?.speedup.value,
-      "wall s": seconds.wall,
-      "CPU s": seconds.cpu,
-    })),
-  );
-  results.push({ model: item.name, original, settings: table });
+  const found = await compare(item);
+  const before = readRun<PeerBench>("peers")?.results ?? [];
+  const all = new Map([...before, found].map((result) => [result.model, result]));
+  const results = cases.flatMap(({ name }) => all.get(name) ?? []);
+  writeRun("peers", { command: "npm run bench:peers", node: process.version, results });
 }
-mkdirSync(`${root}bench/results`, { recursive: true });
-const versions = { node: process.version, cpu: cpus()[0]?.model, files: readdirSync(work).length };
-const file = `${root}bench/results/peers.json`;
-const before =
-  chosen.length > 0 && existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).results : [];
-const kept = before.filter(({ model }: { model: string }) => !chosen.includes(model));
-writeFileSync(
-  file,
-  `${JSON.stringify({ command: "npm run bench:peers", versions, results: [...kept, ...results] }, null, 2)}\n`,
-);
-console.log(`written: ${file}`);

@@ -3,16 +3,14 @@
  * bench:presets [preset ...]` writes results/presets.json. Presets that are not named keep their
  * earlier results. Times are CPU times, which other work on the machine changes least.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { needsOf } from "../src/methods/method.ts";
 import { compress, load } from "../src/node.ts";
 import { type PresetId, presetRecipe, presets } from "../src/recipe/presets.ts";
+import { readRun, writeRun } from "./record.ts";
 
 const root = new URL("../", import.meta.url).pathname;
-const file = `${root}bench/results/presets.json`;
 const names = Object.keys(presets) as PresetId[];
-const earlier = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).presets : {};
+const earlier = readRun<{ presets: object }>("presets")?.presets ?? {};
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : names;
 
 const model = await load(`${root}examples/lenet-300-100.onnx`);
@@ -43,13 +41,12 @@ for (const name of names.filter((name) => wanted.includes(name))) {
   console.log(name, JSON.stringify(found[name]));
 }
 
-const results = {
+writeRun("presets", {
   command: "npm run bench:presets",
-  machine: `${cpus()[0]?.model.trim()}, 1 thread, node ${process.versions.node}`,
+  setting: `1 thread, node ${process.versions.node}`,
   model: { name: "LeNet-300-100", bytes: model.bytes },
   presets: Object.fromEntries(names.flatMap((name) => (found[name] ? [[name, found[name]]] : []))),
-};
-writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
+});
 
 function round(value: number): number {
   return Number(value.toFixed(2));

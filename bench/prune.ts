@@ -5,8 +5,7 @@
  * Everything is chosen on calibration or held-out training records; the records that give the
  * accuracy are used for nothing else.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { memorySource, openZip } from "../src/data/zip.ts";
 import type { Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
@@ -25,9 +24,9 @@ import { assets } from "../test/support/assets.ts";
 import { relativeError } from "../test/support/error.ts";
 import { nets } from "../test/support/nets.ts";
 import { feedsOf, type RealModel, realModels } from "../test/support/real-models.ts";
+import { readRun, writeRun } from "./record.ts";
 
 const root = new URL("../", import.meta.url).pathname;
-const file = `${root}bench/results/prune.json`;
 const products = `${root}tersor-out/prune/`;
 mkdirSync(products, { recursive: true });
 const threads = 2;
@@ -283,16 +282,13 @@ async function shrink({ path, shapes }: RealModel, options: Record<string, unkno
   };
 }
 
-const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
 const chosen = process.argv.slice(2);
 for (const [name, run] of Object.entries(parts)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   if (!assets("models")) continue;
   const found = await run();
   console.log(name, found);
-  results.command = "npm run bench:prune";
-  results.machine = `${cpus()[0].model}, ${threads} threads; timed at one`;
-  results[name] = found;
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
+  const before = readRun<object>("prune") ?? {};
+  writeRun("prune", { ...before, command: "npm run bench:prune", threads, [name]: found });
 }
 process.exit(0);

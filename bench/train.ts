@@ -8,16 +8,16 @@
  * each.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { median, medianInterval } from "../src/numeric/statistics.ts";
+import { readRun, writeRun } from "./record.ts";
 import { tasks } from "./train-nets.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const work = `${root}bench/.cache/train/`;
-const file = `${root}bench/results/train.json`;
 const python = process.env.PEERS_PYTHON ?? `${root}bench/.cache/peers/bin/python`;
 if (!existsSync(python))
   throw new Error(`${python} is missing: set PEERS_PYTHON to one with torch`);
@@ -145,17 +145,14 @@ async function compare(name: string, threads: number) {
 }
 
 const wanted = process.argv.slice(2);
-const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).results : [];
-const results = new Map<string, object>(
-  before.map((row: { task: string; threads: number }) => [`${row.task} ${row.threads}`, row]),
-);
+type Row = Awaited<ReturnType<typeof compare>>;
+const before = readRun<{ results: Row[] }>("train")?.results ?? [];
+const results = new Map(before.map((row) => [`${row.task} ${row.threads}`, row]));
 const threadCounts = (process.env.THREADS ?? "1,2").split(",").map(Number);
 for (const name of Object.keys(tasks).filter((task) => !wanted.length || wanted.includes(task))) {
   for (const threads of threadCounts) {
     results.set(`${name} ${threads}`, await compare(name, threads));
   }
 }
-const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
-const report = { command: "npm run bench:train", machine, results: [...results.values()] };
-writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
-console.log(`written: ${file}`);
+const machine = { node: process.version, cores: cpus().length };
+writeRun("train", { command: "npm run bench:train", machine, results: [...results.values()] });

@@ -3,8 +3,6 @@
  * convolutions by its width, in float32 and int8, with one thread. The result is the reason why
  * `prune-channels:round=0` prefers multiples of 16, then of 8 and 4. Writes results/widths.json.
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import type { Value } from "../src/ir/graph.ts";
 import type { Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
@@ -18,6 +16,7 @@ import { apply, environmentOf } from "../test/support/apply.ts";
 import { tensorDataset } from "../test/support/dataset.ts";
 import { layerModel } from "../test/support/layer.ts";
 import { nets } from "../test/support/nets.ts";
+import { writeRun } from "./record.ts";
 
 const runtime = await openNodeRuntime();
 const random = createRandom(1);
@@ -84,10 +83,5 @@ for (const kind of Object.keys(kinds) as Kind[]) {
     console.log(label, found[label]);
   }
 }
-const machine = `${cpus()[0]?.model ?? "unknown"}; one thread`;
-const result = { command: "npm run bench:widths", machine, side, depth, cpuMs: found };
-writeFileSync(
-  new URL("results/widths.json", import.meta.url),
-  `${JSON.stringify(result, null, 1)}\n`,
-);
+writeRun("widths", { command: "npm run bench:widths", side, depth, cpuMs: found });
 process.exit(0);

@@ -29,6 +29,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/benchmarks.md": () =>
     benchmarksPage({
       rewrite: readJson("bench/results/rewrite.json"),
+      opset: readJson("bench/results/opset.json"),
       peers: readJson("bench/results/peers.json"),
       train: readJson("bench/results/train.json"),
       learn: readJson("bench/results/learn.json"),

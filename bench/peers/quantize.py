@@ -6,6 +6,7 @@ The .npz holds one array per model input, already preprocessed (`label` is ignor
 is QDQ, activations uint8, weights int8, reduce_range off. A setting's name says the rest:
 [pre-](channel|tensor)-(minmax|entropy|percentile|percentile99.9): `pre` runs quant_pre_process
 first, `percentile` is the tool's own default, 99.999.
+A model below operator set 13, which scales per channel need, is converted to it first.
 One JSON line per setting on stdout; the tool's own chatter goes to stderr.
 """
 
@@ -44,6 +45,7 @@ def batches(session_inputs, arrays, samples):
 def quantize(model, data, file, setting, samples):
     """What a user of the peer runs; the imports count, as they do for that user."""
     import numpy as np
+    import onnx
     import onnxruntime
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -59,6 +61,10 @@ def quantize(model, data, file, setting, samples):
     *pre, grain, calibrator = setting.split("-")
     method, extra = CALIBRATORS[calibrator]
     with tempfile.TemporaryDirectory() as folder:
+        loaded = onnx.load(model)
+        if next(o.version for o in loaded.opset_import if o.domain == "") < 13:
+            model = str(Path(folder) / "converted.onnx")
+            onnx.save(onnx.version_converter.convert_version(loaded, 13), model)
         if pre:
             prepared = str(Path(folder) / "prepared.onnx")
             quant_pre_process(model, prepared)

@@ -1,5 +1,6 @@
 /** @file Sections of docs/benchmarks.md: the coder beside brotli, ResNet-20's smallest files. */
-import { code, table, thousands } from "./page.ts";
+import type { Runs } from "../../bench/record.ts";
+import { code, latest, rowsByCpu, table, thousands } from "./page.ts";
 
 interface CodecRow {
   readonly model: string;
@@ -31,7 +32,8 @@ export interface ResnetBench {
   }[];
 }
 
-export function codecSection({ totals, rows }: CodecBench): string[] {
+export function codecSection(runs: Runs<CodecBench>): string[] {
+  const { totals } = latest(runs);
   const means = totals.flatMap(({ kind, meanToBrotli: mean }) =>
     mean === undefined ? [] : [`${kind} ${mean.toFixed(3)}`],
   );
@@ -41,6 +43,7 @@ export function codecSection({ totals, rows }: CodecBench): string[] {
     table(
       [
         "weights",
+        "CPU",
         "kind",
         "brotli",
         "tersor",
@@ -49,16 +52,18 @@ export function codecSection({ totals, rows }: CodecBench): string[] {
         "encode MB/s",
         "decode MB/s",
       ],
-      [...totals, ...rows].map((row) => [
-        row.model,
-        row.kind,
-        thousands(row.brotli),
-        thousands(row.tersor),
-        row.toBrotli.toFixed(3),
-        row.toEntropy?.toFixed(3) ?? "-",
-        row.encodeMBps.toFixed(1),
-        row.decodeMBps.toFixed(1),
-      ]),
+      rowsByCpu(runs, ({ totals, rows }) =>
+        [...totals, ...rows].map((row) => [
+          row.model,
+          row.kind,
+          thousands(row.brotli),
+          thousands(row.tersor),
+          row.toBrotli.toFixed(3),
+          row.toEntropy?.toFixed(3) ?? "-",
+          row.encodeMBps.toFixed(1),
+          row.decodeMBps.toFixed(1),
+        ]),
+      ),
     ),
     means.length > 0
       ? `Half of all weights are one model's. To brotli, geometric mean over the models: ${means.join(", ")}.`

@@ -1,7 +1,8 @@
 /** @file Sections of docs/benchmarks.md: the speed of training steps, and what training reaches. */
+import type { Runs } from "../../bench/record.ts";
 import type { Interval } from "../../src/numeric/statistics.ts";
 import { interval } from "../../src/report/speed.ts";
-import { code, table } from "./page.ts";
+import { code, latest, rowsByCpu, table } from "./page.ts";
 
 export interface SpeedBench {
   readonly results: readonly {
@@ -23,7 +24,8 @@ export interface SpeedBench {
   }[];
 }
 
-export function speedSection({ results }: SpeedBench): string[] {
+export function speedSection(runs: Runs<SpeedBench>): string[] {
+  const results = Object.values(runs).flatMap((run) => run.results);
   // "2.13.0+cpu" is the same release as "2.13.0".
   const releases = new Set(results.map(({ versions }) => versions.torch.replace(/\+.*$/, "")));
   const pytorch = `PyTorch ${[...releases].join(", ")}`;
@@ -33,6 +35,7 @@ export function speedSection({ results }: SpeedBench): string[] {
     table(
       [
         "network",
+        "CPU",
         "threads",
         "clock",
         "tersor, ms",
@@ -41,21 +44,23 @@ export function speedSection({ results }: SpeedBench): string[] {
         "wanted",
         "memory ratio",
       ],
-      results.map(({ title, threads, limit, ratio, times }) => {
-        const isCpu = threads === 1;
-        const theirs = isCpu ? times.pytorch.cpuMs : times.pytorch.wallMs;
-        const [value, ci95] = isCpu ? [ratio.cpu, ratio.cpuCi95] : [ratio.wall, ratio.wallCi95];
-        return [
-          title,
-          String(threads),
-          isCpu ? "CPU" : "wall",
-          (theirs * value).toFixed(1),
-          theirs.toFixed(1),
-          ci95 ? `${value.toFixed(2)}, ${interval(ci95)}` : value.toFixed(2),
-          `<= ${limit}`,
-          ratio.peakMemory.toFixed(2),
-        ];
-      }),
+      rowsByCpu(runs, (run) =>
+        run.results.map(({ title, threads, limit, ratio, times }) => {
+          const isCpu = threads === 1;
+          const theirs = isCpu ? times.pytorch.cpuMs : times.pytorch.wallMs;
+          const [value, ci95] = isCpu ? [ratio.cpu, ratio.cpuCi95] : [ratio.wall, ratio.wallCi95];
+          return [
+            title,
+            String(threads),
+            isCpu ? "CPU" : "wall",
+            (theirs * value).toFixed(1),
+            theirs.toFixed(1),
+            ci95 ? `${value.toFixed(2)}, ${interval(ci95)}` : value.toFixed(2),
+            `<= ${limit}`,
+            ratio.peakMemory.toFixed(2),
+          ];
+        }),
+      ),
     ),
   ];
 }
@@ -84,28 +89,33 @@ interface Series {
 
 /** The content of bench/results/learn.json; parts that were not run are missing. */
 export interface LearnBench {
-  readonly machine: string;
+  readonly threads: number;
   readonly distillation?: { readonly teacher: Series; readonly labels: Series };
+  readonly [part: string]: unknown;
 }
 
-export function learnSection(bench: LearnBench): string[] {
-  const of = <T>(name: string) => (bench as unknown as Record<string, T | undefined>)[name];
-  const scratch = ["lenet-300-100", "lenet-5", "resnet20-200", "resnet20-long"].flatMap((name) => {
-    const row = of<Scratch>(name);
-    if (!row) return [];
-    const { before, target, reached, trainSeconds, options } = row;
-    const text = Object.entries(options).map(([key, value]) => `${key}=${value}`);
-    return [
-      [
-        name,
-        code(text.join(",")),
-        before === undefined ? "-" : `${before.toFixed(2)} %`,
-        `${reached.toFixed(2)} %`,
-        `>= ${target} %`,
-        trainSeconds.toFixed(0),
-      ],
-    ];
-  });
+export function learnSection(runs: Runs<LearnBench>): string[] {
+  const bench = latest(runs);
+  const of = <T>(name: string, run = bench) => run[name] as T | undefined;
+  const names = ["lenet-300-100", "lenet-5", "resnet20-200", "resnet20-long"];
+  const scratch = rowsByCpu(runs, (run) =>
+    names.flatMap((name) => {
+      const row = of<Scratch>(name, run);
+      if (!row) return [];
+      const { before, target, reached, trainSeconds, options } = row;
+      const text = Object.entries(options).map(([key, value]) => `${key}=${value}`);
+      return [
+        [
+          name,
+          code(text.join(",")),
+          before === undefined ? "-" : `${before.toFixed(2)} %`,
+          `${reached.toFixed(2)} %`,
+          `>= ${target} %`,
+          trainSeconds.toFixed(0),
+        ],
+      ];
+    }),
+  );
   const relearned = ["sst2", "stories"].flatMap((name) => {
     const row = of<Relearned>(name);
     if (!row) return [];
@@ -121,8 +131,8 @@ export function learnSection(bench: LearnBench): string[] {
   ];
   return [
     "## What training reaches",
-    `Test sets are looked at once, at the end; epochs are chosen on held-out training records. ${bench.machine}. \`npm run bench:learn\`.`,
-    table(["network", "options", "before", "test accuracy", "wanted", "wall s"], scratch),
+    `Test sets are looked at once, at the end; epochs are chosen on held-out training records. \`npm run bench:learn\`.`,
+    table(["network", "CPU", "options", "before", "test accuracy", "wanted", "wall s"], scratch),
     ...(relearned.length > 0
       ? [
           "Published models, made worse on purpose, learn again:",

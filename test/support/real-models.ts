@@ -62,10 +62,10 @@ function ocrModel(name: string): string | null {
 }
 
 /**
- * Seeded inputs: images of dark strokes on a bright ground, token ids, random numbers for states.
+ * Inputs drawn from a seed: images of dark strokes on a bright ground, token ids, random numbers for states.
  */
-export function feedsOf(shapes: RealModel["shapes"][number]): Feeds {
-  const random = createRandom(7);
+export function feedsOf(shapes: RealModel["shapes"][number], seed = 7): Feeds {
+  const random = createRandom(seed);
   const feeds: Record<string, Tensor> = {};
   for (const [name, shape] of Object.entries(shapes)) {
     const size = shape.reduce((product, dim) => product * dim, 1);
