@@ -12,7 +12,7 @@ import { nodePlatform as platform } from "../src/node/platform.ts";
 import { profileFiles } from "../src/node/profile.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
-import type { NodeTime, Session } from "../src/runtime/runtime.ts";
+import type { Feeds, NodeTime, Session } from "../src/runtime/runtime.ts";
 import { optimizers, startState } from "../src/train/optimizers.ts";
 import { flatten } from "../src/train/parameters.ts";
 import { ports } from "../src/train/step.ts";
@@ -67,6 +67,9 @@ const state = startState("adam", parameters.length);
 const segments = [{ from: 0, to: parameters.length, rate: 1e-4, decay: 0 }];
 const hyper = { momentum: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0 };
 
+/** CPU ms of the optimizer in each step since the last answer. */
+let updates: number[] = [];
+
 /**
  * One step on all lanes: gradients are averaged and Adam updates the parameters. Returns the loss.
  */
@@ -82,7 +85,9 @@ async function advance(): Promise<number> {
     loss += more[ports.loss].numbers()[0] / lanes;
   }
   if (lanes > 1) for (let i = 0; i < gradient.length; i++) gradient[i] /= lanes;
+  const began = cpuMs();
   optimizers.adam.update(parameters, gradient, state, segments, hyper);
+  updates.push(cpuMs() - began);
   return loss;
 }
 
@@ -95,6 +100,21 @@ function inOrder(): Float32Array {
     ...parameters.subarray(offset, offset + size),
   ]);
   return Float32Array.from(values);
+}
+
+/**
+ * The least time of each node in eight runs: the engine's trace is of wall time, which other work on
+ * the machine can only lengthen.
+ */
+async function profiled(feeds: Feeds): Promise<NodeTime[]> {
+  const least = new Map<string, NodeTime>();
+  for (let i = 0; i < 8; i++) {
+    for (const time of (await runtime.profile({ bytes }, feeds, 1, options)) ?? []) {
+      const before = least.get(time.node);
+      if (!before || time.us < before.us) least.set(time.node, time);
+    }
+  }
+  return [...least.values()];
 }
 
 /** Milliseconds of one step for each of the 12 operators that take most, largest first. */
@@ -111,14 +131,12 @@ for await (const line of createInterface({ input: process.stdin })) {
       ...parts[0],
       [ports.parameters]: tensor("float32", [parameters.length], parameters),
     };
-    const times = await runtime.profile({ bytes }, feeds, 5, options);
+    const times = await profiled(feeds);
     if (process.env.NODES) {
-      const top = [...(times ?? [])]
-        .sort((a, b) => b.us - a.us)
-        .slice(0, Number(process.env.NODES));
+      const top = [...times].sort((a, b) => b.us - a.us).slice(0, Number(process.env.NODES));
       for (const { node, op, us } of top) console.error((us / 1000).toFixed(2), op, node);
     }
-    console.log(JSON.stringify({ operators: byOperator(times ?? []) }));
+    console.log(JSON.stringify({ operators: byOperator(times) }));
     continue;
   }
   const cpu: number[] = [];
@@ -132,6 +150,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   const peak = process.resourceUsage().maxRSS / 1024;
   const tuned = { tuneSeconds, choices };
-  console.log(JSON.stringify({ cpu, wall, losses, peak, version: runtime.version, ...tuned }));
+  console.log(
+    JSON.stringify({ cpu, wall, updates, losses, peak, version: runtime.version, ...tuned }),
+  );
+  updates = [];
 }
 await Promise.all(workers.map((worker) => worker?.stop()));

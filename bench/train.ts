@@ -33,6 +33,8 @@ const agreement = 1e-3;
 interface Answer {
   readonly cpu: number[];
   readonly wall: number[];
+  /** tersor's times of the optimizer alone, CPU ms. */
+  readonly updates?: number[];
   readonly losses: number[];
   readonly peak: number;
   readonly version: string;
@@ -124,6 +126,7 @@ async function compare(name: string, threads: number) {
     cpuMin: round(times.tersor.cpuMinMs / times.pytorch.cpuMinMs, 3),
     peakMemory: round(times.tersor.peakMb / times.pytorch.peakMb, 3),
   };
+  const updates = answers.tersor.slice(1).flatMap((answer) => answer.updates ?? []);
   const { tuneSeconds, choices, version } = answers.tersor[0];
   console.log(
     `${title}, ${threads} thread${threads > 1 ? "s" : ""}: ${times.tersor.cpuMs} against ${times.pytorch.cpuMs} CPU ms, ratio ${ratio.cpu} (minima ${ratio.cpuMin}, wall ${ratio.wall}; at most ${limit}), memory ${ratio.peakMemory}`,
@@ -138,6 +141,7 @@ async function compare(name: string, threads: number) {
     times,
     lossDifference: worst,
     operators,
+    updateMs: round(median(updates)),
     tuneSeconds: round(tuneSeconds ?? 0),
     choices,
     versions: { "onnxruntime-node": version, torch: answers.pytorch[0].version },

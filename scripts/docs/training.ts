@@ -20,6 +20,10 @@ export interface SpeedBench {
     readonly times: Readonly<
       Record<string, { readonly cpuMs: number; readonly wallMs: number; readonly peakMb: number }>
     >;
+    /** tersor's CPU ms in the optimizer; without it in earlier results. */
+    readonly updateMs?: number;
+    /** The engine's wall ms in one step by operator, of those that take most, largest first. */
+    readonly operators: Readonly<Record<string, number>>;
     readonly versions: { readonly torch: string };
   }[];
 }
@@ -62,7 +66,30 @@ export function speedSection(runs: Runs<SpeedBench>): string[] {
         }),
       ),
     ),
+    slower(runs),
   ];
+}
+
+/**
+ * Where the time goes in steps on one thread that take longer than PyTorch's. The engine tells the
+ * wall time of each node, which other work on the machine lengthens in the long nodes. The two
+ * operators that take most are therefore given what is left of the CPU time.
+ */
+function slower(runs: Runs<SpeedBench>): string {
+  const lines = Object.entries(runs).flatMap(([cpu, { results }]) =>
+    results
+      .filter(({ threads, ratio }) => threads === 1 && ratio.cpu > 1)
+      .map(({ title, operators, updateMs = 0, ratio, times }) => {
+        const total = times.pytorch.cpuMs * ratio.cpu;
+        const [first, second, ...others] = Object.entries(operators);
+        const small = others.reduce((sum, [, ms]) => sum + ms, updateMs);
+        const named = others.slice(0, 5).map(([op, ms]) => `${op} ${ms.toFixed(1)}`);
+        const update = updateMs > 0 ? `, the optimizer ${updateMs.toFixed(1)}` : "";
+        return `- ${title}, ${cpu}: of ${total.toFixed(0)} CPU ms ${first[0]} and ${second[0]} take ${(total - small).toFixed(0)}, ${named.join(", ")}${update}.`;
+      }),
+  );
+  if (lines.length === 0) return "";
+  return `Where the ratio of CPU times is above 1, the time goes here; [engine.md](engine.md#training) says what was tried:\n\n${lines.join("\n")}`;
 }
 
 interface Scratch {
