@@ -129,10 +129,10 @@ for (const item of realModels) {
   const row = await measure(item);
   rows.set(item.name, row);
   console.log(JSON.stringify(row));
+  writeRun("rewrite", {
+    command: "npm run bench:rewrite",
+    platform: platform.name,
+    runtime: `onnxruntime-node ${runtime.version}`,
+    rows: realModels.flatMap(({ name }) => rows.get(name) ?? []),
+  });
 }
-writeRun("rewrite", {
-  command: "npm run bench:rewrite",
-  platform: platform.name,
-  runtime: `onnxruntime-node ${runtime.version}`,
-  rows: [...rows.values()],
-});

@@ -1,7 +1,11 @@
-/** @file What rewrites models without loss: tersor, and its peers, each in a process of its own. */
+/**
+ * @file What rewrites models without loss: tersor, and its peers, each in a process of its own. The
+ * files of peers are kept in .cache/rewriters, by the peer's version, because they never change.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readModel } from "../src/onnx/read.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
@@ -17,6 +21,8 @@ const limitMs = 120_000;
  * never ends on a model that has something to fold; with 1.27.0 it does.
  */
 const onnxsim = ["onnxsim@0.7.3", "onnxruntime-web@1.27.0"];
+/** As in peers/requirements.txt. */
+const inPython = { onnxscript: "0.7.2", onnxruntime: "1.30.0" };
 
 /** Writes a model's rewritten bytes, or throws why not. */
 export type Rewriter = (path: string) => Uint8Array;
@@ -26,8 +32,9 @@ export function openRewriters(): Record<string, Rewriter> {
   mkdirSync(work, { recursive: true });
   const all: Record<string, Rewriter> = { tersor, onnxsim: openOnnxsim() };
   if (!existsSync(python)) return all;
-  for (const tool of ["onnxscript", "onnxruntime"]) {
-    all[tool] = (path) => byProcess(python, [`${here}peers/simplify.py`, tool, path]);
+  for (const [tool, version] of Object.entries(inPython)) {
+    const args = [`${here}peers/simplify.py`, tool];
+    all[tool] = (path) => byProcess(`${tool}-${version}`, path, python, args);
   }
   return all;
 }
@@ -45,16 +52,24 @@ function openOnnxsim(): Rewriter {
     const args = ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"];
     execFileSync("npm", [...args, ...onnxsim], { stdio: "ignore" });
   }
-  return (path) => byProcess(process.execPath, [`${here}peers/simplify.mjs`, folder, path]);
+  const args = [`${here}peers/simplify.mjs`, folder];
+  return (path) => byProcess(onnxsim[0], path, process.execPath, args);
 }
 
-/** Runs a tool that reads the file named last in `args` and writes to the name that is added. */
-function byProcess(command: string, args: readonly string[]): Uint8Array {
-  const out = `${work}out.onnx`;
-  rmSync(out, { force: true });
+/** Runs a tool that reads `path` and writes the file named after it, the last two arguments. */
+function byProcess(
+  tool: string,
+  path: string,
+  command: string,
+  args: readonly string[],
+): Uint8Array {
+  const out = `${work}${tool}/${basename(path)}`;
+  mkdirSync(dirname(out), { recursive: true });
+  if (existsSync(out)) return new Uint8Array(readFileSync(out));
   try {
-    execFileSync(command, [...args, out], { stdio: "pipe", timeout: limitMs });
+    execFileSync(command, [...args, path, out], { stdio: "pipe", timeout: limitMs });
   } catch (cause) {
+    rmSync(out, { force: true });
     throw new Error(reasonOf(cause as NodeJS.ErrnoException & { stderr?: Buffer }));
   }
   return new Uint8Array(readFileSync(out));
