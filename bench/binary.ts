@@ -90,7 +90,12 @@ async function startOf(net: string): Promise<Loaded | null> {
   const path = `${work}lenet5.onnx`;
   if (!existsSync(path)) {
     const drawn = concat(writeModel(lenet5.make(createRandom(1))));
-    const options = { epochs: 6, rate: 0.002, schedule: "one-cycle", augment: "shift=1+affine=8" };
+    const options = {
+      epochs: 6,
+      rate: 0.002,
+      schedule: "one-cycle",
+      augment: "shift=1+affine=8",
+    } as const;
     const mnist = { data: "mnist:train", test: "mnist:test" };
     const done = await train(await load(drawn), { ...quick, ...mnist, options });
     writeFileSync(path, done.bytes);

@@ -37,7 +37,7 @@ test.each([
   for (const [i, w] of weight.values.entries()) expect(w).toBeCloseTo(values[i], 5);
 
   const noisy = values.map((w) => w + 0.1 * random.normal());
-  const errors = [];
+  const errors: number[] = [];
   for (const bases of [1, 2, 3, 4]) {
     const done = await apply(layer(noisy), "sketch-weights", { bases }, env);
     const [{ weight: own }] = weightsIn(done.model);
