@@ -1,5 +1,6 @@
 /** @file A mixture of Gaussians as prior of a layer's weights, with one component at zero (soft weight sharing). */
 import type { Value } from "../ir/graph.ts";
+import { exp } from "../numeric/exp.ts";
 import { log } from "../numeric/log.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { Shape } from "../weights/form.ts";
@@ -72,13 +73,13 @@ export function mixtureLatent(
       return g.Mul(g.ReduceSum(density, null, { keepdims: 0 }), g.constant(-strength));
     },
     close({ weight, means: mu, spreads: s, shares }) {
-      const total = shares.reduce((sum, x) => sum + Math.exp(x), 0);
+      const total = shares.reduce((sum, x) => sum + exp(x), 0);
       const centers = [0, ...mu];
       const tops = centers.map((_, j) => {
-        const share = j === 0 ? zeros : ((1 - zeros) * Math.exp(shares[j - 1])) / total;
+        const share = j === 0 ? zeros : ((1 - zeros) * exp(shares[j - 1])) / total;
         return log(share) - s[j];
       });
-      const inverses = centers.map((_, j) => Math.exp(-s[j]));
+      const inverses = centers.map((_, j) => exp(-s[j]));
       const index = Uint16Array.from(weight, (w) => {
         let best = 0;
         let most = Number.NEGATIVE_INFINITY;

@@ -38,8 +38,8 @@ const env = environmentOf(
 
 const methods: readonly (readonly [MethodId, Record<string, unknown>, string])[] = [
   ["quantize-weights", { bits: 4, block: 16 }, "grid"],
-  ["quantize-table", { block: 16 }, "table"],
-  ["quantize-table", { table: "int4", block: 8, superblock: 4 }, "affine"],
+  ["quantize-table", { block: 16 }, "scaled table"],
+  ["quantize-table", { table: "int4", block: 8, superblock: 4 }, "grid with offsets"],
   ["fixed-point", { bits: 16 }, "grid"],
   ["share-vectors", { bits: 6, stages: 2, codebooks: "own" }, "vectors"],
   ["sketch-weights", {}, "sketch"],

@@ -67,7 +67,7 @@ describe.each([
     const done = await apply(model, "quantize-table", { table: name, block: 16 }, env);
     expect(done.warnings).toEqual([]);
     const { weight, values } = weightOf(done.model);
-    expect(kindOf(weight)).toBe("table");
+    expect(kindOf(weight)).toBe("scaled table");
     const table = [...tables[name]];
     const most = Math.max(...table.map(Math.abs));
     for (let row = 0; row < rows; row++) {
@@ -117,7 +117,7 @@ describe.each([
     const options = { table: "int4", block, superblock: 2 };
     const { model: made, bytes } = await apply(model, "quantize-table", options, env);
     const { weight, values } = weightOf(made);
-    expect(kindOf(weight)).toBe("affine");
+    expect(kindOf(weight)).toBe("grid with offsets");
     const [scale, offset] = ["scale", "offset"].map((name) => partOf(weight, name));
     for (const s of Array.from(scale)) expect(s).toBeGreaterThan(0);
     for (const m of Array.from(offset)) expect(m).toBeLessThanOrEqual(0);

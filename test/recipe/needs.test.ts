@@ -92,7 +92,8 @@ describe("needs", () => {
       { option: "steps", values: null, needs: ["training"] },
     ]);
     expect(needsByOption(methods["quantize-rate"] as unknown as Method)).toEqual([
-      { option: "sensitivity", values: ["gradient"], needs: ["training"] },
+      { option: "sensitivity", values: ["gradient", "hessian"], needs: ["training"] },
+      { option: "sensitivity", values: ["hessian"], needs: ["calibration"] },
     ]);
   });
 
@@ -103,7 +104,7 @@ describe("needs", () => {
     [
       "share-weights > quantize-int8",
       { ...all, calibration: null },
-      "needs-data: quantize-int8: needs data to calibrate on. Give --data or --calib (a few hundred unlabelled inputs are enough), or take what needs none: quantize-dynamic, quantize-weights, quantize-rate.",
+      "needs-data: quantize-int8: needs data to calibrate on. Give --data or --calib (a few hundred unlabelled inputs are enough), or take what needs none: quantize-dynamic, quantize-weights, quantize-hqq.",
     ],
     [
       "prune-channels:criterion=lasso,allocation=sensitivity",

@@ -114,7 +114,7 @@ const references: Readonly<
       return (levels.values[i] - zero.values[at] / 16) * scale.values[at];
     };
   },
-  scaled:
+  "scaled axis":
     ({ weight, factor }, [, columns]) =>
     (i) =>
       weight.values[i] * factor.values[i % columns],
@@ -142,14 +142,14 @@ const references: Readonly<
       return sum;
     };
   },
-  table: ({ table, index, scale }, [, columns]) => {
+  "scaled table": ({ table, index, scale }, [, columns]) => {
     const [, blocks = 1] = scale.shape;
     return (i) => {
       const block = Math.floor(((i % columns) * blocks) / columns);
       return table.values[index.values[i]] * scale.values[Math.floor(i / columns) * blocks + block];
     };
   },
-  affine: ({ levels, scale, offset }, [, columns]) => {
+  "grid with offsets": ({ levels, scale, offset }, [, columns]) => {
     const [, blocks = 1] = scale.shape;
     return (i) => {
       const block = Math.floor(((i % columns) * blocks) / columns);

@@ -6,7 +6,7 @@ import { defineForm, integers, learns } from "../form.ts";
  * form has no elements that could be pruned.
  */
 export const affine = defineForm({
-  kind: "affine",
+  kind: "grid with offsets",
   cite: "Jacob et al. 2018, arXiv 1712.05877, eq. 1; the k-quants of llama.cpp (ggml-quants.c)",
   doc: "W = s q + m, q whole numbers",
   theta: {

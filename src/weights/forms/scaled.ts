@@ -4,7 +4,7 @@ import { type Composed, composed, leaf, type Weight } from "../weight.ts";
 
 /** W = V f, f with 1 on every axis but one. V is stored in a form of its own, such as a grid. */
 export const scaled = defineForm({
-  kind: "scaled",
+  kind: "scaled axis",
   cite: "Lin et al. 2023, AWQ, arXiv 2306.00978, section 3.2",
   doc: "W = V f, a factor for each index of one axis",
   theta: { weight: learns(), factor: learns({ keepsZeros: false }) },

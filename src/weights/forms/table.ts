@@ -6,7 +6,7 @@ import { defineForm, fixed, integers, learns } from "../form.ts";
  * left out of the file.
  */
 export const table = defineForm({
-  kind: "table",
+  kind: "scaled table",
   cite: "Dettmers et al. 2023, QLoRA, arXiv 2305.14314, section 3",
   doc: "W = s t[i], t a fixed table",
   theta: {
