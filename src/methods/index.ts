@@ -32,6 +32,7 @@ import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
 import { quantizeLsq } from "./quantization/quantize-lsq.ts";
+import { quantizeMixed } from "./quantization/quantize-mixed.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
 import { quantizeTable } from "./quantization/quantize-table.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
@@ -59,6 +60,7 @@ export const families = {
     "quantize-adaround": quantizeAdaround,
     "quantize-hqq": quantizeHqq,
     "quantize-table": quantizeTable,
+    "quantize-mixed": quantizeMixed,
     "quantize-rate": quantizeRate,
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,

@@ -18,7 +18,7 @@ import {
   rangeOf,
   type Scaled,
 } from "./matrix.ts";
-import type { GridChoice } from "./options.ts";
+import type { GridChoice, HessianChoice } from "./options.ts";
 import { nearest } from "./scale.ts";
 
 /**
@@ -45,34 +45,69 @@ export async function roundLayers(
  */
 export async function roundByHessian(
   model: Model,
-  options: GridChoice & Selection & { readonly records: number; readonly damping: number },
+  options: HessianChoice & Selection,
   context: Context,
   round: (layer: HessianLayer) => Levels | Scaled,
+  bitsOf: (site: ThetaSite) => number = () => options.bits,
 ): Promise<void> {
   const sites = thetasOf(model, options, context);
   const scarce: string[] = [];
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
     const moments = await hessiansOf(model, site, options.records, context);
-    const layout = layoutOf(site, options);
+    const own = { ...options, bits: bitsOf(site) };
     if (typeof moments === "string") {
       context.warn(`${site.node.name} ${moments}: rounded to the nearest levels`);
-      store(site, layout, options, nearest);
+      store(site, layoutOf(site, own), own, nearest);
       continue;
     }
     const positions = positionsOf(site);
     const isScarce = positions !== null && moments.records * positions < moments.rows.columns;
     if (isScarce) scarce.push(site.node.name);
-    store(site, layout, options, (layer, group) => {
-      const gram = moments.groups[group];
-      return round({ ...layer, hessian: damped(gram, layer.columns, options.damping) });
-    });
+    store(site, layoutOf(site, own), own, (layer, group) =>
+      round(withHessian(layer, moments.groups[group], own.damping)),
+    );
   }
   if (scarce.length > 0) {
     context.warn(
       `${scarce.join(", ")}: fewer inputs were seen than the layer has, so that damping decides: give more records`,
     );
   }
+}
+
+const withHessian = (layer: MatrixLayer, gram: Float64Array, damping: number): HessianLayer => ({
+  ...layer,
+  hessian: damped(gram, layer.columns, damping),
+});
+
+/** The layer of every group of a site, with the levels that `round` gives; nothing is stored. */
+export function roundMoments(
+  site: ThetaSite,
+  { groups }: Moments,
+  choice: HessianChoice,
+  round: (layer: HessianLayer) => Levels,
+): { readonly layer: HessianLayer; readonly levels: Levels }[] {
+  const layout = layoutOf(site, choice);
+  if (!layout) return [];
+  return groups.map((gram, group) => {
+    const layer = withHessian(layerOf(site, layout, choice, group), gram, choice.damping);
+    return { layer, levels: round(layer) };
+  });
+}
+
+/** One group of a site's weight as a matrix. */
+function layerOf(
+  { weight: { values } }: ThetaSite,
+  { groups, rows, columns, blocks, depth, at }: Layout,
+  { bits, levels }: GridChoice,
+  group: number,
+): MatrixLayer {
+  const range = rangeOf(bits, levels === "symmetric");
+  const weight = new Float64Array(rows * columns);
+  for (let i = 0; i < weight.length; i++) {
+    weight[i] = values[at(group, Math.floor(i / columns), i % columns)];
+  }
+  return { groups, weight, rows, columns, blocks, range, depth };
 }
 
 /** Where the rows and blocks of a site's weight lie, and in what order its scales are stored. */
@@ -126,27 +161,26 @@ function layoutOf(site: ThetaSite, { block }: GridChoice): Layout | null {
 function store(
   site: ThetaSite,
   layout: Layout | null,
-  { bits, levels }: GridChoice,
+  choice: GridChoice,
   round: (layer: MatrixLayer, group: number) => Levels | Scaled,
 ): void {
   const { shape, values } = site.weight;
+  const { bits, levels } = choice;
   if (!layout) {
     const grid = { bits, block: 0, axis: site.channels, search: "mse" } as const;
     storeWeight(site, roundToGrid(values, shape, grid));
     return;
   }
-  const { groups, rows, columns, blocks, depth, at, scaleAt, axis, block } = layout;
-  const range = rangeOf(bits, levels === "symmetric");
+  const { groups, rows, columns, blocks, at, scaleAt, axis, block } = layout;
   const q = new Int8Array(values.length);
   const scales = new Float32Array(groups * rows * blocks.count);
   const zeros = new Float32Array(scales.length);
   let factors: Float32Array | null = null;
   for (let group = 0; group < groups; group++) {
-    const weight = new Float64Array(rows * columns);
-    const placeOf = (i: number): number => at(group, Math.floor(i / columns), i % columns);
-    for (let i = 0; i < weight.length; i++) weight[i] = values[placeOf(i)];
-    const found = round({ groups, weight, rows, columns, blocks, range, depth }, group);
-    for (let i = 0; i < weight.length; i++) q[placeOf(i)] = found.q[i];
+    const found = round(layerOf(site, layout, choice, group), group);
+    for (let i = 0; i < rows * columns; i++) {
+      q[at(group, Math.floor(i / columns), i % columns)] = found.q[i];
+    }
     if ("factors" in found) factors = found.factors;
     for (let i = 0; i < found.scales.length; i++) {
       const to = scaleAt(group, Math.floor(i / blocks.count), i % blocks.count);
@@ -155,7 +189,8 @@ function store(
     }
   }
   const grid = { scales, axis, block, bits };
-  const rounded = range.isSymmetric ? gridOf(q, shape, grid) : asymmetricOf(q, shape, zeros, grid);
+  const rounded =
+    levels === "symmetric" ? gridOf(q, shape, grid) : asymmetricOf(q, shape, zeros, grid);
   storeWeight(site, factors ? scaledOf(rounded, factors, layout.inputAxis) : rounded);
 }
 

@@ -127,23 +127,31 @@ export function weightOf(levels: Levels, layer: MatrixLayer): Float64Array {
   return scale.map((s, i) => s * (levels.q[i] - zero[i]));
 }
 
-/** tr(dW H dW^T) of dW [rows, columns], over every `step`-th row. */
-export function outputError(
+/** d_o^T H d_o for every row of a difference of weights [rows, columns]. */
+export function outputErrors(
   difference: Float64Array,
   hessian: Float64Array,
   columns: number,
-  step = 1,
-): number {
-  let total = 0;
-  for (let at = 0; at < difference.length; at += columns * step) {
+): Float64Array {
+  const errors = new Float64Array(difference.length / columns);
+  for (const row of errors.keys()) {
+    const at = row * columns;
     for (let j = 0; j < columns; j++) {
       const d = difference[at + j];
       if (d === 0) continue;
       let sum = 0;
-      for (let k = 0, from = j * columns; k < columns; k++)
+      for (let k = 0, from = j * columns; k < columns; k++) {
         sum += hessian[from + k] * difference[at + k];
-      total += d * sum;
+      }
+      errors[row] += d * sum;
     }
   }
-  return total;
+  return errors;
 }
+
+/** tr(dW H dW^T), the sum over all rows. */
+export const outputError = (
+  difference: Float64Array,
+  hessian: Float64Array,
+  columns: number,
+): number => outputErrors(difference, hessian, columns).reduce((a, b) => a + b, 0);

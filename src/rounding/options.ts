@@ -51,3 +51,8 @@ export interface GridChoice {
   readonly block: number;
   readonly levels: "symmetric" | "asymmetric";
 }
+
+export interface HessianChoice extends GridChoice {
+  readonly records: number;
+  readonly damping: number;
+}

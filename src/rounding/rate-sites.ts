@@ -8,6 +8,7 @@ import { uniformGrid, uniformStep } from "../weights/forms/grid.ts";
 import type { LayerSite, ThetaSite } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
 import { levelsByRate } from "./by-rate.ts";
+import { gainsOf } from "./gains.ts";
 import { outputError } from "./matrix.ts";
 import { byActivation, permuted } from "./propagate.ts";
 
@@ -33,15 +34,9 @@ export interface HessianChoice {
 
 /** Gradients take a backward pass for each record, the moments of inputs only a forward pass. */
 const FORWARD = 8;
-/** Gains from few records have holes, so every row gets at least this share of their mean. */
-const FLOOR = 0.02;
-
 /**
  * The sites whose inputs can be observed and that have a curvature h (evidence/curvature.ts). Their
- * distortion is sum_o g_o dw_o^T H dw_o with H = E[x x^T] + damping and
- *   g_o = sum_j h_oj / tr H,
- * since h_oj = g_o H_jj where gradients and inputs are independent (Martens, Grosse 2015, arXiv
- * 1503.05671, section 3).
+ * distortion is sum_o g_o dw_o^T H dw_o with H = E[x x^T] + damping and the gains g_o (gains.ts).
  */
 export async function hessianLayers(
   model: Model,
@@ -100,26 +95,6 @@ function hessianSite(
       return { weight: asGrid(q, shape, step), distortion: chosen.distortion };
     },
   };
-}
-
-/** g_o of every row, group by group. */
-function gainsOf(
-  { groups: count, rows, columns, at }: Rows,
-  grams: readonly Float64Array[],
-  curvature: Float64Array,
-): Float64Array {
-  const gains = new Float64Array(count * rows);
-  for (const row of gains.keys()) {
-    const group = Math.floor(row / rows);
-    let [sum, trace] = [0, 0];
-    for (let j = 0; j < columns; j++) {
-      sum += curvature[at(group, row % rows, j)];
-      trace += grams[group][j * columns + j];
-    }
-    gains[row] = trace > 0 ? sum / trace : 0;
-  }
-  const mean = gains.reduce((a, b) => a + b, 0) / gains.length || 1;
-  return gains.map((gain) => gain + FLOOR * mean);
 }
 
 /** The place in the weight of every element of [groups x rows, columns in the order of the sweep]. */

@@ -47,7 +47,8 @@ function scale(layer: HessianLayer): Scaled {
     const levels = nearest(larger);
     const rounded = weightOf(levels, larger);
     const difference = rounded.map((w, k) => w * factors[(k % columns) % depth] - weight[k]);
-    const error = outputError(difference, hessian, columns, step);
+    const some = difference.filter((_, k) => Math.floor(k / columns) % step === 0);
+    const error = outputError(some, hessian, columns);
     if (error < least) [best, least] = [{ ...levels, factors: i === 0 ? null : factors }, error];
   }
   return best;

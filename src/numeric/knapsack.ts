@@ -1,0 +1,54 @@
+/** @file Multiple-choice knapsack: one option for each item, least total loss within a budget. */
+
+/** One way to take an item. */
+export interface Choice {
+  /** What it takes of the budget, >= 0. */
+  readonly cost: number;
+  readonly loss: number;
+}
+
+/**
+ * Parts into which the budget is cut, unless whole costs can be counted one by one. Costs are rounded
+ * up, so the budget is never exceeded.
+ */
+const CELLS = 4096;
+
+/**
+ * The index of the choice for each item that makes the sum of losses least while the sum of costs is
+ * at most `budget`; null if even the cheapest choices exceed it. Dynamic programming over the items
+ * and what is left of the budget above the cheapest choices.
+ */
+export function bestChoices(
+  items: readonly (readonly Choice[])[],
+  budget: number,
+): number[] | null {
+  const cheapest = items.map((choices) => Math.min(...choices.map(({ cost }) => cost)));
+  const spare = budget - cheapest.reduce((a, b) => a + b, 0);
+  if (spare < 0) return null;
+  const isWhole = items.every((choices) => choices.every(({ cost }) => Number.isInteger(cost)));
+  const cell = isWhole && spare <= CELLS ? 1 : spare / CELLS;
+  const cells = Math.floor(spare / cell);
+  let losses = new Float64Array(cells + 1);
+  const taken: Uint16Array[] = [];
+  for (const [i, choices] of items.entries()) {
+    const next = new Float64Array(cells + 1).fill(Infinity);
+    const by = new Uint16Array(cells + 1);
+    for (const [c, { cost, loss }] of choices.entries()) {
+      const extra = Math.ceil((cost - cheapest[i]) / cell - 1e-9);
+      for (let used = extra; used <= cells; used++) {
+        const total = losses[used - extra] + loss;
+        if (total < next[used]) [next[used], by[used]] = [total, c];
+      }
+    }
+    losses = next;
+    taken.push(by);
+  }
+  let used = cells;
+  const found = new Array<number>(items.length);
+  for (let i = items.length - 1; i >= 0; i--) {
+    const c = taken[i][used];
+    found[i] = c;
+    used -= Math.ceil((items[i][c].cost - cheapest[i]) / cell - 1e-9);
+  }
+  return found;
+}

@@ -1,0 +1,44 @@
+/** @file Multiple-choice knapsack against trying every combination. */
+import { expect, test } from "vitest";
+import { bestChoices, type Choice } from "../../src/numeric/knapsack.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+
+test("no other combination within the budget has a smaller loss", () => {
+  const random = createRandom(4);
+  for (let trial = 0; trial < 30; trial++) {
+    const items = Array.from({ length: 5 }, () =>
+      Array.from({ length: 3 }, (): Choice => ({ cost: 1 + random.int(9), loss: random.float() })),
+    );
+    const budget = 10 + random.int(30);
+    let least = Infinity;
+    for (let code = 0; code < 3 ** 5; code++) {
+      const own = items.map((choices, i) => choices[Math.floor(code / 3 ** i) % 3]);
+      if (own.reduce((sum, { cost }) => sum + cost, 0) > budget) continue;
+      least = Math.min(
+        least,
+        own.reduce((sum, { loss }) => sum + loss, 0),
+      );
+    }
+    const found = bestChoices(items, budget);
+    if (least === Infinity) {
+      expect(found).toBeNull();
+      continue;
+    }
+    const own = (found as number[]).map((c, i) => items[i][c]);
+    expect(own.reduce((sum, { cost }) => sum + cost, 0)).toBeLessThanOrEqual(budget);
+    expect(own.reduce((sum, { loss }) => sum + loss, 0)).toBeCloseTo(least, 9);
+  }
+});
+
+test("takes the cheapest where nothing is left, and fails where that is too much", () => {
+  const items = [
+    [
+      { cost: 2, loss: 1 },
+      { cost: 4, loss: 0 },
+    ],
+  ];
+  expect(bestChoices(items, 2)).toEqual([0]);
+  expect(bestChoices(items, 1)).toBeNull();
+  expect(bestChoices(items, 4)).toEqual([1]);
+  expect(bestChoices([], 1)).toEqual([]);
+});
