@@ -29,6 +29,8 @@ export interface Context {
   group(node: string, before: number, after: number, reason: string): void;
   /** Reports a problem that the user should know of. */
   warn(text: string): void;
+  /** Tells the user what is done: a line of progress, which no result holds. */
+  note(text: string): void;
   /** Reports that `done` of `total` parts are done. Rejects with TersorError "aborted". */
   progress(done: number, total: number): Promise<void>;
   /** Whether there are calibration records, for methods that can use them but do not need them. */

@@ -38,11 +38,14 @@ export function methodsPage(): string {
 function section(id: MethodId, method: Method): string[] {
   const { title, cite, summary } = method;
   const options = describeOptions(method.options);
+  const trains = defaultNeeds(method).includes("training");
   const facts = [
     `- Family: ${familyOf(id)}`,
     `- Source: ${cite}`,
     `- Needs: ${needsText({ needs: defaultNeeds(method), needsWith: needsByOption(method) }, code)}`,
-    ...(method.survey.length > 0 ? [`- In a survey: ${recipesOf(id, method.survey)}`] : []),
+    ...(method.survey.length > 0
+      ? [`- In a survey${trains ? " with `--trains`" : ""}: ${recipesOf(id, method.survey)}`]
+      : []),
     ...(method.neutral ? [`- Leaves the model as it is: ${recipesOf(id, [method.neutral])}`] : []),
   ];
   return [

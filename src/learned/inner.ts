@@ -33,12 +33,13 @@ export const innerOptions = ({ rate, ends = 32 }: { rate: number; ends?: number 
 /**
  * Trains the chosen layers as `openAll` opens them, all but the first and the last one of the model if
  * these have more bits: on a grid with a learned step, or left alone, which is reported. Does nothing
- * if the options ask for no step of training.
+ * if the options ask for no step of training. `levels` says what the layers are stored as.
  */
 export async function trainInner(
   model: Model,
   { ends, ...options }: LearnedOptions & { readonly ends: number },
   context: Context,
+  levels: string,
   openAll: (inner: readonly ThetaSite[]) => Promise<readonly Opened[]> | readonly Opened[],
 ): Promise<void> {
   const sites = sitesToLearn(model, options, context);
@@ -53,6 +54,10 @@ export async function trainInner(
   }
   const onGrids = ends === 32 ? [] : outer.map((site) => openOnGrid(site, ends));
   if (inner.length + onGrids.length === 0) return;
+  const rest = onGrids.length > 0 ? `, ${plural(onGrids.length)} to a grid of ${ends} bits` : "";
+  context.note(`${plural(inner.length)} to ${levels}${rest}`);
   const opened = [...(await openAll(inner)), ...onGrids];
   await trainLevels(model, options, opened, context, fitsAfterUpdates(opened));
 }
+
+const plural = (count: number): string => `${count} weight${count === 1 ? "" : "s"}`;

@@ -78,6 +78,7 @@ export function createContext(
     group: (node, before, after, reason) =>
       notes.groups.push({ method, node, before, after, reason }),
     warn: (text) => notes.warnings.push(`${method}: ${text}`),
+    note: (text) => env.onEvent({ type: "note", text: `${method}: ${text}` }),
     async progress(done, total) {
       env.onEvent({ type: "progress", what: method, done, total });
       await checkpoint(env, method);

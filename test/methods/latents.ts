@@ -41,6 +41,7 @@ export async function hooksOf(
   let found: TrainHooks = {};
   const context = {
     skip() {},
+    note() {},
     async train(_: unknown, __: unknown, hooks: TrainHooks) {
       found = hooks;
     },

@@ -12,6 +12,7 @@ import { evaluateGraph } from "../../src/ops/evaluate.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
+import type { Event } from "../../src/recipe/environment.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { thetasOf } from "../../src/weights/sites.ts";
@@ -194,12 +195,16 @@ describe("a step of training computes what the stored model computes", () => {
   ];
   test.each(rows)("%s %j", async (method, given, bits) => {
     const start = draw(dense);
-    const env = envOf(start);
+    const told: string[] = [];
+    const onEvent = (event: Event) => event.type === "note" && told.push(event.text);
+    const env = { ...envOf(start), onEvent };
     // A rate at which no weight moves: the loss of the first step is that of the result.
     const options = { steps: 1, batch: records, loss: "cross-entropy", rate: 1e-12, ...given };
     const steps = parseRecipe([{ method, ...options }] as never);
     const { model, bytes, kept, training } = await applyRecipe(start, steps, env);
     expect(kept).toEqual([true]);
+    const ends = "ends" in given ? ", 2 weights to a grid of 8 bits" : "";
+    expect(told.join()).toMatch(new RegExp(`: [13] weights? to -?[01].* for each \\w+.*${ends}$`));
     const { inputs } = await env.training!.read(Array.from({ length: records }, (_, i) => i));
     const scores = Object.values(await outputsOf(bytes, inputs))[0].floats();
     let loss = 0;

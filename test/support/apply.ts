@@ -85,6 +85,7 @@ export async function apply(
     group: (node, before, after, reason) =>
       groups.push({ method: id, node, before, after, reason }),
     warn: (text) => warnings.push(text),
+    note() {},
     async progress(done, total) {
       env.onEvent({ type: "progress", what: id, done, total });
       await checkpoint(env, id);

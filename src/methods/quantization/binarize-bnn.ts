@@ -31,18 +31,24 @@ export const binarizeBnn = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { rounding, ...options }, context) =>
-    trainInner(model, options, context, async (sites) => {
-      const first = weightsOf(model)[0]?.node;
-      const later = sites.filter(({ node }) => node !== first);
-      const sizes = await sizesOf(model, later, context);
-      const signs = openSigns(model, later, context);
-      const signed = new Set(signs.flatMap(({ readers = [] }) => readers));
-      const opened = sites.map((site) => {
-        const size = signed.has(site.node) ? sizes.get(site.node) : null;
-        return openConnected(site, rounding, size ?? null);
-      });
-      return [...opened, ...signs];
-    }),
+    trainInner(
+      model,
+      options,
+      context,
+      "-1 and +1, a scale for each layer, and signs of inputs",
+      async (sites) => {
+        const first = weightsOf(model)[0]?.node;
+        const later = sites.filter(({ node }) => node !== first);
+        const sizes = await sizesOf(model, later, context);
+        const signs = openSigns(model, later, context);
+        const signed = new Set(signs.flatMap(({ readers = [] }) => readers));
+        const opened = sites.map((site) => {
+          const size = signed.has(site.node) ? sizes.get(site.node) : null;
+          return openConnected(site, rounding, size ?? null);
+        });
+        return [...opened, ...signs];
+      },
+    ),
 });
 
 /** The mean magnitude of what each layer of these sites reads. */

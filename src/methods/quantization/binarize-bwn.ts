@@ -17,7 +17,7 @@ export const binarizeBwn = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
-    trainInner(model, options, context, (sites) =>
+    trainInner(model, options, context, `-1 and +1, a scale for each ${scales}`, (sites) =>
       sites.map((site) => openScaled(site, meanScale(scales))),
     ),
 });

@@ -35,8 +35,12 @@ export const binarizeLossAware = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { bits, scales, ...options }, context) =>
-    trainInner(model, options, context, (sites) =>
-      sites.map((site) => openScaled(site, lossAware(bits, scales))),
+    trainInner(
+      model,
+      options,
+      context,
+      `${bits === 1 ? "-1" : "-1, 0"} and +1, a scale for each ${scales}`,
+      (sites) => sites.map((site) => openScaled(site, lossAware(bits, scales))),
     ),
 });
 

@@ -30,13 +30,19 @@ export const binarizeXnor = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
-    trainInner(model, options, context, (sites) => {
-      const signs = openSigns(model, sites, context, {
-        refusal: whyNoScales,
-        before: ({ node, value }, x) => scaleOutput(node, x, value.shape?.slice(2) as number[]),
-      });
-      return [...sites.map((site) => openScaled(site, meanScale(scales))), ...signs];
-    }),
+    trainInner(
+      model,
+      options,
+      context,
+      `-1 and +1, a scale for each ${scales}, and signs of inputs`,
+      (sites) => {
+        const signs = openSigns(model, sites, context, {
+          refusal: whyNoScales,
+          before: ({ node, value }, x) => scaleOutput(node, x, value.shape?.slice(2) as number[]),
+        });
+        return [...sites.map((site) => openScaled(site, meanScale(scales))), ...signs];
+      },
+    ),
 });
 
 /** Why the scales K of a layer's input cannot be computed; null if they can. */

@@ -33,7 +33,9 @@ export const ternarizeTtq = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { threshold, ...options }, context) =>
-    trainInner(model, options, context, (sites) => sites.map((site) => openUp(site, threshold))),
+    trainInner(model, options, context, "0 and two learned levels for each layer", (sites) =>
+      sites.map((site) => openUp(site, threshold)),
+    ),
 });
 
 /**

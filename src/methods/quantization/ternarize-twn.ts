@@ -25,7 +25,7 @@ export const ternarizeTwn = defineMethod({
   survey: [{}],
   neutral: { epochs: 0 },
   apply: (model, { scales, ...options }, context) =>
-    trainInner(model, options, context, (sites) =>
+    trainInner(model, options, context, `-1, 0 and +1, a scale for each ${scales}`, (sites) =>
       sites.map((site) => openScaled(site, twn(scales))),
     ),
 });
