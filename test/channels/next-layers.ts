@@ -126,6 +126,7 @@ export function contextOf(model: Model, x: Tensor): Context {
     skip() {},
     group() {},
     warn() {},
+    note() {},
     async progress() {},
     hasCalibration: true,
     observe: createObserve(env, () => {}, "test"),
