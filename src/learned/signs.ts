@@ -80,7 +80,7 @@ function withoutRelu(value: Value, layer: Node): Value | null {
   for (const { at, reader } of path) {
     const node = at.producer;
     if (!node) break;
-    if (isPositive(boundsOf(node)?.low)) {
+    if (isNotNegative(boundsOf(node)?.low)) {
       // Whatever else reads the values in between would get negative ones as well.
       const isOwn = path.every((step) => step.at.uses.size === 1 && step.at.consumers.length === 1);
       if (path.length > 1 && !isOwn) return null;
@@ -94,14 +94,15 @@ function withoutRelu(value: Value, layer: Node): Value | null {
   return isNeverNegative(value) ? null : value;
 }
 
-const isPositive = (low: number | null | undefined): boolean => typeof low === "number" && low >= 0;
+const isNotNegative = (low: number | null | undefined): boolean =>
+  typeof low === "number" && low >= 0;
 
 /** Whether every path to the value comes through something that gives no negative numbers. */
 function isNeverNegative(value: Value): boolean {
   const seen = new Set([value]);
   for (const at of seen) {
     const node = at.producer;
-    if (isPositive(rangeOf(at)?.low) || isPositive(node && boundsOf(node)?.low)) continue;
+    if (isNotNegative(rangeOf(at)?.low) || isNotNegative(node && boundsOf(node)?.low)) continue;
     const kept = node ? keptBy(node) : [];
     if (!node || kept.length === 0) return false;
     for (const index of kept) seen.add(node.inputs[index] as Value);
