@@ -20,11 +20,12 @@ export interface MixtureOptions {
 const HALF_LOG_TAU = 0.5 * log(2 * Math.PI);
 
 /**
- * A standard deviation starts at the distance between means and stays within these shares of it. The
- * bounds stand for the paper's Gamma priors on precisions: a component that shrinks to one weight would
- * have an infinite density.
+ * A standard deviation starts at the share FIRST of the distance between means, and stays between LEAST
+ * and MOST. The bounds stand for the paper's Gamma priors on precisions: a component that shrinks to one
+ * weight would have an infinite density. With FIRST, most weights belong to the mean beside them, and
+ * those within a distance of zero to the component there.
  */
-const [LEAST, MOST] = [1 / 64, 2];
+const [LEAST, FIRST, MOST] = [1 / 64, 1 / 4, 2];
 
 /** Factor of the learning rate for logarithms, which have further to go than weights. */
 const SPEED = 10;
@@ -47,8 +48,7 @@ export function mixtureLatent(
   const means = Float32Array.from({ length: components }, (_, j) =>
     components === 1 ? high : low + j * gap,
   );
-  const first = log(gap);
-  const spreads = new Float32Array(components + 1).fill(first);
+  const spreads = new Float32Array(components + 1).fill(log(gap * FIRST));
   return {
     theta: {
       weight: { start: values, shape, keepsZeros: true },
@@ -57,8 +57,8 @@ export function mixtureLatent(
         start: spreads,
         shape: [components + 1],
         rate: SPEED,
-        min: first + log(LEAST),
-        max: first + log(MOST),
+        min: log(gap * LEAST),
+        max: log(gap * MOST),
       },
       shares: { start: new Float32Array(components), shape: [components], rate: SPEED },
     },
