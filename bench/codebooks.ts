@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { images, load, survey } from "../src/node.ts";
+import { formatRecipe, parseRecipe } from "../src/recipe/steps.ts";
 import { assets } from "../test/support/assets.ts";
 
 /** By bits per weight, without scales and codebooks. */
@@ -19,19 +20,26 @@ const groups: Readonly<Record<string, readonly string[]>> = {
     "quantize-table:table=int4,superblock=8",
     "share-weights:bits=4,init=optimal",
     "share-weights:bits=4,init=optimal,sensitivity=hessian",
-    "share-weights:bits=5,init=optimal,penalty=0.01",
+    "share-weights:bits=6,init=optimal,penalty=0.02",
     "share-vectors:size=2,bits=8",
     "share-vectors:size=2,bits=8,error=outputs",
-    "share-vectors:size=4,bits=8,stages=2",
+    "share-vectors:size=4,bits=8,stages=2,error=outputs > quantize-weights:bits=8",
     "sketch-weights:bases=4",
   ],
   "2": [
     "quantize-weights:bits=2",
     "share-weights:bits=2,init=optimal",
-    "share-vectors:size=4,bits=8,error=outputs",
+    "share-vectors:size=4,bits=8,error=outputs > quantize-weights:bits=8",
     "sketch-weights:bases=2",
   ],
 };
+
+/** The bits of a recipe, under the name that rows of a survey have. */
+const bitsOf = new Map(
+  Object.entries(groups).flatMap(([bits, recipes]) =>
+    recipes.map((recipe) => [formatRecipe(parseRecipe(recipe)), bits] as const),
+  ),
+);
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const cifar = (part: string, limit: number) =>
@@ -51,9 +59,8 @@ for (const [name, data] of Object.entries(models)) {
   const recipes = Object.values(groups).flat();
   const { results } = await survey(await load(path), { ...data, recipes, timingSeconds: 0.05 });
   for (const { recipe, bytes, metric, skipped } of results) {
-    const bits = Object.keys(groups).find((key) => groups[key].includes(recipe));
     const row = {
-      ...{ model: name, bits: bits ?? null, recipe, packed: bytes.packed },
+      ...{ model: name, bits: bitsOf.get(recipe) ?? null, recipe, packed: bytes.packed },
       ...{
         metric: metric?.name,
         value: metric?.value,
