@@ -62,6 +62,7 @@ export const families = {
     "quantize-table": quantizeTable,
     "quantize-mixed": quantizeMixed,
     "quantize-rate": quantizeRate,
+    "quantize-table": quantizeTable,
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "share-weights": shareWeights,
