@@ -3,11 +3,10 @@
  * packed bytes, and what is lost on 1,000 records or fewer. Nothing is trained. Writes
  * results/codebooks.json. `npm run bench:codebooks [-- part of a model's name]`; with a name it only prints.
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { images, load, survey } from "../src/node.ts";
 import { formatRecipe, parseRecipe } from "../src/recipe/steps.ts";
 import { assets } from "../test/support/assets.ts";
+import { writeRun } from "./record.ts";
 
 /** By bits per weight, without scales and codebooks. */
 const groups: Readonly<Record<string, readonly string[]>> = {
@@ -72,9 +71,5 @@ for (const [name, data] of Object.entries(models)) {
     console.log(JSON.stringify(row));
   }
 }
-const results = { command: "npm run bench:codebooks", cpu: cpus()[0].model, rows };
-if (only === "") {
-  const file = new URL("results/codebooks.json", import.meta.url);
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
-}
+if (only === "") writeRun("codebooks", { command: "npm run bench:codebooks", rows });
 process.exit(0);
