@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import { Graph } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
+import { mixtureLatent } from "../../src/learned/gaussian-mixture.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { build } from "../../src/ops/builder.ts";
 import { constantValue } from "../../src/ops/constant.ts";
-import { mixtureLatent } from "../../src/sparsity/gaussian-mixture.ts";
 import type { Composed } from "../../src/weights/weight.ts";
 import { apply, environmentOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";

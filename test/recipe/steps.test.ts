@@ -22,7 +22,10 @@ describe("parseRecipe", () => {
     expect(second).toEqual({
       id: "share-weights",
       method: methods["share-weights"],
-      options: { bits: 5, init: "linear", only: [], except: [] },
+      options: {
+        ...{ bits: 5, init: "linear", sensitivity: "none", penalty: 0, records: 128 },
+        ...{ only: [], except: [] },
+      },
     });
     expect(parseRecipe("")).toEqual([]);
     expect(parseRecipe([{ method: "share-weights", bits: 4 }])[0].options.bits).toBe(4);

@@ -52,6 +52,7 @@ describe("forms", () => {
         "tables that int8 methods look up are stored in 8 bits by both of them",
       "rounding/by-layer.ts": "the grids that all rounding methods store",
       "rounding/rate-sites.ts": "the uniform grid that a price per bit is for",
+      "learned/gaussian-mixture.ts": "the codebook that a mixture collapses to",
       "learned/connect.ts": "levels of one bit, by BinaryConnect and by BNN",
       "learned/scaled.ts": "levels of one or two bits, of every method that fits scales to them",
       "learned/step.ts": "grids of one step, by LSQ and for the ends of binary networks",

@@ -1,19 +1,15 @@
 /** @file Soft weight sharing: training draws weights to the means of a mixture of Gaussians. */
 import { z } from "zod";
-import { mixtureLatent } from "../../sparsity/gaussian-mixture.ts";
+import { mixtureLatent } from "../../learned/gaussian-mixture.ts";
+import { learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import { needsOfLoss } from "../../train/objective.ts";
-import { trainOptions } from "../../train/options.ts";
-import { open, openable } from "../../weights/latent.ts";
-import { siteOptions } from "../../weights/select.ts";
-import { thetasOf } from "../../weights/sites.ts";
+import { open } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
-
-const { epochs, steps, batch, rate, loss, temperature, alpha, augment } = trainOptions.shape;
 
 /**
  * Trains on E - strength sum_i log p(w_i) with a mixture p for each layer, one component of which
  * stays at zero; afterwards weights are indices into the means. (The paper has one mixture for the
- * whole network; here layers differ in size, and each file entry has a codebook of its own.)
+ * whole network. Here each layer has its own, as its codebook does: weights of layers differ in size.)
  */
 export const softShare = defineMethod({
   title: "soft weight sharing",
@@ -32,7 +28,7 @@ export const softShare = defineMethod({
       }),
     zeros: z
       .number()
-      .min(0.01)
+      .min(0)
       .max(0.9999)
       .default(0.99)
       .meta({
@@ -48,20 +44,17 @@ export const softShare = defineMethod({
         description: "Factor of the negative log density of the weights in the loss.",
         search: [1e-7, 1e-6, 1e-5],
       }),
-    ...{ epochs, steps, batch, rate, loss, temperature, alpha, augment },
-    ...siteOptions,
+    ...learnedOptions(),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { epochs: 0 },
   async apply(model, { components, zeros, strength, ...options }, context) {
-    if (options.epochs === 0 && options.steps === 0) return;
-    const sites = openable(thetasOf(model, options, context), model, context);
+    const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
     const latents = sites.map((site) => {
       const { values, shape } = site.weight;
       return open(site, mixtureLatent(values, shape, { components, zeros, strength }));
     });
-    // The best score on held-out records would be an early one, before weights have gathered.
-    await context.train(model, { ...options, holdout: 0, keep: "last" }, { latents });
+    await trainLevels(model, options, latents, context);
   },
 });

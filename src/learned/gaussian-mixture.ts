@@ -43,6 +43,7 @@ export function mixtureLatent(
   shape: Shape,
   { components, zeros, strength }: MixtureOptions,
 ): Latent<"weight" | "means" | "spreads" | "shares"> {
+  const share = Math.max(zeros, 1e-9);
   const [low, high] = rangeOf(values);
   const gap = (high - low) / Math.max(1, components - 1);
   const means = Float32Array.from({ length: components }, (_, j) =>
@@ -64,7 +65,7 @@ export function mixtureLatent(
     },
     build: (_, { weight }) => weight,
     penalty(g, { weight, means: mu, spreads: s, shares }) {
-      const heights = heightsOf(g, s, shares, zeros);
+      const heights = heightsOf(g, s, shares, share);
       const w = g.Reshape(weight, g.ints([-1, 1]));
       const centers = g.Concat(g.constant([0]), mu, { axis: 0 });
       const z = g.Div(g.Sub(w, centers), g.Exp(s));
@@ -76,8 +77,8 @@ export function mixtureLatent(
       const total = shares.reduce((sum, x) => sum + exp(x), 0);
       const centers = [0, ...mu];
       const tops = centers.map((_, j) => {
-        const share = j === 0 ? zeros : ((1 - zeros) * exp(shares[j - 1])) / total;
-        return log(share) - s[j];
+        const own = j === 0 ? share : ((1 - share) * exp(shares[j - 1])) / total;
+        return log(own) - s[j];
       });
       const inverses = centers.map((_, j) => exp(-s[j]));
       const index = Uint16Array.from(weight, (w) => {
