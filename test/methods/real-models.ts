@@ -29,6 +29,7 @@ interface Reached {
 const reached: Readonly<Record<string, Reached>> = {
   "factor-svd": { smaller: [1.15, 1, 1.18, 1.43, 1.64], dB: [11, 60, 18, 0, 38] },
   "fill-channels": { smaller: [1, 1, 1.08, 1.03], dB: [60, 60, 60, 60] },
+  "fixed-point": { smaller: [1.89, 1.99, 2.07, 2.04], dB: [60, 60, 60, 37] },
   "merge-neurons:ratio=0.25": { smaller: [1.06, 1.02, 1.08, 1.16, 1.11], dB: [19, 20, 60, 2, 35] },
   "open-clips": { smaller: [1, 1, 1.08, 1.03], dB: [60, 60, 60, 60] },
   "prune-blocks": { smaller: [1, 1.03, 1.14, 1.03, 1.03], dB: [60, 60, 48, 60, 60] },
@@ -40,8 +41,11 @@ const reached: Readonly<Record<string, Reached>> = {
   "quantize-dynamic": { smaller: [1.02, 3.82, 3.6, 1.03, 1.03], dB: [49, 36, 35, 60, 60] },
   "quantize-int8": { smaller: [2.76, 3.83, 3.66, 1.78, 3], dB: [45, 31, 35, 20, 58] },
   "quantize-rate": { smaller: [3.88], dB: [14] },
+  "quantize-table": { smaller: [4.33, 5.88, 5.65, 6.26], dB: [10, 17, 21, 14] },
   "quantize-weights": { smaller: [3.13, 3.85, 3.74, 3.92, 3.13], dB: [44, 33, 43, 29, 53] },
+  "share-vectors": { smaller: [2.73], dB: [2] },
   "share-weights": { smaller: [3.93, 5.91, 5.34, 6.12, 4.1], dB: [15, 25, 24, 16, 38] },
+  "sketch-weights": { smaller: [3.09, 6.89, 4.99, 6.5], dB: [10, 26, 17, 4] },
   "store-float16": { smaller: [1.91, 1.99, 2.08, 2.04, 1.9], dB: [60, 60, 60, 60, 60] },
 };
 
