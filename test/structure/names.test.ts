@@ -56,7 +56,6 @@ describe("forms", () => {
       "learned/connect.ts": "levels of one bit, by BinaryConnect and by BNN",
       "learned/scaled.ts": "levels of one or two bits, of every method that fits scales to them",
       "learned/step.ts": "grids of one step, by LSQ and for the ends of binary networks",
-      "sparsity/gaussian-mixture.ts": "what weights near the same components become",
       ...methodsThatMake(),
     });
     expect(outside).toEqual([]);
