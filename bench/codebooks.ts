@@ -1,12 +1,13 @@
 /**
  * @file Codebooks, tables, sketches and fixed-point numbers beside plain grids at equal bits per weight:
  * packed bytes, and what is lost on 1,000 records or fewer. Nothing is trained. Writes
- * results/codebooks.json. `npm run bench:codebooks [-- part of a model's name]`; with a name it only prints.
+ * results/codebooks.json. `npm run bench:codebooks [-- part of a model's name]`; with a name, the rows of
+ * other models stay as they are.
  */
 import { images, load, survey } from "../src/node.ts";
 import { formatRecipe, parseRecipe } from "../src/recipe/steps.ts";
 import { assets } from "../test/support/assets.ts";
-import { writeRun } from "./record.ts";
+import { readRun, writeRun } from "./record.ts";
 
 /** By bits per weight, without scales and codebooks. */
 const groups: Readonly<Record<string, readonly string[]>> = {
@@ -51,7 +52,11 @@ const models = {
 };
 
 const only = process.argv[2] ?? "";
-const rows = [];
+interface Row {
+  readonly model: string;
+}
+
+const rows: Row[] = [];
 for (const [name, data] of Object.entries(models)) {
   const path = assets(`models/${name}.onnx`);
   if (!path || !name.includes(only)) continue;
@@ -71,5 +76,8 @@ for (const [name, data] of Object.entries(models)) {
     console.log(JSON.stringify(row));
   }
 }
-if (only === "") writeRun("codebooks", { command: "npm run bench:codebooks", rows });
+const kept = (readRun<{ rows: Row[] }>("codebooks")?.rows ?? []).filter(
+  ({ model }) => !rows.some((row) => row.model === model),
+);
+writeRun("codebooks", { command: "npm run bench:codebooks", rows: [...kept, ...rows] });
 process.exit(0);

@@ -204,3 +204,20 @@ test("what no run divides is left alone, with the reason", async () => {
     { node: "layer1", reason: "has 13 inputs, which no run divides" },
   ]);
 });
+
+test("a run may cross windows where no part of one is small enough", async () => {
+  // Pairs in the order of the file, of four kinds: four vectors make them up.
+  const kinds = [0.5, -1, 2, 0.25, -0.75, -3, 1, 1];
+  const draws = Array.from({ length: (16 * 4 * 9) / 2 }, () => random.int(4));
+  const weight = Float32Array.from({ length: 16 * 4 * 9 }, (_, i) => {
+    return kinds[2 * draws[Math.floor(i / 2)] + (i % 2)];
+  });
+  const model = layerModel(["N", 4, 5, 5], (g, x) =>
+    g.Conv(x, g.constant(weight, { shape: [16, 4, 3, 3] })),
+  );
+  const done = await apply(model, "share-vectors", { size: 2, bits: 2 }, environmentOf(nets[0]));
+  expect(done.skipped).toEqual([]);
+  const [{ weight: own }] = weightsIn(readModel(done.bytes, { name: "pairs" }));
+  expect(kindOf(own)).toBe("vectors");
+  expect(own.values).toEqual(weight);
+});

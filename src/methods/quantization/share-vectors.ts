@@ -22,8 +22,8 @@ import { defineMethod } from "../method.ts";
  * the runs of a row that is the squared error of the output, but for what runs have in common.
  *
  * A run of a convolution lies inside one window, along the kernel positions of one input channel, as
- * neighbouring positions are alike (Stock et al. 2020, section 3.3). 1 x 1 windows have runs of input
- * channels.
+ * neighbouring positions are alike (Stock et al. 2020, section 3.3), if `size` allows for a part of a
+ * window. 1 x 1 windows have runs of input channels.
  */
 export const shareVectors = defineMethod({
   title: "product quantization",
@@ -39,7 +39,7 @@ export const shareVectors = defineMethod({
       .default(4)
       .meta({
         description:
-          "Most weights in a run: the largest number that divides the kernel positions of a convolution, or a row's inputs, and is no larger.",
+          "Most weights in a run: the largest number that divides the kernel positions of a convolution, or else a row's inputs, and is no larger.",
         search: [2, 4, 8, 9],
       }),
     bits: z
@@ -123,11 +123,17 @@ function cutOf({ role, weight }: ThetaSite, most: number): Cut | string {
   if (!isConv && !isTurned && along !== shape.length - 1) return "sums over an axis in the middle";
   const columns = isConv ? values.length / shape[0] : shape[along];
   const taps = isConv ? product(shape.slice(2)) : 1;
-  const whole = taps > 1 ? taps : columns;
-  let size = Math.min(most, whole);
-  while (whole % size > 0) size--;
-  if (size < 2) return `has ${whole} ${taps > 1 ? "positions" : "inputs"}, which no run divides`;
+  const inside = taps > 1 ? largestDivisor(taps, most) : 1;
+  const size = inside > 1 ? inside : largestDivisor(columns, most);
+  if (size < 2) return `has ${columns} inputs, which no run divides`;
   return { rows: values.length / columns, runs: columns / size, size, isTurned, taps };
+}
+
+/** The largest number up to `most` that divides n. */
+function largestDivisor(n: number, most: number): number {
+  let size = Math.min(most, n);
+  while (n % size > 0) size--;
+  return size;
 }
 
 interface Job {
