@@ -5,11 +5,13 @@
  * `npm run bench:opset [part of a model's name] [seconds per model]`
  */
 import { readFileSync } from "node:fs";
-import { measureLatency, type Speedup } from "../src/measure/latency.ts";
-import { nodePlatform } from "../src/node/platform.ts";
+import type { Tensor } from "../src/ir/tensor.ts";
+import type { Speedup } from "../src/measure/latency.ts";
+import { nodePlatform as platform } from "../src/node/platform.ts";
 import { readModel } from "../src/onnx/read.ts";
 import { raiseOpset } from "../src/onnx/upgrade.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
+import { openTimed, timeSessions } from "../src/recipe/time-sessions.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
 import { relativeError } from "../test/support/error.ts";
 import { feedsOf, realModels } from "../test/support/real-models.ts";
@@ -25,50 +27,38 @@ export interface OpsetBench {
   }[];
 }
 
-async function main([part = "", seconds = "4"]: string[]): Promise<void> {
-  const runtime = await openNodeRuntime();
-  const rows: OpsetBench["rows"][number][] = [];
-  for (const { name, path, shapes } of realModels) {
-    if (!path || !name.includes(part)) continue;
-    const bytes = new Uint8Array(readFileSync(path));
-    const at = (opset: number): Uint8Array => {
-      const model = readModel(bytes);
-      raiseOpset(model, opset);
-      return concat(writeModel(model));
-    };
-    const files = { original: bytes, 21: at(21), 22: at(22), 25: at(25) };
-    const feeds = feedsOf(shapes[0]);
-    const sessions = await Promise.all(
-      Object.values(files).map((file) => runtime.open({ bytes: file }, { threads: 1 })),
-    );
-    const [before, after] = await Promise.all(sessions.slice(0, 2).map((s) => s.run(feeds)));
-    const timings = await measureLatency(
-      Object.keys(files)
-        .sort((a, b) => Number(b === "original") - Number(a === "original"))
-        .map((label) => ({
-          name: label,
-          run: () => sessions[Object.keys(files).indexOf(label)].run(feeds),
-        })),
-      { platform: nodePlatform, budgetMs: Number(seconds) * 1000, maxRuns: 400 },
-    );
-    const raised = timings.slice(1);
-    const row = {
-      name,
-      relativeError: relativeError(before, after),
-      cpuMs: timings[0].latency.median,
-      speedup: Object.fromEntries(raised.map((timing) => [timing.name, timing.ratio])),
-    };
-    rows.push(row);
-    const cells = timings
-      .slice(1)
-      .map(
-        ({ name, ratio: { value, ci95 } }) =>
-          `${name}: ${value.toFixed(3)} [${ci95?.map((x) => x.toFixed(3))}]`,
-      );
-    console.log(name.padEnd(40), row.relativeError.toExponential(1), cells.join("  "));
-    for (const session of sessions) await session.close();
-  }
-  if (part === "") writeRun("opset", { command: "npm run bench:opset", rows });
+const sets = [21, 22, 25] as const;
+
+/** The model's file raised to an operator set. */
+function raised(bytes: Uint8Array, opset: number): Uint8Array {
+  const model = readModel(bytes);
+  raiseOpset(model, opset);
+  return concat(writeModel(model));
 }
 
-await main(process.argv.slice(2));
+const [part = "", seconds = "10"] = process.argv.slice(2);
+const runtime = await openNodeRuntime();
+const rows: OpsetBench["rows"][number][] = [];
+for (const { name, path, shapes } of realModels) {
+  if (!path || !name.includes(part)) continue;
+  const original = new Uint8Array(readFileSync(path));
+  const feeds = feedsOf(shapes[0]);
+  const around = { platform, runtime, threads: 1, feeds, signal: null };
+  const opened = [];
+  for (const bytes of [original, ...sets.map((opset) => raised(original, opset))]) {
+    opened.push(await openTimed({ bytes }, around));
+  }
+  const outputs: Record<string, Tensor>[] = [];
+  for (const { session } of opened) outputs.push(await session.run(feeds));
+  const [first, ...timings] = await timeSessions(opened, around, Number(seconds) * 1000);
+  for (const { session } of opened) await session.close();
+  const row = {
+    name,
+    relativeError: Math.max(...outputs.slice(1).map((own) => relativeError(outputs[0], own))),
+    cpuMs: first.latency.median,
+    speedup: Object.fromEntries(sets.map((opset, i) => [opset, timings[i].ratio])),
+  };
+  rows.push(row);
+  console.log(JSON.stringify(row));
+}
+if (part === "") writeRun("opset", { command: "npm run bench:opset", rows });

@@ -11,7 +11,7 @@ export function peersSection(runs: Runs<PeerBench>): string[] {
   const { results } = latest(runs);
   return [
     "## Static int8 beside onnxruntime.quantization",
-    "Same tensors, same calibration records; all are judged on the same others, none of which anybody calibrated with. Where the peer's histograms of all records do not fit in memory, its percentile settings calibrate on fewer: see the column. Drop and flips with their 95 % intervals. CPU ms: process-CPU milliseconds of a run, one thread, batch 1, all models in turn; speed-up: over the original, the median of the ratios within rounds with its 95 % interval. Seconds are those of the whole process, on the wall clock and of CPU. `npm run bench:peers`.",
+    "Same tensors, same calibration records; all are judged on the same others, none of which anybody calibrated with. Where the peer's histograms of all records do not fit in memory, its percentile settings calibrate on fewer: see the column. Drop and flips with their 95 % intervals. CPU ms: process-CPU milliseconds of a run, one thread, batch 1, all models in turn; speed-up: over the original, the median of the ratios within rounds with its 95 % interval. What it takes: CPU seconds of the whole quantizing process. `npm run bench:peers`.",
     ...results.flatMap(({ model }) => modelTable(model, runs)),
   ];
 }
@@ -24,7 +24,7 @@ function modelTable(model: string, runs: Runs<PeerBench>): string[] {
   const quality = isLabelled
     ? ["accuracy", "drop, points", "flips"]
     : ["SQNR", "elements on the other side of 0.3"];
-  const head = ["smaller", ...quality, "CPU ms", "speed-up", "wall s", "CPU s"];
+  const head = ["smaller", ...quality, "CPU ms", "speed-up", "takes, CPU s"];
   const originals = Object.entries(runs).flatMap(([cpu, run]) => {
     const result = of(run);
     return result ? [`${result.original.cpuMs.toFixed(3)} CPU ms (${cpu})`] : [];
@@ -62,7 +62,6 @@ function cells(row: PeerRow, columns: number): string[] {
     ...quality,
     latency?.cpu.toFixed(3) ?? "-",
     latency ? speedup(latency.speedup.value, latency.speedup.ci95) : "-",
-    seconds.wall.toFixed(1),
     seconds.cpu.toFixed(1),
   ];
 }
