@@ -21,6 +21,7 @@ import { type Interval, pairedInterval, ratioOfSums, wilson } from "../src/numer
 import { tensorDataset } from "../test/support/dataset.ts";
 import { feedsOf, realModels } from "../test/support/real-models.ts";
 import { readRun, writeRun } from "./record.ts";
+import { tersor } from "./rewriters.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const assets = fileURLToPath(new URL("../../shared/assets/", import.meta.url));
@@ -39,6 +40,11 @@ interface Case {
   readonly options: Record<string, unknown>;
   /** How many records the peer's histogram calibrators can hold in memory. */
   readonly histogramSamples?: number;
+  /**
+   * Also gives the peer the file that tersor's lossless rewriting writes: it does not quantize weights
+   * that a file has in Constant nodes.
+   */
+  readonly simplified?: boolean;
 }
 
 const cases: readonly Case[] = [
@@ -72,6 +78,7 @@ const cases: readonly Case[] = [
     count: 24,
     options: {},
     histogramSamples: 8,
+    simplified: true,
   },
 ];
 
@@ -217,13 +224,8 @@ function timed(command: string, args: readonly string[]): { wall: number; cpu: n
 
 /** Runs onnxruntime.quantization with several settings; those that failed have an `error`. */
 function runPeer(item: Case, files: { model: string; calib: string }): Setting[] {
-  const run = (globs: readonly string[], samples?: number): Setting[] => {
-    const args = [
-      `${root}bench/peers/quantize.py`,
-      files.model,
-      files.calib,
-      `${work}${item.name}`,
-    ];
+  const run = (globs: readonly string[], samples?: number, model = files.model): Setting[] => {
+    const args = [`${root}bench/peers/quantize.py`, model, files.calib, `${work}${item.name}`];
     if (samples) args.push("--samples", String(samples));
     let out: string;
     try {
@@ -241,7 +243,15 @@ function runPeer(item: Case, files: { model: string; calib: string }): Setting[]
       .map((line) => ({ ...JSON.parse(line), records: samples ?? item.count }) as Setting);
   };
   if (!item.histogramSamples) return run(["*minmax", "*percentile", "*percentile99.9"]);
-  return [...run(["*minmax"]), ...run(["*percentile"], item.histogramSamples)];
+  const found = [...run(["*minmax"]), ...run(["*percentile"], item.histogramSamples)];
+  if (!item.simplified) return found;
+  const model = `${work}${item.name}/simplified.onnx`;
+  writeFileSync(model, tersor(files.model));
+  const more = [
+    ...run(["tensor-minmax", "channel-minmax"], undefined, model),
+    ...run(["tensor-percentile", "channel-percentile"], item.histogramSamples, model),
+  ];
+  return [...found, ...more.map((row) => ({ ...row, setting: `simplified, ${row.setting}` }))];
 }
 
 /** Runs `quantize-int8` in a process of its own. */

@@ -39,7 +39,7 @@ export function openRewriters(): Record<string, Rewriter> {
   return all;
 }
 
-function tersor(path: string): Uint8Array {
+export function tersor(path: string): Uint8Array {
   const model = readModel(new Uint8Array(readFileSync(path)));
   rewrite(model);
   return concat(writeModel(model));

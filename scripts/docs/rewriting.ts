@@ -44,6 +44,7 @@ export function rewriteSection(runs: Runs<RewriteBench>): string[] {
       ["model", "original", ...tools],
       rows.map((row) => [row.model, String(row.nodes), ...cellsOf(row, "nodes")]),
     ),
+    "What the peers have fewer nodes by: onnxsim joins Slices along different axes into one. onnxscript takes the shapes that an exporter wrote into the file for inner values as true, and so decides the Ifs of silero_vad_16k_op15; tersor believes only shapes that it inferred itself.",
     "Bytes of the file:",
     table(
       ["model", "original", ...tools],
