@@ -32,5 +32,4 @@ export function writeRun(name: string, result: object, folder = results, cpu = o
   mkdirSync(folder, { recursive: true });
   const file = `${folder}${name}.json`;
   writeFileSync(file, `${JSON.stringify({ ...others, [cpu]: result }, null, 1)}\n`);
-  console.log(`written: ${file}, ${cpu}`);
 }
