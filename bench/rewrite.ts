@@ -125,12 +125,13 @@ const plain = (message: string, path: string): string =>
   message.replaceAll(path, "the model").replace(/\s+/g, " ").slice(0, 200);
 
 const only = process.argv.slice(2);
-const rows = new Map((readRun<RewriteBench>("rewrite")?.rows ?? []).map((row) => [row.model, row]));
 for (const item of realModels) {
   if (!item.path || (only.length > 0 && !only.some((part) => item.name.includes(part)))) continue;
   const row = await measure(item);
-  rows.set(item.name, row);
   console.log(JSON.stringify(row));
+  // Read only now, because another process may have added rows in the meantime.
+  const before = readRun<RewriteBench>("rewrite")?.rows ?? [];
+  const rows = new Map([...before, row].map((own) => [own.model, own]));
   writeRun("rewrite", {
     command: "npm run bench:rewrite",
     platform: platform.name,
