@@ -81,11 +81,11 @@ function slower(runs: Runs<SpeedBench>): string {
       .filter(({ threads, ratio }) => threads === 1 && ratio.cpu > 1)
       .map(({ title, operators, updateMs = 0, ratio, times }) => {
         const total = times.pytorch.cpuMs * ratio.cpu;
-        const [first, second, ...others] = Object.entries(operators);
+        const [first, second, ...others] = Object.entries(operators).slice(0, 7);
         const small = others.reduce((sum, [, ms]) => sum + ms, updateMs);
-        const named = others.slice(0, 5).map(([op, ms]) => `${op} ${ms.toFixed(1)}`);
+        const named = others.map(([op, ms]) => `${op} ${ms.toFixed(1)}`);
         const update = updateMs > 0 ? `, the optimizer ${updateMs.toFixed(1)}` : "";
-        return `- ${title}, ${cpu}: of ${total.toFixed(0)} CPU ms ${first[0]} and ${second[0]} take ${(total - small).toFixed(0)}, ${named.join(", ")}${update}.`;
+        return `- ${title}, ${cpu}: of ${total.toFixed(0)} CPU ms ${first[0]}, ${second[0]} and all that is not named here take ${(total - small).toFixed(0)}, ${named.join(", ")}${update}.`;
       }),
   );
   if (lines.length === 0) return "";
