@@ -59,7 +59,6 @@ export const families = {
     "quantize-awq": quantizeAwq,
     "quantize-adaround": quantizeAdaround,
     "quantize-hqq": quantizeHqq,
-    "quantize-table": quantizeTable,
     "quantize-mixed": quantizeMixed,
     "quantize-rate": quantizeRate,
     "quantize-table": quantizeTable,

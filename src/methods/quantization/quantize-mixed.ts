@@ -113,6 +113,6 @@ async function widthsFor(model: Model, plan: Plan, context: Context): Promise<Ma
     node.name,
     plan.widths[taken?.[i] ?? 0],
   ]);
-  context.warn(`bits by layer: ${widths.map(([name, width]) => `${name} ${width}`).join(", ")}`);
+  context.note(`bits by layer: ${widths.map(([name, width]) => `${name} ${width}`).join(", ")}`);
   return new Map(widths);
 }
