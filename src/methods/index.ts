@@ -61,7 +61,6 @@ export const families = {
     "quantize-hqq": quantizeHqq,
     "quantize-mixed": quantizeMixed,
     "quantize-rate": quantizeRate,
-    "quantize-table": quantizeTable,
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "share-weights": shareWeights,
