@@ -28,6 +28,7 @@ import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
+import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
@@ -55,6 +56,7 @@ export const families = {
     "quantize-int8": quantizeInt8,
     "quantize-dynamic": quantizeDynamic,
     "quantize-weights": quantizeWeights,
+    "quantize-embeddings": quantizeEmbeddings,
     "quantize-gptq": quantizeGptq,
     "quantize-awq": quantizeAwq,
     "quantize-adaround": quantizeAdaround,

@@ -7,6 +7,7 @@ import { parseEinsum } from "./einsum.ts";
 import { inferRuleOf } from "./infer/rules.ts";
 import { bindDims, type Dims } from "./infer.ts";
 import { schemaOf } from "./schema.ts";
+import { perByteOf } from "./storage.ts";
 import { entryOf, keyOf, type OpTable } from "./table.ts";
 import { hasTrait } from "./traits.ts";
 import { weightRole } from "./weights.ts";
@@ -203,6 +204,12 @@ function paramsOf(node: Node, index: number, value: Value): number {
   }
   if (keyOf(node) === "com.microsoft:GatherBlockQuantized" && dtype === "uint8") {
     return size * (8 / node.int("bits", 4));
+  }
+  const perByte = value.tensor && perByteOf(node, value.tensor);
+  // Where a layer computes with all of the table, that layer counts it.
+  if (perByte) {
+    const isTied = value.consumers.some((other) => perByteOf(other, value.tensor!) === null);
+    return isTied ? 0 : size * perByte;
   }
   const isFloat =
     dtype === "float32" || dtype === "float16" || dtype === "bfloat16" || dtype === "float64";

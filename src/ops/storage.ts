@@ -1,6 +1,7 @@
 /** @file Storage: through which inputs stored numbers pass, and which nodes unpack them. */
 import type { Node } from "../ir/graph.ts";
-import { entryOf, type OpTable } from "./table.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { entryOf, isOp, type OpTable } from "./table.ts";
 
 /** The input that brings the numbers; other inputs say where they go. */
 const sources: OpTable<number> = { Cast: 0, Gather: 0, Reshape: 0, ScatterElements: 2 };
@@ -22,3 +23,16 @@ const rows: OpTable<true> = { BitShift: true, CumSum: true };
  * tensor can be cut.
  */
 export const isPackedRow = (node: Node): boolean => entryOf(rows, node) === true;
+
+/**
+ * How many numbers each byte of `table` holds, if the node looks rows of a quantized embedding up in
+ * it: bytes [rows, ...], from which BitwiseAnd takes numbers of fewer bits. Null for any other node.
+ */
+export function perByteOf(node: Node, table: Tensor): number | null {
+  if (!isOp(node, "Gather") || node.inputs[0]?.tensor !== table) return null;
+  const isTable = table.shape.length > 1 && (table.dtype === "int8" || table.dtype === "uint8");
+  if (!isTable || node.int("axis", 0) !== 0) return null;
+  const unpacks = node.output.consumers.find((next) => isOp(next, "BitwiseAnd"));
+  const mask = unpacks?.inputs[1]?.tensor?.numbers()[0];
+  return mask ? 8 / (32 - Math.clz32(mask)) : 1;
+}

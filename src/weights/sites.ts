@@ -7,6 +7,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
+import { perByteOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { isElementwise } from "./elements.ts";
@@ -104,14 +105,39 @@ export function thetasOf(
 }
 
 /**
- * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis
- * that does not count channels.
+ * The embedding tables among the chosen layers, each once, with the first node that looks rows of it
+ * up. Only these nodes get reasons. Throws as `layersOf`.
+ */
+export function tablesOf(
+  model: Model,
+  selection: Selection,
+  notes: Skips,
+  minSize = SMALLEST,
+): (LayerSite & WeightUse)[] {
+  const uses = weightsOf(model).filter(({ role }) => role.kind === "embedding");
+  const names = new Set(uses.map(({ node }) => node.name));
+  const skip: Skips["skip"] = (name, reason) => {
+    if (names.has(name)) notes.skip(name, reason);
+  };
+  const stored = new Map(
+    chosenWeights(model, selection, { skip }).map(({ value, weight }) => [value, weight]),
+  );
+  return uses.flatMap((use) => {
+    const weight = stored.get(use.value);
+    if (!weight || !stored.delete(use.value)) return [];
+    const size = weight.values.length;
+    if (size < minSize) skip(use.node.name, `has only ${size} weights`);
+    return size < minSize ? [] : [{ ...use, weight }];
+  });
+}
+
+/**
+ * The axis along which blocks run: the one that the layer sums over, in an embedding the features of
+ * a row. For a part of a form, the last axis that does not count channels.
  */
 export function blockAxisOf({ role, channels, weight: { shape } }: ThetaSite): number {
-  return (
-    role?.inputAxis ??
-    (channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1)
-  );
+  if (role) return role.kind === "embedding" ? role.outputAxis : role.inputAxis;
+  return channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1;
 }
 
 interface Inner {
@@ -198,6 +224,9 @@ function tiedRoots(found: readonly WeightUse[]): (value: Value) => Value {
  */
 export function refusalOf(value: Value, weight: FloatWeight | null, stores = false): string | null {
   if (!weight) return "its weight is not made of constant floats";
+  const reader = value.tensor ? null : rowReaderOf(value);
+  if (reader)
+    return `shares its numbers with ${reader.name}, which looks them up as they are stored`;
   const hasInner = stores && weight.form !== null && innerOf(weight).length > 0;
   if (hasTrait(value.producer, "converts") && !hasInner) {
     return "is quantized for integer kernels already";
@@ -205,6 +234,18 @@ export function refusalOf(value: Value, weight: FloatWeight | null, stores = fal
   const dtype = value.tensor?.dtype ?? value.dtype;
   if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
   return weight.values.every(Number.isFinite) ? null : "its weight holds infinities or NaNs";
+}
+
+/** A node that looks rows of the numbers up from which `value` is computed; null if there is none. */
+function rowReaderOf(value: Value): Node | null {
+  const needed = new Set([value]);
+  // The set grows while it is walked: it holds everything that the value depends on.
+  for (const { producer, tensor, consumers } of needed) {
+    const reader = tensor && consumers.find((node) => perByteOf(node, tensor) !== null);
+    if (reader) return reader;
+    for (const input of producer?.inputs ?? []) if (input) needed.add(input);
+  }
+  return null;
 }
 
 /** Replaces `value` by the nodes of a new weight, for all its readers. */
