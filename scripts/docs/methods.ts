@@ -4,7 +4,7 @@ import { familyOf, type MethodId, methods } from "../../src/methods/index.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { describeOptions } from "../../src/options.ts";
 import { defaultNeeds, needsByOption } from "../../src/recipe/needs.ts";
-import { formatRecipe, parseRecipe, type StepInput } from "../../src/recipe/steps.ts";
+import { formatRecipe, parseRecipe, type StepInput, surveySteps } from "../../src/recipe/steps.ts";
 import {
   defaultText,
   isMain,
@@ -46,6 +46,7 @@ function section(id: MethodId, method: Method): string[] {
     ...(method.survey.length > 0
       ? [`- In a survey${trains ? " with `--trains`" : ""}: ${recipesOf(id, method.survey)}`]
       : []),
+    ...(method.survey.length > 0 ? [`- In a survey: ${inSurvey(id, method.survey)}`] : []),
     ...(method.neutral ? [`- Leaves the model as it is: ${recipesOf(id, [method.neutral])}`] : []),
   ];
   return [
@@ -65,6 +66,9 @@ function section(id: MethodId, method: Method): string[] {
         ),
   ];
 }
+
+const inSurvey = (id: MethodId, settings: Method["survey"]): string =>
+  settings.map((options) => code(formatRecipe(surveySteps(id, options)))).join(", ");
 
 function recipesOf(id: MethodId, settings: Method["survey"]): string {
   return settings

@@ -40,6 +40,7 @@ import { quantizeWeights } from "./quantization/quantize-weights.ts";
 import { shareVectors } from "./quantization/share-vectors.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
 import { sketchWeights } from "./quantization/sketch-weights.ts";
+import { smoothQuant } from "./quantization/smooth-quant.ts";
 import { softShare } from "./quantization/soft-share.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
@@ -65,6 +66,7 @@ export const families = {
     "quantize-rate": quantizeRate,
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
+    "smooth-quant": smoothQuant,
     "share-weights": shareWeights,
     "share-vectors": shareVectors,
     "sketch-weights": sketchWeights,

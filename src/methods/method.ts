@@ -55,6 +55,11 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    */
   readonly quickens?: boolean;
   /**
+   * Set if the function stays as it is and only a later step gains by it: the step's name. A survey
+   * tries both together, and the file may be larger in between.
+   */
+  readonly prepares?: string;
+  /**
    * Set if the method only trains: as the first step of a recipe it has no teacher but the model
    * that it trains.
    */

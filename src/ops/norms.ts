@@ -11,16 +11,21 @@ export interface Norm {
    * them from its input.
    */
   readonly statistics?: { readonly mean: number; readonly variance: number };
+  /**
+   * The axis of y along which scale and shift run; y_c is then proportional to them. Null where the
+   * scale acts on some elements only (PRelu: on the negative ones).
+   */
+  readonly channelAxis: 1 | -1 | null;
 }
 
 const norms: OpTable<Norm> = {
-  BatchNormalization: { scale: 1, shift: 2, statistics: { mean: 3, variance: 4 } },
-  GroupNormalization: { scale: 1, shift: 2 },
-  InstanceNormalization: { scale: 1, shift: 2 },
-  LayerNormalization: { scale: 1, shift: 2 },
+  BatchNormalization: { scale: 1, shift: 2, statistics: { mean: 3, variance: 4 }, channelAxis: 1 },
+  GroupNormalization: { scale: 1, shift: 2, channelAxis: 1 },
+  InstanceNormalization: { scale: 1, shift: 2, channelAxis: 1 },
+  LayerNormalization: { scale: 1, shift: 2, channelAxis: -1 },
   // Not a normalization, but its slope is a vector of scales too: it learns, and it is no weight.
-  PRelu: { scale: 1 },
-  RMSNormalization: { scale: 1 },
+  PRelu: { scale: 1, channelAxis: null },
+  RMSNormalization: { scale: 1, channelAxis: -1 },
 };
 
 /** The inputs of a normalization; null for other operators. */

@@ -3,7 +3,7 @@ import { familyOf, methods } from "../methods/index.ts";
 import type { Method, Need } from "../methods/method.ts";
 import { describeOptions, type OptionInfo } from "../options.ts";
 import { defaultNeeds, type NeedsWith, needsByOption } from "./needs.ts";
-import { formatRecipe, parseRecipe, type StepInput } from "./steps.ts";
+import { formatRecipe, surveySteps } from "./steps.ts";
 
 /** A method as `tersor methods` lists it. */
 export interface MethodInfo {
@@ -32,8 +32,6 @@ export function methodInfos(): MethodInfo[] {
     needs: defaultNeeds(entry),
     needsWith: needsByOption(entry),
     options: describeOptions(entry.options),
-    survey: entry.survey.map((given) =>
-      formatRecipe(parseRecipe([{ method, ...given } as StepInput])),
-    ),
+    survey: entry.survey.map((given) => formatRecipe(surveySteps(method, given))),
   }));
 }

@@ -166,6 +166,13 @@ export function keepsNorms(step: Step): boolean {
   );
 }
 
+/** The steps by which a survey tries a setting of a method: with the step that it prepares. */
+export function surveySteps(method: string, options: Readonly<Record<string, unknown>>): Step[] {
+  const next = methodOf(method)?.prepares;
+  const steps = [{ method, ...options }, ...(next ? [{ method: next }] : [])];
+  return parseRecipe(steps as never);
+}
+
 /**
  * The recipe as text that parses to the same steps. Options at their defaults are left out. A step
  * with a user's own method also has a text, for reports, but `parseRecipe` does not know its id.

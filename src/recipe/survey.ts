@@ -11,7 +11,7 @@ import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds, needsTraining, unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
-import { keepsNorms, parseRecipe, type Step } from "./steps.ts";
+import { keepsNorms, parseRecipe, type Step, surveySteps } from "./steps.ts";
 import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 
 /** Recipes that combine two families of methods, as the survey paper advises (section 8-A). */
@@ -29,11 +29,9 @@ const combinations = [
  */
 export function surveyRecipes(trains = false): Step[][] {
   const settings = Object.entries(methods).flatMap(([method, { survey }]) =>
-    survey.map((options, turn) => ({ turn, step: { method, ...options } })),
+    survey.map((options, turn) => ({ turn, steps: surveySteps(method, options) })),
   );
-  const single = settings
-    .toSorted((a, b) => a.turn - b.turn)
-    .map(({ step }) => parseRecipe([step as never]));
+  const single = settings.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);
   const all = [[], ...single, ...combinations.map((text) => parseRecipe(text))];
   return all.filter((steps) => trains || !needsTraining(steps));
 }
