@@ -7,8 +7,10 @@
  *   minmax      the smallest and the largest value
  *   percentile  the range that holds a given share of the values
  *   mse         argmin over ranges of sum (x - q(x))^2
+ *   aciq        argmin of the same for the Laplace or normal distribution that fits best (aciq.ts)
  *   entropy     argmin over ranges of KL(P || Q), Q being P quantized (Migacz 2017, TensorRT)
  */
+import { aciqRange } from "./aciq.ts";
 import { log } from "./log.ts";
 import { quantParams } from "./quantize.ts";
 import type { Histogram } from "./sketch.ts";
@@ -28,7 +30,8 @@ export type Calibrator =
   /** `percentile` is the share of the values that stay inside the range, in percent. */
   | { readonly kind: "percentile"; readonly percentile: number }
   | { readonly kind: "entropy" }
-  | { readonly kind: "mse" };
+  | { readonly kind: "mse" }
+  | { readonly kind: "aciq" };
 
 /**
  * The range for 2^bits levels, in the units of the activation. It is {0, 0} for a tensor that was
@@ -46,6 +49,8 @@ export function calibrate(histogram: Histogram, calibrator: Calibrator, bits = 8
       return entropyRange(histogram, whole, 2 ** bits);
     case "mse":
       return mseRange(histogram, whole, bits);
+    case "aciq":
+      return aciqRange(histogram, whole, bits);
   }
 }
 

@@ -10,6 +10,7 @@ const calibrators: Calibrator[] = [
   { kind: "percentile", percentile: 99.9 },
   { kind: "entropy" },
   { kind: "mse" },
+  { kind: "aciq" },
 ];
 
 /** i=np.arange(20000); x=((((i*7919)%20011)/20011-0.3)**3*8).astype(np.float32) */

@@ -14,11 +14,11 @@ import { defineMethod } from "../method.ts";
 
 const options = z.object({
   calibrator: z
-    .enum(["minmax", "percentile", "entropy", "mse"])
+    .enum(["minmax", "percentile", "entropy", "mse", "aciq"])
     .default("mse")
     .meta({
       description: "How an activation's range is chosen from the calibration data.",
-      search: ["minmax", "percentile", "entropy", "mse"],
+      search: ["minmax", "percentile", "entropy", "mse", "aciq"],
     }),
   percentile: z
     .number()
@@ -63,7 +63,7 @@ const options = z.object({
  */
 export const quantizeInt8 = defineMethod({
   title: "static int8",
-  cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721",
+  cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721; calibrator=aciq: Banner et al. 2018, arXiv 1810.05723",
   summary: "Weights and activations in 8 bits, ranges from calibration data: smaller and faster.",
   needs: ["calibration"],
   quickens: true,

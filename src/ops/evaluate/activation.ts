@@ -1,8 +1,9 @@
 /** @file Activation functions: y = f(x) with attributes. */
+
 import type { Node } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
+import { erf } from "../../numeric/erf.ts";
 import { broadcastPositions, type EvaluateRule, type EvaluateRules } from "./elements.ts";
-import { erf } from "./erf.ts";
 
 /** An elementwise rule; `make` gets the node for its attributes and returns f. */
 function activation(make: (node: Node) => (x: number) => number): EvaluateRule {
