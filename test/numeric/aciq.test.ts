@@ -10,8 +10,8 @@ describe("bounds", () => {
     ["gauss", [1.71, 2.15, 2.55]],
   ] as const)("%s: those of the paper", (shape, multiples) => {
     for (const [i, multiple] of multiples.entries()) {
-      // The paper cuts its figures after two digits.
-      expect(Math.floor(100 * clippingBound(shape, i + 2))).toBe(Math.round(100 * multiple));
+      // Two digits, some of them rounded and some cut.
+      expect(Math.abs(clippingBound(shape, i + 2) - multiple)).toBeLessThan(0.01);
     }
   });
 });
@@ -25,7 +25,7 @@ function gauss(u: number): number {
   let [low, high] = [-9, 9];
   const below = (x: number): number => {
     // Simpson's rule on the density.
-    const n = 200;
+    const n = 60;
     const h = x / n;
     const f = (t: number): number => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
     let sum = f(0) + f(x);
@@ -50,8 +50,8 @@ function errorOf(values: Float32Array, min: number, max: number, bits: number): 
 }
 
 describe.each([
-  ["laplace", quantiles(1001, laplace)],
-  ["gauss", quantiles(1001, gauss)],
+  ["laplace", quantiles(4001, laplace)],
+  ["gauss", quantiles(4001, gauss)],
 ] as const)("%s samples", (_, samples) => {
   test.each([4, 5])(
     "the error with %i bits is within 2 percent of the least of all bounds",
