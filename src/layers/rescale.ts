@@ -272,6 +272,12 @@ export function channelAt(
   return (i) => Math.floor(output(i) / perGroup) * shape[role.inputAxis] + input(i);
 }
 
+/** Whether the layer reads each channel by filters of its own. */
+export function isDepthwise({ node, index, role }: WeightSlot): boolean {
+  const [outputs, perGroup] = node.inputs[index]?.shape ?? [];
+  return role.groups > 1 && perGroup === 1 && outputs === role.groups;
+}
+
 /** max |w| over the elements that belong to each channel [channels], of all slots together. */
 export function largestWeights(slots: readonly WeightSlot[], channels: number): Float64Array {
   const largest = new Float64Array(channels);

@@ -24,6 +24,7 @@ import { binarizeBwn } from "./quantization/binarize-bwn.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
 import { binarizeLossAware } from "./quantization/binarize-loss-aware.ts";
 import { binarizeXnor } from "./quantization/binarize-xnor.ts";
+import { equalize } from "./quantization/equalize.ts";
 import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
@@ -67,6 +68,7 @@ export const families = {
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "smooth-quant": smoothQuant,
+    equalize,
     "share-weights": shareWeights,
     "share-vectors": shareVectors,
     "sketch-weights": sketchWeights,
