@@ -116,7 +116,9 @@ export function parseOptions<S extends z.ZodObject>(
     const info = infos.get(name);
     if (!info)
       throw fail(errors.unknownOption(where, name, nearest(name, infos.keys()), [...infos.keys()]));
-    values[name] = typeof value === "string" ? fromText(value, info, where, isRecipe) : value;
+    // A choice such as false, true, auto also takes the booleans themselves.
+    const given = info.type === "choice" && typeof value === "boolean" ? String(value) : value;
+    values[name] = typeof given === "string" ? fromText(given, info, where, isRecipe) : given;
   }
   const parsed = schema.safeParse(values);
   if (parsed.success) return parsed.data;

@@ -105,7 +105,7 @@ function processor(): Finding {
   const isSafe = features[1] === "VNNI";
   const remedy = isSafe
     ? null
-    : "int8 sums can saturate: use quantize-int8:reduceRange=true, and believe the measured metric";
+    : "int8 sums can saturate: use quantize-int8:reduceRange=auto, and believe the measured metric";
   return { name, ok: true, found: `${found}, ${features.join(", ")}`, remedy };
 }
 

@@ -16,10 +16,10 @@ import { scalesForBias, zeroDeadChannels } from "./dead-channels.ts";
 import { type Int8Layer, type Plan, rootOf } from "./plan.ts";
 import { roundBiasInGraph, roundInGraph } from "./rounded.ts";
 
-/** `reduceRange`: 7 bits, for processors whose int8 sums saturate. */
 interface Rounding {
   readonly scale: "minmax" | "mse";
-  readonly reduceRange: boolean;
+  /** Whether a layer's weights get 7 bits, for processors whose int8 sums saturate. */
+  reducesRange(node: Node): boolean;
 }
 
 /** What a layer reads in place of its weight: the output of DequantizeLinear, with its scales. */
@@ -84,7 +84,7 @@ function dequantize(
   const bias = biasOf(node)?.tensor?.floats();
   const steps = input !== null && bias ? { input, bias } : null;
   const alive = steps ? zeroDeadChannels(weight, role.outputAxis, steps) : weight;
-  const rounding = { bits: options.reduceRange ? 7 : 8, search: options.scale };
+  const rounding = { bits: options.reducesRange(node) ? 7 : 8, search: options.scale };
   const { levels: stored, scale, axis } = toInt8(alive, role.outputAxis, rounding);
   const levels = expand(g, stored, INT8);
   const scales = steps && axis !== null ? scalesForBias(scale, alive, axis, steps) : scale;
@@ -107,11 +107,17 @@ function dequantize(
 function dequantizeComputed(
   g: Builder,
   value: Value,
-  { role: { outputAxis: axis } }: Int8Layer,
+  { node, role: { outputAxis: axis } }: Int8Layer,
   { shape }: FloatWeight,
-  { reduceRange }: Rounding,
+  { reducesRange }: Rounding,
 ): Dequantized {
-  const { levels, scale, zeroPoint } = roundInGraph(g, value, shape, axis, reduceRange ? 7 : 8);
+  const { levels, scale, zeroPoint } = roundInGraph(
+    g,
+    value,
+    shape,
+    axis,
+    reducesRange(node) ? 7 : 8,
+  );
   return { value: g.DequantizeLinear(levels, scale, zeroPoint, { axis }), scale };
 }
 

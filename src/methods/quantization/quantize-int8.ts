@@ -4,9 +4,10 @@ import { carryIntegers, integerNodes, roundActivation } from "../../int8/activat
 import { equalize } from "../../int8/equalize.ts";
 import { leaveOut, planInt8 } from "../../int8/plan.ts";
 import { observeMeans, observeRanges } from "../../int8/ranges.ts";
+import { saturatedShares } from "../../int8/saturation.ts";
 import { storeTable } from "../../int8/store-table.ts";
 import { quantizeLayers } from "../../int8/weights.ts";
-import type { Value } from "../../ir/graph.ts";
+import type { Node, Value } from "../../ir/graph.ts";
 import type { Calibrator } from "../../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
 import { siteOptions } from "../../weights/select.ts";
@@ -50,9 +51,14 @@ const options = z.object({
   equalize: z.boolean().default(true).meta({
     description: "Moves scales between layers first, so that all channels use the 8 bits.",
   }),
-  reduceRange: z.boolean().default(false).meta({
-    description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
-  }),
+  reduceRange: z
+    .enum(["false", "true", "auto"])
+    .default("false")
+    .meta({
+      description:
+        "7-bit weights, for x64 CPUs without VNNI, whose int8 sums saturate; auto: in layers where they do on calibration records.",
+      search: ["false", "auto"],
+    }),
   ...siteOptions,
 });
 
@@ -96,7 +102,14 @@ export const quantizeInt8 = defineMethod({
     const means = options.correctBias
       ? await observeMeans(model, plan, params, observe)
       : new Map();
-    quantizeLayers(plan, params, means, options, context);
+    const { scale, reduceRange } = options;
+    const saturated =
+      reduceRange === "auto"
+        ? await saturatedShares(model, plan, params, scale, observe)
+        : new Map<Node, number>();
+    if (saturated.size > 0) context.warn(saturationWarning(saturated));
+    const reducesRange = (node: Node): boolean => reduceRange === "true" || saturated.has(node);
+    quantizeLayers(plan, params, means, { scale, reducesRange }, context);
     const integer = integerNodes(plan);
     for (const [value, { absorbed }] of plan.values) {
       roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
@@ -104,3 +117,11 @@ export const quantizeInt8 = defineMethod({
     carryIntegers(plan);
   },
 });
+
+/** Names up to five layers with the share of their sums that saturate. */
+function saturationWarning(shares: ReadonlyMap<Node, number>): string {
+  const worst = [...shares].sort(([, a], [, b]) => b - a).slice(0, 5);
+  const named = worst.map(([{ name }, share]) => `${name} ${(100 * share).toPrecision(2)} %`);
+  const rest = shares.size > worst.length ? ` and ${shares.size - worst.length} more` : "";
+  return `int8 sums would saturate without VNNI, so these layers have 7-bit weights: ${named.join(", ")}${rest}`;
+}
