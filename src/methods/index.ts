@@ -65,6 +65,7 @@ export const families = {
     "quantize-hqq": quantizeHqq,
     "quantize-mixed": quantizeMixed,
     "quantize-rate": quantizeRate,
+    "quantize-table": quantizeTable,
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "smooth-quant": smoothQuant,

@@ -68,6 +68,7 @@ export function transposed<W extends Weight>(weight: W): W | null {
     // Parts that are broadcast against the elements have as many axes, and are transposed like them:
     // scales in a form of their own as the plain numbers that they are.
     const isAligned = part.shape.length === order.length;
+    if (name === form.elements && part.form) return [name, transposed(part) ?? part];
     const plain = part.form === null ? part : leaf(part.values, part.shape);
     return [name, isAligned ? turnLeaf(plain, order) : part];
   });

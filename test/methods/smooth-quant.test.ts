@@ -87,8 +87,7 @@ test("int8 after it is closer to the original; alone it changes nothing", async 
   const layers = model.graph.sorted().filter(({ op }) => op === "MatMul");
   // What reads the product with the values of attention, and what follows the Gelu.
   expect(names).toEqual([layers[5].name, layers[7].name]);
-  for (const { reason } of smooth.skipped)
-    expect(reason).toMatch(/^keeps its scales: \S/);
+  for (const { reason } of smooth.skipped) expect(reason).toMatch(/^keeps its scales: \S/);
   const errorOf = async (start: Model): Promise<number> => {
     const { bytes } = await apply(start, "quantize-int8", {}, env);
     const outputs = await outputsOf(bytes, { x: records });

@@ -22,10 +22,17 @@ import { toInt8, transposed, withZeros } from "../../src/weights/elements.ts";
 import { expand } from "../../src/weights/expand.ts";
 import { integers } from "../../src/weights/form.ts";
 import { codebookOf } from "../../src/weights/forms/codebook.ts";
-import { gridOf } from "../../src/weights/forms/grid.ts";
+import { gridOf, uniformGrid } from "../../src/weights/forms/grid.ts";
+import { scaledOf } from "../../src/weights/forms/scaled.ts";
 import { layoutsOf } from "../../src/weights/layout.ts";
 import { readWeight } from "../../src/weights/read.ts";
-import { type FloatWeight, type Leaf, leaf, type Weight } from "../../src/weights/weight.ts";
+import {
+  type Composed,
+  type FloatWeight,
+  type Leaf,
+  leaf,
+  type Weight,
+} from "../../src/weights/weight.ts";
 import { arbitraryWeight, type Stored } from "./forms.ts";
 
 const node = await openNodeRuntime();
@@ -148,6 +155,14 @@ describe("transposed", () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  test("keeps forms below a form", () => {
+    const levels = Int8Array.of(-3, 1, 0, 2, 5, -7);
+    const rounded = uniformGrid(levels, [2, 3], 0.5);
+    const turned = transposed(scaledOf(rounded, Float32Array.of(1, 2, 4), 1))!;
+    expect([...turned.values]).toEqual([-1.5, 1, 1, 5, 0, -14]);
+    expect((turned as Composed).theta.weight.form).toBe(rounded.form);
   });
 });
 
