@@ -63,7 +63,7 @@ function floorOf(recipe: string, name: string): readonly [number, number] {
 /** One of each kind. */
 export const small = ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15"];
 /** Methods that take seconds for a model: one is enough for `npm test`. */
-export const slow = ["quantize-rate", "share-vectors"];
+export const slow = ["quantize-rate", "quantize-adaround", "share-vectors"];
 /** Takes as long as all of the others. */
 export const large = ["ultraface_rfb_320"];
 

@@ -2,7 +2,13 @@
 import { z } from "zod";
 import { power } from "../../numeric/exp.ts";
 import { roundByHessian } from "../../rounding/by-layer.ts";
-import { type HessianLayer, outputError, type Scaled, weightOf } from "../../rounding/matrix.ts";
+import {
+  type HessianLayer,
+  outputError,
+  roundBlocks,
+  type Scaled,
+  weightOf,
+} from "../../rounding/matrix.ts";
 import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
 import { nearest } from "../../rounding/scale.ts";
 import { defineMethod } from "../method.ts";
@@ -31,27 +37,40 @@ export const quantizeAwq = defineMethod({
 
 const STEPS = 20;
 /** Rows by which alpha is chosen: an evenly spaced sample of them. */
-const ROWS = 64;
+const ROWS = 16;
 
 function scale(layer: HessianLayer): Scaled {
-  const { groups, weight, rows, columns, hessian, depth } = layer;
-  const size = sizes(layer);
-  const step = Math.max(1, Math.floor(rows / ROWS));
-  let best: Scaled = { ...nearest(layer), factors: null };
-  let least = Infinity;
+  const { groups, rows, columns, depth } = layer;
   // Groups read channels of their own, but would have to share one factor for each place.
-  for (let i = 0; i <= (groups > 1 ? 0 : STEPS); i++) {
+  if (groups > 1) return { ...nearest(layer), factors: null };
+  const size = sizes(layer);
+  const some = sample(layer, Math.max(1, Math.floor(rows / ROWS)));
+  let best: Float64Array = new Float64Array(depth).fill(1);
+  let least = Infinity;
+  for (let i = 0; i <= STEPS; i++) {
     const t = normalized(size.map((a) => power(a, i / STEPS)));
-    const factors = Float32Array.from(t, (x) => 1 / x);
-    const larger = { ...layer, weight: weight.map((w, k) => w * t[(k % columns) % depth]) };
-    const levels = nearest(larger);
-    const rounded = weightOf(levels, larger);
-    const difference = rounded.map((w, k) => w * factors[(k % columns) % depth] - weight[k]);
-    const some = difference.filter((_, k) => Math.floor(k / columns) % step === 0);
-    const error = outputError(some, hessian, columns);
-    if (error < least) [best, least] = [{ ...levels, factors: i === 0 ? null : factors }, error];
+    const error = errorOf(some, t);
+    if (error < least) [best, least] = [t, error];
   }
-  return best;
+  const factors = Float32Array.from(best, (t) => 1 / t);
+  const larger = { ...layer, weight: layer.weight.map((w, k) => w * best[(k % columns) % depth]) };
+  return { ...nearest(larger), factors: factors.every((f) => f === 1) ? null : factors };
+}
+
+/** Every `step`-th row of the layer. */
+function sample(layer: HessianLayer, step: number): HessianLayer {
+  const { columns, weight } = layer;
+  const some = weight.filter((_, k) => Math.floor(k / columns) % step === 0);
+  return { ...layer, weight: some, rows: some.length / columns };
+}
+
+/** tr(dW H dW^T) with the scales t. */
+function errorOf(layer: HessianLayer, t: Float64Array): number {
+  const { weight, columns, depth, hessian } = layer;
+  const scaleAt = (k: number): number => t[(k % columns) % depth];
+  const larger = { ...layer, weight: weight.map((w, k) => w * scaleAt(k)) };
+  const difference = weightOf(nearest(larger), larger).map((w, k) => w / scaleAt(k) - weight[k]);
+  return outputError(difference, hessian, columns);
 }
 
 /** The root mean square of every input channel [depth]; dead channels count as the smallest. */
