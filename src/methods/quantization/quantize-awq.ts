@@ -2,13 +2,7 @@
 import { z } from "zod";
 import { power } from "../../numeric/exp.ts";
 import { roundByHessian } from "../../rounding/by-layer.ts";
-import {
-  type HessianLayer,
-  outputError,
-  roundBlocks,
-  type Scaled,
-  weightOf,
-} from "../../rounding/matrix.ts";
+import { type HessianLayer, outputError, type Scaled, weightOf } from "../../rounding/matrix.ts";
 import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
 import { nearest } from "../../rounding/scale.ts";
 import { defineMethod } from "../method.ts";
