@@ -53,6 +53,11 @@ export interface Context {
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
   /** Microseconds that the engine spends on each node; null where it gives no trace. */
   readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
+  /**
+   * Reads a file that the step's options name. Rejects with TersorError "no-such-file" or
+   * "cannot-read".
+   */
+  readonly read: (path: string) => Promise<Uint8Array>;
   /** Trains the model's float32 constants in place on the training records. */
   readonly train: Train;
 }

@@ -18,6 +18,7 @@ import { pruneSparsegpt } from "./pruning/prune-sparsegpt.ts";
 import { pruneSurgery } from "./pruning/prune-surgery.ts";
 import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
+import { pruneVocabulary } from "./pruning/prune-vocabulary.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
 import { binarizeBnn } from "./quantization/binarize-bnn.ts";
 import { binarizeBwn } from "./quantization/binarize-bwn.ts";
@@ -96,6 +97,7 @@ export const families = {
     "prune-channels": pruneChannels,
     "prune-blocks": pruneBlocks,
     "prune-taps": pruneTaps,
+    "prune-vocabulary": pruneVocabulary,
     "merge-neurons": mergeNeurons,
     "hash-weights": hashWeights,
   },

@@ -92,6 +92,7 @@ export function createContext(
       method,
       (text) => notes.warnings.push(`${method}: ${text}`),
     ),
+    read: (path) => env.platform.files.read(path),
     time: (models) => timeModels(models, env),
     async timeNodes(model) {
       const times = await timeNodes(model, env);

@@ -92,6 +92,7 @@ export async function apply(
     },
     hasCalibration: env.calibration !== null,
     observe: createObserve(env, () => {}, id),
+    read: (path) => env.platform.files.read(path),
     train: (trained, options, hooks = {}) =>
       trainModel(trained, trainOptions.parse(options), hooks, env, { label: id, original: start }),
   });
