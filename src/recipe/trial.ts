@@ -13,7 +13,7 @@ import { beforeTraining, rewrite } from "../rewrite/index.ts";
 import { sameBytes } from "../util/bytes.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
-import { unfusedLayers, unfusedWarning } from "./fusion.ts";
+import { fusionWarnings, refusedFusions } from "./fusion.ts";
 import { formatRecipe, keepsNorms, type Step, simplifyId } from "./steps.ts";
 
 /**
@@ -69,11 +69,11 @@ export async function runTrial(
   const [skip] = outcome.skipped;
   const why = skip ? `it left ${skip.node} alone: ${skip.reason}` : "it found nothing to do";
   if (idle && whole) throw fail(errors.nothingKept(nameOf(steps), why));
-  const unfused = unfusedWarning(await unfusedLayers(outcome.model, env));
+  const refused = await refusedFusions(outcome.model, env);
   const warnings = [
     ...outcome.warnings,
     ...(idle && !kept.includes(false) ? [`the recipe changed nothing: ${why}`] : []),
-    ...(unfused ? [unfused] : []),
+    ...fusionWarnings(refused),
   ];
   const product = { name: nameOf(steps), source: { bytes: outcome.bytes }, model: outcome.model };
   const result = await assess(baseline, {
