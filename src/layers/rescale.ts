@@ -44,6 +44,8 @@ export interface Span {
   readonly makers: readonly WeightSlot[];
   readonly readers: readonly WeightSlot[];
   readonly constants: readonly ConstantSlot[];
+  /** Nodes that multiply the channels by another activation. */
+  readonly products: ReadonlySet<Node>;
 }
 
 /**
@@ -91,7 +93,7 @@ class Walk implements Span {
   readonly #graph: Graph;
   readonly #chosen: ReadonlySet<Node>;
   readonly #done = new Set<Node>();
-  readonly #products = new Set<Node>();
+  readonly products = new Set<Node>();
 
   constructor(graph: Graph, channels: number, chosen: ReadonlySet<Node>) {
     this.#graph = graph;
@@ -115,7 +117,7 @@ class Walk implements Span {
 
   /** Two scaled factors would scale their product twice. */
   checkProducts(): void {
-    for (const node of this.#products) {
+    for (const node of this.products) {
       const scaled = node.inputs.filter((input) => input && this.values.has(input));
       if (scaled.length !== 1) throw new Refusal(`${node.name} (${node.op}) multiplies them`);
     }
@@ -143,7 +145,7 @@ class Walk implements Span {
       const at = node.inputs.findIndex((input) => input?.tensor);
       if (at >= 0) this.#constant(node, at, rank - axis, true);
       else {
-        this.#products.add(node);
+        this.products.add(node);
         this.visit(node.output, axis);
       }
     } else this.#through(node, axis, "read");
@@ -169,12 +171,12 @@ class Walk implements Span {
 
   /** A product of two activations is scaled with either of them: the first that can be is taken. */
   #factor(node: Node, axis: number): void {
-    this.#products.add(node);
+    this.products.add(node);
     if (node.inputs.some((input) => input && this.values.has(input))) return;
     const before = [...this.values];
     const lists = [this.makers, this.readers, this.constants] as unknown[][];
     const lengths = lists.map(({ length }) => length);
-    const [done, products] = [[...this.#done], [...this.#products]];
+    const [done, products] = [[...this.#done], [...this.products]];
     let why: unknown;
     for (const input of node.inputs) {
       try {
@@ -186,7 +188,7 @@ class Walk implements Span {
         for (const [value, own] of before) this.values.set(value, own);
         for (const [i, list] of lists.entries()) list.length = lengths[i];
         restore(this.#done, done);
-        restore(this.#products, products);
+        restore(this.products, products);
       }
     }
     throw why;
@@ -298,7 +300,7 @@ export function moveScales({ makers, readers, constants }: Span, s: ArrayLike<nu
   for (const slot of readers) scaleWeight(slot, (c) => s[c]);
   for (const { node, index, fromEnd, isReader } of constants) {
     const old = node.inputs[index]?.tensor as Tensor;
-    change(node, index, scaled(old, fromEnd, s, isReader ? 1 : -1));
+    changeConstant(node, index, scaled(old, fromEnd, s, isReader ? 1 : -1));
   }
 }
 
@@ -308,7 +310,7 @@ export function scaleWeight(slot: WeightSlot, factor: (channel: number) => numbe
   const old = node.inputs[index]?.tensor as Tensor;
   const channel = channelAt(slot, old.shape);
   const values = old.floats().map((w, i) => w * factor(channel(i)));
-  change(node, index, tensor("float32", old.shape, values));
+  changeConstant(node, index, tensor("float32", old.shape, values));
 }
 
 /** The constant times s^sign along an axis; an axis of size 1, or a missing one, is filled up. */
@@ -330,7 +332,7 @@ function scaled(old: Tensor, fromEnd: number, s: ArrayLike<number>, sign: 1 | -1
 }
 
 /** Puts a tensor in the place of a constant; other readers keep theirs. */
-function change(node: Node, index: number, by: Tensor): void {
+export function changeConstant(node: Node, index: number, by: Tensor): void {
   const old = node.inputs[index] as Value;
   if (old.uses.size === 1) old.graph.setConstant(old, by);
   else node.setInput(index, build(node.graph, old.name).constant(by, { name: "scaled" }));

@@ -44,6 +44,7 @@ import { shareWeights } from "./quantization/share-weights.ts";
 import { sketchWeights } from "./quantization/sketch-weights.ts";
 import { smoothQuant } from "./quantization/smooth-quant.ts";
 import { softShare } from "./quantization/soft-share.ts";
+import { splitChannels } from "./quantization/split-channels.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
 import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
 import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
@@ -71,6 +72,7 @@ export const families = {
     "store-float16": storeFloat16,
     "smooth-quant": smoothQuant,
     equalize,
+    "split-channels": splitChannels,
     "share-weights": shareWeights,
     "share-vectors": shareVectors,
     "sketch-weights": sketchWeights,

@@ -13,7 +13,7 @@ import { erf } from "./erf.ts";
 import { exp } from "./exp.ts";
 import type { Histogram } from "./sketch.ts";
 
-export type Shape = "laplace" | "gauss";
+type Shape = "laplace" | "gauss";
 
 /** The derivative of the squared error, up to a factor: it rises with a. */
 const slopes: Readonly<Record<Shape, (a: number, bits: number) => number>> = {
@@ -35,19 +35,16 @@ export function clippingBound(shape: Shape, bits: number): number {
   return (low + high) / 2;
 }
 
-/** E|x| / sigma: sqrt(1/2) for Laplace, sqrt(2/pi) for Gauss. Halfway between decides the shape. */
-const HALFWAY = (Math.SQRT1_2 + Math.sqrt(2 / Math.PI)) / 2;
-
 /**
- * The range for 2^bits levels of the values counted, cut to the values' own extremes, which contain
+ * The ranges for 2^bits levels if the values counted have a Laplace or a normal distribution, cut to the values' own extremes, which contain
  * 0. Where no value is negative, as after a Relu, the values are taken for the positive half of a
  * distribution around 0, and all levels lie on its side: a is then that of one more bit.
  */
-export function aciqRange(
+export function aciqRanges(
   histogram: Histogram,
   whole: { readonly min: number; readonly max: number },
   bits: number,
-): { readonly min: number; readonly max: number } {
+): { readonly min: number; readonly max: number }[] {
   const { counts, width, first, zeros } = histogram;
   const isHalf = whole.min === 0 || whole.max === 0;
   const count = histogram.count - (isHalf ? zeros : 0);
@@ -58,11 +55,11 @@ export function aciqRange(
   }
   const b = deviation / count;
   const sigma = Math.sqrt((histogram.power * histogram.count) / count - center * center);
-  const shape = b / sigma < HALFWAY ? "laplace" : "gauss";
-  const unit = shape === "laplace" ? b : sigma;
-  const a = unit * clippingBound(shape, isHalf ? bits + 1 : bits);
-  return {
+  return [
+    b * clippingBound("laplace", isHalf ? bits + 1 : bits),
+    sigma * clippingBound("gauss", isHalf ? bits + 1 : bits),
+  ].map((a) => ({
     min: Math.max(whole.min, Math.min(0, center - a)),
     max: Math.min(whole.max, Math.max(0, center + a)),
-  };
+  }));
 }

@@ -7,10 +7,10 @@
  *   minmax      the smallest and the largest value
  *   percentile  the range that holds a given share of the values
  *   mse         argmin over ranges of sum (x - q(x))^2
- *   aciq        argmin of the same for the Laplace or normal distribution that fits best (aciq.ts)
+ *   aciq        the same in closed form, for a Laplace or a normal distribution (aciq.ts)
  *   entropy     argmin over ranges of KL(P || Q), Q being P quantized (Migacz 2017, TensorRT)
  */
-import { aciqRange } from "./aciq.ts";
+import { aciqRanges } from "./aciq.ts";
 import { log } from "./log.ts";
 import { quantParams } from "./quantize.ts";
 import type { Histogram } from "./sketch.ts";
@@ -163,6 +163,13 @@ function squaredError({ counts, width, first }: Histogram, bits: number): (range
     }
     return error;
   };
+}
+
+/** Of ACIQ's ranges for both distributions, the one of less error on the histogram itself. */
+function aciqRange(histogram: Histogram, whole: Range, bits: number): Range {
+  const errorOf = squaredError(histogram, bits);
+  const [laplace, gauss] = aciqRanges(histogram, whole, bits);
+  return errorOf(laplace) <= errorOf(gauss) ? laplace : gauss;
 }
 
 function clamp(x: number, low: number, high: number): number {

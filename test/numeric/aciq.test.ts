@@ -1,6 +1,7 @@
 /** @file Analytic clipping against the paper's multiples and against a search by brute force. */
 import { describe, expect, test } from "vitest";
-import { aciqRange, clippingBound } from "../../src/numeric/aciq.ts";
+import { clippingBound } from "../../src/numeric/aciq.ts";
+import { calibrate } from "../../src/numeric/calibrate.ts";
 import { createHistogram } from "../../src/numeric/sketch.ts";
 
 describe("bounds", () => {
@@ -63,7 +64,7 @@ describe.each([
         const histogram = createHistogram();
         histogram.add(values);
         const whole = { min: isHalf ? 0 : values[0], max: values[values.length - 1] };
-        const { min, max } = aciqRange(histogram, whole, bits);
+        const { min, max } = calibrate(histogram, { kind: "aciq" }, bits);
         expect(min).toBeCloseTo(isHalf ? 0 : -max, 2);
         // Exact zeros, half of what a Relu gives, are a level of every range.
         const positive = values.filter((x) => !isHalf || x > 0);
