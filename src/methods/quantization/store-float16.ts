@@ -1,8 +1,15 @@
 /** @file Half-precision storage: weights take two bytes in the file and are widened at load. */
 import { z } from "zod";
+import type { Context } from "../../context.ts";
+import { overflowsOf } from "../../evidence/overflow.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { computeInHalf, whyNotHalf } from "../../layers/half.ts";
 import { areFinite } from "../../numeric/finite.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../numeric/float16.ts";
-import { siteOptions } from "../../weights/select.ts";
+import { linearOf } from "../../ops/linear.ts";
+import { weightsOf } from "../../ops/weights.ts";
+import { chosenLayers, type Selection, siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { leaf } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
@@ -28,7 +35,7 @@ export const storeFloat16 = defineMethod({
   cite: "Gupta et al. 2015, arXiv 1502.02551 (limited precision)",
   summary:
     "Stores weights in 16 bits; computation stays float32, because CPUs gain nothing from half.",
-  needs: [],
+  needs: ({ compute }) => (compute === "float16" ? ["calibration"] : []),
   options: z.object({
     dtype: z
       .enum(["float16", "bfloat16"])
@@ -37,13 +44,28 @@ export const storeFloat16 = defineMethod({
         description: "float16 has more precision, bfloat16 the range of float32.",
         search: ["float16"],
       }),
+    compute: z.enum(["float32", "float16"]).default("float32").meta({
+      description:
+        "float16: layers also compute in it, for engines that are faster so; those that would overflow on calibration records stay float32.",
+    }),
     ...siteOptions,
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { dtype, only, except }, context) {
+  async apply(model, { dtype, compute, only, except }, context) {
+    const halved =
+      compute === "float16"
+        ? await halveLayers(model, { only, except }, context)
+        : new Set<string>();
     const { largest, round } = types[dtype];
-    const sites = thetasOf(model, { only, except }, context);
+    const sites = thetasOf(
+      model,
+      { only, except },
+      {
+        // Layers that compute in float16 are stored in it already.
+        skip: (name, reason) => halved.has(name) || context.skip(name, reason),
+      },
+    );
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { weight } = site;
@@ -64,6 +86,38 @@ export const storeFloat16 = defineMethod({
     }
   },
 });
+
+/**
+ * Lets the chosen layers compute in float16, but those whose inputs, outputs or sums overflow.
+ * Returns the names of those that do.
+ */
+async function halveLayers(
+  model: Model,
+  selection: Selection,
+  context: Context,
+): Promise<Set<string>> {
+  const chosen = chosenLayers(model, selection);
+  const layers = weightsOf(model).filter(
+    ({ node, index }) => chosen.has(node) && linearOf(node) && index < 2,
+  );
+  const open = layers.filter((layer) => {
+    const why = layer.node.graph === model.graph ? whyNotHalf(layer) : "is inside a body";
+    if (why) context.skip(layer.node.name, `computes in float32: ${why}`);
+    return why === null;
+  });
+  const overflows = await overflowsOf(model, open, context.observe);
+  const casts = new Map<Value, Value>();
+  const halved = new Set<string>();
+  for (const layer of open) {
+    const why = overflows.get(layer.node);
+    if (why) context.skip(layer.node.name, `computes in float32: ${why}`);
+    else {
+      halved.add(layer.node.name);
+      computeInHalf(layer, casts);
+    }
+  }
+  return halved;
+}
 
 /** |w - w'| / |w|; 0 where all are 0. */
 function relativeError(values: Float32Array, rounded: Float32Array): number {
