@@ -1,5 +1,5 @@
 /**
- * @file What learned weights of one and two bits reach: ResNet-20 on CIFAR-10, and LeNet-5 with batch
+ * @file What learned weights of one to four bits reach: ResNet-20 on CIFAR-10, and LeNet-5 with batch
  * normalizations on MNIST. Arguments choose rows by name (`resnet20/twn`, `lenet5`); the results of the
  * others are kept. Writes results/binary.json. All rows take about an hour on two quiet cores.
  *
@@ -42,7 +42,9 @@ export interface BinaryRow extends Plan {
 }
 
 const kd = "loss=kd,alpha=0.7,temperature=2";
-const cifarRun = `steps=375,batch=128,warmup=30,${kd},augment=flip+crop=2`;
+const runOf = (steps: number, batch: number): string =>
+  `steps=${steps},batch=${batch},warmup=30,${kd},augment=flip+crop=2`;
+const cifarRun = runOf(375, 128);
 const mnistRun = (rate: number): string =>
   `steps=2400,batch=100,rate=${rate},warmup=30,${kd},augment=shift=1+affine=8`;
 const three = [1, 2, 3];
@@ -56,6 +58,10 @@ const plans: Record<string, Record<string, Plan>> = {
     lat: { recipe: `binarize-loss-aware:bits=2,rate=0.001,scales=channel,${cifarRun}` },
     xnor: { recipe: `binarize-xnor:rate=0.002,${cifarRun}` },
     bnn: { recipe: `binarize-bnn:rate=0.005,ends=32,${cifarRun}` },
+    lsq4: { recipe: `quantize-lsq:bits=4,activations=4,rate=0.0005,${cifarRun}`, wanted: 0.6 },
+    lsq3: { recipe: `quantize-lsq:bits=3,activations=3,rate=0.001,${runOf(500, 64)}`, wanted: 1.6 },
+    lsq2: { recipe: `quantize-lsq:bits=2,activations=2,rate=0.0015,${runOf(750, 64)}`, wanted: 6 },
+    pact4: { recipe: `quantize-pact:bits=4,activations=4,rate=0.0005,${cifarRun}` },
   },
   lenet5: {
     connect: { recipe: `binarize-connect:${mnistRun(0.005)}`, seeds: three, wanted: 1 },

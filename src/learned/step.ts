@@ -6,6 +6,7 @@ import { roundToGrid, uniformGrid, uniformStep } from "../weights/forms/grid.ts"
 import { type Latent, type Opened, open, type Theta } from "../weights/latent.ts";
 import { readWeight } from "../weights/read.ts";
 import type { ThetaSite } from "../weights/sites.ts";
+import type { Falling } from "./stages.ts";
 
 /**
  * The learning rate of a step size is this times the step, times the learning rate of weights.
@@ -26,24 +27,42 @@ export const stepFrom = (first: number): Theta => ({
   min: LEAST_STEP * first,
 });
 
-/** s clip(round(x / s), least, greatest) (eq. 1-3). Rounding passes gradients straight through. */
-export function roundTo(g: Builder, x: Value, s: Value, least: number, greatest: number): Value {
+/**
+ * s clip(round(x / s), least, greatest) (eq. 1-3). Rounding passes gradients straight through. With
+ * `finer`, a whole number, the step is s / finer in the same range.
+ */
+export function roundTo(
+  g: Builder,
+  x: Value,
+  s: Value,
+  { least, greatest }: Levels,
+  finer?: Value,
+): Value {
   const clipped = g.Clip(g.Div(x, s), g.constant(least), g.constant(greatest));
-  return g.Mul(g.Round(clipped), s);
+  const rounded = finer ? g.Div(g.Round(g.Mul(clipped, finer)), finer) : g.Round(clipped);
+  return g.Mul(rounded, s);
+}
+
+/** Whole numbers from `least` to `greatest`; `least` is 0 where values are never negative. */
+export interface Levels {
+  readonly least: number;
+  readonly greatest: number;
 }
 
 /**
  * Opens a weight: its readers get it rounded to the grid of `step`, and the weight learns as it
  * would anyway. Symmetric, with levels from -top to top.
  */
-export function openOnGrid(site: ThetaSite, bits: number): Opened {
+export function openOnGrid(site: ThetaSite, bits: number, falling?: Falling): Opened {
   const { values, shape } = site.weight;
   const start = roundToGrid(values, shape, { bits, block: 0, axis: null, search: "mse" });
   const first = uniformStep(start) as number;
   const top = 2 ** (bits - 1) - 1;
   const latent: Latent<"step"> = {
     theta: { step: stepFrom(first) },
-    build: (g, { step }, x) => roundTo(g, x, step, -top, top),
+    ...falling?.feeds(bits),
+    build: (g, { step }, x, { finer }) =>
+      roundTo(g, x, step, { least: -top, greatest: top }, finer),
     close({ step: [s] }, x) {
       const learned = readWeight(x)?.values ?? values;
       const level = (w: number): number =>

@@ -30,3 +30,9 @@ export function signLevels(g: Builder, u: Value): Value {
 /** 1 where the condition holds and 0 elsewhere; no gradient reaches what was compared. */
 export const indicator = (g: Builder, condition: Value): Value =>
   g.Cast(condition, { to: dtypes.float32.code });
+
+/**
+ * u, from which no gradient comes back. For scalars: what is computed from it is differentiated all
+ * the same, and only then cancels out exactly.
+ */
+export const detached = (g: Builder, u: Value): Value => g.Sub(u, passing(g, u));

@@ -33,9 +33,11 @@ import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
+import { quantizeHwgq } from "./quantization/quantize-hwgq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
 import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeMixed } from "./quantization/quantize-mixed.ts";
+import { quantizePact } from "./quantization/quantize-pact.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
 import { quantizeTable } from "./quantization/quantize-table.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
@@ -79,6 +81,8 @@ export const families = {
     "soft-share": softShare,
     "train-rate": trainRate,
     "quantize-lsq": quantizeLsq,
+    "quantize-pact": quantizePact,
+    "quantize-hwgq": quantizeHwgq,
     "binarize-connect": binarizeConnect,
     "binarize-bwn": binarizeBwn,
     "binarize-loss-aware": binarizeLossAware,

@@ -1,5 +1,5 @@
 /** @file Opens the weight of one layer as a method does, and differentiates what it is opened as. */
-import type { Context, TrainHooks } from "../../src/context.ts";
+import type { Context, Observe, TrainHooks } from "../../src/context.ts";
 import { Graph } from "../../src/ir/graph.ts";
 import { cloneModel, createModel } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
@@ -34,6 +34,8 @@ export async function latentOf(
 export async function hooksOf(
   id: MethodId,
   given: Readonly<Record<string, unknown>>,
+  /** What the layer reads in calibration, a multiple of `rows` numbers. */
+  inputs = new Float32Array(rows),
 ): Promise<TrainHooks> {
   const method = methodOf(id) as Method;
   const model = cloneModel(layer);
@@ -42,6 +44,8 @@ export async function hooksOf(
   const context = {
     skip() {},
     note() {},
+    warn() {},
+    observe: observeOf(inputs),
     async train(_: unknown, __: unknown, hooks: TrainHooks) {
       found = hooks;
     },
@@ -49,6 +53,23 @@ export async function hooksOf(
   await method.apply(model, parseOptions(method.options, given, id), context as unknown as Context);
   return found;
 }
+
+/** Hands over what the taps make of the layer's inputs, as one batch. */
+const observeOf =
+  (inputs: Float32Array): Observe =>
+  async (_, taps, collect) => {
+    const records = inputs.length / rows;
+    const x = tensor("float32", [records, rows], inputs);
+    for (const tap of taps) {
+      const graph = new Graph("tap");
+      const value = graph.addInput("x", "float32", [records, rows]);
+      const y = tap.of ? tap.of(build(graph, "", inferNode), value) : value;
+      y.name = tap.of ? "y" : y.name;
+      if (tap.of) graph.setOutputs([y]);
+      const found = tap.of ? evaluateGraph(graph, { x }).y : x;
+      collect(tap, found, { records, share: 1 });
+    }
+  };
 
 /** W and dE/d theta for dE/dW = slopes, at these thetas. */
 export function differentiate(
@@ -64,14 +85,17 @@ export function differentiate(
     ([name, own]) => [name, graph.addInput(name, "float32", own.shape)] as const,
   );
   const x = graph.addInput("x", "float32", shape);
-  const noises = Object.keys(feeds).map(
-    (name) => [name, graph.addInput(name, "float32", shape)] as const,
+  const noises = Object.entries(feeds).map(
+    ([name, { length }]) =>
+      [name, graph.addInput(name, "float32", length === 1 ? [] : shape)] as const,
   );
   const w = latent.build(g, Object.fromEntries(places), x, Object.fromEntries(noises));
   const loss = g.ReduceSum(g.Mul(w, g.constant(slopes, { shape })), null, { keepdims: 0 });
-  graph.setOutputs([w, loss]);
+  const { penalty } = latent;
+  const total = penalty ? g.Add(loss, penalty(g, Object.fromEntries(places))) : loss;
+  graph.setOutputs([w, total]);
   const wanted = [...places.map(([, value]) => value), x].filter((value) => value.uses.size > 0);
-  const gradients = backward(createModel(graph, 21), loss, wanted);
+  const gradients = backward(createModel(graph, 21), total, wanted);
   const outputs = [w, ...gradients.values()];
   for (const [i, output] of [...new Set(outputs)].entries()) output.name = `output${i}`;
   graph.setOutputs(outputs);

@@ -1,19 +1,12 @@
 /** @file LSQ: weights and activations on grids of a few bits whose step sizes are learned. */
 import { z } from "zod";
-import type { Context } from "../../context.ts";
-import { observeRanges } from "../../int8/ranges.ts";
 import type { Node } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
-import { openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
-import {
-  endsOf,
-  inputsOf,
-  learnedOptions,
-  sitesToLearn,
-  trainLevels,
-} from "../../learned/training.ts";
-import { type Latent, type Opened, open } from "../../weights/latent.ts";
-import type { ThetaSite } from "../../weights/sites.ts";
+import { openInputs, storedOn } from "../../learned/inputs.ts";
+import { type Falling, fallingBits } from "../../learned/stages.ts";
+import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
+import { endsOf, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
+import type { Range } from "../../numeric/calibrate.ts";
+import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
 
 const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
@@ -35,70 +28,43 @@ export const quantizeLsq = defineMethod({
       search: [0, 4, 8],
     }),
     ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
+    from: bits(0, 0).meta({
+      description: "Bits to begin with, which are halved in stages; 0: the final ones at once.",
+      search: [0, 8],
+    }),
     ...learnedOptions(),
   }),
   survey: [{}],
   neutral: { epochs: 0 },
-  async apply(model, { bits, activations, ends, ...options }, context) {
+  async apply(model, { bits, activations, ends, from, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
     const isEnd = endsOf(model);
-    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits));
+    const falling = fallingBits(from);
+    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits, falling));
+    const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
     const inputs =
       activations === 0
         ? []
-        : await openInputs(model, sites, (node) => (isEnd(node) ? ends : activations), context);
-    await trainLevels(model, options, [...weights, ...inputs], context);
+        : await openInputs(model, sites, bitsAt, context, (range, own) =>
+            onGrid(range, own, falling),
+          );
+    await trainLevels(model, options, [...weights, ...inputs], context, {
+      begin: falling.begin,
+    });
   },
 });
 
-/** Opens what the layers of these sites read, each value once; other readers get it as it is. */
-async function openInputs(
-  model: Model,
-  sites: readonly ThetaSite[],
-  bitsOf: (node: Node) => number,
-  context: Context,
-): Promise<Opened[]> {
-  const readers = inputsOf(model, sites);
-  const values = [...readers.keys()];
-  const opened: Opened[] = [];
-  for (const bits of new Set(values.map((value) => bitsOf(readers.get(value)?.[0] as Node)))) {
-    const own = values.filter((value) => bitsOf(readers.get(value)?.[0] as Node) === bits);
-    // Steps start at the least squared error, not at the largest value.
-    const ranges = await observeRanges(model, own, { kind: "mse" }, context.observe, bits);
-    for (const [value, { min, max }] of ranges) {
-      const nodes = readers.get(value) as Node[];
-      opened.push(openInput({ node: nodes[0], value, readers: nodes }, min, max, bits));
-    }
-  }
-  return opened;
-}
-
-/**
- * Opens one activation. Levels are unsigned if it is never negative, as behind a Relu. After
- * training it becomes Clip -> QuantizeLinear -> DequantizeLinear in uint8.
- */
-function openInput(
-  place: Pick<Opened, "node" | "value" | "readers">,
-  min: number,
-  max: number,
-  bits: number,
-): Opened {
+/** An activation on a grid. Levels are unsigned if it is never negative, as behind a Relu. */
+function onGrid({ min, max }: Range, bits: number, falling: Falling): Latent<"step"> {
   const [least, greatest] =
     min < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  const levels: Levels = { least, greatest };
   const first = Math.fround(Math.max(max / greatest, min / (least || -1), 1e-8));
-  const latent: Latent<"step"> = {
+  return {
     theta: { step: stepFrom(first) },
-    build: (g, { step }, x) => roundTo(g, x, step, least, greatest),
-    close:
-      ({ step: [s] }) =>
-      (g, x) => {
-        const low = g.constant(Math.fround(least * s), { name: "low" });
-        const high = g.constant(Math.fround(greatest * s), { name: "high" });
-        const step = g.constant(s, { name: "scale" });
-        const zero = g.constant(least < 0 ? 128 : 0, { dtype: "uint8", name: "zero_point" });
-        return g.DequantizeLinear(g.QuantizeLinear(g.Clip(x, low, high), step, zero), step, zero);
-      },
+    ...falling.feeds(bits),
+    build: (g, { step }, x, { finer }) => roundTo(g, x, step, levels, finer),
+    close: ({ step: [s] }) => storedOn(levels, s),
   };
-  return open(place, latent);
 }

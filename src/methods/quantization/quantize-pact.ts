@@ -1,0 +1,69 @@
+/** @file PACT: activations on a grid below a learned clipping level, weights with a learned step. */
+import { z } from "zod";
+import type { Node } from "../../ir/graph.ts";
+import { openInputs, storedOn } from "../../learned/inputs.ts";
+import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
+import { detached } from "../../learned/straight-through.ts";
+import { endsOf, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
+import type { Range } from "../../numeric/calibrate.ts";
+import type { Latent } from "../../weights/latent.ts";
+import { defineMethod } from "../method.ts";
+
+const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
+
+/**
+ * y = clip(x, 0, alpha) (eq. 1), rounded to n = 2^bits - 1 steps of alpha / n (eq. 2). Rounding passes
+ * gradients straight through, its step included, so that dy/dalpha = 1(x >= alpha) (eq. 3); LSQ adds
+ * the share of the rounding error. Weight decay keeps alpha from growing: without it
+ * alpha only follows the few values above it.
+ *
+ * Weights are on LSQ's grid and not on DoReFa's, whose tanh would change what a trained network
+ * computes. So this method and quantize-lsq differ in their activations alone.
+ */
+export const quantizePact = defineMethod({
+  title: "parameterized clipping activation (PACT)",
+  cite: "Choi et al. 2018, arXiv 1805.06085",
+  summary: "Trains activations clipped at a learned level, and weights, on grids of a few bits.",
+  needs: ["calibration", "training"],
+  options: z.object({
+    bits: bits(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
+    activations: bits(4, 1).meta({ description: "Bits of what layers read.", search: [2, 4] }),
+    ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
+    decay: z
+      .number()
+      .min(0)
+      .default(0.0002)
+      .meta({ description: "Weight decay of the clipping levels.", search: [0.0002, 0.002] }),
+    ...learnedOptions(),
+  }),
+  survey: [{}],
+  neutral: { epochs: 0 },
+  async apply(model, { bits, activations, ends, decay, ...options }, context) {
+    const sites = sitesToLearn(model, options, context);
+    if (sites.length === 0) return;
+    const isEnd = endsOf(model);
+    const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
+    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits));
+    const inputs = await openInputs(model, sites, bitsAt, context, (range, own) =>
+      clipped(range, own, decay),
+    );
+    await trainLevels(model, options, [...weights, ...inputs], context);
+  },
+});
+
+/** An activation below its clipping level; between -alpha and alpha where it may be negative. */
+function clipped({ min, max }: Range, bits: number, decay: number): Latent<"alpha"> {
+  const greatest = min < 0 ? Math.max(1, 2 ** (bits - 1) - 1) : 2 ** bits - 1;
+  const levels: Levels = { least: min < 0 ? -greatest : 0, greatest };
+  return {
+    theta: { alpha: stepFrom(Math.fround(Math.max(max, -min, 1e-8))) },
+    build(g, { alpha }, x) {
+      const step = g.Div(detached(g, alpha), g.constant(greatest));
+      const low = min < 0 ? g.Neg(alpha) : g.constant(0);
+      return roundTo(g, g.Clip(x, low, alpha), step, levels);
+    },
+    // Its gradient is decay alpha, that of weight decay.
+    penalty: (g, { alpha }) => g.Mul(g.Mul(alpha, alpha), g.constant(decay / 2)),
+    close: ({ alpha: [own] }) => storedOn(levels, Math.fround(own / greatest)),
+  };
+}
