@@ -47,30 +47,36 @@ interface JsonProperty {
   readonly exclusiveMaximum?: number;
   readonly description?: string;
   readonly search?: readonly unknown[];
+  /** Of an option that takes a number or some words. */
+  readonly anyOf?: readonly JsonProperty[];
 }
 
 /** The declared options in their order. */
 export function describeOptions(schema: z.ZodObject): OptionInfo[] {
   const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   const properties = (json.properties ?? {}) as Record<string, JsonProperty>;
-  return Object.entries(properties).map(([name, property]) => ({
-    name,
-    type: property.enum
-      ? "choice"
-      : property.type === "array"
-        ? "list"
-        : property.type === "integer"
-          ? "number"
-          : ((property.type ?? "string") as OptionInfo["type"]),
-    default: property.default ?? null,
-    choices: property.enum ?? null,
-    minimum: bound(property.minimum),
-    maximum: bound(property.maximum),
-    exclusiveMinimum: bound(property.exclusiveMinimum),
-    exclusiveMaximum: bound(property.exclusiveMaximum),
-    description: property.description ?? "",
-    search: property.search ?? [],
-  }));
+  return Object.entries(properties).map(([name, whole]) => {
+    const numeric = whole.anyOf?.find(({ type }) => type === "number" || type === "integer");
+    const property: JsonProperty = { ...whole, ...numeric };
+    return {
+      name,
+      type: property.enum
+        ? "choice"
+        : property.type === "array"
+          ? "list"
+          : property.type === "integer"
+            ? "number"
+            : ((property.type ?? "string") as OptionInfo["type"]),
+      default: property.default ?? null,
+      choices: property.enum ?? null,
+      minimum: bound(property.minimum),
+      maximum: bound(property.maximum),
+      exclusiveMinimum: bound(property.exclusiveMinimum),
+      exclusiveMaximum: bound(property.exclusiveMaximum),
+      description: property.description ?? "",
+      search: property.search ?? [],
+    };
+  });
 }
 
 /** A declared limit. zod adds the limits of safe integers to other integers; these are left out. */

@@ -55,7 +55,7 @@ export function openConnected(
 }
 
 /** Noise in [-1/2, 1/2] for each step: sign(u + 2 noise) is +1 with probability (u + 1) / 2. */
-function uniform(shape: Shape): StepFeed {
+export function uniform(shape: Shape): StepFeed {
   const size = product(shape);
   return {
     dtype: "float32",

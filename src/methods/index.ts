@@ -34,6 +34,7 @@ import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
 import { quantizeHqq } from "./quantization/quantize-hqq.ts";
 import { quantizeHwgq } from "./quantization/quantize-hwgq.ts";
+import { quantizeInq } from "./quantization/quantize-inq.ts";
 import { quantizeInt8 } from "./quantization/quantize-int8.ts";
 import { quantizeLsq } from "./quantization/quantize-lsq.ts";
 import { quantizeMixed } from "./quantization/quantize-mixed.ts";
@@ -48,6 +49,7 @@ import { smoothQuant } from "./quantization/smooth-quant.ts";
 import { softShare } from "./quantization/soft-share.ts";
 import { splitChannels } from "./quantization/split-channels.ts";
 import { storeFloat16 } from "./quantization/store-float16.ts";
+import { ternarizeConnect } from "./quantization/ternarize-connect.ts";
 import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
 import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
 import { trainRate } from "./quantization/train-rate.ts";
@@ -83,11 +85,13 @@ export const families = {
     "quantize-lsq": quantizeLsq,
     "quantize-pact": quantizePact,
     "quantize-hwgq": quantizeHwgq,
+    "quantize-inq": quantizeInq,
     "binarize-connect": binarizeConnect,
     "binarize-bwn": binarizeBwn,
     "binarize-loss-aware": binarizeLossAware,
     "binarize-xnor": binarizeXnor,
     "binarize-bnn": binarizeBnn,
+    "ternarize-connect": ternarizeConnect,
     "ternarize-twn": ternarizeTwn,
     "ternarize-ttq": ternarizeTtq,
   },

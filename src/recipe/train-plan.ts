@@ -9,7 +9,7 @@ import { type Task, taskOf } from "../measure/task.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { Feeds, Source } from "../runtime/runtime.ts";
 import { type Objective, objectiveOf } from "../train/objective.ts";
-import type { TrainOptions } from "../train/options.ts";
+import type { SettledOptions, TrainOptions } from "../train/options.ts";
 import { type PortSpec, ports } from "../train/step.ts";
 import type { Environment } from "./environment.ts";
 import { type Hint, hintsOf } from "./hints.ts";
@@ -19,7 +19,7 @@ import { checkLabels, labelOf } from "./train-labels.ts";
 export interface TrainJob {
   /** The model whose constants are trained, in place. */
   readonly model: Model;
-  readonly options: TrainOptions;
+  readonly options: SettledOptions;
   readonly hooks: TrainHooks;
   /** The records to train on, without the held-out ones. */
   readonly training: Dataset;

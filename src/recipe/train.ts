@@ -7,12 +7,13 @@ import { errors, fail } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
+import { openNoisy } from "../learned/noise.ts";
 import { measureMetric } from "../measure/metric.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { gradientOf } from "../train/chunks.ts";
 import { type Progress, resultOf, stepsPerEpoch, trainLoop } from "../train/loop.ts";
-import type { TrainOptions } from "../train/options.ts";
+import type { SettledOptions, TrainOptions } from "../train/options.ts";
 import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
 import { choiceOf, plainChoice } from "../train/state.ts";
 import type { StepGraph } from "../train/step.ts";
@@ -23,7 +24,7 @@ import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import type { TrainingRun } from "./step-context.ts";
 import { timeSteps } from "./time-steps.ts";
-import type { TrainJob } from "./train-plan.ts";
+import { planOf, type TrainJob } from "./train-plan.ts";
 import { type Setup, setUp } from "./train-setup.ts";
 
 /** Largest number of held-out records. */
@@ -81,9 +82,80 @@ const untrained: Trained & Pick<TrainingRun, "speedup"> = {
 export async function trainModel(
   model: Model,
   options: TrainOptions,
-  hooks: TrainHooks,
+  { latents = [], ...rest }: TrainHooks,
   env: Environment,
   { label, original }: { readonly label: string; readonly original: Model },
+): Promise<Trained & Pick<TrainingRun, "speedup">> {
+  if (!env.training) throw fail(errors.needsTraining(label));
+  const noise = options.noise > 0 ? openNoisy(model, options, options.noise) : [];
+  const hooks = { ...rest, latents: [...latents, ...noise] };
+  const run = (settled: SettledOptions, around = env, isTrial = false) =>
+    runOnce(model, settled, hooks, around, { label, original, isTrial });
+  const temperature =
+    options.temperature === "auto"
+      ? await bestTemperature({ model, options, hooks, env, original }, label, run)
+      : options.temperature;
+  return run({ ...options, temperature });
+}
+
+/** The temperatures that "auto" tries, the default last, which wins where all do equally well. */
+const temperatures = [1, 2, 4] as const;
+const usualTemperature = 4;
+
+/**
+ * The temperature with the best score on held-out records after a run of an eighth of the steps, at
+ * least 20 if there are as many; those of a trial are a tenth of the records where the run itself
+ * holds out none. The usual one where nothing is distilled or records have no label to score by.
+ */
+async function bestTemperature(
+  job: Omit<TrainJob, "options" | "training"> & { readonly options: TrainOptions },
+  label: string,
+  run: (options: SettledOptions, env: Environment, isTrial: boolean) => Promise<Trained>,
+): Promise<number> {
+  const { env, options } = job;
+  const holdout = options.holdout || 0.1;
+  const { training } = holdOut(env.training as Dataset, holdout, env.seed);
+  const settled = { ...options, temperature: usualTemperature };
+  const { objective, taken, batch } = await planOf({ ...job, options: settled, training }, 1);
+  if (objective.id !== "kd") return usualTemperature;
+  const all = options.steps || Math.round(options.epochs * stepsPerEpoch(taken, batch));
+  const steps = Math.min(all, Math.max(20, Math.ceil(all / 8)));
+  if (steps === 0) return usualTemperature;
+  const short = {
+    ...options,
+    holdout,
+    steps,
+    patience: 0,
+    warmup: Math.min(options.warmup, steps),
+  };
+  const around = {
+    ...env,
+    checkpoints: null,
+    computeChoice: env.computeChoice ?? plainChoice,
+    timesTraining: false,
+  };
+  const scores: number[] = [];
+  for (const temperature of temperatures) {
+    const { curve } = await run({ ...short, temperature }, around, true);
+    scores.push(curve.at(-1)?.score ?? Number.NEGATIVE_INFINITY);
+  }
+  const best = scores.lastIndexOf(Math.max(...scores));
+  const seen = temperatures.map((own, i) => `${scores[i].toFixed(2)} at ${own}`).join(", ");
+  env.onEvent({ type: "note", text: `${label}: temperature ${temperatures[best]} (${seen})` });
+  return temperatures[best];
+}
+
+/** One run with settled options. A trial leaves the model as it is. */
+async function runOnce(
+  model: Model,
+  options: SettledOptions,
+  hooks: TrainHooks,
+  env: Environment,
+  {
+    label,
+    original,
+    isTrial,
+  }: { readonly label: string; readonly original: Model; readonly isTrial: boolean },
 ): Promise<Trained & Pick<TrainingRun, "speedup">> {
   if (!env.training) throw fail(errors.needsTraining(label));
   const began = env.platform.wallMs();
@@ -127,7 +199,7 @@ export async function trainModel(
     );
     const speedup = env.timesTraining ? await timeSteps(setup, job) : null;
     const { parameters, statistics } = resultOf(state, options);
-    write(job, model, step, parameters, statistics);
+    if (!isTrial) write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
     return {

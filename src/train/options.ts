@@ -37,11 +37,11 @@ export const trainOptions = z.object({
     description: "Label smoothing of the cross-entropy, alone or as a share of kd.",
   }),
   temperature: z
-    .number()
-    .positive()
+    .union([z.literal("auto"), z.number().positive()], "expected a number above 0, or auto")
     .default(4)
     .meta({
-      description: "Softmax temperature of distillation.",
+      description:
+        "Softmax temperature of distillation; auto: 1, 2 or 4, whichever does best on held-out records in a short run.",
       search: [1, 4],
     }),
   alpha: share(0.9).meta({ description: "The teacher's share of the loss (kd)." }),
@@ -75,6 +75,10 @@ export const trainOptions = z.object({
     description:
       "Weight decay: of weights in any stored form, not of biases, normalizations and what a method opens; decoupled in adamw, part of the gradient elsewhere.",
   }),
+  noise: z.number().min(0).max(10).default(0).meta({
+    description:
+      "Normal noise on weights in every step, in shares of the layer's root mean square; what is trained with it can be stored more coarsely.",
+  }),
   clip: z.number().min(0).default(0).meta({
     description: "Length limit of the gradient of all that learns, together; 0: none.",
   }),
@@ -102,3 +106,6 @@ export const trainOptions = z.object({
 });
 
 export type TrainOptions = z.output<typeof trainOptions>;
+
+/** The options of a run whose temperature has been chosen. */
+export type SettledOptions = TrainOptions & { readonly temperature: number };
