@@ -21,6 +21,8 @@ export interface Context {
   /** The only source of randomness: the same seed gives the same result. */
   readonly random: Random;
   readonly signal: AbortSignal | null;
+  /** The model that the recipe starts from, before its first step. It must not be changed. */
+  readonly original: Model;
   /** The engine that the result should run well on. What is fast differs between the two. */
   readonly target: "node" | "web";
   /** Reports that a layer was left unchanged, and why. */

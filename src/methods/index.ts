@@ -2,6 +2,7 @@
 
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import type { Family, Method } from "./method.ts";
+import { correctStatistics } from "./other/correct-statistics.ts";
 import { fillChannels } from "./other/fill-channels.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
@@ -122,6 +123,7 @@ export const families = {
   distillation: {},
   other: {
     train,
+    "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
     "open-clips": openClips,
     pack,

@@ -73,6 +73,7 @@ export function createContext(
   return {
     random: createRandom(env.seed).fork(`${index}/${method}`),
     signal: env.signal,
+    original,
     target: env.runtime.name === "web" ? "web" : "node",
     skip: (node, reason) => notes.skipped.push({ node, method, reason }),
     group: (node, before, after, reason) =>

@@ -122,6 +122,7 @@ export function contextOf(model: Model, x: Tensor): Context {
   return {
     random: createRandom(1),
     signal: null,
+    original: model,
     target: "node",
     skip() {},
     group() {},

@@ -80,6 +80,7 @@ export async function apply(
       drew = true;
     }),
     signal: env.signal,
+    original: start,
     target: env.runtime.name === "web" ? "web" : "node",
     skip: (node, reason) => skipped.push({ node, method: id, reason }),
     group: (node, before, after, reason) =>
