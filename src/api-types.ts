@@ -5,6 +5,7 @@ import type { MethodId } from "./methods/index.ts";
 import type { Job, OpenJob } from "./recipe/job.ts";
 import type { DataSource, Settings } from "./recipe/prepare.ts";
 import type { PresetId } from "./recipe/presets.ts";
+import type { SensitivityOptions } from "./recipe/sensitivity.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
 import type { MethodRef, RecipeInput } from "./recipe/steps.ts";
 import type { Left, SurveyOptions } from "./recipe/survey.ts";
@@ -38,6 +39,11 @@ export interface CompressOptions<M extends readonly MethodRef[] = readonly Metho
    * that it throws ends the run.
    */
   readonly onJob?: ((job: Job) => Promise<void> | void) | undefined;
+}
+
+export interface InspectOptions extends Settings {
+  /** Also measure how sensitive each layer is to compression; needs `data`. `{}` for defaults. */
+  readonly sensitivity?: SensitivityOptions | undefined;
 }
 
 /** What `train` takes: the data, the options of the training, and the settings of a recipe. */

@@ -2,6 +2,7 @@
 import type {
   Compression,
   CompressOptions,
+  InspectOptions,
   Surveyed,
   SurveyInput,
   TrainInput,
@@ -24,6 +25,7 @@ import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
+import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
 import { type SurveySoFar, survey, surveyRecipes } from "./recipe/survey.ts";
 import { checkTargets } from "./recipe/target.ts";
@@ -207,10 +209,18 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
 
     /**
      * The layers of a model with their bytes, MACs and measured time. A model that no engine opens
-     * is not timed: its times are null, and `onEvent` gets a warning.
+     * is not timed: its times are null, and `onEvent` gets a warning. With `sensitivity` also the
+     * damage that each layer causes where it alone is compressed, measured on `data`.
      */
-    async inspect(model: Loaded, options: Settings = {}): Promise<Inspection> {
-      return inspect(model, await prepare(model, platform, options).catch(untimed(options)));
+    async inspect(model: Loaded, options: InspectOptions = {}): Promise<Inspection> {
+      const { sensitivity: wanted } = options;
+      if (!wanted) {
+        return inspect(model, await prepare(model, platform, options).catch(untimed(options)));
+      }
+      checkSensitivity(wanted, options);
+      const env = await prepare(model, platform, options);
+      const found = await inspect(model, env);
+      return { ...found, sensitivity: await sensitivity(model, env, wanted) };
     },
 
     /** Measures a model on data; with `against`, an original, also drop, flips, KL and speed-up. */

@@ -7,6 +7,7 @@ export { createTersor, type SaveFile, type Tersor } from "./api.ts";
 export type {
   Compression,
   CompressOptions,
+  InspectOptions,
   Surveyed,
   SurveyInput,
   TrainInput,
@@ -50,6 +51,7 @@ export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { MethodInfo } from "./recipe/method-info.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
+export type { Damage, Sensitivity, SensitivityOptions } from "./recipe/sensitivity.ts";
 export { cifar, csv, idx, images, jsonl, mnist, npz } from "./recipe/sources.ts";
 export {
   formatRecipe,

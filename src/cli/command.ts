@@ -129,18 +129,19 @@ function helpLayout(helpWidth: number): ReturnType<Commander["configureHelp"]> {
 }
 
 /**
- * The flag for commander. A flag that is given twice is an error, because commander would use the
- * last one and ignore the other without a word.
+ * The flag for commander. A flag that is given twice and does not repeat is an error, because
+ * commander would use the last one and ignore the other without a word.
  */
-function optionOf({ flags, doc, parse }: Flag): Option {
+function optionOf({ flags, doc, parse, repeats }: Flag): Option {
   const option = new Option(flags, doc);
   const flag = option.long ?? flags;
   if (!/[<[]/.test(flags)) return option;
   return option.argParser((text: string, previous: unknown) => {
-    if (previous !== undefined) {
+    if (previous !== undefined && !repeats) {
       throw fail(errors.badUsage(flag, "is given twice", "Give it once"));
     }
-    return parse ? parse(text, flag) : text;
+    const value = parse ? parse(text, flag) : text;
+    return repeats ? [...((previous as unknown[] | undefined) ?? []), value] : value;
   });
 }
 

@@ -13,6 +13,8 @@ export interface Flag {
   readonly doc: string;
   /** Parses the value. Throws TersorError "bad-usage", which names the flag. */
   readonly parse?: (text: string, flag: string) => unknown;
+  /** The flag may be given several times; its value is the list of them (default false). */
+  readonly repeats?: boolean;
 }
 
 const bad = (flag: string, why: string, remedy: string) => fail(errors.badUsage(flag, why, remedy));

@@ -1,24 +1,67 @@
 /** @file tersor inspect: the layers of a model with the bytes, MACs and time of each. */
+import { errors, fail } from "../errors.ts";
 import { inspect, load } from "../node.ts";
+import type { SensitivityOptions } from "../recipe/sensitivity.ts";
 import { inspectJson, jsonText } from "../report/json.ts";
+import { sensitivityTable } from "../report/sensitivity.ts";
 import { layerTable } from "../report/table.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataSettings, evalFlags } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, whole } from "./flags.ts";
 
-export const inspectCommand: Command<DataFlags> = {
+interface InspectFlags extends DataFlags {
+  readonly sensitivity?: true;
+  readonly recipe?: readonly string[];
+  readonly records?: number;
+}
+
+export const inspectCommand: Command<InspectFlags> = {
   name: "inspect",
   takes: "<model>",
   summary: "Lists the layers of a model with their parameters, MACs, bytes and measured time.",
-  flags: evalFlags,
+  flags: [
+    {
+      flags: "--sensitivity",
+      doc: "Also compress each layer alone and measure on --data what the outputs lose.",
+    },
+    {
+      flags: "--recipe <recipe>",
+      doc: "With --sensitivity: a recipe to try on each layer; may be given several times (default: quantize-weights:bits=4, quantize-int8, prune-magnitude:sparsity=0.5).",
+      repeats: true,
+    },
+    {
+      flags: "--records <n>",
+      doc: "With --sensitivity: records to measure on (default 256).",
+      parse: whole(1),
+    },
+    ...dataFlags,
+  ],
   examples: [
     "tersor inspect model.onnx",
     "tersor inspect model.onnx --dims H=224,W=224 --json",
+    "tersor inspect model.onnx --sensitivity --data mnist:test --recipe share-weights:bits=3",
     "tersor inspect net:resnet-20",
   ],
   async run(shell, [path], flags) {
+    const sensitivity = sensitivityOf(flags);
+    const settings = { ...shell.settings, ...dataSettings(flags), sensitivity };
     const model = await load(path, shell.settings);
-    const found = await inspect(model, { ...shell.settings, ...dataSettings(flags) });
-    shell.print(shell.json ? jsonText(inspectJson(found)) : layerTable(found, shell.table));
+    const found = await inspect(model, settings);
+    if (shell.json) shell.print(jsonText(inspectJson(found)));
+    else {
+      const { sensitivity: layers } = found;
+      const parts = [layerTable(found, shell.table)];
+      if (layers) parts.push(sensitivityTable(layers, shell.table));
+      shell.print(parts.join("\n\n"));
+    }
     return 0;
   },
 };
+
+/** Throws TersorError "bad-usage" for flags of a sensitivity that was not asked for. */
+function sensitivityOf(flags: InspectFlags): SensitivityOptions | undefined {
+  const { sensitivity, recipe, records } = flags;
+  if (sensitivity) return { recipes: recipe, records };
+  const [flag] = (["recipe", "records", "calib"] as const).filter((name) => flags[name]);
+  if (flag === undefined) return undefined;
+  throw fail(errors.badUsage(`--${flag}`, "is for --sensitivity", "Add --sensitivity --data DATA"));
+}

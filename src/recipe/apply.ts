@@ -36,6 +36,11 @@ export interface ApplyOptions {
    * nodes and constants that this step left unread are removed.
    */
   readonly simplify?: boolean;
+  /**
+   * Keep steps that make the file larger (default false), because what they do is to be measured
+   * rather than shipped.
+   */
+  readonly anySize?: boolean;
 }
 
 /**
@@ -49,7 +54,7 @@ export async function applyRecipe(
   start: Model,
   steps: readonly Step[],
   env: Environment,
-  { simplify = true }: ApplyOptions = {},
+  { simplify = true, anySize = false }: ApplyOptions = {},
 ): Promise<Outcome> {
   checkNeeds(steps, env);
   const began = env.platform.wallMs();
@@ -85,6 +90,10 @@ export async function applyRecipe(
     // What prepares a later step gains nothing by itself. Such steps have no size limit.
     const isFree = isTraining(step) || step.method.prepares !== undefined;
     const why = await take(candidate, isFree ? Number.POSITIVE_INFINITY : most);
+    // Training may add biases, which enlarge the file. A long run is not thrown away for that, so
+    // steps that train have no size limit.
+    const limit = anySize || isTraining(step) ? Number.POSITIVE_INFINITY : most;
+    const why = await take(candidate, limit);
     kept.push(why === null);
     if (why === null) addNotes(notes, own);
     else {

@@ -92,18 +92,9 @@ async function measureBaseline(
   // timing starts, because timing needs an otherwise idle machine.
   const sizes = measureBytes(filesOf(loaded.source), env.platform, packedOf(loaded));
   sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
-  const evaluation = await measured(session, env, "original", {
-    keepBytes: KEEP_BYTES,
-    peaks: peaksOf(loaded.model),
-  });
+  const evaluation = await measureOriginal(loaded, session, env, { untrained });
   const { metric = null, classes = null } = evaluation ?? {};
-  const wrong =
-    metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
   const broken = brokenWeights(loaded.model);
-  const why = broken ?? evaluation?.broken;
-  if (wrong && why)
-    throw fail(errors.badNumber(loaded.name, why, "Check the model and the data"), wrong);
-  if (wrong) throw wrong;
   const bytes = await sizes;
   const [timing] = await timeSessions([original], env, timingMs(env) / 2);
   const { macs, params, nonzeros } = sizeOf(loaded.model, env);
@@ -129,6 +120,31 @@ async function measureBaseline(
   } as const;
   const result: Result = { ...draft, marks: marksOf(draft) };
   return { reference: evaluation?.reference ?? null, result, broken };
+}
+
+/**
+ * Measures the metric of the original on the data, and keeps its outputs to compare versions with;
+ * null without data. Throws TersorError "implausible-baseline" and "bad-number" as
+ * `assessBaseline` says.
+ */
+export async function measureOriginal(
+  loaded: Loaded,
+  session: Session,
+  env: Environment,
+  { untrained = false }: Pick<BaselineOptions, "untrained"> = {},
+): Promise<Evaluation | null> {
+  const evaluation = await measured(session, env, "original", {
+    keepBytes: KEEP_BYTES,
+    peaks: peaksOf(loaded.model),
+  });
+  const { metric = null, classes = null } = evaluation ?? {};
+  const wrong =
+    metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
+  const why = brokenWeights(loaded.model) ?? evaluation?.broken;
+  if (wrong && why)
+    throw fail(errors.badNumber(loaded.name, why, "Check the model and the data"), wrong);
+  if (wrong) throw wrong;
+  return evaluation;
 }
 
 /** A version of the model to be measured, and the facts about it that are not measured here. */
@@ -249,7 +265,7 @@ function warningsOf(broken: string | null, warnings: readonly string[]): string[
  * Measures the metric on the data. Null without data: random inputs say nothing of quality, because
  * a network may answer noise with noise.
  */
-async function measured(
+export async function measured(
   session: Session,
   env: Environment,
   what: string,

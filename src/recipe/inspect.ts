@@ -14,6 +14,7 @@ import { weightsOf } from "../ops/weights.ts";
 import { dimsOf, timingMs } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
+import type { Sensitivity } from "./sensitivity.ts";
 import { timeNodes } from "./time-nodes.ts";
 import { openTimed, timeSessions } from "./time-sessions.ts";
 
@@ -88,6 +89,8 @@ export interface Inspection {
   readonly model: ModelInfo;
   readonly totals: Totals;
   readonly layers: readonly Layer[];
+  /** How sensitive each layer is to compression; only where it was asked for. */
+  readonly sensitivity?: Sensitivity;
 }
 
 /** Sums of one row, before shares are known. */

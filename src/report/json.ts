@@ -1,7 +1,16 @@
 /** @file The JSON that commands print: one object, keys in a fixed order, null if not measured. */
 import type { Delta, Latency, Metric, Result } from "../measure/measurement.ts";
 import type { Interval } from "../numeric/statistics.ts";
-import type { BenchRun, Inspection, Layer, ModelInfo, Port, Report } from "./report.ts";
+import type {
+  BenchRun,
+  Damage,
+  Inspection,
+  Layer,
+  ModelInfo,
+  Port,
+  Report,
+  Sensitivity,
+} from "./report.ts";
 
 export type Json =
   | null
@@ -134,14 +143,55 @@ export function surveyJson({ command, model, baseline, results, pareto }: Report
   };
 }
 
-/** What `inspect` prints: {model, totals, layers}. */
-export function inspectJson({ model, totals, layers }: Inspection) {
+function damageJson(damage: Damage | null): Json {
+  if (!damage) return null;
+  const { sqnr, kl, flips, drop, dropCi95, saved } = damage;
+  return {
+    sqnr: num(sqnr),
+    exact: sqnr === Number.POSITIVE_INFINITY,
+    kl: num(kl),
+    flips: num(flips),
+    drop: num(drop),
+    dropCi95: pair(dropCi95),
+    saved: num(saved),
+  };
+}
+
+function sensitivityJson({ records, metric, recipes, layers }: Sensitivity) {
+  return {
+    records,
+    metric,
+    recipes: recipes.map(({ recipe, all, except, share, advice, rest }) => ({
+      recipe,
+      all: damageJson(all),
+      except: [...except],
+      share: num(share),
+      advice,
+      rest: damageJson(rest),
+    })),
+    layers: layers.map(({ name, op, share, recipes: own }) => ({
+      name,
+      op,
+      share: num(share),
+      recipes: own.map(({ recipe, damage, share: part, reason }) => ({
+        recipe,
+        share: num(part),
+        damage: damageJson(damage),
+        reason,
+      })),
+    })),
+  };
+}
+
+/** What `inspect` prints: {model, totals, layers}, and {sensitivity} where it was asked for. */
+export function inspectJson({ model, totals, layers, sensitivity }: Inspection) {
   const { layers: count, params, bytes, macs, ms, clock, threads } = totals;
   const costs = { params: num(params), bytes: num(bytes), macs: num(macs), ms: num(ms) };
   return {
     model: modelJson(model),
     totals: { layers: count, ...costs, clock, threads },
     layers: layers.map(layerJson),
+    ...(sensitivity && { sensitivity: sensitivityJson(sensitivity) }),
   };
 }
 

@@ -9,6 +9,7 @@ import { metricUnit } from "./format.ts";
 export type { BenchRun } from "../recipe/bench.ts";
 export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspect.ts";
 export type { LayerErrors } from "../recipe/layer-errors.ts";
+export type { Damage, LayerDamage, RecipeSensitivity, Sensitivity } from "../recipe/sensitivity.ts";
 
 export interface Report {
   /** "survey", "compress" or "train". */
