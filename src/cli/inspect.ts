@@ -1,7 +1,7 @@
 /** @file tersor inspect: the layers of a model with the bytes, MACs and time of each. */
 import { errors, fail } from "../errors.ts";
 import { inspect, load } from "../node.ts";
-import type { SensitivityOptions } from "../recipe/sensitivity.ts";
+import { type SensitivityOptions, sensitivityRecipes } from "../recipe/sensitivity.ts";
 import { inspectJson, jsonText } from "../report/json.ts";
 import { sensitivityTable } from "../report/sensitivity.ts";
 import { layerTable } from "../report/table.ts";
@@ -25,7 +25,7 @@ export const inspectCommand: Command<InspectFlags> = {
     },
     {
       flags: "--recipe <recipe>",
-      doc: "With --sensitivity: a recipe to try on each layer; may be given several times (default: quantize-weights:bits=4, quantize-int8, prune-magnitude:sparsity=0.5).",
+      doc: `With --sensitivity: a recipe to try on each layer; may be given several times (default: ${sensitivityRecipes(true).join(", ")}).`,
       repeats: true,
     },
     {

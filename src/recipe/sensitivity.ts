@@ -205,8 +205,8 @@ function stepsOf(options: SensitivityOptions, hasCalibration: boolean): Step[][]
     const steps = parseRecipe(recipe);
     const refuse = (why: string, remedy: string) =>
       fail(errors.badOption(nameOf(steps), why, remedy));
-    if (steps.length === 0) {
-      throw refuse("changes no layer", "Give a recipe such as quantize-weights:bits=4");
+    if (steps.every(({ method }) => method.packs)) {
+      throw refuse("changes no layer", "Give one with a method that works on layers");
     }
     for (const { id, method, options: given } of steps.filter(({ method }) => !method.packs)) {
       const { only, except } = given as Partial<Choice>;

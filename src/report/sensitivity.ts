@@ -12,7 +12,9 @@ const eighths = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /** The quantity beside the SQNR: the metric's drop, without labels flips, without classes none. */
 interface Second {
+  /** What it is, with its unit, and in a word. */
   readonly name: string;
+  readonly word: string;
   text(damage: Damage): string;
 }
 
@@ -57,10 +59,11 @@ function secondOf({ layers, metric }: Sensitivity): Second | null {
   if (metric !== null && all.some(({ drop }) => drop !== null)) {
     const unit = format.metricUnit(metric).drop;
     const name = `drop of the ${metric}${unit ? ` in ${unit}` : ""}`;
-    return { name, text: ({ drop }) => format.points(drop) };
+    return { name, word: "drop", text: ({ drop }) => format.points(drop) };
   }
   if (!all.some(({ flips }) => flips !== null)) return null;
-  return { name: "changed predictions", text: ({ flips }) => `${format.fixed(flips)} %` };
+  const text = ({ flips }: Damage) => `${format.fixed(flips)} %`;
+  return { name: "changed predictions", word: "changed", text };
 }
 
 function cellsOf(column: readonly LayerDamage[], second: Second | null): Line[] {
@@ -99,7 +102,9 @@ function adviceLines(
   const layers = `${format.plural(except.length, "layer")} of the most noise`;
   const have = except.length === 1 ? "has" : "have";
   const told = (damage: Damage) =>
-    [`${sqnrText(damage)} dB`, ...(second ? [second.text(damage)] : [])].join(", ");
+    [`${sqnrText(damage)} dB`, ...(second ? [`${second.word} ${second.text(damage)}`] : [])].join(
+      ", ",
+    );
   const saves = (damage: Damage) => `${format.bytes(damage.saved)} saved`;
   const without = rest ? `; without: ${told(rest)}, ${saves(rest)}` : "";
   const text = `: the ${layers} ${have} ${format.percent(share, 0)} of it. All layers: ${told(all)}, ${saves(all)}${without}.`;

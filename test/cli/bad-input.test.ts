@@ -135,6 +135,18 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     "bad-usage: compress: missing required argument 'model'. See: tersor compress --help.",
   ],
   [
+    ["inspect", "@model.onnx", "--sensitivity"],
+    "bad-usage: sensitivity: has no records to measure on, and random inputs say nothing of quality. Give --data.",
+  ],
+  [
+    ["inspect", "@model.onnx", "--records", "8"],
+    "bad-usage: --records: is for --sensitivity. Add --sensitivity --data DATA.",
+  ],
+  [
+    ["inspect", "@model.onnx", "--sensitivity", "--data", "@data.jsonl", "--recipe", "train"],
+    "bad-option: train: trains, which would be a run per layer. Give recipes that do not train.",
+  ],
+  [
     ["inspect", "@model.onnx", "@model.onnx"],
     "bad-usage: inspect: too many arguments for 'inspect'. Expected 1 argument but got 2. See: tersor inspect --help.",
   ],

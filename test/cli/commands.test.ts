@@ -364,6 +364,34 @@ describe("inspect", () => {
     expect(stderr).toMatch(/^tersor: warning: nothing is timed: cannot-open: .*NoSuchOperator/);
     expect(found.totals).toMatchObject({ layers: 0, ms: null });
   });
+
+  test("--sensitivity measures each layer alone, as a table and in JSON", async () => {
+    const recipes = ["store-float16", "quantize-weights:bits=2"];
+    const flags = recipes.flatMap((recipe) => ["--recipe", recipe]);
+    const asked = ["inspect", model, "--sensitivity", "--data", data, ...flags, "--records", "20"];
+    const { found } = await json(...asked);
+    expect(Object.keys(found)).toEqual(["model", "totals", "layers", "sensitivity"]);
+    expect(found.sensitivity).toMatchObject({ records: 20, metric: "accuracy" });
+    const [layer] = found.sensitivity.layers;
+    expect(layer).toMatchObject({ name: "Gemm_0", op: "Gemm", share: 1 });
+    expect(layer.recipes.map(({ recipe }: { recipe: string }) => recipe)).toEqual(recipes);
+    // 16 bits keep 11 significant ones; two leave -1, 0 and 1.
+    expect(layer.recipes[0].damage).toMatchObject({ flips: 0, drop: 0, exact: false });
+    expect(layer.recipes[0].damage.sqnr).toBeGreaterThan(60);
+    expect(layer.recipes[1].damage.sqnr).toBeLessThan(20);
+    expect(found.sensitivity.recipes[1]).toMatchObject({
+      except: ["Gemm_0"],
+      advice: "quantize-weights:bits=2,except=Gemm_0",
+      rest: null,
+    });
+    const { status, stdout } = await run(asked);
+    expect(status).toBe(0);
+    const lines = stdout.split("\n");
+    expect(lines).toContain("Sensitivity");
+    const [, sqnr] = /^Gemm_0 +Gemm +\S+ +\S+ +█{6} +(\S+) +\S+ +█{6}$/m.exec(stdout) ?? [];
+    expect(Number(sqnr)).toBeCloseTo(layer.recipes[1].damage.sqnr, 0);
+    expect(lines).toContain("  quantize-weights:bits=2,except=Gemm_0");
+  });
 });
 
 describe("eval", () => {

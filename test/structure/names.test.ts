@@ -79,7 +79,9 @@ describe("methods", () => {
       "cli/compress.ts": "examples of recipes",
       "cli/doctor.ts": "a remedy in words",
       "cli/methods.ts": "an example of its usage",
+      "cli/inspect.ts": "an example of a recipe",
       "recipe/presets.ts": "presets are recipes",
+      "recipe/sensitivity.ts": "what it tries where the user names none are recipes",
       "recipe/survey.ts": "combinations are recipes",
     };
     expect(strangers("methods/", (code) => named.test(code), reasons)).toEqual([]);
