@@ -88,12 +88,8 @@ export async function applyRecipe(
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // Training may add biases, which enlarge the file, and a long run is not thrown away for that.
     // What prepares a later step gains nothing by itself. Such steps have no size limit.
-    const isFree = isTraining(step) || step.method.prepares !== undefined;
+    const isFree = anySize || isTraining(step) || step.method.prepares !== undefined;
     const why = await take(candidate, isFree ? Number.POSITIVE_INFINITY : most);
-    // Training may add biases, which enlarge the file. A long run is not thrown away for that, so
-    // steps that train have no size limit.
-    const limit = anySize || isTraining(step) ? Number.POSITIVE_INFINITY : most;
-    const why = await take(candidate, limit);
     kept.push(why === null);
     if (why === null) addNotes(notes, own);
     else {
