@@ -1,4 +1,5 @@
 /** @file The error function in float64. */
+import { exp } from "./exp.ts";
 
 /**
  * The error function by the series
@@ -14,5 +15,5 @@ export function erf(x: number): number {
     term *= (2 * x * x) / (2 * n + 1);
     sum += term;
   }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+  return (2 / Math.sqrt(Math.PI)) * exp(-x * x) * sum;
 }

@@ -12,9 +12,9 @@ import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 import { createTeacher, taughtOutput, teacherBytes } from "./teacher.ts";
-import { parseRates } from "./train.ts";
 import { checkLabels } from "./train-labels.ts";
 import { checkMixup, fixedBatchOf, objectiveFor, outputsOf } from "./train-plan.ts";
+import { parseRates } from "./train-rates.ts";
 
 /** How many records are looked at. */
 const few = 8;

@@ -4,7 +4,7 @@ import type { Trained, TrainHooks } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
 import { openNoisy } from "../learned/noise.ts";
@@ -18,13 +18,12 @@ import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
 import { choiceOf, plainChoice } from "../train/state.ts";
 import type { StepGraph } from "../train/step.ts";
 import type { Choices } from "../train/tune.ts";
-import { globToRegExp } from "../util/glob.ts";
 import { closeLatent } from "../weights/latent.ts";
-import { select } from "../weights/select.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import type { TrainingRun } from "./step-context.ts";
 import { timeSteps } from "./time-steps.ts";
 import { planOf, type TrainJob } from "./train-plan.ts";
+import { rateOf } from "./train-rates.ts";
 import { type Setup, setUp } from "./train-setup.ts";
 
 /** Largest number of held-out records. */
@@ -384,30 +383,6 @@ function write(
     });
     closeLatent(opened, Object.fromEntries(theta), of);
   }
-}
-
-/**
- * Rules such as "fc*=0.1" -> the factor on the learning rate of a parameter, by the name or
- * operator of its layer. The last rule that matches counts; without one it is 1. Throws TersorError
- * "bad-option" for another format and "no-match" for a glob that matches no layer.
- */
-function rateOf(model: Model, rates: readonly string[]) {
-  const nodes = [...model.graph.walk()].flatMap((graph) => [...graph.nodes]);
-  const rules = parseRates(rates).map(({ glob, factor }) => {
-    select(nodes, { only: [glob], except: [] }); // throws where nothing fits
-    return { pattern: globToRegExp(glob), factor };
-  });
-  return ({ node }: { readonly node: Node }): number =>
-    rules.findLast(({ pattern }) => pattern.test(node.name) || pattern.test(node.op))?.factor ?? 1;
-}
-
-/** The rules for learning rates. Throws TersorError "bad-option" for another format. */
-export function parseRates(rates: readonly string[]): { glob: string; factor: number }[] {
-  return rates.map((text) => {
-    const [glob, factor] = text.split("=");
-    if (Number(factor) >= 0) return { glob, factor: Number(factor) };
-    throw fail(errors.badOption("rates", `"${text}" is no glob=factor`, "Write fc*=0.1"));
-  });
 }
 
 function progressText(loss: number, score: number | null, speed: number): string {

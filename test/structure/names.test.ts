@@ -56,6 +56,7 @@ describe("forms", () => {
       "learned/connect.ts": "levels of one bit, by BinaryConnect and by BNN",
       "learned/scaled.ts": "levels of one or two bits, of every method that fits scales to them",
       "learned/step.ts": "grids of one step, by LSQ and for the ends of binary networks",
+      "weights/gains.ts": "a grid, whose scales take up factors of channels",
       ...methodsThatMake(),
     });
     expect(outside).toEqual([]);

@@ -1,6 +1,7 @@
 /** @file INQ: weights become powers of two in stages, the largest first, while the rest learns on. */
 import { z } from "zod";
 import { learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
+import { log } from "../../numeric/log.ts";
 import { thetaIn } from "../../train/parameters.ts";
 import { codebookOf } from "../../weights/forms/codebook.ts";
 import { type Latent, open } from "../../weights/latent.ts";
@@ -139,9 +140,9 @@ function nearest(w: number, { least, greatest }: Powers): number {
   return Math.sign(w) * 2 ** power;
 }
 
-/** floor(log2 x) for x > 0, exactly: Math.log2 may be off by a bit. */
+/** floor(log2 x) for x > 0, exactly: a logarithm that is off by a bit only starts the search. */
 function exponentOf(x: number): number {
-  let power = Math.round(Math.log2(x));
+  let power = Math.round(log(x) / Math.LN2);
   while (2 ** power > x) power--;
   while (2 ** (power + 1) <= x) power++;
   return power;
