@@ -16,7 +16,7 @@ import { marksText, paperColumns } from "./mark-columns.ts";
 import { type BenchRun, type Inspection, type Report, rowsOf } from "./report.ts";
 import { joined, type Line, line, paint, span, wrap } from "./span.ts";
 import { speedup, speedups, timeNote, unitOf } from "./speed.ts";
-import { opinionLine, verdict } from "./verdict.ts";
+import { dropRange, opinionLine, verdict } from "./verdict.ts";
 
 /** The terminal that a table is printed on. */
 export interface TableOptions {
@@ -288,8 +288,9 @@ export function resultLine(result: Result, baseline: Result | null = null): stri
   if (metric) {
     const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;
     const score = format.score(metric.name, metric.value, metric.exact === true);
+    const drop = dropRange(metric);
     const flips = metric.flips === null ? "" : `, ${format.fixed(metric.flips)} % flips`;
-    parts.push(`${metric.name} ${from}${score}${flips}`);
+    parts.push(`${metric.name} ${from}${score}${drop && ` (${drop})`}${flips}`);
   } else parts.push("no quality figure");
   return parts.join(", ");
 }

@@ -134,18 +134,25 @@ function pickLines(report: Report): (Line | null)[] {
   if (fastest && fastest === smaller && fastest.marks.speed === "o")
     return [pickLine(report, line("Fastest and smallest: "), fastest)];
   const isAlone = changedRows(report).length === 1;
+  // Faster beyond doubt, though by little, is not the same as no difference.
+  const isFaster = fastest !== null && (knownSpeedup(fastest.delta) ?? 0) > 1;
   if (fastest && fastest === smaller) {
-    const words = isAlone
-      ? "Smaller, not clearly faster: "
+    const alone = isFaster ? "Smaller, and a little faster: " : "Smaller, not clearly faster: ";
+    const first = isFaster
+      ? "Fastest, by little, and smallest: "
       : "None of them is clearly faster; the smallest is ";
-    return [pickLine(report, line(words), fastest)];
+    return [pickLine(report, line(isAlone ? alone : first), fastest)];
   }
   const lead =
     fastest?.marks.speed === "o"
       ? "Fastest: "
-      : isAlone
-        ? "Not clearly faster: "
-        : "None of them is clearly faster; the fastest is ";
+      : isFaster
+        ? isAlone
+          ? "A little faster: "
+          : "Fastest, by little: "
+        : isAlone
+          ? "Not clearly faster: "
+          : "None of them is clearly faster; the fastest is ";
   return [
     fastest && pickLine(report, line(lead), fastest),
     smaller && pickLine(report, line("Smallest: "), smaller),
@@ -177,9 +184,13 @@ function dropText({ metric }: Result): string {
   const unit = format.metricUnit(metric.name).drop;
   const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();
   const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
-  if (!dropCi95) return `, ${words}`;
-  const same = isNoise(metric) ? ": no difference" : "";
-  return `, ${words} (drop ${dropInterval(dropCi95)}${same})`;
+  return `, ${words}${dropCi95 ? ` (${dropRange(metric)})` : ""}`;
+}
+
+/** "drop -0.85 to +0.35: no difference", the interval of the drop; empty if there is none. */
+export function dropRange(metric: Metric): string {
+  if (!metric.dropCi95 || metric.drop === null) return "";
+  return `drop ${dropInterval(metric.dropCi95)}${isNoise(metric) ? ": no difference" : ""}`;
 }
 
 /** Whether no drop and no gain are within the interval of the drop. */

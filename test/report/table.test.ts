@@ -116,6 +116,15 @@ test("outputs that equal the original's are exact, not a number", () => {
   expect(evalTable(equal, plain(100))).toMatch(/fidelity +exact\n[^]*SQNR +exact\n/);
 });
 
+test("a drop in one line has its interval, and says where that contains none", () => {
+  const { results, baseline } = lenet();
+  const [row] = results;
+  const said = (drop: number, dropCi95: [number, number]) =>
+    resultLine({ ...row, metric: { ...row.metric!, drop, dropCi95 } }, baseline);
+  expect(said(-0.25, [-0.848, 0.349])).toContain("(drop -0.85 to +0.35: no difference), ");
+  expect(said(0.25, [0.1, 0.4])).toContain("(drop +0.10 to +0.40), ");
+});
+
 test("a row without a metric says that there is none", () => {
   const { results, baseline } = withoutData();
   expect(resultLine(results[2], baseline)).toMatch(/, no quality figure$/);
@@ -140,6 +149,19 @@ describe("verdict", () => {
     );
     expect(text).toContain("binarize > train (0.95x, 0.92-0.98)");
     expect(text).toContain("Smaller as a download only, the file stays as large: prune-random.");
+  });
+
+  test("a speed-up that is small but certain is not called no difference", () => {
+    const report = lenet();
+    const [row] = report.results;
+    const said = (infer: number, low: number, high: number) => {
+      const ci95 = { ...row.delta.ci95, infer: [low, high] as const };
+      const only = { ...row, marks: { ...row.marks, speed: "△", performance: "o" } } as const;
+      const result = { ...only, delta: { ...row.delta, infer, ci95 } };
+      return verdict(surveyTable({ ...report, results: [result] }, plain(4000)));
+    };
+    expect(said(1.14, 1.11, 1.22)).toMatch(/a little faster: /i);
+    expect(said(1.14, 0.99, 1.22)).toMatch(/not clearly faster: /i);
   });
 
   test.each([
