@@ -21,6 +21,8 @@ export interface Verdict {
   readonly accuracy?: number;
   /** Number of predictions made: one per record, or one per token. */
   readonly predictions: number;
+  /** Number of records with a prediction, where some may be only padding; else all are meant. */
+  readonly records?: number;
   /** How many predictions were NaN or infinite. */
   readonly broken: number;
 }
@@ -133,6 +135,7 @@ function judgeScores(
         flips: compared ? (100 * flips) / compared : null,
         kl: compared && broken === 0 ? divergences / compared : null,
         predictions,
+        records: tokens.filter((count) => count > 0).length,
         broken,
       };
       const accuracy = (100 * hits) / labelled;

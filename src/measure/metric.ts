@@ -126,7 +126,7 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   }
   if (resized > 0) warnings.push(`the outputs of ${resized} records changed their size`);
   const whole = (reference?.outputs.length ?? 0) >= done && resized === 0;
-  const metric = metricOf(verdict, reference, fidelity.result(), whole, done);
+  const metric = metricOf(verdict, reference, fidelity.result(), whole, verdict.records ?? done);
   const low = verdict.name === "fidelity" ? fidelity.result() : null;
   const warning = low && lowFidelity(low);
   if (warning) warnings.push(warning);

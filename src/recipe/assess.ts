@@ -108,7 +108,13 @@ async function measureBaseline(
     nonzeros,
     macs,
     latency: latencyOf(timing, env),
-    metric: metric && { ...metric, baseline: metric.value, drop: 0, ...same, ...recordsOf(env) },
+    metric: metric && {
+      ...metric,
+      baseline: metric.value,
+      drop: 0,
+      ...same,
+      ...recordsOf(env, metric),
+    },
     alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
     beta: { survey: 0, saved: 0 },
     delta: { ...untimed, infer: 1 },
@@ -227,7 +233,7 @@ function rowOf(
     nonzeros,
     macs,
     latency: latencyOf(timing, env),
-    metric: metric && { ...metric, ...recordsOf(env) },
+    metric: metric && { ...metric, ...recordsOf(env, metric) },
     alpha: {
       params: alphaParams,
       bytes: alphaBytes,
@@ -292,7 +298,9 @@ function peaksOf({ graph }: Model): Record<string, number> {
 }
 
 /** How many records the metric is of, and how many others there were, where that is known. */
-const recordsOf = ({ records }: Environment) => (records ? { records } : {});
+function recordsOf({ records }: Environment, { n }: Metric) {
+  return records ? { records: { ...records, judged: records.judged === null ? null : n } } : {};
+}
 
 /** Wall time, in ms, for timing one version beside the original. */
 export const timingMs = (env: Environment): number => env.timingMs ?? 2000;

@@ -180,10 +180,10 @@ describe("class indices", () => {
     await expect(measure(model(["N", 4]), part)).rejects.toThrow("mnist:test, record 1: label 4");
   });
 
-  test("a record labelled -100 is left out", async () => {
+  test("a record labelled -100 is left out, also of the number of records", async () => {
     const dataset = tensorDataset({ x: floats([3, 4], p) }, indices([0, -100, 1]));
     const { metric } = await measure(model(["N", 4]), dataset);
-    expect(metric).toMatchObject({ value: 50, n: 3 });
+    expect(metric).toMatchObject({ value: 50, n: 2 });
   });
 
   test("NaN counts as wrong and is told", async () => {
@@ -318,10 +318,11 @@ describe("tokens", () => {
     const dataset = tensorDataset({ x }, indices([0, -100, 1, -100], [2, 2]));
     const { metric } = await measure(model(["N", "T", 3]), dataset);
     expect(metric!.value).toBeCloseTo(Math.exp(-Math.log(0.5 * 0.2) / 2), 6);
-    expect(metric!.accuracy).toBe(50);
+    expect([metric!.accuracy, metric!.n]).toEqual([50, 2]);
     const half = tensorDataset({ x }, indices([0, 2, -100, -100], [2, 2]));
     const { metric: first } = await measure(model(["N", "T", 3]), half);
     expect(first!.value).toBeCloseTo(Math.exp(-Math.log(0.5 * 0.8) / 2), 6);
+    expect(first!.n).toBe(1);
     const none = measure(
       model(["N", "T", 3]),
       tensorDataset({ x }, indices(Array(4).fill(-100), [2, 2])),
