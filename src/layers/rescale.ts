@@ -294,8 +294,13 @@ export function largestWeights(slots: readonly WeightSlot[], channels: number): 
   return largest;
 }
 
-/** Divides the channels of a span by `s` [channels] where they are made, and multiplies its readers. */
-export function moveScales({ makers, readers, constants }: Span, s: ArrayLike<number>): void {
+/**
+ * Divides the channels of a span by `s` [channels] where they are made, and multiplies its readers.
+ * Its values get new names: errors by layer compare values of one name, and these have changed.
+ */
+export function moveScales(span: Span, s: ArrayLike<number>): void {
+  const { values, makers, readers, constants } = span;
+  for (const value of values.keys()) if (!value.name.endsWith("_eq")) value.name += "_eq";
   for (const slot of makers) scaleWeight(slot, (c) => 1 / s[c]);
   for (const slot of readers) scaleWeight(slot, (c) => s[c]);
   for (const { node, index, fromEnd, isReader } of constants) {

@@ -97,3 +97,13 @@ test("biases move along, and a channel that is never active stays", async () => 
   const [a, b] = [model, copy].map((of) => outputsOf(concat(writeModel(of)), { x }));
   expect(relativeError(await a, await b)).toBeLessThan(1e-6);
 });
+
+test("values whose channels were scaled do not keep the name of what they were", async () => {
+  // Two values of one name are compared as the same: the report's errors by layer would be wrong.
+  const model = network((g, y) =>
+    g.Conv(y, g.constant(Float32Array.of(1, 2, 3, 4), { shape: [1, 4, 1, 1] })),
+  );
+  const outputs = (of: Model) => [...of.graph.sorted()].map(({ output }) => output.name);
+  const [before, after] = [outputs(model), outputs(await equalized(model))];
+  expect(after.map((name) => before.includes(name))).toEqual([false, false, true]);
+});
