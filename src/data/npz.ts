@@ -1,5 +1,5 @@
 /** @file NumPy's .npz: a zip archive of .npy arrays, named like the model's inputs, and `label`. */
-import { arrayDataset } from "./array-dataset.ts";
+import { arrayDataset, wantedPorts } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { readNpy } from "./npy.ts";
 import type { ReadContext } from "./reader.ts";
@@ -14,8 +14,10 @@ export async function readNpz(path: string, context: ReadContext): Promise<Datas
   const entries = [...openZip(context.platform.files.source(path), path).values()];
   const named = entries.map((entry) => ({ entry, name: entry.name.replace(/\.npy$/, "") }));
   const found = named.filter(({ name }) => wanted.has(name));
-  // If no name matches, all arrays are read, so that the error can list them.
-  const arrays = (found.length ? found : named).map(
+  // If an input has no array, all are read, so that the error can list them.
+  const names = new Set(named.map(({ name }) => name));
+  const isWhole = wantedPorts(context).every((port) => names.has(port.name));
+  const arrays = (isWhole ? found : named).map(
     ({ entry, name }) => [name, readNpy(entry.source(), `${path}/${entry.name}`)] as const,
   );
   return arrayDataset(new Map(arrays), context);

@@ -158,6 +158,12 @@ describe("npz", () => {
       'wrong-input: npz:/d.npz: has no array "x" but y, z (the model\'s inputs: x float32 [N,2]). Name the arrays as the model\'s inputs, and the labels "label".',
     ],
     [
+      "other names beside labels",
+      { "y.npy": x, "label.npy": label },
+      ports,
+      'wrong-input: npz:/d.npz: has no array "x" but y, label (the model\'s inputs: x float32 [N,2]). Name the arrays as the model\'s inputs, and the labels "label".',
+    ],
+    [
       "another shape",
       { "x.npy": x },
       [port(["N", 1, 2])],
