@@ -14,6 +14,7 @@ import { type Builder, build } from "../../src/ops/builder.ts";
 import { costModel } from "../../src/ops/cost.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
 
 const [rows, features] = [9, 24];
@@ -185,3 +186,18 @@ test.each([
   expect(largestFloat(await optimized(twice.bytes))).toBeLessThan(rows * features);
   expect(largestFloat(await optimized(once.bytes))).toBe(rows * features);
 });
+
+test.each(["quantize-embeddings", "quantize-dynamic", "quantize-int8"] as const)(
+  "%s: a table that is looked up twice is stored once, and looked up as levels",
+  async (id) => {
+    const twice = lookUp((g, ids, table) => g.Sub(g.Gather(table, ids), g.Gather(table, ids)));
+    const calibration = tensorDataset({ ids: tensor("int64", [2, 3], ids.map(Math.abs)) });
+    const done = await apply(twice, id, {}, { ...env, calibration });
+    expect(done.skipped).toEqual([]);
+    expect((await outputsOf(done.bytes, feeds)).y.floats().every((x) => x === 0)).toBe(true);
+    const kept = await optimized(done.bytes);
+    expect(largestFloat(kept)).toBeLessThan(rows * features);
+    const levels = [...kept.graph.constants].filter(({ tensor: t }) => t?.dtype === "int8");
+    expect(levels.length).toBe(1);
+  },
+);

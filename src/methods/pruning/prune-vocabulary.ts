@@ -61,10 +61,7 @@ export const pruneVocabulary = defineMethod({
     }
     const groups = chosenGroups(model, options);
     await context.progress(0, groups.length);
-    if (groups.length === 0) {
-      context.warn("no table is looked up by an integer input");
-      return;
-    }
+    if (groups.length === 0) return;
     const { tokenizer } = options;
     const vocabulary = tokenizer
       ? await readVocabulary(await context.read(tokenizer), tokenizer)

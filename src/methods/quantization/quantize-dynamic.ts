@@ -57,6 +57,8 @@ export const quantizeDynamic = defineMethod({
       await context.progress(i, uses.length);
       if (!chosen.has(use.node)) continue;
       const isTable = use.role.kind === "embedding";
+      // Stored already with an earlier look-up of the same table.
+      if (isTable && use.value.uses.size === 0) continue;
       const bound = refusal(use) ?? (isTable ? shared(use.value) : null);
       const weight = bound ? null : readWeight(use.value);
       const reason = bound ?? refusalOf(use.value, weight);

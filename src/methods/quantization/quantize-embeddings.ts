@@ -1,18 +1,17 @@
 /** @file Embedding tables in 8 bits or less, whose rows are looked up before they become floats. */
 import { z } from "zod";
+import { roundRows } from "../../int8/store-table.ts";
 import type { Model } from "../../ir/model.ts";
-import { quantizeBlocks, quantizeChannels } from "../../numeric/quantize.ts";
+import { quantizeBlocks } from "../../numeric/quantize.ts";
 import { build } from "../../ops/builder.ts";
 import type { WeightUse } from "../../ops/weights.ts";
 import { elementsOf } from "../../weights/elements.ts";
-import { asymmetricOf } from "../../weights/forms/asymmetric.ts";
-import { gridOf } from "../../weights/forms/grid.ts";
 import { isSparse } from "../../weights/layout.ts";
 import { hasRows, rowReaders, storeRows, whyNotRows } from "../../weights/look-up.ts";
 import { storedType } from "../../weights/read.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { tablesOf } from "../../weights/sites.ts";
-import type { Composed, FloatWeight } from "../../weights/weight.ts";
+import type { FloatWeight } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({
@@ -58,14 +57,11 @@ export const quantizeEmbeddings = defineMethod({
   neutral: null,
   async apply(model, options, context) {
     const tables = tablesOf(model, options, context);
-    if (tables.length === 0) {
-      await context.progress(0, 0);
-      context.warn("there is no embedding table to quantize");
-    }
+    await context.progress(0, tables.length);
     const missing = options.kernel === "integer" ? missingKernel(options, context.target) : null;
     if (missing) context.warn(`${missing}: tables are looked up by standard operators`);
     for (const [i, table] of tables.entries()) {
-      await context.progress(i, tables.length);
+      if (i > 0) await context.progress(i, tables.length);
       const { node, value, weight } = table;
       const reason = whyNotRows(table) ?? whyNotStored(weight, options);
       if (reason) {
@@ -75,7 +71,11 @@ export const quantizeEmbeddings = defineMethod({
       const isTied = rowReaders(value).length < value.uses.size;
       if (options.kernel === "integer" && !missing && !isTied && !weight.form) {
         storeBlockQuantized(model, table, weight, options);
-      } else storeRows(table, weight.form ? weight : roundRows(weight, options));
+      } else
+        storeRows(
+          table,
+          weight.form ? weight : roundRows(weight, { ...options, search: options.scale }),
+        );
     }
   },
 });
@@ -95,19 +95,6 @@ function whyNotStored(weight: FloatWeight, { block, bits, symmetric }: Options):
   const perScale = block > 0 ? Math.min(block, features) : features;
   const coded = (bits > 4 ? 8 : bits > 2 ? 4 : 2) + (symmetric ? 32 : 48) / perScale;
   return coded < 32 ? null : `has only ${features} numbers a row, too few for a scale`;
-}
-
-function roundRows({ values, shape }: FloatWeight, options: Options): Composed {
-  const { bits, symmetric, scale: search } = options;
-  const block = options.block > 0 && options.block < shape[1] ? options.block : null;
-  const rounding = { bits, symmetric, search };
-  const { q, scales, zeroPoints } = block
-    ? quantizeBlocks(values, shape, 1, block, rounding)
-    : quantizeChannels(values, shape, 0, rounding);
-  const layout = { scales, axis: block ? 1 : 0, block, bits };
-  return zeroPoints
-    ? asymmetricOf(q, shape, Float32Array.from(zeroPoints), layout)
-    : gridOf(q, shape, layout);
 }
 
 /** Why ONNX Runtime 1.30 has no kernel for such rows; null if it has one. */
