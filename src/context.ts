@@ -90,6 +90,8 @@ export interface TrainHooks {
    * each is replaced by the stored form that it describes.
    */
   readonly latents?: readonly Opened[];
+  /** The model whose outputs or hints the loss compares with, whichever teacher the user named. */
+  readonly teacher?: Model;
   /** Inputs of the step's graph that are no data but computed for each step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /** Called with the number of steps before the first one. */

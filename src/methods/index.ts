@@ -30,6 +30,7 @@ import { equalize } from "./quantization/equalize.ts";
 import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
+import { quantizeBrecq } from "./quantization/quantize-brecq.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
@@ -83,6 +84,7 @@ export const families = {
     "sketch-weights": sketchWeights,
     "soft-share": softShare,
     "train-rate": trainRate,
+    "quantize-brecq": quantizeBrecq,
     "quantize-lsq": quantizeLsq,
     "quantize-pact": quantizePact,
     "quantize-hwgq": quantizeHwgq,

@@ -61,7 +61,7 @@ export async function planOf(job: TrainJob, lanes: number): Promise<Plan> {
   const task = taskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
   const unnamed = isOriginal(job) ? null : "original";
-  const objective = objectiveFor(options, task, env.teacher ? "named" : unnamed);
+  const objective = objectiveFor(options, task, namedTeacher(job) ? "named" : unnamed);
   if (objective.label && env.training) checkLabels(env.training, { task, objective });
   const shapes = Object.fromEntries(
     Object.entries(first.inputs).map(([name, { shape }]) => [name, shape]),
@@ -113,9 +113,11 @@ export function objectiveFor(
  * chunks of that size only: the batch is a multiple of it, and an epoch leaves out the records that
  * fill no chunk. Throws TersorError "no-records" if there are too few for one.
  */
-function sizesOf({ model, options, training, env }: TrainJob, lanes: number) {
+function sizesOf(job: TrainJob, lanes: number) {
+  const { model, options, training } = job;
   const { length } = training;
-  const fixed = fixedBatchOf(model) ?? (env.teacher && fixedBatchOf(env.teacher));
+  const teacher = namedTeacher(job);
+  const fixed = fixedBatchOf(model) ?? (teacher && fixedBatchOf(teacher));
   const wanted = Math.min(options.batch, length);
   if (fixed === null) {
     const most = options.micro || Number.POSITIVE_INFINITY;
@@ -180,5 +182,9 @@ function isOriginal({ model, original, hooks }: TrainJob): boolean {
   return own.length === first.length && own.every((part, i) => part === first[i]);
 }
 
-/** The teacher: the one that the user named, else the original model of the run. */
-export const guideOf = ({ env, original }: TrainJob): Model => env.teacher ?? original;
+/** The teacher: the method's own, else the one that the user named, else the run's original model. */
+export const guideOf = (job: TrainJob): Model => namedTeacher(job) ?? job.original;
+
+/** The teacher that was named, by the method or by the user; null if none was. */
+const namedTeacher = ({ env, hooks }: Pick<TrainJob, "env" | "hooks">): Model | null =>
+  hooks.teacher ?? env.teacher;

@@ -177,8 +177,9 @@ function openAll(
       places[name] = place;
       return { parameter: ofTheta(latent, name, node), place };
     });
-    const own = Object.keys(latent.feeds ?? {}).map((name) => [name, feeds[feedName(i, name)]]);
-    const expression = latent.build(g, places, twin, Object.fromEntries(own));
+    const names = Object.keys(latent.feeds ?? {});
+    const own = Object.fromEntries(names.map((name) => [name, feeds[feedName(i, name)]]));
+    const expression = latent.build(g, places, twin, own);
     expression.dtype ??= twin.dtype;
     expression.shape ??= twin.shape;
     replaceReaders(
@@ -191,7 +192,7 @@ function openAll(
       value,
       expression,
       thetas,
-      ...(penalty && { penalty: (at: Builder) => penalty(at, places) }),
+      ...(penalty && { penalty: (at: Builder) => penalty(at, places, own) }),
     };
   });
 }

@@ -54,7 +54,11 @@ export interface Latent<P extends string = string> {
     feeds: Readonly<Record<string, Value>>,
   ): Value;
   /** A scalar added to the loss. */
-  penalty?(g: Builder, theta: Readonly<Record<NoInfer<P>, Value>>): Value;
+  penalty?(
+    g: Builder,
+    theta: Readonly<Record<NoInfer<P>, Value>>,
+    feeds: Readonly<Record<string, Value>>,
+  ): Value;
   /**
    * What replaces the expression after training: a weight in some form, or nodes behind an
    * activation. `x` is the opened value with everything else that has learned.

@@ -45,6 +45,8 @@ export async function hooksOf(
     skip() {},
     note() {},
     warn() {},
+    async progress() {},
+    original: layer,
     observe: observeOf(inputs),
     async train(_: unknown, __: unknown, hooks: TrainHooks) {
       found = hooks;
@@ -92,7 +94,9 @@ export function differentiate(
   const w = latent.build(g, Object.fromEntries(places), x, Object.fromEntries(noises));
   const loss = g.ReduceSum(g.Mul(w, g.constant(slopes, { shape })), null, { keepdims: 0 });
   const { penalty } = latent;
-  const total = penalty ? g.Add(loss, penalty(g, Object.fromEntries(places))) : loss;
+  const total = penalty
+    ? g.Add(loss, penalty(g, Object.fromEntries(places), Object.fromEntries(noises)))
+    : loss;
   graph.setOutputs([w, total]);
   const wanted = [...places.map(([, value]) => value), x].filter((value) => value.uses.size > 0);
   const gradients = backward(createModel(graph, 21), total, wanted);
