@@ -6,6 +6,7 @@ import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
 import { inBlock } from "./docs/page.ts";
 import { presetTable } from "./docs/presets.ts";
+import { quantizationPage } from "./docs/quantization.ts";
 import { rewritesPage } from "./docs/rewrites.ts";
 
 const root = new URL("../", import.meta.url);
@@ -49,6 +50,13 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       "form",
       example("own-form.ts"),
     ),
+  "docs/quantization.md": () =>
+    quantizationPage({
+      quantization: readJson("bench/results/quantization.json"),
+      binary: readJson("bench/results/binary.json"),
+      forms: readJson("bench/results/forms.json"),
+      resnet20: readJson("bench/results/resnet20.json"),
+    }),
   "docs/rewrites.md": rewritesPage,
   "src/version.ts": () => {
     const { version } = readJson("package.json");

@@ -29,6 +29,11 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
   /** Only for a method that is in no table (default "other"). */
   readonly family?: Family;
   readonly title: string;
+  /**
+   * One line of plain arithmetic: what W becomes, or what is minimized. W: a weight, u: the numbers
+   * behind it that learn, x: a layer's inputs, E: the loss.
+   */
+  readonly equation?: string;
   /** The source: authors, year, arXiv number, section. */
   readonly cite: string;
   /** One line for help and reports. */

@@ -20,6 +20,7 @@ import { defineMethod } from "../method.ts";
  */
 export const binarizeBnn = defineMethod({
   title: "binarized neural network (BNN)",
+  equation: "W = H sign(u), u in [-1, 1]; x -> sign(x), d sign(x) / dx = 1(|x| <= 1)",
   cite: "Courbariaux et al. 2016, arXiv 1602.02830",
   summary:
     "Trains weights and activations of one bit; layers compute with the signs of their inputs.",

@@ -7,6 +7,7 @@ import { defineMethod } from "../method.ts";
 
 export const binarizeBwn = defineMethod({
   title: "Binary-Weight-Networks (BWN)",
+  equation: "W = alpha sign(u), alpha = mean |u| of each filter",
   cite: "Rastegari et al. 2016, arXiv 1603.05279, section 3.1",
   summary: "Trains weights of one bit, -1 or +1 times the mean magnitude of each filter.",
   needs: ["training"],

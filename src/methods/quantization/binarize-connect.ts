@@ -6,6 +6,7 @@ import { defineMethod } from "../method.ts";
 
 export const binarizeConnect = defineMethod({
   title: "BinaryConnect",
+  equation: "W = H sign(u), H = mean |W|, u in [-1, 1]; dE/du = dE/dW",
   cite: "Courbariaux, Bengio, David 2015, arXiv 1511.00363",
   summary: "Trains weights of one bit, -1 or +1 times a scale for each layer.",
   needs: ["training"],

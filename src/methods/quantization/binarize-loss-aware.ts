@@ -14,6 +14,8 @@ import { defineMethod } from "../method.ts";
  */
 export const binarizeLossAware = defineMethod({
   title: "loss-aware binarization (LAB)",
+  equation:
+    "min over alpha, b: sum_i d_i (u_i - alpha b_i)^2, d = sqrt(v) + epsilon, v Adam's second moment; W = alpha b",
   cite: "Hou, Yao, Kwok 2017, arXiv 1611.01600; ternary: Hou, Kwok 2018, arXiv 1802.08635",
   summary: "Trains weights of one or two bits that keep close where the loss is curved most.",
   needs: ["training"],

@@ -19,6 +19,8 @@ import { defineMethod } from "../method.ts";
  */
 export const binarizeXnor = defineMethod({
   title: "XNOR-Net",
+  equation:
+    "W * x ~ (sign(W) * sign(x)) K alpha, alpha = mean |W| of each filter, K = mean |x| under the kernel",
   cite: "Rastegari et al. 2016, arXiv 1603.05279, section 3.2",
   summary:
     "Trains weights and activations of one bit, with scales of filters and of input windows.",

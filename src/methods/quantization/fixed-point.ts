@@ -13,6 +13,7 @@ import { defineMethod } from "../method.ts";
  */
 export const fixedPoint = defineMethod({
   title: "fixed-point weights",
+  equation: "W = e q, e = 2^-FL, -2^(bits - 1) <= q < 2^(bits - 1)",
   cite: "Gupta et al. 2015, arXiv 1502.02551, section 3",
   summary:
     "Rounds weights to fixed-point numbers of 16 bits or fewer, to the nearest or at random.",

@@ -18,6 +18,8 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeAdaround = defineMethod({
   title: "AdaRound",
+  equation:
+    "min over V: |W' x - W x|^2 + lambda sum 1 - |2 h(V) - 1|^beta, W' = s clip(floor(W / s) + h(V))",
   cite: "Nagel et al. 2020, arXiv 2004.10568, section 3",
   summary: "Learns for each weight whether to round up or down, from the outputs of its layer.",
   needs: ["calibration"],

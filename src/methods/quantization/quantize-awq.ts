@@ -15,6 +15,7 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeAwq = defineMethod({
   title: "activation-aware weight quantization (AWQ)",
+  equation: "W' = Q(W diag(t)) diag(1 / t), t_c = a_c^alpha, a_c the root mean square of input c",
   cite: "Lin et al. 2023, arXiv 2306.00978, section 3",
   summary: "Scales weights of input channels with large activations up before they are rounded.",
   needs: ["calibration"],

@@ -24,6 +24,7 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeDynamic = defineMethod({
   title: "dynamic int8",
+  equation: "x W ~ s_x s_W (q(x) - z_x) q(W), s_x and z_x from the range of x at run time",
   cite: "Jacob et al. 2018, arXiv 1712.05877 (integer arithmetic); ranges at run time",
   summary:
     "int8 matrix products without calibration: for transformers as fast as static int8, and closer to the original.",

@@ -8,6 +8,7 @@ import { defineMethod } from "../method.ts";
 /** See rounding/propagate.ts for the equations. */
 export const quantizeGptq = defineMethod({
   title: "GPTQ",
+  equation: "e_j = (w_j - v) / U_jj, w_k -= e_j U_jk for k > j; H^-1 = U^T U, H = E[x x^T]",
   cite: "Frantar et al. 2022, arXiv 2210.17323, algorithm 1",
   summary: "Rounds weights column by column; later columns make up for the error of earlier ones.",
   needs: ["calibration"],

@@ -19,6 +19,7 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeHqq = defineMethod({
   title: "half-quadratic quantization (HQQ)",
+  equation: "min over z: sum |w - s (q - z)|^p, p < 1, q = clip(round(w / s + z))",
   cite: "Badri, Shaji 2023, Half-Quadratic Quantization of Large Machine Learning Models",
   summary: "Rounds weights on grids whose zero points are fitted to a heavy-tailed error; no data.",
   needs: [],

@@ -17,6 +17,7 @@ const bits = (standard: number, least: number) => z.int().min(least).max(8).defa
  */
 export const quantizeLsq = defineMethod({
   title: "learned step size quantization (LSQ)",
+  equation: "y = s clip(round(x / s), least, greatest), s learns with the weights",
   cite: "Esser et al. 2020, arXiv 1902.08153",
   summary:
     "Trains weights and activations on grids of a few bits; the step of each grid learns as well.",

@@ -22,6 +22,8 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeMixed = defineMethod({
   title: "mixed precision",
+  equation:
+    "min over b: sum_l loss_l(b_l) with sum_l n_l b_l <= bits sum_l n_l, loss_l = sum_o g_o dw_o^T H dw_o",
   cite: "Frantar, Alistarh 2022, arXiv 2208.11580, section 5; Dong et al. 2020 (HAWQ-V2), arXiv 1911.03852",
   summary: "Gives each layer the bits that its weights are worth, within a mean number of bits.",
   needs: ["calibration", "training"],

@@ -29,6 +29,8 @@ const sensitivities = ["weights", "gradient", "hessian"] as const;
  */
 export const quantizeRate = defineMethod({
   title: "rate-distortion quantization",
+  equation:
+    "min over q: sum_i h_i (w_i - s q_i)^2 + lambda bits(q), s = sqrt(6 lambda / (ln(2) h))",
   cite: "Wiedemann et al. 2019, arXiv 1907.11900; Choi et al. 2017, arXiv 1612.01543; Conzelmann, Wiegand 2025, arXiv 2505.18758",
   summary: "Rounds weights to levels that are cheap to code and change the outputs little.",
   simplifyFirst: true,

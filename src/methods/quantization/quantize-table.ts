@@ -19,6 +19,7 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeTable = defineMethod({
   title: "4-bit tables",
+  equation: "W = s t[i], s = largest |W| of a block / largest |t|; with table=int4 W = s q + m",
   cite: "Dettmers et al. 2023, QLoRA, arXiv 2305.14314, section 3; OCP Microscaling Formats 1.0; ggml-quants.c of llama.cpp",
   summary: "Rounds weights to 16 values of a fixed table, times a scale per block.",
   needs: [],

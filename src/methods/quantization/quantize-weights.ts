@@ -16,6 +16,7 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeWeights = defineMethod({
   title: "weight-only quantization",
+  equation: "W ~ s q, q = round(W / s) of few bits, s per output channel or block",
   cite: "Krishnamoorthi 2018, arXiv 1806.08342, section 3; Dettmers et al. 2022, arXiv 2208.07339",
   summary: "Rounds weights to a few bits per channel or block; activations stay float32.",
   needs: [],

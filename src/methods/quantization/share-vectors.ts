@@ -27,6 +27,7 @@ import { defineMethod } from "../method.ts";
  */
 export const shareVectors = defineMethod({
   title: "product quantization",
+  equation: "min over c: sum (w - c)^T M (w - c) for runs w of W, M = 1 or a block of E[x x^T]",
   cite: "Gong et al. 2014, arXiv 1412.6115; Wu et al. 2016, arXiv 1512.06473; Stock et al. 2020, arXiv 1907.05686",
   summary: "Runs of weights become indices into codebooks of vectors, rebuilt at load.",
   needs: ({ error }) => (error === "weights" ? [] : ["calibration"]),

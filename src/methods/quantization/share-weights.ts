@@ -16,6 +16,8 @@ import { defineMethod } from "../method.ts";
  */
 export const shareWeights = defineMethod({
   title: "k-means weight sharing",
+  equation:
+    "W_j = c[i_j], min over c, i: sum_j h_j (W_j - c[i_j])^2, a codebook c of 2^bits values",
   cite: "Han et al. 2016, arXiv 1510.00149, section 3; Choi et al. 2017, arXiv 1612.01543, sections 3, 4",
   summary: "Every weight becomes an index into a small codebook per layer, rebuilt at load.",
   needs: ({ sensitivity }) => recordsFor[sensitivity],

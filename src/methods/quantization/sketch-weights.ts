@@ -11,6 +11,7 @@ import { defineMethod } from "../method.ts";
 /** W = sum_k a_k B_k with B_k of -1 and +1 and one factor a_k per output channel. */
 export const sketchWeights = defineMethod({
   title: "network sketching",
+  equation: "W = sum_k a_k B_k, B_k of -1 and +1, a_k per output channel",
   cite: "Guo et al. 2017, arXiv 1706.02021, section 3",
   summary: "Weights become sums of a few binary tensors with a scale per output channel.",
   needs: [],

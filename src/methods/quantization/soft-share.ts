@@ -13,6 +13,7 @@ import { defineMethod } from "../method.ts";
  */
 export const softShare = defineMethod({
   title: "soft weight sharing",
+  equation: "min E - strength sum_i log p(w_i), p a mixture of Gaussians; then W_j = mean[i_j]",
   cite: "Ullrich, Meeds, Welling 2017, arXiv 1702.04008; Nowlan, Hinton 1992",
   summary: "Trains weights towards a few shared values, most of them zero, and stores indices.",
   needs: needsOfLoss,

@@ -32,6 +32,7 @@ const PRECISION = 2 ** -8;
  */
 export const storeFloat16 = defineMethod({
   title: "half-precision storage",
+  equation: "W' = the nearest 16-bit float of W",
   cite: "Gupta et al. 2015, arXiv 1502.02551 (limited precision)",
   summary:
     "Stores weights in 16 bits; computation stays float32, because CPUs gain nothing from half.",

@@ -15,6 +15,7 @@ import { defineMethod } from "../method.ts";
  */
 export const ternarizeTtq = defineMethod({
   title: "trained ternary quantization (TTQ)",
+  equation: "W = a where u > t, -b where u < -t, else 0; t a share of max |u|, a and b learn",
   cite: "Zhu et al. 2017, arXiv 1612.01064",
   summary: "Trains weights of two bits, 0 and two levels of each layer that learn as well.",
   needs: ["training"],

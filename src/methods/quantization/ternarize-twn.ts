@@ -13,6 +13,7 @@ const SHARE = 0.7;
  */
 export const ternarizeTwn = defineMethod({
   title: "ternary weight networks (TWN)",
+  equation: "W = alpha sign(u) 1(|u| > t), t = 0.7 mean |u|, alpha = mean of the |u| > t",
   cite: "Li, Zhang, Liu 2016, arXiv 1605.04711",
   summary: "Trains weights of two bits, -1, 0 or +1 times a scale; small weights are 0.",
   needs: ["training"],

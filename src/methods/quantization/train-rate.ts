@@ -25,6 +25,7 @@ import { defineMethod } from "../method.ts";
  */
 export const trainRate = defineMethod({
   title: "training against the coded size",
+  equation: "min E + lambda R(u), W = s round(u), R the bits of a coder of rows and columns",
   cite: "Oktay et al. 2020, arXiv 1906.06624; Guo et al. 2016, arXiv 1608.04493",
   summary: "Trains weights on a grid with a penalty per coded bit, so that most become zero.",
   needs: needsOfLoss,
