@@ -39,12 +39,13 @@ test("the penalty is the negative log density of all weights", () => {
   const g = build(new Graph("mixture"));
   const dims = { weight: [6, 10], means: [3], spreads: [4], shares: [3] };
   const place = (name: keyof typeof theta) => g.constant(theta[name], { shape: dims[name] });
-  const penalty = latent.penalty?.(g, {
+  const parts = {
     weight: place("weight"),
     means: place("means"),
     spreads: place("spreads"),
     shares: place("shares"),
-  });
+  };
+  const penalty = latent.penalty?.(g, parts, {});
   const expected = weight.reduce(
     (sum, w) => sum - 0.01 * Math.log(joint(w).reduce((a, b) => a + b, 0)),
     0,

@@ -61,7 +61,7 @@ describe("hard concrete gates (arXiv 1712.01312)", () => {
     }
     const found = numbersOf((g) => {
       const theta = { gate: g.constant(gate, { shape }), weight: g.constant(1) };
-      return latent.penalty?.(g, theta) as Value;
+      return latent.penalty?.(g, theta, {}) as Value;
     });
     expect(found[0]).toBeCloseTo(0.5 * open, 3);
   });

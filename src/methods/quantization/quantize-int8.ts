@@ -72,7 +72,6 @@ export const quantizeInt8 = defineMethod({
   cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721; calibrator=aciq: Banner et al. 2018, arXiv 1810.05723",
   equation:
     "q = saturate(round(x / s) + z): activations uint8 per tensor, weights int8 per channel",
-  cite: "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721",
   summary: "Weights and activations in 8 bits, ranges from calibration data: smaller and faster.",
   needs: ["calibration"],
   quickens: true,
