@@ -79,7 +79,9 @@ test("int8 after it is closer to the original; alone it changes nothing", async 
   const model = block(depth, true);
   const original = outputsOf(bytesOf(model), { x: records });
   const smooth = await apply(model, "smooth-quant", {}, env);
-  expect(smooth.bytes.length).toBe(bytesOf(model).length);
+  // Only the names of scaled values are longer.
+  const text = Buffer.from(smooth.bytes).toString("latin1").replaceAll("_eq", "");
+  expect(text.length).toBe(bytesOf(model).length);
   expect(relativeError(await original, await outputsOf(smooth.bytes, { x: records }))).toBeLessThan(
     1e-6,
   );
