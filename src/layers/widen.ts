@@ -55,7 +55,8 @@ export function gatherChannels(
   sources: readonly number[],
 ): void {
   const g = build(value.graph, `${value.name}/split`);
-  const gathered: Value = g.Gather(value, g.ints(sources, "channels"), { axis });
+  const channels = g.constant(sources, { dtype: "int32", name: "channels" });
+  const gathered: Value = g.Gather(value, channels, { axis });
   gathered.dtype = value.dtype;
   gathered.shape = (value.shape ?? []).with(axis, sources.length);
   for (const { node, index } of slots) node.setInput(1 - index, gathered);

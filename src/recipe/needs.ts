@@ -106,7 +106,8 @@ function without(step: Step, need: Need): string {
   const family = familyOf(id);
   if (family === "other") return "";
   const others = (Object.entries(families[family]) as [string, Method][]).filter(
-    ([other, found]) => other !== id && !found.isControl && defaultNeeds(found).length === 0,
+    ([other, found]) =>
+      other !== id && !found.isControl && !found.prepares && defaultNeeds(found).length === 0,
   );
   const names = others.slice(0, named).map(([other]) => other);
   return names.length > 0 ? `, or take what needs none: ${names.join(", ")}` : "";

@@ -9,7 +9,7 @@ import { readModel } from "../../src/onnx/read.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
 import { needsTraining } from "../../src/recipe/needs.ts";
-import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
+import { formatRecipe, parseRecipe, surveySteps } from "../../src/recipe/steps.ts";
 import { simplify } from "../../src/recipe/trial.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
 import { nets } from "../support/nets.ts";
@@ -72,7 +72,7 @@ export function recipesOf(from: number, to?: number): string[] {
   return Object.entries(methods).flatMap(([method, { survey }]) =>
     survey
       .slice(from, to)
-      .map((options) => parseRecipe([{ method, ...options }] as never))
+      .map((options) => surveySteps(method, options))
       .filter((steps) => !needsTraining(steps))
       .map(formatRecipe),
   );
