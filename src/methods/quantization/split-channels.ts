@@ -18,6 +18,7 @@ import { defineMethod } from "../method.ts";
 export const splitChannels = defineMethod({
   title: "outlier channel splitting",
   cite: "Zhao et al. 2019, arXiv 1901.09504, section 3",
+  equation: "w x = ((w - s / 2) / 2) x + ((w + s / 2) / 2) x",
   summary:
     "Doubles the input channels with the largest weights and halves these, so that ranges shrink; outputs stay the same.",
   needs: [],
