@@ -132,12 +132,14 @@ export function tablesOf(
 }
 
 /**
- * The axis along which blocks run: the one that the layer sums over, in an embedding the features of
- * a row. For a part of a form, the last axis that does not count channels.
+ * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis
+ * that does not count channels.
  */
 export function blockAxisOf({ role, channels, weight: { shape } }: ThetaSite): number {
-  if (role) return role.kind === "embedding" ? role.outputAxis : role.inputAxis;
-  return channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1;
+  return (
+    role?.inputAxis ??
+    (channels === shape.length - 1 ? Math.max(0, channels - 1) : shape.length - 1)
+  );
 }
 
 interface Inner {

@@ -174,10 +174,9 @@ describe("scores from the same table", () => {
 
 test.each([
   ["quantize-weights", { bits: 8 }],
-  ["quantize-weights", { bits: 4, block: 8 }],
   ["quantize-hqq", { bits: 4, block: 8 }],
   ["share-weights", { bits: 4 }],
-  ["quantize-table", { block: 8 }],
+  ["quantize-table", { block: 16 }],
 ] as const)("a table of %s %j keeps its numbers", async (id, options) => {
   const once = await apply(plain, id, options, env);
   const twice = await apply(once.model, "quantize-embeddings", {}, env);
@@ -201,3 +200,11 @@ test.each(["quantize-embeddings", "quantize-dynamic", "quantize-int8"] as const)
     expect(levels.length).toBe(1);
   },
 );
+
+test("a table whose scales run along blocks of the vocabulary is left alone", async () => {
+  const once = await apply(plain, "quantize-weights", { bits: 4, block: 4 }, env);
+  const { skipped } = await apply(once.model, "quantize-embeddings", {}, env);
+  expect(skipped.map(({ reason }) => reason)).toEqual([
+    "is stored as grid, which has no rows of its own",
+  ]);
+});
