@@ -1,6 +1,6 @@
 /** @file What layers read, on levels that are learned or fitted. */
 import type { Context } from "../context.ts";
-import { observeRanges } from "../int8/ranges.ts";
+import { observeRanges } from "../evidence/ranges.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Range } from "../numeric/calibrate.ts";

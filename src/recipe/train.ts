@@ -2,7 +2,6 @@
 
 import type { Trained, TrainHooks } from "../context.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
@@ -20,34 +19,18 @@ import type { StepGraph } from "../train/step.ts";
 import type { Choices } from "../train/tune.ts";
 import { closeLatent } from "../weights/latent.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { holdOut } from "./hold-out.ts";
 import type { TrainingRun } from "./step-context.ts";
+import { bestTemperature } from "./temperature.ts";
 import { timeSteps } from "./time-steps.ts";
-import { planOf, type TrainJob } from "./train-plan.ts";
+import type { TrainJob } from "./train-plan.ts";
 import { rateOf } from "./train-rates.ts";
 import { type Setup, setUp } from "./train-setup.ts";
 
-/** Largest number of held-out records. */
-const heldOutLimit = 5000;
 /** Steps between two checkpoints. */
 const saveEvery = 100;
 /** The self-test that chooses the fastest form of computing is left out in runs of fewer steps. */
 const worthTesting = 200;
-
-/**
- * Divides `records` by `seed` into those to train on and a `share` (0..1) of held-out records,
- * which only score the model. `heldOut` is null where the share amounts to no record or to all of
- * them.
- */
-export function holdOut(
-  records: Dataset,
-  share: number,
-  seed: number,
-): { readonly training: Dataset; readonly heldOut: Dataset | null } {
-  const count = Math.min(heldOutLimit, Math.round(share * records.length));
-  if (count < 1 || count >= records.length) return { training: records, heldOut: null };
-  const { calibration, rest } = splitDataset(records, { count, seed });
-  return { training: rest, heldOut: calibration };
-}
 
 /** The environment of a training that is judged on the records that it holds out, if any. */
 export function judgedHeldOut(env: Environment, share: number): Environment {
@@ -95,53 +78,6 @@ export async function trainModel(
       ? await bestTemperature({ model, options, hooks, env, original }, label, run)
       : options.temperature;
   return run({ ...options, temperature });
-}
-
-/** The temperatures that "auto" tries, the default last, which wins where all do equally well. */
-const temperatures = [1, 2, 4] as const;
-const usualTemperature = 4;
-
-/**
- * The temperature with the best score on held-out records after a run of an eighth of the steps, at
- * least 20 if there are as many; those of a trial are a tenth of the records where the run itself
- * holds out none. The usual one where nothing is distilled or records have no label to score by.
- */
-async function bestTemperature(
-  job: Omit<TrainJob, "options" | "training"> & { readonly options: TrainOptions },
-  label: string,
-  run: (options: SettledOptions, env: Environment, isTrial: boolean) => Promise<Trained>,
-): Promise<number> {
-  const { env, options } = job;
-  const holdout = options.holdout || 0.1;
-  const { training } = holdOut(env.training as Dataset, holdout, env.seed);
-  const settled = { ...options, temperature: usualTemperature };
-  const { objective, taken, batch } = await planOf({ ...job, options: settled, training }, 1);
-  if (objective.id !== "kd") return usualTemperature;
-  const all = options.steps || Math.round(options.epochs * stepsPerEpoch(taken, batch));
-  const steps = Math.min(all, Math.max(20, Math.ceil(all / 8)));
-  if (steps === 0) return usualTemperature;
-  const short = {
-    ...options,
-    holdout,
-    steps,
-    patience: 0,
-    warmup: Math.min(options.warmup, steps),
-  };
-  const around = {
-    ...env,
-    checkpoints: null,
-    computeChoice: env.computeChoice ?? plainChoice,
-    timesTraining: false,
-  };
-  const scores: number[] = [];
-  for (const temperature of temperatures) {
-    const { curve } = await run({ ...short, temperature }, around, true);
-    scores.push(curve.at(-1)?.score ?? Number.NEGATIVE_INFINITY);
-  }
-  const best = scores.lastIndexOf(Math.max(...scores));
-  const seen = temperatures.map((own, i) => `${scores[i].toFixed(2)} at ${own}`).join(", ");
-  env.onEvent({ type: "note", text: `${label}: temperature ${temperatures[best]} (${seen})` });
-  return temperatures[best];
 }
 
 /** One run with settled options. A trial leaves the model as it is. */

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import type { Context } from "../../src/context.ts";
 import { correctBias } from "../../src/int8/bias-correction.ts";
+import { observeMeans } from "../../src/int8/means.ts";
 import { planInt8 } from "../../src/int8/plan.ts";
-import { observeMeans } from "../../src/int8/ranges.ts";
 import type { Value } from "../../src/ir/graph.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";

@@ -64,14 +64,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "bias correction: the input's mean after rounding, whose error counts already",
-    file: "int8/ranges.ts",
+    file: "int8/means.ts",
     from: "exact: { value, axis }",
     to: "exact: { value, axis, each: (g: Builder, x: Value) => round(g, x, rounding) }",
     tests: ["int8/bias-correction.test.ts"],
   },
   {
     name: "bias correction: the error of the input with the wrong sign",
-    file: "int8/ranges.ts",
+    file: "int8/means.ts",
     from: "g.Sub(round(g, x, rounding), x)",
     to: "g.Sub(x, round(g, x, rounding))",
     tests: ["int8/bias-correction.test.ts"],

@@ -46,6 +46,7 @@ test("a block ends where one value holds everything, behind activations and pool
 describe("a weight between two levels (AdaRound, eq. 21 to 24)", () => {
   const opened = async (steps: number, given: object = {}) => {
     const hooks = await hooksOf("quantize-brecq", { ends: 3, activations: 0, steps, ...given });
+    hooks.begin!(steps);
     return hooks.latents![0].latent;
   };
   const h = (v: number): number => Math.min(1, Math.max(0, 1.2 / (1 + Math.exp(-v)) - 0.1));

@@ -48,14 +48,17 @@ export const quantizeBrecq = defineMethod({
     drop: z.number().min(0).max(1).default(0.5).meta({
       description: "Share of the activations' elements that stay float in a training step.",
     }),
-    steps: z.int().min(0).default(200).meta({ description: "Batches of training for each block." }),
+    epochs: trainOptions.shape.epochs.meta({
+      description: "Times through the training records, for each block.",
+    }),
+    steps: trainOptions.shape.steps,
     batch: trainOptions.shape.batch.default(32),
     ...siteOptions,
   }),
   survey: [{}],
-  neutral: { steps: 0 },
-  async apply(model, { steps, batch, ...options }, context) {
-    if (steps === 0) return;
+  neutral: { epochs: 0 },
+  async apply(model, options, context) {
+    if (options.epochs === 0 && options.steps === 0) return;
     const sites = openable(thetasOf(model, options, context), model, context);
     const isEnd = endsOf(model);
     const teacher = cloneModel(model);
@@ -68,7 +71,7 @@ export const quantizeBrecq = defineMethod({
     for (const [i, block] of blocks.entries()) {
       await context.progress(i, blocks.length);
       const own = sites.filter(({ node }) => block.layers.includes(node));
-      await rebuild(model, block, own, { ...options, steps, batch, isEnd, teacher }, context);
+      await rebuild(model, block, own, { ...options, isEnd, teacher }, context);
       inferModel(model);
     }
   },
@@ -79,6 +82,7 @@ interface Rebuilding {
   readonly activations: number;
   readonly ends: number;
   readonly drop: number;
+  readonly epochs: number;
   readonly steps: number;
   readonly batch: number;
   isEnd(node: Node): boolean;
@@ -91,21 +95,37 @@ async function rebuild(
   model: Model,
   { end }: Block,
   sites: readonly ThetaSite[],
-  { bits, activations, ends, drop, steps, batch, isEnd, teacher }: Rebuilding,
+  { bits, activations, ends, drop, isEnd, teacher, ...length }: Rebuilding,
   context: Context,
 ): Promise<void> {
-  const weights = sites.map((site) => openRounding(site, isEnd(site.node) ? ends : bits, steps));
+  const over = { steps: 1 };
+  const weights = sites.map((site) => openRounding(site, isEnd(site.node) ? ends : bits, over));
   const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
   const inputs =
     activations === 0
       ? []
       : await openInputs(model, sites, bitsAt, context, (range, own) => dropped(range, own, drop));
-  const run = { steps, batch, rate: RATE, schedule: "constant", holdout: 0, keep: "last" } as const;
+  const { epochs, steps, batch } = length;
+  const run = {
+    epochs,
+    steps,
+    batch,
+    rate: RATE,
+    schedule: "constant",
+    holdout: 0,
+    keep: "last",
+  } as const;
   await context.train(
     model,
     // Nothing but what is opened learns, and normalizations stay as they are.
     { ...run, loss: "features", hints: [end.name], except: ["*"], batchnorm: "frozen" },
-    { latents: [...weights, ...inputs], teacher },
+    {
+      latents: [...weights, ...inputs],
+      teacher,
+      begin(count) {
+        over.steps = count;
+      },
+    },
   );
 }
 
@@ -118,8 +138,13 @@ const LAMBDA = 3;
 /** The learning rate of V, which has to come far in few steps, and that of a step, over the step. */
 const [RATE, STEP_RATE] = [0.05, 0.0025];
 
+/** The number of steps of a run, which is known when it begins. */
+interface Length {
+  steps: number;
+}
+
 /** A weight between the level below and the one above it, with a scale for each channel. */
-function openRounding(site: ThetaSite, bits: number, steps: number): Opened {
+function openRounding(site: ThetaSite, bits: number, over: Length): Opened {
   const { values, shape } = site.weight;
   const axis = site.channels;
   const top = 2 ** (bits - 1) - 1;
@@ -140,7 +165,7 @@ function openRounding(site: ThetaSite, bits: number, steps: number): Opened {
   const isKept = values.map((w) => Number(w !== 0));
   const latent: Latent<"v"> = {
     theta: { v: { start, shape } },
-    feeds: { beta: falling(steps), strength: strengths(steps, LAMBDA * error) },
+    feeds: { beta: falling(over), strength: strengths(over, LAMBDA * error) },
     build(g, { v }) {
       const kept = g.constant(isKept, { shape });
       const h = isKept.includes(0) ? g.Mul(soft(g, v), kept) : soft(g, v);
@@ -173,7 +198,7 @@ function soft(g: Builder, v: Value): Value {
 const logit = (x: number): number => log(x / (1 - x));
 
 /** The share of a run that is over once the penalty has begun; negative before. */
-const shareAt = (step: number, steps: number): number => (step / steps - WARM) / (1 - WARM);
+const shareAt = (step: number, { steps }: Length): number => (step / steps - WARM) / (1 - WARM);
 
 const scalar = (at: (step: number) => number): StepFeed => ({
   dtype: "float32",
@@ -181,11 +206,11 @@ const scalar = (at: (step: number) => number): StepFeed => ({
   at: (step) => tensor("float32", [], Float32Array.of(at(step))),
 });
 
-const falling = (steps: number): StepFeed =>
-  scalar((step) => BETA + (LAST_BETA - BETA) * Math.max(0, shareAt(step, steps)));
+const falling = (over: Length): StepFeed =>
+  scalar((step) => BETA + (LAST_BETA - BETA) * Math.max(0, shareAt(step, over)));
 
-const strengths = (steps: number, strength: number): StepFeed =>
-  scalar((step) => (shareAt(step, steps) > 0 ? strength : 0));
+const strengths = (over: Length, strength: number): StepFeed =>
+  scalar((step) => (shareAt(step, over) > 0 ? strength : 0));
 
 /**
  * An activation on a grid, of which `drop` of the elements stay float in each step. Which ones, their

@@ -28,7 +28,7 @@ import { defineMethod } from "../method.ts";
  * QuantizeLinear.
  */
 export const quantizeHwgq = defineMethod({
-  title: "half-wave Gaussian quantization (HWGQ)",
+  title: "half-wave Gaussian levels (HWGQ)",
   cite: "Cai et al. 2017, arXiv 1702.00953",
   summary:
     "Trains weights of one bit over activations whose few levels suit what a normalization and a Relu give.",

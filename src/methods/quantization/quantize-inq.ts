@@ -15,7 +15,7 @@ import { defineMethod } from "../method.ts";
  * ..., all); the others learn on and make up for the error.
  */
 export const quantizeInq = defineMethod({
-  title: "incremental quantization to powers of two (INQ)",
+  title: "incremental powers of two (INQ)",
   cite: "Zhou et al. 2017, arXiv 1702.03044",
   summary:
     "Trains weights that are 0 or a power of two, rounded group by group, the largest first.",

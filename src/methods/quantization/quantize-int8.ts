@@ -1,9 +1,10 @@
 /** @file Static int8: calibrated uint8 activations and int8 weights per channel, in QDQ form. */
 import { z } from "zod";
+import { observeRanges } from "../../evidence/ranges.ts";
 import { carryIntegers, integerNodes, roundActivation } from "../../int8/activations.ts";
 import { equalize } from "../../int8/equalize.ts";
+import { observeMeans } from "../../int8/means.ts";
 import { leaveOut, planInt8 } from "../../int8/plan.ts";
-import { observeMeans, observeRanges } from "../../int8/ranges.ts";
 import { saturatedShares } from "../../int8/saturation.ts";
 import { storeTable } from "../../int8/store-table.ts";
 import { quantizeLayers } from "../../int8/weights.ts";

@@ -21,7 +21,7 @@ const bits = (standard: number, least: number) => z.int().min(least).max(8).defa
  * computes. So this method and quantize-lsq differ in their activations alone.
  */
 export const quantizePact = defineMethod({
-  title: "parameterized clipping activation (PACT)",
+  title: "clipped activations (PACT)",
   cite: "Choi et al. 2018, arXiv 1805.06085",
   summary: "Trains activations clipped at a learned level, and weights, on grids of a few bits.",
   needs: ["calibration", "training"],

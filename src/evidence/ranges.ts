@@ -1,16 +1,10 @@
-/** @file Ranges and channel means of activations, reduced inside the engine. */
-
+/** @file Ranges of activations, reduced inside the engine. */
 import type { Observe, Tap } from "../context.ts";
-import { meansOf } from "../evidence/pooled.ts";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { type Calibrator, calibrate, type Range } from "../numeric/calibrate.ts";
-import type { QuantParams } from "../numeric/quantize.ts";
 import { createHistogram } from "../numeric/sketch.ts";
 import type { Builder } from "../ops/builder.ts";
-import { linearOf } from "../ops/linear.ts";
-import type { ChannelMeans } from "./bias-correction.ts";
-import { type Plan, rootOf } from "./plan.ts";
 
 /** Largest number of elements of one record that enter a histogram: a million for 256 records. */
 const SAMPLE = 2 ** 12;
@@ -90,40 +84,4 @@ function sampled(value: Value): Tap {
       g.ints([stride]),
     );
   return { value, of, optional: true };
-}
-
-/** Calibration records for the means that biases are corrected by. */
-const MEAN_RECORDS = 64;
-
-/** For each layer of the plan, the means of its input, and of the error that rounding it causes. */
-export async function observeMeans(
-  model: Model,
-  plan: Plan,
-  params: ReadonlyMap<Value, QuantParams>,
-  observe: Observe,
-): Promise<Map<Node, ChannelMeans>> {
-  const pairs = plan.layers.flatMap(({ node, inputIndex }) => {
-    const value = node.inputs[inputIndex] as Value;
-    const rounding = params.get(rootOf(value));
-    const rank = value.shape?.length;
-    if (!rounding || !rank) return [];
-    const axis = ((linearOf(node)?.channelAxis ?? -1) + rank) % rank;
-    const each = (g: Builder, x: Value): Value => g.Sub(round(g, x, rounding), x);
-    return [{ node, exact: { value, axis }, error: { value, axis, each } }];
-  });
-  const sources = pairs.flatMap(({ exact, error }) => [exact, error]);
-  const means = await meansOf(model, sources, observe, MEAN_RECORDS);
-  return new Map(
-    pairs.flatMap(({ node, ...pair }) => {
-      const [exact, error] = [means.get(pair.exact), means.get(pair.error)];
-      return exact && error ? [[node, { exact, error }] as const] : [];
-    }),
-  );
-}
-
-/** Rounds to uint8 and back, as the quantized model will. */
-function round(g: Builder, value: Value, { scale, zeroPoint }: QuantParams): Value {
-  const s = g.constant(scale);
-  const z = g.constant(zeroPoint, { dtype: "uint8" });
-  return g.DequantizeLinear(g.QuantizeLinear(value, s, z), s, z);
 }
