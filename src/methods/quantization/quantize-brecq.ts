@@ -33,6 +33,7 @@ const bits = (least: number, standard: number) => z.int().min(least).max(8).defa
  */
 export const quantizeBrecq = defineMethod({
   title: "block reconstruction (BRECQ, QDrop)",
+  equation: "min over V: |y' - y|^2 / |y|^2 of a block, W' = s clip(floor(W / s) + h(V))",
   cite: "Li et al. 2021, arXiv 2102.05426; Wei et al. 2022, arXiv 2203.05740",
   summary:
     "Learns roundings of weights and steps of activations so that each block gives what it did, without labels.",

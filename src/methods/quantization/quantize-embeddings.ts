@@ -49,6 +49,7 @@ type Options = z.output<typeof options>;
  */
 export const quantizeEmbeddings = defineMethod({
   title: "quantized embeddings",
+  equation: "E_i = s_i q_i for row i of a table, q_i = round(E_i / s_i)",
   cite: "Guan et al. 2019, arXiv 1911.02079 (uniform quantization by rows)",
   summary: "Embedding tables in a few bits per number, small in the file and in memory.",
   needs: [],

@@ -22,6 +22,9 @@ const bits = (standard: number, least: number) => z.int().min(least).max(8).defa
  */
 export const quantizePact = defineMethod({
   title: "clipped activations (PACT)",
+  title: "parameterized clipping activation (PACT)",
+  equation:
+    "y = clip(x, 0, alpha) in steps of alpha / (2^bits - 1), alpha learns, dy/dalpha = 1(x >= alpha)",
   cite: "Choi et al. 2018, arXiv 1805.06085",
   summary: "Trains activations clipped at a learned level, and weights, on grids of a few bits.",
   needs: ["calibration", "training"],

@@ -17,6 +17,7 @@ import { defineMethod } from "../method.ts";
  */
 export const smoothQuant = defineMethod({
   title: "SmoothQuant",
+  equation: "y = (x diag(1 / s)) (diag(s) W), s_j = max |x_j|^alpha / max |W_j|^(1 - alpha)",
   cite: "Xiao et al. 2022, arXiv 2211.10438, section 4",
   equation: "y = (x / s) (s W), s_j = max|x_j|^alpha / max|W_j|^(1 - alpha)",
   summary:

@@ -17,6 +17,8 @@ import { defineMethod } from "../method.ts";
  */
 export const splitChannels = defineMethod({
   title: "outlier channel splitting",
+  equation:
+    "w x = ((w - s / 2) / 2) x + ((w + s / 2) / 2) x for the channels of the largest weights",
   cite: "Zhao et al. 2019, arXiv 1901.09504, section 3",
   equation: "w x = ((w - s / 2) / 2) x + ((w + s / 2) / 2) x",
   summary:

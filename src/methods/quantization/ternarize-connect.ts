@@ -21,6 +21,7 @@ const MIDDLE = 0.5;
  */
 export const ternarizeConnect = defineMethod({
   title: "TernaryConnect",
+  equation: "W = H sign(u) with probability |u|, else 0, u in [-1, 1]; dE/du = H dE/dW",
   cite: "Lin et al. 2016, arXiv 1510.03009, section 3.2",
   summary: "Trains weights of two bits, -1, 0 or +1 times a scale, drawn at random in every step.",
   needs: ["training"],
