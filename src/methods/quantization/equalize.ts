@@ -18,7 +18,6 @@ import { defineMethod } from "../method.ts";
  */
 export const equalize = defineMethod({
   title: "cross-layer equalization",
-  equation: "W2 f(W1 x + b) = (W2 S) f(S^-1 (W1 x + b)) for f(s x) = s f(x)",
   cite: "Nagel et al. 2019, arXiv 1906.04721, section 4.1",
   equation: "W2 f(W1 x + b) = (W2 S) f(S^-1 (W1 x + b)), s_c = sqrt(r1_c r2_c) / r2_c",
   summary:

@@ -28,7 +28,6 @@ import { defineMethod } from "../method.ts";
  * QuantizeLinear.
  */
 export const quantizeHwgq = defineMethod({
-  title: "half-wave Gaussian levels (HWGQ)",
   title: "half-wave Gaussian quantization (HWGQ)",
   equation:
     "x -> levels fitted to max(0, x) of a normal x, times sigma; dy/dx = 1 up to the greatest level, else 0",

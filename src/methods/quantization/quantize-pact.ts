@@ -21,7 +21,6 @@ const bits = (standard: number, least: number) => z.int().min(least).max(8).defa
  * computes. So this method and quantize-lsq differ in their activations alone.
  */
 export const quantizePact = defineMethod({
-  title: "clipped activations (PACT)",
   title: "parameterized clipping activation (PACT)",
   equation:
     "y = clip(x, 0, alpha) in steps of alpha / (2^bits - 1), alpha learns, dy/dalpha = 1(x >= alpha)",

@@ -19,7 +19,6 @@ export const smoothQuant = defineMethod({
   title: "SmoothQuant",
   equation: "y = (x diag(1 / s)) (diag(s) W), s_j = max |x_j|^alpha / max |W_j|^(1 - alpha)",
   cite: "Xiao et al. 2022, arXiv 2211.10438, section 4",
-  equation: "y = (x / s) (s W), s_j = max|x_j|^alpha / max|W_j|^(1 - alpha)",
   summary:
     "Moves the range of outlier channels from activations into weights, so that both fit 8 bits; outputs stay the same.",
   needs: ["calibration"],

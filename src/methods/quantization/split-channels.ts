@@ -20,7 +20,6 @@ export const splitChannels = defineMethod({
   equation:
     "w x = ((w - s / 2) / 2) x + ((w + s / 2) / 2) x for the channels of the largest weights",
   cite: "Zhao et al. 2019, arXiv 1901.09504, section 3",
-  equation: "w x = ((w - s / 2) / 2) x + ((w + s / 2) / 2) x",
   summary:
     "Doubles the input channels with the largest weights and halves these, so that ranges shrink; outputs stay the same.",
   needs: [],
