@@ -27,6 +27,7 @@ import { defineMethod } from "../method.ts";
  */
 export const correctStatistics = defineMethod({
   title: "correcting statistics",
+  equation: "W <- (s0 / s) W, b <- m0 - (s0 / s) (m - b)",
   cite: "Finkelstein et al. 2019, arXiv 1906.03193; Nagel et al. 2019, arXiv 1906.04721, section 4.2",
   summary:
     "Corrects biases and scales after compression: each channel gets the mean and the spread of the original.",
