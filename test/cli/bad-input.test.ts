@@ -101,7 +101,7 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
   ],
   [
     ["compress", "@model.onnx", "--recipe", "quantize-int8"],
-    "needs-data: quantize-int8: needs data to calibrate on. Give --data or --calib (a few hundred unlabelled inputs are enough), or take what needs none: quantize-dynamic, quantize-weights, quantize-rate.",
+    "needs-data: quantize-int8: needs data to calibrate on. Give --data or --calib (a few hundred unlabelled inputs are enough), or take what needs none: quantize-dynamic, quantize-weights, quantize-embeddings.",
   ],
   [
     ["compress", "@model.onnx", "--recipe", "@object.json"],
