@@ -29,7 +29,6 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeHwgq = defineMethod({
   title: "half-wave Gaussian quantization (HWGQ)",
-  title: "half-wave Gaussian levels (HWGQ)",
   equation:
     "x -> levels fitted to max(0, x) of a normal x, times sigma; dy/dx = 1 up to the greatest level, else 0",
   cite: "Cai et al. 2017, arXiv 1702.00953",

@@ -16,7 +16,6 @@ import { defineMethod } from "../method.ts";
  */
 export const quantizeInq = defineMethod({
   title: "incremental quantization to powers of two (INQ)",
-  title: "incremental powers of two (INQ)",
   equation: "W = 0 or +-2^k, n2 <= k <= n1 = floor(log2(4 max |W| / 3)), the largest first",
   cite: "Zhou et al. 2017, arXiv 1702.03044",
   summary:

@@ -22,7 +22,6 @@ const bits = (standard: number, least: number) => z.int().min(least).max(8).defa
  */
 export const quantizePact = defineMethod({
   title: "parameterized clipping activation (PACT)",
-  title: "clipped activations (PACT)",
   equation:
     "y = clip(x, 0, alpha) in steps of alpha / (2^bits - 1), alpha learns, dy/dalpha = 1(x >= alpha)",
   cite: "Choi et al. 2018, arXiv 1805.06085",
