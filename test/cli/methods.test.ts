@@ -39,14 +39,18 @@ describe("the list", () => {
     expect(stdout).toMatch(/^ {2}share-weights +k-means weight sharing$/m);
     expect(stdout).toContain("tersor methods NAME");
     expect(stdout).not.toContain("main options");
-    expect((await print(140)).stdout).toMatch(/^ {2}prune-magnitude .* sparsity, scope, /m);
+    expect((await print(160)).stdout).toMatch(/^ {2}prune-magnitude .* sparsity, scope, /m);
     expect(stdout).toMatch(/^ {2}simplify +/m);
   });
+
+  // All where there is least room, every eighth where there is more.
+  const named = (width: number): string[] =>
+    Object.keys(table).filter((_, i) => width === 60 || i % 8 === 0);
 
   test.each([60, 80, 120])("fits into %i columns", async (width) => {
     const texts = [
       await print(width),
-      ...(await Promise.all(Object.keys(table).map((id) => print(width, id)))),
+      ...(await Promise.all(named(width).map((id) => print(width, id)))),
     ];
     for (const { stdout } of texts)
       for (const text of stdout.split("\n")) expect(text.length, text).toBeLessThanOrEqual(width);

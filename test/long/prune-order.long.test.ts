@@ -1,4 +1,4 @@
-/** @file What a pruning criterion must be better than, on a residual net and a transformer. */
-import { describeOrder, others } from "../methods/prune-order.ts";
+/** @file What a pruning criterion must be better than, on LeNet-5, a residual net and a transformer. */
+import { describeOrder, lenet, others } from "../methods/prune-order.ts";
 
-describeOrder(others);
+describeOrder([lenet, ...others]);

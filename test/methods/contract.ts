@@ -13,7 +13,7 @@ import { isTraining, parseRecipe } from "../../src/recipe/steps.ts";
 import { openWebRuntime } from "../../src/runtime/ort-web.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { relativeError } from "../support/error.ts";
-import { type Net, nets, smallNets } from "../support/nets.ts";
+import { type Net, smallNets } from "../support/nets.ts";
 
 const web = await openWebRuntime();
 /** Without the step that edits nothing and says how the file is written. */
@@ -32,9 +32,13 @@ function settingsOf({ survey }: Method): Record<string, unknown>[] {
 const envOf = (net: Net, changes: Partial<Environment> = {}): Environment =>
   environmentOf(net, { teacher: net.model, ...changes });
 
+/** Methods that search long for each layer. */
+const slow: readonly MethodId[] = ["quantize-adaround", "quantize-mixed", "share-vectors"];
+
 /**
- * `some`: where nothing but the network changes, each setting of a method is tried on every second
- * one, in turn with the next setting and the next method; of a method that trains, each on one.
+ * `some`: where nothing but the network changes, each setting of a method is tried on every fourth
+ * one, in turn with the next setting and the next method; of a slow method, or one that trains, each
+ * on one. What only the defaults are tried with is tried on one, too.
  */
 export function describeContract(mode: "all" | "some"): void {
   describe.each(table)("%s", (id, method) => {
@@ -44,9 +48,11 @@ export function describeContract(mode: "all" | "some"): void {
         needsOf(step).includes("training"),
       );
       const [row, column] = [table.findIndex(([own]) => own === id), smallNets.indexOf(net)];
+      const isTurn = (setting: number, networks: number): boolean =>
+        mode === "all" || (row + column + setting) % networks === 0;
       const isTried = (setting: number): boolean =>
-        mode === "all" || (row + column + setting) % (trains ? smallNets.length : 2) === 0;
-      const isThorough = isTried(0);
+        isTurn(setting, trains || slow.includes(id) ? smallNets.length : 4);
+      const isThorough = isTurn(0, smallNets.length);
 
       test.each(settingsOf(method).filter((_, setting) => isTried(setting)))(
         "opens, runs, repeats and round-trips with %j",
@@ -137,7 +143,7 @@ export function describeContract(mode: "all" | "some"): void {
     });
 
     test("stops when it is told to, before and in the middle", async () => {
-      const net = nets[0];
+      const [net] = smallNets;
       const steps = parseRecipe([{ method: id }] as never);
       const before = envOf(net, { signal: AbortSignal.abort() });
       await expect(applyRecipe(net.model, steps, before)).rejects.toMatchObject({

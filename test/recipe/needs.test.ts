@@ -45,14 +45,17 @@ function stepsOf(id: MethodId, method: Method): Step[] {
     const values = type === "boolean" ? [true, false] : (choices ?? []);
     return values.map((value) => ({ [name]: value }));
   });
-  return [{}, ...settings].flatMap((given) => stepOf(id, given));
+  return [{}, ...settings].flatMap((given) => stepOf(id, { ...more[id], ...given }));
 }
 
 const stepOf = (id: MethodId, given: object): Step =>
   parseRecipe([{ method: id, ...given }] as never)[0];
 
 /** What a method that needs something has to be told to do anything on the network. */
-const more: Readonly<Record<string, object>> = { "prune-blocks": { ratio: 1 } };
+const more: Readonly<Record<string, object>> = {
+  "prune-blocks": { ratio: 1 },
+  "quantize-adaround": { iterations: 4 },
+};
 
 /** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens. */
 const idle: readonly MethodId[] = ["equalize", "prune-vocabulary"];

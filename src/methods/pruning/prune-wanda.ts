@@ -12,7 +12,7 @@ import { defineMethod } from "../method.ts";
  * s_ij = |W_ij| |X_j| with |X_j| the norm of input j over all records and, for convolutions, over
  * all window positions. The paper compares scores within a row (language models); layers of
  * LeNet-5, ResNet-20 and a small transformer had less error with one threshold per layer
- * (test/methods/prune-order.test.ts).
+ * (test/long/prune-order.long.test.ts).
  */
 export const pruneWanda = defineMethod({
   title: "pruning by weights and activations (Wanda)",

@@ -37,7 +37,7 @@ export const shareVectors = defineMethod({
       .int()
       .min(2)
       .max(64)
-      .default(4)
+      .default(2)
       .meta({
         description:
           "Most weights in a run: the largest number that divides the kernel positions of a convolution, or else a row's inputs, and is no larger.",
