@@ -136,7 +136,10 @@ const storing: readonly (readonly [MethodId, Record<string, unknown>])[] = [
 ];
 
 describe.each(Object.entries(made))("on %s", (name, make) => {
-  test.each(storing)("%s %j stores the parts in fewer bytes", async (method, options) => {
+  // In turn with the form: every second method on each.
+  const turn = Object.keys(made).indexOf(name);
+  const some = storing.filter((_, i) => (i + turn) % 2 === 0);
+  test.each(some)("%s %j stores the parts in fewer bytes", async (method, options) => {
     const start = modelOf(make());
     const before = firstWeight(start);
     const steps = parseRecipe([{ method, ...options }] as never);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/ir/model.ts";
 import { verify } from "../../src/ir/verify.ts";
 import { type MethodId, methods } from "../../src/methods/index.ts";
-import { type Method, needsOf } from "../../src/methods/method.ts";
+import type { Method } from "../../src/methods/method.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
@@ -32,27 +32,17 @@ function settingsOf({ survey }: Method): Record<string, unknown>[] {
 const envOf = (net: Net, changes: Partial<Environment> = {}): Environment =>
   environmentOf(net, { teacher: net.model, ...changes });
 
-/** Methods that search long for each layer. */
-const slow: readonly MethodId[] = ["quantize-adaround", "quantize-mixed", "share-vectors"];
-
 /**
- * `some`: where nothing but the network changes, each setting of a method is tried on every fourth
- * one, in turn with the next setting and the next method; of a slow method, or one that trains, each
- * on one. What only the defaults are tried with is tried on one, too.
+ * `some`: where nothing but the network changes, each setting of a method is tried on one, in turn
+ * with the next setting and the next method.
  */
 export function describeContract(mode: "all" | "some"): void {
   describe.each(table)("%s", (id, method) => {
     describe.each(smallNets.map((net) => [net.name, net] as const))("on %s", (_, net) => {
-      // What takes gradients takes long, and goes through one loop whatever the method.
-      const trains = parseRecipe([{ method: id }] as never).some((step) =>
-        needsOf(step).includes("training"),
-      );
       const [row, column] = [table.findIndex(([own]) => own === id), smallNets.indexOf(net)];
-      const isTurn = (setting: number, networks: number): boolean =>
-        mode === "all" || (row + column + setting) % networks === 0;
       const isTried = (setting: number): boolean =>
-        isTurn(setting, trains || slow.includes(id) ? smallNets.length : 4);
-      const isThorough = isTurn(0, smallNets.length);
+        mode === "all" || (row + column + setting) % smallNets.length === 0;
+      const isThorough = isTried(0);
 
       test.each(settingsOf(method).filter((_, setting) => isTried(setting)))(
         "opens, runs, repeats and round-trips with %j",

@@ -513,7 +513,6 @@ test("layers that are left out keep their channels, and so do those that share t
 
 test.each([
   ["store-float16", {}],
-  ["quantize-weights", {}],
   ["quantize-weights", { bits: 3 }],
   ["quantize-int8", {}],
   ["share-weights", { bits: 3 }],

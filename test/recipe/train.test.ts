@@ -15,27 +15,7 @@ import { trainOptions } from "../../src/train/options.ts";
 import { readWeight } from "../../src/weights/read.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
-import { type Net, nets } from "../support/nets.ts";
-
-const net = nets.find(({ name }) => name === "lenet5") as Net;
-
-/** Images of one bright quarter: which of the four is the label. */
-function quarters(records: number, seed: number) {
-  const [input] = net.model.graph.inputs;
-  const [, channels, height, width] = input.shape as number[];
-  const random = createRandom(seed);
-  const pixels = new Float32Array(records * channels * height * width);
-  const labels = new Int32Array(records);
-  for (let i = 0; i < records; i++) {
-    labels[i] = random.int(4);
-    for (let j = 0; j < height * width; j++) {
-      const quarter = 2 * Number(j / width >= height / 2) + Number(j % width >= width / 2);
-      pixels[i * height * width + j] = random.normal() * 0.3 + Number(quarter === labels[i]);
-    }
-  }
-  const inputs = { [input.name]: tensor("float32", [records, channels, height, width], pixels) };
-  return tensorDataset(inputs, tensor("int32", [records], labels), "quarters");
-}
+import { net, quarters } from "../support/quarters.ts";
 
 const training = quarters(256, 3);
 
@@ -265,40 +245,6 @@ describe("training", () => {
     expect(
       (await trained({ loss: "kd", steps: 1 }, { teacher: cloneModel(net.model) })).steps,
     ).toBe(1);
-  });
-
-  test("layers are rebuilt against the start's, and by name against a teacher's", async () => {
-    const env = environmentOf(net, { training });
-    const { inputs } = await quarters(64, 9).read(Array.from({ length: 64 }, (_, i) => i));
-    const noiseOf = async (recipe: string, changes: Partial<Environment> = {}) => {
-      const { model } = await applyRecipe(net.model, parseRecipe(recipe), { ...env, ...changes });
-      const reference = await outputsOf(concat(writeModel(net.model)), inputs);
-      const outputs = await outputsOf(concat(writeModel(model)), inputs);
-      return relativeNoise(
-        Object.values(reference)[0].floats(),
-        Object.values(outputs)[0].floats(),
-      );
-    };
-    const hurt = await noiseOf("prune-magnitude:sparsity=0.7");
-    const train = "train:epochs=6,batch=32,rate=0.003";
-    const rebuilt = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},loss=features`);
-    expect(rebuilt).toBeLessThan(0.7 * hurt);
-    const [first] = weightsOf(net.model).map(({ node }) => node.name);
-    const hinted = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},hints=${first}`, {
-      teacher: net.model,
-    });
-    expect(hinted).toBeLessThan(hurt);
-    const stranger = cloneModel(net.model);
-    stranger.graph.inputs[0].name = "pixels";
-    const named = await noiseOf(`prune-magnitude:sparsity=0.7 > ${train},loss=logits`, {
-      teacher: stranger,
-    });
-    expect(named).toBeLessThan(hurt);
-    const pruned = "prune-magnitude:sparsity=0.7";
-    const unknown = noiseOf(`${pruned} > ${train},hints=nothing*`);
-    await expect(unknown).rejects.toMatchObject({ code: "no-match" });
-    const misfit = noiseOf(`${pruned} > ${train},hints=${first}=nothing`);
-    await expect(misfit).rejects.toThrow('the teacher has no layer "nothing"');
   });
 
   test("normalization goes by the batch, its statistics follow; left-out layers keep theirs", async () => {
