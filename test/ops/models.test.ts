@@ -32,7 +32,7 @@ const shared: Readonly<Record<string, Shapes>> = {
 
 const ocr: Readonly<Record<string, Shapes>> = {
   "ch_PP-OCRv4_det_infer": { x: [1, 3, 64, 96] },
-  "ch_PP-OCRv4_rec_infer": { x: [1, 3, 48, 64] },
+  "ch_PP-OCRv4_rec_infer": { x: [1, 3, 48, 32] },
   "ch_ppocr_mobile_v2.0_cls_infer": { x: [1, 3, 48, 96] },
 };
 

@@ -55,6 +55,7 @@ const stepOf = (id: MethodId, given: object): Step =>
 const more: Readonly<Record<string, object>> = {
   "prune-blocks": { ratio: 1 },
   "quantize-adaround": { iterations: 4 },
+  "quantize-mixed": { least: 4, most: 5 },
 };
 
 /** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens. */

@@ -153,7 +153,7 @@ describe("transposed", () => {
         expect(turned.form).toBe(weight.form);
         expect(bits(turned.values)).toEqual(bits(expected));
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
