@@ -8,10 +8,9 @@
 import { z } from "zod";
 import type { TrainHooks } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
+import { groupPlaces } from "../numeric/quantize.ts";
 import type { Builder } from "../ops/builder.ts";
 import { thetaIn } from "../train/parameters.ts";
-import { product } from "../util/product.ts";
-import type { Shape } from "../weights/form.ts";
 import { gridOf } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type Theta } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
@@ -54,7 +53,7 @@ export function openScaled(
   { isTernary, scales, project, slope }: Scaling,
 ): Opened {
   const axis = scales === "layer" ? null : channels;
-  const groups = groupsOf(shape, axis);
+  const groups = groupPlaces(shape, axis);
   const dims = axis === null ? [] : shape.map((dim, i) => (i === axis ? dim : 1));
   const renew: Scaled["renew"] = ({ latent, scale, threshold }, second) => {
     for (const [i, places] of groups.entries()) {
@@ -117,17 +116,3 @@ export const fitsAfterUpdates = (opened: readonly Opened[]): Pick<TrainHooks, "a
     }
   },
 });
-
-/** The positions of the numbers that share a scale: all of them, or those of one channel each. */
-function groupsOf(shape: Shape, axis: number | null): Uint32Array[] {
-  const size = product(shape);
-  if (axis === null) return [Uint32Array.from({ length: size }, (_, i) => i)];
-  const inner = product(shape.slice(axis + 1));
-  const channels = shape[axis];
-  return Array.from({ length: channels }, (_, channel) =>
-    Uint32Array.from({ length: size / channels }, (_, i) => {
-      const outer = Math.floor(i / inner);
-      return (outer * channels + channel) * inner + (i % inner);
-    }),
-  );
-}

@@ -166,6 +166,36 @@ export function dequantizeGroups(
   return values;
 }
 
+/** The least and the greatest of the values and 0. */
+export function spanOf(values: ArrayLike<number>): readonly [number, number] {
+  let [min, max] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < min) min = values[i];
+    else if (values[i] > max) max = values[i];
+  }
+  return [min, max];
+}
+
+/**
+ * The flat places of the elements that share a scale, group by group: all of them (axis null), those
+ * of each channel of `axis`, or of each run of `block` elements along it; the last run may be shorter.
+ */
+export function groupPlaces(
+  shape: readonly number[],
+  axis: number | null,
+  block: number | null = null,
+): Int32Array[] {
+  const groups = layoutOf(shape, axis, block);
+  return Array.from({ length: groups.count }, (_, group) => {
+    const places = new Int32Array(groups.runs * groups.length(group));
+    let at = 0;
+    eachElement(groups, group, (i) => {
+      places[at++] = i;
+    });
+    return places;
+  });
+}
+
 /** Quantizes each group of elements that share a scale. */
 function quantizeGroups(
   values: Float32Array,
@@ -181,12 +211,7 @@ function quantizeGroups(
   const [least, greatest] = quantRange(bits, true);
   for (let group = 0; group < groups.count; group++) {
     const members = gather(values, groups, group);
-    let min = 0;
-    let max = 0;
-    for (const x of members) {
-      if (x < min) min = x;
-      else if (x > max) max = x;
-    }
+    const [min, max] = spanOf(members);
     const cover = quantParams(min, max, { bits, signed: true, symmetric });
     const params =
       search === "mse"

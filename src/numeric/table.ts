@@ -1,4 +1,4 @@
-/** @file Fixed tables of 16 values, and the numbers of a tensor block by block. */
+/** @file Fixed tables of 16 values, and affine grids of few levels. */
 
 /**
  * NormalFloat-4: quantiles of the normal distribution, scaled to [-1, 1], with an exact 0 (Dettmers
@@ -26,30 +26,6 @@ export function nearestEntry(table: Float32Array, x: number): number {
     if (Math.abs(x - table[k]) < Math.abs(x - table[best])) best = k;
   }
   return best;
-}
-
-/**
- * The flat places of the elements of each block of `block` numbers along `axis`, in row-major order of
- * the blocks; the last block of an axis may be shorter. The array is reused.
- */
-export function* blocksAlong(
-  shape: readonly number[],
-  axis: number,
-  block: number,
-): Generator<Int32Array> {
-  const size = shape[axis];
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const places = new Int32Array(Math.min(block, size));
-  for (let o = 0; o < outer; o++) {
-    for (let start = 0; start < size; start += block) {
-      const length = Math.min(block, size - start);
-      for (let i = 0; i < inner; i++) {
-        for (let j = 0; j < length; j++) places[j] = (o * size + start + j) * inner + i;
-        yield places.subarray(0, length);
-      }
-    }
-  }
 }
 
 /**

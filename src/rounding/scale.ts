@@ -1,5 +1,5 @@
 /** @file The scale and zero point whose grid fits some weights best, each with its own importance. */
-import type { QuantParams } from "../numeric/quantize.ts";
+import { type QuantParams, spanOf } from "../numeric/quantize.ts";
 import {
   type HessianLayer,
   type LevelRange,
@@ -26,16 +26,6 @@ export function* candidateScales(
   for (let share = 1; share >= NARROWEST; share *= RATIO) {
     yield gridOver(min * share, max * share, range);
   }
-}
-
-/** The least and the greatest of the values and 0. */
-export function spanOf(values: ArrayLike<number>): readonly [number, number] {
-  let [min, max] = [0, 0];
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] < min) min = values[i];
-    else if (values[i] > max) max = values[i];
-  }
-  return [min, max];
 }
 
 /** The grid that covers [min, max], which contains 0. */

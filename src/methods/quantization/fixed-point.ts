@@ -1,5 +1,6 @@
 /** @file Fixed-point weights: whole numbers times a power of two, one for each layer. */
 import { z } from "zod";
+import { spanOf } from "../../numeric/quantize.ts";
 import type { Random } from "../../numeric/random.ts";
 import { uniformGrid } from "../../weights/forms/grid.ts";
 import { siteOptions } from "../../weights/select.ts";
@@ -55,8 +56,7 @@ export const fixedPoint = defineMethod({
 
 /** The smallest power of two e with -2^(bits - 1) e <= w <= (2^(bits - 1) - 1) e for all w. */
 function stepOf(values: Float32Array, bits: number): number {
-  let [low, high] = [0, 0];
-  for (const w of values) [low, high] = [Math.min(low, w), Math.max(high, w)];
+  const [low, high] = spanOf(values);
   if (low === high) return 1;
   const fits = (e: number): boolean =>
     low >= -(2 ** (bits - 1)) * e && high <= (2 ** (bits - 1) - 1) * e;

@@ -1,11 +1,11 @@
 /** @file HQQ: zero points that suit a heavy-tailed error, without data. */
 import { z } from "zod";
 import { power } from "../../numeric/exp.ts";
-import type { QuantParams } from "../../numeric/quantize.ts";
+import { type QuantParams, spanOf } from "../../numeric/quantize.ts";
 import { roundLayers } from "../../rounding/by-layer.ts";
 import { type LevelRange, nearestLevel, roundBlocks } from "../../rounding/matrix.ts";
 import { gridOptions, siteOptions } from "../../rounding/options.ts";
-import { gridOver, spanOf } from "../../rounding/scale.ts";
+import { gridOver } from "../../rounding/scale.ts";
 import { FRACTIONS } from "../../weights/forms/asymmetric.ts";
 import { defineMethod } from "../method.ts";
 

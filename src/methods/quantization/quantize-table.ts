@@ -1,6 +1,7 @@
 /** @file Fixed tables of 16 values: weights in 4 bits, scaled block by block. */
 import { z } from "zod";
-import { affineLevel, blocksAlong, fitAffine, nearestEntry, tables } from "../../numeric/table.ts";
+import { groupPlaces } from "../../numeric/quantize.ts";
+import { affineLevel, fitAffine, nearestEntry, tables } from "../../numeric/table.ts";
 import type { Shape } from "../../weights/form.ts";
 import { affine } from "../../weights/forms/affine.ts";
 import { blocksOf } from "../../weights/forms/blockwise.ts";
@@ -75,6 +76,8 @@ interface Layout {
   readonly axis: number;
   readonly block: number;
   readonly superblock: number;
+  /** The places of the weights of each block. */
+  readonly groups: readonly Int32Array[];
 }
 
 /** A row of a convolution's weight is all that one output reads: inputs and kernel positions. */
@@ -83,22 +86,18 @@ function layoutOf(site: ThetaSite, block: number, superblock: number): Layout {
   const isConv = site.role?.kind === "conv" && site.role.outputAxis === 0;
   const dims = isConv ? [shape[0], values.length / shape[0]] : shape;
   const axis = isConv ? 1 : blockAxisOf(site);
-  return { values, shape, dims, axis, block, superblock };
+  const groups = groupPlaces(dims, axis, block);
+  return { values, shape, dims, axis, block, superblock, groups };
 }
 
 function toTable(layout: Layout, table: Float32Array): Composed {
-  const { values, shape, dims, axis, block } = layout;
+  const { values, shape, groups } = layout;
   const largest = Math.max(...table.map(Math.abs));
-  const scales: number[] = [];
-  for (const places of blocksAlong(dims, axis, block)) {
-    const most = places.reduce((max, i) => Math.max(max, Math.abs(values[i])), 0);
-    scales.push(most / largest);
-  }
+  const scales = groups.map((places) => largestOf(places, values) / largest);
   const { elements, spread, stored } = scaled(layout, scales);
   const index = new Uint16Array(values.length);
-  let at = 0;
-  for (const places of blocksAlong(dims, axis, block)) {
-    const s = stored.values[at++];
+  for (const [at, places] of groups.entries()) {
+    const s = stored.values[at];
     for (const i of places) index[i] = nearestEntry(table, values[i] / s);
   }
   return composed(tableForm, shape, {
@@ -109,22 +108,24 @@ function toTable(layout: Layout, table: Float32Array): Composed {
 }
 
 function toAffine(layout: Layout): Composed {
-  const { values, shape, dims, axis, block } = layout;
-  const [scales, offsets]: [number[], number[]] = [[], []];
-  for (const places of blocksAlong(dims, axis, block)) {
-    const { scale, offset } = fitAffine(
+  const { values, shape, groups } = layout;
+  const fits = groups.map((places) =>
+    fitAffine(
       Float32Array.from(places, (i) => values[i]),
       15,
-    );
-    scales.push(scale);
-    offsets.push(offset);
-  }
-  const { elements, spread, stored } = scaled(layout, scales);
-  const { stored: offset } = scaled(layout, offsets);
+    ),
+  );
+  const { elements, spread, stored } = scaled(
+    layout,
+    fits.map(({ scale }) => scale),
+  );
+  const { stored: offset } = scaled(
+    layout,
+    fits.map(({ offset }) => offset),
+  );
   const levels = new Uint16Array(values.length);
-  let at = 0;
-  for (const places of blocksAlong(dims, axis, block)) {
-    const [s, m] = [stored.values[at], offset.values[at++]];
+  for (const [at, places] of groups.entries()) {
+    const [s, m] = [stored.values[at], offset.values[at]];
     for (const i of places) levels[i] = affineLevel(values[i], 15, s, m);
   }
   return composed(affine, shape, {
@@ -133,6 +134,9 @@ function toAffine(layout: Layout): Composed {
     offset: spread(offset),
   });
 }
+
+const largestOf = (places: Int32Array, numbers: ArrayLike<number>): number =>
+  places.reduce((most, i) => Math.max(most, Math.abs(numbers[i])), 0);
 
 /** Levels of the scales in a superblock. */
 const SCALE_LEVELS = 63;
@@ -145,9 +149,8 @@ function scaled({ dims, axis, block, superblock }: Layout, numbers: readonly num
   const inner = blocksOf(blocks.scales, axis, superblock);
   const levels = new Uint16Array(numbers.length);
   const steps: number[] = [];
-  for (const places of blocksAlong(blocks.scales, axis, superblock)) {
-    const most = places.reduce((max, i) => Math.max(max, Math.abs(numbers[i])), 0);
-    const step = Math.fround(most / SCALE_LEVELS);
+  for (const places of groupPlaces(blocks.scales, axis, superblock)) {
+    const step = Math.fround(largestOf(places, numbers) / SCALE_LEVELS);
     // A block of small numbers beside one of large ones must not vanish.
     for (const i of places) {
       levels[i] = numbers[i] === 0 ? 0 : Math.max(1, Math.round(Math.abs(numbers[i]) / step));

@@ -1,7 +1,7 @@
 /** @file Network sketching: weights as sums of binary tensors, found without data. */
 import { z } from "zod";
 import { binarySketch } from "../../numeric/binary-sketch.ts";
-import { product } from "../../util/product.ts";
+import { groupPlaces } from "../../numeric/quantize.ts";
 import { sketch } from "../../weights/forms/sketch.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
@@ -48,20 +48,18 @@ export const sketchWeights = defineMethod({
 
 function sketchOf({ weight, channels }: ThetaSite, bases: number, isRefined: boolean): Composed {
   const { values, shape } = weight;
-  const count = channels === null ? 1 : shape[channels];
-  const inner = channels === null ? values.length : product(shape.slice(channels + 1));
-  const size = values.length / count;
+  const groups = groupPlaces(shape, channels);
+  const count = groups.length;
   const signs = new Int8Array(bases * values.length);
   const scales = new Float32Array(bases * count);
-  for (let channel = 0; channel < count; channel++) {
-    // The places of the channel, in the order of the weight.
-    const at = (i: number): number =>
-      (Math.floor(i / inner) * count + channel) * inner + (i % inner);
-    const own = Float32Array.from({ length: size }, (_, i) => values[at(i)]);
+  for (const [channel, places] of groups.entries()) {
+    const own = Float32Array.from(places, (place) => values[place]);
     const found = binarySketch(own, bases, isRefined);
     for (let k = 0; k < bases; k++) {
       scales[k * count + channel] = found.scales[k];
-      for (let i = 0; i < size; i++) signs[k * values.length + at(i)] = found.signs[k * size + i];
+      for (const [i, place] of places.entries()) {
+        signs[k * values.length + place] = found.signs[k * own.length + i];
+      }
     }
   }
   const dims = shape.map((dim, axis) => (axis === channels ? dim : 1));
