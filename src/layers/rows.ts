@@ -10,6 +10,37 @@ export interface Rows {
   at(group: number, row: number, column: number): number;
 }
 
+/** W [rows, columns] of one group, row-major, from the weight's values. */
+export function matrixIn(values: Float32Array, rows: Rows, group: number): Float64Array {
+  const matrix = new Float64Array(rows.rows * rows.columns);
+  eachPlace(rows, group, (i, place) => {
+    matrix[i] = values[place];
+  });
+  return matrix;
+}
+
+/** Writes W [rows, columns] of one group to its places among the weight's values. */
+export function storeMatrix(
+  values: Float32Array | Int8Array,
+  rows: Rows,
+  group: number,
+  matrix: ArrayLike<number>,
+): void {
+  eachPlace(rows, group, (i, place) => {
+    values[place] = matrix[i];
+  });
+}
+
+function eachPlace(
+  { rows, columns, at }: Rows,
+  group: number,
+  visit: (i: number, place: number) => void,
+): void {
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) visit(i++, at(group, row, column));
+  }
+}
+
 /** The rows of a weight; a reason if it is no such matrix. */
 export function rowsOf({
   role,

@@ -28,6 +28,24 @@ export function inverseFactor(matrix: Float64Array, n: number): Float64Array<Arr
 }
 
 /**
+ * Lets the columns behind `column` of one row make up for an error e there: w_k -= e / U_jj U_jk for
+ * k > j, with U from `inverseFactor` [n, n] and n the length of the row. It adds the square of the
+ * result, e / U_jj, to the error of the outputs.
+ */
+export function compensate(
+  row: Float64Array,
+  column: number,
+  error: number,
+  upper: Float64Array,
+): number {
+  const n = row.length;
+  const from = column * n;
+  const share = error / upper[from + column];
+  if (share !== 0) for (let k = column + 1; k < n; k++) row[k] -= share * upper[from + k];
+  return share;
+}
+
+/**
  * The inverse X of a lower triangular matrix, in its place:
  *
  *   X_i = (e_i - sum_{j<i} L_ij X_j) / L_ii

@@ -28,15 +28,17 @@ export function bestChoices(
   const isWhole = items.every((choices) => choices.every(({ cost }) => Number.isInteger(cost)));
   const cell = isWhole && spare <= CELLS ? 1 : spare / CELLS;
   const cells = Math.floor(spare / cell);
+  const extraOf = (i: number, { cost }: Choice): number =>
+    Math.ceil((cost - cheapest[i]) / cell - 1e-9);
   let losses = new Float64Array(cells + 1);
   const taken: Uint16Array[] = [];
   for (const [i, choices] of items.entries()) {
     const next = new Float64Array(cells + 1).fill(Infinity);
     const by = new Uint16Array(cells + 1);
-    for (const [c, { cost, loss }] of choices.entries()) {
-      const extra = Math.ceil((cost - cheapest[i]) / cell - 1e-9);
+    for (const [c, choice] of choices.entries()) {
+      const extra = extraOf(i, choice);
       for (let used = extra; used <= cells; used++) {
-        const total = losses[used - extra] + loss;
+        const total = losses[used - extra] + choice.loss;
         if (total < next[used]) [next[used], by[used]] = [total, c];
       }
     }
@@ -46,9 +48,8 @@ export function bestChoices(
   let used = cells;
   const found = new Array<number>(items.length);
   for (let i = items.length - 1; i >= 0; i--) {
-    const c = taken[i][used];
-    found[i] = c;
-    used -= Math.ceil((items[i][c].cost - cheapest[i]) / cell - 1e-9);
+    found[i] = taken[i][used];
+    used -= extraOf(i, items[i][found[i]]);
   }
   return found;
 }

@@ -2,8 +2,9 @@
 import type { Context } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
-import { type Rows, rowsOf } from "../layers/rows.ts";
+import { matrixIn, type Rows, rowsOf, storeMatrix } from "../layers/rows.ts";
 import { damped } from "../numeric/inverse.ts";
+import { product } from "../util/product.ts";
 import { asymmetricOf } from "../weights/forms/asymmetric.ts";
 import { gridOf, roundToGrid } from "../weights/forms/grid.ts";
 import { scaledOf } from "../weights/forms/scaled.ts";
@@ -98,16 +99,16 @@ export function roundMoments(
 /** One group of a site's weight as a matrix. */
 function layerOf(
   { weight: { values } }: ThetaSite,
-  { groups, rows, columns, blocks, depth, at }: Layout,
+  layout: Layout,
   { bits, levels }: GridChoice,
   group: number,
 ): MatrixLayer {
+  const { groups, rows, columns, blocks, depth } = layout;
   const range = rangeOf(bits, levels === "symmetric");
-  const weight = new Float64Array(rows * columns);
-  for (let i = 0; i < weight.length; i++) {
-    weight[i] = values[at(group, Math.floor(i / columns), i % columns)];
-  }
-  return { groups, weight, rows, columns, blocks, range, depth };
+  return {
+    ...{ groups, rows, columns, blocks, range, depth },
+    weight: matrixIn(values, layout, group),
+  };
 }
 
 /** Where the rows and blocks of a site's weight lie, and in what order its scales are stored. */
@@ -171,16 +172,14 @@ function store(
     storeWeight(site, roundToGrid(values, shape, grid));
     return;
   }
-  const { groups, rows, columns, blocks, at, scaleAt, axis, block } = layout;
+  const { groups, rows, blocks, scaleAt, axis, block } = layout;
   const q = new Int8Array(values.length);
   const scales = new Float32Array(groups * rows * blocks.count);
   const zeros = new Float32Array(scales.length);
   let factors: Float32Array | null = null;
   for (let group = 0; group < groups; group++) {
     const found = round(layerOf(site, layout, choice, group), group);
-    for (let i = 0; i < rows * columns; i++) {
-      q[at(group, Math.floor(i / columns), i % columns)] = found.q[i];
-    }
+    storeMatrix(q, layout, group, found.q);
     if ("factors" in found) factors = found.factors;
     for (let i = 0; i < found.scales.length; i++) {
       const to = scaleAt(group, Math.floor(i / blocks.count), i % blocks.count);
@@ -210,6 +209,5 @@ async function hessiansOf(
 function positionsOf({ node, role }: ThetaSite): number | null {
   const shape = node.output.shape;
   const dims = role?.kind === "conv" ? shape?.slice(2) : shape?.slice(1, -1);
-  if (!dims?.every((dim) => typeof dim === "number")) return null;
-  return (dims as number[]).reduce((a, b) => a * b, 1);
+  return dims?.every((dim) => typeof dim === "number") ? product(dims as number[]) : null;
 }

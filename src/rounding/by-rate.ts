@@ -3,6 +3,7 @@
  * (Conzelmann, Wiegand 2025, CERWU, arXiv 2505.18758, section 3).
  */
 import { exp } from "../numeric/exp.ts";
+import { compensate } from "../numeric/inverse.ts";
 import { log } from "../numeric/log.ts";
 
 /** A layer's rows, which share the Hessian of their group. */
@@ -23,7 +24,8 @@ export interface RateLevels {
   readonly distortion: number;
 }
 
-const LARGEST = 127;
+/** The largest level: they are stored in int8. */
+export const LARGEST = 127;
 /** Sweeps over the weights; each takes its code lengths from the levels of the one before. */
 const SWEEPS = 2;
 
@@ -63,8 +65,7 @@ function sweepOnce(
     rest.set(weight.subarray(at, at + columns));
     for (let j = 0; j < columns; j++) {
       const w = rest[j];
-      const from = j * columns;
-      const perSquare = gain / upper[from + j] ** 2;
+      const perSquare = gain / upper[j * columns + j] ** 2;
       const zero = lengths.zero(row, j);
       const size = Math.min(LARGEST, Math.round(Math.abs(w) / step));
       let level = 0;
@@ -79,9 +80,8 @@ function sweepOnce(
         if (w < 0) level = -level;
       }
       q[at + j] = level;
-      const error = (w - step * level) / upper[from + j];
-      distortion += gain * error * error;
-      if (error !== 0) for (let k = j + 1; k < columns; k++) rest[k] -= error * upper[from + k];
+      const share = compensate(rest, j, w - step * level, upper);
+      distortion += gain * share * share;
     }
   }
   return { q, distortion };

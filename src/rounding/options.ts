@@ -1,5 +1,6 @@
 /** @file Options that all methods share which round a layer's weight to a grid. */
 import { z } from "zod";
+import { calibrationOptions, momentOptions } from "../evidence/options.ts";
 import { siteOptions } from "../weights/select.ts";
 
 /** The grid: bits, what shares a scale, and whether 0 lies in the middle of the levels. */
@@ -16,7 +17,8 @@ export const gridOptions = {
     .max(1024)
     .default(0)
     .meta({
-      description: "Weights per scale along the input axis; 0 gives one scale per output channel.",
+      description:
+        "Weights per scale along the input axis, the last block may be shorter; 0 gives one scale per output channel.",
       search: [0, 32, 128],
     }),
   levels: z
@@ -30,18 +32,8 @@ export const gridOptions = {
 
 /** The Hessian E[x x^T] of a layer's output error. */
 export const hessianOptions = {
-  damping: z
-    .number()
-    .min(1e-6)
-    .max(1)
-    .default(0.01)
-    .meta({ description: "Added to the Hessian's diagonal, as a share of its mean." }),
-  records: z
-    .int()
-    .min(1)
-    .max(1e6)
-    .default(512)
-    .meta({ description: "Calibration records to look at." }),
+  ...momentOptions,
+  records: calibrationOptions.records.default(512),
 };
 
 export { siteOptions };

@@ -8,7 +8,7 @@
  *
  * if all later weights could take any value.
  */
-import { inverseFactor } from "../numeric/inverse.ts";
+import { compensate, inverseFactor } from "../numeric/inverse.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import {
   emptyLevels,
@@ -148,10 +148,8 @@ class Sweep {
     const w = rest[j];
     const level = row[j] === 0 ? zeroPoint : nearestLevel(w, scale, zeroPoint, this.#range);
     this.levels[j] = level;
-    const from = j * this.#columns;
-    const error = (w - scale * (level - zeroPoint)) / this.#upper[from + j];
-    for (let k = j + 1; k < this.#columns; k++) rest[k] -= error * this.#upper[from + k];
-    return error * error;
+    const share = compensate(rest, j, w - scale * (level - zeroPoint), this.#upper);
+    return share * share;
   }
 
   /**

@@ -2,14 +2,14 @@
 import type { Context } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
-import type { Rows } from "../layers/rows.ts";
+import { matrixIn, type Rows } from "../layers/rows.ts";
 import { damped, inverseFactor } from "../numeric/inverse.ts";
 import { uniformGrid, uniformStep } from "../weights/forms/grid.ts";
 import type { LayerSite, ThetaSite } from "../weights/sites.ts";
-import type { Composed } from "../weights/weight.ts";
-import { levelsByRate } from "./by-rate.ts";
+import { bitsOf, type Composed } from "../weights/weight.ts";
+import { LARGEST, levelsByRate } from "./by-rate.ts";
 import { gainsOf } from "./gains.ts";
-import { outputError } from "./matrix.ts";
+import { outputErrors } from "./matrix.ts";
 import { byActivation, permuted } from "./propagate.ts";
 
 /** A site that can be quantized at any price. */
@@ -26,7 +26,7 @@ export interface RateTrial {
   readonly distortion: number;
 }
 
-export interface HessianChoice {
+export interface RateChoice {
   readonly records: number;
   readonly damping: number;
   readonly kappa: number;
@@ -34,6 +34,7 @@ export interface HessianChoice {
 
 /** Gradients take a backward pass for each record, the moments of inputs only a forward pass. */
 const FORWARD = 8;
+
 /**
  * The sites whose inputs can be observed and that have a curvature h (evidence/curvature.ts). Their
  * distortion is sum_o g_o dw_o^T H dw_o with H = E[x x^T] + damping and the gains g_o (gains.ts).
@@ -42,7 +43,7 @@ export async function hessianLayers(
   model: Model,
   sites: readonly ThetaSite[],
   curvatures: readonly (Float64Array | null)[],
-  { records, damping, kappa }: HessianChoice,
+  { records, damping, kappa }: RateChoice,
   context: Context,
 ): Promise<Map<ThetaSite, RateSite>> {
   const layers = sites.filter((site): site is LayerSite & ThetaSite => site.role !== null);
@@ -72,12 +73,9 @@ function hessianSite(
   const gains = gainsOf(rows, groups, curvature);
   const at = placesOf(rows, orders);
   const weight = Float64Array.from(at, (place) => values[place]);
-  const energy = gains.reduce((sum, gain, row) => {
-    const group = Math.floor(row / rows.rows);
-    const own = Float64Array.from({ length: columns }, (_, j) => {
-      return values[rows.at(group, row % rows.rows, j)];
-    });
-    return sum + gain * outputError(own, hessians[group], columns);
+  const energy = hessians.reduce((sum, hessian, group) => {
+    const errors = outputErrors(matrixIn(values, rows, group), hessian, columns);
+    return errors.reduce((a, e, row) => a + gains[group * rows.rows + row] * e, sum);
   }, 0);
   // What an error of 1 in a weight costs on average, if only later columns make up for it.
   const cost =
@@ -113,9 +111,6 @@ function meanPivot(upper: Float64Array, n: number): number {
   return sum / n;
 }
 
-/** Levels are stored in int8. */
-const LEVELS = 127;
-
 /**
  * The step of the grid at high rates: where one bit more lowers the distortion cost s^2 / 12 of a
  * weight by lambda, s = sqrt(6 lambda / (ln(2) cost)).
@@ -123,11 +118,10 @@ const LEVELS = 127;
 export function stepFor(lambda: number, cost: number, values: Float32Array): number {
   const largest = values.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
   const best = Math.sqrt((6 * lambda) / (Math.LN2 * cost || 1));
-  return Math.fround(Math.max(best, largest / LEVELS, 1e-30));
+  return Math.fround(Math.max(best, largest / LARGEST, 1e-30));
 }
 
 /** Levels with one step, in the fewest bits, at least 2. */
 export function asGrid(q: Int8Array, shape: readonly number[], step: number): Composed {
-  const largest = q.reduce((most, level) => Math.max(most, level < 0 ? -level - 1 : level), 0);
-  return uniformGrid(q, shape, step, Math.max(2, 33 - Math.clz32(largest)));
+  return uniformGrid(q, shape, step, Math.max(2, bitsOf(q, true)));
 }

@@ -1,23 +1,18 @@
 /** @file Shared by methods that prune a layer by its Hessian and update the remaining weights. */
-import { z } from "zod";
 import type { Context } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
+import { momentOptions } from "../evidence/options.ts";
 import type { Model } from "../ir/model.ts";
+import { matrixIn, storeMatrix } from "../layers/rows.ts";
 import { damped } from "../numeric/inverse.ts";
 import { siteOptions } from "../weights/select.ts";
 import { type LayerSite, layersOf, storeWeight } from "../weights/sites.ts";
 import { leaf } from "../weights/weight.ts";
-import { calibrationOptions, removedBy, setZero } from "./by-score.ts";
+import { removedBy, setZero } from "./by-score.ts";
 
 /** Options of every method that inverts a Hessian. */
 export const hessianOptions = {
-  damping: z
-    .number()
-    .min(1e-6)
-    .max(1)
-    .default(0.01)
-    .meta({ description: "Added to the Hessian's diagonal, as a share of its mean." }),
-  ...calibrationOptions,
+  ...momentOptions,
   ...siteOptions,
 };
 
@@ -72,20 +67,16 @@ export async function pruneByHessian(
 /** Prunes one layer, group by group, in float64. */
 function treat(
   site: LayerSite,
-  { rows: { groups, rows, columns, at }, groups: grams }: Moments,
+  { rows, groups: grams }: Moments,
   damping: number,
   prune: (layer: HessianLayer) => void,
 ): void {
   const values = site.weight.values.slice();
-  for (let group = 0; group < groups; group++) {
-    const weight = new Float64Array(rows * columns);
-    for (let i = 0; i < weight.length; i++) {
-      weight[i] = values[at(group, Math.floor(i / columns), i % columns)];
-    }
-    prune({ weight, rows, columns, hessian: damped(grams[group], columns, damping) });
-    for (let i = 0; i < weight.length; i++) {
-      values[at(group, Math.floor(i / columns), i % columns)] = weight[i];
-    }
+  for (const [group, gram] of grams.entries()) {
+    const weight = matrixIn(values, rows, group);
+    const hessian = damped(gram, rows.columns, damping);
+    prune({ weight, rows: rows.rows, columns: rows.columns, hessian });
+    storeMatrix(values, rows, group, weight);
   }
   storeWeight(site, leaf(values, site.weight.shape));
 }

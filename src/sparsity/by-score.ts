@@ -48,15 +48,6 @@ export const sharedOptions = <const S extends readonly [Scope, ...Scope[]]>(...c
   pattern,
 });
 
-export const calibrationOptions = {
-  records: z
-    .int()
-    .min(1)
-    .max(1e6)
-    .default(128)
-    .meta({ description: "Calibration records to look at." }),
-};
-
 /** The share of the final sparsity to reach at t = rounds done / all rounds, in (0, 1]. */
 const courses = {
   /**

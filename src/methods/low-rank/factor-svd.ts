@@ -1,6 +1,7 @@
 /** @file Truncated SVD: one layer is replaced by two thin ones. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
+import { calibrationOptions } from "../../evidence/options.ts";
 import { unwhiten, type Whitener, whiten, whitenersOf } from "../../evidence/whitener.ts";
 import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
@@ -8,7 +9,6 @@ import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { replaceLayer } from "../../layers/replace.ts";
 import { dot, transpose } from "../../numeric/matrix.ts";
 import { energyRank, type Svd, svd, truncate } from "../../numeric/svd.ts";
-import { calibrationOptions } from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";

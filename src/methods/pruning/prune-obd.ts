@@ -1,13 +1,9 @@
 /** @file Optimal brain damage: removes the weights on which the network's outputs depend least. */
 import { z } from "zod";
 import { curvatures } from "../../evidence/curvature.ts";
+import { calibrationOptions } from "../../evidence/options.ts";
 import { rowsOf } from "../../layers/rows.ts";
-import {
-  calibrationOptions,
-  pruneByScore,
-  type Site,
-  sharedOptions,
-} from "../../sparsity/by-score.ts";
+import { pruneByScore, type Site, sharedOptions } from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 

@@ -1,6 +1,6 @@
 /** @file SparseGPT: optimal brain surgeon by columns, one inverse Hessian for all rows. */
 import { z } from "zod";
-import { inverseFactor } from "../../numeric/inverse.ts";
+import { compensate, inverseFactor } from "../../numeric/inverse.ts";
 import { type HessianLayer, hessianOptions, pruneByHessian } from "../../sparsity/by-hessian.ts";
 import { lowest, parsePattern, sharedOptions } from "../../sparsity/by-score.ts";
 import { defineMethod } from "../method.ts";
@@ -58,28 +58,15 @@ export function sweep({ weight, rows, columns, hessian }: HessianLayer, choice: 
     const cheap = lowest([scores], choice.sparsity);
     const removed = falls ?? Uint8Array.from(scores, (score) => (cheap(score) ? 1 : 0));
     for (let row = 0; row < rows; row++) {
-      for (let j = 0; j < size; j++) {
-        const at = row * columns + start + j;
-        if (removed[row * size + j] || wasZero[at]) prune(weight, row, start + j, columns, upper);
+      const own = weight.subarray(row * columns, (row + 1) * columns);
+      for (let j = start; j < start + size; j++) {
+        if (!removed[row * size + j - start] && !wasZero[row * columns + j]) continue;
+        const error = own[j];
+        own[j] = 0;
+        compensate(own, j, error, upper);
       }
     }
   }
-}
-
-/** Removes one weight and updates the later columns of its row. */
-function prune(
-  weight: Float64Array,
-  row: number,
-  column: number,
-  columns: number,
-  upper: Float64Array,
-): void {
-  const from = column * columns;
-  const at = row * columns;
-  const error = weight[at + column] / upper[from + column];
-  weight[at + column] = 0;
-  if (error === 0) return;
-  for (let k = column + 1; k < columns; k++) weight[at + k] -= error * upper[from + k];
 }
 
 /** In each row of one block, marks all but the n highest scores. */

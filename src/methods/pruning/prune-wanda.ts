@@ -2,8 +2,9 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
+import { calibrationOptions } from "../../evidence/options.ts";
 import type { Model } from "../../ir/model.ts";
-import { calibrationOptions, pruneByScore, sharedOptions } from "../../sparsity/by-score.ts";
+import { pruneByScore, sharedOptions } from "../../sparsity/by-score.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type LayerSite, layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";

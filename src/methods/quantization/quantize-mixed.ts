@@ -8,8 +8,14 @@ import { bestChoices, type Choice } from "../../numeric/knapsack.ts";
 import { roundByHessian, roundMoments } from "../../rounding/by-layer.ts";
 import { gainsOf } from "../../rounding/gains.ts";
 import { type HessianLayer, outputErrors, weightOf } from "../../rounding/matrix.ts";
-import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
+import {
+  gridOptions,
+  type HessianChoice,
+  hessianOptions,
+  siteOptions,
+} from "../../rounding/options.ts";
 import { propagate } from "../../rounding/propagate.ts";
+import type { Selection } from "../../weights/select.ts";
 import { type LayerSite, type ThetaSite, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
@@ -65,16 +71,9 @@ export const quantizeMixed = defineMethod({
   },
 });
 
-interface Plan {
-  readonly bits: number;
+interface Plan extends HessianChoice, Selection {
+  /** The bits to choose from; `bits` is their mean. */
   readonly widths: readonly number[];
-  readonly block: number;
-  readonly levels: "symmetric" | "asymmetric";
-  readonly passes: number;
-  readonly records: number;
-  readonly damping: number;
-  readonly only: readonly string[];
-  readonly except: readonly string[];
 }
 
 const isLayer = (site: ThetaSite): site is ThetaSite & LayerSite => site.role !== null;

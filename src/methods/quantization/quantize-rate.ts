@@ -3,16 +3,15 @@ import { z } from "zod";
 import { chooseByRate } from "../../codec/encode/choose.ts";
 import type { Context } from "../../context.ts";
 import { curvatures } from "../../evidence/curvature.ts";
+import { calibrationOptions, momentOptions } from "../../evidence/options.ts";
 import type { Model } from "../../ir/model.ts";
-import { hessianOptions } from "../../rounding/options.ts";
 import {
   asGrid,
-  type HessianChoice,
   hessianLayers,
   type RateSite as Layer,
+  type RateChoice,
   stepFor,
 } from "../../rounding/rate-sites.ts";
-import { calibrationOptions } from "../../sparsity/by-score.ts";
 import { uniformStep } from "../../weights/forms/grid.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
@@ -70,7 +69,7 @@ export const quantizeRate = defineMethod({
         description: "hessian: the step of the grid, in units of the best one at high rates.",
         search: [1.4, 1.8, 2.2],
       }),
-    damping: hessianOptions.damping.default(0.05),
+    damping: momentOptions.damping.default(0.05),
     ...siteOptions,
   }),
   survey: [{ distortion: 0.003 }, { distortion: 0.01 }],
@@ -86,7 +85,7 @@ export const quantizeRate = defineMethod({
   },
 });
 
-interface Choice extends HessianChoice {
+interface Choice extends RateChoice {
   readonly sensitivity: (typeof sensitivities)[number];
 }
 

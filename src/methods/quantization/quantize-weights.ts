@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { build } from "../../ops/builder.ts";
 import { linearOf, whyNotRight } from "../../ops/linear.ts";
+import { gridOptions } from "../../rounding/options.ts";
 import { transposed } from "../../weights/elements.ts";
 import { leafOf } from "../../weights/form.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
@@ -30,16 +31,7 @@ export const quantizeWeights = defineMethod({
         description: "Bits per weight.",
         search: [8, 6, 4, 3],
       }),
-    block: z
-      .int()
-      .min(0)
-      .max(1024)
-      .default(0)
-      .meta({
-        description:
-          "Weights per scale along the input axis, the last block may be shorter; 0 gives one scale per output channel.",
-        search: [0, 32, 128],
-      }),
+    block: gridOptions.block,
     scale: z
       .enum(["minmax", "mse"])
       .default("mse")

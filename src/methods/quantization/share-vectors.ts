@@ -2,12 +2,13 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
+import { calibrationOptions } from "../../evidence/options.ts";
 import type { Model } from "../../ir/model.ts";
 import { kmeansVectors, type Metric } from "../../numeric/kmeans-vectors.ts";
 import type { Random } from "../../numeric/random.ts";
-import { calibrationOptions } from "../../sparsity/by-score.ts";
 import { product } from "../../util/product.ts";
 import type { Shape } from "../../weights/form.ts";
+import { indexBits } from "../../weights/forms/codebook.ts";
 import { vectors as vectorsForm } from "../../weights/forms/vectors.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type LayerSite, storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
@@ -234,10 +235,8 @@ function quantize(
   }
   const isPlain = stages === 1 && books === 1;
   const dims: Shape = isTurned ? [runs, rows] : [rows, runs];
-  let width = 1;
-  while (2 ** width < entries) width++;
   return composed(vectorsForm, shape, {
     codebook: leaf(book, isPlain ? [entries, size] : [stages, books, entries, size]),
-    index: wholeLeaf(index, isPlain ? dims : [stages, ...dims], false, width),
+    index: wholeLeaf(index, isPlain ? dims : [stages, ...dims], false, indexBits(entries)),
   });
 }

@@ -1,9 +1,9 @@
 /** @file k-means weight sharing: every weight becomes an index into a small codebook. */
 import { z } from "zod";
 import { importancesOf, recordsFor, sensitivities } from "../../evidence/importance.ts";
+import { calibrationOptions } from "../../evidence/options.ts";
 import { kmeans } from "../../numeric/kmeans.ts";
 import { entropyKmeans } from "../../numeric/kmeans-entropy.ts";
-import { calibrationOptions } from "../../sparsity/by-score.ts";
 import { codebookOf, zeroFirst } from "../../weights/forms/codebook.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";

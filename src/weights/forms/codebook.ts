@@ -52,15 +52,23 @@ interface Entries {
 export const codebookOf = (entries: Entries, shape: Shape): Composed =>
   composed(codebook, shape, partsOf(entries, shape));
 
+/** The fewest bits that address so many entries, at least 1. */
+export function indexBits(entries: number): number {
+  let bits = 1;
+  while (2 ** bits < entries) bits++;
+  return bits;
+}
+
 /** The parts, with indices in the fewest bits that address all entries. */
 function partsOf({ codebook: c, index }: Entries, shape: Shape): { codebook: Leaf; index: Leaf } {
-  let bits = 1;
-  while (2 ** bits < c.length) bits++;
-  return { codebook: leaf(c, [c.length]), index: wholeLeaf(index, shape, false, bits) };
+  return {
+    codebook: leaf(c, [c.length]),
+    index: wholeLeaf(index, shape, false, indexBits(c.length)),
+  };
 }
 
 /** The same weights without unused entries, except entry 0: fewer entries may take fewer bits. */
-function usedOnly(entries: Float32Array, index: Uint16Array): Entries {
+export function usedOnly(entries: Float32Array, index: Uint16Array): Entries {
   const place = new Int32Array(entries.length).fill(-1);
   place[0] = 0;
   for (const entry of index) place[entry] = 0;
