@@ -3,9 +3,8 @@
  * 2015, arXiv 1511.00363).
  */
 import { z } from "zod";
-import { tensor } from "../ir/tensor.ts";
 import { fromBfloat16, toBfloat16 } from "../numeric/float16.ts";
-import { product } from "../util/product.ts";
+import { drawnFeed } from "../weights/feeds.ts";
 import type { Shape } from "../weights/form.ts";
 import { uniformGrid } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
@@ -55,14 +54,5 @@ export function openConnected(
 }
 
 /** Noise in [-1/2, 1/2] for each step: sign(u + 2 noise) is +1 with probability (u + 1) / 2. */
-export function uniform(shape: Shape): StepFeed {
-  const size = product(shape);
-  return {
-    dtype: "float32",
-    shape,
-    at(_, random) {
-      const values = Float32Array.from({ length: size }, () => random.float() - 0.5);
-      return tensor("float32", shape, values);
-    },
-  };
-}
+export const uniform = (shape: Shape): StepFeed =>
+  drawnFeed(shape, (random) => random.float() - 0.5);

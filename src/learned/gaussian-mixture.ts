@@ -1,10 +1,13 @@
-/** @file A mixture of Gaussians as prior of a layer's weights, with one component at zero (soft weight sharing). */
+/**
+ * @file A mixture of Gaussians as prior of a layer's weights, with one component at zero (soft weight
+ * sharing).
+ */
 import type { Value } from "../ir/graph.ts";
 import { exp } from "../numeric/exp.ts";
 import { log } from "../numeric/log.ts";
 import type { Builder } from "../ops/builder.ts";
 import type { Shape } from "../weights/form.ts";
-import { codebookOf } from "../weights/forms/codebook.ts";
+import { codebookOf, usedOnly } from "../weights/forms/codebook.ts";
 import type { Latent } from "../weights/latent.ts";
 
 export interface MixtureOptions {
@@ -92,7 +95,7 @@ export function mixtureLatent(
         }
         return best;
       });
-      return codebookOf(usedOnly(centers, index), shape);
+      return codebookOf(usedOnly(Float32Array.from(centers), index), shape);
     },
   };
 }
@@ -109,15 +112,4 @@ function heightsOf(g: Builder, spreads: Value, shares: Value, zeros: number): Va
   const others = g.Add(g.LogSoftmax(shares, { axis: 0 }), g.constant(log(1 - zeros)));
   const logShares = g.Concat(g.constant([log(zeros)]), others, { axis: 0 });
   return g.Sub(g.Sub(logShares, spreads), g.constant(HALF_LOG_TAU));
-}
-
-/** The same weights without entries that none has, except entry 0. */
-function usedOnly(centers: readonly number[], index: Uint16Array) {
-  const used = new Set(index).add(0);
-  const kept = centers.flatMap((_, j) => (used.has(j) ? [j] : []));
-  const place = new Map(kept.map((j, at) => [j, at]));
-  return {
-    codebook: Float32Array.from(kept, (j) => centers[j]),
-    index: index.map((j) => place.get(j) as number),
-  };
 }

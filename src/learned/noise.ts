@@ -1,9 +1,8 @@
 /** @file Noise on weights while they are trained, so that the network computes well with coarse ones. */
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { tensor } from "../ir/tensor.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { product } from "../util/product.ts";
+import { drawnFeed } from "../weights/feeds.ts";
 import type { Shape } from "../weights/form.ts";
 import { type Latent, type Opened, open } from "../weights/latent.ts";
 import { chosenLayers, type Selection } from "../weights/select.ts";
@@ -30,16 +29,7 @@ export function openNoisy(model: Model, selection: Selection, share: number): Op
 
 const noisy = (shape: Shape, share: number): Latent<never> => ({
   theta: {},
-  feeds: {
-    noise: {
-      dtype: "float32",
-      shape,
-      at(_, random) {
-        const values = Float32Array.from({ length: product(shape) }, () => random.normal());
-        return tensor("float32", shape, values);
-      },
-    },
-  },
+  feeds: { noise: drawnFeed(shape, (random) => random.normal()) },
   build(g, _, w, { noise }) {
     const square = g.ReduceMean(g.Mul(w, w), { keepdims: 0 });
     // A weight of zeros has no noise, and the root no infinite slope there.

@@ -1,6 +1,6 @@
 /** @file Grids that are fine at first and lose bits in stages, down to those that are stored. */
 import type { TrainHooks } from "../context.ts";
-import { tensor } from "../ir/tensor.ts";
+import { scalarFeed } from "../weights/feeds.ts";
 import type { Latent, StepFeed } from "../weights/latent.ts";
 
 /** A schedule of bits: the hook by which it learns the number of steps, and what latents add. */
@@ -21,16 +21,12 @@ export function fallingBits(from: number): Falling {
   let steps = 0;
   const finer = (bits: number): StepFeed => {
     const stages = stagesOf(from, bits);
-    return {
-      dtype: "float32",
-      shape: [],
-      at(step) {
-        // Before the number of steps is known, single steps may be timed.
-        const done = steps > 0 ? Math.min(1, (2 * step) / steps) : 0;
-        const own = stages[Math.floor(done * (stages.length - 1))];
-        return tensor("float32", [], Float32Array.of(2 ** (own - bits)));
-      },
-    };
+    return scalarFeed((step) => {
+      // Before the number of steps is known, single steps may be timed.
+      const done = steps > 0 ? Math.min(1, (2 * step) / steps) : 0;
+      const own = stages[Math.floor(done * (stages.length - 1))];
+      return 2 ** (own - bits);
+    });
   };
   return {
     begin(count) {

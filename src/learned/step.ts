@@ -1,5 +1,6 @@
 /** @file Weights on a grid whose step is learned (LSQ: Esser et al. 2020, arXiv 1902.08153). */
 import type { Value } from "../ir/graph.ts";
+import type { Range } from "../numeric/calibrate.ts";
 import { roundHalfEven } from "../numeric/quantize.ts";
 import type { Builder } from "../ops/builder.ts";
 import { roundToGrid, uniformGrid, uniformStep } from "../weights/forms/grid.ts";
@@ -47,6 +48,20 @@ export function roundTo(
 export interface Levels {
   readonly least: number;
   readonly greatest: number;
+}
+
+/**
+ * The grid of `bits` bits for an activation, with the step that covers its range. Levels are unsigned
+ * if it is never negative, as behind a Relu.
+ */
+export function gridFor(
+  { min, max }: Range,
+  bits: number,
+): { readonly levels: Levels; readonly step: number } {
+  const [least, greatest] =
+    min < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  const step = Math.fround(Math.max(max / greatest, min / (least || -1), 1e-8));
+  return { levels: { least, greatest }, step };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** @file What methods share that train weights, and perhaps activations, on levels of a few bits. */
-import type { z } from "zod";
+import { z } from "zod";
 import type { Context, TrainHooks } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
@@ -24,6 +24,10 @@ export type LearnedOptions = {
     ReturnType<typeof learnedOptions>[K]
   >;
 };
+
+/** Bits of a grid, at most 8. */
+export const bitsOption = (standard: number, least: number) =>
+  z.int().min(least).max(8).default(standard);
 
 /** The weights to open for training; none if the options ask for no step of training. */
 export function sitesToLearn(model: Model, options: LearnedOptions, context: Context): ThetaSite[] {

@@ -1,10 +1,10 @@
 /** @file Hard concrete gates: an l0 penalty that has a gradient (Louizos et al. 2018). */
 import { Graph, type Value } from "../ir/graph.ts";
-import { type Tensor, tensor } from "../ir/tensor.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import { log } from "../numeric/log.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
-import { product } from "../util/product.ts";
+import { drawnFeed } from "../weights/feeds.ts";
 import type { Shape } from "../weights/form.ts";
 import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
 import { leaf } from "../weights/weight.ts";
@@ -68,12 +68,5 @@ function gatedValues(shape: Shape, gate: Float32Array, weight: Float32Array): Fl
 }
 
 /** Noise for each step, uniform in (1e-6, 1 - 1e-6): the logarithms of u and 1 - u stay finite. */
-function uniform(shape: Shape): StepFeed {
-  const size = product(shape);
-  const draw = (random: { float(): number }) => () => 1e-6 + (1 - 2e-6) * random.float();
-  return {
-    dtype: "float32",
-    shape,
-    at: (_, random) => tensor("float32", shape, Float32Array.from({ length: size }, draw(random))),
-  };
-}
+const uniform = (shape: Shape): StepFeed =>
+  drawnFeed(shape, (random) => 1e-6 + (1 - 2e-6) * random.float());

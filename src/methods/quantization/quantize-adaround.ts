@@ -1,11 +1,11 @@
 /** @file AdaRound: whether each weight is rounded up or down is learned, one layer at a time. */
 import { z } from "zod";
 import { sigmoid } from "../../numeric/exp.ts";
-import { log } from "../../numeric/log.ts";
 import { multiplyTransposed } from "../../numeric/matrix.ts";
 import { roundByHessian } from "../../rounding/by-layer.ts";
 import { type HessianLayer, type Levels, perWeight } from "../../rounding/matrix.ts";
 import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
+import { GAMMA, inverse, ZETA } from "../../rounding/rectified.ts";
 import { nearestByHessian } from "../../rounding/scale.ts";
 import { defineMethod } from "../method.ts";
 
@@ -40,8 +40,6 @@ export const quantizeAdaround = defineMethod({
     roundByHessian(model, options, context, (layer) => learn(layer, options.iterations)),
 });
 
-/** h(V) reaches from GAMMA to ZETA before it is clipped. */
-const [ZETA, GAMMA] = [1.1, -0.1];
 /** beta falls from the first to the last in whole numbers, over the steps after the first WARM share. */
 const [BETA, LAST_BETA, WARM] = [8, 2, 0.2];
 /** lambda, in units of the mean error that rounding one weight to the nearest level causes. */
@@ -57,7 +55,7 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
   const floor = weight.map((w, i) => Math.floor(w / scale[i]));
   const valueAt = (i: number, up: number): number =>
     Math.max(range.least - zero[i], Math.min(range.greatest - zero[i], floor[i] + up));
-  const v = weight.map((w, i) => logit((w / scale[i] - floor[i] - GAMMA) / (ZETA - GAMMA)));
+  const v = weight.map((w, i) => inverse(w / scale[i] - floor[i]));
   const h = new Float64Array(size);
   const slope = new Float64Array(size);
   const difference = new Float64Array(size);
@@ -100,8 +98,6 @@ function wholePower(x: number, n: number): number {
   }
   return result;
 }
-
-const logit = (x: number): number => log(x / (1 - x));
 
 /** Adam (Kingma, Ba 2014, arXiv 1412.6980, algorithm 1) on plain arrays. */
 class Adam {

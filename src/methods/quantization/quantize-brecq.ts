@@ -3,25 +3,24 @@ import { z } from "zod";
 import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
-import { tensor } from "../../ir/tensor.ts";
 import { type Block, blocksOf } from "../../learned/blocks.ts";
 import { openInputs, storedOn } from "../../learned/inputs.ts";
-import { type Levels, roundTo, stepFrom } from "../../learned/step.ts";
+import { gridFor, roundTo, stepFrom } from "../../learned/step.ts";
 import { indicator } from "../../learned/straight-through.ts";
-import { endsOf } from "../../learned/training.ts";
+import { bitsOption, endsOf } from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
-import { log } from "../../numeric/log.ts";
 import { quantizeChannels } from "../../numeric/quantize.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { GAMMA, inverse, ZETA } from "../../rounding/rectified.ts";
 import { trainOptions } from "../../train/options.ts";
+import { product } from "../../util/product.ts";
+import { scalarFeed } from "../../weights/feeds.ts";
 import { gridOf } from "../../weights/forms/grid.ts";
 import { type Latent, type Opened, open, openable, type StepFeed } from "../../weights/latent.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type ThetaSite, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
-
-const bits = (least: number, standard: number) => z.int().min(least).max(8).default(standard);
 
 /**
  * One block after the other is trained to give what it gave before, |y' - y|^2 / |y|^2, on
@@ -40,12 +39,12 @@ export const quantizeBrecq = defineMethod({
   needs: ["calibration", "training"],
   simplifyFirst: true,
   options: z.object({
-    bits: bits(2, 4).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
-    activations: bits(0, 4).meta({
+    bits: bitsOption(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
+    activations: bitsOption(4, 0).meta({
       description: "Bits of what layers read; 0 leaves it float.",
       search: [0, 4, 8],
     }),
-    ends: bits(2, 8).meta({ description: "Bits of both, in the first and the last layer." }),
+    ends: bitsOption(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
     drop: z.number().min(0).max(1).default(0.5).meta({
       description: "Share of the activations' elements that stay float in a training step.",
     }),
@@ -130,8 +129,6 @@ async function rebuild(
   );
 }
 
-/** h(V) reaches from GAMMA to ZETA before it is clipped. */
-const [ZETA, GAMMA] = [1.1, -0.1];
 /** beta falls from the first to the last over the steps after the first WARM share. */
 const [BETA, LAST_BETA, WARM] = [20, 2, 0.2];
 /** The penalty's strength, in units of the share of W^2 that rounding to the nearest level costs. */
@@ -154,11 +151,11 @@ function openRounding(site: ThetaSite, bits: number, over: Length): Opened {
     symmetric: true,
     search: "mse",
   });
-  const inner = axis === null ? 1 : shape.slice(axis + 1).reduce((size, dim) => size * dim, 1);
+  const inner = axis === null ? 1 : product(shape.slice(axis + 1));
   const scaleAt = (i: number): number =>
     axis === null ? scales[0] : scales[Math.floor(i / inner) % shape[axis]];
   const floor = values.map((w, i) => Math.floor(w / scaleAt(i)));
-  const start = values.map((w, i) => logit((w / scaleAt(i) - floor[i] - GAMMA) / (ZETA - GAMMA)));
+  const start = values.map((w, i) => inverse(w / scaleAt(i) - floor[i]));
   const spread = axis === null ? [] : shape.map((dim, i) => (i === axis ? dim : 1));
   const energy = values.reduce((sum, w) => sum + w * w, 0) || 1;
   const error = values.reduce((sum, w, i) => sum + (w - scaleAt(i) * q[i]) ** 2, 0) / energy;
@@ -196,38 +193,23 @@ function soft(g: Builder, v: Value): Value {
   return g.Clip(stretched, g.constant(0), g.constant(1));
 }
 
-const logit = (x: number): number => log(x / (1 - x));
-
 /** The share of a run that is over once the penalty has begun; negative before. */
 const shareAt = (step: number, { steps }: Length): number => (step / steps - WARM) / (1 - WARM);
 
-const scalar = (at: (step: number) => number): StepFeed => ({
-  dtype: "float32",
-  shape: [],
-  at: (step) => tensor("float32", [], Float32Array.of(at(step))),
-});
-
 const falling = (over: Length): StepFeed =>
-  scalar((step) => BETA + (LAST_BETA - BETA) * Math.max(0, shareAt(step, over)));
+  scalarFeed((step) => BETA + (LAST_BETA - BETA) * Math.max(0, shareAt(step, over)));
 
 const strengths = (over: Length, strength: number): StepFeed =>
-  scalar((step) => (shareAt(step, over) > 0 ? strength : 0));
+  scalarFeed((step) => (shareAt(step, over) > 0 ? strength : 0));
 
 /**
  * An activation on a grid, of which `drop` of the elements stay float in each step. Which ones, their
  * own digits far below the step tell, shifted by a number for each step: an element's are as good as
  * random, and a run that is continued has the same ones.
  */
-function dropped({ min, max }: Range, bits: number, drop: number): Latent<"step"> {
-  const [least, greatest] =
-    min < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
-  const levels: Levels = { least, greatest };
-  const first = Math.fround(Math.max(max / greatest, min / (least || -1), 1e-8));
-  const shift: StepFeed = {
-    dtype: "float32",
-    shape: [],
-    at: (_, random) => tensor("float32", [], Float32Array.of(random.float())),
-  };
+function dropped(range: Range, bits: number, drop: number): Latent<"step"> {
+  const { levels, step: first } = gridFor(range, bits);
+  const shift = scalarFeed((_, random) => random.float());
   return {
     theta: { step: { ...stepFrom(first), rate: (STEP_RATE / RATE) * first } },
     ...(drop > 0 && { feeds: { shift } }),

@@ -3,13 +3,17 @@ import { z } from "zod";
 import type { Node } from "../../ir/graph.ts";
 import { openInputs, storedOn } from "../../learned/inputs.ts";
 import { type Falling, fallingBits } from "../../learned/stages.ts";
-import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
-import { endsOf, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
+import { gridFor, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
+import {
+  bitsOption,
+  endsOf,
+  learnedOptions,
+  sitesToLearn,
+  trainLevels,
+} from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
 import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
-
-const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
 
 /**
  * y = s clip(round(x / s), least, greatest), one learned step s per weight and per activation;
@@ -23,13 +27,13 @@ export const quantizeLsq = defineMethod({
     "Trains weights and activations on grids of a few bits; the step of each grid learns as well.",
   needs: ({ activations }) => (activations === 0 ? ["training"] : ["calibration", "training"]),
   options: z.object({
-    bits: bits(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
-    activations: bits(4, 0).meta({
+    bits: bitsOption(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
+    activations: bitsOption(4, 0).meta({
       description: "Bits of what layers read; 0 leaves it float.",
       search: [0, 4, 8],
     }),
-    ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
-    from: bits(0, 0).meta({
+    ends: bitsOption(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
+    from: bitsOption(0, 0).meta({
       description: "Bits to begin with, which are halved in stages; 0: the final ones at once.",
       search: [0, 8],
     }),
@@ -56,12 +60,9 @@ export const quantizeLsq = defineMethod({
   },
 });
 
-/** An activation on a grid. Levels are unsigned if it is never negative, as behind a Relu. */
-function onGrid({ min, max }: Range, bits: number, falling: Falling): Latent<"step"> {
-  const [least, greatest] =
-    min < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
-  const levels: Levels = { least, greatest };
-  const first = Math.fround(Math.max(max / greatest, min / (least || -1), 1e-8));
+/** An activation on a grid whose step learns. */
+function onGrid(range: Range, bits: number, falling: Falling): Latent<"step"> {
+  const { levels, step: first } = gridFor(range, bits);
   return {
     theta: { step: stepFrom(first) },
     ...falling.feeds(bits),

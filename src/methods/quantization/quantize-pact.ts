@@ -4,12 +4,16 @@ import type { Node } from "../../ir/graph.ts";
 import { openInputs, storedOn } from "../../learned/inputs.ts";
 import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
 import { detached } from "../../learned/straight-through.ts";
-import { endsOf, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
+import {
+  bitsOption,
+  endsOf,
+  learnedOptions,
+  sitesToLearn,
+  trainLevels,
+} from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
 import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
-
-const bits = (standard: number, least: number) => z.int().min(least).max(8).default(standard);
 
 /**
  * y = clip(x, 0, alpha) (eq. 1), rounded to n = 2^bits - 1 steps of alpha / n (eq. 2). Rounding passes
@@ -28,9 +32,12 @@ export const quantizePact = defineMethod({
   summary: "Trains activations clipped at a learned level, and weights, on grids of a few bits.",
   needs: ["calibration", "training"],
   options: z.object({
-    bits: bits(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
-    activations: bits(4, 1).meta({ description: "Bits of what layers read.", search: [2, 4] }),
-    ends: bits(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
+    bits: bitsOption(4, 2).meta({ description: "Bits of a weight.", search: [2, 3, 4] }),
+    activations: bitsOption(4, 1).meta({
+      description: "Bits of what layers read.",
+      search: [2, 4],
+    }),
+    ends: bitsOption(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
     decay: z
       .number()
       .min(0)

@@ -1,9 +1,9 @@
 /** @file SmoothQuant: outlier channels of activations are made smaller, and weights larger. */
 import { z } from "zod";
-import { largestOf } from "../../evidence/largest.ts";
+import { largestAmong, largestOf } from "../../evidence/largest.ts";
 import type { Value } from "../../ir/graph.ts";
 import { insertScale } from "../../layers/insert-scale.ts";
-import { largestWeights, moveScales, type WeightSlot } from "../../layers/rescale.ts";
+import { largestWeights, moveScales, readBy } from "../../layers/rescale.ts";
 import { type Read, spansOf, tellClosed } from "../../layers/spans.ts";
 import { power } from "../../numeric/exp.ts";
 import { siteOptions } from "../../weights/select.ts";
@@ -48,13 +48,9 @@ export const smoothQuant = defineMethod({
     const values = new Map<Value, number>(spans.flatMap(({ values }) => [...values]));
     if (insert) for (const { value, axis } of closed) values.set(value, axis);
     const sizes = await largestOf(model, values, context.observe, records);
-    const read = new Map(spans.map((span) => [span, inputsOf(span.readers)]));
+    const read = new Map(spans.map((span) => [span, readBy(span.readers)]));
     for (const span of spans) {
-      const inputs = read.get(span) ?? [];
-      const x = largest(
-        inputs.flatMap((value) => sizes.get(value) ?? []),
-        span.channels,
-      );
+      const x = largestAmong(sizes, read.get(span) ?? [], span.channels);
       moveScales(span, factors(x, largestWeights(span.readers, span.channels), alpha));
     }
     if (!insert) tellClosed(closed, context);
@@ -69,20 +65,6 @@ export const smoothQuant = defineMethod({
     }
   },
 });
-
-/** What the layers of these weights read, each value once. */
-const inputsOf = (slots: readonly WeightSlot[]): Value[] => [
-  ...new Set(slots.map(({ node, index }) => node.inputs[1 - index] as Value)),
-];
-
-/** The maximum of several vectors, element by element. */
-function largest(vectors: readonly Float64Array[], size: number): Float64Array {
-  const found = new Float64Array(size);
-  for (const vector of vectors) {
-    for (const [c, v] of vector.entries()) found[c] = Math.max(found[c], v);
-  }
-  return found;
-}
 
 /** s_j; 1 for channels that are never active or not read. */
 function factors(x: Float64Array, w: Float64Array, alpha: number): Float64Array {
