@@ -4,6 +4,19 @@ import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Builder } from "../ops/builder.ts";
 
+/** The largest of several values, channel by channel [channels]; 0 for those that are missing. */
+export function largestAmong(
+  sizes: ReadonlyMap<Value, Float64Array>,
+  values: readonly Value[],
+  channels: number,
+): Float64Array {
+  const found = new Float64Array(channels);
+  for (const value of values) {
+    for (const [c, size] of sizes.get(value)?.entries() ?? []) found[c] = Math.max(found[c], size);
+  }
+  return found;
+}
+
 /**
  * max |x_c| over the records for each value, whose channels run along an axis: [channels]. Values
  * that are finite for no record are missing.

@@ -6,15 +6,10 @@ import type { Tensor } from "../ir/tensor.ts";
 import { biasInputOf } from "../ops/bias.ts";
 import type { Builder } from "../ops/builder.ts";
 import { factorBeside } from "../ops/linear.ts";
+import type { WeightUse } from "../ops/weights.ts";
 
 /** The largest finite float16. */
 export const HALF_MAX = 65504;
-
-/** A layer and the input that is its weight. */
-interface LayerAt {
-  readonly node: Node;
-  readonly index: number;
-}
 
 /**
  * Why each layer would overflow in float16, by the largest magnitudes on calibration records; layers
@@ -24,7 +19,7 @@ interface LayerAt {
  */
 export async function overflowsOf(
   model: Model,
-  layers: readonly LayerAt[],
+  layers: readonly Pick<WeightUse, "node" | "index">[],
   observe: Observe,
 ): Promise<Map<Node, string>> {
   const taps = layers.flatMap(({ node, index }) => {

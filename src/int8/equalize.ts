@@ -1,9 +1,9 @@
 /** @file Equalization by activations: scales move between layers, so that channels fill uint8. */
 
 import type { Observe, Records } from "../context.ts";
-import { largestOf } from "../evidence/largest.ts";
+import { largestAmong, largestOf } from "../evidence/largest.ts";
 import type { Model } from "../ir/model.ts";
-import { isDepthwise, moveScales, type Span, spanOf } from "../layers/rescale.ts";
+import { isDepthwise, moveScales, readBy, type Span, spanOf } from "../layers/rescale.ts";
 import type { Plan } from "./plan.ts";
 
 /** Calibration records from which the channels' ranges are taken. */
@@ -33,22 +33,14 @@ export async function activationScales(
   observe: Observe,
   records: Records,
 ): Promise<Map<Span, Float64Array>> {
-  const inputs = new Map(
-    spans.map((span) => [
-      span,
-      new Set(span.readers.flatMap(({ node, index }) => node.inputs[1 - index] ?? [])),
-    ]),
-  );
+  const inputs = new Map(spans.map((span) => [span, readBy(span.readers)]));
   const axes = spans.flatMap((span) =>
-    [...span.values].filter(([value]) => inputs.get(span)?.has(value)),
+    [...span.values].filter(([value]) => inputs.get(span)?.includes(value)),
   );
   const ranges = await largestOf(model, new Map(axes), observe, records);
   return new Map(
     spans.map((span) => {
-      const range = new Float64Array(span.channels);
-      for (const value of inputs.get(span) ?? []) {
-        for (const [c, r] of ranges.get(value)?.entries() ?? []) range[c] = Math.max(range[c], r);
-      }
+      const range = largestAmong(ranges, inputs.get(span) ?? [], span.channels);
       return [span, scalesOf(range, span.readers.every(isDepthwise) ? 1 : 0.75)] as const;
     }),
   );

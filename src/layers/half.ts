@@ -1,18 +1,13 @@
 /** @file Layers computed in float16: their input, weight and bias are 16 bits wide, and their sums. */
 import { dtypes } from "../ir/dtype.ts";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
 import { biasInputOf } from "../ops/bias.ts";
 import { build } from "../ops/builder.ts";
-
-/** A layer and the input that is its weight. */
-interface LayerAt {
-  readonly node: Node;
-  readonly index: number;
-}
+import type { WeightUse } from "../ops/weights.ts";
 
 /** Why a layer cannot be computed in float16; null if it can. */
-export function whyNotHalf({ node, index }: LayerAt): string | null {
+export function whyNotHalf({ node, index }: Pick<WeightUse, "node" | "index">): string | null {
   const [weight, bias] = [node.inputs[index], node.inputs[biasInputOf(node) ?? -1]];
   if (weight?.tensor?.dtype !== "float32") return "its weight is stored in another form";
   if (bias && bias.tensor?.dtype !== "float32") return "its bias is no float32 constant";
@@ -23,7 +18,10 @@ export function whyNotHalf({ node, index }: LayerAt): string | null {
  * y = layer(x) -> Cast(layer(Cast(x, float16)), float32). `casts` holds the inputs that were cast
  * already, since several layers may read one.
  */
-export function computeInHalf({ node, index }: LayerAt, casts: Map<Value, Value>): void {
+export function computeInHalf(
+  { node, index }: Pick<WeightUse, "node" | "index">,
+  casts: Map<Value, Value>,
+): void {
   const { graph, name } = node;
   const x = node.inputs[1 - index] as Value;
   const half = { to: dtypes.float16.code };

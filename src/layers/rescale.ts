@@ -26,6 +26,11 @@ export interface WeightSlot {
   readonly side: "makes" | "reads";
 }
 
+/** What the layers of these weights read, each value once. */
+export const readBy = (slots: readonly WeightSlot[]): Value[] => [
+  ...new Set(slots.map(({ node, index }) => node.inputs[1 - index] as Value)),
+];
+
 /** A constant operand that follows the channels: a bias, a scale, a shift. */
 interface ConstantSlot {
   readonly node: Node;
