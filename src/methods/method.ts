@@ -55,8 +55,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    */
   readonly readsNorms?: boolean | { of(options: z.output<S>): boolean }["of"];
   /**
-   * Set if the method is for speed or accuracy, not for size: its result may be larger by the bytes that earlier steps of the
-   * recipe saved, and by a hundredth of the original file.
+   * Set if the method is for speed or accuracy, not for size: its result may be larger by the bytes
+   * that earlier steps of the recipe saved, and by a hundredth of the original file.
    */
   readonly quickens?: boolean;
   /**

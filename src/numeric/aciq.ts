@@ -36,8 +36,8 @@ export function clippingBound(shape: Shape, bits: number): number {
 }
 
 /**
- * The ranges for 2^bits levels if the values counted have a Laplace or a normal distribution, cut to the values' own extremes, which contain
- * 0. Where no value is negative, as after a Relu, the values are taken for the positive half of a
+ * The ranges for 2^bits levels if the values counted have a Laplace or a normal distribution, cut to
+ * the values' own extremes, which contain 0. Where no value is negative, as after a Relu, the values are taken for the positive half of a
  * distribution around 0, and all levels lie on its side: a is then that of one more bit.
  */
 export function aciqRanges(
