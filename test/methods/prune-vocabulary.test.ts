@@ -4,15 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { readVocabulary } from "../../src/evidence/vocabulary.ts";
-import { Graph, type Value } from "../../src/ir/graph.ts";
-import { createModel, type Model } from "../../src/ir/model.ts";
+import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
-import { type Builder, build } from "../../src/ops/builder.ts";
-import { inferModel } from "../../src/ops/infer.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
+import { tokenModel } from "../support/tokens.ts";
 
 const [rows, features] = [40, 32];
 const random = createRandom(3);
@@ -25,19 +23,8 @@ const seen = [7, 2, 30, 7, 2, 30, 7, 11, -1];
 const env = environmentOf(nets[0], { calibration: tensorDataset(feed(seen)) });
 
 /** A model of ids [N, T]. */
-function model(draw: (g: Builder, ids: Value, table: Value) => Value): Model {
-  const graph = new Graph("tokens");
-  const input = graph.addInput("ids", "int64", ["N", "T"]);
-  const g = build(graph);
-  const y = draw(g, input, g.constant(table, { shape: [rows, features], name: "table" }));
-  y.name = "y";
-  y.dtype = "float32";
-  graph.setOutputs([y]);
-  for (const [i, node] of graph.sorted().entries()) node.name = `node${i}`;
-  const made = createModel(graph, 21);
-  inferModel(made);
-  return made;
-}
+const model = (draw: Parameters<typeof tokenModel>[3]): Model =>
+  tokenModel(table, [rows, features], "T", draw);
 
 const plain = model((g, ids, table) => g.Gather(table, ids));
 const folder = mkdtempSync(join(tmpdir(), "tersor-"));

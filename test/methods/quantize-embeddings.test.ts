@@ -4,18 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
-import { Graph, type Value } from "../../src/ir/graph.ts";
-import { createModel, type Model } from "../../src/ir/model.ts";
+import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { countParams } from "../../src/measure/params.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
-import { type Builder, build } from "../../src/ops/builder.ts";
 import { costModel } from "../../src/ops/cost.ts";
-import { inferModel } from "../../src/ops/infer.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
+import { tokenModel } from "../support/tokens.ts";
 
 const [rows, features] = [9, 24];
 const random = createRandom(3);
@@ -25,19 +23,8 @@ const env = environmentOf(nets[0]);
 const feeds = { ids: tensor("int64", [2, 3], ids) };
 
 /** y = draw(ids), with ids [N, 3]. */
-function lookUp(draw: (g: Builder, ids: Value, table: Value) => Value): Model {
-  const graph = new Graph("look-up");
-  const input = graph.addInput("ids", "int64", ["N", 3]);
-  const g = build(graph);
-  const y = draw(g, input, g.constant(table, { shape: [rows, features], name: "table" }));
-  y.name = "y";
-  y.dtype = "float32";
-  graph.setOutputs([y]);
-  for (const [i, node] of graph.sorted().entries()) node.name = `node${i}`;
-  const model = createModel(graph, 21);
-  inferModel(model);
-  return model;
-}
+const lookUp = (draw: Parameters<typeof tokenModel>[3]): Model =>
+  tokenModel(table, [rows, features], 3, draw);
 
 const plain = lookUp((g, ids, table) => g.Gather(table, ids));
 
