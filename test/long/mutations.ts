@@ -93,15 +93,15 @@ export const mutations: readonly Mutation[] = [
   {
     name: "equalization: depthwise layers like all others",
     file: "int8/equalize.ts",
-    from: "to.every(isDepthwise) ? 1 : 0.75",
+    from: "span.readers.every(isDepthwise) ? 1 : 0.75",
     to: "0.75",
     tests: ["int8/equalize.test.ts"],
   },
   {
     name: "equalization: the bias stays",
-    file: "int8/equalize.ts",
-    from: "scaleWeight(from, 0, (channel) => 1 / scales[channel]);",
-    to: "scaleWeight(from, 0, (channel) => 1 / scales[channel], false);",
+    file: "layers/rescale.ts",
+    from: "if (bias !== null && node.inputs[bias]) this.#constant(node, bias, 1);",
+    to: "void bias;",
     tests: ["int8/equalize.test.ts"],
   },
   {
