@@ -1,17 +1,15 @@
 /** @file Sensitivity: how much damage each layer causes where a method is applied to it alone. */
-import type { Batch, Dataset } from "../data/dataset.ts";
-import { splitDataset } from "../data/split.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, isAborted, TersorError } from "../errors.ts";
-import type { Node } from "../ir/graph.ts";
 import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
-import { weightsOf } from "../ops/weights.ts";
 import { sameBytes } from "../util/bytes.ts";
-import { globToRegExp } from "../util/glob.ts";
 import { applyRecipe } from "./apply.ts";
 import { measured, measureOriginal } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { fewRecords } from "./few-records.ts";
+import { alone, type Choice, everything, layersOf, limited } from "./layer-choice.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds } from "./needs.ts";
 import {
@@ -102,8 +100,6 @@ export const sensitivityRecipes = (hasCalibration: boolean): string[] => [
 
 /** Noise that stands for outputs that are not finite, so that sums of noise stay finite. */
 const broken = 1e30;
-/** Records are kept in memory up to this many bytes, because each layer reads them again. */
-const keptBytes = 2 ** 28;
 
 /**
  * Applies each recipe to each layer of the simplified model alone and measures what the outputs lose
@@ -127,7 +123,7 @@ export async function sensitivity(
   const { data } = checkSensitivity(options, env);
   const recipes = stepsOf(options, env.calibration !== null);
   for (const steps of recipes) checkNeeds(steps, env);
-  const few = (all: Dataset) => remembered(part(all, options.records ?? defaultRecords, env.seed));
+  const few = (all: Dataset) => fewRecords(all, options.records ?? defaultRecords, env.seed);
   const own: Environment = {
     ...env,
     data: few(data),
@@ -225,34 +221,6 @@ function stepsOf(options: SensitivityOptions, hasCalibration: boolean): Step[][]
   });
 }
 
-/** Which layers a step works on. */
-interface Choice {
-  readonly only: readonly string[];
-  readonly except: readonly string[];
-}
-
-const everything: Choice = { only: [], except: [] };
-
-/** The steps, limited to some layers. */
-const limited = (steps: readonly Step[], choice: Choice): Step[] =>
-  steps.map((step) =>
-    step.method.packs ? step : { ...step, options: { ...step.options, ...choice } },
-  );
-
-/** The layers with weights, each once. */
-const layersOf = (model: Loaded["model"]): Node[] => [
-  ...new Set(weightsOf(model).map(({ node }) => node)),
-];
-
-/** The choice of one layer. Its name is read as a glob, which may match other layers, too. */
-function alone(node: Node, layers: readonly Node[]): Choice {
-  const pattern = globToRegExp(node.name);
-  const others = layers.filter(
-    (other) => other !== node && (pattern.test(other.name) || pattern.test(other.op)),
-  );
-  return { only: [node.name], except: others.map(({ name }) => name) };
-}
-
 /** The outputs of the original, and the name of its metric, if labels gave one. */
 async function originalOf(
   loaded: Loaded,
@@ -341,27 +309,4 @@ function halfOf(shares: readonly number[]): number[] {
     return sum >= 0.5;
   });
   return order.slice(0, count + 1);
-}
-
-/** A seeded part of the records, of at most `count`. */
-function part(all: Dataset, count: number, seed: number): Dataset {
-  return all.length <= count ? all : splitDataset(all, { count, seed }).calibration;
-}
-
-/** The dataset with its batches kept in memory, as far as there is room. */
-function remembered(dataset: Dataset): Dataset {
-  const kept = new Map<string, Batch>();
-  let room = keptBytes;
-  return {
-    ...dataset,
-    async read(indices) {
-      const key = indices.join();
-      const known = kept.get(key);
-      if (known) return known;
-      const batch = await dataset.read(indices);
-      for (const { byteLength } of Object.values(batch.inputs)) room -= byteLength;
-      if (room >= 0) kept.set(key, batch);
-      return batch;
-    },
-  };
 }

@@ -1,0 +1,35 @@
+/** @file Steps limited to some layers: to one alone, or to all but some. */
+import type { Node } from "../ir/graph.ts";
+import type { Model } from "../ir/model.ts";
+import { weightsOf } from "../ops/weights.ts";
+import { globToRegExp } from "../util/glob.ts";
+import type { Step } from "./steps.ts";
+
+/** Which layers a step works on. */
+export interface Choice {
+  readonly only: readonly string[];
+  readonly except: readonly string[];
+}
+
+/** All layers. */
+export const everything: Choice = { only: [], except: [] };
+
+/** The steps, limited to some layers. */
+export const limited = (steps: readonly Step[], choice: Choice): Step[] =>
+  steps.map((step) =>
+    step.method.packs ? step : { ...step, options: { ...step.options, ...choice } },
+  );
+
+/** The layers with weights, each once. */
+export const layersOf = (model: Model): Node[] => [
+  ...new Set(weightsOf(model).map(({ node }) => node)),
+];
+
+/** The choice of one layer. Its name is read as a glob, which may match other layers, too. */
+export function alone(node: Node, layers: readonly Node[]): Choice {
+  const pattern = globToRegExp(node.name);
+  const others = layers.filter(
+    (other) => other !== node && (pattern.test(other.name) || pattern.test(other.op)),
+  );
+  return { only: [node.name], except: others.map(({ name }) => name) };
+}
