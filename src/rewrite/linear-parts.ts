@@ -6,7 +6,11 @@
  */
 import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
+import { build } from "../ops/builder.ts";
 import { product } from "../util/product.ts";
+import { expand } from "../weights/expand.ts";
+import { withGains } from "../weights/gains.ts";
+import { readWeight } from "../weights/read.ts";
 import { at, type Channels, every, isAll, type PerChannel } from "./affine.ts";
 import { isFoldable, otherReaders } from "./constants.ts";
 
@@ -94,6 +98,20 @@ export function fromParts(parts: Parts): Linear {
     return noShift ?? parts.noBias ?? (typeof parts.bias === "string" ? parts.bias : null);
   }
 
+  /**
+   * The weight in a form with its output channels scaled, as nodes; the reason where the form holds
+   * no factors of output channels.
+   */
+  function scaledForm(scale: PerChannel): Value | string {
+    const read = otherReaders(weight, node) ? null : readWeight(weight);
+    const axis = outputAxis(parts, weight);
+    if (!read || axis === null) return `the weights of ${node.name} are computed, not stored`;
+    const gains = Float32Array.from({ length: parts.outputs.count }, (_, m) => at(scale, m));
+    const W = gains.every(Number.isFinite) ? withGains(read, gains, axis) : null;
+    if (!W) return `the weights of ${node.name} have no factor for each output`;
+    return expand(build(node.graph, weight.name), W);
+  }
+
   const setWeight = (W: Tensor): void => {
     node.setInput(1, node.graph.addConstant(weight.name, W));
   };
@@ -116,23 +134,39 @@ export function fromParts(parts: Parts): Linear {
     absorbOutput(scale, shift) {
       const { bias } = parts;
       const keepsWeight = isAll(scale, 1);
+      const isComputed = !keepsWeight && !weight.tensor;
       const blocked =
-        (keepsWeight ? null : checkWeight()) ??
+        (keepsWeight || isComputed ? null : checkWeight()) ??
         (typeof bias === "string" ? bias : null) ??
         (isAll(shift, 0) ? null : (parts.noBias ?? null));
       if (blocked) return blocked;
       if (!every(scale, Number.isFinite) || !every(shift, Number.isFinite)) return overflow(node);
-      const W = keepsWeight ? weight.tensor : scaled(scale, "out");
-      if (!keepsWeight && !W) return overflow(node);
+      const W = keepsWeight || isComputed ? weight.tensor : scaled(scale, "out");
+      if (!keepsWeight && !isComputed && !W) return overflow(node);
       const moved = Float64Array.from(
         { length: parts.outputs.count },
         (_, m) => at(bias as PerChannel, m) * at(scale, m) + at(shift, m),
       );
+      if (isComputed) {
+        const found = scaledForm(scale);
+        if (typeof found === "string") return found;
+        node.setInput(1, found);
+      }
       if (bias !== 0 || !isAll(shift, 0)) parts.setBias(moved);
       if (W && W !== weight.tensor) setWeight(W);
       return null;
     },
   };
+}
+
+/** The axis of W along which its output channels lie; null where they are not one axis. */
+function outputAxis({ layout, outputs }: Parts, { shape }: Value): number | null {
+  const sizes = shape?.every((dim) => typeof dim === "number") ? (shape as number[]) : [];
+  const axis = sizes.findIndex((size, i) => {
+    const stride = product(sizes.slice(i + 1));
+    return size === outputs.count && size > 1 && layout.out(stride) === 1;
+  });
+  return axis < 0 ? null : axis;
 }
 
 export const overflow = (node: Node): string => `a weight of ${node.name} would overflow`;

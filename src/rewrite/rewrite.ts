@@ -59,6 +59,8 @@ export function applyRules(
         refused.set(Object.values(refusal).join("\n"), refusal);
       } else if (settle(node, listOf(outcome))) {
         applied.push({ rule: rule.id, node: node.name });
+        // A rule may have given a weight in a form another one, whose nodes are not known yet.
+        if (found && found.nodes.size > 0 && rule.afterTraining) found = null;
         return true;
       }
     }
