@@ -25,6 +25,8 @@ export interface Verdict {
   readonly records?: number;
   /** How many predictions were NaN or infinite. */
   readonly broken: number;
+  /** The class that all of several records were given, where the original gave others too. */
+  readonly only?: number;
 }
 
 /** Collects records and gives the verdict on all of them. */
@@ -78,6 +80,8 @@ function judgeScores(
   let divergences = 0;
   let lost = 0;
   let gained = 0;
+  const answers = new Set<number>();
+  const answersOfOriginal = new Set<number>();
   // Sums and counts per record: tokens of one sequence are not independent, records are.
   const nll: number[] = [];
   const originals: number[] = [];
@@ -92,6 +96,7 @@ function judgeScores(
   function predict(scores: Row, label: number | null, original: Row | null): [number, number] {
     predictions++;
     const best = argmax(scores);
+    answers.add(best);
     if (best < 0) broken++;
     if (label !== null) labelled++;
     if (best === label) hits++;
@@ -101,6 +106,7 @@ function judgeScores(
     if (original) {
       compared++;
       const first = argmax(original);
+      answersOfOriginal.add(first);
       if (first !== best) flips++;
       if (first === label && best !== label) lost++;
       if (first !== label && best === label) gained++;
@@ -137,6 +143,7 @@ function judgeScores(
         predictions,
         records: tokens.filter((count) => count > 0).length,
         broken,
+        ...(answers.size === 1 && answersOfOriginal.size > 1 ? { only: [...answers][0] } : {}),
       };
       const accuracy = (100 * hits) / labelled;
       const isPaired = compared > 0 && compared === labelled;

@@ -120,6 +120,9 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   }
   const told = brokenText(verdict, broken);
   if (told) warnings.push(told);
+  if (verdict.only !== undefined) {
+    warnings.push(`the answer is class ${verdict.only} for every record`);
+  }
   if (reference && reference.outputs.length < done) {
     const compared = `the first ${reference.outputs.length} of ${done} records`;
     warnings.push(`flips, KL and SQNR are taken over ${compared}`);

@@ -2,6 +2,7 @@
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { brokenWeights } from "../measure/broken-weights.ts";
+import { collapseOf } from "../measure/collapse.ts";
 import { type Speedup, speedupOver, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
 import { type Latency, type Metric, type Result, untimed } from "../measure/measurement.ts";
@@ -194,7 +195,9 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
     const recipe = start && speedupOver(timings[1], timing);
     const metric = evaluation?.metric ?? null;
     // Tensors are named as in the original; a recipe may have renamed them.
+    const collapse = evaluation?.metric && collapseOf(evaluation.metric);
     const warnings = warningsOf(baseline.broken, [
+      ...(collapse ? [collapse] : []),
       ...candidate.warnings,
       ...(evaluation?.warnings ?? []),
     ]);
