@@ -7,6 +7,7 @@
 import { images, load, survey } from "../src/node.ts";
 import { formatRecipe, parseRecipe } from "../src/recipe/steps.ts";
 import { assets } from "../test/support/assets.ts";
+import { raw, withoutRaw } from "./raw.ts";
 import { readRun, writeRun } from "./record.ts";
 
 /** By bits per weight, without scales and codebooks. */
@@ -61,8 +62,10 @@ for (const [name, data] of Object.entries(models)) {
   const path = assets(`models/${name}.onnx`);
   if (!path || !name.includes(only)) continue;
   const recipes = Object.values(groups).flat();
-  const { results } = await survey(await load(path), { ...data, recipes, timingSeconds: 0.05 });
-  for (const { recipe, bytes, metric, skipped } of results) {
+  const settings = { ...data, recipes: recipes.map(raw), timingSeconds: 0.05 };
+  const { results } = await survey(await load(path), settings);
+  for (const { recipe: measured, bytes, metric, skipped } of results) {
+    const recipe = withoutRaw(measured);
     const row = {
       ...{ model: name, bits: bitsOf.get(recipe) ?? null, recipe, packed: bytes.packed },
       ...{

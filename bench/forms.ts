@@ -14,6 +14,7 @@ import { weightsOf } from "../src/ops/weights.ts";
 import { countOf } from "../src/weights/count.ts";
 import { readWeight } from "../src/weights/read.ts";
 import type { Weight } from "../src/weights/weight.ts";
+import { raw } from "./raw.ts";
 
 const root = new URL("../", import.meta.url).pathname;
 const work = `${root}tersor-out/forms/`;
@@ -75,7 +76,11 @@ async function throughFiles(name: string, steps: readonly string[]): Promise<For
   let path = `${root}examples/lenet-300-100.onnx`;
   const stages: FormStage[] = [];
   for (const [i, recipe] of steps.entries()) {
-    const done = await compress(await load(path), { ...settings, teacher, recipe });
+    const done = await compress(await load(path), {
+      ...settings,
+      teacher,
+      recipe: raw(recipe),
+    });
     path = `${work}${name}-${i}.onnx`;
     writeFileSync(path, done.bytes);
     stages.push(stageOf(recipe, done.bytes, done.result));

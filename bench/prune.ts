@@ -24,6 +24,7 @@ import { assets } from "../test/support/assets.ts";
 import { relativeError } from "../test/support/error.ts";
 import { nets } from "../test/support/nets.ts";
 import { feedsOf, type RealModel, realModels } from "../test/support/real-models.ts";
+import { raw } from "./raw.ts";
 import { readRun, writeRun } from "./record.ts";
 
 const root = new URL("../", import.meta.url).pathname;
@@ -94,7 +95,11 @@ async function pruned(
   name: string,
 ) {
   const before = process.cpuUsage();
-  const done: Done = await compress(original, { timingSeconds: 0.3, ...data, recipe });
+  const done: Done = await compress(original, {
+    timingSeconds: 0.3,
+    ...data,
+    recipe: raw(recipe),
+  });
   const { user, system } = process.cpuUsage(before);
   writeFileSync(`${products}${name}.onnx`, done.bytes);
   const { result, baseline } = done;

@@ -14,6 +14,7 @@ import {
   type QuantizationRun,
   recipesOfFamily,
 } from "./quantization-plan.ts";
+import { raw, withoutRaw } from "./raw.ts";
 import { readRun, writeRun } from "./record.ts";
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
@@ -46,13 +47,13 @@ for (const [model, data] of Object.entries(models)) {
   const done = new Set(rows.filter((row) => row.model === model).map(({ recipe }) => recipe));
   const recipes = recipesOfFamily().filter((recipe) => !done.has(recipe));
   if (!path || !chosen({ model }) || recipes.length === 0) continue;
-  const settings = { ...data(), recipes, timingSeconds: 0.05 };
+  const settings = { ...data(), recipes: recipes.map(raw), timingSeconds: 0.05 };
   const { left } = await survey(await load(path), {
     ...settings,
-    onRow({ recipe, bytes: { raw, packed }, metric, ease }, file) {
+    onRow({ recipe: measured, bytes: { raw: onnx, packed }, metric, ease }, file) {
       if (!metric) throw new Error(`${model} has no metric`);
       const { name, value, drop, dropCi95, flips, sqnr, n } = metric;
-      const bytes = { onnx: raw, packed };
+      const bytes = { onnx, packed };
       if (file === null) {
         originals[model] = { bytes, metric: name, value, records: n };
         save();
@@ -60,9 +61,10 @@ for (const [model, data] of Object.entries(models)) {
       }
       const loss = { drop, ci95: dropCi95, flips, sqnr: Number.isFinite(sqnr) ? sqnr : null };
       const { seconds } = ease;
+      const recipe = withoutRaw(measured);
       save({ model, recipe, reason: null, bytes, metric: name, value, ...loss, seconds });
     },
   });
-  for (const { recipe, reason } of left) save({ model, recipe, reason });
+  for (const { recipe, reason } of left) save({ model, recipe: withoutRaw(recipe), reason });
 }
 process.exit(0);

@@ -17,6 +17,24 @@ export const layerOptions = {
   }),
 };
 
+/** Options of a method whose step is done again with fewer layers if it costs too much quality. */
+export const rescueOptions = {
+  rescue: z.boolean().default(true).meta({
+    description:
+      "Leaves out the layers that do most damage until calibration records lose at most `tolerance`, unless a later step trains or repairs; false: never.",
+  }),
+  tolerance: z.number().min(0).max(100).default(1).meta({
+    description:
+      "For rescue: the points of accuracy that the step may cost (dB of a PSNR; a point is 10 % of a perplexity, and without labels 5 % of the predictions).",
+  }),
+};
+
+/** The values of these options. */
+export interface RescueOptions {
+  readonly rescue: boolean;
+  readonly tolerance: number;
+}
+
 /** One option as help, forms and searches need it. */
 export interface OptionInfo {
   readonly name: string;

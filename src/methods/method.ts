@@ -69,6 +69,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * that it trains.
    */
   readonly onlyTrains?: boolean;
+  /** Set if the method mends what earlier steps did: these are then not rescued by themselves. */
+  readonly repairs?: boolean;
   /** Set if the result is only a start for training: until then its outputs may be meaningless. */
   readonly isStart?: boolean;
   /** Set for a baseline that other methods have to beat: its rows stand among the controls. */
@@ -79,6 +81,11 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    */
   readonly packs?: boolean;
   readonly options: S;
+  /**
+   * For a method with `rescueOptions`: settings that may lose less at the same size, tried in turn
+   * before layers are left out.
+   */
+  readonly gentler?: readonly Partial<z.input<S>>[];
   /** Settings that a survey tries, each on top of the defaults. */
   readonly survey: readonly Partial<z.input<S>>[];
   /** Settings under which the model must not change; null if there are none. */

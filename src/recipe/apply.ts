@@ -9,6 +9,7 @@ import { inferModel } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { checkNeeds } from "./needs.ts";
+import { type Attempt, isRescued, rescue, type Try } from "./rescue.ts";
 import { addNotes, createContext, createNotes, type Notes } from "./step-context.ts";
 import { formatRecipe, isTraining, keepsNorms, type Step } from "./steps.ts";
 import { createSweep } from "./sweep.ts";
@@ -74,24 +75,41 @@ export async function applyRecipe(
     if (moved === null) [model, bytes] = [candidate, written];
     return moved;
   };
+  /** Applies step `i`, or the same method with other options, to a copy of `base`. */
+  const attempt = async (
+    base: Model,
+    i: number,
+    step: Step,
+    own: Environment,
+  ): Promise<Attempt> => {
+    const candidate = cloneModel(base);
+    inferModel(candidate);
+    const sweep = createSweep(candidate);
+    const told = createNotes();
+    await step.method.apply(candidate, step.options, createContext(step, i, start, own, told));
+    if (!simplify) sweep();
+    else rewrite(candidate, i === lastWithNorms ? {} : { rules: ["drop-dead", "share-constants"] });
+    return { model: candidate, notes: told };
+  };
   const lastWithNorms = simplify ? steps.findLastIndex(keepsNorms) : -1;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.id);
-    const candidate = cloneModel(model);
-    inferModel(candidate);
-    const sweep = createSweep(candidate);
-    const own = createNotes();
-    await step.method.apply(candidate, step.options, createContext(step, i, start, env, own));
-    if (!simplify) sweep();
-    else rewrite(candidate, i === lastWithNorms ? {} : { rules: ["drop-dead", "share-constants"] });
     const before = bytes.byteLength;
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // Training may add biases, which enlarge the file, and a long run is not thrown away for that.
     // What prepares a later step gains nothing by itself. Such steps have no size limit.
     const isFree = anySize || isTraining(step) || step.method.prepares !== undefined;
-    const why = await take(candidate, isFree ? Number.POSITIVE_INFINITY : most);
+    const limit = isFree ? Number.POSITIVE_INFINITY : most;
+    const base = model;
+    let made = await attempt(base, i, step, env);
+    const why = await take(made.model, limit);
+    if (why === null && isRescued(steps, i, env)) {
+      const other: Try = (step, env) => attempt(base, i, step, env);
+      const better = await rescue(base, made, step, other, env);
+      if (better && (await take(better.model, limit)) === null) made = better;
+    }
     kept.push(why === null);
-    if (why === null) addNotes(notes, own);
+    if (why === null) addNotes(notes, made.notes);
     else {
       notes.warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
       // The lossless rules were held back for this step. It is gone, so they are applied now.

@@ -20,6 +20,10 @@ export const limited = (steps: readonly Step[], choice: Choice): Step[] =>
     step.method.packs ? step : { ...step, options: { ...step.options, ...choice } },
   );
 
+/** The step, which then keeps to its layers whatever that costs. */
+export const withoutRescue = (step: Step): Step =>
+  "rescue" in step.options ? { ...step, options: { ...step.options, rescue: false } } : step;
+
 /** The layers with weights, each once. */
 export const layersOf = (model: Model): Node[] => [
   ...new Set(weightsOf(model).map(({ node }) => node)),
@@ -32,4 +36,13 @@ export function alone(node: Node, layers: readonly Node[]): Choice {
     (other) => other !== node && (pattern.test(other.name) || pattern.test(other.op)),
   );
   return { only: [node.name], except: others.map(({ name }) => name) };
+}
+
+/** Those of the layers that pass both lists; a glob that matches none is no error here. */
+export function passing(layers: readonly Node[], { only, except }: Choice): Node[] {
+  const matches = (node: Node, globs: readonly string[]) =>
+    globs.map(globToRegExp).some((pattern) => pattern.test(node.name) || pattern.test(node.op));
+  return layers.filter(
+    (node) => (only.length === 0 || matches(node, only)) && !matches(node, except),
+  );
 }

@@ -9,7 +9,14 @@ import { applyRecipe } from "./apply.ts";
 import { measured, measureOriginal } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
-import { alone, type Choice, everything, layersOf, limited } from "./layer-choice.ts";
+import {
+  alone,
+  type Choice,
+  everything,
+  layersOf,
+  limited,
+  withoutRescue,
+} from "./layer-choice.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds } from "./needs.ts";
 import {
@@ -256,7 +263,7 @@ function lossesOf(
     try {
       const { bytes, kept, warnings, skipped } = await applyRecipe(
         start,
-        limited(steps, choice),
+        limited(steps, choice).map(withoutRescue),
         env,
         { anySize: true },
       );

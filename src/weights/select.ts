@@ -6,7 +6,7 @@ import { weightsOf } from "../ops/weights.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { nearest } from "../util/nearest.ts";
 
-export { layerOptions as siteOptions } from "../options.ts";
+export { layerOptions as siteOptions, rescueOptions } from "../options.ts";
 
 export interface Selection {
   readonly only: readonly string[];

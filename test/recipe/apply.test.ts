@@ -44,7 +44,9 @@ describe("applyRecipe", () => {
   });
 
   test("a step that makes the file larger is rolled back, the next goes on from before", async () => {
-    const steps = parseRecipe("share-weights:bits=2 > quantize-weights:bits=8 > prune-random");
+    const steps = parseRecipe(
+      "share-weights:bits=2,rescue=false > quantize-weights:bits=8 > prune-random",
+    );
     const outcome = await applyRecipe(lenet.model, steps, environmentOf(lenet));
     expect(outcome.kept.slice(0, 2)).toEqual([true, false]);
     expect(outcome.warnings[0]).toMatch(
@@ -240,7 +242,7 @@ describe("a step that reads batch normalizations", () => {
 
   test("network slimming: one threshold over the scales of all layers, as they are", async () => {
     const model = net([0.1, 0.4, 0.2, 0.3], [4, 2, 1, 3]);
-    const recipe = "prune-channels:criterion=bn-gamma,ratio=0.5,round=1,allocation=";
+    const recipe = "prune-channels:rescue=false,criterion=bn-gamma,ratio=0.5,round=1,allocation=";
     const global = await run(model, `${recipe}global`);
     const left = ({ groups }: Outcome) =>
       groups.flatMap(({ before, after }) => (before === 4 ? after : []));

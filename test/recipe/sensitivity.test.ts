@@ -124,8 +124,8 @@ describe("sensitivity", () => {
     const start = simplify(loaded.model);
     const before = concat(writeModel(start)).byteLength;
     for (const [r, name, recipe] of [
-      [0, "last", `${minmax},only=last`],
-      [1, "worse", "quantize-int8:only=worse"],
+      [0, "last", `${minmax},only=last,rescue=false`],
+      [1, "worse", "quantize-int8:only=worse,rescue=false"],
     ] as const) {
       const { bytes, kept } = await applyRecipe(start, parseRecipe(recipe), env);
       expect(kept).toEqual([true]);

@@ -24,7 +24,7 @@ describe("parseRecipe", () => {
       method: methods["share-weights"],
       options: {
         ...{ bits: 5, init: "linear", sensitivity: "none", penalty: 0, records: 128 },
-        ...{ only: [], except: [] },
+        ...{ only: [], except: [], rescue: true, tolerance: 1 },
       },
     });
     expect(parseRecipe("")).toEqual([]);

@@ -9,7 +9,7 @@ import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { replaceLayer } from "../../layers/replace.ts";
 import { dot, transpose } from "../../numeric/matrix.ts";
 import { energyRank, type Svd, svd, truncate } from "../../numeric/svd.ts";
-import { siteOptions } from "../../weights/select.ts";
+import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { layersOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
@@ -62,6 +62,7 @@ export const factorSvd = defineMethod({
         "For weighting=activations: added to the inputs' second moments, as a share of their mean.",
     }),
     ...siteOptions,
+    ...rescueOptions,
   }),
   survey: [{ energy: 0.9 }, { energy: 0.7 }],
   neutral: { energy: 1 },

@@ -31,6 +31,7 @@ export const correctStatistics = defineMethod({
   cite: "Finkelstein et al. 2019, arXiv 1906.03193; Nagel et al. 2019, arXiv 1906.04721, section 4.2",
   summary:
     "Corrects biases and scales after compression: each channel gets the mean and the spread of the original.",
+  repairs: true,
   needs: ["calibration"],
   quickens: true,
   options: z.object({

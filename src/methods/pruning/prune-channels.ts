@@ -14,7 +14,7 @@ import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
-import { chosenLayers, siteOptions } from "../../weights/select.ts";
+import { chosenLayers, rescueOptions, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({
@@ -64,6 +64,7 @@ const options = z.object({
     description: "Calibration records to look at, at most.",
   }),
   ...siteOptions,
+  ...rescueOptions,
 });
 
 /** Whether channels are removed that are not dead: those with the lowest scores. */

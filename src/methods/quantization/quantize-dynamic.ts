@@ -13,7 +13,7 @@ import { isElementwise, toInt8, transposed } from "../../weights/elements.ts";
 import { expand } from "../../weights/expand.ts";
 import { integers, type Rounding } from "../../weights/form.ts";
 import { readWeight } from "../../weights/read.ts";
-import { select, siteOptions } from "../../weights/select.ts";
+import { rescueOptions, select, siteOptions } from "../../weights/select.ts";
 import { refusalOf, sharedOutside } from "../../weights/sites.ts";
 import type { FloatWeight } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
@@ -42,6 +42,7 @@ export const quantizeDynamic = defineMethod({
       description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
     }),
     ...siteOptions,
+    ...rescueOptions,
   }),
   survey: [{}],
   neutral: null,

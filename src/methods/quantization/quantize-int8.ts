@@ -11,7 +11,7 @@ import { quantizeLayers } from "../../int8/weights.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Calibrator } from "../../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
-import { siteOptions } from "../../weights/select.ts";
+import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({
@@ -61,6 +61,7 @@ const options = z.object({
       search: ["false", "auto"],
     }),
   ...siteOptions,
+  ...rescueOptions,
 });
 
 /**
@@ -77,6 +78,7 @@ export const quantizeInt8 = defineMethod({
   needs: ["calibration"],
   quickens: true,
   options,
+  gentler: [{ calibrator: "minmax" }, { calibrator: "percentile" }],
   survey: [{}],
   neutral: null,
   async apply(model, options, context) {

@@ -6,7 +6,7 @@ import { gridOptions } from "../../rounding/options.ts";
 import { transposed } from "../../weights/elements.ts";
 import { leafOf } from "../../weights/form.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
-import { siteOptions } from "../../weights/select.ts";
+import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { blockAxisOf, storeWeight, type ThetaSite, thetasOf } from "../../weights/sites.ts";
 import type { Composed, Whole } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
@@ -44,6 +44,7 @@ export const quantizeWeights = defineMethod({
         "float: unpacked once at load. integer: DequantizeLinear stays, ONNX Runtime uses its n-bit MatMul (fast on native CPUs for batch 1, never in a browser).",
     }),
     ...siteOptions,
+    ...rescueOptions,
   }),
   survey: [{ bits: 8 }, { bits: 4 }],
   neutral: null,

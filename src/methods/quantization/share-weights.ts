@@ -5,7 +5,7 @@ import { calibrationOptions } from "../../evidence/options.ts";
 import { kmeans } from "../../numeric/kmeans.ts";
 import { entropyKmeans } from "../../numeric/kmeans-entropy.ts";
 import { codebookOf, zeroFirst } from "../../weights/forms/codebook.ts";
-import { siteOptions } from "../../weights/select.ts";
+import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
@@ -60,6 +60,7 @@ export const shareWeights = defineMethod({
       }),
     records: calibrationOptions.records.meta({ description: "Records for the sensitivity." }),
     ...siteOptions,
+    ...rescueOptions,
   }),
   survey: [{ bits: 5 }, { bits: 4 }, { bits: 2 }, { bits: 5, penalty: 0.01 }],
   neutral: { bits: 16 },

@@ -1,0 +1,243 @@
+/**
+ * @file Rescue: a step that costs too much quality is done again without the layers that did it.
+ *
+ * Which layers these are, each layer alone tells, by the error of the model's outputs on a few
+ * records. Leaving one out while all others are compressed tells nothing, because errors saturate.
+ * How many are left out is decided by the metric.
+ */
+import type { Dataset } from "../data/dataset.ts";
+import { isAborted, TersorError } from "../errors.ts";
+import type { Model } from "../ir/model.ts";
+import type { Metric } from "../measure/measurement.ts";
+import type { Reference } from "../measure/metric.ts";
+import { concat, writeModel } from "../onnx/write.ts";
+import type { RescueOptions } from "../options.ts";
+import { measured } from "./assess.ts";
+import { checkpoint, type Environment } from "./environment.ts";
+import { fewRecords } from "./few-records.ts";
+import { alone, type Choice, layersOf, limited, passing, withoutRescue } from "./layer-choice.ts";
+import type { Notes } from "./step-context.ts";
+import { formatRecipe, isTraining, type Step } from "./steps.ts";
+
+/** Calibration records that judge, and those on which each layer is tried alone. */
+const JUDGES = 256;
+const FEW = 8;
+/** Outputs of the model before the step are kept up to this many bytes. */
+const KEEP_BYTES = 2 ** 28;
+/** SQNR, dB, below which outputs without classes are lost: an error of a third of them (rms). */
+const LOW_SQNR = 10;
+/** Changed predictions, percent, that count like one point of accuracy: most change nothing. */
+const FLIPS_A_POINT = 5;
+/** Growth of a perplexity, percent, that counts like one point. */
+const GROWTH_A_POINT = 10;
+
+/** What a step made of a model. */
+export interface Attempt {
+  readonly model: Model;
+  readonly notes: Notes;
+}
+
+/** Applies a step to a copy of the model before it. */
+export type Try = (step: Step, env: Environment) => Promise<Attempt>;
+
+/** What was lost, and what may be. */
+interface Loss {
+  readonly value: number;
+  readonly limit: number;
+  /** The loss in words: "57.1 points". */
+  readonly text: string;
+  /** False if it may be chance. */
+  readonly isCertain: boolean;
+}
+
+/** Whether the step can be rescued: it says so, it can be judged, and no later step mends it. */
+export const isRescued = (steps: readonly Step[], index: number, env: Environment): boolean =>
+  (steps[index].options as Partial<RescueOptions>).rescue === true &&
+  env.calibration !== null &&
+  !steps.slice(index).some((step) => isTraining(step) || step.method.repairs);
+
+/**
+ * Measures what `whole`, the model after `step`, loses against `before` on calibration records. If
+ * that is more than the step's `tolerance`, the step's gentler settings are tried, then as few layers
+ * are left out as keep the loss within it: the 1, 2, 4, 8 ... worst, then a number between the last
+ * two. Returns what to take instead, or null: nothing to rescue, or nothing that would; the notes of
+ * `whole` are then told why.
+ */
+export async function rescue(
+  before: Model,
+  whole: Attempt,
+  step: Step,
+  attempt: Try,
+  env: Environment,
+): Promise<Attempt | null> {
+  const { tolerance } = step.options as unknown as RescueOptions;
+  const records = fewRecords(env.calibration as Dataset, JUDGES, env.seed);
+  const lossOf = await judgeBy(before, records, tolerance, step.id, env);
+  const loss = await lossOf(whole.model);
+  if (loss === null || loss.value <= loss.limit || !loss.isCertain) return null;
+  const cost = `${step.id} costs ${loss.text} on ${records.length} calibration records`;
+  env.onEvent({ type: "note", text: `${cost}: looking for the layers that do it` });
+  for (const options of step.method.gentler ?? []) {
+    const gentler = withoutRescue({ ...step, options: { ...step.options, ...options } });
+    const made = await attempt(gentler, env);
+    const rest = await lossOf(made.model);
+    if (rest === null || rest.value > rest.limit) continue;
+    made.notes.warnings.push(
+      `${cost}; other settings leave ${rest.text}: done as ${formatRecipe([gentler])}`,
+    );
+    return made;
+  }
+  const names = await worstFirst(before, step, attempt, env);
+  const trial = async (count: number): Promise<Trial> => {
+    const except = names.slice(0, count);
+    const made = await attempt(without(step, except), env);
+    const rest = await lossOf(made.model);
+    return { count, made, rest: rest ?? loss };
+  };
+  const found = await fewest(names.length, trial);
+  if (!found) {
+    whole.notes.warnings.push(
+      `${cost}, and leaving out up to half of its layers does not bring that below ${tolerance}: give a gentler setting, or train after it`,
+    );
+    return null;
+  }
+  const { count, made, rest } = found;
+  const left = names.slice(0, count);
+  const recipe = formatRecipe([without(step, left)]);
+  made.notes.warnings.push(
+    `${cost}; ${count} of ${names.length} layers do it and stay as they are, which leaves ${rest.text}: done as ${recipe}`,
+  );
+  return made;
+}
+
+interface Trial {
+  readonly count: number;
+  readonly made: Attempt;
+  readonly rest: Loss;
+}
+
+/** The trial with the fewest layers left out that is within its limit, of up to half of them. */
+async function fewest(
+  layers: number,
+  trial: (count: number) => Promise<Trial>,
+): Promise<Trial | null> {
+  const isFine = ({ rest }: Trial) => rest.value <= rest.limit;
+  let tooFew = 0;
+  let found: Trial | null = null;
+  for (let count = 1; count <= layers / 2 && !found; count *= 2) {
+    const tried = await trial(count);
+    if (isFine(tried)) found = tried;
+    else tooFew = count;
+  }
+  while (found && found.count - tooFew > Math.max(1, Math.floor(tooFew / 4))) {
+    const tried = await trial(Math.floor((tooFew + found.count) / 2));
+    if (isFine(tried)) found = tried;
+    else tooFew = tried.count;
+  }
+  return found;
+}
+
+/** The step with more layers left out, and without a rescue of its own. */
+function without(step: Step, names: readonly string[]): Step {
+  const { except } = step.options as unknown as Choice;
+  return withoutRescue({
+    ...step,
+    options: { ...step.options, except: [...except, ...names] },
+  });
+}
+
+/** The names of the layers that the step changes, the one that alone does most damage first. */
+async function worstFirst(
+  before: Model,
+  step: Step,
+  attempt: Try,
+  env: Environment,
+): Promise<string[]> {
+  const calibration = fewRecords(env.calibration as Dataset, FEW, env.seed);
+  const few: Environment = { ...env, calibration, onEvent() {} };
+  const sqnrOf = await compareBy(before, calibration, few);
+  const chosen = passing(layersOf(before), step.options as unknown as Choice);
+  const damages: { name: string; noise: number }[] = [];
+  for (const [i, node] of chosen.entries()) {
+    await checkpoint(env, step.id);
+    env.onEvent({
+      type: "progress",
+      what: `${step.id} layer by layer`,
+      done: i,
+      total: chosen.length,
+    });
+    const [single] = limited([withoutRescue(step)], alone(node, chosen));
+    try {
+      const { model } = await attempt(single, few);
+      const sqnr = (await sqnrOf(model))?.metric?.sqnr ?? Infinity;
+      if (sqnr < Infinity) damages.push({ name: node.name, noise: -sqnr });
+    } catch (cause) {
+      // Above all "no-match": the method does not work on layers of this kind.
+      if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
+    }
+  }
+  return damages.sort((a, b) => b.noise - a.noise).map(({ name }) => name);
+}
+
+/** A function that measures a model against `before` on the records; null if it cannot be run. */
+async function compareBy(before: Model, records: Dataset, env: Environment) {
+  const judging: Environment = { ...env, data: records };
+  const measure = async (model: Model, reference: Reference | null) => {
+    const session = await env.runtime.open(
+      { bytes: concat(writeModel(model)) },
+      { threads: env.threads },
+    );
+    try {
+      return await measured(session, judging, "rescue", { reference, keepBytes: KEEP_BYTES });
+    } finally {
+      await session.close();
+    }
+  };
+  const original = await measure(before, null);
+  return async (model: Model) => {
+    try {
+      return await measure(model, original?.reference ?? null);
+    } catch (cause) {
+      if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
+      return null;
+    }
+  };
+}
+
+async function judgeBy(
+  before: Model,
+  records: Dataset,
+  tolerance: number,
+  what: string,
+  env: Environment,
+): Promise<(model: Model) => Promise<Loss | null>> {
+  await checkpoint(env, what);
+  const measure = await compareBy(before, records, { ...env, onEvent() {} });
+  return async (model) => {
+    const metric = (await measure(model))?.metric;
+    return metric ? lossIn(metric, tolerance) : null;
+  };
+}
+
+/** What a metric lost, in the words of its kind, and how much of that a tolerance in points allows. */
+export function lossIn(metric: Metric, tolerance: number): Loss | null {
+  const { name, drop, dropCi95, baseline, flips, sqnr } = metric;
+  const isCertain = dropCi95 === null || dropCi95[0] > 0;
+  const rounded = (value: number) => Number(value.toPrecision(3));
+  if (name === "perplexity" && drop !== null && baseline) {
+    const value = (100 * drop) / baseline;
+    const limit = GROWTH_A_POINT * tolerance;
+    return { value, limit, text: `${rounded(value)} % of perplexity`, isCertain };
+  }
+  if (name !== "fidelity" && drop !== null) {
+    const unit = name === "accuracy" ? "points" : `dB of ${name}`;
+    return { value: drop, limit: tolerance, text: `${rounded(drop)} ${unit}`, isCertain };
+  }
+  if (flips !== null) {
+    const text = `${rounded(flips)} % of the predictions`;
+    return { value: flips, limit: FLIPS_A_POINT * tolerance, text, isCertain: true };
+  }
+  if (sqnr === null) return null;
+  const text = `fidelity (${rounded(sqnr)} dB are left)`;
+  return { value: -sqnr, limit: -LOW_SQNR, text, isCertain: true };
+}
