@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Model } from "../ir/model.ts";
+import type { Random } from "../numeric/random.ts";
 import { product } from "../util/product.ts";
 import { siteOptions } from "../weights/select.ts";
 import { layersOf, storeWeight } from "../weights/sites.ts";
@@ -32,6 +33,10 @@ export interface Matrix {
   readonly columns: number;
   /** The shape of the weight itself. */
   readonly shape: readonly number[];
+  /** Whether the layer's inputs are the rows (x W) or the columns (W x). */
+  readonly inputs: "rows" | "columns";
+  /** A stream of random numbers of this layer's own. */
+  readonly random: Random;
 }
 
 /**
@@ -54,10 +59,40 @@ export async function storeStructured(
     const { values, shape } = site.weight;
     const [rows, ...others] = shape;
     const columns = product(others);
-    const found = project({ values, rows, columns, shape }, values.length / options.ratio);
+    const inputs = site.role.inputAxis === 0 ? "rows" : "columns";
+    const random = context.random.fork(site.node.name);
+    const matrix = { values, rows, columns, shape, inputs, random } as const;
+    const found = project(matrix, values.length / options.ratio);
     if (typeof found === "string") context.skip(site.node.name, found);
     else storeWeight(site, found);
   }
+}
+
+/** A matrix cut into square blocks [size, size], the last ones of each axis padded with zeros. */
+export interface Blocks {
+  readonly size: number;
+  /** Blocks along the rows of the matrix. */
+  readonly down: number;
+  /** Blocks along its columns. */
+  readonly across: number;
+}
+
+export const blocksOf = ({ rows, columns }: Pick<Matrix, "rows" | "columns">, size: number) => ({
+  size,
+  down: Math.ceil(rows / size),
+  across: Math.ceil(columns / size),
+});
+
+/** Block (i, j) of the matrix [size, size], row-major, zeros where it stands over. */
+export function blockOf({ values, rows, columns }: Matrix, size: number, i: number, j: number) {
+  const block = new Float64Array(size * size);
+  const height = Math.min(size, rows - i * size);
+  const width = Math.min(size, columns - j * size);
+  for (let a = 0; a < height; a++) {
+    const from = (i * size + a) * columns + j * size;
+    block.set(values.subarray(from, from + width), a * size);
+  }
+  return block;
 }
 
 /** All divisors of n, ascending. */

@@ -55,6 +55,7 @@ import { ternarizeConnect } from "./quantization/ternarize-connect.ts";
 import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
 import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
 import { trainRate } from "./quantization/train-rate.ts";
+import { circulant } from "./structured/circulant.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
 
@@ -117,6 +118,7 @@ export const families = {
   structured: {
     kronecker,
     monarch,
+    circulant,
   },
   "low-rank": {
     "factor-svd": factorSvd,

@@ -94,6 +94,16 @@ function scaleAt(shape: Shape, kind: string): (element: number) => number {
   return (i) => Math.floor(i / inner) % shape[Number(axis)];
 }
 
+function circulantAt({ r }: Theta, [, columns]: Shape): (element: number) => number {
+  const [, across, b] = r.shape;
+  return (i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    const block = Math.floor(row / b) * across + Math.floor(column / b);
+    // The first column of a block goes down; every other is the one before, shifted down by one.
+    return r.values[block * b + (((row % b) + b - (column % b)) % b)];
+  };
+}
+
 /** W[element], in plain arithmetic that shares nothing with `build`. */
 const references: Readonly<
   Record<string, (theta: Theta, shape: Shape, kind: string) => (element: number) => number>
@@ -214,6 +224,11 @@ const references: Readonly<
       const first = left.values[(j * left.shape[1] + l) * inner + i];
       return first * right.values[(i * blocks + j) * width + t];
     };
+  },
+  circulant: circulantAt,
+  "circulant with signs": (theta, shape) => {
+    const at = circulantAt(theta, shape);
+    return (i) => theta.signs.values[i % shape[1]] * at(i);
   },
   quantized: ({ weight, scale }, shape, kind) => {
     const channel = scaleAt(shape, kind);

@@ -3,6 +3,7 @@ import type { Form } from "../form.ts";
 import { affine } from "./affine.ts";
 import { asymmetric } from "./asymmetric.ts";
 import { blockwise } from "./blockwise.ts";
+import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
@@ -27,6 +28,8 @@ export const forms = [
   hashed,
   kronecker,
   monarch,
+  circulant,
+  signedCirculant,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
