@@ -58,6 +58,7 @@ import { trainRate } from "./quantization/train-rate.ts";
 import { circulant } from "./structured/circulant.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
+import { tensorTrain } from "./structured/tensor-train.ts";
 
 /**
  * All methods by family, in the order of the survey (sections II-VI). A family is a folder here.
@@ -119,6 +120,7 @@ export const families = {
     kronecker,
     monarch,
     circulant,
+    "tensor-train": tensorTrain,
   },
   "low-rank": {
     "factor-svd": factorSvd,

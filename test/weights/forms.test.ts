@@ -104,6 +104,32 @@ function circulantAt({ r }: Theta, [, columns]: Shape): (element: number) => num
   };
 }
 
+/** The product of one matrix [before, after] of each core: that of this row's and column's digits. */
+function trainAt(cores: Theta[string][], columns: number): (element: number) => number {
+  const last = cores.length - 1;
+  const sizes = cores.map(({ shape }, k) => (k === 0 ? shape.slice(0, 2) : shape.slice(1, 3)));
+  const digits = (x: number, side: number): number[] =>
+    sizes.map((_, k) => {
+      const below = sizes.slice(k + 1).reduce((p, size) => p * size[side], 1);
+      return Math.floor(x / below) % sizes[k][side];
+    });
+  return (i) => {
+    const [rows, across] = [digits(Math.floor(i / columns), 0), digits(i % columns, 1)];
+    let row = [1];
+    for (const [k, { values, shape }] of cores.entries()) {
+      const after = k === last ? 1 : (shape.at(-1) as number);
+      const [m, n] = sizes[k];
+      row = Array.from({ length: after }, (_, s) =>
+        row.reduce(
+          (sum, x, r) => sum + x * values[((r * m + rows[k]) * n + across[k]) * after + s],
+          0,
+        ),
+      );
+    }
+    return row[0];
+  };
+}
+
 /** W[element], in plain arithmetic that shares nothing with `build`. */
 const references: Readonly<
   Record<string, (theta: Theta, shape: Shape, kind: string) => (element: number) => number>
@@ -230,6 +256,8 @@ const references: Readonly<
     const at = circulantAt(theta, shape);
     return (i) => theta.signs.values[i % shape[1]] * at(i);
   },
+  "tensor train of 3 cores": ({ a, b, c }, [, columns]) => trainAt([a, b, c], columns),
+  "tensor train of 4 cores": ({ a, b, c, d }, [, columns]) => trainAt([a, b, c, d], columns),
   quantized: ({ weight, scale }, shape, kind) => {
     const channel = scaleAt(shape, kind);
     return (i) => {

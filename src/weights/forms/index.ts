@@ -13,6 +13,7 @@ import { int8, quantized } from "./quantized.ts";
 import { scaled } from "./scaled.ts";
 import { sketch } from "./sketch.ts";
 import { table } from "./table.ts";
+import { tensorTrain3, tensorTrain4 } from "./tensor-train.ts";
 import { vectors } from "./vectors.ts";
 
 export const forms = [
@@ -30,6 +31,8 @@ export const forms = [
   monarch,
   circulant,
   signedCirculant,
+  tensorTrain3,
+  tensorTrain4,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
