@@ -22,6 +22,12 @@ export interface Eigen {
 const NEGLIGIBLE = 2 ** -200;
 
 /**
+ * After so many iterations an entry counts as 0 if it is the rounding error of the largest entry of the
+ * matrix. In matrices of low rank whole parts are nothing else, and the iteration does not end on them.
+ */
+const MANY = 30;
+
+/**
  * Decomposes the symmetric [n, n] matrix a = sum_i values[i] vectors[i]^T vectors[i]; only the
  * lower triangle of `a` is read. Throws TersorError "bad-number" for entries that are not finite.
  *
@@ -130,12 +136,14 @@ function tridiagonalize(
 
 /** Implicit QL with Wilkinson's shift: d becomes the eigenvalues, the rows of z eigenvectors. */
 function diagonalize(z: Float64Array, n: number, d: Float64Array, e: Float64Array): void {
+  const largest = d.reduce((most, x, i) => Math.max(most, Math.abs(x), Math.abs(e[i])), 0);
   for (let l = 0; l < n; l++) {
     for (let iteration = 0; ; iteration++) {
       let m = l;
       while (m < n - 1) {
         const size = Math.abs(d[m]) + Math.abs(d[m + 1]);
-        if (Math.abs(e[m]) <= Number.EPSILON * size + NEGLIGIBLE) break;
+        const scale = iteration < MANY ? size : largest;
+        if (Math.abs(e[m]) <= Number.EPSILON * scale + NEGLIGIBLE) break;
         m++;
       }
       if (m === l) break;
