@@ -59,6 +59,7 @@ import { circulant } from "./structured/circulant.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
 import { tensorTrain } from "./structured/tensor-train.ts";
+import { toeplitzLike } from "./structured/toeplitz-like.ts";
 
 /**
  * All methods by family, in the order of the survey (sections II-VI). A family is a folder here.
@@ -120,6 +121,7 @@ export const families = {
     kronecker,
     monarch,
     circulant,
+    "toeplitz-like": toeplitzLike,
     "tensor-train": tensorTrain,
   },
   "low-rank": {

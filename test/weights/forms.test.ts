@@ -256,6 +256,23 @@ const references: Readonly<
     const at = circulantAt(theta, shape);
     return (i) => theta.signs.values[i % shape[1]] * at(i);
   },
+  "Toeplitz-like": ({ g, h }, [, columns]) => {
+    const [, across, rank, b] = g.shape;
+    return (at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      const block = Math.floor(row / b) * across + Math.floor(column / b);
+      const [i, j] = [row % b, column % b];
+      let sum = 0;
+      for (let k = 0; k < rank; k++) {
+        const from = (block * rank + k) * b;
+        for (let t = 0; t < b; t++) {
+          const left = g.values[from + (i >= t ? i - t : i - t + b)];
+          sum += left * (j >= t ? h.values[from + j - t] : -h.values[from + j - t + b]);
+        }
+      }
+      return sum;
+    };
+  },
   "tensor train of 3 cores": ({ a, b, c }, [, columns]) => trainAt([a, b, c], columns),
   "tensor train of 4 cores": ({ a, b, c, d }, [, columns]) => trainAt([a, b, c, d], columns),
   quantized: ({ weight, scale }, shape, kind) => {

@@ -14,6 +14,7 @@ import { scaled } from "./scaled.ts";
 import { sketch } from "./sketch.ts";
 import { table } from "./table.ts";
 import { tensorTrain3, tensorTrain4 } from "./tensor-train.ts";
+import { toeplitzLike } from "./toeplitz-like.ts";
 import { vectors } from "./vectors.ts";
 
 export const forms = [
@@ -33,6 +34,7 @@ export const forms = [
   signedCirculant,
   tensorTrain3,
   tensorTrain4,
+  toeplitzLike,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
