@@ -77,11 +77,35 @@ export interface Blocks {
   readonly across: number;
 }
 
-export const blocksOf = ({ rows, columns }: Pick<Matrix, "rows" | "columns">, size: number) => ({
+export const blocksOf = (
+  { rows, columns }: Pick<Matrix, "rows" | "columns">,
+  size: number,
+): Blocks => ({
   size,
   down: Math.ceil(rows / size),
   across: Math.ceil(columns / size),
 });
+
+/**
+ * The first of the sizes at which all blocks together take at most `numbers` numbers, if each takes
+ * `each(size)`; null if none does.
+ */
+export function firstBlocks(
+  matrix: Pick<Matrix, "rows" | "columns">,
+  numbers: number,
+  sizes: Iterable<number>,
+  each: (size: number) => number,
+): Blocks | null {
+  for (const size of sizes) {
+    const blocks = blocksOf(matrix, size);
+    if (blocks.down * blocks.across * each(size) <= numbers) return blocks;
+  }
+  return null;
+}
+
+/** 1, 2, 3, ... up to the larger side of the matrix, which makes one block of it. */
+export const sizesOf = ({ rows, columns }: Pick<Matrix, "rows" | "columns">): number[] =>
+  Array.from({ length: Math.max(rows, columns) }, (_, i) => i + 1);
 
 /** Block (i, j) of the matrix [size, size], row-major, zeros where it stands over. */
 export function blockOf({ values, rows, columns }: Matrix, size: number, i: number, j: number) {

@@ -55,7 +55,9 @@ import { ternarizeConnect } from "./quantization/ternarize-connect.ts";
 import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
 import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
 import { trainRate } from "./quantization/train-rate.ts";
+import { acdc } from "./structured/acdc.ts";
 import { circulant } from "./structured/circulant.ts";
+import { fastfood } from "./structured/fastfood.ts";
 import { kronecker } from "./structured/kronecker.ts";
 import { monarch } from "./structured/monarch.ts";
 import { tensorTrain } from "./structured/tensor-train.ts";
@@ -122,6 +124,8 @@ export const families = {
     monarch,
     circulant,
     "toeplitz-like": toeplitzLike,
+    fastfood,
+    acdc,
     "tensor-train": tensorTrain,
   },
   "low-rank": {

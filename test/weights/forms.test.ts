@@ -13,6 +13,7 @@ import { weightsOf } from "../../src/ops/weights.ts";
 import { rewrite } from "../../src/rewrite/index.ts";
 import { expand } from "../../src/weights/expand.ts";
 import type { Form, Part, Shape } from "../../src/weights/form.ts";
+import { permutations } from "../../src/weights/forms/fastfood.ts";
 import { roundToGrid } from "../../src/weights/forms/grid.ts";
 import { hashOf } from "../../src/weights/forms/hashed.ts";
 import { forms } from "../../src/weights/forms/index.ts";
@@ -271,6 +272,41 @@ const references: Readonly<
         }
       }
       return sum;
+    };
+  },
+  fastfood: ({ s, g, b, first, second }, [, columns]) => {
+    const [down, across, size] = s.shape;
+    const orders = permutations(first.values[0], second.values[0], down * across, size);
+    const bits = (x: number): number => (x === 0 ? 0 : (x & 1) + bits(x >> 1));
+    const h = (i: number, j: number) => (-1) ** bits(i & j) / Math.sqrt(size);
+    return (at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      const block = Math.floor(row / size) * across + Math.floor(column / size);
+      const [i, j] = [row % size, column % size];
+      let sum = 0;
+      for (let t = 0; t < size; t++) {
+        sum += h(i, t) * g.values[block * size + t] * h(orders[block][t], j);
+      }
+      return s.values[block * size + i] * sum * b.values[block * size + j];
+    };
+  },
+  ACDC: ({ a, d }, [, columns]) => {
+    const [, across, layers, size] = a.shape;
+    const c = (k: number, t: number) =>
+      Math.sqrt((k === 0 ? 1 : 2) / size) * Math.cos((Math.PI * (t + 0.5) * k) / size);
+    return (at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      const block = Math.floor(row / size) * across + Math.floor(column / size);
+      // One row of the identity through A, C, D and the transpose of C, layer by layer.
+      let x = Array.from({ length: size }, (_, i) => (i === row % size ? 1 : 0));
+      for (let k = 0; k < layers; k++) {
+        const from = (block * layers + k) * size;
+        const waves = x.map((_, t) =>
+          x.reduce((sum, v, i) => sum + v * a.values[from + i] * c(i, t), 0),
+        );
+        x = x.map((_, i) => waves.reduce((sum, v, t) => sum + v * d.values[from + t] * c(i, t), 0));
+      }
+      return x[column % size];
     };
   },
   "tensor train of 3 cores": ({ a, b, c }, [, columns]) => trainAt([a, b, c], columns),

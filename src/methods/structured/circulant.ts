@@ -2,7 +2,9 @@
 import { z } from "zod";
 import {
   blocksOf,
+  firstBlocks,
   type Matrix,
+  sizesOf,
   storeStructured,
   structureOptions,
 } from "../../layers/structure.ts";
@@ -54,20 +56,14 @@ interface Options {
 /** The nearest matrix of circulant blocks with at most `numbers` numbers, or of the given block. */
 function project(matrix: Matrix, numbers: number, options: Options): Composed | string {
   const { values, rows, columns, shape, inputs } = matrix;
-  const largest = Math.max(rows, columns);
-  const takes = (size: number): number => {
-    const { down, across } = blocksOf(matrix, size);
-    return down * across * size;
-  };
-  let block = Math.min(options.block, largest);
-  if (block === 0) {
-    block = 1;
-    while (block <= largest && takes(block) > numbers) block++;
-    if (block > largest) {
-      return `has no circulant matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-    }
+  const blocks = options.block
+    ? blocksOf(matrix, Math.min(options.block, Math.max(rows, columns)))
+    : firstBlocks(matrix, numbers, sizesOf(matrix), (size) => size);
+  if (!blocks) {
+    return `has no circulant matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
   }
-  const dims = [Math.ceil(rows / block), Math.ceil(columns / block), block];
+  const { size: block, down, across } = blocks;
+  const dims = [down, across, block];
   if (options.signs === "none") {
     return composed(form, shape, {
       r: leaf(nearestCirculant(values, { rows, columns, block }), dims),

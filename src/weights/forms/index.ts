@@ -1,10 +1,12 @@
 /** @file The table of forms: a new form is one new file and one line here. */
 import type { Form } from "../form.ts";
+import { acdc } from "./acdc.ts";
 import { affine } from "./affine.ts";
 import { asymmetric } from "./asymmetric.ts";
 import { blockwise } from "./blockwise.ts";
 import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
+import { fastfood } from "./fastfood.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
@@ -35,6 +37,8 @@ export const forms = [
   tensorTrain3,
   tensorTrain4,
   toeplitzLike,
+  fastfood,
+  acdc,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
