@@ -26,7 +26,7 @@ export function bestChoices(
   const spare = budget - cheapest.reduce((a, b) => a + b, 0);
   if (spare < 0) return null;
   const isWhole = items.every((choices) => choices.every(({ cost }) => Number.isInteger(cost)));
-  const cell = isWhole && spare <= CELLS ? 1 : spare / CELLS;
+  const cell = (isWhole && spare <= CELLS) || spare === 0 ? 1 : spare / CELLS;
   const cells = Math.floor(spare / cell);
   const extraOf = (i: number, { cost }: Choice): number =>
     Math.ceil((cost - cheapest[i]) / cell - 1e-9);

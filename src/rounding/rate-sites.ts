@@ -1,5 +1,6 @@
 /** @file Sites that are quantized at a price per bit, weighted by their inputs and gradients. */
 import type { Context } from "../context.ts";
+import { gainsOf } from "../evidence/gains.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import { matrixIn, type Rows } from "../layers/rows.ts";
@@ -8,7 +9,6 @@ import { uniformGrid, uniformStep } from "../weights/forms/grid.ts";
 import type { LayerSite, ThetaSite } from "../weights/sites.ts";
 import { bitsOf, type Composed } from "../weights/weight.ts";
 import { LARGEST, levelsByRate } from "./by-rate.ts";
-import { gainsOf } from "./gains.ts";
 import { outputErrors } from "./matrix.ts";
 import { byActivation, permuted } from "./propagate.ts";
 

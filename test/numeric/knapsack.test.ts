@@ -38,6 +38,13 @@ test("takes the cheapest where nothing is left, and fails where that is too much
     ],
   ];
   expect(bestChoices(items, 2)).toEqual([0]);
+  const uneven = [
+    [
+      { cost: 0.5, loss: 1 },
+      { cost: 0.7, loss: 0 },
+    ],
+  ];
+  expect(bestChoices(uneven, 0.5)).toEqual([0]);
   expect(bestChoices(items, 1)).toBeNull();
   expect(bestChoices(items, 4)).toEqual([1]);
   expect(bestChoices([], 1)).toEqual([]);

@@ -2,11 +2,11 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { curvatures } from "../../evidence/curvature.ts";
+import { gainsOf } from "../../evidence/gains.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
 import type { Model } from "../../ir/model.ts";
 import { bestChoices, type Choice } from "../../numeric/knapsack.ts";
 import { roundByHessian, roundMoments } from "../../rounding/by-layer.ts";
-import { gainsOf } from "../../rounding/gains.ts";
 import { type HessianLayer, outputErrors, weightOf } from "../../rounding/matrix.ts";
 import {
   gridOptions,

@@ -1,0 +1,108 @@
+/** @file Low rank for the layers of a network: observe, decompose, choose ranks, replace, repair. */
+import type { Context } from "../context.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
+import { type Layer, layerOf } from "../layers/matrix.ts";
+import { refitLayers } from "../layers/refit.ts";
+import { layersOf } from "../weights/sites.ts";
+import { byEnergy } from "./choose.ts";
+import type { Decompose, Point } from "./decomposition.ts";
+import type { Cut } from "./effects.ts";
+import { evidenceOf } from "./evidence.ts";
+import { type FactorOptions, type Settled, settle } from "./options.ts";
+import { type Piece, pieceOf, savings, whyNoSaving } from "./piece.ts";
+import { pool } from "./pool.ts";
+
+/** Smaller layers are left alone: what they would save is less than the nodes that are added. */
+const SMALLEST = 1024;
+
+/**
+ * Replaces the chosen layers by what `decompose` makes of them, at ranks that the options choose
+ * (options.ts): of each layer by itself, or of all together (pool.ts). `more` gives pieces that are
+ * no layers. Layers that would cost more than now stay, with the reason.
+ */
+export async function factorLayers<O extends FactorOptions>(
+  model: Model,
+  given: O,
+  context: Context,
+  decompose: Decompose<O & Settled>,
+  more: (options: O & Settled) => Promise<readonly Piece[]> | readonly Piece[] = () => [],
+): Promise<void> {
+  const options = settle(given, context);
+  const layers: Layer[] = [];
+  for (const site of layersOf(model, options, context, SMALLEST)) {
+    const layer = site.role.kind === "embedding" ? null : layerOf(site);
+    if (typeof layer === "string") context.skip(site.node.name, layer);
+    else if (layer) layers.push(layer);
+  }
+  const evidence = await evidenceOf(model, layers, options, context);
+  const work = new Work(model, context, options.repair !== "none");
+  const pieces: Piece[] = [];
+  for (const [i, layer] of layers.entries()) {
+    await context.progress(i, layers.length);
+    const found = await decompose(layer, evidence(layer), options);
+    if (typeof found === "string") context.skip(layer.node.name, found);
+    else if (options.ranks === "pool") pieces.push(pieceOf(layer, found));
+    // One layer after the other, so that one decomposition is in memory at a time.
+    else await alone(pieceOf(layer, found), options, work, context);
+  }
+  const others = await more(options);
+  if (options.ranks === "pool") {
+    const cuts = await pool(model, [...pieces, ...others], options, context);
+    for (const cut of cuts) await work.cut(cut);
+  } else for (const piece of others) await alone(piece, options, work, context);
+  await work.repair(options.records);
+}
+
+/** Cuts one piece to the size that it needs by itself, if that saves work. */
+async function alone(
+  piece: Piece,
+  { energy }: Settled,
+  work: Work,
+  context: Context,
+): Promise<void> {
+  const point: Point = byEnergy(piece, energy);
+  if (savings(piece).includes(point)) await work.cut({ piece, point });
+  else context.skip(piece.node.name, whyNoSaving(piece, point));
+}
+
+/** Makes cuts, and remembers what a repair needs. */
+class Work {
+  readonly #model: Model;
+  readonly #context: Context;
+  /** The model before the first cut, and its values by those in their place now. */
+  readonly #before: { readonly model: Model; readonly twins: Map<Value, Value> } | null;
+  readonly #last: Value[] = [];
+
+  constructor(model: Model, context: Context, repairs: boolean) {
+    this.#model = model;
+    this.#context = context;
+    const twins = new Map<Value, Value>();
+    this.#before = repairs
+      ? { model: { ...model, graph: cloneGraph(model.graph, twins) }, twins }
+      : null;
+  }
+
+  async cut({ piece, point }: Cut): Promise<void> {
+    const old = piece.node.output;
+    const placed = await piece.place(point);
+    if (typeof placed === "string") {
+      this.#context.skip(piece.node.name, placed);
+      return;
+    }
+    const { output } = placed;
+    const twin = this.#before?.twins.get(old);
+    if (!output || !twin) return;
+    this.#before?.twins.set(output, twin);
+    this.#last.push(output);
+  }
+
+  /** Fits the last factor of each layer to what the layer gave before, from the inputs it has now. */
+  async repair(records: number): Promise<void> {
+    if (!this.#before || this.#last.length === 0) return;
+    const nodes = new Set(this.#last.flatMap(({ producer }) => producer ?? []));
+    // A layer that cannot be fitted is factored all the same, so that there is nothing to tell.
+    const quiet = { ...this.#context, skip() {} };
+    await refitLayers(this.#model, this.#before, nodes, records, quiet);
+  }
+}

@@ -1,0 +1,78 @@
+/** @file A piece: one part of a model that can be cut to a size of its own. */
+import { Graph, type Node, type Value } from "../ir/graph.ts";
+import { type Cost, costOf } from "../layers/cost.ts";
+import type { Layer } from "../layers/matrix.ts";
+import { replaceLayer } from "../layers/replace.ts";
+import type { Decomposition, Point } from "./decomposition.ts";
+
+/** Maps the values of a model to those of a copy of it. */
+export type Twins = ReadonlyMap<Value, Value>;
+
+export interface Piece {
+  /** Stands for the piece in reports. */
+  readonly node: Node;
+  readonly points: readonly Point[];
+  readonly energy: number;
+  /** What it costs as it is. */
+  readonly before: Cost;
+  readonly byNoise?: () => Point;
+  /**
+   * Cuts it, in the model itself or in the copy that `twins` maps to. Returns the nodes that were
+   * added, or the reason why nothing was changed.
+   */
+  place(point: Point, twins?: Twins): Promise<Placed | string>;
+}
+
+export interface Placed {
+  readonly nodes: readonly Node[];
+  /** The value that took the place of the output; null if that has several. */
+  readonly output: Value | null;
+}
+
+/** The points that take fewer weights and no more multiply-accumulates than the piece itself. */
+export const savings = ({ points, before }: Piece): Point[] =>
+  points.filter(({ parameters, macs }) => parameters < before.params && macs <= before.macs);
+
+/** Why a point does not pay, with the figures. */
+export function whyNoSaving(piece: Piece, { ranks, parameters, macs }: Point): string {
+  const saving = savings(piece).at(-1);
+  if (ranks.length > 1) {
+    const { params, macs: now } = piece.before;
+    return `needs ranks ${ranks.join(" x ")}: ${parameters} weights and ${macs} multiply-accumulates, now ${params} and ${now}`;
+  }
+  if (!saving) return `needs rank ${ranks}; no rank would save work`;
+  return `needs rank ${ranks}; only ${saving.ranks} or less would save work`;
+}
+
+/** A layer with what it can be decomposed into. */
+export function pieceOf(layer: Layer, decomposition: Decomposition): Piece {
+  const { points, energy, byNoise } = decomposition;
+  return {
+    ...{ node: layer.node, points, energy, before: costOf(layer), ...(byNoise && { byNoise }) },
+    async place(point, twins) {
+      const chain = await decomposition.chainAt(point);
+      const own = twins ? twinOf(layer, twins) : layer;
+      const reader = readerOf(own.node.output);
+      const nodes = replaceLayer(own, chain);
+      if (typeof nodes === "string") return nodes;
+      if (!twins) decomposition.name?.(nodes);
+      return { nodes, output: reader() };
+    },
+  };
+}
+
+/** The same layer in a copy of its model. */
+function twinOf(layer: Layer, twins: Twins): Layer {
+  const node = twins.get(layer.node.output)?.producer as Node;
+  return { ...layer, node, value: twins.get(layer.value) as Value };
+}
+
+/** A function that gives the value in the place of `value`, whatever replaces it meanwhile. */
+function readerOf(value: Value): () => Value | null {
+  const [first] = value.uses;
+  return () => {
+    if (!first) return null;
+    const { user, index } = first;
+    return user instanceof Graph ? user.outputs[index] : user.inputs[index];
+  };
+}
