@@ -2,7 +2,8 @@
 import { z } from "zod";
 import type { Context, Need } from "../context.ts";
 import { calibrationOptions } from "../evidence/options.ts";
-import { rescueOptions, siteOptions } from "../weights/select.ts";
+import { toleranceOption } from "../evidence/output-shift.ts";
+import { siteOptions } from "../weights/select.ts";
 
 const weightings = ["auto", "none", "activations", "fisher"] as const;
 const rankings = ["auto", "energy", "pool"] as const;
@@ -14,12 +15,12 @@ export type Unit = (typeof units)[number];
 export const factorOptions = {
   energy: z
     .number()
-    .min(0.01)
+    .min(0)
     .max(1)
-    .default(0.9)
+    .default(0)
     .meta({
       description:
-        "Share of the energy (sum of squares) to keep: of each layer, or with ranks=pool of the network's outputs.",
+        "Share of each layer's energy (sum of squares) to keep; 0: 0.9, where `tolerance` does not decide.",
       search: [0.7, 0.8, 0.9, 0.95],
     }),
   ranks: z
@@ -27,12 +28,17 @@ export const factorOptions = {
     .default("auto")
     .meta({
       description:
-        "energy: each layer by itself. pool: all layers together, by what each costs the network's outputs. auto: pool if weighting=auto finds calibration records.",
+        "energy: each layer by itself. pool: all layers together, by what each costs the network's outputs. auto: pool if there are calibration records and neither energy nor weighting is given.",
       search: ["energy", "pool"],
     }),
+  tolerance: toleranceOption("takes the lowest ranks").meta({
+    description:
+      "For ranks=pool with records: largest accepted change of the network's outputs, |y' - y|^2 / |y|^2.",
+    search: [0.003, 0.01, 0.03],
+  }),
   budget: z.number().min(0).max(1).default(0).meta({
     description:
-      "For ranks=pool: share of the layers' cost that may stay, in place of `energy`; 0: `energy` decides.",
+      "For ranks=pool: share of the layers' cost that may stay; 0: `tolerance` decides, without records `energy`.",
   }),
   unit: z
     .enum(units)
@@ -52,7 +58,7 @@ export const factorOptions = {
     .default("auto")
     .meta({
       description:
-        "What the factors approximate: the weights (none), the outputs on calibration records (activations), or these weighted by the loss's curvature (fisher: needs training records). auto: activations if there are records.",
+        "What the factors approximate: the weights (none), the outputs on calibration records (activations), or these weighted by the loss's curvature (fisher: needs training records). auto: activations if there are records and no energy is given.",
       search: ["none", "activations"],
     }),
   repair: z.enum(["auto", "none", "least-squares"]).default("auto").meta({
@@ -66,7 +72,6 @@ export const factorOptions = {
     description: "Added to the inputs' second moments, as a share of their mean.",
   }),
   ...siteOptions,
-  ...rescueOptions,
 };
 
 export type FactorOptions = z.output<z.ZodObject<typeof factorOptions>>;
@@ -87,19 +92,22 @@ export interface Settled extends FactorOptions {
   readonly repair: Exclude<FactorOptions["repair"], "auto">;
 }
 
-/** With calibration records at hand, data decide unless the user says otherwise. */
+/** What `energy` is where it is not given. */
+const ENERGY = 0.9;
+
+/** With calibration records at hand, data decide unless the user says how ranks are chosen. */
 export function settle<O extends FactorOptions>(
   options: O,
   { hasCalibration }: Pick<Context, "hasCalibration">,
 ): O & Settled {
-  const { weighting, ranks, repair, budget } = options;
-  const byData = weighting === "auto" && hasCalibration;
+  const { energy, weighting, ranks, repair, budget } = options;
+  const byData = weighting === "auto" && energy === 0 && hasCalibration;
   const isPooled = ranks === "pool" || (ranks === "auto" && (byData || budget > 0));
-  const repairs = byData && isPooled ? "least-squares" : "none";
   return {
     ...options,
+    energy: energy || ENERGY,
     weighting: weighting === "auto" ? (byData ? "activations" : "none") : weighting,
     ranks: isPooled ? "pool" : "energy",
-    repair: repair === "auto" ? repairs : repair,
+    repair: repair === "auto" ? (byData && isPooled ? "least-squares" : "none") : repair,
   };
 }

@@ -22,10 +22,10 @@ interface Item {
 /**
  * Chooses a size for every piece, or none:
  *   min sum_l loss_l(r_l)  with  sum_l cost_l(r_l) <= budget sum_l cost_l,  or without a budget
- *   min sum_l cost_l(r_l)  with  sum_l loss_l(r_l) <= 1 - energy
+ *   min sum_l cost_l(r_l)  with  sum_l loss_l(r_l) <= tolerance
  * where loss_l = g_l e_l(r_l) is what the error e_l of the piece moves the network's outputs
- * (effects.ts), and |y' - y|^2 / |y|^2 is measured to stay within 1 - energy. Without records g_l =
- * 1 / energy_l, and the limit is the same share of all pieces together.
+ * (effects.ts), and |y' - y|^2 / |y|^2 is measured to stay within the tolerance. Without records g_l
+ * = 1 / energy_l, and 1 - energy of the pieces' mean is the limit.
  */
 export async function pool(
   model: Model,
@@ -33,7 +33,7 @@ export async function pool(
   options: Settled,
   context: Context,
 ): Promise<Cut[]> {
-  const { energy, budget, unit, records } = options;
+  const { energy, tolerance, budget, unit, records } = options;
   const shift =
     context.hasCalibration && options.weighting !== "none"
       ? await shiftOf(model, records, context)
@@ -63,7 +63,7 @@ export async function pool(
       context.warn(`a budget of ${budget} is less than the lowest ranks take: all get these`);
       taken = choices.map((own) => own.reduce((a, b, i) => (b.cost < own[a].cost ? i : a), 0));
     }
-  } else taken = await withinEnergy(items, shift ? 1 - energy : (1 - energy) * items.length, shift);
+  } else taken = await withinEnergy(items, shift ? tolerance : (1 - energy) * items.length, shift);
   const cuts = cutsOf(items, taken);
   for (const [i, { piece }] of items.entries()) {
     if (taken[i] > 0) continue;
