@@ -1,64 +1,137 @@
-/** @file Effects: how far the network's outputs move for an error of each piece. */
+/** @file Effects: how far the network's outputs move for each error of a piece. */
 import type { Context } from "../context.ts";
-import { outputShiftOf } from "../evidence/output-shift.ts";
-import type { Model } from "../ir/model.ts";
+import { outputsOf } from "../evidence/output-shift.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
 import type { Point } from "./decomposition.ts";
-import { type Piece, savings, type Twins } from "./piece.ts";
+import { type Piece, savings } from "./piece.ts";
 
-/** The relative error of a piece at which its effect is measured. */
-const NEAR = 0.05;
-/** Records for it: each piece takes a pass of its own over them. */
-const RECORDS = 64;
+/** The relative errors of a piece near which its effect is measured. */
+const PLACES = [0.01, 0.05, 0.25];
+/** Records for it, since every measurement takes a pass of its own over them: a few, and so many at
+ * most, while their outputs have less than ELEMENTS numbers. */
+const [FEW, MOST] = [8, 64];
+const ELEMENTS = 2 ** 20;
 
 export interface Cut {
   readonly piece: Piece;
   readonly point: Point;
 }
 
-/** Measures |y' - y|^2 / |y|^2 of the network's outputs y with the cuts made, in a copy. */
+/**
+ * Measures how far the network's outputs y move with the cuts made, in a copy of the model:
+ * |y' - y|^2 / |y - E[y]|^2, with a mean for each place of the last axis. What all records have in
+ * common, such as the low scores of rare tokens, says nothing of them and does not count.
+ */
 export type Shift = (cuts: readonly Cut[]) => Promise<number>;
 
-export const shiftOf = (model: Model, records: number, context: Context): Promise<Shift> =>
-  outputShiftOf<Cut>(
-    model,
-    Math.min(records, RECORDS),
-    context.observe,
-    async (_, twins: Twins, cuts) => {
-      for (const { piece, point } of cuts) await piece.place(point, twins);
-    },
-  );
+export async function shiftOf(model: Model, records: number, context: Context): Promise<Shift> {
+  const few = await outputsOf(model, Math.min(records, FEW), context.observe);
+  const size = few.reduce((total, { length }) => total + length, 0) / FEW;
+  const most = Math.min(records, Math.max(FEW, Math.min(MOST, Math.floor(ELEMENTS / size))));
+  const expected = most > FEW ? await outputsOf(model, most, context.observe) : few;
+  const energy = expected.reduce((total, y, i) => {
+    const size = model.graph.outputs[i].shape?.at(-1);
+    return total + varianceOf(y, typeof size === "number" ? size : 1);
+  }, 0);
+  return async (cuts) => {
+    const twins = new Map<Value, Value>();
+    const copy = { ...model, graph: cloneGraph(model.graph, twins) };
+    for (const { piece, point } of cuts) await piece.place(point, twins);
+    const found = await outputsOf(copy, most, context.observe);
+    let error = 0;
+    for (const [i, y] of expected.entries()) {
+      if (found[i].length !== y.length) return Number.POSITIVE_INFINITY;
+      for (let k = 0; k < y.length; k++) error += (found[i][k] - y[k]) ** 2;
+    }
+    return error / (energy || 1);
+  };
+}
+
+/** The sum of (y - E[y])^2 over [..., size], with a mean for each place of the last axis. */
+function varianceOf(y: Float32Array, size: number): number {
+  const means = new Float64Array(size);
+  const rows = y.length / size;
+  for (let k = 0; k < y.length; k++) means[k % size] += y[k] / rows;
+  let sum = 0;
+  for (let k = 0; k < y.length; k++) sum += (y[k] - means[k % size]) ** 2;
+  return sum;
+}
+
+/** What an error of a piece, in units of its energy, moves the outputs. */
+export type Effect = (error: number) => number;
 
 /**
- * For each piece, the factor g that turns its error e into an error of the network's outputs, g e ~
- * |y' - y|^2 / |y|^2: small errors add up, so it is measured once for each piece alone, at a size
- * that leaves about 5 % of the piece's own energy.
+ * The effect of each piece alone, measured at up to three of its sizes; between and beyond them
+ * straight lines in logarithms, as for small errors the shift is proportional to them.
  */
 export async function effectsOf(
   pieces: readonly Piece[],
   shift: Shift,
   context: Context,
-): Promise<number[]> {
-  const effects: number[] = [];
+): Promise<Effect[]> {
+  const effects: Effect[] = [];
   for (const [i, piece] of pieces.entries()) {
     await context.progress(i, pieces.length);
-    const point = nearest(piece);
-    if (!point) effects.push(0);
-    else {
+    const seen: Seen[] = [];
+    for (const point of telling(piece)) {
       const moved = await shift([{ piece, point }]);
-      effects.push((Number.isFinite(moved) ? moved : 1) / point.error);
+      seen.push({ error: point.error, moved: Number.isFinite(moved) ? moved : 1 });
     }
+    effects.push(curveThrough(seen));
   }
   return effects;
 }
 
-/** The saving point with an error, whose share of the energy is nearest to NEAR by ratio. */
-function nearest(piece: Piece): Point | null {
-  let [found, least]: [Point | null, number] = [null, Number.POSITIVE_INFINITY];
-  for (const point of savings(piece)) {
-    const ratio = point.error / piece.energy / NEAR;
-    if (!(ratio > 0)) continue;
-    const far = Math.max(ratio, 1 / ratio);
-    if (far < least) [found, least] = [point, far];
+interface Seen {
+  readonly error: number;
+  readonly moved: number;
+}
+
+/** Up to three saving points, whose shares of the energy are nearest to PLACES by ratio. */
+function telling(piece: Piece): Set<Point> {
+  const points = savings(piece).filter(({ error }) => error > 0);
+  const far = ({ error }: Point, place: number): number => {
+    const ratio = error / piece.energy / place;
+    return Math.max(ratio, 1 / ratio);
+  };
+  return new Set(
+    points.length === 0
+      ? []
+      : PLACES.map((place) => points.reduce((a, b) => (far(b, place) < far(a, place) ? b : a))),
+  );
+}
+
+/** The curve through what was seen: moved = a error^b from one to the next, proportional beyond. */
+export function curveThrough(seen: readonly Seen[]): Effect {
+  let most = 0;
+  const rising = seen
+    .toSorted((a, b) => a.error - b.error)
+    .map(({ error, moved }) => ({ error, moved: (most = Math.max(most, moved)) }))
+    .filter(({ moved }) => moved > 0);
+  return (error) => {
+    if (error === 0 || rising.length === 0) return 0;
+    const at = rising.findIndex((place) => place.error >= error);
+    const high = rising[at < 0 ? rising.length - 1 : at];
+    const low = rising[(at < 0 ? rising.length : at) - 1];
+    if (at < 0 || !low || low.error === high.error) return (high.moved * error) / high.error;
+    return between(low, high, error);
+  };
+}
+
+/**
+ * What is moved at `error` on the straight line in logarithms between two points. By halving, since
+ * square roots are rounded alike by all engines and powers are not.
+ */
+function between(low: Seen, high: Seen, error: number): number {
+  let [a, b] = [low, high];
+  for (let look = 0; look < 20; look++) {
+    const middle = {
+      error: Math.sqrt(a.error * b.error),
+      moved: Math.sqrt(a.moved * b.moved),
+    };
+    if (middle.error < error) a = middle;
+    else b = middle;
   }
-  return found;
+  return b.moved;
 }

@@ -9,8 +9,10 @@ import type { Settled } from "./options.ts";
 import { type Piece, savings } from "./piece.ts";
 import { pricesOf } from "./prices.ts";
 
-/** How often the loss is lowered if together the cuts move the outputs further than they should. */
-const TRIES = 6;
+/** Looks of the bisection over predicted losses. */
+const LOOKS = 8;
+/** They are searched from the tolerance divided by this to the tolerance times it. */
+const SPAN = 16;
 
 /** A piece with its choices: first to stay as it is, then its points. */
 interface Item {
@@ -23,7 +25,7 @@ interface Item {
  * Chooses a size for every piece, or none:
  *   min sum_l loss_l(r_l)  with  sum_l cost_l(r_l) <= budget sum_l cost_l,  or without a budget
  *   min sum_l cost_l(r_l)  with  sum_l loss_l(r_l) <= tolerance
- * where loss_l = g_l e_l(r_l) is what the error e_l of the piece moves the network's outputs
+ * where loss_l is how far the error e_l(r_l) of the piece moves the network's outputs y
  * (effects.ts), and |y' - y|^2 / |y|^2 is measured to stay within the tolerance. Without records g_l
  * = 1 / energy_l, and 1 - energy of the pieces' mean is the limit.
  */
@@ -41,12 +43,16 @@ export async function pool(
   const prices = await pricesOf(unit, model, pieces, context);
   const effects = shift
     ? await effectsOf(pieces, shift, context)
-    : pieces.map(({ energy }) => 1 / (energy || 1));
+    : pieces.map(
+        ({ energy }) =>
+          (error: number) =>
+            error / (energy || 1),
+      );
   const items = pieces.map((piece, i): Item => {
     const points = savings(piece).filter((point) => prices[i].at(point) < prices[i].now);
     const choices = points.map((point) => ({
       cost: prices[i].at(point),
-      loss: effects[i] * point.error,
+      loss: effects[i](point.error),
     }));
     return {
       piece,
@@ -63,7 +69,11 @@ export async function pool(
       context.warn(`a budget of ${budget} is less than the lowest ranks take: all get these`);
       taken = choices.map((own) => own.reduce((a, b, i) => (b.cost < own[a].cost ? i : a), 0));
     }
-  } else taken = await withinEnergy(items, shift ? tolerance : (1 - energy) * items.length, shift);
+  } else if (!shift) taken = withinLoss(choices, (1 - energy) * items.length) as number[];
+  else {
+    const moved = (taken: readonly number[]) => shift(cutsOf(items, taken));
+    taken = await withinTolerance(choices, tolerance, moved, context);
+  }
   const cuts = cutsOf(items, taken);
   for (const [i, { piece }] of items.entries()) {
     if (taken[i] > 0) continue;
@@ -77,22 +87,27 @@ export async function pool(
   return cuts;
 }
 
-/** The cheapest choice whose loss, and measured shift, stay within the limit. */
-async function withinEnergy(
-  items: readonly Item[],
-  limit: number,
-  shift: Shift | null,
+/**
+ * The choice that costs least while the outputs move by at most `tolerance`. The moves of the pieces
+ * add up or worse, so that a bisection finds how large their predicted sum may be.
+ */
+async function withinTolerance(
+  choices: readonly (readonly Choice[])[],
+  tolerance: number,
+  shift: (taken: readonly number[]) => Promise<number>,
+  context: Context,
 ): Promise<number[]> {
-  const choices = items.map((item) => item.choices);
-  const whole = items.map(() => 0);
-  let allowed = limit;
-  for (let turn = 0; turn < TRIES; turn++) {
-    const taken = withinLoss(choices, allowed) ?? whole;
-    const moved = shift ? await shift(cutsOf(items, taken)) : 0;
-    if (moved <= limit) return taken;
-    allowed *= Number.isFinite(moved) ? Math.min(0.8, limit / moved) : 0.25;
+  let best = choices.map(() => 0);
+  const most = choices.reduce((total, own) => total + Math.max(...own.map(({ loss }) => loss)), 0);
+  let [low, high] = [tolerance / SPAN, Math.min(most, tolerance * SPAN)];
+  for (let look = 0; look < LOOKS && low < high; look++) {
+    await context.progress(look, LOOKS);
+    const allowed = look === 0 ? Math.min(tolerance, high) : Math.sqrt(low * high);
+    const taken = withinLoss(choices, allowed) as number[];
+    if ((await shift(taken)) <= tolerance) [best, low] = [taken, allowed];
+    else high = allowed;
   }
-  return whole;
+  return best;
 }
 
 const cutsOf = (items: readonly Item[], taken: readonly number[]): Cut[] =>
