@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Context, Need } from "../context.ts";
 import { calibrationOptions } from "../evidence/options.ts";
 import { toleranceOption } from "../evidence/output-shift.ts";
-import { siteOptions } from "../weights/select.ts";
+import { rescueOptions, siteOptions } from "../weights/select.ts";
 
 const weightings = ["auto", "none", "activations", "fisher"] as const;
 const rankings = ["auto", "energy", "pool"] as const;
@@ -20,7 +20,7 @@ export const factorOptions = {
     .default(0)
     .meta({
       description:
-        "Share of each layer's energy (sum of squares) to keep; 0: 0.9, where `tolerance` does not decide.",
+        "Share of each layer's energy (sum of squares) to keep; 0: 0.9, where `change` does not decide.",
       search: [0.7, 0.8, 0.9, 0.95],
     }),
   ranks: z
@@ -31,14 +31,14 @@ export const factorOptions = {
         "energy: each layer by itself. pool: all layers together, by what each costs the network's outputs. auto: pool if there are calibration records and neither energy nor weighting is given.",
       search: ["energy", "pool"],
     }),
-  tolerance: toleranceOption("takes the lowest ranks").meta({
+  change: toleranceOption("takes the lowest ranks").meta({
     description:
       "For ranks=pool with records: largest accepted change of the network's outputs, |y' - y|^2 / |y|^2.",
     search: [0.003, 0.01, 0.03],
   }),
   budget: z.number().min(0).max(1).default(0).meta({
     description:
-      "For ranks=pool: share of the layers' cost that may stay; 0: `tolerance` decides, without records `energy`.",
+      "For ranks=pool: share of the layers' cost that may stay; 0: `change` decides, without records `energy`.",
   }),
   unit: z
     .enum(units)
@@ -72,6 +72,7 @@ export const factorOptions = {
     description: "Added to the inputs' second moments, as a share of their mean.",
   }),
   ...siteOptions,
+  ...rescueOptions,
 };
 
 export type FactorOptions = z.output<z.ZodObject<typeof factorOptions>>;

@@ -24,9 +24,9 @@ interface Item {
 /**
  * Chooses a size for every piece, or none:
  *   min sum_l loss_l(r_l)  with  sum_l cost_l(r_l) <= budget sum_l cost_l,  or without a budget
- *   min sum_l cost_l(r_l)  with  sum_l loss_l(r_l) <= tolerance
+ *   min sum_l cost_l(r_l)  with  sum_l loss_l(r_l) <= change
  * where loss_l is how far the error e_l(r_l) of the piece moves the network's outputs y
- * (effects.ts), and |y' - y|^2 / |y|^2 is measured to stay within the tolerance. Without records g_l
+ * (effects.ts), and |y' - y|^2 / |y|^2 is measured to stay within `change`. Without records g_l
  * = 1 / energy_l, and 1 - energy of the pieces' mean is the limit.
  */
 export async function pool(
@@ -35,7 +35,7 @@ export async function pool(
   options: Settled,
   context: Context,
 ): Promise<Cut[]> {
-  const { energy, tolerance, budget, unit, records } = options;
+  const { energy, change, budget, unit, records } = options;
   const shift =
     context.hasCalibration && options.weighting !== "none"
       ? await shiftOf(model, records, context)
@@ -72,7 +72,7 @@ export async function pool(
   } else if (!shift) taken = withinLoss(choices, (1 - energy) * items.length) as number[];
   else {
     const moved = (taken: readonly number[]) => shift(cutsOf(items, taken));
-    taken = await withinTolerance(choices, tolerance, moved, context);
+    taken = await withinTolerance(choices, change, moved, context);
   }
   const cuts = cutsOf(items, taken);
   for (const [i, { piece }] of items.entries()) {

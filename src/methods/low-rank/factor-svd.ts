@@ -17,7 +17,7 @@ export const factorSvd = defineMethod({
     "Replaces a layer by two thin ones, W = U V of a rank low enough that they do less work.",
   needs: factorNeeds,
   options: z.object(factorOptions),
-  survey: [{}, { tolerance: 0.05 }],
+  survey: [{}, { change: 0.05 }],
   neutral: { energy: 1 },
   apply: (model, options, context) => factorLayers(model, options, context, decomposeSvd),
 });
