@@ -187,7 +187,7 @@ function scaleRow(a: Float64Array, row: number, m: number, factor: number): void
 }
 
 /** The sign of the entry of largest magnitude. */
-function signOfLargest(a: Float64Array, start: number, length: number): number {
+export function signOfLargest(a: Float64Array, start: number, length: number): number {
   let at = start;
   for (let k = start; k < start + length; k++) if (Math.abs(a[k]) > Math.abs(a[at])) at = k;
   return a[at] < 0 ? -1 : 1;
