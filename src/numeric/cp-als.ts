@@ -53,7 +53,7 @@ export function orthogonalTerms(x: Float64Array, sizes: readonly number[]): Term
   const [n, c, ...inner] = sizes;
   const p = inner.reduce((a, b) => a * b, 1);
   // [p, n c], so that a choice of vectors is a row.
-  let turned = transpose(x, n * c, p);
+  let turned: Float64Array = transpose(x, n * c, p);
   const bases = inner.map((size, mode) => {
     const after = inner.slice(mode + 1).reduce((a, b) => a * b, n * c);
     const unfolded = modeFirst(turned, size, after);
