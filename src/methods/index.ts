@@ -1,6 +1,10 @@
 /** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
+import { factorBn } from "./low-rank/factor-bn.ts";
+import { factorCp } from "./low-rank/factor-cp.ts";
+import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
+import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { fillChannels } from "./other/fill-channels.ts";
@@ -130,6 +134,10 @@ export const families = {
   },
   "low-rank": {
     "factor-svd": factorSvd,
+    "factor-bn": factorBn,
+    "factor-separable": factorSeparable,
+    "factor-cp": factorCp,
+    "factor-tucker": factorTucker,
   },
   filters: {},
   distillation: {},

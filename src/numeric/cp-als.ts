@@ -134,7 +134,7 @@ export function cpAls(
   const { sizes, rank } = start;
   const [n, c, ...inner] = sizes;
   const p = inner.reduce((a, b) => a * b, 1);
-  const factors = start.factors.map((factor) => Float64Array.from(factor));
+  const factors: Float64Array[] = start.factors.map((factor) => Float64Array.from(factor));
   const grams = factors.map((factor, mode) => gramOf(factor, rank, sizes[mode]));
   const turned = transpose(x, n, c * p);
   const total = sumOfSquares(x);
