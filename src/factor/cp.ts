@@ -62,7 +62,9 @@ export function decomposeCp(
     return { rank, log: log(Math.min(1, found / (bounds[rank] || 1)) || 1) };
   });
   let least = Number.POSITIVE_INFINITY;
-  const points = ranksUpTo(most, multiple).map((rank): Point => {
+  // All terms together are the kernel itself: what an energy asks for that no smaller rank keeps.
+  const ranks = new Set([...ranksUpTo(most, multiple), Math.max(1, terms.length)]);
+  const points = [...ranks].map((rank): Point => {
     const { params, macs } = costOf(layer, shapes(rank));
     least = Math.min(least, bounds[rank] * exp(along(gains, rank)));
     return { ranks: [rank], error: least, parameters: params, macs };

@@ -109,9 +109,9 @@ function meanGram(factor: Float64Array, order: Int32Array, heads: number, tails:
 
 /** Why a layer has no such kernel: what factors it instead; null for a kernel of enough axes. */
 export function whyNoKernel({ kind, kernel }: Layer, axes: number): string | null {
-  if (kind === "linear") return "is a linear layer, a plain matrix: factor-svd factors it";
+  if (kind === "linear") return "is a linear layer, a plain matrix: truncated SVD factors it";
   const long = kernel.filter((size) => size > 1).length;
   if (long >= axes) return null;
   const named = long === 0 ? "a single position" : "one axis";
-  return `has a kernel of ${named}: factor-svd factors it`;
+  return `has a kernel of ${named}: truncated SVD factors it`;
 }
