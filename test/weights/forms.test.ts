@@ -36,10 +36,11 @@ const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 function drawPart(
   { integers, dtype }: Part,
   name: string,
-  shape: Shape,
+  theta: Readonly<Record<string, Shape>>,
   form: Form,
   seed: number,
 ): Weight {
+  const shape = theta[name];
   const random = createRandom(seed);
   const size = sizeOf(shape);
   if (!integers) {
@@ -67,7 +68,10 @@ function drawPart(
     );
   }
   const { codebook, table, values } = form.examples[0].theta;
-  const entries = codebook?.at(-2) ?? codebook?.[0] ?? table?.[0] ?? values?.at(-1) ?? 4;
+  const { base } = theta;
+  // Copies of base filters, whose kernels are 3 x 3: windows, quarter turns, mirrors, signs.
+  const copies = base && base[0] * (base.at(-2)! - 2) * (base.at(-1)! - 2) * 16;
+  const entries = copies ?? codebook?.at(-2) ?? codebook?.[0] ?? table?.[0] ?? values?.at(-1) ?? 4;
   return wholeLeaf(
     Uint16Array.from({ length: size }, () => random.int(entries)),
     shape,
@@ -78,7 +82,7 @@ function drawPart(
 function draw(form: Form, example: number, seed = 1): Composed {
   const { shape, theta } = form.examples[example];
   const parts = Object.entries(form.theta).map(([name, part], i) => {
-    return [name, drawPart(part, name, theta[name], form, seed + i)] as const;
+    return [name, drawPart(part, name, theta, form, seed + i)] as const;
   });
   return composed(form, shape, Object.fromEntries(parts));
 }
@@ -311,6 +315,61 @@ const references: Readonly<
   },
   "tensor train of 3 cores": ({ a, b, c }, [, columns]) => trainAt([a, b, c], columns),
   "tensor train of 4 cores": ({ a, b, c, d }, [, columns]) => trainAt([a, b, c, d], columns),
+  windows: ({ meta }, [, channels, k, l]) => {
+    const [, , height, width] = meta.shape;
+    const count = (height - k + 1) * (width - l + 1);
+    return (at) => {
+      const [x, y] = [at % l, Math.floor(at / l) % k];
+      const c = Math.floor(at / (k * l)) % channels;
+      const filter = Math.floor(at / (k * l * channels));
+      const [i, window] = [Math.floor(filter / count), filter % count];
+      const [p, q] = [Math.floor(window / (width - l + 1)), window % (width - l + 1)];
+      return meta.values[((i * channels + c) * height + p + y) * width + q + x];
+    };
+  },
+  oriented: ({ base }, [rows, columns, k]) => {
+    const [filters, channels, inner] = base.shape;
+    const order = rows / filters;
+    return (at) => {
+      let [x, y] = [at % k, Math.floor(at / k) % k];
+      const column = Math.floor(at / (k * k)) % columns;
+      const row = Math.floor(at / (k * k * columns));
+      const [o, c] = [Math.floor(row / order), Math.floor(column / inner)];
+      // g = r^j s^f and h = r^a s^b, so g^-1 h = s^f r^(a - j) s^b, where s r = r^-1 s.
+      const [g, h] = [row % order, column % inner];
+      const [j, f] = [g % 4, g >> 2];
+      const [a, b] = [h % 4, h >> 2];
+      const turns = ((f ? j - a : a - j) + 4) % 4;
+      const moved = inner > 1 ? turns + 4 * ((f + b) % 2) : 0;
+      // (r B)[y, x] = B[x, k - 1 - y] and (s B)[y, x] = B[y, k - 1 - x]
+      for (let turn = 0; turn < j; turn++) [y, x] = [x, k - 1 - y];
+      if (f) x = k - 1 - x;
+      return base.values[(((o * channels + c) * inner + moved) * k + y) * k + x];
+    };
+  },
+  copies: ({ base, index }, [, channels, k]) => {
+    const [count] = base.shape;
+    const [height, width] = base.shape.slice(-2);
+    const across = width - k + 1;
+    const all = (height - k + 1) * across;
+    const isKernel = index.shape.length === 2;
+    return (at) => {
+      let [x, y] = [at % k, Math.floor(at / k) % k];
+      const kernel = Math.floor(at / (k * k));
+      const own = index.values[isKernel ? kernel : Math.floor(kernel / channels)];
+      const [b, t] = [own % count, Math.floor(own / count)];
+      const [window, kind] = [t % all, Math.floor(t / all)];
+      // W = M U T B, so that W[y, x] is found by undoing M first.
+      if (kind & 4) x = k - 1 - x;
+      if (kind & 2) y = k - 1 - y;
+      if (kind & 1) [x, y] = [y, x];
+      y += Math.floor(window / across);
+      x += window % across;
+      const filter = isKernel ? b : b * channels + (kernel % channels);
+      const value = base.values[(filter * height + y) * width + x];
+      return kind & 8 ? -value : value;
+    };
+  },
   quantized: ({ weight, scale }, shape, kind) => {
     const channel = scaleAt(shape, kind);
     return (i) => {

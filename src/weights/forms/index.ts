@@ -7,10 +7,12 @@ import { blockwise } from "./blockwise.ts";
 import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { fastfood } from "./fastfood.ts";
+import { copies } from "./copies.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
 import { monarch } from "./monarch.ts";
+import { oriented } from "./oriented.ts";
 import { int8, quantized } from "./quantized.ts";
 import { scaled } from "./scaled.ts";
 import { sketch } from "./sketch.ts";
@@ -18,6 +20,7 @@ import { table } from "./table.ts";
 import { tensorTrain3, tensorTrain4 } from "./tensor-train.ts";
 import { toeplitzLike } from "./toeplitz-like.ts";
 import { vectors } from "./vectors.ts";
+import { windows } from "./windows.ts";
 
 export const forms = [
   grid,
@@ -39,6 +42,9 @@ export const forms = [
   toeplitzLike,
   fastfood,
   acdc,
+  oriented,
+  windows,
+  copies,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
