@@ -3,6 +3,8 @@
 import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
+import { tieFilters } from "./filters/tie-filters.ts";
+import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
@@ -139,7 +141,10 @@ export const families = {
     "factor-cp": factorCp,
     "factor-tucker": factorTucker,
   },
-  filters: {},
+  filters: {
+    "transfer-filters": transferFilters,
+    "tie-filters": tieFilters,
+  },
   distillation: {},
   other: {
     train,
