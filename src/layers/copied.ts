@@ -197,7 +197,7 @@ function kindsOf({ turn, mirror }: Transforms, k: number, side: number): Kind[] 
       ? [0, 3, 6, 5, 1, 2, 4, 7]
       : [0, 3, 6, 5]
     : mirror
-      ? [0, 2, 4]
+      ? [0, 2, 4, 6]
       : [0];
   const across = side - k + 1;
   const all = wanted.flatMap((kind) =>

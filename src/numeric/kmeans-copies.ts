@@ -60,7 +60,7 @@ export function energies({ x, length, weights }: Vectors): Float64Array {
 
 /** Copies of `count` bases, or of fewer where fewer leave no error. */
 export const fitCopies = (vectors: Vectors, copying: Copying, count: number): Copies =>
-  fitFrom(vectors, copying, startsOf(vectors, copying, count, 0).chosen.slice(0, count));
+  fitFrom(vectors, copying, startsOf(vectors, copying, count, 0), count);
 
 /**
  * Copies of as few bases as leave at most the error `budget` (found by bisection); null if `most`
@@ -72,15 +72,13 @@ export function fewestCopies(
   budget: number,
   most: number,
 ): Copies | null {
-  const { chosen, left } = startsOf(vectors, copying, most, budget);
+  const starts = startsOf(vectors, copying, most, budget);
   const fits = (count: number): Copies | null => {
-    const found = fitFrom(vectors, copying, chosen.slice(0, count));
+    const found = fitFrom(vectors, copying, starts, count);
     return total(found.errors) <= budget ? found : null;
   };
-  // Without any iteration the starts themselves leave so little, so more are never needed.
-  const enough = left.findIndex((error) => error <= budget) + 1;
-  let [high, best] = [enough || chosen.length, null as Copies | null];
-  best = fits(high);
+  let high = starts.length;
+  let best = fits(high);
   if (!best) return null;
   for (let low = 0; high - low > 1 + high / 32; ) {
     const middle = (low + high) >> 1;
@@ -93,38 +91,61 @@ export function fewestCopies(
 
 /**
  * Vectors that start as bases: each is the one whose error is largest under those before, until the
- * error falls to `enough`. `left` holds the error under the first k + 1 of them.
+ * error falls to `enough`. In a larger base it lies where others resemble most of the base's windows.
  */
-function startsOf(vectors: Vectors, copying: Copying, most: number, enough: number) {
-  const errors = energies(vectors);
+function startsOf(
+  vectors: Vectors,
+  copying: Copying,
+  most: number,
+  enough: number,
+): Float64Array[] {
+  const outlines = outlinesOf(copying);
+  let errors = energies(vectors);
   const nothing = 1e-12 * total(errors);
-  const [chosen, left]: [number[], number[]] = [[], []];
-  while (chosen.length < Math.max(1, most)) {
-    let far = 0;
-    for (let i = 1; i < errors.length; i++) if (errors[i] > errors[far]) far = i;
-    if (chosen.length > 0 && errors[far] <= nothing) break;
-    chosen.push(far);
-    const found = assign(vectors, copying, baseOf(vectors, copying, far));
-    for (let i = 0; i < errors.length; i++) errors[i] = Math.min(errors[i], found.errors[i]);
-    errors[far] = 0;
-    left.push(total(errors));
-    if ((left.at(-1) as number) <= enough) break;
+  const starts: Float64Array[] = [];
+  while (starts.length < Math.max(1, most)) {
+    const far = errors.indexOf(errors.reduce((a, b) => Math.max(a, b)));
+    if (starts.length > 0 && errors[far] <= nothing) break;
+    const tried = outlines.map((outline) => {
+      const base = baseOf(vectors, copying.size, outline, far);
+      const found = assign(vectors, copying, base).errors;
+      const left = errors.map((error, i) => Math.min(error, found[i]));
+      left[far] = 0;
+      return { base, left, sum: total(left) };
+    });
+    const best = tried.reduce((a, b) => (b.sum < a.sum ? b : a));
+    starts.push(best.base);
+    errors = best.left;
+    if (best.sum <= enough) break;
   }
-  return { chosen, left };
+  return starts;
 }
 
-/** The base of which vector i is a copy by the first transform. Numbers outside of it are 0. */
-function baseOf({ x, length }: Vectors, { size, places }: Copying, i: number): Float64Array {
+/** One transform for each part of a base that vectors can be copies of: one for each window. */
+const outlinesOf = ({ places }: Copying): Uint32Array[] =>
+  [
+    ...new Map(places.toReversed().map((place) => [place.toSorted().join(), place])).values(),
+  ].reverse();
+
+/** The base of which vector i is the copy by the transform `place`. Numbers outside of it are 0. */
+function baseOf({ x, length }: Vectors, size: number, place: Uint32Array, i: number): Float64Array {
   const base = new Float64Array(size);
-  for (let p = 0; p < length; p++) base[places[0][p]] = x[i * length + p];
+  for (let p = 0; p < length; p++) base[place[p]] = x[i * length + p];
   return base;
 }
 
-function fitFrom(vectors: Vectors, copying: Copying, starts: readonly number[]): Copies {
-  const bases = new Float64Array(starts.length * copying.size);
-  for (const [k, i] of starts.entries()) bases.set(baseOf(vectors, copying, i), k * copying.size);
+/** Lloyd's iteration from the first `count` starts. */
+function fitFrom(
+  vectors: Vectors,
+  copying: Copying,
+  starts: readonly Float64Array[],
+  count: number,
+): Copies {
+  const chosen = starts.slice(0, count);
+  const bases = new Float64Array(chosen.length * copying.size);
+  for (const [k, start] of chosen.entries()) bases.set(start, k * copying.size);
   let best = assign(vectors, copying, bases);
-  const work = vectors.x.length * starts.length * copying.places.length;
+  const work = vectors.x.length * chosen.length * copying.places.length;
   const iterations = Math.min(ITERATIONS, Math.floor(WORK / work));
   for (let i = 0; i < iterations; i++) {
     const next = assign(vectors, copying, basesOf(vectors, copying, best));
@@ -256,13 +277,11 @@ export function similarities(vectors: Vectors, copying: Copying, most: number): 
   const best = new Float64Array(chosen.length);
   const { x, length } = vectors;
   const copy = new Float64Array(length);
-  const base = new Float64Array(copying.size);
-  // With windows, y may lie at each place of a base, and x at each other.
-  const outlines = new Map(copying.places.map((place) => [[...place].sort().join(), place]));
+  const outlines = outlinesOf(copying);
   for (const j of alive) {
-    for (const from of outlines.values()) {
-      base.fill(0);
-      for (let p = 0; p < length; p++) base[from[p]] = x[j * length + p];
+    // With windows, y may lie at each place of a base, and x at each other.
+    for (const outline of outlines) {
+      const base = baseOf(vectors, copying.size, outline, j);
       for (const place of copying.places) {
         let square = 0;
         for (let p = 0; p < length; p++) {
