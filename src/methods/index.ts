@@ -1,10 +1,10 @@
 /** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
+import { tieFilters } from "./filters/tie-filters.ts";
+import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
-import { tieFilters } from "./filters/tie-filters.ts";
-import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
