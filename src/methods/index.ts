@@ -1,5 +1,6 @@
 /** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
+import { distil } from "./distillation/distil.ts";
 import { tieFilters } from "./filters/tie-filters.ts";
 import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
@@ -145,7 +146,9 @@ export const families = {
     "transfer-filters": transferFilters,
     "tie-filters": tieFilters,
   },
-  distillation: {},
+  distillation: {
+    distil,
+  },
   other: {
     train,
     "correct-statistics": correctStatistics,

@@ -4,6 +4,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { bindDims } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
+import type { Likeness } from "../train/hint-losses.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { nearest } from "../util/nearest.ts";
 
@@ -13,8 +14,11 @@ export interface Hint {
   readonly port: string;
   readonly student: Value;
   readonly teacher: Value;
-  /** Shape of both values for one batch. */
+  /** Shape of the teacher's value for one batch. */
   readonly shape: readonly number[];
+  /** The axis of channels of both, and how many the student has. */
+  readonly axis: number;
+  readonly ownWidth: number;
 }
 
 /**
@@ -22,12 +26,12 @@ export interface Hint {
  * `conv3=block2/conv1` where the teacher's layer has another name. With `all` and no `hints`, every
  * layer with weights that has an output of the same name and shape in both models. `shapes` are the
  * inputs' shapes for one batch. Throws TersorError "bad-option" where the teacher lacks a layer,
- * where the two shapes differ and where no pair is left, "no-match" where a glob matches nothing.
+ * where the two shapes are not as alike as the loss needs them and where no pair is left, "no-match" where a glob matches nothing.
  */
 export function hintsOf(
   model: Model,
   guide: Model,
-  { hints, all }: { readonly hints: readonly string[]; readonly all: boolean },
+  { hints, all, fits }: HintChoice,
   shapes: Readonly<Record<string, readonly number[]>>,
 ): Hint[] {
   if (hints.length === 0 && !all) return [];
@@ -39,19 +43,54 @@ export function hintsOf(
       : hints.flatMap((text) => named(text, [...students.keys()]));
   const found = pairs.flatMap(([own, other]): Omit<Hint, "port">[] => {
     const [student, teacher] = [students.get(own), teachers.get(other)];
-    const fits = student && teacher && student.shape.join() === teacher.shape.join();
-    if (fits) return [{ student: student.value, teacher: teacher.value, shape: student.shape }];
+    const axis = student && teacher && channelsOf(student.shape, teacher.shape, fits);
+    if (typeof axis === "number") {
+      const { value, shape } = student as Found;
+      const guide = teacher as Found;
+      const own = { student: value, ownWidth: shape[axis], axis };
+      return [{ ...own, teacher: guide.value, shape: guide.shape }];
+    }
     if (hints.length === 0) return [];
     const why = teacher
       ? `${own} gives [${student?.shape}], the teacher's ${other} [${teacher.shape}]`
       : `the teacher has no layer "${other}"`;
-    throw fail(errors.badOption("hints", why, "Name layers of one shape: student=teacher"));
+    const remedy =
+      fits === "same"
+        ? "Name layers of one shape: student=teacher, or give hintloss=fitnet or attention"
+        : "Name layers whose maps have one size: student=teacher";
+    throw fail(errors.badOption("hints", why, remedy));
   });
   if (found.length === 0) {
     const why = "no layer has a twin of its shape in the teacher";
     throw fail(errors.badOption("hints", why, "Give --hints student=teacher"));
   }
   return found.map((hint, i) => ({ ...hint, port: `tersor_hint_${i}` }));
+}
+
+export interface HintChoice {
+  readonly hints: readonly string[];
+  /** Every layer, if no hint is named. */
+  readonly all: boolean;
+  /** How alike the shapes have to be. */
+  readonly fits: Likeness;
+}
+
+/**
+ * The axis of channels: the one in which shapes differ, else 1 of pictures and the last one of
+ * others. Null for shapes that cannot be compared.
+ */
+function channelsOf(a: readonly number[], b: readonly number[], fits: Likeness): number | null {
+  const usual = a.length >= 4 ? 1 : a.length - 1;
+  if (fits === "any") return a[0] === b[0] ? usual : null;
+  if (a.length !== b.length || a.length < 2) return null;
+  const apart = a.flatMap((dim, i) => (dim === b[i] ? [] : [i]));
+  if (apart.length === 0) return usual;
+  return fits === "same" || apart.length > 1 || apart[0] === 0 ? null : apart[0];
+}
+
+interface Found {
+  readonly value: Value;
+  readonly shape: readonly number[];
 }
 
 /** `glob` or `glob=other` -> pairs [student's layer, teacher's layer]. */
@@ -70,7 +109,7 @@ function outputsOf(model: Model, shapes: Readonly<Record<string, readonly number
   const dims = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, shape]));
   const bound = bindDims(model, dims);
   const own = [...model.graph.nodes];
-  const found = new Map<string, { readonly value: Value; readonly shape: readonly number[] }>();
+  const found = new Map<string, Found>();
   for (const [i, node] of [...bound.graph.nodes].entries()) {
     const { shape, dtype } = node.output;
     const isKnown = shape?.every((dim) => typeof dim === "number");

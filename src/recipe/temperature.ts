@@ -27,7 +27,7 @@ export async function bestTemperature(
   const { training } = holdOut(env.training as Dataset, holdout, env.seed);
   const settled = { ...options, temperature: usualTemperature };
   const { objective, taken, batch } = await planOf({ ...job, options: settled, training }, 1);
-  if (objective.id !== "kd") return usualTemperature;
+  if (objective.id !== "kd" && objective.id !== "dkd") return usualTemperature;
   const all = options.steps || Math.round(options.epochs * stepsPerEpoch(taken, batch));
   const steps = Math.min(all, Math.max(20, Math.ceil(all / 8)));
   if (steps === 0) return usualTemperature;

@@ -3,12 +3,14 @@ import type { TrainHooks } from "../context.ts";
 import type { AugmentOptions } from "../data/augment.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
+import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { type Task, taskOf } from "../measure/task.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { Feeds, Source } from "../runtime/runtime.ts";
-import { type Objective, objectiveOf } from "../train/objective.ts";
+import { hintLosses } from "../train/hint-losses.ts";
+import { type LossId, type Objective, objectiveOf } from "../train/objective.ts";
 import type { SettledOptions, TrainOptions } from "../train/options.ts";
 import { type PortSpec, ports } from "../train/step.ts";
 import type { Environment } from "./environment.ts";
@@ -20,12 +22,17 @@ export interface TrainJob {
   /** The model whose constants are trained, in place. */
   readonly model: Model;
   readonly options: SettledOptions;
-  readonly hooks: TrainHooks;
+  readonly hooks: JobHooks;
   /** The records to train on, without the held-out ones. */
   readonly training: Dataset;
   readonly env: Environment;
   /** The model that the run was given: the teacher of a distillation loss if the user named none. */
   readonly original: Model;
+}
+
+/** The hooks of a run, and by hint the layer that it goes through before it is compared. */
+export interface JobHooks extends TrainHooks {
+  readonly regressors?: ReadonlyMap<Value, () => Value | null>;
 }
 
 /** What the steps of a run have in common. */
@@ -103,7 +110,8 @@ export function objectiveFor(
   task: Task,
   teacher: "named" | "original" | null,
 ): Objective {
-  const asks = ["kd", "logits", "features"].includes(options.loss) || task.kind === "none";
+  const asks =
+    ["distil", "kd", "dkd", "logits", "features"].includes(options.loss) || task.kind === "none";
   const wanted = asks || options.hints.length > 0;
   return objectiveOf(options, task, teacher === "named" || (wanted && teacher === "original"));
 }
@@ -139,10 +147,11 @@ export const fixedBatchOf = ({ graph }: Model): number | null =>
 /** The inner values that the teacher's are compared with, for inputs of these shapes. */
 export const hintsFor = (
   job: TrainJob,
-  { id, teacher }: Objective,
+  { id, teacher }: { readonly id: LossId; readonly teacher: boolean },
   shapes: Plan["shapes"],
 ): Hint[] => {
-  const choice = { hints: job.options.hints, all: id === "features" };
+  const { hints, hintloss } = job.options;
+  const choice = { hints, all: id === "features", fits: hintLosses[hintloss].fits };
   return teacher ? hintsOf(job.model, guideOf(job), choice, shapes) : [];
 };
 

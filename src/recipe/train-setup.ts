@@ -154,7 +154,11 @@ function buildStep({ model, options, hooks }: TrainJob, plan: Plan, forms: Forms
         output,
         label: feeds[ports.label] ?? null,
         teacher: feeds[ports.teacher] ?? null,
-        hints: plan.hints.map((hint) => [student.of(hint.student), feeds[hint.port]] as const),
+        hints: plan.hints.map(({ student: own, port, shape, axis }) => {
+          const regressed = hooks.regressors?.get(own)?.();
+          const value = regressed ? g.Reshape(regressed, g.ints(shape, "shape")) : student.of(own);
+          return { student: value, teacher: feeds[port], axis };
+        }),
       };
       const loss = lossValue(g, plan.objective, plan.task, values, options);
       const penalty = hooks.penalty?.(g, student, feeds);

@@ -20,6 +20,7 @@ import type { Choices } from "../train/tune.ts";
 import { closeLatent } from "../weights/latent.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { holdOut } from "./hold-out.ts";
+import { withRegressors } from "./regressors.ts";
 import type { TrainingRun } from "./step-context.ts";
 import { bestTemperature } from "./temperature.ts";
 import { timeSteps } from "./time-steps.ts";
@@ -95,7 +96,8 @@ async function runOnce(
   if (!env.training) throw fail(errors.needsTraining(label));
   const began = env.platform.wallMs();
   const { training, heldOut } = holdOut(env.training, options.holdout, env.seed);
-  const job: TrainJob = { model, options, hooks, training, env, original };
+  const given: TrainJob = { model, options, hooks, training, env, original };
+  const job: TrainJob = { ...given, hooks: await withRegressors(given) };
   const saved = (await env.checkpoints?.load(label)) ?? null;
   const stepsOf = ({ plan: { taken, batch } }: Setup): number => {
     const { steps, epochs } = options;

@@ -4,11 +4,11 @@ import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import { ignoreIndex } from "../util/ignore-index.ts";
 
-const number = (g: Builder, like: Value, value: number): Value =>
+export const number = (g: Builder, like: Value, value: number): Value =>
   g.constant(value, { dtype: like.dtype ?? "float32", name: "scalar" });
 
 /** The mean over rows of means: one float32 sum of a million elements would lose five digits. */
-function meanOf(g: Builder, x: Value): Value {
+export function meanOf(g: Builder, x: Value): Value {
   return g.ReduceMean(meansOf(g, x), { keepdims: 0 });
 }
 
@@ -63,7 +63,7 @@ export function softmaxCrossEntropy(
 }
 
 /** share * a + (1 - share) * b. */
-function mix(g: Builder, like: Value, share: number, a: Value, b: Value): Value {
+export function mix(g: Builder, like: Value, share: number, a: Value, b: Value): Value {
   return g.Add(g.Mul(a, number(g, like, share)), g.Mul(b, number(g, like, 1 - share)));
 }
 
@@ -75,19 +75,6 @@ export function mse(g: Builder, output: Value, target: Value, known: Value | nul
   const error = g.Sub(output, target);
   const squares = g.Mul(error, error);
   return known ? overRows(g, meansOf(g, squares), known) : meanOf(g, squares);
-}
-
-/**
- * The mean over all pairs (s of the student, t of the teacher) of |s - t|^2 / |t|^2, so that layers
- * count the same whatever the size of their values.
- */
-export function features(g: Builder, pairs: readonly (readonly [Value, Value])[]): Value {
-  const shares = pairs.map(([student, teacher]) => {
-    const energy = meanOf(g, g.Mul(teacher, teacher));
-    return g.Div(mse(g, student, teacher), g.Max(energy, number(g, teacher, 1e-12)));
-  });
-  const sum = shares.length === 1 ? shares[0] : g.Sum(...shares);
-  return g.Mul(sum, number(g, sum, 1 / shares.length));
 }
 
 /**
@@ -139,4 +126,50 @@ export function kd(
   const soft = distillation(g, student, teacher, temperature, known);
   const hard = softmaxCrossEntropy(g, student, label, smoothing, known);
   return mix(g, student, alpha, soft, hard);
+}
+
+/**
+ * Decoupled knowledge distillation (Zhao et al. 2022, arXiv 2203.08679, eq. 7): with p the teacher's
+ * and q the student's probability of the label, p_k / (1 - p) those of the other classes k among
+ * themselves, all at the temperature T,
+ *   L = T^2 (KL([p, 1 - p] || [q, 1 - q]) + nontarget KL(p_k / (1 - p) || q_k / (1 - q)))
+ * Plain distillation is this with 1 - p in the place of `nontarget`, which hardly teaches anything
+ * where the teacher is sure. Logits [N, C], label [N].
+ */
+export function decoupled(
+  g: Builder,
+  student: Value,
+  teacher: Value,
+  label: Value,
+  { temperature, nontarget }: { readonly temperature: number; readonly nontarget: number },
+  known: Value | null = null,
+): Value {
+  const classes = student.shape?.at(-1) as number;
+  const dtype = student.dtype ?? "float32";
+  const indices = g.constant(
+    Array.from({ length: classes }, (_, k) => k),
+    { dtype: "int64", shape: [1, classes] },
+  );
+  const isLabel = g.Equal(g.Unsqueeze(label, g.ints([1], "axes")), indices);
+  const target = g.Cast(isLabel, { to: dtypes[dtype].code });
+  const other = g.Sub(number(g, student, 1), target);
+  // log p, log p_k / (1 - p) and log (1 - p), which is the difference of both for every k.
+  const logsOf = (logits: Value) => {
+    const soft = g.Mul(logits, number(g, logits, 1 / temperature));
+    const all = g.LogSoftmax(soft, { axis: -1 });
+    const without = g.Sub(soft, g.Mul(target, number(g, soft, 1000)));
+    const others = g.LogSoftmax(without, { axis: -1 });
+    const differences = g.Mul(other, g.Sub(all, others));
+    return {
+      label: sumOverClasses(g, g.Mul(target, all)),
+      rest: g.Mul(sumOverClasses(g, differences), number(g, soft, 1 / (classes - 1))),
+      others,
+    };
+  };
+  const [s, t] = [logsOf(student), logsOf(teacher)];
+  const part = (a: Value, b: Value): Value => g.Mul(g.Exp(a), g.Sub(a, b));
+  const ofLabel = g.Add(part(t.label, s.label), part(t.rest, s.rest));
+  const ofOthers = sumOverClasses(g, g.Mul(other, part(t.others, s.others)));
+  const rows = g.Add(ofLabel, g.Mul(ofOthers, number(g, student, nontarget)));
+  return g.Mul(overRows(g, rows, known), number(g, student, temperature ** 2));
 }

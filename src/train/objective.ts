@@ -3,9 +3,29 @@ import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Builder } from "../ops/builder.ts";
 import { hasTrait } from "../ops/traits.ts";
-import { bce, distillation, features, kd, knownRows, mse, softmaxCrossEntropy } from "./losses.ts";
+import { type HintLoss, type HintLossId, hintLosses } from "./hint-losses.ts";
+import {
+  bce,
+  decoupled,
+  distillation,
+  kd,
+  knownRows,
+  mix,
+  mse,
+  softmaxCrossEntropy,
+} from "./losses.ts";
 
-export const losses = ["auto", "cross-entropy", "mse", "bce", "kd", "logits", "features"] as const;
+export const losses = [
+  "auto",
+  "distil",
+  "cross-entropy",
+  "mse",
+  "bce",
+  "kd",
+  "dkd",
+  "logits",
+  "features",
+] as const;
 export type LossId = (typeof losses)[number];
 
 /** Losses against the label. The others compare with a teacher, or are chosen by what there is. */
@@ -25,8 +45,12 @@ export interface ObjectiveOptions {
   /** Distillation: temperature of the softmax, and the teacher's share of the loss. */
   readonly temperature: number;
   readonly alpha: number;
+  /** dkd: weight of what the teacher tells of the classes that are not the label. */
+  readonly nontarget: number;
   /** Layers whose output is compared with the teacher's. */
   readonly hints: readonly string[];
+  /** How it is compared. */
+  readonly hintloss: HintLossId;
   /** Factor of the hints' loss, which is added to the loss of the output. */
   readonly hintweight: number;
 }
@@ -39,7 +63,7 @@ export interface LossTarget {
 
 /** A loss, and what it uses. */
 export interface Objective {
-  readonly id: Exclude<LossId, "auto">;
+  readonly id: Exclude<LossId, "auto" | "distil">;
   /** Whether the labels are what is learned. */
   readonly label: boolean;
   /** Whether rows labelled `ignoreIndex` are left out. The labels are read for that, too. */
@@ -64,6 +88,11 @@ const fitting: Partial<Record<LossId, readonly [readonly Kind[], string, string]
     "needs an output of one score per class",
     "Give --loss mse or logits",
   ],
+  dkd: [
+    ["classes", "tokens"],
+    "needs labels and an output of one score per class",
+    "Give --loss kd or logits",
+  ],
   mse: [
     ["target", "binary"],
     "needs a target of the output's own shape, and the labels are classes",
@@ -87,8 +116,8 @@ export function objectiveOf(
   hasTeacher: boolean,
 ): Objective {
   const { kind } = target;
-  const id = loss === "auto" ? choose(target, hasTeacher) : loss;
-  const scores = id === "kd" || id === "logits";
+  const id = loss === "auto" || loss === "distil" ? choose(target, hasTeacher) : loss;
+  const scores = id === "kd" || id === "dkd" || id === "logits";
   const rows = kind === "classes" || kind === "tokens" || kind === "binary";
   const objective = {
     id,
@@ -111,7 +140,10 @@ export function objectiveOf(
   if (!kinds.includes(kind) || (kind === "none" && id === "kd" && target.classes === null)) {
     throw refuse(why, remedy);
   }
-  if (smoothing > 0 && !(objective.label && (id === "cross-entropy" || id === "kd"))) {
+  if (
+    smoothing > 0 &&
+    !(objective.label && (id === "cross-entropy" || id === "kd" || id === "dkd"))
+  ) {
     const why = `loss ${id} has no cross-entropy with labels, whose labels it smooths`;
     throw fail(errors.badOption("smoothing", why, "Leave it out"));
   }
@@ -124,12 +156,18 @@ function choose({ kind, classes }: LossTarget, hasTeacher: boolean): Objective["
   return kind === "binary" ? "bce" : "cross-entropy";
 }
 
+/** An inner value of the student and the teacher's, and the axis of their channels. */
+export interface HintPair {
+  readonly student: Value;
+  readonly teacher: Value;
+  readonly axis: number;
+}
+
 export interface LossInputs {
   readonly output: Value;
   readonly label: Value | null;
   readonly teacher: Value | null;
-  /** Pairs of inner values of the student and the teacher. */
-  readonly hints: readonly (readonly [Value, Value])[];
+  readonly hints: readonly HintPair[];
 }
 
 /**
@@ -145,7 +183,7 @@ export function lossValue(
 ): Value {
   const loss = outputLoss(g, objective, target, values, options);
   if (objective.id === "features" || values.hints.length === 0) return loss;
-  return g.Add(loss, g.Mul(features(g, values.hints), g.constant(options.hintweight)));
+  return g.Add(loss, g.Mul(hintLoss(g, values, options), g.constant(options.hintweight)));
 }
 
 function outputLoss(
@@ -178,9 +216,27 @@ function outputLoss(
       if (!isLearned) return distillation(g, student, guide, options.temperature);
       return kd(g, student, guide, label, options, known);
     }
+    case "dkd": {
+      const [student, guide] = [rows(output), rows(teacher)];
+      const soft = decoupled(g, student, guide, label, options, known);
+      const hard = softmaxCrossEntropy(g, student, label, options.smoothing, known);
+      return mix(g, student, options.alpha, soft, hard);
+    }
     case "features":
-      return features(g, values.hints);
+      return hintLoss(g, values, options);
   }
+}
+
+/** The mean over the pairs of their loss. */
+function hintLoss(
+  g: Builder,
+  { hints }: LossInputs,
+  { hintloss }: Pick<ObjectiveOptions, "hintloss">,
+): Value {
+  const { pair }: HintLoss = hintLosses[hintloss];
+  const parts = hints.map(({ student, teacher, axis }) => pair(g, student, teacher, axis));
+  const sum = parts.length === 1 ? parts[0] : g.Sum(...parts);
+  return g.Mul(sum, g.constant(1 / parts.length));
 }
 
 /**

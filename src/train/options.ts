@@ -1,6 +1,7 @@
 /** @file The options of the step `train`: everything that a user can set for a run of training. */
 import { z } from "zod";
 import { layerOptions } from "../options.ts";
+import { hintLosses } from "./hint-losses.ts";
 import { losses } from "./objective.ts";
 import { optimizers } from "./optimizers.ts";
 import { schedules } from "./schedules.ts";
@@ -31,7 +32,7 @@ export const trainOptions = z.object({
   }),
   loss: z.enum(losses).default("auto").meta({
     description:
-      "auto goes by the labels, and distils where there is a teacher or no label; features rebuilds every layer's output.",
+      "auto goes by the labels, and distils where there is a named teacher or no label; distil is kd for classes, else logits, also from the model before the recipe; features rebuilds every layer's output.",
   }),
   smoothing: share(0).meta({
     description: "Label smoothing of the cross-entropy, alone or as a share of kd.",
@@ -44,11 +45,22 @@ export const trainOptions = z.object({
         "Softmax temperature of distillation; auto: 1, 2 or 4, whichever does best on held-out records in a short run.",
       search: [1, 4],
     }),
-  alpha: share(0.9).meta({ description: "The teacher's share of the loss (kd)." }),
+  alpha: share(0.9).meta({ description: "The teacher's share of the loss (kd, dkd)." }),
+  nontarget: z.number().min(0).default(2).meta({
+    description: "dkd: weight of what the teacher tells of the classes that are not the label.",
+  }),
   hints: globs.meta({
     description:
       "Layers whose output is to resemble the teacher's, split by |; conv3=conv7 where names differ.",
   }),
+  hintloss: z
+    .enum(keysOf(hintLosses))
+    .default("mse")
+    .meta({
+      description: `How hints are compared: ${Object.entries(hintLosses)
+        .map(([id, { doc }]) => `${id}: ${doc}`)
+        .join("; ")}.`,
+    }),
   hintweight: z
     .number()
     .min(0)

@@ -1,0 +1,49 @@
+/** @file Distillation: a thinner and shallower copy of the model learns to answer as the model does. */
+import { z } from "zod";
+import { parseOptions } from "../../options.ts";
+import { trainOptions } from "../../train/options.ts";
+import { defineMethod } from "../method.ts";
+import { pruneBlocks } from "../pruning/prune-blocks.ts";
+import { pruneChannels } from "../pruning/prune-channels.ts";
+
+const share = (description: string) => z.number().min(0.05).max(1).meta({ description });
+
+/**
+ * The student is the model with the `width` of its channels and the `depth` of its residual blocks
+ * that matter most; it starts from their weights. It then learns from the model (or from the teacher
+ * that was named), by the loss of the outputs and of the hints.
+ */
+export const distil = defineMethod({
+  title: "distillation into a smaller copy",
+  cite: "Hinton et al. 2015, arXiv 1503.02531; Romero et al. 2015, arXiv 1412.6550; Zhao et al. 2022, arXiv 2203.08679",
+  equation:
+    "min over the student's W: (1 - alpha) E + alpha T^2 KL(teacher / T, student / T) + hints",
+  summary:
+    "Makes a thinner, shallower copy of the model and trains it to answer as the model does; labels are not needed.",
+  needs: ({ depth }) => (depth < 1 ? ["calibration", "training"] : ["training"]),
+  options: z.object({
+    width: share("Share of the channels, heads and neurons of each layer to keep.")
+      .default(0.5)
+      .meta({ search: [0.75, 0.5, 0.25] }),
+    depth: share("Share of the residual blocks to keep.")
+      .default(1)
+      .meta({ search: [1, 0.5] }),
+    ...trainOptions.shape,
+    loss: trainOptions.shape.loss.default("distil"),
+  }),
+  survey: [{}],
+  neutral: { width: 1, depth: 1, epochs: 0 },
+  async apply(model, { width, depth, ...training }, context) {
+    const quiet = { ...context, warn() {} };
+    if (depth < 1) {
+      const options = parseOptions(pruneBlocks.options, { ratio: 1 - depth }, "distil");
+      await pruneBlocks.apply(model, options, quiet);
+    }
+    if (width < 1) {
+      const options = parseOptions(pruneChannels.options, { ratio: 1 - width }, "distil");
+      await pruneChannels.apply(model, options, quiet);
+    }
+    if (training.epochs === 0 && training.steps === 0) return;
+    await context.train(model, training);
+  },
+});
