@@ -34,13 +34,22 @@ export const distil = defineMethod({
   survey: [{}],
   neutral: { width: 1, depth: 1, epochs: 0 },
   async apply(model, { width, depth, ...training }, context) {
+    const { only, except } = training;
     const quiet = { ...context, warn() {} };
     if (depth < 1) {
-      const options = parseOptions(pruneBlocks.options, { ratio: 1 - depth }, "distil");
+      const options = parseOptions(
+        pruneBlocks.options,
+        { ratio: 1 - depth, only, except },
+        "distil",
+      );
       await pruneBlocks.apply(model, options, quiet);
     }
     if (width < 1) {
-      const options = parseOptions(pruneChannels.options, { ratio: 1 - width }, "distil");
+      const options = parseOptions(
+        pruneChannels.options,
+        { ratio: 1 - width, only, except },
+        "distil",
+      );
       await pruneChannels.apply(model, options, quiet);
     }
     if (training.epochs === 0 && training.steps === 0) return;
