@@ -10,6 +10,7 @@ import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
+import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
@@ -151,6 +152,7 @@ export const families = {
   },
   other: {
     train,
+    "early-exit": earlyExit,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
     "open-clips": openClips,

@@ -59,6 +59,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * that earlier steps of the recipe saved, and by a hundredth of the original file.
    */
   readonly quickens?: boolean;
+  /** Set if the file may become larger by any number of bytes, because what is added saves time. */
+  readonly grows?: boolean;
   /**
    * Set if the function stays as it is and only a later step gains by it: the step's name. A survey
    * tries both together, and the file may be larger in between.

@@ -98,7 +98,8 @@ export async function applyRecipe(
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // Training may add biases, which enlarge the file, and a long run is not thrown away for that.
     // What prepares a later step gains nothing by itself. Such steps have no size limit.
-    const isFree = anySize || isTraining(step) || step.method.prepares !== undefined;
+    const { prepares, grows } = step.method;
+    const isFree = anySize || isTraining(step) || grows || prepares !== undefined;
     const limit = isFree ? Number.POSITIVE_INFINITY : most;
     const base = model;
     let made = await attempt(base, i, step, env);

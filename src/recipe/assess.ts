@@ -190,7 +190,10 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
     const start = candidate.isFromSimplified ? simplified : null;
     const timed = [original, ...(start ? [start] : []), product];
     const clock = baseline.result.latency?.clock;
-    const timings = await timeSessions(timed, env, timingMs(env), { clock });
+    const timings = await timeSessions(timed, env, timingMs(env), {
+      clock,
+      models: [baseline.loaded.model, candidate.model],
+    });
     const timing = timings[timings.length - 1];
     const recipe = start && speedupOver(timings[1], timing);
     const metric = evaluation?.metric ?? null;

@@ -42,6 +42,7 @@ export async function bench(
     }
     const budgetMs = secondsEach * 1000 * models.length;
     const timings = await timeSessions(opened, env, budgetMs, {
+      models: models.map(({ model }) => model),
       onProgress: (done, total) => env.onEvent({ type: "progress", what: "bench", done, total }),
     });
     return timings.map(({ latency, ratio }, i) => ({

@@ -53,6 +53,11 @@ export interface Environment {
   readonly checkpoints: Checkpoints | null;
   /** The inputs that each version of the model is timed and checked on. */
   readonly feeds: Feeds;
+  /**
+   * Inputs of several records, as many in each as in `feeds`: models are timed over them whose work
+   * depends on what they are given. Missing without data.
+   */
+  readonly manyFeeds?: () => Promise<readonly Feeds[]>;
   /** Wall time, in ms, for timing one version beside the original (default 2000). */
   readonly timingMs?: number;
   /** Whether runs of training also time their steps beside the original's (default false). */

@@ -8,13 +8,13 @@ import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
-import type { Port, Session } from "../runtime/runtime.ts";
+import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
 import type { Environment, Event } from "./environment.ts";
 import type { Dims } from "./guess-shapes.ts";
 import type { Loaded } from "./load.ts";
-import { sampleFeeds } from "./sample.ts";
+import { sampleFeeds, spreadFeeds } from "./sample.ts";
 
 /**
  * A data source (`mnist:test`, `images:folder` ...) and the options for reading records from it.
@@ -113,16 +113,24 @@ export async function prepare(
     if (isShared) warnShared(settings, onEvent);
     const feeds = await sampleFeeds(session, loaded.model, { data: all ?? given, seed, dims });
     if (!all && !given) tellSizes(session, feeds, onEvent);
+    const records = data ?? all ?? given;
+    let many: Promise<readonly Feeds[]> | null = null;
+    const manyFeeds = records && {
+      manyFeeds: () => {
+        many ??= spreadFeeds(records, feeds);
+        return many;
+      },
+    };
     const timingMs = timingSeconds * 1000;
     const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
     const { checkpoints = null } = settings;
-    const records = (all ?? given) && {
+    const counts = (all ?? given) && {
       judged: data?.length ?? null,
       calibration: calibration?.length ?? null,
       training: settings.trains ? (training?.length ?? null) : null,
       from: originOf(data, calibration, given !== null, isShared),
     };
-    const sets = { data, calibration, training, records, feeds };
+    const sets = { data, calibration, training, records: counts, feeds, ...manyFeeds };
     return { ...around, ...sets, teacher, trainThreads, checkpoints, computeChoice };
   } finally {
     await session.close();

@@ -56,6 +56,28 @@ export async function sampleFeeds(
   throw fail(errors.badFeeds("random inputs", why, remedyOf(session.inputs)), first);
 }
 
+/** Records over which a model is timed whose work depends on its input, at most. */
+const SPREAD = 32;
+
+/**
+ * Inputs for several runs, spread evenly over the records, of as many records each as `feeds`. Those
+ * of other shapes are left out: their times could not be compared.
+ */
+export async function spreadFeeds(data: Dataset, feeds: Feeds): Promise<Feeds[]> {
+  const [[name, { shape }]] = Object.entries(feeds);
+  const batch = shape[0] ?? 1;
+  const runs = Math.max(1, Math.min(SPREAD, Math.floor(data.length / batch)));
+  const found: Feeds[] = [];
+  for (let run = 0; run < runs; run++) {
+    const first = Math.floor((run * data.length) / runs);
+    const { inputs } = await data.read(
+      Array.from({ length: batch }, (_, i) => (first + i) % data.length),
+    );
+    if (`${inputs[name].shape}` === `${shape}`) found.push(inputs);
+  }
+  return found;
+}
+
 /** The remedy of the error: the flags that would give the sizes which could not be guessed. */
 function remedyOf(ports: readonly Port[]): string {
   const open = ports.flatMap(({ name, dims }) =>

@@ -1,11 +1,13 @@
 /** @file Times open models in turn on the user's inputs, with sessions opened anew in between. */
+import type { Model } from "../ir/model.ts";
 import {
   type LatencyOptions,
   measureLatency,
   type Timed,
   type Timing,
 } from "../measure/latency.ts";
-import type { Session, Source } from "../runtime/runtime.ts";
+import { hasTrait } from "../ops/traits.ts";
+import type { Feeds, Session, Source } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 
 /** A model that is open in the engine. */
@@ -14,7 +16,16 @@ export interface Opened {
   readonly session: Session;
 }
 
-type Around = Pick<Environment, "runtime" | "platform" | "threads" | "feeds" | "signal">;
+type Around = Pick<
+  Environment,
+  "runtime" | "platform" | "threads" | "feeds" | "manyFeeds" | "signal"
+>;
+
+/** Whether the work of a run depends on its input: an If or a Loop whose course is not constant. */
+export const decides = ({ graph }: Model): boolean =>
+  [...graph.walk()].some((body) =>
+    [...body.nodes].some((node) => hasTrait(node, "branches") || hasTrait(node, "repeats")),
+  );
 
 /** Opens a model as it is timed. Throws TersorError "cannot-open". */
 export async function openTimed(source: Source, { runtime, threads }: Around): Promise<Opened> {
@@ -23,16 +34,23 @@ export async function openTimed(source: Source, { runtime, threads }: Around): P
 
 /**
  * Times the models in turn on `env.feeds` for about `budgetMs` of wall time, see `measureLatency`.
- * Several are opened anew between sittings; the sessions that were given stay open.
+ * Several are opened anew between sittings; the sessions that were given stay open. If one of
+ * `models` decides by its input what to run, all are timed over the same records one after the other.
  */
 export async function timeSessions(
   models: readonly Opened[],
   env: Around,
   budgetMs: number,
-  { clock, onProgress }: Pick<LatencyOptions, "clock" | "onProgress"> = {},
+  {
+    clock,
+    onProgress,
+    models: graphs = [],
+  }: Pick<LatencyOptions, "clock" | "onProgress"> & { readonly models?: readonly Model[] } = {},
 ): Promise<Timing[]> {
   const { platform, threads, signal } = env;
-  const candidates = models.map((model, i) => renewing(String(i), model, env));
+  const many = graphs.some(decides) ? await env.manyFeeds?.() : null;
+  const feeds = many && many.length > 0 ? many : [env.feeds];
+  const candidates = models.map((model, i) => renewing(String(i), model, env, feeds));
   const isCompared = models.length > 1;
   try {
     return await measureLatency(
@@ -51,9 +69,11 @@ export async function timeSessions(
 function renewing(
   name: string,
   { source, session: first }: Opened,
-  { runtime, threads, feeds }: Around,
+  { runtime, threads }: Around,
+  feeds: readonly Feeds[],
 ): Required<Timed> & { close(): Promise<void> } {
   let current = first;
+  let runs = 0;
   const close = async (): Promise<void> => {
     const last = current;
     current = first;
@@ -61,7 +81,7 @@ function renewing(
   };
   return {
     name,
-    run: () => current.run(feeds),
+    run: () => current.run(feeds[runs++ % feeds.length]),
     async renew() {
       // Opened before the other is closed, or it might get the very same memory.
       const next = await runtime.open(source, { threads });

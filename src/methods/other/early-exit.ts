@@ -1,0 +1,279 @@
+/** @file Early exit: a classifier in the middle answers what it is sure of; the rest runs otherwise. */
+import { z } from "zod";
+import type { Context } from "../../context.ts";
+import { outputsOf } from "../../evidence/output-shift.ts";
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import { cloneGraph, type Model } from "../../ir/model.ts";
+import { exitEarly } from "../../layers/branch.ts";
+import { blocksOf } from "../../learned/blocks.ts";
+import type { Random } from "../../numeric/random.ts";
+import { type Builder, build } from "../../ops/builder.ts";
+import { costModel } from "../../ops/cost.ts";
+import { inferModel, inferNode } from "../../ops/infer.ts";
+import { hasTrait } from "../../ops/traits.ts";
+import { trainOptions } from "../../train/options.ts";
+import { product } from "../../util/product.ts";
+import { defineMethod } from "../method.ts";
+
+const { epochs, steps, batch, rate, augment } = trainOptions.shape;
+
+/**
+ * With h the values behind a block in the middle, a small classifier e(h) is trained to answer as the
+ * model f does, which stays as it is. The output becomes
+ *   e(h) if max softmax(e(h)) >= threshold, else f(h)
+ * as an ONNX `If`, which the engine really skips. In a batch all records have to be sure. The
+ * threshold is the least one with which at most `flips` percent of the answers change.
+ */
+export const earlyExit = defineMethod({
+  title: "early exit",
+  cite: "Teerapittayanon et al. 2016, BranchyNet, arXiv 1709.01686",
+  equation: "y = e(h) if max softmax(e(h)) >= threshold, else f(h)",
+  summary:
+    "Adds a small classifier in the middle; records of which it is sure skip the rest of the network.",
+  needs: ["calibration", "training"],
+  simplifyFirst: true,
+  grows: true,
+  options: z.object({
+    at: z
+      .number()
+      .min(0.01)
+      .max(0.99)
+      .default(0.5)
+      .meta({
+        description: "Share of the model's multiplications in front of the exit.",
+        search: [0.35, 0.5, 0.65],
+      }),
+    flips: z
+      .number()
+      .min(0)
+      .max(100)
+      .default(1)
+      .meta({
+        description: "Percent of the answers on calibration records that may change.",
+        search: [0.5, 1, 2],
+      }),
+    hidden: z.int().min(0).max(4096).default(64).meta({
+      description:
+        "Channels of a 3x3 convolution, or neurons, in front of the classifier's last layer; 0: none.",
+    }),
+    epochs: epochs.default(4),
+    steps,
+    batch,
+    rate,
+    augment,
+  }),
+  survey: [{}],
+  neutral: null,
+  async apply(model, { at, flips, hidden, ...training }, context) {
+    const found = placeOf(model, at);
+    if (typeof found === "string") {
+      context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", found);
+      return;
+    }
+    const { early, nodes } = addClassifier(model.graph, found, hidden, context.random);
+    inferModel(model);
+    await teach(model, early, nodes, training, context);
+    const exit = await calibrate(model, early, flips, context);
+    if (exit === null) {
+      context.skip(found.value.producer?.name ?? "the exit", "is not sure of any record");
+      return;
+    }
+    const g = build(model.graph, "exit", inferNode);
+    const why = exitEarly(model.graph, isSure(g, early, exit.threshold), found.asOutput(g, early));
+    if (why) context.skip(found.value.producer?.name ?? "the exit", why);
+    const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
+    context.warn(
+      `exit behind ${found.value.producer?.name}, ${percent(found.share)} of the multiplications: ${percent(exit.taken)} of the calibration records take it, from a probability of ${exit.threshold.toPrecision(3)}`,
+    );
+  },
+});
+
+interface Place {
+  /** h [N, C, ...] or [N, ..., C]. */
+  readonly value: Value;
+  /** Share of the model's MACs in front of it. */
+  readonly share: number;
+  readonly classes: number;
+  /** Scores as the model gives them: behind a softmax where it has one. */
+  asOutput(g: Builder, scores: Value): Value;
+}
+
+/** The end of a block that is nearest to the share `at` of the MACs; a reason where there is none. */
+function placeOf(model: Model, at: number): Place | string {
+  const { graph } = model;
+  const [output, ...others] = graph.outputs;
+  const classes = output?.shape?.length === 2 ? output.shape[1] : null;
+  if (others.length > 0 || typeof classes !== "number") {
+    return "an exit needs a model whose only output is one score per class, [N, C]";
+  }
+  const { perNode, macs } = costModel(model);
+  let before = 0;
+  const ends = new Set(blocksOf(model).map(({ end }) => end));
+  const places: { value: Value; share: number }[] = [];
+  for (const node of graph.sorted()) {
+    before += perNode.get(node)?.macs ?? 0;
+    if (!ends.has(node) || node.output.isOutput || node.output.dtype !== "float32") continue;
+    places.push({ value: node.output, share: before / (macs || 1) });
+  }
+  const inner = places.filter(({ value, share }) => share < 1 && isReadable(value));
+  if (inner.length === 0) return "no block ends inside the model";
+  const nearest = inner.reduce((a, b) => (Math.abs(b.share - at) < Math.abs(a.share - at) ? b : a));
+  const last = output.producer;
+  const asOutput = (g: Builder, scores: Value): Value =>
+    hasTrait(last, "probabilities") && last ? again(g.graph, last, scores) : scores;
+  return { ...nearest, classes, asOutput };
+}
+
+/** Whether the number of channels is known. */
+const isReadable = ({ shape }: Value): boolean =>
+  shape !== null && shape.length >= 2 && typeof shape[channelAxis(shape)] === "number";
+
+const channelAxis = (shape: readonly unknown[]): number =>
+  shape.length >= 4 ? 1 : shape.length - 1;
+
+/** The same operator on another input. */
+const again = (graph: Graph, { op, domain, attributes, name }: Node, x: Value): Value =>
+  graph.add(op, [x], { name: `${name}/exit`, domain, attributes }).output;
+
+/** Adds e(h): convolution or layer -> Relu -> mean over positions -> scores [N, classes]. */
+function addClassifier(graph: Graph, { value, classes }: Place, hidden: number, random: Random) {
+  const nodes: Node[] = [];
+  const g = build(graph, "exit", (node) => {
+    inferNode(node);
+    nodes.push(node);
+  });
+  const shape = value.shape as (number | string | null)[];
+  const isPicture = shape.length >= 4;
+  const normal = (dims: number[], inputs: number, name: string): Value => {
+    const scale = Math.sqrt(2 / inputs);
+    const values = Float32Array.from({ length: product(dims) }, () => scale * random.normal());
+    return g.constant(values, { shape: dims, name });
+  };
+  const zeros = (size: number, name: string): Value =>
+    g.constant(new Float32Array(size), { shape: [size], name });
+  let x = value;
+  let width = shape[channelAxis(shape)] as number;
+  if (isPicture && hidden > 0) {
+    const spatial = shape.slice(2);
+    const weight = normal(
+      [hidden, width, ...spatial.map(() => 3)],
+      width * 3 ** spatial.length,
+      "w",
+    );
+    const ones = spatial.map(() => 1);
+    const strides = spatial.map(() => 2);
+    x = g.Relu(g.Conv(x, weight, zeros(hidden, "b"), { strides, pads: [...ones, ...ones] }));
+    width = hidden;
+  }
+  if (isPicture) x = g.Flatten(g.GlobalAveragePool(x), { axis: 1 });
+  else if (shape.length === 3) x = g.ReduceMean(x, g.ints([1], "axes"), { keepdims: 0 });
+  if (!isPicture && hidden > 0) {
+    x = g.Relu(g.Gemm(x, normal([width, hidden], width, "w"), zeros(hidden, "b")));
+    width = hidden;
+  }
+  const early = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
+  return { early, nodes };
+}
+
+/** Trains the classifier alone, by what the model answers, and keeps what it learned in `model`. */
+async function teach(
+  model: Model,
+  early: Value,
+  nodes: readonly Node[],
+  training: object,
+  context: Context,
+): Promise<void> {
+  const twins = new Map<Value, Value>();
+  const graph = cloneGraph(model.graph, twins);
+  const copy: Model = { ...model, graph };
+  graph.setOutputs([twins.get(early) as Value]);
+  inferModel(copy);
+  const only = nodes.map((node) => (twins.get(node.output) as Value).producer?.name as string);
+  await context.train(
+    copy,
+    { ...training, only, loss: "distil", batchnorm: "frozen" },
+    { teacher: context.original },
+  );
+  for (const node of nodes) {
+    for (const input of node.inputs) {
+      const learned = input?.tensor && twins.get(input)?.tensor;
+      if (learned) model.graph.setConstant(input, learned);
+    }
+  }
+}
+
+interface Exit {
+  readonly threshold: number;
+  /** Share of the calibration records that take it. */
+  readonly taken: number;
+}
+
+/**
+ * The least probability from which the classifier may answer. Of the records sorted by how sure it
+ * is, as many take the exit as leave at most `flips` percent of all answers changed.
+ */
+async function calibrate(
+  model: Model,
+  early: Value,
+  flips: number,
+  { observe }: Context,
+): Promise<Exit | null> {
+  const twins = new Map<Value, Value>();
+  const graph = cloneGraph(model.graph, twins);
+  graph.setOutputs([graph.outputs[0], twins.get(early) as Value]);
+  const [late, scores] = await outputsOf(
+    { ...model, graph },
+    { from: 0, to: Number.POSITIVE_INFINITY },
+    observe,
+  );
+  return thresholdFor(late, scores, model.graph.outputs[0].shape?.[1] as number, flips);
+}
+
+/** `late` and `scores` are those of the model and of the exit [records, classes]. */
+export function thresholdFor(
+  late: ArrayLike<number>,
+  scores: ArrayLike<number>,
+  classes: number,
+  flips: number,
+): Exit | null {
+  const count = late.length / classes;
+  const records = Array.from({ length: count }, (_, n) => {
+    const best = (all: ArrayLike<number>): number => {
+      let found = 0;
+      for (let c = 1; c < classes; c++) {
+        if (all[n * classes + c] > all[n * classes + found]) found = c;
+      }
+      return found;
+    };
+    const own = best(scores);
+    let sum = 0;
+    for (let c = 0; c < classes; c++) {
+      sum += Math.exp(scores[n * classes + c] - scores[n * classes + own]);
+    }
+    return { sure: 1 / sum, isWrong: own !== best(late) };
+  }).sort((a, b) => b.sure - a.sure);
+  const allowed = (flips / 100) * count;
+  let wrong = 0;
+  let taken = 0;
+  for (const [i, { isWrong, sure }] of records.entries()) {
+    if (isWrong) wrong++;
+    if (wrong > allowed) break;
+    // Records that are equally sure take the exit together or not at all.
+    if (records[i + 1]?.sure !== sure) taken = i + 1;
+  }
+  return taken === 0 ? null : { threshold: records[taken - 1].sure, taken: taken / count };
+}
+
+/** Whether all records of the batch are sure, a bool of one element. */
+function isSure(g: Builder, scores: Value, threshold: number): Value {
+  const probabilities = g.Softmax(scores, { axis: -1 });
+  const least = g.ReduceMin(
+    g.ReduceMax(probabilities, g.ints([-1], "axes"), { keepdims: 0 }),
+    null,
+    { keepdims: 0 },
+  );
+  return g.GreaterOrEqual(least, g.constant(lowered(threshold)));
+}
+
+/** A little below, because the engine's softmax rounds differently. */
+const lowered = (threshold: number): number => threshold * (1 - 1e-6);

@@ -1,0 +1,132 @@
+/** @file Early exit: which records take it, what they get, and that the rest is the model's own. */
+import { describe, expect, test } from "vitest";
+import { tensor } from "../../src/ir/tensor.ts";
+import { exitEarly } from "../../src/layers/branch.ts";
+import { thresholdFor } from "../../src/methods/other/early-exit.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { readModel } from "../../src/onnx/read.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { build } from "../../src/ops/builder.ts";
+import { inferModel, inferNode } from "../../src/ops/infer.ts";
+import { applyRecipe } from "../../src/recipe/apply.ts";
+import { parseRecipe } from "../../src/recipe/steps.ts";
+import { decides, timeSessions } from "../../src/recipe/time-sessions.ts";
+import { environmentOf, runtime } from "../support/apply.ts";
+import { nets } from "../support/nets.ts";
+import { tinyModel } from "../support/tiny.ts";
+
+const random = createRandom(8);
+const some = (size: number) => Float32Array.from({ length: size }, () => random.normal());
+
+const [A, B] = [some(16), some(12)];
+
+/** y = B Relu(A x). */
+const small = () =>
+  readModel(
+    tinyModel({
+      inputs: [{ name: "x", dims: ["N", 4] }],
+      outputs: [{ name: "y", dims: ["N", 3] }],
+      nodes: [
+        { op: "MatMul", name: "a", inputs: ["x", "A"], outputs: ["h"] },
+        { op: "Relu", name: "r", inputs: ["h"], outputs: ["hr"] },
+        { op: "MatMul", name: "b", inputs: ["hr", "B"], outputs: ["y"] },
+      ],
+      weights: [
+        { name: "A", dims: [4, 4], data: A },
+        { name: "B", dims: [4, 3], data: B },
+      ],
+    }),
+  );
+
+async function run(model: ReturnType<typeof small>, x: readonly number[]): Promise<number[]> {
+  const session = await runtime.open({ bytes: concat(writeModel(model)) }, { threads: 1 });
+  const { y } = await session.run({ x: tensor("float32", [x.length / 4, 4], x) });
+  await session.close();
+  return Array.from(y.numbers());
+}
+
+describe("the rest of a graph behind an If", () => {
+  const branched = () => {
+    const model = small();
+    inferModel(model);
+    const { graph } = model;
+    const hidden = [...graph.nodes][1].output;
+    const g = build(graph, "exit", inferNode);
+    const early = g.Slice(hidden, g.ints([0]), g.ints([3]), g.ints([1]));
+    const first = g.ReduceMax(hidden, null, { keepdims: 0 });
+    const why = exitEarly(graph, g.Greater(first, g.constant(3)), early);
+    return { model, why };
+  };
+
+  test("gives the early value where the condition holds, else what the model gave", async () => {
+    const { model, why } = branched();
+    expect(why).toBeNull();
+    const plain = small();
+    const [strong, weak] = [
+      [90, -80, 70, 60],
+      [0.1, -0.1, 0.2, 0.1],
+    ];
+    const hidden = (x: number[]) => {
+      return [0, 1, 2].map((c) =>
+        Math.max(
+          0,
+          x.reduce((s, v, i) => s + v * A[i * 4 + c], 0),
+        ),
+      );
+    };
+    const taken = await run(model, strong);
+    for (const [i, h] of hidden(strong).entries()) expect(taken[i]).toBeCloseTo(h, 3);
+    expect(await run(model, weak)).toEqual(await run(plain, weak));
+  });
+
+  test("the moved constants are the body's own, and nothing of it is left outside", () => {
+    const { graph } = branched().model;
+    expect([...graph.nodes].map(({ name }) => name)).not.toContain("b");
+    expect([...graph.constants].map(({ name }) => name)).not.toContain("B");
+    const rest = [...graph.walk()].find(({ name }) => name === "late")!;
+    expect([...rest.constants].map(({ tensor }) => tensor?.shape)).toEqual([[4, 3]]);
+    expect(graph.outputs[0].name).toBe("y");
+  });
+});
+
+describe("threshold", () => {
+  /** Scores [s, 0] of two classes: sure by 1 / (1 + e^-|s|). */
+  const pairs = (scores: readonly number[]) => scores.flatMap((s) => [s, 0]);
+  const sure = (s: number) => 1 / (1 + Math.exp(-Math.abs(s)));
+
+  test("is the least one whose changed answers stay within the limit", () => {
+    const late = pairs([1, 1, 1, 1, 1]);
+    const early = pairs([5, 4, -3, 2, -1]);
+    expect(thresholdFor(late, early, 2, 0)).toEqual({ threshold: sure(4), taken: 0.4 });
+    const found = thresholdFor(late, early, 2, 20);
+    expect(found?.taken).toBe(0.8);
+    expect(found?.threshold).toBeCloseTo(sure(2), 12);
+    expect(thresholdFor(late, early, 2, 40)?.taken).toBe(1);
+  });
+
+  test("equally sure records go together; none is sure enough where the surest is wrong", () => {
+    expect(thresholdFor(pairs([1, 1, 1]), pairs([3, 2, -2]), 2, 0)?.taken).toBeCloseTo(1 / 3, 12);
+    expect(thresholdFor(pairs([1, 1]), pairs([-3, 2]), 2, 0)).toBeNull();
+  });
+});
+
+test("a model with an exit is timed over records, others over one", async () => {
+  const net = nets.find(({ name }) => name === "gemms") ?? nets[0];
+  const seen: unknown[] = [];
+  const many = [net.feeds(1, 1), net.feeds(1, 2), net.feeds(1, 3)];
+  const env = environmentOf(net, { feeds: net.feeds(1), manyFeeds: async () => many });
+  const session = { run: async (feeds: unknown) => void seen.push(feeds), close() {} };
+  const opened = [{ source: { bytes: new Uint8Array() }, session: session as never }];
+  await timeSessions(opened, env, 0, { models: [net.model] });
+  expect(new Set(seen)).toEqual(new Set([env.feeds]));
+  seen.length = 0;
+  const outcome = await applyRecipe(
+    net.model,
+    parseRecipe("early-exit:flips=100,steps=1,hidden=4"),
+    env,
+  );
+  expect(outcome.kept).toEqual([true]);
+  expect(decides(outcome.model)).toBe(true);
+  await timeSessions(opened, env, 0, { models: [outcome.model] });
+  expect(new Set(seen)).toEqual(new Set(many));
+});
