@@ -9,6 +9,7 @@ import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
+import { cascade } from "./other/cascade.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
@@ -153,6 +154,7 @@ export const families = {
   other: {
     train,
     "early-exit": earlyExit,
+    cascade,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
     "open-clips": openClips,

@@ -23,7 +23,7 @@ import { rangeOf } from "../ops/range.ts";
 import type { Feeds, Session, Source } from "../runtime/runtime.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
-import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
+import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
@@ -143,6 +143,7 @@ export async function measureOriginal(
   const evaluation = await measured(session, env, "original", {
     keepBytes: KEEP_BYTES,
     peaks: peaksOf(loaded.model),
+    model: loaded.model,
   });
   const { metric = null, classes = null } = evaluation ?? {};
   const wrong =
@@ -185,7 +186,10 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
   try {
     const sizes = measureBytes(filesOf(candidate.source), env.platform, candidate.packed);
     sizes.catch(() => {});
-    const evaluation = await measured(session, env, candidate.recipe, { reference });
+    const evaluation = await measured(session, env, candidate.recipe, {
+      reference,
+      model: candidate.model,
+    });
     const bytes = await sizes;
     const start = candidate.isFromSimplified ? simplified : null;
     const timed = [original, ...(start ? [start] : []), product];
@@ -273,6 +277,11 @@ function warningsOf(broken: string | null, warnings: readonly string[]): string[
   return [...new Set(broken ? [broken, ...warnings] : warnings)];
 }
 
+interface MeasuredOptions extends Pick<MetricOptions, "reference" | "keepBytes" | "peaks"> {
+  /** A model that decides by its input what to run is given one record at a time. */
+  readonly model?: Model;
+}
+
 /**
  * Measures the metric on the data. Null without data: random inputs say nothing of quality, because
  * a network may answer noise with noise.
@@ -281,13 +290,14 @@ export async function measured(
   session: Session,
   env: Environment,
   what: string,
-  options: Pick<MetricOptions, "reference" | "keepBytes" | "peaks">,
+  { model, ...options }: MeasuredOptions,
 ): Promise<Evaluation | null> {
   if (!env.data) return null;
   return measureMetric({
     session,
     dataset: env.data,
     ...options,
+    ...(model && decides(model) && { batchSize: 1 }),
     signal: env.signal ?? undefined,
     onProgress: (done, total) => env.onEvent({ type: "progress", what, done, total }),
   });

@@ -1,8 +1,8 @@
 /** @file Early exit: which records take it, what they get, and that the rest is the model's own. */
 import { describe, expect, test } from "vitest";
+import { thresholdFor } from "../../src/evidence/exits.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { exitEarly } from "../../src/layers/branch.ts";
-import { thresholdFor } from "../../src/methods/other/early-exit.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
@@ -12,6 +12,7 @@ import { applyRecipe } from "../../src/recipe/apply.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { decides, timeSessions } from "../../src/recipe/time-sessions.ts";
 import { environmentOf, runtime } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
 import { tinyModel } from "../support/tiny.ts";
 
@@ -38,11 +39,16 @@ const small = () =>
     }),
   );
 
-async function run(model: ReturnType<typeof small>, x: readonly number[]): Promise<number[]> {
+async function run(
+  model: ReturnType<typeof small>,
+  x: readonly number[],
+  input = "x",
+  output = "y",
+): Promise<number[]> {
   const session = await runtime.open({ bytes: concat(writeModel(model)) }, { threads: 1 });
-  const { y } = await session.run({ x: tensor("float32", [x.length / 4, 4], x) });
+  const found = await session.run({ [input]: tensor("float32", [x.length / 4, 4], x) });
   await session.close();
-  return Array.from(y.numbers());
+  return Array.from(found[output].numbers());
 }
 
 describe("the rest of a graph behind an If", () => {
@@ -129,4 +135,61 @@ test("a model with an exit is timed over records, others over one", async () => 
   expect(decides(outcome.model)).toBe(true);
   await timeSessions(opened, env, 0, { models: [outcome.model] });
   expect(new Set(seen)).toEqual(new Set(many));
+});
+
+describe("cascade", () => {
+  const large = small();
+  const path = "small.onnx";
+  const env = environmentOf(nets[0], {
+    calibration: tensorDataset({ x: tensor("float32", [40, 4], some(160)) }),
+    feeds: { x: tensor("float32", [1, 4], some(4)) },
+  });
+  const files = { ...env.platform.files, read: async () => concat(writeModel(smaller())) };
+  const around = { ...env, platform: { ...env.platform, files } };
+  const product = Float32Array.from({ length: 12 }, (_, i) =>
+    [0, 1, 2, 3].reduce((sum, k) => sum + A[Math.floor(i / 3) * 4 + k] * B[k * 3 + (i % 3)], 0),
+  );
+  /** y = B A x, whose answers are often those of the large model. */
+  const smaller = () =>
+    readModel(
+      tinyModel({
+        inputs: [{ name: "z", dims: ["N", 4] }],
+        outputs: [{ name: "small", dims: ["N", 3] }],
+        nodes: [{ op: "MatMul", name: "a", inputs: ["z", "C"], outputs: ["small"] }],
+        weights: [{ name: "C", dims: [4, 3], data: product }],
+      }),
+    );
+
+  test("changes as many answers as are allowed, and gives either model's output", async () => {
+    const steps = parseRecipe(`cascade:model=${path},flips=10`);
+    const { model, warnings } = await applyRecipe(large, steps, around);
+    expect(warnings.join()).toMatch(/small.onnx: .* % of the calibration records take it/);
+    const { inputs } = await around.calibration!.read(Array.from({ length: 40 }, (_, i) => i));
+    const rows = Array.from({ length: 40 }, (_, i) =>
+      Array.from(inputs.x.numbers()).slice(4 * i, 4 * i + 4),
+    );
+    let [changed, early] = [0, 0];
+    for (const row of rows) {
+      const [got, first, last] = [
+        await run(model, row),
+        await run(smaller(), row, "z", "small"),
+        await run(large, row),
+      ];
+      const best = (all: number[]) => all.indexOf(Math.max(...all));
+      expect([first, last].some((y) => y.every((v, i) => Math.abs(v - got[i]) < 1e-5))).toBe(true);
+      if (first.every((v, i) => Math.abs(v - got[i]) < 1e-5)) early++;
+      if (best(got) !== best(last)) changed++;
+    }
+    expect(changed).toBeLessThanOrEqual(4);
+    expect(early).toBeGreaterThan(changed);
+    expect(early).toBeLessThan(40);
+  });
+
+  test("refuses a model of other classes", async () => {
+    const other = { ...files, read: async () => concat(writeModel(nets[0].model)) };
+    const wrong = { ...env, platform: { ...env.platform, files: other } };
+    await expect(
+      applyRecipe(large, parseRecipe(`cascade:model=${path}`), wrong),
+    ).rejects.toMatchObject({ code: "bad-option" });
+  });
 });
