@@ -1,6 +1,7 @@
 /** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
 import { distil } from "./distillation/distil.ts";
+import { poolHead } from "./filters/pool-head.ts";
 import { tieFilters } from "./filters/tie-filters.ts";
 import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
@@ -145,6 +146,7 @@ export const families = {
     "factor-tucker": factorTucker,
   },
   filters: {
+    "pool-head": poolHead,
     "transfer-filters": transferFilters,
     "tie-filters": tieFilters,
   },

@@ -52,9 +52,12 @@ export const earlyExit = defineMethod({
         description: "Percent of the answers on calibration records that may change.",
         search: [0.5, 1, 2],
       }),
-    hidden: z.int().min(0).max(4096).default(64).meta({
+    hidden: z.int().min(1).max(4096).default(64).meta({
       description:
-        "Channels of a 3x3 convolution, or neurons, in front of the classifier's last layer; 0: none.",
+        "Channels of the 3x3 convolutions, or neurons, in front of the classifier's last layer.",
+    }),
+    layers: z.int().min(0).max(8).default(2).meta({
+      description: "How many of these there are; the first one halves the map.",
     }),
     epochs: epochs.default(4),
     steps,
@@ -64,13 +67,13 @@ export const earlyExit = defineMethod({
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { at, flips, hidden, ...training }, context) {
+  async apply(model, { at, flips, hidden, layers, ...training }, context) {
     const found = placeOf(model, at);
     if (typeof found === "string") {
       context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", found);
       return;
     }
-    const { early, nodes } = addClassifier(model.graph, found, hidden, context.random);
+    const { early, nodes } = addClassifier(model.graph, found, { hidden, layers }, context.random);
     inferModel(model);
     await teach(model, early, nodes, training, context);
     const exit = await calibrateExit(model, early, flips, context.observe);
@@ -132,8 +135,13 @@ const channelAxis = (shape: readonly unknown[]): number =>
 const again = (graph: Graph, { op, domain, attributes, name }: Node, x: Value): Value =>
   graph.add(op, [x], { name: `${name}/exit`, domain, attributes }).output;
 
-/** Adds e(h): convolution or layer -> Relu -> mean over positions -> scores [N, classes]. */
-function addClassifier(graph: Graph, { value, classes }: Place, hidden: number, random: Random) {
+/** Adds e(h): layers with Relu -> mean over positions -> scores [N, classes]. */
+function addClassifier(
+  graph: Graph,
+  { value, classes }: Place,
+  { hidden, layers }: { readonly hidden: number; readonly layers: number },
+  random: Random,
+) {
   const nodes: Node[] = [];
   const g = build(graph, "exit", (node) => {
     inferNode(node);
@@ -150,22 +158,21 @@ function addClassifier(graph: Graph, { value, classes }: Place, hidden: number, 
     g.constant(new Float32Array(size), { shape: [size], name });
   let x = value;
   let width = shape[channelAxis(shape)] as number;
-  if (isPicture && hidden > 0) {
+  for (let layer = 0; isPicture && layer < layers; layer++) {
     const spatial = shape.slice(2);
-    const weight = normal(
-      [hidden, width, ...spatial.map(() => 3)],
-      width * 3 ** spatial.length,
-      "w",
-    );
+    const inputs = width * 3 ** spatial.length;
+    const weight = normal([hidden, width, ...spatial.map(() => 3)], inputs, `w${layer}`);
     const ones = spatial.map(() => 1);
-    const strides = spatial.map(() => 2);
-    x = g.Relu(g.Conv(x, weight, zeros(hidden, "b"), { strides, pads: [...ones, ...ones] }));
+    const strides = spatial.map(() => (layer === 0 ? 2 : 1));
+    const bias = zeros(hidden, `b${layer}`);
+    x = g.Relu(g.Conv(x, weight, bias, { strides, pads: [...ones, ...ones] }));
     width = hidden;
   }
   if (isPicture) x = g.Flatten(g.GlobalAveragePool(x), { axis: 1 });
   else if (shape.length === 3) x = g.ReduceMean(x, g.ints([1], "axes"), { keepdims: 0 });
-  if (!isPicture && hidden > 0) {
-    x = g.Relu(g.Gemm(x, normal([width, hidden], width, "w"), zeros(hidden, "b")));
+  for (let layer = 0; !isPicture && layer < layers; layer++) {
+    const weight = normal([width, hidden], width, `w${layer}`);
+    x = g.Relu(g.Gemm(x, weight, zeros(hidden, `b${layer}`)));
     width = hidden;
   }
   const early = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
