@@ -9,7 +9,7 @@ import { layersOf, storeWeight } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
 
 /** Smaller matrices are left alone: they would lose more accuracy than their bytes are worth. */
-const SMALLEST = 4096;
+export const SMALLEST = 4096;
 
 /** Options of every structured method. */
 export const structureOptions = {
@@ -24,6 +24,8 @@ export const structureOptions = {
     }),
   ...siteOptions,
 };
+
+export type StructureOptions = z.output<z.ZodObject<typeof structureOptions>>;
 
 /** A layer's weight as a matrix, as it is stored: its first axis by all others. */
 export interface Matrix {
@@ -48,7 +50,7 @@ export type Project = (matrix: Matrix, numbers: number) => Composed | string;
 /** Replaces the weight of every chosen layer by its structured matrix; biases stay as they are. */
 export async function storeStructured(
   model: Model,
-  options: z.output<z.ZodObject<typeof structureOptions>>,
+  options: StructureOptions,
   context: Context,
   project: Project,
 ): Promise<void> {

@@ -1,11 +1,7 @@
 /** @file Kronecker: weight matrices as sums of Kronecker products of two small matrices. */
 import { z } from "zod";
-import {
-  divisorsOf,
-  type Matrix,
-  storeStructured,
-  structureOptions,
-} from "../../layers/structure.ts";
+import { applyStructured, kroneckerProducts, productOptions } from "../../layers/products.ts";
+import { divisorsOf, type Matrix } from "../../layers/structure.ts";
 import { svd } from "../../numeric/svd.ts";
 import { kronecker as form } from "../../weights/forms/kronecker.ts";
 import { type Composed, composed, leaf } from "../../weights/weight.ts";
@@ -18,10 +14,11 @@ export const kronecker = defineMethod({
     "Weight matrices become sums of Kronecker products of two small ones, rebuilt at load; train after it.",
   needs: [],
   isStart: true,
-  options: z.object(structureOptions),
+  options: z.object(productOptions),
   survey: [],
   neutral: { ratio: 1 },
-  apply: (model, options, context) => storeStructured(model, options, context, project),
+  apply: (model, options, context) =>
+    applyStructured(model, options, context, project, kroneckerProducts),
 });
 
 /**

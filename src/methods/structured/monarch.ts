@@ -1,11 +1,7 @@
 /** @file Monarch: weight matrices as two block-diagonal ones with a permutation between them. */
 import { z } from "zod";
-import {
-  divisorsOf,
-  type Matrix,
-  storeStructured,
-  structureOptions,
-} from "../../layers/structure.ts";
+import { applyStructured, monarchProducts, productOptions } from "../../layers/products.ts";
+import { divisorsOf, type Matrix } from "../../layers/structure.ts";
 import { svd } from "../../numeric/svd.ts";
 import { monarch as form } from "../../weights/forms/monarch.ts";
 import { type Composed, composed, leaf } from "../../weights/weight.ts";
@@ -18,10 +14,11 @@ export const monarch = defineMethod({
     "Weight matrices become two block-diagonal ones with a permutation between, rebuilt at load; train after it.",
   needs: [],
   isStart: true,
-  options: z.object(structureOptions),
+  options: z.object(productOptions),
   survey: [],
   neutral: { ratio: 1 },
-  apply: (model, options, context) => storeStructured(model, options, context, project),
+  apply: (model, options, context) =>
+    applyStructured(model, options, context, project, monarchProducts),
 });
 
 /**

@@ -1,0 +1,133 @@
+/**
+ * @file Every structured matrix on LeNet-300-100, step by step through files: projected, trained with
+ * the original as teacher, in 4 bits, packed. Writes results/structured.json row by row; rows that are
+ * there with the same recipe are kept, so that an interrupted run goes on where it stopped.
+ * `npm run bench:structured` takes about half an hour on one core; arguments choose structures.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { compress, evaluate, load, pack } from "../src/node.ts";
+import { readModel } from "../src/onnx/read.ts";
+import { inferModel } from "../src/ops/infer.ts";
+import { weightsOf } from "../src/ops/weights.ts";
+import { unpack } from "../src/unpack.ts";
+import { countOf } from "../src/weights/count.ts";
+import { readWeight } from "../src/weights/read.ts";
+import { ownCpu } from "./record.ts";
+
+const root = new URL("../", import.meta.url).pathname;
+const work = `${root}tersor-out/structured/`;
+const results = `${root}bench/results/structured.json`;
+const start = `${root}examples/lenet-300-100.onnx`;
+mkdirSync(work, { recursive: true });
+
+/** So that all weights of layers together, with the small last layer as it is, are 8 times fewer. */
+const ratio = 8.25;
+const names = [
+  "kronecker",
+  "monarch",
+  "circulant",
+  "toeplitz-like",
+  "fastfood",
+  "acdc",
+  "tensor-train",
+  "tensor-train:cores=4",
+] as const;
+
+/** The same for every structure. */
+const steps = [
+  "train:epochs=6,rate=0.002,schedule=one-cycle,loss=kd",
+  "quantize-weights:bits=4",
+  "pack",
+] as const;
+
+/** One row of bench/results/structured.json, which scripts/docs prints. */
+export interface StructuredRow {
+  readonly structure: string;
+  readonly recipe: string;
+  /** The written file: ONNX, or .tersor behind the step pack. */
+  readonly bytes: number;
+  /** Numbers that the weights of layers are stored in. */
+  readonly numbers: number;
+  /** Test error in percent. */
+  readonly error: number;
+  readonly seconds: number;
+}
+
+export interface StructuredBench {
+  readonly cpu: string;
+  readonly original: Omit<StructuredRow, "structure" | "recipe" | "seconds">;
+  readonly rows: readonly StructuredRow[];
+}
+
+const settings = {
+  data: "mnist:test",
+  calib: "mnist:train",
+  deterministic: true,
+  threads: 1,
+  timingSeconds: 0.1,
+} as const;
+
+function numbersIn(bytes: Uint8Array): number {
+  const model = readModel(bytes, { name: "row" });
+  inferModel(model);
+  const weights = weightsOf(model).flatMap(({ value }) => readWeight(value) ?? []);
+  return weights.reduce((sum, weight) => sum + countOf(weight).numbers, 0);
+}
+
+const errorOf = (accuracy: number | undefined): number =>
+  Number((100 - (accuracy ?? 0)).toFixed(2));
+
+const teacher = await load(start);
+const before = await evaluate(teacher, settings);
+const bytes = readFileSync(start);
+const original = {
+  bytes: bytes.length,
+  numbers: numbersIn(bytes),
+  error: errorOf(before.metric?.value),
+};
+const known: StructuredBench | null = existsSync(results)
+  ? JSON.parse(readFileSync(results, "utf8"))
+  : null;
+const rows = [...(known?.rows ?? [])];
+
+/** Runs one step on a file, unless an earlier run did, and keeps its row. */
+async function runStep(structure: string, recipe: string, from: string, to: string): Promise<void> {
+  const same = (row: StructuredRow) => row.structure === structure && row.recipe === recipe;
+  if (rows.some(same) && existsSync(to)) return;
+  const began = performance.now();
+  const model = await load(from);
+  // What a user runs is measured: of a packed file, the model that is unpacked from it.
+  const product = recipe === "pack" ? await pack(model) : null;
+  const done = product ?? (await compress(model, { ...settings, teacher, recipe }));
+  writeFileSync(to, done.bytes);
+  const onnx = product ? (await unpack(done.bytes)).slice() : done.bytes;
+  const result =
+    "result" in done && !product ? done.result : await evaluate(await load(onnx), settings);
+  const row: StructuredRow = {
+    structure,
+    recipe,
+    bytes: done.bytes.length,
+    numbers: numbersIn(onnx),
+    error: errorOf(result.metric?.value),
+    seconds: Math.round((performance.now() - began) / 1000),
+  };
+  const at = rows.findIndex(same);
+  if (at < 0) rows.push(row);
+  else rows[at] = row;
+  const bench: StructuredBench = { cpu: ownCpu, original, rows };
+  writeFileSync(results, `${JSON.stringify(bench, null, 1)}\n`);
+  console.log(JSON.stringify(row));
+}
+
+const chosen = process.argv.slice(2);
+for (const name of names) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  const [method, given] = name.split(":");
+  const first = `${method}:${[given, `ratio=${ratio}`].filter(Boolean).join(",")}`;
+  const file = (step: number, end: string) => `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
+  for (const [i, recipe] of [first, ...steps].entries()) {
+    const from = i === 0 ? start : file(i - 1, "onnx");
+    await runStep(name, recipe, from, file(i, recipe === "pack" ? "tersor" : "onnx"));
+  }
+}
+process.exit(0);

@@ -1,0 +1,181 @@
+/**
+ * @file Structured matrices that stay products at run time: y = W x as a few small MatMuls.
+ *
+ * A folded form is rebuilt when the engine loads the model, and runs at the speed of the dense matrix.
+ * The products of a Monarch or Kronecker matrix are less work, but each passes the activations through
+ * memory once more, so that they pay for wide layers only: nothing slower than the matrix is kept.
+ */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import type { Value } from "../ir/graph.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import type { Builder } from "../ops/builder.ts";
+import { inferModel } from "../ops/infer.ts";
+import { layersOf } from "../weights/sites.ts";
+import type { Composed } from "../weights/weight.ts";
+import { type Layer, layerOf } from "./matrix.ts";
+import { replaceLayer } from "./replace.ts";
+import {
+  type Project,
+  SMALLEST,
+  type StructureOptions,
+  storeStructured,
+  structureOptions,
+} from "./structure.ts";
+
+/** Options of methods whose matrices can stay products. */
+export const productOptions = {
+  ...structureOptions,
+  compute: z.enum(["folded", "products"]).default("folded").meta({
+    description:
+      "folded: the engine rebuilds the matrix when it loads the model, which then runs as fast as before. products: the small products run themselves, less work in wide linear layers; layers in which they are slower stay as they are.",
+  }),
+};
+
+type Options = StructureOptions & { readonly compute: "folded" | "products" };
+
+/** The small products of a weight W [outputs, inputs] in place of one. */
+export interface Products {
+  /** y [N, outputs] of x [N, inputs]. */
+  readonly run: (g: Builder, x: Value) => Value;
+  /** Multiply-accumulates for one record. */
+  readonly macs: number;
+}
+
+/** Stores the structured matrices, or writes them as products. */
+export async function applyStructured(
+  model: Model,
+  options: Options,
+  context: Context,
+  project: Project,
+  productsOf: (weight: Composed) => Products,
+): Promise<void> {
+  if (options.compute === "folded") return storeStructured(model, options, context, project);
+  if (options.ratio === 1) return;
+  const sites = layersOf(model, options, context, SMALLEST);
+  for (const [i, { node }] of sites.entries()) {
+    await context.progress(i, sites.length);
+    const why = await replaceFaster(model, node.name, context, (layer) => {
+      const { matrix, outputs, inputs } = layer;
+      const random = context.random.fork(node.name);
+      const shape = [outputs, inputs];
+      const whole = { values: matrix, rows: outputs, columns: inputs, shape, random };
+      const found = project({ ...whole, inputs: "columns" }, matrix.length / options.ratio);
+      return typeof found === "string" ? found : productsOf(found);
+    });
+    if (why !== null) context.skip(node.name, why);
+  }
+}
+
+/**
+ * Replaces the layer of that name by its products if they are less work and, where there is an engine
+ * to time with, make the model faster. Returns the reason why not, or null.
+ */
+async function replaceFaster(
+  model: Model,
+  name: string,
+  { time }: Context,
+  productsOf: (layer: Layer) => Products | string,
+): Promise<string | null> {
+  const layer = layerIn(model, name);
+  if (typeof layer === "string") return layer;
+  const products = productsOf(layer);
+  if (typeof products === "string") return products;
+  const dense = layer.matrix.length;
+  if (products.macs >= dense) {
+    return `takes ${products.macs} multiply-accumulates as products and ${dense} as a matrix`;
+  }
+  if (time) {
+    const trial = cloneModel(model);
+    inferModel(trial);
+    const twin = layerIn(trial, name);
+    if (typeof twin === "string") return twin;
+    replaceLayer(twin, [asRows(products)]);
+    const [before, after] = await time([model, trial]);
+    if (after >= before) {
+      return `would slow the model down as products, from ${before.toFixed(3)} to ${after.toFixed(3)} ms a run`;
+    }
+  }
+  const done = replaceLayer(layer, [asRows(products)]);
+  return typeof done === "string" ? done : null;
+}
+
+/** The linear layer of that name, or the reason why its matrix cannot be written as products. */
+function layerIn(model: Model, name: string): Layer | string {
+  const site = layersOf(model, { only: [], except: [] }, { skip() {} }, SMALLEST).find(
+    ({ node }) => node.name === name,
+  );
+  const layer = site ? layerOf(site) : "is gone";
+  if (typeof layer === "string") return layer;
+  if (layer.kind === "conv") return "is a convolution; only linear layers are written as products";
+  if (layer.use.side === "left") return "has its matrix on the left, which no products replace";
+  return layer;
+}
+
+/** The products on x [..., inputs], whatever its leading axes. */
+const asRows =
+  ({ run }: Products) =>
+  (g: Builder, x: Value): Value => {
+    if (x.shape?.length === 2) return run(g, x);
+    const y = run(g, x);
+    const leading = g.Slice(g.Shape(x), g.ints([0]), g.ints([-1]));
+    return g.Reshape(y, g.Concat(leading, g.ints([-1]), { axis: 0 }));
+  };
+
+/**
+ * y = W x of a Monarch matrix, all records at once. R works on k runs of inputs, L on q runs of what
+ * comes of them:
+ *   u[i, n, j] = sum_t R[i, j, t] x[n, i, t],   y[n, (l, j)] = sum_i L[j, l, i] u[i, n, j]
+ */
+export function monarchProducts({ theta: { left, right } }: Composed): Products {
+  const [q, height, k] = left.shape;
+  const width = right.shape[2];
+  return {
+    macs: k * q * width + q * height * k,
+    run(g, x) {
+      const runs = g.Transpose(g.Reshape(x, g.ints([-1, k, width])), { perm: [1, 0, 2] });
+      const u = g.MatMul(runs, turned(g, right.values, [k, q, width], "right"));
+      const mixed = g.Transpose(u, { perm: [2, 1, 0] });
+      const y = g.MatMul(mixed, turned(g, left.values, [q, height, k], "left"));
+      return g.Reshape(g.Transpose(y, { perm: [1, 2, 0] }), g.ints([-1, height * q]));
+    },
+  };
+}
+
+/**
+ * y = W x of a sum of Kronecker products, all records at once:
+ *   u[n, b, r, c] = sum_d B[r, c, d] x[n, b, d],   y[n, (a, c)] = sum_(b, r) A[a, b, r] u[n, b, r, c]
+ */
+export function kroneckerProducts({ theta: { a, b } }: Composed): Products {
+  const [m1, n1, terms] = a.shape;
+  const [, m2, n2] = b.shape;
+  return {
+    macs: n1 * n2 * terms * m2 + m2 * n1 * terms * m1,
+    run(g, x) {
+      const runs = g.Reshape(x, g.ints([-1, n2]));
+      const u = g.MatMul(runs, turned(g, b.values, [1, terms * m2, n2], "b", [n2, terms * m2]));
+      const mixed = g.Transpose(g.Reshape(u, g.ints([-1, n1, terms, m2])), { perm: [0, 3, 1, 2] });
+      const y = g.MatMul(
+        g.Reshape(mixed, g.ints([-1, n1 * terms])),
+        turned(g, a.values, [1, m1, n1 * terms], "a", [n1 * terms, m1]),
+      );
+      const columns = g.Transpose(g.Reshape(y, g.ints([-1, m2, m1])), { perm: [0, 2, 1] });
+      return g.Reshape(columns, g.ints([-1, m1 * m2]));
+    },
+  };
+}
+
+/** A constant of values [batch, m, n] with the last two axes exchanged. */
+function turned(
+  g: Builder,
+  values: ArrayLike<number>,
+  [batch, m, n]: readonly number[],
+  name: string,
+  shape: readonly number[] = [batch, n, m],
+): Value {
+  const t = Float32Array.from({ length: batch * m * n }, (_, at) => {
+    const [i, j, k] = [Math.floor(at / (m * n)), Math.floor(at / m) % n, at % m];
+    return values[(i * m + k) * n + j];
+  });
+  return g.constant(t, { shape, name });
+}

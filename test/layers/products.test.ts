@@ -1,0 +1,124 @@
+/** @file Structured matrices as products at run time: the same outputs, and nothing slower. */
+import { describe, expect, test } from "vitest";
+import { cloneModel } from "../../src/ir/model.ts";
+import { tensor } from "../../src/ir/tensor.ts";
+import { methodOf } from "../../src/methods/index.ts";
+import type { Method } from "../../src/methods/method.ts";
+import { createRandom } from "../../src/numeric/random.ts";
+import { parseOptions } from "../../src/options.ts";
+import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { layerModel, weightsIn } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
+
+const env = environmentOf(nets[0]);
+const random = createRandom(71);
+const normal = (size: number) => Float32Array.from({ length: size }, random.normal);
+const [inputs, outputs] = [84, 60];
+
+const weight = normal(outputs * inputs);
+const turned = Float32Array.from(
+  { length: weight.length },
+  (_, at) => weight[(at % outputs) * inputs + Math.floor(at / outputs)],
+);
+const bias = normal(outputs);
+
+/** The ways in which a matrix W is read: y = alpha W x + beta b for records, and for sequences. */
+const layers = {
+  matmul: {
+    model: layerModel(["N", inputs], (g, x) =>
+      g.MatMul(x, g.constant(turned, { shape: [inputs, outputs] })),
+    ),
+    shape: [3, inputs],
+    factors: [1, 0],
+  },
+  sequence: {
+    model: layerModel(["N", "S", inputs], (g, x) =>
+      g.Add(g.MatMul(x, g.constant(turned, { shape: [inputs, outputs] })), g.constant(bias)),
+    ),
+    shape: [2, 5, inputs],
+    factors: [1, 1],
+  },
+  gemm: {
+    model: layerModel(["N", inputs], (g, x) =>
+      g.Gemm(x, g.constant(weight, { shape: [outputs, inputs] }), g.constant(bias), {
+        ...{ transB: 1, alpha: 0.5, beta: 2 },
+      }),
+    ),
+    shape: [3, inputs],
+    factors: [0.5, 2],
+  },
+};
+
+describe.each([
+  ["monarch", 6],
+  ["kronecker", 30],
+] as const)("%s", (method, ratio) => {
+  test.each(Object.entries(layers))("is the folded matrix times x: %s", async (_, layer) => {
+    const { model, shape, factors } = layer;
+    const x = normal(shape.reduce((a, b) => a * b, 1));
+    const products = await apply(model, method, { ratio, compute: "products" }, env);
+    expect(products.skipped).toEqual([]);
+    expect(products.model.graph.sorted().filter(({ op }) => op === "MatMul")).toHaveLength(2);
+    const { y } = await outputsOf(products.bytes, { x: tensor("float32", shape, x) });
+    expect(y.shape).toEqual([...shape.slice(0, -1), outputs]);
+    // The Gemm stores W [outputs, inputs], which the products are of in every case.
+    const folded = await apply(layers.gemm.model, method, { ratio }, env);
+    const [{ weight: near }] = weightsIn(folded.model);
+    y.floats().forEach((value, at) => {
+      const [record, output] = [Math.floor(at / outputs), at % outputs];
+      let sum = factors[1] * bias[output];
+      for (let i = 0; i < inputs; i++) {
+        sum += factors[0] * near.values[output * inputs + i] * x[record * inputs + i];
+      }
+      expect(value).toBeCloseTo(sum, 3);
+    });
+  });
+
+  test("is left alone where the products are more work", async () => {
+    const { skipped } = await apply(
+      layers.gemm.model,
+      method,
+      { ratio: 1.1, compute: "products" },
+      env,
+    );
+    const [, products] = /^takes (\d+) multiply-accumulates as products and 5040/.exec(
+      skipped[0]?.reason ?? "",
+    ) ?? [null, "0"];
+    // A Monarch matrix takes one of each number that it stores.
+    if (method === "monarch") expect(skipped).toEqual([]);
+    else expect(Number(products)).toBeGreaterThan(5040);
+  });
+
+  test("is left alone where the engine says that products are slower, and says so", async () => {
+    const { model } = layers.gemm;
+    const run = async (times: readonly number[]) => {
+      const skipped: string[] = [];
+      const { id, options, apply: run } = { id: method, ...(methodOf(method) as Method) };
+      const clone = cloneModel(model);
+      await run(clone, parseOptions(options, { ratio, compute: "products" }, id), {
+        random: createRandom(1),
+        async progress() {},
+        skip: (_: string, reason: string) => skipped.push(reason),
+        time: async () => times,
+      } as never);
+      return { skipped, ops: clone.graph.sorted().map(({ op }) => op) };
+    };
+    const slower = await run([1, 1.25]);
+    expect(slower.skipped).toEqual([
+      "would slow the model down as products, from 1.000 to 1.250 ms a run",
+    ]);
+    expect(slower.ops).toEqual(["Gemm"]);
+    expect((await run([1, 0.5])).ops).not.toContain("Gemm");
+  });
+
+  test("leaves convolutions alone", async () => {
+    const model = layerModel(["N", 84, 2, 2], (g, x) =>
+      g.Conv(x, g.constant(normal(84 * 60), { shape: [60, 84, 1, 1] })),
+    );
+    const { skipped } = await apply(model, method, { compute: "products" }, env);
+    expect(skipped[0].reason).toBe("is a convolution; only linear layers are written as products");
+    // Stored, a 1x1 convolution is a matrix like any other.
+    const stored = await apply(model, method, {}, env);
+    expect(stored.skipped).toEqual([]);
+  });
+});
