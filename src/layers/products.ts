@@ -123,22 +123,42 @@ const asRows =
   };
 
 /**
- * y = W x of a Monarch matrix, all records at once. R works on k runs of inputs, L on q runs of what
- * comes of them:
- *   u[i, n, j] = sum_t R[i, j, t] x[n, i, t],   y[n, (l, j)] = sum_i L[j, l, i] u[i, n, j]
+ * y = W x of a Monarch matrix. R works on k runs of inputs, L on q runs of what comes of them:
+ *   u[i, j, n] = sum_t R[i, j, t] x[i, t, n],   y[l, j, n] = sum_i L[j, l, i] u[i, j, n]
+ *
+ * Records n come last: the transposition between the products then moves whole runs of records, which
+ * the engine copies fast; with records in front, many records took longer than by the matrix. A single
+ * record has no runs, and its products are rows.
  */
 export function monarchProducts({ theta: { left, right } }: Composed): Products {
   const [q, height, k] = left.shape;
   const width = right.shape[2];
+  const [l, r] = [left.values, right.values].map((values) => Float32Array.from(values));
+  const macs = k * q * width + q * height * k;
+  const single = (g: Builder, x: Value): Value => {
+    const runs = g.Reshape(x, g.ints([k, 1, width]));
+    const u = g.MatMul(runs, turned(g, r, [k, q, width], "right"));
+    const mixed = g.Transpose(g.Reshape(u, g.ints([k, q])), { perm: [1, 0] });
+    const y = g.MatMul(g.Reshape(mixed, g.ints([q, 1, k])), turned(g, l, [q, height, k], "left"));
+    const columns = g.Transpose(g.Reshape(y, g.ints([q, height])), { perm: [1, 0] });
+    return g.Reshape(columns, g.ints([1, height * q]));
+  };
+  const many = (g: Builder, x: Value): Value => {
+    const rows = g.Transpose(g.Reshape(x, g.ints([-1, k * width])), { perm: [1, 0] });
+    const u = g.MatMul(
+      g.constant(r, { shape: [k, q, width], name: "right" }),
+      g.Reshape(rows, g.ints([k, width, -1])),
+    );
+    const y = g.MatMul(
+      g.constant(l, { shape: [q, height, k], name: "left" }),
+      g.Transpose(u, { perm: [1, 0, 2] }),
+    );
+    const whole = g.Reshape(g.Transpose(y, { perm: [1, 0, 2] }), g.ints([height * q, -1]));
+    return g.Transpose(whole, { perm: [1, 0] });
+  };
   return {
-    macs: k * q * width + q * height * k,
-    run(g, x) {
-      const runs = g.Transpose(g.Reshape(x, g.ints([-1, k, width])), { perm: [1, 0, 2] });
-      const u = g.MatMul(runs, turned(g, right.values, [k, q, width], "right"));
-      const mixed = g.Transpose(u, { perm: [2, 1, 0] });
-      const y = g.MatMul(mixed, turned(g, left.values, [q, height, k], "left"));
-      return g.Reshape(g.Transpose(y, { perm: [1, 2, 0] }), g.ints([-1, height * q]));
-    },
+    macs,
+    run: (g, x) => (x.shape?.slice(0, -1).every((dim) => dim === 1) ? single(g, x) : many(g, x)),
   };
 }
 

@@ -31,6 +31,13 @@ const layers = {
     shape: [3, inputs],
     factors: [1, 0],
   },
+  single: {
+    model: layerModel([1, inputs], (g, x) =>
+      g.MatMul(x, g.constant(turned, { shape: [inputs, outputs] })),
+    ),
+    shape: [1, inputs],
+    factors: [1, 0],
+  },
   sequence: {
     model: layerModel(["N", "S", inputs], (g, x) =>
       g.Add(g.MatMul(x, g.constant(turned, { shape: [inputs, outputs] })), g.constant(bias)),

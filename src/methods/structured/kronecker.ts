@@ -9,6 +9,7 @@ import { defineMethod } from "../method.ts";
 
 export const kronecker = defineMethod({
   title: "Kronecker products",
+  equation: "W = sum_r A_r (x) B_r: W[(a, c), (b, d)] = sum_r A[a, b, r] B[r, c, d]",
   cite: "Zhang et al. 2015, arXiv 1509.08513; Van Loan, Pitsianis 1993",
   summary:
     "Weight matrices become sums of Kronecker products of two small ones, rebuilt at load; train after it.",

@@ -9,6 +9,7 @@ import { defineMethod } from "../method.ts";
 
 export const monarch = defineMethod({
   title: "Monarch matrices",
+  equation: "W = P L P^T R: W[(l, j), (i, t)] = L[j, l, i] R[i, j, t], each slice (j, i) of rank 1",
   cite: "Dao et al. 2022, arXiv 2204.00595, section 3",
   summary:
     "Weight matrices become two block-diagonal ones with a permutation between, rebuilt at load; train after it.",
