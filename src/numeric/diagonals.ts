@@ -6,6 +6,8 @@
  *   ((L^T L) o (R R^T)) x = diag(L^T W R^T)     with o the product of entries
  */
 import { solveSpd } from "./cholesky.ts";
+import { circle } from "./circle.ts";
+import { evenSizes } from "./even-sizes.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
 
 /** A square matrix [n, n], row-major. */
@@ -49,7 +51,7 @@ export function fitDiagonals(
       before = multiply(scaleColumns(before, diagonals[k], n), fixed[k + 1], n);
     }
   }
-  return evened(diagonals);
+  return evenSizes(diagonals);
 }
 
 /** The x with the least |W - L diag(x) R|^2; `otherwise` if L or R is zero and any does. */
@@ -78,14 +80,6 @@ function bestDiagonal(
   return solveSpd(normal, n, wanted);
 }
 
-/** The diagonals times factors whose product is 1, because numbers of like size learn alike. */
-function evened(diagonals: readonly Float64Array[]): Float64Array[] {
-  const sizes = diagonals.map((x) => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / x.length));
-  if (sizes.includes(0)) return [...diagonals];
-  const mean = Math.exp(sizes.reduce((sum, size) => sum + Math.log(size), 0) / sizes.length);
-  return diagonals.map((x, k) => x.map((v) => (v * mean) / sizes[k]));
-}
-
 /** Work per sweep grows with n^3; larger blocks get fewer sweeps. */
 export const sweepsFor = (n: number): number =>
   Math.max(2, Math.min(24, Math.round(2 ** 25 / n ** 3)));
@@ -102,9 +96,9 @@ export function hadamard(n: number): Float64Array {
 
 /** The orthonormal DCT-II: C[k, t] = sqrt(2 / n) cos(pi (t + 1/2) k / n), row 0 over sqrt(2). */
 export function cosines(n: number): Float64Array {
+  const { cos } = circle(4 * n);
   return Float64Array.from({ length: n * n }, (_, at) => {
     const [k, t] = [Math.floor(at / n), at % n];
-    const scale = Math.sqrt((k === 0 ? 1 : 2) / n);
-    return scale * Math.cos((Math.PI * (((2 * t + 1) * k) % (4 * n))) / (2 * n));
+    return Math.sqrt((k === 0 ? 1 : 2) / n) * cos[((2 * t + 1) * k) % (4 * n)];
   });
 }

@@ -8,6 +8,7 @@
  * times that of the best train of these ranks.
  */
 import { product } from "../util/product.ts";
+import { evenSizes } from "./even-sizes.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
 import { svd, truncate } from "./svd.ts";
 
@@ -59,7 +60,7 @@ export function tensorTrain(
       rows,
     );
   }
-  return { ranks: kept, cores: evened([...cores, rest]) };
+  return { ranks: kept, cores: evenSizes([...cores, rest]).map((core) => Float32Array.from(core)) };
 }
 
 /** tails[r] = sum of s_i^2 over i >= r, for r from 0 to the number of singular values. */
@@ -101,16 +102,6 @@ function bestRanks(
   };
   tryFrom([], 0, 0);
   return best;
-}
-
-/** The cores times factors whose product is 1, so that numbers of all cores have like size and learn alike. */
-function evened(cores: readonly Float64Array[]): Float32Array[] {
-  const sizes = cores.map((core) =>
-    Math.sqrt(core.reduce((sum, x) => sum + x * x, 0) / core.length),
-  );
-  if (sizes.includes(0)) return cores.map((core) => Float32Array.from(core));
-  const mean = Math.exp(sizes.reduce((sum, size) => sum + Math.log(size), 0) / cores.length);
-  return cores.map((core, k) => Float32Array.from(core, (x) => (x * mean) / sizes[k]));
 }
 
 /** All ways to write n as an ordered product of `count` factors. */

@@ -7,6 +7,8 @@
  *   Z_1(g)[i, t] = g[(i - t) mod n],   Z_-1(h)[j, t] = +-h[(j - t) mod n], minus where j < t
  */
 import { solveSpd } from "./cholesky.ts";
+import { type Circle, circle } from "./circle.ts";
+import { evenSizes } from "./even-sizes.ts";
 import { transpose } from "./matrix.ts";
 import { svd } from "./svd.ts";
 
@@ -72,33 +74,21 @@ export function refine(
   return evened({ rank, g, h }, n);
 }
 
-/** Each pair of generators with the same length, because numbers of like size learn alike. */
+/** Each pair of generators with the same length. */
 function evened({ rank, g, h }: Generators, n: number): Generators {
-  const length = (v: Float64Array, k: number): number =>
-    Math.sqrt(v.subarray(k * n, (k + 1) * n).reduce((sum, x) => sum + x * x, 0));
-  const [left, right] = [g.slice(), h.slice()];
-  for (let k = 0; k < rank; k++) {
-    const factor = Math.sqrt(length(h, k) / length(g, k));
-    if (!(factor > 0 && factor < Number.POSITIVE_INFINITY)) continue;
-    for (let i = k * n; i < (k + 1) * n; i++) {
-      left[i] *= factor;
-      right[i] /= factor;
-    }
+  const even = { rank, g: g.slice(), h: h.slice() };
+  for (let at = 0; at < rank * n; at += n) {
+    const [left, right] = evenSizes([g.subarray(at, at + n), h.subarray(at, at + n)]);
+    even.g.set(left, at);
+    even.h.set(right, at);
   }
-  return { rank, g: left, h: right };
+  return even;
 }
 
 /** Complex numbers: real parts and imaginary parts. */
 interface Complex {
   readonly re: Float64Array;
   readonly im: Float64Array;
-}
-
-/** Cosines and sines of pi m / n for m < 2 n. */
-function circleOf(n: number): Complex {
-  const at = (fn: (x: number) => number) =>
-    Float64Array.from({ length: 2 * n }, (_, m) => fn((Math.PI * m) / n));
-  return { re: at(Math.cos), im: at(Math.sin) };
 }
 
 /**
@@ -113,11 +103,11 @@ const opposite = (f: number, n: number, wrap: 1 | -1): number =>
 
 /** sum_t e^(-i angle_f t) w[t, j] [n, n], in which a product by Z_wrap(v) multiplies each row by a number. */
 function spectrum(w: Float64Array, n: number, wrap: 1 | -1): Complex {
-  const circle = circleOf(n);
+  const points = circle(2 * n);
   const [re, im] = [new Float64Array(n * n), new Float64Array(n * n)];
   for (let f = 0; f < n; f++) {
     for (let t = 0, m = 0; t < n; t++, m = (m + stepsOf(f, wrap)) % (2 * n)) {
-      const [c, s] = [circle.re[m], -circle.im[m]];
+      const [c, s] = [points.cos[m], -points.sin[m]];
       for (let j = 0; j < n; j++) {
         const x = w[t * n + j];
         re[f * n + j] += c * x;
@@ -140,7 +130,7 @@ function bestGenerators(
   rank: number,
   wrap: 1 | -1,
 ): Float64Array {
-  const circle = circleOf(n);
+  const points = circle(2 * n);
   const g = new Float64Array(rank * n);
   const rows = { re: new Float64Array(rank * n), im: new Float64Array(rank * n) };
   for (let f = 0; f < n; f++) {
@@ -148,13 +138,13 @@ function bestGenerators(
     if (other < f) continue;
     const steps = stepsOf(f, wrap);
     for (let k = 0; k < rank; k++) {
-      rowOf(h.subarray(k * n, (k + 1) * n), steps, circle, -wrap, rows, k * n);
+      rowOf(h.subarray(k * n, (k + 1) * n), steps, points, -wrap, rows, k * n);
     }
     const best = solveComplex(rows, wRe, wIm, f * n, n, rank);
     const weight = (other === f ? 1 : 2) / n;
     for (let k = 0; k < rank; k++) {
       for (let t = 0, m = 0; t < n; t++, m = (m + steps) % (2 * n)) {
-        g[k * n + t] += weight * (best[k] * circle.re[m] - best[rank + k] * circle.im[m]);
+        g[k * n + t] += weight * (best[k] * points.cos[m] - best[rank + k] * points.sin[m]);
       }
     }
   }
@@ -169,7 +159,7 @@ function bestGenerators(
 function rowOf(
   h: Float64Array,
   steps: number,
-  circle: Complex,
+  points: Circle,
   wrap: number,
   { re, im }: Complex,
   at: number,
@@ -177,10 +167,10 @@ function rowOf(
   const n = h.length;
   let [x, y] = [h[0], 0];
   for (let t = 1, m = steps; t < n; t++, m = (m + steps) % (2 * n)) {
-    x += wrap * circle.re[m] * h[n - t];
-    y -= wrap * circle.im[m] * h[n - t];
+    x += wrap * points.cos[m] * h[n - t];
+    y -= wrap * points.sin[m] * h[n - t];
   }
-  const [c, s] = [circle.re[steps], -circle.im[steps]];
+  const [c, s] = [points.cos[steps], -points.sin[steps]];
   [re[at], im[at]] = [x, y];
   for (let j = 1; j < n; j++) {
     [x, y] = [c * x - s * y + 2 * h[j], s * x + c * y];

@@ -4,8 +4,7 @@ import { Graph } from "../../src/ir/graph.ts";
 import { createModel, type Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { packSmallest } from "../../src/measure/pack.ts";
-import type { MethodId } from "../../src/methods/index.ts";
-import { families } from "../../src/methods/index.ts";
+import { families, type MethodId } from "../../src/methods/index.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
@@ -18,6 +17,7 @@ import type { Composed } from "../../src/weights/weight.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
+import { layerModel } from "../support/layer.ts";
 
 const [rows, columns, classes, records] = [64, 72, 4, 32];
 const random = createRandom(5);
@@ -59,6 +59,11 @@ const structuredIn = (one: Model): Composed => {
 const packed = (one: Model): Uint8Array =>
   packSmallest({ name: "m", source: { bytes: concat(writeModel(one)) }, model: one }).bytes;
 
+/** x [N, columns, 2, 1] -> 1x1 convolution. */
+const conv = layerModel(["N", columns, 2, 1], (g, x) =>
+  g.Conv(x, g.constant(normal(rows * columns, 0.1), { shape: [rows, columns, 1, 1] })),
+);
+
 describe.each(Object.keys(families.structured) as MethodId[])("%s", (id) => {
   test("trains the parts that learn, rounds them to 4 bits and packs them", async () => {
     const stored = await apply(model, id, { ratio: 4 }, env);
@@ -85,5 +90,21 @@ describe.each(Object.keys(families.structured) as MethodId[])("%s", (id) => {
     expect(structuredIn(again).form.kind).toBe(before.form.kind);
     const outputs = [small.bytes, concat(writeModel(again))].map((b) => outputsOf(b, env.feeds));
     expect(relativeError(await outputs[0], await outputs[1])).toBeLessThan(1e-6);
+  });
+
+  test("stores a 1x1 convolution, which the engine computes from the parts", async () => {
+    const x = normal(2 * columns);
+    const { bytes, model: stored, skipped } = await apply(conv, id, { ratio: 4 }, env);
+    expect(skipped).toEqual([]);
+    const { values, form, shape } = structuredIn(stored);
+    expect(shape).toEqual([rows, columns, 1, 1]);
+    expect(form.kind).toBeTypeOf("string");
+    const { y } = await outputsOf(bytes, { x: tensor("float32", [1, columns, 2, 1], x) });
+    y.floats().forEach((value, at) => {
+      const [row, position] = [Math.floor(at / 2), at % 2];
+      let sum = 0;
+      for (let c = 0; c < columns; c++) sum += values[row * columns + c] * x[2 * c + position];
+      expect(value).toBeCloseTo(sum, 4);
+    });
   });
 });

@@ -55,7 +55,8 @@ export const fastfood = defineForm({
 /** H [size, size] / sqrt(size): cos(pi c), with c the number of bits that row and column share. */
 function hadamard(g: Builder, zero: Value, one: Value, size: number): Value {
   const int64 = { dtype: "int64" } as const;
-  const powers = Array.from({ length: Math.log2(size) }, (_, t) => 2 ** t);
+  const powers: number[] = [];
+  for (let power = 1; power < size; power *= 2) powers.push(power);
   const i = g.Reshape(g.Range(zero, g.constant(size, int64), one), g.ints([-1, 1], "rows"));
   const bit = g.Mod(g.Div(i, g.constant(powers, int64)), g.constant(2, int64));
   const bits = g.Cast(bit, { to: 1 });
