@@ -40,6 +40,8 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       prune: readJson("bench/results/prune.json"),
       widths: readJson("bench/results/widths.json"),
       forms: readJson("bench/results/forms.json"),
+      structured: readJson("bench/results/structured.json"),
+      products: readJson("bench/results/products.json"),
     }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),

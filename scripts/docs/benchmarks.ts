@@ -1,8 +1,10 @@
 /** @file Writes docs/benchmarks.md and the table in README.md from the files in bench/results/. */
 import type { OpsetBench } from "../../bench/opset.ts";
 import type { PeerBench } from "../../bench/peers.ts";
+import type { ProductsBench } from "../../bench/products.ts";
 import type { Runs } from "../../bench/record.ts";
 import type { RewriteBench } from "../../bench/rewrite.ts";
+import type { StructuredBench } from "../../bench/structured.ts";
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { speedup } from "../../src/report/speed.ts";
@@ -13,6 +15,7 @@ import { code, latest, page, table } from "./page.ts";
 import { peersSection } from "./peers.ts";
 import { type PruneBench, pruneSection, type WidthsBench, widthsSection } from "./pruning.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
+import { productsSection, structuredSection } from "./structured.ts";
 import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
 
 /** The results of each bench, those with times by CPU; null for one that has not been run. */
@@ -28,14 +31,17 @@ interface Benches {
   readonly prune: Runs<PruneBench> | null;
   readonly widths: Runs<WidthsBench> | null;
   readonly forms: FormsBench | null;
+  readonly structured: StructuredBench | null;
+  readonly products: Runs<ProductsBench> | null;
 }
 
 export function benchmarksPage(benches: Benches): string {
   const { rewrite, opset, peers, train, learn, lenet, resnet20, codec, prune, widths, forms } =
     benches;
+  const { structured, products } = benches;
   return page(
     "# Benchmarks",
-    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:structured`, `bench:products`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(opset ? opsetSection(opset) : []),
     ...(peers ? peersSection(peers) : []),
@@ -47,6 +53,8 @@ export function benchmarksPage(benches: Benches): string {
     ...(prune ? pruneSection(prune) : []),
     ...(widths ? widthsSection(widths) : []),
     ...(forms ? formsSection(forms) : []),
+    ...(structured ? structuredSection(structured) : []),
+    ...(products ? productsSection(products) : []),
   );
 }
 
