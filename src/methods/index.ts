@@ -66,6 +66,7 @@ import { ternarizeTtq } from "./quantization/ternarize-ttq.ts";
 import { ternarizeTwn } from "./quantization/ternarize-twn.ts";
 import { trainRate } from "./quantization/train-rate.ts";
 import { acdc } from "./structured/acdc.ts";
+import { butterfly } from "./structured/butterfly.ts";
 import { circulant } from "./structured/circulant.ts";
 import { fastfood } from "./structured/fastfood.ts";
 import { kronecker } from "./structured/kronecker.ts";
@@ -132,6 +133,7 @@ export const families = {
   structured: {
     kronecker,
     monarch,
+    butterfly,
     circulant,
     "toeplitz-like": toeplitzLike,
     fastfood,

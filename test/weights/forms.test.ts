@@ -278,6 +278,27 @@ const references: Readonly<
       return sum;
     };
   },
+  butterfly: ({ twiddle }, [, columns]) => {
+    const [depth, count, twice] = twiddle.shape;
+    const size = twice / 2;
+    const across = Math.ceil(columns / size);
+    return (at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      const block = Math.floor(row / size) * across + Math.floor(column / size);
+      let w = 1;
+      // Level by level: the halves in which the row and the column lie, and the row within its half.
+      let [y, x, inner, length] = [row % size, column % size, 0, size];
+      for (let s = 0; s < depth; s++) {
+        length /= 2;
+        const [l, i] = [Math.floor(y / length), Math.floor(x / length)];
+        [y, x] = [y % length, x % length];
+        const d = ((inner * 2 + l) * length + y) * 2 + i;
+        w *= twiddle.values[(s * count + block) * twice + d];
+        inner = 2 * inner + i;
+      }
+      return w;
+    };
+  },
   fastfood: ({ s, g, b, first, second }, [, columns]) => {
     const [down, across, size] = s.shape;
     const orders = permutations(first.values[0], second.values[0], down * across, size);

@@ -4,6 +4,7 @@ import { acdc } from "./acdc.ts";
 import { affine } from "./affine.ts";
 import { asymmetric } from "./asymmetric.ts";
 import { blockwise } from "./blockwise.ts";
+import { butterfly } from "./butterfly.ts";
 import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { copies } from "./copies.ts";
@@ -45,6 +46,7 @@ export const forms = [
   oriented,
   windows,
   copies,
+  butterfly,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
