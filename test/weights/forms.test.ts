@@ -262,7 +262,8 @@ const references: Readonly<
     return (i) => theta.signs.values[i % shape[1]] * at(i);
   },
   "Toeplitz-like": ({ g, h }, [, columns]) => {
-    const [, across, rank, b] = g.shape;
+    const [, rank, b] = g.shape;
+    const across = Math.ceil(columns / b);
     return (at) => {
       const [row, column] = [Math.floor(at / columns), at % columns];
       const block = Math.floor(row / b) * across + Math.floor(column / b);
@@ -279,7 +280,7 @@ const references: Readonly<
     };
   },
   butterfly: ({ twiddle }, [, columns]) => {
-    const [depth, count, twice] = twiddle.shape;
+    const [, depth, twice] = twiddle.shape;
     const size = twice / 2;
     const across = Math.ceil(columns / size);
     return (at) => {
@@ -293,15 +294,16 @@ const references: Readonly<
         const [l, i] = [Math.floor(y / length), Math.floor(x / length)];
         [y, x] = [y % length, x % length];
         const d = ((inner * 2 + l) * length + y) * 2 + i;
-        w *= twiddle.values[(s * count + block) * twice + d];
+        w *= twiddle.values[(block * depth + s) * twice + d];
         inner = 2 * inner + i;
       }
       return w;
     };
   },
   fastfood: ({ s, g, b, first, second }, [, columns]) => {
-    const [down, across, size] = s.shape;
-    const orders = permutations(first.values[0], second.values[0], down * across, size);
+    const [count, size] = s.shape;
+    const across = Math.ceil(columns / size);
+    const orders = permutations(first.values[0], second.values[0], count, size);
     const bits = (x: number): number => (x === 0 ? 0 : (x & 1) + bits(x >> 1));
     const h = (i: number, j: number) => (-1) ** bits(i & j) / Math.sqrt(size);
     return (at) => {
@@ -316,7 +318,8 @@ const references: Readonly<
     };
   },
   ACDC: ({ a, d }, [, columns]) => {
-    const [, across, layers, size] = a.shape;
+    const [, layers, size] = a.shape;
+    const across = Math.ceil(columns / size);
     const c = (k: number, t: number) =>
       Math.sqrt((k === 0 ? 1 : 2) / size) * Math.cos((Math.PI * (t + 0.5) * k) / size);
     return (at) => {

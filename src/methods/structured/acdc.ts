@@ -82,6 +82,6 @@ function project(
       (k % 2 === 0 ? a : d).set(x, (at * layers + Math.floor(k / 2)) * size);
     }
   }
-  const dims = [down, across, layers, size];
+  const dims = [down * across, layers, size];
   return composed(form, shape, { a: leaf(a, dims), d: leaf(d, dims) });
 }

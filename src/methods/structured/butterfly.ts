@@ -56,8 +56,8 @@ function project(matrix: Matrix, numbers: number, block: number): Composed | str
   for (let at = 0; at < count; at++) {
     const w = blockOf(matrix, size, Math.floor(at / across), at % across);
     for (const [s, level] of nearestButterfly(w, size).entries()) {
-      twiddle.set(level, (s * count + at) * 2 * size);
+      twiddle.set(level, (at * depth + s) * 2 * size);
     }
   }
-  return composed(form, shape, { twiddle: leaf(twiddle, [depth, count, 2 * size]) });
+  return composed(form, shape, { twiddle: leaf(twiddle, [count, depth, 2 * size]) });
 }

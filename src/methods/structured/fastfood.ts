@@ -82,7 +82,7 @@ function project(matrix: Matrix, numbers: number, block: number): Composed | str
     );
     for (const [k, part] of [s, g, b].entries()) part.set(found[k], at * size);
   }
-  const dims = [down, across, size];
+  const dims = [down * across, size];
   const seed = (x: number): Leaf => ({
     form: null,
     shape: [],

@@ -71,6 +71,6 @@ function project(matrix: Matrix, numbers: number, block: number): Composed | str
       h.set(found.h, at);
     }
   }
-  const dims = [down, across, rank, size];
+  const dims = [down * across, rank, size];
   return composed(form, shape, { g: leaf(g, dims), h: leaf(h, dims) });
 }

@@ -8,7 +8,7 @@ import { defineForm, learns, type Shape } from "../form.ts";
 export const LONGEST = 4;
 
 /**
- * W [m, n] of blocks [b, b], a and d [p, q, K, b] with p = ceil(m / b), q = ceil(n / b):
+ * W [m, n] of blocks [b, b], a and d [p q, K, b] with p = ceil(m / b), q = ceil(n / b):
  *   block = A_1 C D_1 C^-1 ... A_K C D_K C^-1,   C the orthonormal DCT-II of size b
  * What stands over m or n is cut off.
  */
@@ -16,27 +16,30 @@ export const acdc = defineForm({
   kind: "ACDC",
   cite: "Moczulski et al. 2016, arXiv 1511.05946",
   doc: "W = A_1 C D_1 C^-1 ... A_K C D_K C^-1 in blocks, C the DCT-II",
-  theta: { a: learns({ channels: 2 }), d: learns({ channels: 2 }) },
+  theta: { a: learns({ channels: 0 }), d: learns({ channels: 0 }) },
   build(g, { a, d }, shape) {
-    const [down, across, layers, size] = a.shape as Shape;
+    const [, layers, size] = a.shape as Shape;
     const [m, ...others] = shape;
+    const n = product(others);
+    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const c = cosines(g, size);
     const left = g.Mul(g.Unsqueeze(a, g.ints([-1], "column")), c);
     const scaled = g.Mul(left, g.Unsqueeze(d, g.ints([-2], "row")));
     const all = g.MatMul(scaled, g.Transpose(c, { perm: [1, 0] }));
     const blocks = Array.from({ length: layers }, (_, k) =>
-      g.Gather(all, g.constant(k, { dtype: "int64" }), { axis: 2 }),
+      g.Gather(all, g.constant(k, { dtype: "int64" }), { axis: 1 }),
     ).reduce((before, next) => g.MatMul(before, next));
+    const square = g.Reshape(blocks, g.ints([down, across, size, size], "blocks"));
     const whole = g.Reshape(
-      g.Transpose(blocks, { perm: [0, 2, 1, 3] }),
+      g.Transpose(square, { perm: [0, 2, 1, 3] }),
       g.ints([down * size, across * size], "whole"),
     );
-    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, product(others)], "ends"));
+    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, n], "ends"));
     return g.Reshape(cut, g.ints(shape, "shape"));
   },
   examples: Array.from({ length: LONGEST }, (_, k) => ({
     shape: [6, 5],
-    theta: { a: [2, 2, k + 1, 3], d: [2, 2, k + 1, 3] },
+    theta: { a: [4, k + 1, 3], d: [4, k + 1, 3] },
   })),
 });
 

@@ -7,7 +7,7 @@ import { defineForm, learns, type Shape } from "../form.ts";
 const DEPTHS = [1, 2, 3, 4, 5, 6, 7];
 
 /**
- * W [m, n] of blocks [b, b], b a power of two, twiddle [log2 b, p q, 2 b] with p = ceil(m / b) and
+ * W [m, n] of blocks [b, b], b a power of two, twiddle [p q, log2 b, 2 b] with p = ceil(m / b) and
  * q = ceil(n / b). A block is F_b, where for each of the blocks of a level, from the last level on,
  *   F_2h[(l, j), (i, t)] = D[l, j, i] F_h,i[j, t],   F_1 = 1
  * What stands over m or n is cut off.
@@ -18,14 +18,14 @@ export const butterfly = defineForm({
   doc: "W = B_b ... B_4 B_2 in blocks, each factor of 2 x 2 blocks of diagonals",
   theta: { twiddle: learns({ channels: 0 }) },
   build(g, { twiddle }, shape) {
-    const [depth, blocks, twice] = twiddle.shape as Shape;
+    const [blocks, depth, twice] = twiddle.shape as Shape;
     const size = twice / 2;
     const [m, ...others] = shape;
     const n = product(others);
     const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const level = (s: number, half: number) =>
       g.Reshape(
-        g.Gather(twiddle, g.constant(s, { dtype: "int64" }), { axis: 0 }),
+        g.Gather(twiddle, g.constant(s, { dtype: "int64" }), { axis: 1 }),
         g.ints([blocks * (size / (2 * half)), 2, half, 2, 1], "level"),
       );
     // [blocks, l, j, i, t] of the last level, whose F_1 are 1.
@@ -44,7 +44,7 @@ export const butterfly = defineForm({
   },
   examples: DEPTHS.map((depth) => {
     const size = 2 ** depth;
-    return { shape: [size + 1, 2], theta: { twiddle: [depth, 2, 2 * size] } };
+    return { shape: [size + 1, 2], theta: { twiddle: [2, depth, 2 * size] } };
   }),
 });
 

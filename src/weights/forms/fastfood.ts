@@ -6,7 +6,7 @@ import { defineForm, integers, learns, type Shape } from "../form.ts";
 import { PRIME } from "./hashed.ts";
 
 /**
- * W [m, n] of blocks [b, b], b a power of two, s, g and b [p, q, b] with p = ceil(m / b), q = ceil(n / b):
+ * W [m, n] of blocks [b, b], b a power of two, s, g and b [p q, b] with p = ceil(m / b), q = ceil(n / b):
  *   block = S H G P H B,   H[i, j] = (-1)^(bits that i and j share) / sqrt(b)
  * P moves row o(i) to row i, where o orders hashes of the places: no permutation is stored, two seeds
  * are. What stands over m or n is cut off.
@@ -23,31 +23,36 @@ export const fastfood = defineForm({
     second: integers("int64", 0, PRIME - 1),
   },
   build(g, { s, g: scales, b, first, second }, shape) {
-    const [down, across, size] = s.shape as Shape;
+    const [count, size] = s.shape as Shape;
     const [m, ...others] = shape;
+    const n = product(others);
+    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const int = (x: number) => g.constant(x, { dtype: "int64" });
     const [zero, one, prime] = [int(0), int(1), int(PRIME)];
-    const place = g.Range(zero, int(down * across * size), one);
+    const place = g.Range(zero, int(count * size), one);
     const mixed = g.Mod(g.Add(g.Mul(place, first), second), prime);
     const hash = g.Mod(g.Add(g.Mul(mixed, mixed), place), prime);
-    const keys = g.Reshape(hash, g.ints([down, across, size], "blocks"));
+    const keys = g.Reshape(hash, g.ints([count, size], "blocks"));
     const [, order] = g.many("TopK", [keys, g.ints([size], "all")], { outputs: 2 });
     const h = hadamard(g, zero, one, size);
     const [column, row] = [g.ints([-1], "column"), g.ints([-2], "row")];
     const inner = g.Mul(g.Gather(h, order, { axis: 0 }), g.Unsqueeze(b, row));
     const outer = g.MatMul(h, g.Mul(inner, g.Unsqueeze(scales, column)));
-    const blocks = g.Mul(outer, g.Unsqueeze(s, column));
+    const blocks = g.Reshape(
+      g.Mul(outer, g.Unsqueeze(s, column)),
+      g.ints([down, across, size, size], "square"),
+    );
     const whole = g.Reshape(
       g.Transpose(blocks, { perm: [0, 2, 1, 3] }),
       g.ints([down * size, across * size], "whole"),
     );
-    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, product(others)], "ends"));
+    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, n], "ends"));
     return g.Reshape(cut, g.ints(shape, "shape"));
   },
   examples: [
     {
       shape: [6, 5],
-      theta: { s: [2, 2, 4], g: [2, 2, 4], b: [2, 2, 4], first: [], second: [] },
+      theta: { s: [4, 4], g: [4, 4], b: [4, 4], first: [], second: [] },
     },
   ],
 });
