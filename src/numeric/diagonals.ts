@@ -10,6 +10,12 @@ import { circle } from "./circle.ts";
 import { evenSizes } from "./even-sizes.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
 
+/**
+ * Each step is held back by this share of the mean curvature. Entries without an effect of their own
+ * stay where they are, and none grows large against others that cancel it: rounding would spoil that.
+ */
+const DAMPING = 0.5;
+
 /** A square matrix [n, n], row-major. */
 type Square = Float64Array;
 
@@ -54,7 +60,10 @@ export function fitDiagonals(
   return evenSizes(diagonals);
 }
 
-/** The x with the least |W - L diag(x) R|^2; `otherwise` if L or R is zero and any does. */
+/**
+ * The x with the least |W - L diag(x) R|^2 + damping |x - otherwise|^2, whose error is never larger than
+ * that of `otherwise`; just that if L or R is zero.
+ */
 function bestDiagonal(
   w: Square,
   n: number,
@@ -75,8 +84,11 @@ function bestDiagonal(
   for (let t = 0; t < n; t++) {
     for (let j = t * n; j < (t + 1) * n; j++) wanted[t] += along[j] * right[j];
   }
-  // Entries may have no effect of their own; the damping is below what float32 can tell.
-  for (let t = 0; t < n; t++) normal[t * n + t] += (1e-9 * trace) / n;
+  const damping = (DAMPING * trace) / n;
+  for (let t = 0; t < n; t++) {
+    normal[t * n + t] += damping;
+    wanted[t] += damping * otherwise[t];
+  }
   return solveSpd(normal, n, wanted);
 }
 

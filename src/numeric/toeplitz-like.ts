@@ -8,9 +8,11 @@
  */
 import { solveSpd } from "./cholesky.ts";
 import { type Circle, circle } from "./circle.ts";
-import { evenSizes } from "./even-sizes.ts";
-import { transpose } from "./matrix.ts";
+import { multiplyTransposed, transpose } from "./matrix.ts";
 import { svd } from "./svd.ts";
+
+/** The least ridge, below what float32 can tell: generators may depend on one another. */
+const LEAST = 1e-9;
 
 /** Generators of an [n, n] matrix: g and h [rank, n]. */
 export interface Generators {
@@ -54,13 +56,15 @@ export function fromDisplacement(w: ArrayLike<number>, n: number, rank: number):
 
 /**
  * Generators that fit W [n, n] better: the best g for this h and the best h for this g in turn, each by
- * least squares, `sweeps` times. The error never grows.
+ * least squares, `sweeps` times. `ridge` is a penalty on |g|^2 and |h|^2, as a share of the mean curvature;
+ * without it the error never grows, but large generators may cancel one another, which rounding spoils.
  */
 export function refine(
   w: ArrayLike<number>,
   n: number,
   start: Generators,
   sweeps: number,
+  ridge: number,
 ): Generators {
   const { rank } = start;
   const matrix = Float64Array.from(w);
@@ -68,19 +72,27 @@ export function refine(
   const columns = spectrum(transpose(matrix, n, n), n, -1);
   let { g, h } = start;
   for (let sweep = 0; sweep < sweeps; sweep++) {
-    g = bestGenerators(rows, h, n, rank, 1);
-    h = bestGenerators(columns, g, n, rank, -1);
+    g = bestGenerators(rows, h, n, rank, 1, ridge);
+    h = bestGenerators(columns, g, n, rank, -1, ridge);
   }
-  return evened({ rank, g, h }, n);
+  return balanced({ rank, g, h }, n);
 }
 
-/** Each pair of generators with the same length. */
-function evened({ rank, g, h }: Generators, n: number): Generators {
-  const even = { rank, g: g.slice(), h: h.slice() };
-  for (let at = 0; at < rank * n; at += n) {
-    const [left, right] = evenSizes([g.subarray(at, at + n), h.subarray(at, at + n)]);
-    even.g.set(left, at);
-    even.h.set(right, at);
+/**
+ * The same matrix by generators that are orthogonal on each side, and of the same length in each pair.
+ * Any r x r matrix M can stand between them, (g M) (h M^-T)^T = g h^T, so that large generators may
+ * cancel; the singular vectors of g h^T do not, and bear rounding.
+ */
+function balanced({ rank, g, h }: Generators, n: number): Generators {
+  const product = multiplyTransposed(transpose(g, rank, n), transpose(h, rank, n), n, n, rank);
+  const { u, s, v } = svd(product, n, n);
+  const even = { rank, g: new Float64Array(rank * n), h: new Float64Array(rank * n) };
+  for (let k = 0; k < Math.min(rank, n); k++) {
+    const root = Math.sqrt(s[k]);
+    for (let i = 0; i < n; i++) {
+      even.g[k * n + i] = root * u[i * n + k];
+      even.h[k * n + i] = root * v[i * n + k];
+    }
   }
   return even;
 }
@@ -129,6 +141,7 @@ function bestGenerators(
   n: number,
   rank: number,
   wrap: 1 | -1,
+  ridge: number,
 ): Float64Array {
   const points = circle(2 * n);
   const g = new Float64Array(rank * n);
@@ -140,7 +153,7 @@ function bestGenerators(
     for (let k = 0; k < rank; k++) {
       rowOf(h.subarray(k * n, (k + 1) * n), steps, points, -wrap, rows, k * n);
     }
-    const best = solveComplex(rows, wRe, wIm, f * n, n, rank);
+    const best = solveComplex(rows, wRe, wIm, f * n, n, rank, ridge);
     const weight = (other === f ? 1 : 2) / n;
     for (let k = 0; k < rank; k++) {
       for (let t = 0, m = 0; t < n; t++, m = (m + steps) % (2 * n)) {
@@ -186,6 +199,7 @@ function solveComplex(
   from: number,
   n: number,
   rank: number,
+  ridge: number,
 ): Float64Array {
   const size = 2 * rank;
   const normal = new Float64Array(size * size);
@@ -213,7 +227,6 @@ function solveComplex(
     }
   }
   if (trace === 0) return right;
-  // Generators may depend on one another; the damping is below what float32 can tell.
-  for (let k = 0; k < size; k++) normal[k * size + k] += (1e-9 * trace) / rank;
+  for (let k = 0; k < size; k++) normal[k * size + k] += (Math.max(ridge, LEAST) * trace) / rank;
   return solveSpd(normal, size, right);
 }

@@ -21,10 +21,10 @@ export const tensorTrain = defineMethod({
       .int()
       .min(3)
       .max(4)
-      .default(3)
+      .default(4)
       .meta({
         description: "Length of the chain; two cores are what kronecker gives.",
-        search: [3, 4],
+        search: [4, 3],
       }),
   }),
   survey: [],

@@ -18,6 +18,9 @@ const LARGEST = 128;
 /** Of a matrix without structure, the error hardly falls after so many sweeps of least squares. */
 const SWEEPS = 12;
 
+/** The penalty on generators, see `refine`: a little less of W is kept, and more of it in 4 bits. */
+const RIDGE = 0.01;
+
 export const toeplitzLike = defineMethod({
   title: "Toeplitz-like matrices",
   equation: "W = sum_k Z_1(g_k) Z_-1(h_k)^T in blocks; Z_1 W - W Z_-1 has rank r",
@@ -48,8 +51,8 @@ export const toeplitzLike = defineMethod({
 /**
  * Blocks of the largest displacement rank whose generators are at most `numbers` numbers. The truncated
  * SVD of the displacement is exact on blocks of this rank; on others its error is the larger the larger
- * the block, because inverting the displacement enlarges what was cut off. Least squares from there on
- * never enlarges the error, and mostly lowers it below that of plain zeros first.
+ * the block, because inverting the displacement enlarges what was cut off, up to several times W itself.
+ * Least squares from there on take most of that back.
  */
 function project(matrix: Matrix, numbers: number, block: number): Composed | string {
   const { rows, columns, shape } = matrix;
@@ -65,7 +68,7 @@ function project(matrix: Matrix, numbers: number, block: number): Composed | str
   for (let i = 0; i < down; i++) {
     for (let j = 0; j < across; j++) {
       const w = blockOf(matrix, size, i, j);
-      const found = refine(w, size, fromDisplacement(w, size, rank), SWEEPS);
+      const found = refine(w, size, fromDisplacement(w, size, rank), SWEEPS, RIDGE);
       const at = (i * across + j) * rank * size;
       g.set(found.g, at);
       h.set(found.h, at);
