@@ -40,6 +40,9 @@ const steps = [
   "pack",
 ] as const;
 
+/** In place of rounding, the parts are trained on their grids, from the trained file. */
+const learned = ["quantize-lsq:bits=4,activations=0,ends=4,epochs=2,loss=kd", "pack"] as const;
+
 /** One row of bench/results/structured.json, which scripts/docs prints. */
 export interface StructuredRow {
   readonly structure: string;
@@ -79,16 +82,28 @@ const errorOf = (accuracy: number | undefined): number =>
 
 const teacher = await load(start);
 const before = await evaluate(teacher, settings);
-const bytes = readFileSync(start);
 const original = {
-  bytes: bytes.length,
-  numbers: numbersIn(bytes),
+  bytes: readFileSync(start).length,
+  numbers: numbersIn(readFileSync(start)),
   error: errorOf(before.metric?.value),
 };
 const known: StructuredBench | null = existsSync(results)
   ? JSON.parse(readFileSync(results, "utf8"))
   : null;
 const rows = [...(known?.rows ?? [])];
+
+async function compressed(from: string, recipe: string) {
+  const { bytes, result } = await compress(await load(from), { ...settings, teacher, recipe });
+  return { bytes, onnx: bytes, error: errorOf(result.metric?.value) };
+}
+
+/** What a user runs is measured: the model that is unpacked from the file. */
+async function packed(from: string) {
+  const { bytes } = await pack(await load(from));
+  const onnx = (await unpack(bytes)).slice();
+  const { metric } = await evaluate(await load(onnx), settings);
+  return { bytes, onnx, error: errorOf(metric?.value) };
+}
 
 /**
  * Runs one step on a file, unless an earlier run did, and keeps its row. `before`: a step to repeat
@@ -104,21 +119,17 @@ async function runStep(
   const same = (row: StructuredRow) => row.structure === structure && row.recipe === recipe;
   if (rows.some(same) && existsSync(to)) return;
   const began = performance.now();
-  const model = await load(from);
   const steps = before ? `${before} > ${recipe}` : recipe;
-  // What a user runs is measured: of a packed file, the model that is unpacked from it.
-  const product = recipe === "pack" ? await pack(model) : null;
-  const done = product ?? (await compress(model, { ...settings, teacher, recipe: steps }));
-  writeFileSync(to, done.bytes);
-  const onnx = product ? (await unpack(done.bytes)).slice() : done.bytes;
-  const result =
-    "result" in done && !product ? done.result : await evaluate(await load(onnx), settings);
+  const { bytes, onnx, error } = recipe.endsWith("pack")
+    ? await packed(from)
+    : await compressed(from, steps);
+  writeFileSync(to, bytes);
   const row: StructuredRow = {
     structure,
     recipe,
-    bytes: done.bytes.length,
+    bytes: bytes.length,
     numbers: numbersIn(onnx),
-    error: errorOf(result.metric?.value),
+    error,
     seconds: Math.round((performance.now() - began) / 1000),
   };
   const at = rows.findIndex(same);
@@ -129,16 +140,23 @@ async function runStep(
   console.log(JSON.stringify(row));
 }
 
-const chosen = process.argv.slice(2);
-for (const name of names) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  const [method, given] = name.split(":");
-  const first = `${method}:${[given, `ratio=${ratio}`].filter(Boolean).join(",")}`;
-  const file = (step: number, end: string) => `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
+const given = process.argv.slice(2);
+const chosen = names.filter((name) => given.length === 0 || given.includes(name));
+const fileOf = (name: string, step: number | string, end: string): string =>
+  `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
+for (const name of chosen) {
+  const [method, option] = name.split(":");
+  const first = `${method}:${[option, `ratio=${ratio}`].filter(Boolean).join(",")}`;
+  const file = (step: number, end: string) => fileOf(name, step, end);
   for (const [i, recipe] of [first, ...steps].entries()) {
     const from = i < 2 ? start : file(i - 1, "onnx");
     const to = file(i, recipe === "pack" ? "tersor" : "onnx");
     await runStep(name, recipe, from, to, i === 1 ? first : null);
   }
+}
+for (const name of chosen) {
+  const [onnx, tersor] = ["onnx", "tersor"].map((end) => fileOf(name, "learned", end));
+  await runStep(name, learned[0], fileOf(name, 1, "onnx"), onnx, null);
+  await runStep(name, `${learned[0]} > ${learned[1]}`, onnx, tersor, null);
 }
 process.exit(0);

@@ -7,37 +7,35 @@ import { code, latest, table } from "./page.ts";
 
 const percent = (error: number): string => `${error.toFixed(2)} %`;
 
-/** A row for each structure, a pair of columns for each step. */
+/** A row for each structure: errors after each step, then bytes. */
 export function structuredSection({ original, rows, cpu }: StructuredBench): string[] {
   const names = [...new Set(rows.map(({ structure }) => structure))];
-  const steps = (name: string): readonly StructuredRow[] =>
+  const of = (name: string): readonly StructuredRow[] =>
     rows.filter(({ structure }) => structure === name);
-  const recipes = steps(names[0]).map(({ recipe }) => recipe);
+  const [first, train, round, pack, learn, learnPack] = of(names[0]).map(({ recipe }) => recipe);
   const body = names.map((name) => {
-    const done = steps(name);
+    const done = of(name);
+    // The first recipe is each structure's own.
+    const at = (recipe: string) =>
+      recipe === first ? done[0] : done.find((row) => row.recipe === recipe);
+    const error = (recipe: string) => (at(recipe) ? percent(at(recipe)?.error as number) : "-");
+    const bytes = (recipe: string) =>
+      at(recipe) ? format.bytes(at(recipe)?.bytes as number) : "-";
     return [
       code(name),
       String(done[0].numbers),
-      ...done.map(({ error }) => percent(error)),
-      ...done.slice(1).map(({ bytes }) => format.bytes(bytes)),
+      ...[first, train, round, learn ?? ""].map(error),
+      ...[train, round, pack, learnPack ?? ""].map(bytes),
     ];
   });
-  const [first, ...after] = recipes;
   const ratio = /ratio=([\d.]+)/.exec(first)?.[1];
   return [
     "## Every structured matrix on LeNet-300-100",
-    `Test error of the original: ${percent(original.error)}, ${original.numbers} weights in layers, ${format.bytes(original.bytes)}. Every structure with ratio=${ratio}, so that all weights together are at least 8 times fewer, then ${after.map(code).join(", ")}, with the original as teacher and the same training for all. Projected alone most are no network yet; trained they are. ${cpu}. \`npm run bench:structured\`.`,
+    `Test errors; that of the original is ${percent(original.error)}, with ${original.numbers} weights in layers and ${format.bytes(original.bytes)}. Every structure has ratio=${ratio}, so that all weights together are at least 8 times fewer numbers. Projected alone most are no network yet. All get the same training with the original as teacher, ${code(train)}; the trained file is then rounded, ${code(round)}, or trained further on grids of 4 bits, ${code(learn ?? "quantize-lsq")}, and packed. ${cpu}. \`npm run bench:structured\`.`,
     table(
       [
-        "structure",
-        "numbers",
-        "projected",
-        "trained",
-        "4 bits",
-        "packed",
-        "ONNX",
-        "4 bits",
-        ".tersor",
+        ...["structure", "numbers", "projected", "trained", "4 bits", "4 bits, learned"],
+        ...["ONNX", "4 bits", ".tersor", ".tersor, learned"],
       ],
       body,
     ),
