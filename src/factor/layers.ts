@@ -12,28 +12,33 @@ import { evidenceOf } from "./evidence.ts";
 import { type FactorOptions, type Settled, settle } from "./options.ts";
 import { type Piece, pieceOf, savings, whyNoSaving } from "./piece.ts";
 import { pool } from "./pool.ts";
+import { tablePieces } from "./tables.ts";
+
+const TABLE = "is an embedding table, which ranks=pool alone factors";
 
 /** Smaller layers are left alone: what they would save is less than the nodes that are added. */
 const SMALLEST = 1024;
 
 /**
  * Replaces the chosen layers by what `decompose` makes of them, at ranks that the options choose
- * (options.ts): of each layer by itself, or of all together (pool.ts). `more` gives pieces that are
- * no layers. Layers that would cost more than now stay, with the reason.
+ * (options.ts): of each layer by itself, or of all together (pool.ts), then with `tables` embedding
+ * tables among them (tables.ts). Layers that would cost more than now stay, with the reason.
  */
 export async function factorLayers<O extends FactorOptions>(
   model: Model,
   given: O,
   context: Context,
   decompose: Decompose<O & Settled>,
-  more: (options: O & Settled) => Promise<readonly Piece[]> | readonly Piece[] = () => [],
+  { tables = false } = {},
 ): Promise<void> {
   const options = settle(given, context);
   const layers: Layer[] = [];
   for (const site of layersOf(model, options, context, SMALLEST)) {
-    const layer = site.role.kind === "embedding" ? null : layerOf(site);
+    const isTable = site.role.kind === "embedding";
+    if (isTable && tables && options.ranks === "pool") continue;
+    const layer = isTable ? TABLE : layerOf(site);
     if (typeof layer === "string") context.skip(site.node.name, layer);
-    else if (layer) layers.push(layer);
+    else layers.push(layer);
   }
   const evidence = await evidenceOf(model, layers, options, context);
   const work = new Work(model, context, options.repair !== "none");
@@ -46,11 +51,10 @@ export async function factorLayers<O extends FactorOptions>(
     // One layer after the other, so that one decomposition is in memory at a time.
     else await alone(pieceOf(layer, found), options, work, context);
   }
-  const others = await more(options);
   if (options.ranks === "pool") {
-    const cuts = await pool(model, [...pieces, ...others], options, context);
-    for (const cut of cuts) await work.cut(cut);
-  } else for (const piece of others) await alone(piece, options, work, context);
+    if (tables) pieces.push(...(await tablePieces(model, options, context, SMALLEST)));
+    for (const cut of await pool(model, pieces, options, context)) await work.cut(cut);
+  }
   await work.repair(options.records);
 }
 

@@ -15,6 +15,8 @@ export interface Piece {
   readonly energy: number;
   /** What it costs as it is. */
   readonly before: Cost;
+  /** True: it computes nothing, so that its factors may compute more. */
+  readonly isLookUp?: boolean;
   readonly byNoise?: () => Point;
   /**
    * Cuts it, in the model itself or in the copy that `twins` maps to. Returns the nodes that were
@@ -30,8 +32,10 @@ export interface Placed {
 }
 
 /** The points that take fewer weights and no more multiply-accumulates than the piece itself. */
-export const savings = ({ points, before }: Piece): Point[] =>
-  points.filter(({ parameters, macs }) => parameters < before.params && macs <= before.macs);
+export const savings = ({ points, before, isLookUp }: Piece): Point[] =>
+  points.filter(
+    ({ parameters, macs }) => parameters < before.params && (isLookUp || macs <= before.macs),
+  );
 
 /** Why a point does not pay, with the figures. */
 export function whyNoSaving(piece: Piece, { ranks, parameters, macs }: Point): string {
@@ -68,7 +72,7 @@ function twinOf(layer: Layer, twins: Twins): Layer {
 }
 
 /** A function that gives the value in the place of `value`, whatever replaces it meanwhile. */
-function readerOf(value: Value): () => Value | null {
+export function readerOf(value: Value): () => Value | null {
   const [first] = value.uses;
   return () => {
     if (!first) return null;

@@ -48,6 +48,7 @@ describe("forms", () => {
         .map(([, to]) => posix.join(posix.dirname(path), to))
         .some((to) => /^weights\/forms\/(?!index\.ts)/.test(to));
     const outside = strangers("weights/forms/", imports, {
+      "factor/tables.ts": "the product that a table of low rank is looked up in",
       "int8/store-table.ts":
         "tables that int8 methods look up are stored in 8 bits by both of them",
       "rounding/by-layer.ts": "the grids that all rounding methods store",

@@ -230,6 +230,17 @@ const references: Readonly<
       return h < count ? values.values[h] : -values.values[h - count];
     };
   },
+  factored:
+    ({ left, right }, [, columns]) =>
+    (i) => {
+      const [, rank] = left.shape;
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      let sum = 0;
+      for (let r = 0; r < rank; r++) {
+        sum += left.values[row * rank + r] * right.values[r * columns + column];
+      }
+      return sum;
+    },
   kronecker: ({ a, b }, [, columns]) => {
     const [, , rank] = a.shape;
     const [, height, width] = b.shape;

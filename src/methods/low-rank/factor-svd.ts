@@ -19,5 +19,6 @@ export const factorSvd = defineMethod({
   options: z.object(factorOptions),
   survey: [{}, { change: 0.05 }],
   neutral: { energy: 1 },
-  apply: (model, options, context) => factorLayers(model, options, context, decomposeSvd),
+  apply: (model, options, context) =>
+    factorLayers(model, options, context, decomposeSvd, { tables: true }),
 });

@@ -9,6 +9,7 @@ import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { copies } from "./copies.ts";
 import { fastfood } from "./fastfood.ts";
+import { factored } from "./factored.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
@@ -35,6 +36,7 @@ export const forms = [
   blockwise,
   hashed,
   kronecker,
+  factored,
   monarch,
   circulant,
   signedCirculant,
