@@ -1,6 +1,8 @@
 /** @file Which size each piece gets: by itself, or from one pool for the whole network. */
 import { bestChoices, type Choice } from "../numeric/knapsack.ts";
 import type { Point } from "./decomposition.ts";
+import type { Unit } from "./options.ts";
+import type { Piece } from "./piece.ts";
 
 /** The smallest size that keeps the share `energy`; the largest there is if none does. */
 export function byEnergy(
@@ -9,6 +11,15 @@ export function byEnergy(
 ): Point {
   const allowed = (1 - energy) * whole;
   return points.find(({ error }) => error <= allowed) ?? (points.at(-1) as Point);
+}
+
+/** The largest size within a share of what the piece costs; the smallest there is if none is. */
+export function byShare({ points, before }: Piece, share: number, unit: Unit): Point {
+  const inMacs = unit === "macs" || unit === "milliseconds";
+  const fits = points.filter(({ parameters, macs }) =>
+    inMacs ? macs <= share * before.macs : parameters <= share * before.params,
+  );
+  return fits.at(-1) ?? points[0];
 }
 
 /**

@@ -5,7 +5,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Layer, layerOf } from "../layers/matrix.ts";
 import { refitLayers } from "../layers/refit.ts";
 import { layersOf } from "../weights/sites.ts";
-import { byEnergy } from "./choose.ts";
+import { byEnergy, byShare } from "./choose.ts";
 import type { Decompose, Point } from "./decomposition.ts";
 import type { Cut } from "./effects.ts";
 import { evidenceOf } from "./evidence.ts";
@@ -59,15 +59,18 @@ export async function factorLayers<O extends FactorOptions>(
 }
 
 /** Cuts one piece to the size that it needs by itself, if that saves work. */
-async function alone(
-  piece: Piece,
-  { energy }: Settled,
-  work: Work,
-  context: Context,
-): Promise<void> {
-  const point: Point = byEnergy(piece, energy);
+async function alone(piece: Piece, options: Settled, work: Work, context: Context): Promise<void> {
+  const point = ownPoint(piece, options);
+  if (!point) context.skip(piece.node.name, "has no rank by variational Bayes: choose an energy");
+  if (!point) return;
   if (savings(piece).includes(point)) await work.cut({ piece, point });
   else context.skip(piece.node.name, whyNoSaving(piece, point));
+}
+
+/** The size of one piece by itself; null if it has none of the kind that is asked for. */
+function ownPoint(piece: Piece, { ranks, energy, budget, unit }: Settled): Point | null {
+  if (ranks === "vbmf") return piece.byNoise?.() ?? null;
+  return ranks === "share" ? byShare(piece, budget, unit) : byEnergy(piece, energy);
 }
 
 /** Makes cuts, and remembers what a repair needs. */

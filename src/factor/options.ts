@@ -6,7 +6,7 @@ import { toleranceOption } from "../evidence/output-shift.ts";
 import { rescueOptions, siteOptions } from "../weights/select.ts";
 
 const weightings = ["auto", "none", "activations", "fisher"] as const;
-const rankings = ["auto", "energy", "pool"] as const;
+const rankings = ["auto", "energy", "pool", "share", "vbmf"] as const;
 const units = ["parameters", "macs", "bytes", "milliseconds"] as const;
 
 /** What a budget counts. */
@@ -28,7 +28,7 @@ export const factorOptions = {
     .default("auto")
     .meta({
       description:
-        "energy: each layer by itself. pool: all layers together, by what each costs the network's outputs. auto: pool if there are calibration records and neither energy nor weighting is given.",
+        "energy: each layer by itself. pool: all layers together, by what each costs the network's outputs. share: each layer to the share `budget` of its own cost. vbmf: what variational Bayes tells from noise in each layer. auto: pool if there are calibration records and neither energy nor weighting is given.",
       search: ["energy", "pool"],
     }),
   change: toleranceOption("takes the lowest ranks").meta({
@@ -38,12 +38,12 @@ export const factorOptions = {
   }),
   budget: z.number().min(0).max(1).default(0).meta({
     description:
-      "For ranks=pool: share of the layers' cost that may stay; 0: `change` decides, without records `energy`.",
+      "For ranks=pool: share of the layers' cost that may stay; 0: `change` decides, without records `energy`. For ranks=share: of each layer's own cost.",
   }),
-  unit: z
-    .enum(units)
-    .default("parameters")
-    .meta({ description: "What ranks=pool saves and `budget` counts." }),
+  unit: z.enum(units).default("parameters").meta({
+    description:
+      "What ranks=pool saves and `budget` counts; a share counts weights, or multiply-accumulates.",
+  }),
   multiple: z
     .int()
     .min(1)
@@ -108,7 +108,7 @@ export function settle<O extends FactorOptions>(
     ...options,
     energy: energy || ENERGY,
     weighting: weighting === "auto" ? (byData ? "activations" : "none") : weighting,
-    ranks: isPooled ? "pool" : "energy",
+    ranks: isPooled ? "pool" : ranks === "auto" ? "energy" : ranks,
     repair: repair === "auto" ? (byData && isPooled ? "least-squares" : "none") : repair,
   };
 }

@@ -9,7 +9,7 @@ import { svd, truncate } from "../numeric/svd.ts";
 import { vbmfRank } from "../numeric/vbmf.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { columnsOf, kernelOf, whyNoKernel } from "./kernel.ts";
-import { ranksUpTo, tailsOf } from "./spectrum.ts";
+import { atLeast, ranksUpTo, tailsOf } from "./spectrum.ts";
 
 interface Choice {
   readonly multiple: number;
@@ -79,11 +79,6 @@ export function decomposeSeparable(
     byNoise: () => atLeast(points, [vbmfRank(parts.s, heads, tails * outputs).rank]),
   };
 }
-
-/** The smallest point with at least these ranks; the largest if there is none. */
-export const atLeast = (points: readonly Point[], wanted: readonly number[]): Point =>
-  points.find(({ ranks }) => ranks.every((rank, i) => rank >= wanted[i])) ??
-  (points.at(-1) as Point);
 
 /**
  * The second factor that comes nearest to the layer's outputs, given the first. With what it reads,

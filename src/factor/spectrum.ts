@@ -1,4 +1,5 @@
 /** @file Spectra: which ranks are worth offering, and what each leaves. */
+import type { Point } from "./decomposition.ts";
 
 /**
  * The ranks from 1 to `full` that kernels like: all up to `multiple`, above it its multiples, and
@@ -19,3 +20,8 @@ export function tailsOf(s: ArrayLike<number>): Float64Array {
   for (let r = s.length - 1; r >= 0; r--) tails[r] = tails[r + 1] + s[r] * s[r];
   return tails;
 }
+
+/** The smallest point with at least these ranks; the largest if there is none. */
+export const atLeast = (points: readonly Point[], wanted: readonly number[]): Point =>
+  points.find(({ ranks }) => ranks.every((rank, i) => rank >= wanted[i])) ??
+  (points.at(-1) as Point);

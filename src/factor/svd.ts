@@ -6,8 +6,9 @@ import { costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { dot, transpose } from "../numeric/matrix.ts";
 import { svd, truncate } from "../numeric/svd.ts";
+import { vbmfRank } from "../numeric/vbmf.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
-import { ranksUpTo, tailsOf } from "./spectrum.ts";
+import { atLeast, ranksUpTo, tailsOf } from "./spectrum.ts";
 
 /**
  * W [m, n] of y = W x cut to rank r: with G = diag(gains)^1/2 and the whitener S (both 1 where
@@ -55,6 +56,7 @@ export function decomposeSvd(
       const values = [down, up];
       return shapes(rank).map((outline, i) => ({ ...outline, values: values[i] }));
     },
+    byNoise: () => atLeast(points, [vbmfRank(parts.s, outputs, columns).rank]),
     name: (nodes) => keepNames(layer, nodes),
   };
 }

@@ -8,8 +8,7 @@ import { vbmfRank } from "../numeric/vbmf.ts";
 import { product } from "../util/product.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { kernelOf, whyNoKernel } from "./kernel.ts";
-import { atLeast } from "./separable.ts";
-import { ranksUpTo } from "./spectrum.ts";
+import { atLeast, ranksUpTo } from "./spectrum.ts";
 
 /**
  * K [n, c, p] with p the kernel positions,

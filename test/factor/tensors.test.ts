@@ -276,6 +276,30 @@ describe("methods", () => {
     );
   });
 
+  test.each(ids)("%s takes ranks from noise or from a share", async (id) => {
+    const core = [stage("a", [4, 20, 1, 1]), stage("b", [5, 4, 3, 3]), stage("c", [24, 5, 1, 1])];
+    const planted = id === "factor-tucker" ? kernelOf(core, 20, sides).values : weak;
+    const noise = normal(planted.length, 0.02);
+    const noisy = planted.map((x, i) => x + noise[i]);
+    const model = convOf(shape, noisy, { pads: [1, 1, 1, 1] });
+    const by = async (options: object) => {
+      const { model: after, skipped } = await apply(model, id, { multiple: 1, ...options }, env);
+      const shapes = weightsIn(after).map(({ weight }) => weight.shape);
+      return { shapes, skipped, size: shapes.reduce((sum, own) => sum + sizeOf(own), 0) };
+    };
+    const found = await by({ ranks: "vbmf" });
+    if (id === "factor-cp") expect(found.skipped[0].reason).toMatch("variational Bayes");
+    else expect(found.shapes[0][0]).toBe(4);
+    if (id === "factor-tucker") expect(found.shapes[1]).toEqual([5, 4, 3, 3]);
+    for (const budget of [0.2, 0.5, 0.8]) {
+      const { size } = await by({ ranks: "share", budget });
+      const most = budget * noisy.length;
+      expect(size).toBeLessThanOrEqual(most);
+      // One rank more, of those that are offered, would be too large.
+      expect(size).toBeGreaterThan(most - 260);
+    }
+  });
+
   test("a normalization between the factors leaves the function as it is", async () => {
     const model = convOf(shape, weak, { pads: [1, 1, 1, 1] });
     const feeds = { x: tensor("float32", [16, 20, 11, 12], normal(16 * 20 * 132)) };

@@ -4,6 +4,7 @@ import type { Decompose, Decomposition, Point } from "../../factor/decomposition
 import { factorLayers } from "../../factor/layers.ts";
 import { type FactorOptions, factorNeeds, factorOptions } from "../../factor/options.ts";
 import { decomposeSeparable, longAxes } from "../../factor/separable.ts";
+import { atLeast } from "../../factor/spectrum.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -55,5 +56,9 @@ function bestOf(found: readonly Decomposition[]): Decomposition {
     points,
     energy: Math.max(...found.map(({ energy }) => energy)),
     chainAt: (point) => owner(point).chainAt(point),
+    byNoise() {
+      const wanted = found.map(({ byNoise }) => byNoise?.().ranks[0] ?? 0);
+      return atLeast(points, [Math.min(...wanted)]);
+    },
   };
 }
