@@ -6,6 +6,7 @@ import { type Cp, cpAls, cpError, cpOf, orthogonalTerms } from "../numeric/cp-al
 import { exp } from "../numeric/exp.ts";
 import { log } from "../numeric/log.ts";
 import { transpose } from "../numeric/matrix.ts";
+import { remembered } from "../util/remembered.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { kernelOf, whyNoKernel } from "./kernel.ts";
 import { longAxes } from "./separable.ts";
@@ -13,6 +14,8 @@ import { ranksUpTo, tailsOf } from "./spectrum.ts";
 
 /** Ranks at which the error is computed, as shares of the largest that saves weights. */
 const PROBES = [1 / 3, 2 / 3];
+/** Chains that are not computed again: pooling looks at the same sizes many times. */
+const KEPT = 12;
 /** Sweeps there; those that follow change little of the error. */
 const PROBE_SWEEPS = 6;
 
@@ -72,12 +75,12 @@ export function decomposeCp(
   return {
     points,
     energy,
-    chainAt({ ranks: [rank] }): Chain {
+    chainAt: remembered(KEPT, ({ ranks: [rank] }): Chain => {
       const [last, first, ...inner] = solve(rank).factors;
       const out = unscale(transpose(last, rank, outputs));
       const all = [unwhiten(first), ...inner, out];
       return shapes(rank).map((outline, i) => ({ ...outline, values: all[i] }));
-    },
+    }),
   };
 }
 

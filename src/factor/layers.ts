@@ -14,7 +14,9 @@ import { type Piece, pieceOf, savings, whyNoSaving } from "./piece.ts";
 import { pool } from "./pool.ts";
 import { tablePieces } from "./tables.ts";
 
+/** Why an embedding table stays: there are rows to look up, and only a pool knows their worth. */
 const TABLE = "is an embedding table, which ranks=pool alone factors";
+const NO_KERNEL = "is an embedding table: truncated SVD factors it";
 
 /** Smaller layers are left alone: what they would save is less than the nodes that are added. */
 const SMALLEST = 1024;
@@ -36,7 +38,7 @@ export async function factorLayers<O extends FactorOptions>(
   for (const site of layersOf(model, options, context, SMALLEST)) {
     const isTable = site.role.kind === "embedding";
     if (isTable && tables && options.ranks === "pool") continue;
-    const layer = isTable ? TABLE : layerOf(site);
+    const layer = isTable ? (tables ? TABLE : NO_KERNEL) : layerOf(site);
     if (typeof layer === "string") context.skip(site.node.name, layer);
     else layers.push(layer);
   }

@@ -6,9 +6,13 @@ import { multiplyTransposed, transpose } from "../numeric/matrix.ts";
 import { hooi, hosvd } from "../numeric/tucker.ts";
 import { vbmfRank } from "../numeric/vbmf.ts";
 import { product } from "../util/product.ts";
+import { remembered } from "../util/remembered.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { kernelOf, whyNoKernel } from "./kernel.ts";
 import { atLeast, ranksUpTo } from "./spectrum.ts";
+
+/** Chains that are not computed again: pooling looks at the same sizes many times. */
+const KEPT = 4;
 
 /**
  * K [n, c, p] with p the kernel positions,
@@ -47,7 +51,7 @@ export function decomposeTucker(
   return {
     points,
     energy,
-    chainAt({ ranks: [a, b] }): Chain {
+    chainAt: remembered(KEPT, ({ ranks: [a, b] }): Chain => {
       const { left, right, core } = hooi(values, start, [a, b]);
       const positions = product(kernel);
       const first = unwhiten(right);
@@ -63,7 +67,7 @@ export function decomposeTucker(
       return shapes(a, b).map((outline) => {
         return { ...outline, values: byName[outline.name as keyof typeof byName] };
       });
-    },
+    }),
     byNoise() {
       const outer = Float64Array.from({ length: outputs }, (_, a) =>
         Math.sqrt(Math.max(0, keptAt(a + 1, inputs) - keptAt(a, inputs))),

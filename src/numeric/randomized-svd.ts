@@ -6,6 +6,8 @@
  *
  * Each power makes the directions of large singular values stand out more. The squared error of the
  * result is |a|^2 - sum s^2 exactly, so a caller sees how good it is.
+ *
+ * The matrix is read in blocks of rows, so that a large one in float32 is never copied as a whole.
  */
 import { multiplyTransposed, transpose } from "./matrix.ts";
 import { orthonormalRows } from "./qr.ts";
@@ -20,6 +22,9 @@ export interface SketchOptions {
   /** Computes a b^T, as `multiplyTransposed` does. */
   readonly multiply?: typeof multiplyTransposed;
 }
+
+/** Rows of a block. */
+const BLOCK = 256;
 
 /**
  * The `rank` largest singular values of a finite [rows, cols] matrix and their vectors. Where `rank`
@@ -36,16 +41,40 @@ export function truncatedSvd(
 ): Svd {
   const count = rank + oversampling;
   if (count * 3 >= Math.min(rows, cols)) return truncate(svd(matrix, rows, cols), rank);
-  const a = Float64Array.from(matrix);
-  const turned = transpose(a, rows, cols);
+  /** w a^T [count, rows] of w [count, cols]. */
+  const forward = (w: Float64Array): Float64Array => {
+    const out = new Float64Array(count * rows);
+    for (let first = 0; first < rows; first += BLOCK) {
+      const size = Math.min(BLOCK, rows - first);
+      const block = Float64Array.from(matrix.subarray(first * cols, (first + size) * cols));
+      const part = multiply(w, block, count, size, cols);
+      for (let k = 0; k < count; k++) {
+        out.set(part.subarray(k * size, (k + 1) * size), k * rows + first);
+      }
+    }
+    return out;
+  };
+  /** y a [count, cols] of y [count, rows]. */
+  const back = (y: Float64Array): Float64Array => {
+    const out = new Float64Array(count * cols);
+    for (let first = 0; first < rows; first += BLOCK) {
+      const size = Math.min(BLOCK, rows - first);
+      const block = transpose(matrix.subarray(first * cols, (first + size) * cols), size, cols);
+      const own = new Float64Array(count * size);
+      for (let k = 0; k < count; k++) {
+        own.set(y.subarray(k * rows + first, k * rows + first + size), k * size);
+      }
+      const part = multiply(own, block, count, cols, size);
+      for (let i = 0; i < out.length; i++) out[i] += part[i];
+    }
+    return out;
+  };
   const directions = Float64Array.from({ length: count * cols }, () => random.normal());
-  // Vectors are kept as rows: w [count, cols] -> (a w^T)^T [count, rows].
-  let range = orthonormalRows(multiply(directions, a, count, rows, cols), count, rows);
+  let range = orthonormalRows(forward(directions), count, rows);
   for (let power = 0; power < powers; power++) {
-    const back = multiply(range, turned, count, cols, rows);
-    range = orthonormalRows(multiply(back, a, count, rows, cols), count, rows);
+    range = orthonormalRows(forward(back(range)), count, rows);
   }
-  const small = truncate(svd(multiply(range, turned, count, cols, rows), count, cols), rank);
+  const small = truncate(svd(back(range), count, cols), rank);
   const left = transpose(small.u, count, rank);
   const u = multiply(left, transpose(range, count, rows), rank, rows, count);
   const v = transpose(small.v, cols, rank);
