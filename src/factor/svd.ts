@@ -5,10 +5,22 @@ import type { Outline } from "../layers/chain.ts";
 import { costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { dot, transpose } from "../numeric/matrix.ts";
-import { svd, truncate } from "../numeric/svd.ts";
+import { createRandom } from "../numeric/random.ts";
+import { truncatedSvd } from "../numeric/randomized-svd.ts";
+import { type Svd, svd, truncate } from "../numeric/svd.ts";
 import { vbmfRank } from "../numeric/vbmf.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
+import type { Settled } from "./options.ts";
 import { atLeast, ranksUpTo, tailsOf } from "./spectrum.ts";
+
+/** Matrices with a longer smaller side would take minutes. */
+const LARGE = 1536;
+/** Random vectors more than ranks, and the rank that is tried first where an energy decides. */
+const OVERSAMPLING = 16;
+const FIRST = 128;
+
+/** How ranks are chosen, where that tells how many are needed. */
+type Asked = Pick<Settled, "multiple"> & Partial<Pick<Settled, "ranks" | "budget" | "energy">>;
 
 /**
  * W [m, n] of y = W x cut to rank r: with G = diag(gains)^1/2 and the whitener S (both 1 where
@@ -19,22 +31,24 @@ import { atLeast, ranksUpTo, tailsOf } from "./spectrum.ts";
 export function decomposeSvd(
   layer: Layer,
   { whitener, gains }: Evidence,
-  { multiple }: { readonly multiple: number },
+  options: Asked,
 ): Decomposition {
   const { matrix, outputs, inputs, kernel } = layer;
   const columns = matrix.length / outputs;
   const seen = whitener ? whiten(matrix, whitener) : matrix;
   const roots = gains?.map(Math.sqrt);
   const weighted = roots ? seen.map((x, i) => x * roots[Math.floor(i / columns)]) : seen;
-  const parts = svd(weighted, outputs, columns);
-  const tails = tailsOf(parts.s);
+  const { parts, tails } = spectrumOf(weighted, outputs, columns, options);
+  const { multiple } = options;
   const shapes = (rank: number): Outline[] => [
     { name: "down", shape: [rank, inputs, ...kernel] },
     { name: "up", shape: [outputs, rank, ...kernel.map(() => 1)] },
   ];
-  const points = ranksUpTo(parts.rank, multiple).map((rank): Point => {
+  const full = Math.min(outputs, columns);
+  // The full rank is what is needed where no rank that was looked at is enough.
+  const points = [...new Set([...ranksUpTo(parts.rank, multiple), full])].map((rank): Point => {
     const { params, macs } = costOf(layer, shapes(rank));
-    return { ranks: [rank], error: tails[rank], parameters: params, macs };
+    return { ranks: [rank], error: tails[rank] ?? 0, parameters: params, macs };
   });
   return {
     points,
@@ -59,6 +73,38 @@ export function decomposeSvd(
     byNoise: () => atLeast(points, [vbmfRank(parts.s, outputs, columns).rank]),
     name: (nodes) => keepNames(layer, nodes),
   };
+}
+
+/**
+ * The singular values and vectors that may be asked for, and the squared error at each of their
+ * ranks. Of a large matrix only the leading ones are computed: as many as the share or the energy
+ * needs, but no more than a third, which would take as long as all.
+ */
+function spectrumOf(
+  matrix: Float32Array | Float64Array,
+  rows: number,
+  cols: number,
+  { ranks, budget = 0, energy = 1 }: Asked,
+): { readonly parts: Svd; readonly tails: Float64Array } {
+  const most = Math.floor(Math.min(rows, cols) / 3) - OVERSAMPLING - 1;
+  if (Math.min(rows, cols) <= LARGE || (ranks !== "share" && ranks !== "energy")) {
+    const parts = svd(matrix, rows, cols);
+    return { parts, tails: tailsOf(parts.s) };
+  }
+  let total = 0;
+  for (const x of matrix) total += x * x;
+  const share = Math.ceil((budget * rows * cols) / (rows + cols));
+  let rank = Math.min(most, ranks === "share" ? share : FIRST);
+  for (;;) {
+    const options = { oversampling: OVERSAMPLING, powers: 1 };
+    const parts = truncatedSvd(matrix, rows, cols, rank, createRandom(1), options);
+    const tails = new Float64Array(rank + 1);
+    tails[0] = total;
+    for (let r = 0; r < rank; r++) tails[r + 1] = Math.max(0, tails[r] - parts.s[r] ** 2);
+    const isEnough = ranks === "share" || tails[rank] <= (1 - energy) * total || rank === most;
+    if (isEnough) return { parts, tails };
+    rank = Math.min(most, 2 * rank);
+  }
 }
 
 /**
