@@ -1,60 +1,51 @@
-/** @file Writes docs/benchmarks.md and the table in README.md from the files in bench/results/. */
-import type { OpsetBench } from "../../bench/opset.ts";
-import type { PeerBench } from "../../bench/peers.ts";
-import type { ProductsBench } from "../../bench/products.ts";
 import type { Runs } from "../../bench/record.ts";
-import type { RewriteBench } from "../../bench/rewrite.ts";
-import type { StructuredBench } from "../../bench/structured.ts";
 import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { speedup } from "../../src/report/speed.ts";
-import { type CodecBench, codecSection, type ResnetBench, resnetSection } from "./coding.ts";
-import { type FormsBench, formsSection } from "./forms.ts";
-import { type LenetBench, lenetSection } from "./lenet.ts";
+import { codecSection, resnetSection } from "./coding.ts";
+import { formsSection } from "./forms.ts";
+import { lenetSection } from "./lenet.ts";
+import { lowRankSection } from "./low-rank.ts";
 import { code, latest, page, table } from "./page.ts";
 import { peersSection } from "./peers.ts";
-import { type PruneBench, pruneSection, type WidthsBench, widthsSection } from "./pruning.ts";
+import { pruneSection, widthsSection } from "./pruning.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
 import { productsSection, structuredSection } from "./structured.ts";
-import { type LearnBench, learnSection, type SpeedBench, speedSection } from "./training.ts";
+import { learnSection, speedSection } from "./training.ts";
 
-/** The results of each bench, those with times by CPU; null for one that has not been run. */
-interface Benches {
-  readonly rewrite: Runs<RewriteBench> | null;
-  readonly opset: Runs<OpsetBench> | null;
-  readonly peers: Runs<PeerBench> | null;
-  readonly train: Runs<SpeedBench> | null;
-  readonly learn: Runs<LearnBench> | null;
-  readonly lenet: LenetBench | null;
-  readonly resnet20: ResnetBench | null;
-  readonly codec: Runs<CodecBench> | null;
-  readonly prune: Runs<PruneBench> | null;
-  readonly widths: Runs<WidthsBench> | null;
-  readonly forms: FormsBench | null;
-  readonly structured: StructuredBench | null;
-  readonly products: Runs<ProductsBench> | null;
-}
+/**
+ * The sections of the page in their order, by the bench's name: `npm run bench:NAME` writes
+ * bench/results/NAME.json, from which the section is made. A new bench is one line here.
+ */
+const sections: Readonly<Record<string, (results: never) => string[]>> = {
+  rewrite: rewriteSection,
+  opset: opsetSection,
+  peers: peersSection,
+  train: speedSection,
+  learn: learnSection,
+  lenet: lenetSection,
+  resnet20: resnetSection,
+  codec: codecSection,
+  prune: pruneSection,
+  widths: widthsSection,
+  "low-rank": lowRankSection,
+  forms: formsSection,
+  structured: structuredSection,
+  products: productsSection,
+};
 
-export function benchmarksPage(benches: Benches): string {
-  const { rewrite, opset, peers, train, learn, lenet, resnet20, codec, prune, widths, forms } =
-    benches;
-  const { structured, products } = benches;
+/** `resultsOf` reads the results of a bench; null for one that has not been run. */
+export function benchmarksPage(resultsOf: (bench: string) => unknown): string {
+  const names = Object.keys(sections);
+  const found = names.flatMap((name): string[] => {
+    const results = resultsOf(name);
+    return results === null ? [] : sections[name](results as never);
+  });
+  const commands = names.map((name) => `\`bench:${name}\``).join(", ");
   return page(
     "# Benchmarks",
-    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:structured`, `bench:products`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
-    ...(rewrite ? rewriteSection(rewrite) : []),
-    ...(opset ? opsetSection(opset) : []),
-    ...(peers ? peersSection(peers) : []),
-    ...(train ? speedSection(train) : []),
-    ...(learn ? learnSection(learn) : []),
-    ...(lenet ? lenetSection(lenet) : []),
-    ...(resnet20 ? resnetSection(resnet20) : []),
-    ...(codec ? codecSection(codec) : []),
-    ...(prune ? pruneSection(prune) : []),
-    ...(widths ? widthsSection(widths) : []),
-    ...(forms ? formsSection(forms) : []),
-    ...(structured ? structuredSection(structured) : []),
-    ...(products ? productsSection(products) : []),
+    `Figures as the benches wrote them into \`bench/results/\`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours with \`npm run\`: ${commands}; arguments choose parts, and \`npm run docs\` prints this page (most need \`../shared/assets\`; peers and train a Python environment, see \`bench/peers/README.md\`).`,
+    ...found,
   );
 }
 

@@ -129,7 +129,7 @@ export function cpOf(terms: readonly Term[], sizes: readonly number[]): Cp {
 export function cpAls(
   x: Float64Array,
   start: Cp,
-  { damping = 1e-4, sweeps = 25, tolerance = 1e-5 }: AlsOptions = {},
+  { damping = 1e-4, sweeps = 15, tolerance = 1e-5 }: AlsOptions = {},
 ): Cp {
   const { sizes, rank } = start;
   const [n, c, ...inner] = sizes;

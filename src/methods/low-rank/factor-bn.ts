@@ -34,7 +34,7 @@ export const factorBn = defineMethod({
         "Put a BatchNormalization with the statistics of the calibration records between the two, for training that follows.",
     }),
   }),
-  survey: [{ energy: 0.9 }, { energy: 0.7 }],
+  survey: [{}],
   neutral: { energy: 1 },
   async apply(model, options, context) {
     const firsts: Node[] = [];

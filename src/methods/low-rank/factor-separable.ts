@@ -22,7 +22,7 @@ export const factorSeparable = defineMethod({
     "Replaces a d x d convolution by two along one axis each, in the better order, fitted to its outputs.",
   needs: factorNeeds,
   options: z.object(factorOptions),
-  survey: [{ energy: 0.9 }, { energy: 0.7 }],
+  survey: [{}],
   neutral: { energy: 1 },
   apply: (model, options, context) => factorLayers(model, options, context, decompose),
 });
