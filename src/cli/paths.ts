@@ -1,15 +1,15 @@
 /** @file Names of files that follow from what the user typed for a model. */
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import type { Loaded } from "../recipe/load.ts";
-import { decoded, isAddress, pathOf, urlOf } from "../util/address.ts";
+import { decoded, isAddress, netFile, netIn, pathOf, urlOf } from "../util/address.ts";
 
 /**
  * The path of a model: that of a file URL, and as it was typed for a file. A `net:` name and an
  * address on the web have none; theirs is the name that a copy in the current folder would have.
  */
 export function modelName(typed: string): string {
-  const [, net] = /^net:(.*)$/s.exec(typed) ?? [];
-  if (net !== undefined) return `${net}.onnx`;
+  const net = netIn(typed);
+  if (net !== null) return netFile(net);
   const url = isAddress(typed) ? urlOf(typed) : null;
   if (!url) return typed;
   if (url.protocol === "file:") return pathOf(url) ?? typed;

@@ -5,6 +5,7 @@
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { createRandom } from "../numeric/random.ts";
+import { parseOptions } from "../options.ts";
 import { nearest } from "../util/nearest.ts";
 import { alexnet } from "./alexnet.ts";
 import { allCnnC } from "./all-cnn.ts";
@@ -31,11 +32,27 @@ export const nets = {
 
 export type NetName = keyof typeof nets;
 
-/** The untrained network of that name, with seeded weights. Throws TersorError "unknown-net". */
-export function makeNet(name: string, seed: number): Model {
+/**
+ * The untrained network of that name, with seeded weights. Options follow the name:
+ * vgg-small?filters=circ&width=32. Throws TersorError "unknown-net", "unknown-option" or
+ * "bad-option".
+ */
+export function makeNet(spec: string, seed: number): Model {
+  const [, name, query] = /^([^?]*)\??(.*)$/s.exec(spec) as RegExpExecArray;
   if (!Object.hasOwn(nets, name)) {
     const known = Object.keys(nets);
-    throw fail(errors.unknownNet(`net:${name}`, name, nearest(name, known), known));
+    throw fail(errors.unknownNet(`net:${spec}`, name, nearest(name, known), known));
   }
-  return nets[name as NetName].make(createRandom(seed).fork(name));
+  const net: Net = nets[name as NetName];
+  const where = `net:${name}`;
+  const given: Record<string, string> = {};
+  for (const part of query.split("&").filter(Boolean)) {
+    const [, option, value] = /^([^=]*)=?(.*)$/s.exec(part) as RegExpExecArray;
+    if (Object.hasOwn(given, option)) {
+      throw fail(errors.badOption(where, `${option} is given twice`, "Give each option once"));
+    }
+    given[option] = value;
+  }
+  const options = parseOptions(net.options, given, where);
+  return net.make(createRandom(seed).fork(name), options);
 }

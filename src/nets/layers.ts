@@ -26,6 +26,17 @@ export const last = { scale: 0.1 } as const;
 /** One number for all four sides, or [top, left, bottom, right]. */
 type Pad = number | readonly [number, number, number, number];
 
+/**
+ * Computes a weight of `shape` from smaller tensors that it draws, with the bounds of the weight's
+ * own numbers.
+ */
+export type WeightOf = (
+  g: Builder,
+  draw: (shape: readonly number[]) => Value,
+  [filters, channels, kernel]: readonly number[],
+  shape: readonly number[],
+) => Value;
+
 interface ConvOptions {
   readonly stride?: number;
   /** By default the output has as many positions as the input (at stride 1). */
@@ -34,6 +45,8 @@ interface ConvOptions {
   readonly bias?: boolean;
   /** Factor of the initial weights (default 1). */
   readonly scale?: number;
+  /** By default the weight itself is drawn. */
+  readonly weight?: WeightOf;
 }
 
 interface PoolOptions {
@@ -61,6 +74,8 @@ export interface Layers {
   globalPool(x: Value): Value;
   /** Every second position, and zeros in the channels that `x` has too few of. */
   subsample(x: Value, channels: number): Value;
+  /** Other nodes that compute something of x, which has the power of x. */
+  nodes(kind: string, x: Value, add: (g: Builder) => Value): Value;
 }
 
 /** Layers that add to `graph`. Nodes are named conv1, conv2, fc1 ... in the order of the calls. */
@@ -90,8 +105,13 @@ export function createLayers(graph: Graph, random: Random, filler: Filler = "he"
    * A weight that is drawn when it is first read, so that building a network takes no time. Each
    * weight has a random stream of its own.
    */
-  function weight(g: Builder, name: string, shape: readonly number[], scale: number): Value {
-    const fanIn = sizeOf(shape.slice(1));
+  function weight(
+    g: Builder,
+    name: string,
+    shape: readonly number[],
+    scale: number,
+    fanIn = sizeOf(shape.slice(1)),
+  ): Value {
     const bound = scale * Math.sqrt((3 * gain) / fanIn);
     let bytes: Uint8Array | null = null;
     const load = (): Uint8Array => {
@@ -116,7 +136,11 @@ export function createLayers(graph: Graph, random: Random, filler: Filler = "he"
     conv(x, channels, kernel, options = {}) {
       const { stride = 1, pad = (kernel - 1) / 2, bias = true, scale = 1 } = options;
       return layer("conv", gain * scale ** 2 * powerOf(x), (g, name) => {
-        const W = weight(g, name, [channels, dimOf(x, 1), kernel, kernel], scale);
+        const shape = [channels, dimOf(x, 1), kernel, kernel];
+        const draw = (part: readonly number[]): Value =>
+          weight(g, name, part, scale, sizeOf(shape.slice(1)));
+        // Names take bytes in the file, and an expression has many.
+        const W = options.weight?.(build(graph, "", inferNode), draw, shape, shape) ?? draw(shape);
         const b = bias ? full(g, "bias", channels, 0) : null;
         return g.Conv(x, W, b, { strides: [stride, stride], pads: padsOf(pad) });
       });
@@ -156,6 +180,7 @@ export function createLayers(graph: Graph, random: Random, filler: Filler = "he"
       const mean = layer("pool", powerOf(x), (g) => g.GlobalAveragePool(x));
       return layer("flatten", powerOf(x), (g) => g.Flatten(mean));
     },
+    nodes: (kind, x, add) => layer(kind, powerOf(x), add),
     subsample(x, channels) {
       const more = channels - dimOf(x, 1);
       return layer("shortcut", (powerOf(x) * dimOf(x, 1)) / channels, (g) => {

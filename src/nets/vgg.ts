@@ -1,4 +1,6 @@
 /** @file VGG: two or three 3x3 convolutions between poolings, for CIFAR and ImageNet. */
+import { z } from "zod";
+import { filterOptions, withFilters } from "./filters.ts";
 import { last } from "./layers.ts";
 import { colour, defineNet } from "./net.ts";
 
@@ -9,9 +11,17 @@ export const vggSmall = defineNet({
   input: [3, 32, 32],
   classes: 10,
   preprocess: colour,
-  draw({ conv, norm, relu, maxPool, dense }, image, classes) {
+  options: {
+    width: z.int().min(8).max(1024).multipleOf(8).default(128).meta({
+      description: "Channels of the first stage, a multiple of 8; later ones double them.",
+    }),
+    ...filterOptions,
+  },
+  draw(layers, image, classes, { width, filters }) {
+    const { maxPool, dense } = layers;
+    const { conv, norm, relu } = withFilters(layers, filters);
     let x = image;
-    for (const channels of [128, 256, 512]) {
+    for (const channels of [width, 2 * width, 4 * width]) {
       x = relu(norm(conv(x, channels, 3, { bias: false })));
       x = relu(norm(conv(x, channels, 3, { bias: false })));
       x = maxPool(x, 2);

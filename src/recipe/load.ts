@@ -11,7 +11,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
 import type { Source } from "../runtime/runtime.ts";
-import { isAddress, pathOf, urlOf } from "../util/address.ts";
+import { isAddress, netFile, netIn, pathOf, urlOf } from "../util/address.ts";
 import { sha256, sha256Text } from "../util/sha256.ts";
 
 /** A loaded model: the graph that methods work on, and the unchanged file it came from. */
@@ -33,8 +33,8 @@ export interface Loaded {
 }
 
 /**
- * One of: a path, an http(s) or file URL, `net:` with the name of an untrained benchmark network,
- * or the bytes of a model without external data. Files may be ONNX or .tersor.
+ * One of: a path, an http(s) or file URL, `net:` with the name of an untrained benchmark network
+ * and its options (net:vgg-small?filters=circ), or the bytes of a model without external data. Files may be ONNX or .tersor.
  */
 export type ModelInput = string | URL | Uint8Array;
 
@@ -45,7 +45,7 @@ export interface LoadOptions {
 
 /**
  * Reads a model. Throws TersorError "no-such-file", "cannot-read" (a download failed),
- * "unknown-net", "bad-packed", and whatever `readModel` throws for a file that is no valid model.
+ * "unknown-net", "unknown-option", "bad-option", "bad-packed", and whatever `readModel` throws for a file that is no valid model.
  */
 export async function loadModel(
   input: ModelInput,
@@ -53,10 +53,8 @@ export async function loadModel(
   { seed = 1 }: LoadOptions = {},
 ): Promise<Loaded> {
   if (input instanceof Uint8Array) return loadBytes(input, "model.onnx", null);
-  const [, net] = /^net:(.*)$/s.exec(String(input)) ?? [];
-  if (net !== undefined) {
-    return loadBytes(concat(writeModel(makeNet(net, seed))), `${net}.onnx`, null);
-  }
+  const net = netIn(String(input));
+  if (net !== null) return loadBytes(concat(writeModel(makeNet(net, seed))), netFile(net), null);
   if (typeof input === "string" && !isAddress(input)) {
     return loadBytes(await platform.files.read(input), input, platform);
   }

@@ -25,3 +25,9 @@ export function decoded(text: string): string | null {
     return null;
   }
 }
+
+/** What follows `net:` in the name of a benchmark network, with its options; null for other texts. */
+export const netIn = (text: string): string | null => /^net:(.*)$/s.exec(text)?.[1] ?? null;
+
+/** The name of a file with such a network: vgg-small?width=32 is vgg-small.width=32.onnx. */
+export const netFile = (net: string): string => `${net.replace(/[?&]/g, ".")}.onnx`;

@@ -15,6 +15,7 @@ test("an address and a benchmark network are files of the current folder", () =>
   expect(withEnding("https://example.org/a/net.tersor", ".onnx")).toBe("net.onnx");
   expect(withEnding("HTTPS://example.org/", ".half.onnx")).toBe("example.org.half.onnx");
   expect(modelName("net:lenet-5")).toBe("lenet-5.onnx");
+  expect(modelName("net:vgg-small?filters=p4&width=8")).toBe("vgg-small.filters=p4.width=8.onnx");
   expect(withEnding("net:lenet-5", ".trained.onnx")).toBe("lenet-5.trained.onnx");
 });
 

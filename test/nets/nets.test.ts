@@ -56,6 +56,8 @@ function cifarMacs(n: number): number {
   return 32 * 32 * 27 * 16 + stage(16, 32, 16) + stage(32, 16, 16) + stage(64, 8, 32) + 640;
 }
 
+const bytesOf = (spec: string): Uint8Array => concat(writeModel(makeNet(spec, 1)));
+
 const names = Object.keys(nets) as NetName[];
 /** The others are there for structure and cost. */
 const small = names.filter((name) => published[name].params < 5e6);
@@ -191,10 +193,30 @@ describe("weights", () => {
 });
 
 describe("makeNet", () => {
+  test("options follow the name", () => {
+    const model = makeNet("vgg-small?width=16&classes=100", 1);
+    expect(bindDims(model, {}).graph.outputs[0].shape).toEqual(["N", 100]);
+    // Stages of 16, 32 and 64 channels, the scales and shifts of their norms, 64 maps of 4 x 4.
+    const weights = 9 * (3 * 16 + 16 ** 2 + 16 * 32 + 32 ** 2 + 32 * 64 + 64 ** 2);
+    const params = weights + 2 * 2 * (16 + 32 + 64) + 64 * 16 * 100 + 100;
+    expect(costModel(model).params).toBe(params);
+    expect(Buffer.compare(bytesOf("lenet-5?"), bytesOf("lenet-5"))).toBe(0);
+  });
+
   test.each([
     ["lenet5", 'there is no network "lenet5". Did you mean "net:lenet-5"?'],
     ["toString", 'there is no network "toString". Networks: lenet-300-100, lenet-5, all-cnn-c,'],
     ["", 'there is no network "". Networks: lenet-300-100'],
+    ["vgg-smal?width=8", 'there is no network "vgg-smal". Did you mean "net:vgg-small"?'],
+    [
+      "vgg-small?filter=circ",
+      'net:vgg-small: there is no option "filter". Did you mean "filters"?',
+    ],
+    ["vgg-small?filters=cir", 'net:vgg-small: filters="cir" is refused'],
+    ["vgg-small?width=12", 'net:vgg-small: width="12" is refused'],
+    ["vgg-small?width=8&width=16", "net:vgg-small: width is given twice"],
+    ["lenet-5?width=8", 'net:lenet-5: there is no option "width". Options: classes'],
+    ["lenet-5?classes", 'net:lenet-5: classes="" is refused'],
   ])("%s is refused", (name, message) => {
     expect(() => makeNet(name, 1)).toThrow(message);
   });

@@ -17,7 +17,7 @@ const layers = [
   ["context"],
   ["layers"],
   ["evidence"],
-  ["channels", "factor", "int8", "rounding", "sparsity"],
+  ["channels", "factor", "filters", "int8", "rounding", "sparsity"],
   ["learned"],
   ["methods"],
   ["runtime"],

@@ -49,6 +49,8 @@ describe("forms", () => {
         .some((to) => /^weights\/forms\/(?!index\.ts)/.test(to));
     const outside = strangers("weights/forms/", imports, {
       "factor/tables.ts": "the product that a table of low rank is looked up in",
+      "filters/copied.ts": "copies of base filters, by both methods that find them",
+      "nets/filters.ts": "the filters of networks that learn them from the beginning",
       "int8/store-table.ts":
         "tables that int8 methods look up are stored in 8 bits by both of them",
       "rounding/by-layer.ts": "the grids that all rounding methods store",

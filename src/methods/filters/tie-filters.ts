@@ -1,6 +1,6 @@
 /** @file Ties the filters of a trained network that are transformed copies of one another. */
 import { z } from "zod";
-import { type Alike, alike, copyOptions, storeCopies } from "../../layers/copied.ts";
+import { type Alike, alike, copyOptions, storeCopies } from "../../filters/copied.ts";
 import { energies, fewestCopies, total } from "../../numeric/kmeans-copies.ts";
 import { defineMethod } from "../method.ts";
 

@@ -1,6 +1,6 @@
 /** @file Projects the filters of a trained network onto a structure of transferred filters. */
 import { z } from "zod";
-import { copyOptions, storeCopies, type Transforms } from "../../layers/copied.ts";
+import { copyOptions, storeCopies, type Transforms } from "../../filters/copied.ts";
 import { fitCopies } from "../../numeric/kmeans-copies.ts";
 import { defineMethod } from "../method.ts";
 
