@@ -13,6 +13,7 @@ import { fuseLayerNorm } from "./fuse-layernorm.ts";
 import { fusePad } from "./fuse-pad.ts";
 import { inlineIf } from "./inline-if.ts";
 import { keepBlocked } from "./keep-blocked.ts";
+import { mergeBranches } from "./merge-branches.ts";
 import { mergeNodes } from "./merge-nodes.ts";
 import { applyRules, type RewriteReport } from "./rewrite.ts";
 import type { Rule } from "./rule.ts";
@@ -40,6 +41,7 @@ export const rules = [
   fusePad,
   fuseGemm,
   convToGemm,
+  mergeBranches,
   mergeNodes,
   keepBlocked,
 ] as const satisfies readonly Rule[];
