@@ -3,6 +3,7 @@ import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { speedup } from "../../src/report/speed.ts";
 import { codecSection, resnetSection } from "./coding.ts";
+import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { lenetSection } from "./lenet.ts";
 import { lowRankSection } from "./low-rank.ts";
@@ -30,6 +31,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   widths: widthsSection,
   "low-rank": lowRankSection,
   forms: formsSection,
+  filters: filtersSection,
   structured: structuredSection,
   products: productsSection,
 };
