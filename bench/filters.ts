@@ -150,17 +150,22 @@ async function tied(start: Loaded, recipe: string): Promise<TiedRow> {
   const began = performance.now();
   const projected = await compress(start, { ...around, recipe });
   const seconds = (performance.now() - began) / 1000;
-  const trained = await compress(start, { ...around, recipe: `${recipe} > ${tune}` });
-  const { result, baseline } = trained;
+  const file = `${work}tied.onnx`;
+  writeFileSync(file, projected.bytes);
+  const trained = await compress(await load(file), { ...around, recipe: tune });
+  const { result, baseline } = projected;
   const value = (metric: { readonly value: number } | null): number => round(metric?.value ?? 0);
   return {
     recipe,
     accuracy: {
       original: value(baseline.metric),
-      projected: value(projected.result.metric),
-      trained: value(result.metric),
+      projected: value(result.metric),
+      trained: value(trained.result.metric),
     },
-    alpha: { params: round(result.alpha.params), bytes: round(result.alpha.bytes) },
+    alpha: {
+      params: round(baseline.params / trained.result.params),
+      bytes: round(baseline.bytes.raw / trained.bytes.length),
+    },
     bytes: { onnx: trained.bytes.length, packed: trained.pack().length },
     kept: result.skipped.length,
     seconds: round(seconds, 0),

@@ -41,7 +41,7 @@ export interface Copies {
   readonly errors: Float64Array;
 }
 
-const ITERATIONS = 8;
+const ITERATIONS = 5;
 /** An iteration that lowers the error by less than this share is the last. */
 const ENOUGH = 0.01;
 /** Multiplications that one fit may take; for larger problems there are fewer iterations. */
