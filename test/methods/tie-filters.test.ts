@@ -151,6 +151,24 @@ describe("tie-filters", () => {
   });
 });
 
+test("training moves the base filters and scales, and copies stay copies", async () => {
+  const { w, shape } = planted(3, 12, 0.3);
+  const start = convOf(w, shape);
+  const tied = (await apply(start, "tie-filters", { error: 0.3 }, env)).model;
+  const x = tensor("float32", [16, 12, 8, 8], normal(16 * 12 * 64));
+  const around = { ...env, training: tensorDataset({ x }), teacher: start };
+  const options = { loss: "logits", steps: 4, batch: 16, holdout: 0, rate: 0.01 };
+  const { model } = await apply(tied, "train", options, around);
+  const [before, after] = [tied, model].map((one) => weightsIn(one)[0].weight);
+  const part = (name: string) => [before, after].map((weight) => partOf(weight, "weight", name));
+  const [index, same] = part("index");
+  expect(same.values).toEqual(index.values);
+  const [base, moved] = part("base");
+  expect(moved.shape).toEqual(base.shape);
+  expect(moved.values).not.toEqual(base.values);
+  expect(errorOf(w, after.values)).toBeLessThan(errorOf(w, before.values) * 1.5);
+});
+
 describe("transfer-filters", () => {
   test.each([
     ["crelu", 2, ["same", "negated"]],
