@@ -6,6 +6,7 @@ import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
+import { openDepth } from "../learned/depth.ts";
 import { openNoisy } from "../learned/noise.ts";
 import { measureMetric } from "../measure/metric.ts";
 import { createRandom } from "../numeric/random.ts";
@@ -71,7 +72,8 @@ export async function trainModel(
 ): Promise<Trained & Pick<TrainingRun, "speedup">> {
   if (!env.training) throw fail(errors.needsTraining(label));
   const noise = options.noise > 0 ? openNoisy(model, options, options.noise) : [];
-  const hooks = { ...rest, latents: [...latents, ...noise] };
+  const depth = options.survival < 1 ? openDepth(model, options.survival) : [];
+  const hooks = { ...rest, latents: [...latents, ...noise, ...depth] };
   const run = (settled: SettledOptions, around = env, isTrial = false) =>
     runOnce(model, settled, hooks, around, { label, original, isTrial });
   const temperature =

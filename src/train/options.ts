@@ -91,6 +91,10 @@ export const trainOptions = z.object({
     description:
       "Normal noise on weights in every step, in shares of the layer's root mean square; what is trained with it can be stored more coarsely.",
   }),
+  survival: z.number().min(0.1).max(1).default(1).meta({
+    description:
+      "Stochastic depth: the last residual block takes part in a step with this probability, earlier ones more often; 1: all always.",
+  }),
   clip: z.number().min(0).default(0).meta({
     description: "Length limit of the gradient of all that learns, together; 0: none.",
   }),

@@ -6,27 +6,13 @@ import type { Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { refitLayers } from "../../layers/refit.ts";
+import { type Block, blocksOf } from "../../layers/residual.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
 import { linearOf } from "../../ops/linear.ts";
-import { hasTrait } from "../../ops/traits.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { select, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
-
-/** A residual block y = x + f(x). */
-interface Block {
-  /** The Add that gives y. */
-  readonly sum: Node;
-  /** x, which the sum passes on. */
-  readonly through: Value;
-  /** Which input of the sum is x. */
-  readonly at: number;
-  /** The layers of f. */
-  readonly layers: readonly Node[];
-  /** y, or the output of the single function that reads y (a Relu behind the sum). */
-  readonly result: Value;
-}
 
 /**
  * Blocks are ranked by their influence, the mean of 1 - cos(x_t, y_t) over the tokens t of the
@@ -145,55 +131,6 @@ const isConvolutional = ({ layers: [first] }: Block): boolean => linearOf(first)
 
 /** The axis of x and y that holds the features of a token: the channels of an image, or the last. */
 const featureAxis = (block: Block): number => (isConvolutional(block) ? 1 : -1);
-
-/** All sums of a value x and of something that layers compute from x, both of the same shape. */
-function blocksOf(model: Model, layers: ReadonlySet<Node>): Block[] {
-  return model.graph.sorted().flatMap((sum) => {
-    if (!hasTrait(sum, "adds") || sum.output.isOutput) return [];
-    for (const [at, through] of sum.inputs.entries()) {
-      const branch = sum.inputs[1 - at];
-      if (!through || !branch || through.tensor || !isAlike(through, branch)) continue;
-      const between = nodesBetween(through, branch).filter((node) => layers.has(node));
-      if (between.length === 0) continue;
-      const [next, ...others] = sum.output.consumers;
-      const isOnly = others.length === 0 && next?.inputs.length === 1 && next.outputs.length === 1;
-      const result = isOnly && isAlike(next.output, through) ? next.output : sum.output;
-      return [{ sum, through, at, layers: between, result }];
-    }
-    return [];
-  });
-}
-
-const isAlike = (a: Value, b: Value): boolean =>
-  a.shape !== null && b.shape !== null && String(a.shape) === String(b.shape);
-
-/** The nodes on all paths from one value to another. */
-function nodesBetween(from: Value, to: Value): Node[] {
-  const leads = new Map<Value, boolean>([[from, true]]);
-  const found: Node[] = [];
-  // A stack, not a recursion: decoders have thousands of nodes in a row.
-  const stack = [to];
-  while (stack.length > 0) {
-    const value = stack[stack.length - 1];
-    const node = value.producer;
-    if (leads.has(value) || !node) {
-      if (!leads.has(value)) leads.set(value, false);
-      stack.pop();
-      continue;
-    }
-    const inputs = node.inputs.filter((input) => input !== null);
-    const open = inputs.filter((input) => !leads.has(input));
-    if (open.length > 0) {
-      stack.push(...open);
-      continue;
-    }
-    const isOn = inputs.some((input) => leads.get(input));
-    for (const output of node.outputs) if (output) leads.set(output, isOn);
-    if (isOn) found.push(node);
-    stack.pop();
-  }
-  return found;
-}
 
 /**
  * The influence of each block (ShortGPT): with the vectors x_t and y_t of the features of a
