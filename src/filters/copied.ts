@@ -47,8 +47,9 @@ export interface Units {
   store(copies: Copies): Composed;
 }
 
-/** What the nodes and constants of an expression of copies take in the file, about, in bytes. */
-const NODES = 1200;
+/** What the nodes and constants of an expression of copies take in the file, in bytes; and windows. */
+const NODES = 800;
+const WINDOWS = 400;
 
 interface Options {
   readonly unit: "filter" | "kernel";
@@ -138,7 +139,9 @@ export function unitsOf(
     scaled: scale,
   };
   const windows = (side - k + 1) ** 2;
-  const spare = 4 * values.length - NODES - count * (scale ? 6 : 2);
+  const nodes = NODES + (side > k ? WINDOWS : 0);
+  // An index has 16 bits, a scale 32.
+  const spare = 4 * values.length - nodes - count * (scale ? 6 : 2);
   return {
     site,
     vectors: { x, length: depth * k * k, weights },
