@@ -10,11 +10,12 @@ import type { Model } from "../ir/model.ts";
 import { type Copies, type Copying, similarities, type Vectors } from "../numeric/kmeans-copies.ts";
 import { createRandom } from "../numeric/random.ts";
 import { median } from "../numeric/statistics.ts";
+import type { Shape } from "../weights/form.ts";
 import { copies as form } from "../weights/forms/copies.ts";
 import { scaled } from "../weights/forms/scaled.ts";
 import { siteOptions } from "../weights/select.ts";
 import { type LayerSite, layersOf, storeWeight } from "../weights/sites.ts";
-import { type Composed, composed, leaf, wholeLeaf } from "../weights/weight.ts";
+import { type Composed, composed, type Leaf, leaf, wholeLeaf } from "../weights/weight.ts";
 
 /** Options of every method that stores filters as copies. */
 export const copyOptions = {
@@ -93,79 +94,115 @@ function whyNot({ role, weight: { shape } }: LayerSite, unit: Options["unit"]): 
   return unit === "kernel" && shape[2] === 1 ? "has kernels of a single number" : null;
 }
 
-/**
- * The units of a layer. With moments, the error of a weight counts by the mean square of the input
- * channel that it multiplies, averaged over the kernel: turns and shifts leave that alone. (What
- * inputs have in common is left out.) A filter's numbers are multiplied by its root; a kernel has
- * it as its weight, and so has a filter of one of several groups, averaged over its channels.
- */
+/** The units of a layer; with `moments`, their errors count by the inputs. */
 export function unitsOf(
   site: LayerSite,
   moments: Moments | null,
   { unit, scale, ...transforms }: Pick<Options, "unit" | "scale"> & Transforms,
 ): Units {
   const { shape, values } = site.weight;
-  const [filters, channels, k] = shape;
+  const [, channels, k] = shape;
   const side = k + transforms.shift;
   const depth = unit === "filter" ? channels : 1;
   const count = values.length / (depth * k * k);
-  const { groups } = site.role;
-  const squares = squaresOf(moments, groups, channels);
-  const x = Float64Array.from(values);
-  const weights = new Float64Array(count).fill(1);
-  const roots = new Float64Array(channels).fill(1);
-  if (unit === "kernel" || groups > 1) {
-    for (let i = 0; i < count; i++) {
-      const filter = Math.floor((i * depth) / channels);
-      const own = squares[Math.floor((filter * groups) / filters)];
-      weights[i] =
-        unit === "kernel" ? own[i % channels] : own.reduce((a, b) => a + b, 0) / channels;
-    }
-  } else {
-    roots.set(squares[0].map(Math.sqrt));
-    for (let i = 0; i < x.length; i++) x[i] *= roots[Math.floor(i / (k * k)) % channels];
-  }
+  const { x, weights, roots } = weighted(site, moments, unit);
   const kinds = kindsOf(transforms, k, side);
   const size = depth * side * side;
-  const copying: Copying = {
-    size,
-    places: kinds.map(({ at }) =>
-      Uint32Array.from({ length: depth * k * k }, (_, p) => {
-        const inside = p % (k * k);
-        return ((p - inside) / (k * k)) * side * side + at[inside];
-      }),
-    ),
-    signed: transforms.negate,
-    scaled: scale,
-  };
   const windows = (side - k + 1) ** 2;
-  const nodes = NODES + (side > k ? WINDOWS : 0);
+  const nodes = NODES + (windows > 1 ? WINDOWS : 0);
   // An index has 16 bits, a scale 32.
   const spare = 4 * values.length - nodes - count * (scale ? 6 : 2);
   return {
     site,
     vectors: { x, length: depth * k * k, weights },
-    copying,
+    copying: {
+      size,
+      places: kinds.map(({ at }) =>
+        Uint32Array.from({ length: depth * k * k }, (_, p) => {
+          const channel = Math.floor(p / (k * k));
+          return channel * side * side + at[p % (k * k)];
+        }),
+      ),
+      signed: transforms.negate,
+      scaled: scale,
+    },
     most: Math.min(Math.floor(spare / (4 * size)), Math.floor(2 ** 16 / (16 * windows))),
-    store({ bases, base, transform, negated, scale: factors }) {
-      const m = bases.length / size;
-      const index = Uint16Array.from(base, (b, i) => {
-        return b + m * (kinds[transform[i]].number + 8 * windows * negated[i]);
+    store(found) {
+      const bases = Float32Array.from(found.bases, (b, i) => {
+        return b / roots[Math.floor((i % size) / (side * side))];
       });
-      const plain = Float32Array.from(bases, (b, i) => {
-        return unit === "filter" ? b / roots[Math.floor(i / (side * side)) % channels] : b;
-      });
-      const dims = unit === "filter" ? [m, channels, side, side] : [m, side, side];
-      const each = unit === "filter" ? [filters] : [filters, channels];
-      const weight = composed(form, shape, {
-        base: leaf(plain, dims),
-        index: wholeLeaf(index, each, false),
-      });
+      const numbers = kinds.map(({ number }) => number);
+      const dims = unit === "filter" ? [channels, side, side] : [side, side];
+      const weight = stored(
+        { ...found, bases: leaf(bases, [bases.length / size, ...dims]) },
+        shape,
+        {
+          numbers,
+          negation: 8 * windows,
+          each: shape.slice(0, unit === "filter" ? 1 : 2),
+        },
+      );
       if (!scale) return weight;
-      const wide = unit === "filter" ? [filters, 1, 1, 1] : [filters, channels, 1, 1];
-      return composed(scaled, shape, { weight, factor: leaf(Float32Array.from(factors), wide) });
+      const each = [...weight.theta.index.shape, 1, 1, 1].slice(0, 4);
+      const factor = leaf(Float32Array.from(found.scale), each);
+      return composed(scaled, shape, { weight, factor });
     },
   };
+}
+
+/** The form `copies` of what was found; `each` is the shape of an index per unit. */
+function stored(
+  {
+    bases,
+    base,
+    transform,
+    negated,
+  }: Omit<Copies, "bases"> & { readonly bases: Leaf<Float32Array> },
+  shape: Shape,
+  how: { readonly numbers: readonly number[]; readonly negation: number; readonly each: Shape },
+): Composed {
+  const [count] = bases.shape;
+  const index = Uint16Array.from(base, (b, i) => {
+    return b + count * (how.numbers[transform[i]] + how.negation * negated[i]);
+  });
+  return composed(form, shape, { base: bases, index: wholeLeaf(index, how.each, false) });
+}
+
+/**
+ * A layer's numbers x, the weight of the error of each unit, and the root by which the numbers of
+ * each channel were multiplied.
+ *
+ * With moments, the error of a number counts by the mean square of the input channel that it
+ * multiplies, averaged over the kernel: turns and shifts leave that alone. (What inputs have in common
+ * is left out.) In filters it is multiplied in as its root. It is the weight of a kernel, and,
+ * averaged over the channels, of a filter of one of several groups.
+ */
+function weighted(
+  { role: { groups }, weight: { shape, values } }: LayerSite,
+  moments: Moments | null,
+  unit: Options["unit"],
+): { x: Float64Array; weights: Float64Array; roots: Float64Array } {
+  const [filters, channels, k] = shape;
+  const squares = squaresOf(moments, groups, channels);
+  const x = Float64Array.from(values);
+  const roots = new Float64Array(channels).fill(1);
+  const ofFilter = (filter: number): Float64Array =>
+    squares[Math.floor((filter * groups) / filters)];
+  if (unit === "kernel") {
+    const weights = Float64Array.from({ length: filters * channels }, (_, i) => {
+      return ofFilter(Math.floor(i / channels))[i % channels];
+    });
+    return { x, weights, roots };
+  }
+  if (groups > 1) {
+    const weights = Float64Array.from({ length: filters }, (_, i) => {
+      return ofFilter(i).reduce((sum, square) => sum + square, 0) / channels;
+    });
+    return { x, weights, roots };
+  }
+  roots.set(squares[0].map(Math.sqrt));
+  for (let i = 0; i < x.length; i++) x[i] *= roots[Math.floor(i / (k * k)) % channels];
+  return { x, weights: new Float64Array(filters).fill(1), roots };
 }
 
 /** Mean squares of inputs that never vary are raised to this share of the average. */
