@@ -2,6 +2,7 @@
 import type { Observe } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
+import { exp } from "../numeric/exp.ts";
 import type { Builder } from "../ops/builder.ts";
 import { outputsOf } from "./output-shift.ts";
 
@@ -52,7 +53,7 @@ export function thresholdFor(
     const own = best(scores);
     let sum = 0;
     for (let c = 0; c < classes; c++) {
-      sum += Math.exp(scores[n * classes + c] - scores[n * classes + own]);
+      sum += exp(scores[n * classes + c] - scores[n * classes + own]);
     }
     return { sure: 1 / sum, isWrong: own !== best(late) };
   }).sort((a, b) => b.sure - a.sure);
