@@ -6,6 +6,7 @@ import { tieFilters } from "./filters/tie-filters.ts";
 import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
+import { factorDepthwise } from "./low-rank/factor-depthwise.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
@@ -144,6 +145,7 @@ export const families = {
     "factor-svd": factorSvd,
     "factor-bn": factorBn,
     "factor-separable": factorSeparable,
+    "factor-depthwise": factorDepthwise,
     "factor-cp": factorCp,
     "factor-tucker": factorTucker,
   },

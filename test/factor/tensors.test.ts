@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { decomposeCp } from "../../src/factor/cp.ts";
 import type { Decompose, Decomposition, Evidence } from "../../src/factor/decomposition.ts";
+import { decomposeDepthwise } from "../../src/factor/depthwise.ts";
 import { decomposeSeparable } from "../../src/factor/separable.ts";
 import { decomposeTucker } from "../../src/factor/tucker.ts";
 import type { Value } from "../../src/ir/graph.ts";
@@ -45,6 +46,7 @@ const decompositions: Record<string, Decompose<typeof settings>> = {
   separable: (layer, evidence, options) => decomposeSeparable(layer, evidence, options),
   "separable, last axis first": (layer, evidence, options) =>
     decomposeSeparable(layer, evidence, options, layer.kernel.length - 1),
+  depthwise: decomposeDepthwise,
   tucker: decomposeTucker,
   cp: decomposeCp,
 };
@@ -74,7 +76,8 @@ describe.each(Object.keys(decompositions))("%s", (name) => {
       const chain = (await one.chainAt(point)) as Chain;
       const error = squares(gap(values, kernelOf(chain, C, sides).values));
       // Iterating lowers the bound of Tucker; CP between its probes is an estimate.
-      if (name.startsWith("separable")) expect(error).toBeCloseTo(point.error, 8);
+      const isExact = name.startsWith("separable") || name === "depthwise";
+      if (isExact) expect(error).toBeCloseTo(point.error, 8);
       if (name === "tucker") expect(error).toBeLessThanOrEqual(point.error + 1e-9);
       if (name === "cp") expect(Math.abs(error - point.error)).toBeLessThan(0.1 * one.energy);
       const stages = chain as readonly { shape: readonly number[] }[];
@@ -85,6 +88,7 @@ describe.each(Object.keys(decompositions))("%s", (name) => {
 
   test("gives the layer's outputs at full rank, whatever the stride, padding and dilation", async () => {
     const planted: Record<string, Chain> = {
+      depthwise: [stage("a", [2 * C, 1, 3, 2], { groups: C }), stage("b", [N, 2 * C, 1, 1])],
       tucker: [stage("a", [4, C, 1, 1]), stage("b", [5, 4, 3, 2]), stage("c", [N, 5, 1, 1])],
       cp: [
         stage("a", [3, C, 1, 1]),
@@ -127,14 +131,16 @@ describe.each(Object.keys(decompositions))("%s", (name) => {
     const values = normal(N * C * 6);
     const layer = layerIn(convOf([N, C, ...sides], values));
     const head = name === "separable" ? [0] : name.startsWith("separable") ? [1] : [];
-    // Inputs alike at all tails: S[(c, p), (c', p')] = L[(c, h), (c', h')] where tails agree.
-    const heads = C * sizeOf(head.map((axis) => sides[axis]));
+    // Inputs alike at all tails (of depthwise filters the channels): S[(c, p), (c', p')] = L[(c, h), (c', h')] where tails agree.
+    const isDepthwise = name === "depthwise";
+    const heads = isDepthwise ? 6 : C * sizeOf(head.map((axis) => sides[axis]));
     const lower = normal(heads * heads).map((x, at) => {
       const [i, j] = [Math.floor(at / heads), at % heads];
       return i === j ? 1 + x * x : i > j ? 0.4 * x : 0;
     });
     const place = (column: number): { head: number; tail: number } => {
       const [c, i, j] = [Math.floor(column / 6), Math.floor((column % 6) / 2), column % 2];
+      if (isDepthwise) return { head: column % 6, tail: c };
       if (head.length === 0) return { head: c, tail: i * 2 + j };
       return head[0] === 0 ? { head: c * 3 + i, tail: j } : { head: c * 2 + j, tail: i };
     };
@@ -159,7 +165,7 @@ describe.each(Object.keys(decompositions))("%s", (name) => {
     for (const point of one.points) {
       const chain = await one.chainAt(point);
       const error = squares(weighted(gap(values, kernelOf(chain, C, sides).values)));
-      if (name.startsWith("separable"))
+      if (name.startsWith("separable") || isDepthwise)
         expect(error / one.energy).toBeCloseTo(point.error / one.energy, 8);
       if (name === "tucker") expect(error).toBeLessThanOrEqual(point.error + 1e-9 * one.energy);
       const same = plain.points.find(({ ranks }) => `${ranks}` === `${point.ranks}`);
