@@ -166,11 +166,15 @@ export function keepsNorms(step: Step): boolean {
   );
 }
 
-/** The steps by which a survey tries a setting of a method: with the step that it prepares. */
+/**
+ * The steps by which a survey tries a setting of a method: with the step that it prepares, or with the
+ * training of which it is the start.
+ */
 export function surveySteps(method: string, options: Readonly<Record<string, unknown>>): Step[] {
-  const next = methodOf(method)?.prepares;
-  const steps = [{ method, ...options }, ...(next ? [{ method: next }] : [])];
-  return parseRecipe(steps as never);
+  const { prepares, isStart } = methodOf(method) ?? {};
+  const trained = isStart ? [{ method: "train", loss: "distil" }] : [];
+  const next = prepares ? [{ method: prepares }] : trained;
+  return parseRecipe([{ method, ...options }, ...next] as never);
 }
 
 /**

@@ -3,7 +3,8 @@ import { isAborted, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Result } from "../measure/measurement.ts";
 import { basisOf } from "../measure/speed.ts";
-import { methods } from "../methods/index.ts";
+import { families } from "../methods/index.ts";
+import type { Method } from "../methods/method.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { assessBaseline, type Baseline } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
@@ -22,18 +23,31 @@ const combinations = [
 ];
 
 /**
- * The recipes of a survey where the user names none: the simplified original (no steps), then the
- * first setting of every method, then their other settings, then combinations. In this order even a
- * short time budget covers every family. Methods that train are among them only with `trains`: they
- * take far longer, and records have to be set aside for them.
+ * The recipes of a survey where the user names none: the simplified original (no steps), then one
+ * method of each family, so that even a short time budget covers every family, then those that train
+ * nothing, the first setting of every method before the others, then combinations, then those that
+ * train. Methods that train are among them only with `trains`: they take far longer, and records
+ * have to be set aside for them.
  */
 export function surveyRecipes(trains = false): Step[][] {
-  const settings = Object.entries(methods).flatMap(([method, { survey }]) =>
-    survey.map((options, turn) => ({ turn, steps: surveySteps(method, options) })),
-  );
-  const single = settings.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);
-  const all = [[], ...single, ...combinations.map((text) => parseRecipe(text))];
-  return all.filter((steps) => trains || !needsTraining(steps));
+  const first: Step[][] = [];
+  const others: { readonly turn: number; readonly steps: Step[] }[] = [];
+  for (const family of Object.values(families)) {
+    const own = Object.entries(family as Readonly<Record<string, Pick<Method, "survey">>>);
+    const tried = own
+      .flatMap(([id, { survey }]) =>
+        survey.map((options, turn) => ({ turn, steps: surveySteps(id, options) })),
+      )
+      .filter(({ steps }) => trains || !needsTraining(steps));
+    const best = tried.find(({ steps }) => !needsTraining(steps)) ?? tried[0];
+    if (best) first.push(best.steps);
+    others.push(...tried.filter((one) => one !== best));
+  }
+  const rest = others.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);
+  const combined = combinations.map((text) => parseRecipe(text));
+  const training = rest.filter(needsTraining);
+  const quick = rest.filter((steps) => !needsTraining(steps));
+  return [[], ...first, ...quick, ...combined, ...training];
 }
 
 /** What a survey runs, and where it reports; everything has a default. */

@@ -10,6 +10,7 @@ import { loadModel } from "../../src/recipe/load.ts";
 import { needsTraining } from "../../src/recipe/needs.ts";
 import { formatRecipe, parseRecipe } from "../../src/recipe/steps.ts";
 import { survey, surveyRecipes } from "../../src/recipe/survey.ts";
+import { familyOfRecipe } from "../../src/recipe/trial.ts";
 import { writeFixtures } from "../cli/fixtures.ts";
 import { temporaryFolder } from "../cli/run.ts";
 import { environmentOf } from "../support/apply.ts";
@@ -31,6 +32,19 @@ const faulty = defineMethod({
   apply() {
     new Float32Array(-1);
   },
+});
+
+describe("the recipes of a survey", () => {
+  test.each([false, true])("have one of each family first (with training: %s)", (trains) => {
+    const recipes = surveyRecipes(trains);
+    const kinds = new Set(recipes.slice(1).map(familyOfRecipe));
+    kinds.delete("control");
+    expect(new Set(recipes.slice(1, 1 + kinds.size).map(familyOfRecipe))).toEqual(kinds);
+    if (trains) expect(kinds.size).toBe(7);
+    // Then those that train nothing.
+    const later = recipes.slice(1 + kinds.size).map(needsTraining);
+    expect(later.slice(later.indexOf(true)).every(Boolean) || !trains).toBe(true);
+  });
 });
 
 describe("survey", () => {

@@ -48,7 +48,7 @@ export const transferFilters = defineMethod({
     }),
     ...copyOptions,
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   async apply(model, { structure, ratio: asked, ...options }, context) {
     const { ratio: usual, ...own } = structures[structure];

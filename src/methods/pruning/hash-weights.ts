@@ -20,7 +20,7 @@ export const hashWeights = defineMethod({
       .meta({ description: "Weights per stored value; 1 leaves all as they are.", search: [2, 8] }),
     ...siteOptions,
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   async apply(model, { ratio, only, except }, context) {
     if (ratio === 1) return;

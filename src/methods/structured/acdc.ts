@@ -35,7 +35,7 @@ export const acdc = defineMethod({
       description: "Size of a block; 0 takes the smallest that keeps to the ratio.",
     }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>

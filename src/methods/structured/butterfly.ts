@@ -28,7 +28,7 @@ export const butterfly = defineMethod({
         "Size of a block, rounded up to a power of two; 0 takes the smallest that keeps to the ratio.",
     }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>

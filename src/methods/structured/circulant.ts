@@ -40,7 +40,7 @@ export const circulant = defineMethod({
         search: ["none", "random", "fitted"],
       }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>

@@ -29,7 +29,7 @@ export const fastfood = defineMethod({
         "Size of a block, rounded up to a power of two; 0 takes the smallest that keeps to the ratio. As large as the larger side it is the paper's.",
     }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>

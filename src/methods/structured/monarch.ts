@@ -16,7 +16,7 @@ export const monarch = defineMethod({
   needs: [],
   isStart: true,
   options: z.object(productOptions),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     applyStructured(model, options, context, project, monarchProducts),

@@ -27,7 +27,7 @@ export const tensorTrain = defineMethod({
         search: [4, 3],
       }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>

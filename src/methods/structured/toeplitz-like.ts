@@ -40,7 +40,7 @@ export const toeplitzLike = defineMethod({
         description: `Size of a block; 0 cuts the smaller side of the matrix into equal parts of ${LARGEST} at most.`,
       }),
   }),
-  survey: [],
+  survey: [{}],
   neutral: { ratio: 1 },
   apply: (model, options, context) =>
     storeStructured(model, options, context, (matrix, numbers) =>
