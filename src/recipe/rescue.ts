@@ -44,8 +44,8 @@ export type Try = (step: Step, env: Environment) => Promise<Attempt>;
 interface Loss {
   readonly value: number;
   readonly limit: number;
-  /** The loss in words: "57.1 points". */
-  readonly text: string;
+  /** "points", "% of perplexity" ... */
+  readonly unit: string;
   /** False if it may be chance. */
   readonly isCertain: boolean;
 }
@@ -75,7 +75,7 @@ export async function rescue(
   const lossOf = await judgeBy(before, records, tolerance, step.id, env);
   const loss = await lossOf(whole.model);
   if (loss === null || loss.value <= loss.limit || !loss.isCertain) return null;
-  const cost = `${step.id} costs ${loss.text} on ${records.length} calibration records`;
+  const cost = `${step.id} costs ${amount(loss.value, loss)} on ${records.length} calibration records`;
   env.onEvent({ type: "note", text: `${cost}: looking for the layers that do it` });
   for (const options of step.method.gentler ?? []) {
     const gentler = withoutRescue({ ...step, options: { ...step.options, ...options } });
@@ -83,7 +83,7 @@ export async function rescue(
     const rest = await lossOf(made.model);
     if (rest === null || rest.value > rest.limit) continue;
     made.notes.warnings.push(
-      `${cost}; other settings leave ${rest.text}: done as ${formatRecipe([gentler])}`,
+      `${cost}; other settings leave ${amount(rest.value, rest)}: done as ${formatRecipe([gentler])}`,
     );
     return made;
   }
@@ -97,7 +97,7 @@ export async function rescue(
   const found = await fewest(names.length, trial);
   if (!found) {
     whole.notes.warnings.push(
-      `${cost}, and leaving out up to half of its layers does not bring that below ${tolerance}: give a gentler setting, or train after it`,
+      `${cost}, and leaving out up to half of its layers does not bring that to ${amount(loss.limit, loss)}: give a gentler setting, or train after it`,
     );
     return null;
   }
@@ -105,7 +105,7 @@ export async function rescue(
   const left = names.slice(0, count);
   const recipe = formatRecipe([without(step, left)]);
   made.notes.warnings.push(
-    `${cost}; ${count} of ${names.length} layers do it and stay as they are, which leaves ${rest.text}: done as ${recipe}`,
+    `${cost}; ${count} of ${names.length} layers do it and stay as they are, which leaves ${amount(rest.value, rest)}: done as ${recipe}`,
   );
   return made;
 }
@@ -219,25 +219,26 @@ async function judgeBy(
   };
 }
 
-/** What a metric lost, in the words of its kind, and how much of that a tolerance in points allows. */
+/** What a metric lost, in the units of its kind, and how much a tolerance in points allows. */
 export function lossIn(metric: Metric, tolerance: number): Loss | null {
   const { name, drop, dropCi95, baseline, flips, sqnr } = metric;
   const isCertain = dropCi95 === null || dropCi95[0] > 0;
-  const rounded = (value: number) => Number(value.toPrecision(3));
   if (name === "perplexity" && drop !== null && baseline) {
-    const value = (100 * drop) / baseline;
     const limit = GROWTH_A_POINT * tolerance;
-    return { value, limit, text: `${rounded(value)} % of perplexity`, isCertain };
+    return { value: (100 * drop) / baseline, limit, unit: "% of perplexity", isCertain };
   }
   if (name !== "fidelity" && drop !== null) {
     const unit = name === "accuracy" ? "points" : `dB of ${name}`;
-    return { value: drop, limit: tolerance, text: `${rounded(drop)} ${unit}`, isCertain };
+    return { value: drop, limit: tolerance, unit, isCertain };
   }
   if (flips !== null) {
-    const text = `${rounded(flips)} % of the predictions`;
-    return { value: flips, limit: FLIPS_A_POINT * tolerance, text, isCertain: true };
+    const limit = FLIPS_A_POINT * tolerance;
+    return { value: flips, limit, unit: "% of the predictions", isCertain: true };
   }
   if (sqnr === null) return null;
-  const text = `fidelity (${rounded(sqnr)} dB are left)`;
-  return { value: -sqnr, limit: -LOW_SQNR, text, isCertain: true };
+  // Decibels that the error is above the outputs themselves, below 0 for one that is smaller.
+  return { value: -sqnr, limit: -LOW_SQNR, unit: "dB of error", isCertain: true };
 }
+
+const amount = (value: number, { unit }: Pick<Loss, "unit">): string =>
+  `${Number(value.toPrecision(3))} ${unit}`;
