@@ -23,16 +23,16 @@ const PASS = 2 ** 25;
 export interface Moments {
   readonly rows: Rows;
   /**
-   * For each group of a convolution (one otherwise) H [columns, columns], or its diagonal
-   * [columns]: the sum over records and positions, divided by the number of records that ran.
+   * For each group of a convolution (one otherwise) H [columns, columns], or what else `Kind`
+   * tells: the sum over records and positions, divided by the number of records that ran.
    */
   readonly groups: readonly Float64Array[];
   /** Records that ran. */
   readonly records: number;
 }
 
-/** gram: H. squares: its diagonal. */
-export type Kind = "gram" | "squares";
+/** gram: H. squares: its diagonal. sums: sum x [columns], then how many x there are. */
+export type Kind = "gram" | "squares" | "sums";
 
 /**
  * The moments of every site, or the reason why a site has none (looked up, inside a branch, too
@@ -57,7 +57,7 @@ export async function momentsOf(
       found.set(site, reason as string);
       continue;
     }
-    const size = kind === "gram" ? rows.columns ** 2 : rows.columns;
+    const size = { gram: rows.columns ** 2, squares: rows.columns, sums: rows.columns + 1 }[kind];
     const groups = Array.from({ length: rows.groups }, () => new Float64Array(size));
     const sums: Sums = { site, rows, groups, readers: readers.length, records: 0 };
     for (const use of readers) taps.push(tapOf(use, site, rows, sums, kind));
@@ -156,6 +156,11 @@ function tapOf(
     of(g, x) {
       const inputs = inputsOf(g, { node, index }, x, rows, weight.shape);
       if (kind === "squares") return g.ReduceSumSquare(inputs, g.ints([1]), { keepdims: 0 });
+      if (kind === "sums") {
+        const zeros = g.Mul(g.Slice(inputs, g.ints([0]), g.ints([1]), g.ints([2])), g.constant(0));
+        const all = g.Concat(inputs, g.Add(zeros, g.constant(1)), { axis: 2 });
+        return g.ReduceSum(all, g.ints([1]), { keepdims: 0 });
+      }
       return g.MatMul(g.Transpose(inputs, { perm: [0, 2, 1] }), inputs);
     },
   };

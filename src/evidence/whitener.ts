@@ -23,6 +23,11 @@ export interface Whitener {
   readonly columns: number;
   /** S, lower triangular [columns, columns]: S S^T = E[x x^T] + damping mean(E[x^2]) I. */
   readonly factor: Float64Array;
+  /**
+   * The mean x [columns] that was taken off before, so that S S^T is the inputs' covariance; null
+   * if none was.
+   */
+  readonly mean?: Float64Array | null;
 }
 
 /**
@@ -33,35 +38,56 @@ export interface Whitener {
 export async function whitenersOf(
   model: Model,
   layers: readonly Layer[],
-  { records, damping }: { readonly records: number; readonly damping: number },
+  {
+    records,
+    damping,
+    isCentred = false,
+  }: { readonly records: number; readonly damping: number; readonly isCentred?: boolean },
   context: Context,
 ): Promise<Map<Layer, Whitener | string>> {
   const found = await momentsOf(model, layers, "gram", records, context);
+  const sums = isCentred ? await momentsOf(model, layers, "sums", records, context) : null;
   const pairs = layers.map((layer): [Layer, Whitener | string] => {
     const moments = found.get(layer) as Moments | string;
     if (typeof moments === "string") return [layer, moments];
     if (moments.groups.length > 1) return [layer, "is a grouped convolution"];
-    const gram = inOrder(layer, moments);
     const { columns } = moments.rows;
+    const from = orderOf(layer, moments);
+    const at = (i: number): number => from[Math.floor(i / columns)] * columns + from[i % columns];
+    const gram = moments.groups[0].map((_, i, all) => all[at(i)]);
+    const sum = sums?.get(layer);
+    const mean = sum && typeof sum !== "string" ? centre(gram, sum.groups[0], from) : null;
     const factor =
       damping > 0
         ? cholesky(damped(gram, columns, damping), columns)
         : cholesky(gram, columns, SUMS);
-    return [layer, { columns, factor }];
+    return [layer, { columns, factor, mean }];
   });
   return new Map(pairs);
 }
 
 /**
- * E[x x^T] with columns in the order of the layer's matrix, which counts kernel positions fastest;
- * moments count input channels fastest.
+ * For each column of the layer's matrix, which counts kernel positions fastest, its place among the
+ * moments, which count input channels fastest.
  */
-function inOrder({ kind }: Layer, { rows, groups: [gram] }: Moments): Float64Array {
-  if (kind === "linear") return gram;
+function orderOf({ kind }: Layer, { rows }: Moments): Int32Array {
   const { columns } = rows;
-  const from = new Int32Array(columns);
-  for (let column = 0; column < columns; column++) from[rows.at(0, 0, column)] = column;
-  return gram.map((_, i) => gram[from[Math.floor(i / columns)] * columns + from[i % columns]]);
+  const from = Int32Array.from({ length: columns }, (_, i) => i);
+  if (kind === "conv") {
+    for (let column = 0; column < columns; column++) from[rows.at(0, 0, column)] = column;
+  }
+  return from;
+}
+
+/** Takes n m m^T off sum x x^T over n inputs x, and returns their mean m = sum x / n. */
+function centre(gram: Float64Array, sums: Float64Array, from: Int32Array): Float64Array {
+  const { length: columns } = from;
+  const count = sums[columns];
+  const mean = Float64Array.from(from, (column) => sums[column] / count);
+  for (let i = 0; i < gram.length; i++) {
+    gram[i] -= count * mean[Math.floor(i / columns)] * mean[i % columns];
+  }
+  return mean;
 }
 
 /** W S of W [rows, columns]. */

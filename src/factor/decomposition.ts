@@ -27,6 +27,8 @@ export interface Decomposition {
   readonly energy: number;
   /** The layers of one of `points`, for `replaceLayer`. */
   chainAt(point: Point): Chain | Promise<Chain>;
+  /** What the chain's outputs lack on average [outputs], to be added to its bias. */
+  shiftAt?(point: Point): Float64Array;
   /** Renames the nodes of the chain, in order of its stages; not in copies that are only measured. */
   name?(nodes: readonly Node[]): void;
   /** The size that variational Bayes gives (`ranks=vbmf`), where the decomposition has one. */

@@ -12,16 +12,20 @@ import type { Settled } from "./options.ts";
 /** Backward passes are as dear as several forward ones. */
 const PASSES = 32;
 
-/** The evidence of each layer; without some, and with a warning, where it cannot be observed. */
+/**
+ * The evidence of each layer; without some, and with a warning, where it cannot be observed. With
+ * `isCentred` the inputs' mean is taken off before.
+ */
 export async function evidenceOf(
   model: Model,
   layers: readonly Layer[],
   options: Settled,
   context: Context,
+  isCentred: boolean,
 ): Promise<(layer: Layer) => Evidence> {
   const { weighting, records } = options;
   if (weighting === "none" || layers.length === 0) return () => ({ whitener: null, gains: null });
-  const whiteners = await whitenersOf(model, layers, options, context);
+  const whiteners = await whitenersOf(model, layers, { ...options, isCentred }, context);
   const gains =
     weighting === "fisher" ? await gainsByLayer(model, layers, records, context) : new Map();
   for (const layer of layers) {

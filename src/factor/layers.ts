@@ -24,14 +24,14 @@ const SMALLEST = 1024;
 /**
  * Replaces the chosen layers by what `decompose` makes of them, at ranks that the options choose
  * (options.ts): of each layer by itself, or of all together (pool.ts), then with `tables` embedding
- * tables among them (tables.ts). Layers that would cost more than now stay, with the reason.
+ * tables among them (tables.ts). With `isCentred` the whiteners have the inputs' mean. Layers that would cost more than now stay, with the reason.
  */
 export async function factorLayers<O extends FactorOptions>(
   model: Model,
   given: O,
   context: Context,
   decompose: Decompose<O & Settled>,
-  { tables = false } = {},
+  { tables = false, isCentred = false } = {},
 ): Promise<void> {
   const options = settle(given, context);
   const layers: Layer[] = [];
@@ -42,7 +42,7 @@ export async function factorLayers<O extends FactorOptions>(
     if (typeof layer === "string") context.skip(site.node.name, layer);
     else layers.push(layer);
   }
-  const evidence = await evidenceOf(model, layers, options, context);
+  const evidence = await evidenceOf(model, layers, options, context, isCentred);
   const work = new Work(model, context, options.repair !== "none");
   const pieces: Piece[] = [];
   for (const [i, layer] of layers.entries()) {

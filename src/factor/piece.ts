@@ -3,6 +3,7 @@ import { Graph, type Node, type Value } from "../ir/graph.ts";
 import { type Cost, costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { replaceLayer } from "../layers/replace.ts";
+import { shiftOutputs } from "../layers/shift.ts";
 import type { Decomposition, Point } from "./decomposition.ts";
 
 /** Maps the values of a model to those of a copy of it. */
@@ -59,6 +60,8 @@ export function pieceOf(layer: Layer, decomposition: Decomposition): Piece {
       const reader = readerOf(own.node.output);
       const nodes = replaceLayer(own, chain);
       if (typeof nodes === "string") return nodes;
+      const shift = decomposition.shiftAt?.(point);
+      if (shift) shiftOutputs(nodes[nodes.length - 1], shift, "float32");
       if (!twins) decomposition.name?.(nodes);
       return { nodes, output: reader() };
     },

@@ -26,7 +26,8 @@ type Asked = Pick<Settled, "multiple"> & Partial<Pick<Settled, "ranks" | "budget
  * W [m, n] of y = W x cut to rank r: with G = diag(gains)^1/2 and the whitener S (both 1 where
  * there is none) and G W S = U diag(s) V^T,
  *   y = W x + b  ->  y = (G^-1 U_r diag(s_r)^1/2) ((diag(s_r)^1/2 V_r^T S^-1) x) + b
- * leaves the error sum of the dropped s^2, the least of any rank r. It takes r (m + n) weights.
+ * leaves the error sum of the dropped s^2, the least of any rank r. It takes r (m + n) weights. If
+ * the whitener has the mean of x, (W - W') E[x] goes into the bias.
  */
 export function decomposeSvd(
   layer: Layer,
@@ -50,30 +51,51 @@ export function decomposeSvd(
     const { params, macs } = costOf(layer, shapes(rank));
     return { ranks: [rank], error: tails[rank] ?? 0, parameters: params, macs };
   });
+  /** [down, up] of a rank. */
+  const factorsAt = (rank: number): [Float64Array, Float64Array] => {
+    const { u, s, v } = truncate(parts, rank);
+    const turned = transpose(v, columns, rank);
+    const down = whitener ? unwhiten(turned, whitener) : turned;
+    const up = new Float64Array(outputs * rank);
+    for (let k = 0; k < rank; k++) {
+      // Row k of `down` and column k of `up` get equal length, so that both learn at like rates.
+      const length = whitener ? Math.sqrt(dot(down, k * columns, down, k * columns, columns)) : 1;
+      const [right, left] = [Math.sqrt(s[k] / length), Math.sqrt(s[k] * length)];
+      for (let j = k * columns; j < (k + 1) * columns; j++) down[j] *= right;
+      for (let i = 0; i < outputs; i++) {
+        up[i * rank + k] = (left * u[i * rank + k]) / (roots?.[i] ?? 1);
+      }
+    }
+    return [down, up];
+  };
+  const { mean = null } = whitener ?? {};
   return {
     points,
     energy: tails[0],
     chainAt({ ranks: [rank] }) {
-      const { u, s, v } = truncate(parts, rank);
-      const turned = transpose(v, columns, rank);
-      const down = whitener ? unwhiten(turned, whitener) : turned;
-      const up = new Float64Array(outputs * rank);
-      for (let k = 0; k < rank; k++) {
-        // Row k of `down` and column k of `up` get equal length, so that both learn at like rates.
-        const length = whitener ? Math.sqrt(dot(down, k * columns, down, k * columns, columns)) : 1;
-        const [right, left] = [Math.sqrt(s[k] / length), Math.sqrt(s[k] * length)];
-        for (let j = k * columns; j < (k + 1) * columns; j++) down[j] *= right;
-        for (let i = 0; i < outputs; i++) {
-          up[i * rank + k] = (left * u[i * rank + k]) / (roots?.[i] ?? 1);
-        }
-      }
-      const values = [down, up];
+      const values = factorsAt(rank);
       return shapes(rank).map((outline, i) => ({ ...outline, values: values[i] }));
     },
     byNoise: () => atLeast(points, [vbmfRank(parts.s, outputs, columns).rank]),
+    ...(mean && {
+      shiftAt({ ranks: [rank] }) {
+        const [down, up] = factorsAt(rank);
+        const seen = times(matrix, mean, outputs, columns);
+        const left = times(up, times(down, mean, rank, columns), outputs, rank);
+        return seen.map((y, o) => y - left[o]);
+      },
+    }),
     name: (nodes) => keepNames(layer, nodes),
   };
 }
+
+/** A x of A [rows, columns]. */
+const times = (a: Float32Array | Float64Array, x: Float64Array, rows: number, columns: number) =>
+  Float64Array.from({ length: rows }, (_, row) => {
+    let sum = 0;
+    for (let j = 0; j < columns; j++) sum += a[row * columns + j] * x[j];
+    return sum;
+  });
 
 /**
  * The singular values and vectors that may be asked for, and the squared error at each of their

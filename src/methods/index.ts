@@ -8,6 +8,7 @@ import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorDepthwise } from "./low-rank/factor-depthwise.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
+import { factorResponse } from "./low-rank/factor-response.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
@@ -148,6 +149,7 @@ export const families = {
     "factor-depthwise": factorDepthwise,
     "factor-cp": factorCp,
     "factor-tucker": factorTucker,
+    "factor-response": factorResponse,
   },
   filters: {
     "pool-head": poolHead,
