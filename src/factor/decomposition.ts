@@ -3,6 +3,7 @@ import type { Whitener } from "../evidence/whitener.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Chain } from "../layers/chain.ts";
 import type { Layer } from "../layers/matrix.ts";
+import type { Composed } from "../weights/weight.ts";
 
 /** One size that a layer may be cut to. */
 export interface Point {
@@ -19,20 +20,30 @@ export interface Point {
   readonly macs: number;
 }
 
-/** What one layer can be decomposed into. */
-export interface Decomposition {
+/** The sizes of one layer. */
+interface Sizes {
   /** Sizes to choose from, in ascending order of parameters. */
   readonly points: readonly Point[];
   /** The squared size of what is approximated: the error of a layer whose output is 0. */
   readonly energy: number;
+  /** The size that variational Bayes gives (`ranks=vbmf`), where the decomposition has one. */
+  byNoise?(): Point;
+}
+
+/** What one layer can be decomposed into: layers that take its place. */
+export interface Decomposition extends Sizes {
   /** The layers of one of `points`, for `replaceLayer`. */
   chainAt(point: Point): Chain | Promise<Chain>;
   /** What the chain's outputs lack on average [outputs], to be added to its bias. */
   shiftAt?(point: Point): Float64Array;
   /** Renames the nodes of the chain, in order of its stages; not in copies that are only measured. */
   name?(nodes: readonly Node[]): void;
-  /** The size that variational Bayes gives (`ranks=vbmf`), where the decomposition has one. */
-  byNoise?(): Point;
+}
+
+/** A layer that stays, with its weight in a form that the engine computes when it loads the model. */
+export interface Stored extends Sizes {
+  /** The weight of one of `points`, of the shape of the layer's own. */
+  weightAt(point: Point): Composed;
 }
 
 /** What data say about a layer. */
@@ -48,4 +59,4 @@ export type Decompose<O> = (
   layer: Layer,
   evidence: Evidence,
   options: O,
-) => Decomposition | string | Promise<Decomposition | string>;
+) => Decomposition | Stored | string | Promise<Decomposition | Stored | string>;

@@ -1,9 +1,10 @@
 /** @file Low rank for the layers of a network: observe, decompose, choose ranks, replace, repair. */
 import type { Context } from "../context.ts";
-import type { Value } from "../ir/graph.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Layer, layerOf } from "../layers/matrix.ts";
 import { refitLayers } from "../layers/refit.ts";
+import { biasReadBy } from "../ops/bias.ts";
 import { layersOf } from "../weights/sites.ts";
 import { byEnergy, byShare } from "./choose.ts";
 import type { Decompose, Point } from "./decomposition.ts";
@@ -112,6 +113,7 @@ class Work {
     const nodes = new Set(this.#last.flatMap(({ producer }) => producer ?? []));
     // A layer that cannot be fitted is factored all the same, so that there is nothing to tell.
     const quiet = { ...this.#context, skip() {} };
-    await refitLayers(this.#model, this.#before, nodes, records, quiet);
+    const isLinear = (node: Node): boolean => biasReadBy(node) === null;
+    await refitLayers(this.#model, this.#before, nodes, records, quiet, isLinear);
   }
 }

@@ -4,7 +4,8 @@ import { type Cost, costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { replaceLayer } from "../layers/replace.ts";
 import { shiftOutputs } from "../layers/shift.ts";
-import type { Decomposition, Point } from "./decomposition.ts";
+import { storeWeight } from "../weights/sites.ts";
+import type { Decomposition, Point, Stored } from "./decomposition.ts";
 
 /** Maps the values of a model to those of a copy of it. */
 export type Twins = ReadonlyMap<Value, Value>;
@@ -50,13 +51,17 @@ export function whyNoSaving(piece: Piece, { ranks, parameters, macs }: Point): s
 }
 
 /** A layer with what it can be decomposed into. */
-export function pieceOf(layer: Layer, decomposition: Decomposition): Piece {
+export function pieceOf(layer: Layer, decomposition: Decomposition | Stored): Piece {
   const { points, energy, byNoise } = decomposition;
   return {
     ...{ node: layer.node, points, energy, before: costOf(layer), ...(byNoise && { byNoise }) },
     async place(point, twins) {
-      const chain = await decomposition.chainAt(point);
       const own = twins ? twinOf(layer, twins) : layer;
+      if ("weightAt" in decomposition) {
+        storeWeight(own, decomposition.weightAt(point));
+        return { nodes: [own.node], output: null };
+      }
+      const chain = await decomposition.chainAt(point);
       const reader = readerOf(own.node.output);
       const nodes = replaceLayer(own, chain);
       if (typeof nodes === "string") return nodes;

@@ -25,6 +25,8 @@ export interface Loss {
    * of the node itself.
    */
   readonly shift: Float64Array | null;
+  /** True: no c is fitted, because the layer has no bias and an Add behind it would take time. */
+  readonly isLinear?: boolean;
 }
 
 /** The model before pruning; `twins` maps values of the pruned model to it. */
@@ -84,9 +86,10 @@ export async function refit(
       );
       continue;
     }
-    const shift = solveLayer(layer, halves);
-    const before = byNode.get(use.node)?.shift;
-    if (!shift) continue;
+    const own = byNode.get(use.node);
+    const shift = solveLayer(layer, own?.isLinear ? halves.map(withoutConstant(layer)) : halves);
+    const before = own?.shift;
+    if (!shift || own?.isLinear) continue;
     const isCounted = layer.sum.path.length > 0;
     const left = before && !isCounted ? shift.map((c, row) => c - before[row]) : shift;
     shiftOutputs(use.node, left, "float32");
@@ -95,6 +98,7 @@ export async function refit(
 
 /**
  * The same for layers that have all inputs and outputs still, such as those with shorter kernels.
+ * No c is fitted for those of which `isLinear` holds.
  */
 export function refitLayers(
   model: Model,
@@ -102,9 +106,12 @@ export function refitLayers(
   nodes: ReadonlySet<Node>,
   records: number,
   context: Context,
+  isLinear: (node: Node) => boolean = () => false,
 ): Promise<void> {
   const losses = weightsOf(model).flatMap((use) =>
-    nodes.has(use.node) && use.index === 1 ? [{ use, shift: null }] : [],
+    nodes.has(use.node) && use.index === 1
+      ? [{ use, shift: null, isLinear: isLinear(use.node) }]
+      : [],
   );
   const indices = ({ shape }: Value, axis: number): number[] =>
     Array.from({ length: Number(shape?.[axis]) }, (_, i) => i);
@@ -259,8 +266,28 @@ function residuals(g: Builder, node: Node, r: Value, { rows, groups, columns }: 
   return g.Reshape(g.Transpose(split, { perm: [1, 0, 3, 2] }), g.ints([groups, -1, rows], "shape"));
 }
 
+/**
+ * The moments as if the column of ones were orthogonal to all others and to R: its solution c is 0
+ * then, and D is that of a fit without it.
+ */
+const withoutConstant =
+  ({ rows: { groups, columns, rows } }: Layer) =>
+  ({ moments, records }: Half): Half => {
+    const [n, wide] = [columns + 1, columns + 1 + rows];
+    const cleared = moments.slice();
+    for (let group = 0; group < groups; group++) {
+      const from = group * n * wide;
+      for (let i = 0; i < columns; i++) cleared[from + i * wide + columns] = 0;
+      for (let j = 0; j < wide; j++) if (j !== columns) cleared[from + columns * wide + j] = 0;
+    }
+    return { moments: cleared, records };
+  };
+
 /** Stores W + D and returns c [outputs] in units of W x; null if no damping improves the fit. */
-function solveLayer({ use, rows, shape, values }: Layer, halves: Halves): Float64Array | null {
+function solveLayer(
+  { use, rows, shape, values }: Layer,
+  halves: readonly Half[],
+): Float64Array | null {
   const { groups, columns, rows: outputs } = rows;
   const n = columns + 1;
   const size = n * (n + outputs);

@@ -22,7 +22,7 @@ import { normal } from "../layers/kernels.ts";
 import { open } from "../layers/replaced.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
-import { layerModel, weightsIn } from "../support/layer.ts";
+import { kindOf, layerModel, weightsIn } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 import { tokenModel } from "../support/tokens.ts";
 
@@ -289,6 +289,33 @@ test("responses: what all inputs have in common costs no rank", async () => {
   };
   expect(await errorOf("factor-response")).toBeLessThan(1e-6);
   expect(await errorOf("factor-svd")).toBeGreaterThan(1e-3);
+});
+
+test("low rank and sparse: what takes two ranks and a few numbers, where SVD alone saves nothing", async () => {
+  const [rows, columns] = [40, 60];
+  for (const transB of [0, 1]) {
+    const w = Float32Array.from(product(normal(rows * 2), normal(2 * columns), rows, 2, columns));
+    // 24 large numbers, which cost a rank each by SVD.
+    for (let k = 0; k < 24; k++) w[(k * 101) % w.length] += k % 2 ? 40 : -40;
+    const shape = transB ? [rows, columns] : [columns, rows];
+    const model = layerModel(["N", columns], (g, x) =>
+      g.Gemm(x, g.constant(w, { shape }), null, { transB }),
+    );
+    const feeds = { x: tensor("float32", [8, columns], normal(8 * columns)) };
+    const bare = environmentOf(nets[0], { calibration: null });
+    const options = { energy: 0.97, rank: 0.7 };
+    const { model: thin, bytes } = await apply(model, "factor-sparse", options, bare);
+    const [{ weight }] = weightsIn(thin);
+    expect([kindOf(weight), weight.shape]).toEqual(["factored with rest", shape]);
+    // L and R of rank 2, and 24 numbers with their places, where W has 2400.
+    expect(bytes.length).toBeLessThan(0.5 * bytesOf(model).length);
+    const [y, z] = [await outputsOf(bytesOf(model), feeds), await outputsOf(bytes, feeds)];
+    expect(squares(y.y.floats().map((a, i) => a - z.y.floats()[i]))).toBeLessThan(
+      0.05 * squares(y.y.floats()),
+    );
+    const { skipped } = await apply(model, "factor-svd", { energy: 0.97 }, bare);
+    expect(skipped[0].reason).toMatch(/^needs rank \d+; only 23|^needs rank 24; only 16 or less/);
+  }
 });
 
 describe("embedding tables", () => {

@@ -241,6 +241,18 @@ const references: Readonly<
       }
       return sum;
     },
+  "factored with rest":
+    ({ left, right, rest }, [, columns]) =>
+    (i) => {
+      const [, rank] = left.shape;
+      let sum = rest.values[i];
+      for (let r = 0; r < rank; r++) {
+        sum +=
+          left.values[Math.floor(i / columns) * rank + r] *
+          right.values[r * columns + (i % columns)];
+      }
+      return sum;
+    },
   kronecker: ({ a, b }, [, columns]) => {
     const [, , rank] = a.shape;
     const [, height, width] = b.shape;

@@ -10,6 +10,7 @@ import { codebook, codebookInt8 } from "./codebook.ts";
 import { copies } from "./copies.ts";
 import { factored } from "./factored.ts";
 import { fastfood } from "./fastfood.ts";
+import { factoredRest } from "./factored-rest.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
@@ -37,6 +38,7 @@ export const forms = [
   hashed,
   kronecker,
   factored,
+  factoredRest,
   monarch,
   circulant,
   signedCirculant,
