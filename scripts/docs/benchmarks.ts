@@ -67,11 +67,25 @@ export function benchmarksPage(resultsOf: (bench: string) => unknown): string {
     `Figures as the benches wrote them into \`bench/results/\`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours with \`npm run\`: ${commands}; arguments choose parts, and \`npm run docs\` prints this page (most need \`../shared/assets\`; peers and train a Python environment, see \`bench/peers/README.md\`).`,
     ...found,
     "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:low-rank`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+export function benchmarksPage(benches: Benches): string {
+  const {
+    rewrite,
+    opset,
+    peers,
+    train,
+    learn,
+    lenet,
+    resnet20,
+    codec,
+    prune,
+    widths,
+    forms,
+    lowRank,
     ranks,
   } = benches;
   return page(
     "# Benchmarks",
-    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:ranks`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
+    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:low-rank`, `bench:ranks`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
     ...(rewrite ? rewriteSection(rewrite) : []),
     ...(opset ? opsetSection(opset) : []),
     ...(peers ? peersSection(peers) : []),
@@ -83,8 +97,8 @@ export function benchmarksPage(resultsOf: (bench: string) => unknown): string {
     ...(prune ? pruneSection(prune) : []),
     ...(widths ? widthsSection(widths) : []),
     ...(lowRank ? lowRankSection(lowRank) : []),
-    ...(forms ? formsSection(forms) : []),
     ...(ranks ? ranksSection(ranks) : []),
+    ...(forms ? formsSection(forms) : []),
   );
 }
 

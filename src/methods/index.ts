@@ -9,6 +9,7 @@ import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorDepthwise } from "./low-rank/factor-depthwise.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorResponse } from "./low-rank/factor-response.ts";
+import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSparse } from "./low-rank/factor-sparse.ts";
 import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
