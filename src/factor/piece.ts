@@ -5,6 +5,7 @@ import type { Layer } from "../layers/matrix.ts";
 import { replaceLayer } from "../layers/replace.ts";
 import { shiftOutputs } from "../layers/shift.ts";
 import { storeWeight } from "../weights/sites.ts";
+import type { Weight } from "../weights/weight.ts";
 import type { Decomposition, Point, Stored } from "./decomposition.ts";
 
 /** Maps the values of a model to those of a copy of it. */
@@ -17,6 +18,8 @@ export interface Piece {
   readonly energy: number;
   /** What it costs as it is. */
   readonly before: Cost;
+  /** Bytes that its weight takes in the file now. */
+  readonly bytes: number;
   /** True: it computes nothing, so that its factors may compute more. */
   readonly isLookUp?: boolean;
   readonly byNoise?: () => Point;
@@ -54,7 +57,14 @@ export function whyNoSaving(piece: Piece, { ranks, parameters, macs }: Point): s
 export function pieceOf(layer: Layer, decomposition: Decomposition | Stored): Piece {
   const { points, energy, byNoise } = decomposition;
   return {
-    ...{ node: layer.node, points, energy, before: costOf(layer), ...(byNoise && { byNoise }) },
+    ...{
+      node: layer.node,
+      points,
+      energy,
+      before: costOf(layer),
+      bytes: bytesOf(layer.weight),
+      ...(byNoise && { byNoise }),
+    },
     async place(point, twins) {
       const own = twins ? twinOf(layer, twins) : layer;
       if ("weightAt" in decomposition) {
@@ -71,6 +81,16 @@ export function pieceOf(layer: Layer, decomposition: Decomposition | Stored): Pi
       return { nodes, output: reader() };
     },
   };
+}
+
+/** The bytes that a weight is stored in: those of its form's parts. */
+export function bytesOf(weight: Weight): number {
+  if (weight.form !== null) {
+    return Object.values(weight.theta).reduce((total, part) => total + bytesOf(part), 0);
+  }
+  const { coding, values } = weight;
+  const bits = typeof coding === "string" ? Number(/\d+/.exec(coding)) : coding.bits;
+  return (bits * values.length) / 8;
 }
 
 /** The same layer in a copy of its model. */

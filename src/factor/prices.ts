@@ -12,7 +12,8 @@ export interface Price {
 }
 
 /**
- * The prices of every piece. Bytes are those of float32 factors. Milliseconds are measured by the
+ * The prices of every piece. Factors are float32, so that in bytes a weight that
+ * is stored in fewer bits has to become much smaller. Milliseconds are measured by the
  * engine, for each piece as it is and at three of its sizes, all pieces in one session; where it
  * does not tell the time of each node, multiply-accumulates stand for it, with a warning.
  */
@@ -27,7 +28,10 @@ export async function pricesOf(
     if (timed) return timed;
     context.warn("the engine does not tell the time of each layer: multiply-accumulates decide");
   }
-  if (unit === "parameters" || unit === "bytes") {
+  if (unit === "bytes") {
+    return pieces.map(({ bytes }) => ({ now: bytes, at: ({ parameters }) => 4 * parameters }));
+  }
+  if (unit === "parameters") {
     return pieces.map(({ before }) => ({ now: before.params, at: ({ parameters }) => parameters }));
   }
   return pieces.map(({ before }) => ({ now: before.macs, at: ({ macs }) => macs }));

@@ -9,7 +9,7 @@ import { rowReaders, storeRows, whyNotRows } from "../weights/look-up.ts";
 import { type LayerSite, tablesOf } from "../weights/sites.ts";
 import { composed, leaf } from "../weights/weight.ts";
 import type { Settled } from "./options.ts";
-import { type Piece, readerOf } from "./piece.ts";
+import { bytesOf, type Piece, readerOf } from "./piece.ts";
 import { ranksUpTo, tailsOf } from "./spectrum.ts";
 
 type Table = LayerSite & WeightUse;
@@ -63,7 +63,7 @@ function pieceOf(table: Table, counts: Float64Array | null, multiple: number): P
   };
   return {
     ...{ node, points, energy: tails[0], isLookUp: true },
-    before: { params: rows * features, macs: 0 },
+    ...{ before: { params: rows * features, macs: 0 }, bytes: bytesOf(weight) },
     async place({ ranks: [rank] }, twins) {
       const at = twins?.get(value) ?? value;
       const found = rowReaders(at).map(({ output }) => readerOf(output));

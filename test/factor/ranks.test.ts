@@ -1,10 +1,13 @@
 /** @file Low rank for a whole network: what each rank loses, and which ranks are chosen. */
 import { describe, expect, test } from "vitest";
+import type { Context } from "../../src/context.ts";
 import type { Whitener } from "../../src/evidence/whitener.ts";
 import { byEnergy, sum, within, withinLoss } from "../../src/factor/choose.ts";
 import type { Point } from "../../src/factor/decomposition.ts";
 import { curveThrough } from "../../src/factor/effects.ts";
 import { settle } from "../../src/factor/options.ts";
+import { pieceOf } from "../../src/factor/piece.ts";
+import { pricesOf } from "../../src/factor/prices.ts";
 import { ranksUpTo, tailsOf } from "../../src/factor/spectrum.ts";
 import { decomposeSvd } from "../../src/factor/svd.ts";
 import type { Model } from "../../src/ir/model.ts";
@@ -18,6 +21,7 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { parseOptions } from "../../src/options.ts";
+import { leaf } from "../../src/weights/weight.ts";
 import { normal } from "../layers/kernels.ts";
 import { open } from "../layers/replaced.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
@@ -253,6 +257,53 @@ describe("a network", () => {
   });
 
   const bare = environmentOf(nets[0], { calibration: null });
+  test("prices: bytes are those of the file, milliseconds those that the engine tells", async () => {
+    const layer = open(
+      layerModel(["N", 32], (g, x) => g.MatMul(x, g.constant(normal(1024), { shape: [32, 32] }))),
+    ) as Layer;
+    const found = decomposeSvd(layer, { whitener: null, gains: null }, { multiple: 1 });
+    const plain = pieceOf(layer, found);
+    const narrow = { ...layer, weight: leaf(layer.matrix, [32, 32], "float16") };
+    expect([plain.bytes, pieceOf(narrow, found).bytes]).toEqual([4096, 2048]);
+    const context = { warn() {} } as unknown as Context;
+    const model = { graph: layer.node.graph } as Model;
+    const [bytes] = await pricesOf("bytes", model, [plain], context);
+    expect([bytes.now, bytes.at(found.points[1])]).toEqual([4096, 4 * 2 * 64]);
+    // 1000 us as it is; 10 us for each of the two nodes of a cut, and 1 us for each rank.
+    const timeNodes = async ({ graph }: Model) =>
+      new Map(
+        Array.from(graph.nodes, (node) => {
+          const shape = node.inputs[1]?.tensor?.shape ?? [];
+          return [node, graph.nodes.size === 1 ? 1000 : 10 + Math.min(...shape) / 2];
+        }),
+      );
+    const timed = await pricesOf("milliseconds", model, [plain], { ...context, timeNodes });
+    expect(timed[0].now).toBe(1000);
+    for (const point of found.points.slice(0, 15)) {
+      expect(timed[0].at(point)).toBeCloseTo(20 + point.ranks[0], 9);
+    }
+  });
+
+  test("a repair gives no bias to a layer that has none", async () => {
+    const model = layerModel(["N", width], (g, x) => {
+      const dense = (x: typeof y) =>
+        g.MatMul(x, g.constant(spectrum(0.8), { shape: [width, width] }));
+      const y = g.Relu(dense(x));
+      return dense(y);
+    });
+    // Factors of the weights alone, which do not know that some inputs are loud.
+    const loud = normal(256 * width).map((x, i) => x * (i % width < 4 ? 9 : 1));
+    const many = { x: tensor("float32", [256, width], loud) };
+    const seen = environmentOf(nets[0], { calibration: tensorDataset(many) });
+    const options = { budget: 0.3, weighting: "none", records: 256, ranks: "pool" };
+    const plain = await apply(model, "factor-svd", options, seen);
+    const mended = { ...options, repair: "least-squares" };
+    const repaired = await apply(model, "factor-svd", mended, seen);
+    const ops = ({ model }: typeof plain) => Array.from(model.graph.nodes, ({ op }) => op);
+    expect(ops(repaired)).toEqual(ops(plain));
+    expect(Buffer.compare(repaired.bytes, plain.bytes)).not.toBe(0);
+  });
+
   test("what would cost more stays, with the reason", async () => {
     const thin = layerModel(["N", 1024], (g, x) =>
       g.MatMul(x, g.constant(normal(1024), { shape: [1024, 1] })),

@@ -64,6 +64,7 @@ function floorOf(recipe: string, name: string): readonly [number, number] {
 export const small = ["kws_dscnn", "sst2_transformer", "stories260k", "silero_vad_16k_op15"];
 /** Methods that take seconds for a model: one is enough for `npm test`. */
 export const slow = [
+  "factor-svd",
   "quantize-rate",
   "quantize-gptq",
   "quantize-awq",
