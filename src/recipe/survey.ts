@@ -18,7 +18,7 @@ import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
 /** Recipes that combine two families of methods, as the survey paper advises (section 8-A). */
 const combinations = [
   "prune-magnitude:sparsity=0.8 > share-weights:bits=4",
-  "factor-svd:energy=0.9 > quantize-int8",
+  "factor-svd > quantize-int8",
   "share-weights:bits=4 > quantize-int8",
 ];
 
