@@ -28,22 +28,6 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
     );
   },
   "docs/benchmarks.md": () => benchmarksPage((name) => readJson(`bench/results/${name}.json`)),
-  "docs/benchmarks.md": () =>
-    benchmarksPage({
-      rewrite: readJson("bench/results/rewrite.json"),
-      opset: readJson("bench/results/opset.json"),
-      peers: readJson("bench/results/peers.json"),
-      train: readJson("bench/results/train.json"),
-      learn: readJson("bench/results/learn.json"),
-      lenet: readJson("bench/results/lenet.json"),
-      resnet20: readJson("bench/results/resnet20.json"),
-      codec: readJson("bench/results/codec.json"),
-      prune: readJson("bench/results/prune.json"),
-      widths: readJson("bench/results/widths.json"),
-      forms: readJson("bench/results/forms.json"),
-      lowRank: readJson("bench/results/low-rank.json"),
-      ranks: readJson("bench/results/ranks.json"),
-    }),
   "docs/cli.md": cliPage,
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,

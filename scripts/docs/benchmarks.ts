@@ -10,8 +10,7 @@ import { lowRankSection } from "./low-rank.ts";
 import { code, latest, page, table } from "./page.ts";
 import { peersSection } from "./peers.ts";
 import { pruneSection, widthsSection } from "./pruning.ts";
-import { type PruneBench, pruneSection, type WidthsBench, widthsSection } from "./pruning.ts";
-import { type RanksBench, ranksSection } from "./ranks.ts";
+import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
@@ -32,27 +31,12 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   prune: pruneSection,
   widths: widthsSection,
   "low-rank": lowRankSection,
+  ranks: ranksSection,
   forms: formsSection,
   filters: filtersSection,
   structured: structuredSection,
   products: productsSection,
 };
-/** The results of each bench, those with times by CPU; null for one that has not been run. */
-interface Benches {
-  readonly rewrite: Runs<RewriteBench> | null;
-  readonly opset: Runs<OpsetBench> | null;
-  readonly peers: Runs<PeerBench> | null;
-  readonly train: Runs<SpeedBench> | null;
-  readonly learn: Runs<LearnBench> | null;
-  readonly lenet: LenetBench | null;
-  readonly resnet20: ResnetBench | null;
-  readonly codec: Runs<CodecBench> | null;
-  readonly prune: Runs<PruneBench> | null;
-  readonly widths: Runs<WidthsBench> | null;
-  readonly forms: FormsBench | null;
-  readonly lowRank: Runs<LowRankBench> | null;
-  readonly ranks: RanksBench | null;
-}
 
 /** `resultsOf` reads the results of a bench; null for one that has not been run. */
 export function benchmarksPage(resultsOf: (bench: string) => unknown): string {
@@ -66,39 +50,6 @@ export function benchmarksPage(resultsOf: (bench: string) => unknown): string {
     "# Benchmarks",
     `Figures as the benches wrote them into \`bench/results/\`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours with \`npm run\`: ${commands}; arguments choose parts, and \`npm run docs\` prints this page (most need \`../shared/assets\`; peers and train a Python environment, see \`bench/peers/README.md\`).`,
     ...found,
-    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:low-rank`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
-export function benchmarksPage(benches: Benches): string {
-  const {
-    rewrite,
-    opset,
-    peers,
-    train,
-    learn,
-    lenet,
-    resnet20,
-    codec,
-    prune,
-    widths,
-    forms,
-    lowRank,
-    ranks,
-  } = benches;
-  return page(
-    "# Benchmarks",
-    "Figures as the benches wrote them into `bench/results/`. Times are of the CPU that is named beside them; a run on another adds its own. Run them on yours: `npm run bench:rewrite`, `bench:opset`, `bench:peers`, `bench:train`, `bench:learn`, `bench:lenet`, `bench:resnet20`, `bench:codec`, `bench:prune`, `bench:widths`, `bench:forms`, `bench:low-rank`, `bench:ranks`; arguments choose parts, and `npm run docs` prints this page (most need `../shared/assets`; peers and train a Python environment, see `bench/peers/README.md`).",
-    ...(rewrite ? rewriteSection(rewrite) : []),
-    ...(opset ? opsetSection(opset) : []),
-    ...(peers ? peersSection(peers) : []),
-    ...(train ? speedSection(train) : []),
-    ...(learn ? learnSection(learn) : []),
-    ...(lenet ? lenetSection(lenet) : []),
-    ...(resnet20 ? resnetSection(resnet20) : []),
-    ...(codec ? codecSection(codec) : []),
-    ...(prune ? pruneSection(prune) : []),
-    ...(widths ? widthsSection(widths) : []),
-    ...(lowRank ? lowRankSection(lowRank) : []),
-    ...(ranks ? ranksSection(ranks) : []),
-    ...(forms ? formsSection(forms) : []),
   );
 }
 

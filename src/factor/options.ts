@@ -33,7 +33,7 @@ export const factorOptions = {
     }),
   change: toleranceOption("takes the lowest ranks").meta({
     description:
-      "For ranks=pool with records: largest accepted change of the network's outputs, |y' - y|^2 / |y|^2.",
+      "For ranks=pool with records: largest accepted change of the network's outputs, |y' - y|^2 / |y - E[y]|^2.",
     search: [0.003, 0.01, 0.03],
   }),
   budget: z.number().min(0).max(1).default(0).meta({

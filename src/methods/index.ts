@@ -7,7 +7,6 @@ import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorDepthwise } from "./low-rank/factor-depthwise.ts";
-import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorResponse } from "./low-rank/factor-response.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSparse } from "./low-rank/factor-sparse.ts";

@@ -240,14 +240,14 @@ describe("a network", () => {
     return squares(y.map((a, i) => a - z[i])) / squares(y.map((a, i) => a - mean[i % width]));
   };
 
-  test("at equal weights the outputs move less than by energy, and within the tolerance asked for", async () => {
+  test("at equal weights the outputs move less than by energy, and within the change asked for", async () => {
     const alone = await apply(start, "factor-svd", { energy: 0.8, multiple: 1 }, env);
     const budget = params(alone.model) / params(start);
     const options = { budget, multiple: 1, records };
     const pooled = await apply(start, "factor-svd", options, env);
     expect(params(pooled.model)).toBeLessThanOrEqual(params(alone.model));
     expect(await moved(pooled.bytes)).toBeLessThan(0.5 * (await moved(alone.bytes)));
-    const plain = { tolerance: 0.1, multiple: 1, records, repair: "none" };
+    const plain = { change: 0.1, multiple: 1, records, repair: "none" };
     const { model, bytes } = await apply(start, "factor-svd", plain, env);
     expect(await moved(bytes)).toBeLessThanOrEqual(0.1);
     expect(params(model)).toBeLessThan(0.9 * params(start));
@@ -391,7 +391,7 @@ describe("embedding tables", () => {
         : g.MatMul(g.Tanh(x), g.Transpose(table, { perm: [1, 0] }));
     });
     const env = environmentOf(nets[0], { calibration: tensorDataset(some) });
-    const { model: thin, bytes } = await apply(model, "factor-svd", { tolerance: 1e-6 }, env);
+    const { model: thin, bytes } = await apply(model, "factor-svd", { change: 1e-6 }, env);
     const tables = weightsOf(thin).filter(({ role }) => role.kind === "embedding");
     expect(tables.map(({ value }) => value.tensor?.shape)).toEqual([[rows, 4]]);
     // The table is nowhere stored as it was, not even for the scores.
