@@ -7,6 +7,7 @@ import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
 import { factorCp } from "./low-rank/factor-cp.ts";
 import { factorDepthwise } from "./low-rank/factor-depthwise.ts";
+import { factorDictionary } from "./low-rank/factor-dictionary.ts";
 import { factorResponse } from "./low-rank/factor-response.ts";
 import { factorSeparable } from "./low-rank/factor-separable.ts";
 import { factorSparse } from "./low-rank/factor-sparse.ts";
@@ -152,6 +153,7 @@ export const families = {
     "factor-tucker": factorTucker,
     "factor-response": factorResponse,
     "factor-sparse": factorSparse,
+    "factor-dictionary": factorDictionary,
   },
   filters: {
     "pool-head": poolHead,

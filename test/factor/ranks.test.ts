@@ -21,7 +21,7 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { parseOptions } from "../../src/options.ts";
-import { leaf } from "../../src/weights/weight.ts";
+import { type Composed, leaf } from "../../src/weights/weight.ts";
 import { normal } from "../layers/kernels.ts";
 import { open } from "../layers/replaced.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
@@ -366,6 +366,36 @@ test("low rank and sparse: what takes two ranks and a few numbers, where SVD alo
     );
     const { skipped } = await apply(model, "factor-svd", { energy: 0.97 }, bare);
     expect(skipped[0].reason).toMatch(/^needs rank \d+; only 23|^needs rank 24; only 16 or less/);
+  }
+});
+
+test("dictionary: rows that are mixtures of three are found, in either layout", async () => {
+  const [rows, columns] = [40, 30];
+  const bare = environmentOf(nets[0], { calibration: null });
+  const feeds = (width: number) => ({ x: tensor("float32", [8, width], normal(8 * width)) });
+  for (const transB of [0, 1]) {
+    const w = Float32Array.from(product(normal(rows * 3), normal(3 * columns), rows, 3, columns));
+    const width = transB ? columns : rows;
+    const model = layerModel(["N", width], (g, x) =>
+      g.Gemm(x, g.constant(w, { shape: [rows, columns] }), null, { transB }),
+    );
+    const { model: thin, bytes } = await apply(
+      model,
+      "factor-dictionary",
+      { energy: 0.99999 },
+      bare,
+    );
+    const [{ weight }] = weightsIn(thin);
+    expect(kindOf(weight)).toBe("dictionary");
+    const { kept, mix } = (weight as Composed).theta;
+    expect([kept.shape, mix.shape]).toEqual([
+      [3, columns],
+      [rows - 3, 3],
+    ]);
+    const x = feeds(width);
+    const [y, z] = [await outputsOf(bytesOf(model), x), await outputsOf(bytes, x)];
+    const lost = squares(y.y.floats().map((a, i) => a - z.y.floats()[i]));
+    expect(lost).toBeLessThan(1e-9 * squares(y.y.floats()));
   }
 });
 

@@ -241,6 +241,18 @@ const references: Readonly<
       }
       return sum;
     },
+  dictionary:
+    ({ kept, mix, order }, [, columns]) =>
+    (i) => {
+      const [rank] = kept.shape;
+      const [row, column] = [order.values[Math.floor(i / columns)], i % columns];
+      if (row < rank) return kept.values[row * columns + column];
+      let sum = 0;
+      for (let k = 0; k < rank; k++) {
+        sum += mix.values[(row - rank) * rank + k] * kept.values[k * columns + column];
+      }
+      return sum;
+    },
   "factored with rest":
     ({ left, right, rest }, [, columns]) =>
     (i) => {

@@ -8,6 +8,7 @@ import { butterfly } from "./butterfly.ts";
 import { circulant, signedCirculant } from "./circulant.ts";
 import { codebook, codebookInt8 } from "./codebook.ts";
 import { copies } from "./copies.ts";
+import { dictionary } from "./dictionary.ts";
 import { factored } from "./factored.ts";
 import { factoredRest } from "./factored-rest.ts";
 import { fastfood } from "./fastfood.ts";
@@ -37,6 +38,7 @@ export const forms = [
   blockwise,
   hashed,
   kronecker,
+  dictionary,
   factored,
   factoredRest,
   monarch,
