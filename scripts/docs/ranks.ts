@@ -11,7 +11,13 @@ export function ranksSection({ rows }: RanksBench): string[] {
   const scoreOf = ({ metric, value }: RanksRow): string =>
     metric === "perplexity" ? value.toFixed(2) : `${value.toFixed(2)} %`;
   const flipsOf = ({ flips }: RanksRow): string => (flips === null ? "-" : `${flips.toFixed(1)} %`);
-  const alone = rows.filter(({ recipe, energy }) => energy !== null && !recipe.includes("budget="));
+  const models = [...new Set(rows.map(({ model }) => model))];
+  const alone = rows
+    .filter(({ recipe, energy }) => energy !== null && !recipe.includes("budget="))
+    .sort(
+      (a, b) =>
+        models.indexOf(a.model) - models.indexOf(b.model) || Number(b.energy) - Number(a.energy),
+    );
   const pairs = alone.flatMap((row) => {
     const pooled = rows.find(
       ({ model, energy, recipe }) =>
@@ -22,7 +28,7 @@ export function ranksSection({ rows }: RanksBench): string[] {
   const tables = rows.filter(({ energy }) => energy === null);
   return [
     "## Low rank: ranks of each layer by its energy, and of the whole network by data",
-    "`factor-svd` without training. By energy: each layer keeps that share of its squared singular values. Pooled: the ranks of all layers together that move the network's outputs least, of inputs whitened by calibration records, last factors refitted, with at most as many parameters. Drop in points, of a perplexity its rise; flips: records whose answer changed. `npm run bench:ranks`.",
+    "`factor-svd:rescue=false` without training. By energy: each layer keeps that share of its squared singular values. Pooled: the ranks of all layers together that move the network's outputs least, of inputs whitened by calibration records, last factors refitted, with at most as many parameters. Drop in points, of a perplexity its rise; flips: records whose answer changed. `npm run bench:ranks`.",
     table(
       [
         "model",
