@@ -142,21 +142,18 @@ async function runStep(
 
 const given = process.argv.slice(2);
 const chosen = names.filter((name) => given.length === 0 || given.includes(name));
-const fileOf = (name: string, step: number | string, end: string): string =>
-  `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
 for (const name of chosen) {
   const [method, option] = name.split(":");
   const first = `${method}:${[option, `ratio=${ratio}`].filter(Boolean).join(",")}`;
-  const file = (step: number, end: string) => fileOf(name, step, end);
+  const file = (step: number | string, end: string) =>
+    `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
   for (const [i, recipe] of [first, ...steps].entries()) {
     const from = i < 2 ? start : file(i - 1, "onnx");
     const to = file(i, recipe === "pack" ? "tersor" : "onnx");
     await runStep(name, recipe, from, to, i === 1 ? first : null);
   }
-}
-for (const name of chosen) {
-  const [onnx, tersor] = ["onnx", "tersor"].map((end) => fileOf(name, "learned", end));
-  await runStep(name, learned[0], fileOf(name, 1, "onnx"), onnx, null);
+  const [onnx, tersor] = ["onnx", "tersor"].map((end) => file("learned", end));
+  await runStep(name, learned[0], file(1, "onnx"), onnx, null);
   await runStep(name, `${learned[0]} > ${learned[1]}`, onnx, tersor, null);
 }
 process.exit(0);

@@ -14,7 +14,7 @@ import { multiplyTransposed, transpose } from "./matrix.ts";
  * Each step is held back by this share of the mean curvature. Entries without an effect of their own
  * stay where they are, and none grows large against others that cancel it: rounding would spoil that.
  */
-const DAMPING = 0.5;
+const DAMPING = 0.1;
 
 /** A square matrix [n, n], row-major. */
 type Square = Float64Array;

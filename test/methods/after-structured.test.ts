@@ -19,7 +19,7 @@ import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
 import { layerModel } from "../support/layer.ts";
 
-const [rows, columns, classes, records] = [64, 72, 4, 32];
+const [rows, columns, classes, records] = [64, 64, 4, 32];
 const random = createRandom(5);
 const normal = (size: number, scale = 1): Float32Array =>
   Float32Array.from({ length: size }, () => scale * random.normal());
