@@ -31,7 +31,7 @@ export function structuredSection({ original, rows, cpu }: StructuredBench): str
   const ratio = /ratio=([\d.]+)/.exec(first)?.[1];
   return [
     "## Every structured matrix on LeNet-300-100",
-    `Test errors; that of the original is ${percent(original.error)}, with ${original.numbers} weights in layers and ${format.bytes(original.bytes)}. Every structure has ratio=${ratio}, so that all weights together are at least 8 times fewer numbers. Projected alone most are no network yet. All get the same training with the original as teacher, ${code(train)}; the trained file is then rounded, ${code(round)}, or trained further on grids of 4 bits, ${code(learn ?? "quantize-lsq")}, and packed. ${cpu}. \`npm run bench:structured\`.`,
+    `Test errors; that of the original is ${percent(original.error)}, with ${original.numbers} weights in layers and ${format.bytes(original.bytes)}. Every structure has ratio=${ratio}, so that all weights together are at least 8 times fewer numbers. Projected alone most are no network yet. All get the same training with the original as teacher, ${code(train)}; the trained file is then rounded, ${code(round)}, or trained further on grids of 4 bits, ${code(learn ?? "quantize-lsq")}, and packed. Cascades and sums of products lose much where they are only rounded, because the errors of their parts multiply; trained on the grid they keep most. ${cpu}. \`npm run bench:structured\`.`,
     table(
       [
         ...["structure", "numbers", "projected", "trained", "4 bits", "4 bits, learned"],
