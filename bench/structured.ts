@@ -30,7 +30,6 @@ const names = [
   "toeplitz-like",
   "circulant",
   "fastfood",
-  "tensor-train:cores=3",
 ] as const;
 
 /** The same for every structure; augmented as the original's own training was (bench/lenet.ts). */
@@ -143,10 +142,8 @@ async function runStep(
 const given = process.argv.slice(2);
 const chosen = names.filter((name) => given.length === 0 || given.includes(name));
 for (const name of chosen) {
-  const [method, option] = name.split(":");
-  const first = `${method}:${[option, `ratio=${ratio}`].filter(Boolean).join(",")}`;
-  const file = (step: number | string, end: string) =>
-    `${work}${name.replace(/\W+/g, "-")}-${step}.${end}`;
+  const first = `${name}:ratio=${ratio}`;
+  const file = (step: number | string, end: string) => `${work}${name}-${step}.${end}`;
   for (const [i, recipe] of [first, ...steps].entries()) {
     const from = i < 2 ? start : file(i - 1, "onnx");
     const to = file(i, recipe === "pack" ? "tersor" : "onnx");
