@@ -251,9 +251,6 @@ describe("a network", () => {
     const { model, bytes } = await apply(start, "factor-svd", plain, env);
     expect(await moved(bytes)).toBeLessThanOrEqual(0.1);
     expect(params(model)).toBeLessThan(0.9 * params(start));
-    const mended = await apply(start, "factor-svd", { ...plain, repair: "least-squares" }, env);
-    expect(params(mended.model)).toBe(params(model));
-    expect(await moved(mended.bytes)).toBeLessThan(await moved(bytes));
   });
 
   const bare = environmentOf(nets[0], { calibration: null });
@@ -284,7 +281,7 @@ describe("a network", () => {
     }
   });
 
-  test("a repair gives no bias to a layer that has none", async () => {
+  test("a repair brings the outputs nearer, and no bias to a layer that has none", async () => {
     const model = layerModel(["N", width], (g, x) => {
       const dense = (x: typeof y) =>
         g.MatMul(x, g.constant(spectrum(0.8), { shape: [width, width] }));
@@ -301,7 +298,12 @@ describe("a network", () => {
     const repaired = await apply(model, "factor-svd", mended, seen);
     const ops = ({ model }: typeof plain) => Array.from(model.graph.nodes, ({ op }) => op);
     expect(ops(repaired)).toEqual(ops(plain));
-    expect(Buffer.compare(repaired.bytes, plain.bytes)).not.toBe(0);
+    const { y } = await outputsOf(bytesOf(model), many);
+    const lost = async ({ bytes }: typeof plain): Promise<number> => {
+      const found = (await outputsOf(bytes, many)).y.floats();
+      return squares(y.floats().map((a, i) => a - found[i]));
+    };
+    expect(await lost(repaired)).toBeLessThan(0.9 * (await lost(plain)));
   });
 
   test("what would cost more stays, with the reason", async () => {
