@@ -24,7 +24,7 @@ export const factorCp = defineMethod({
         "Weight of the terms' squared norms beside the squared error: larger ones cancel less and train better.",
     }),
   }),
-  survey: [{}, { tolerance: 0.05 }],
+  survey: [{}, { change: 0.05 }],
   neutral: { energy: 1 },
   apply: (model, options, context) => factorLayers(model, options, context, decomposeCp),
 });

@@ -13,7 +13,7 @@ export const factorTucker = defineMethod({
     "Replaces a d x d convolution by a 1 x 1, a thinner d x d and a 1 x 1 one; one side may stay whole.",
   needs: factorNeeds,
   options: z.object(factorOptions),
-  survey: [{}, { tolerance: 0.05 }],
+  survey: [{}, { change: 0.05 }],
   neutral: { energy: 1 },
   apply: (model, options, context) => factorLayers(model, options, context, decomposeTucker),
 });
