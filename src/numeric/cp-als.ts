@@ -16,6 +16,7 @@
  */
 import { solveSpd } from "./cholesky.ts";
 import { symmetricEigen } from "./eigen.ts";
+import { power } from "./exp.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
 import { svd } from "./svd.ts";
 
@@ -114,7 +115,7 @@ function alongMode(y: Float64Array, basis: Float64Array, size: number, after: nu
 export function cpOf(terms: readonly Term[], sizes: readonly number[]): Cp {
   const factors = sizes.map((size) => new Float64Array(terms.length * size));
   for (const [r, term] of terms.entries()) {
-    const share = term.size ** (1 / sizes.length);
+    const share = power(term.size, 1 / sizes.length);
     for (const [mode, vector] of term.vectors.entries()) {
       factors[mode].set(
         vector.map((v) => v * share),
@@ -276,7 +277,9 @@ function balanced({ sizes, rank, factors }: Cp): Cp {
     const size = sizes[mode];
     return factor.map((value, at) => {
       const r = Math.floor(at / size);
-      return norms[r] > 0 ? (value / rowNorm(factor, r, size)) * norms[r] ** (1 / sizes.length) : 0;
+      return norms[r] > 0
+        ? (value / rowNorm(factor, r, size)) * power(norms[r], 1 / sizes.length)
+        : 0;
     });
   });
   return { sizes, rank, factors: even };
