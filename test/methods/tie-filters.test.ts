@@ -151,6 +151,58 @@ describe("tie-filters", () => {
   });
 });
 
+describe("errors count by the inputs", () => {
+  const silent = (channel: number): boolean => channel % 8 < 3;
+  /** Records whose silent channels are zero. */
+  const calibration = tensorDataset({
+    x: tensor(
+      "float32",
+      [16, 48, 8, 8],
+      normal(16 * 48 * 64).map((x, i) => (silent(Math.floor(i / 64) % 48) ? 0 : x)),
+    ),
+  });
+
+  /** Kernels of 3 bases, but noise where channels are silent. */
+  const kernels = (count: number, channelOf: (i: number) => number): Float32Array => {
+    const { w } = planted(3, 1, 0);
+    const found = new Float32Array(count * 9);
+    for (let i = 0; i < count; i++) {
+      const at = 9 * random.int(27);
+      found.set(silent(channelOf(i)) ? normal(9) : w.subarray(at, at + 9), 9 * i);
+    }
+    return found;
+  };
+  const liveError = (w: Float32Array, near: Float32Array, channelOf: (i: number) => number) => {
+    const live = (values: Float32Array) =>
+      values.filter((_, i) => !silent(channelOf(Math.floor(i / 9))));
+    return errorOf(live(w), live(near));
+  };
+
+  test("of the channel that a kernel multiplies", async () => {
+    const channelOf = (i: number): number => i % 48;
+    const w = kernels(8 * 48, channelOf);
+    const options = { error: 0.05, unit: "kernel" };
+    const { weight } = await tie(w, [8, 48, 3, 3], options, { ...env, calibration });
+    const [count] = partOf(weight, "weight", "base").shape;
+    const plain = await tie(w, [8, 48, 3, 3], options);
+    expect(count).toBeLessThan(partOf(plain.weight, "weight", "base").shape[0]);
+    expect(liveError(w, weight.values, channelOf)).toBeLessThan(0.05);
+  });
+
+  test("of the group of a depthwise filter", async () => {
+    const channelOf = (i: number): number => i >> 1;
+    const w = kernels(96, channelOf);
+    const model = layerModel(["N", 48, 8, 8], (g, x) =>
+      g.Conv(x, g.constant(w, { shape: [96, 1, 3, 3] }), { group: 48 }),
+    );
+    const around = { ...env, calibration };
+    const { model: tied } = await apply(model, "tie-filters", { error: 0.02 }, around);
+    const [{ weight }] = weightsIn(tied);
+    expect(partOf(weight, "weight", "base").shape[0]).toBeLessThan(12);
+    expect(liveError(w, weight.values, channelOf)).toBeLessThan(0.02);
+  });
+});
+
 test("training moves the base filters and scales, and copies stay copies", async () => {
   const { w, shape } = planted(3, 12, 0.3);
   const start = convOf(w, shape);
