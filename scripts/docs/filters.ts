@@ -5,7 +5,7 @@ import type { Alike } from "../../src/filters/copied.ts";
 import * as format from "../../src/report/format.ts";
 import { code, latest, table, thousands } from "./page.ts";
 
-/** Table IV of the survey, arXiv 1710.09282 v9: VGG-16 on CIFAR-10, error in percent and rate. */
+/** The survey (arXiv 1710.09282 v9, section IV): VGG-16 on CIFAR-10, error in percent and rate. */
 const published: Readonly<Record<string, readonly [error: string, rate: string]>> = {
   plain: ["9.85", "1"],
   mba: ["9.76", "2"],
@@ -83,7 +83,7 @@ function scratchPart(
     ];
   });
   return [
-    `${code(`net:vgg-small?width=${first.width}&filters=...`)} trained from scratch on 25,000 images of CIFAR-10, ${epochs} epochs each, tested on the other 10,000. The same width of outputs, fewer stored numbers; crelu and mba also compute half as much. Published: Table IV of the survey, VGG-16 with full training, at its own rates; our budget is far smaller, so the order of the rows is to be compared and not their errors. Speed-up: inference over the plain network. ${cpu}.`,
+    `${code(`net:vgg-small?width=${first.width}&filters=...`)} trained from scratch on 25,000 images of CIFAR-10, ${epochs} epochs each, tested on the other 10,000. The same width of outputs, fewer stored numbers; crelu and mba also compute half as much. Published: the survey (section IV), VGG-16 with full training, at its own rates; our budget is far smaller, so the order of the rows is to be compared and not their errors. Speed-up: inference over the plain network. ${cpu}.`,
     table(
       [
         ...["filters", "error", "by seed", "numbers", "rate", "ONNX", ".tersor"],
