@@ -105,7 +105,8 @@ export function fromParts(parts: Parts): Linear {
   function scaledForm(scale: PerChannel): Value | string {
     const read = otherReaders(weight, node) ? null : readWeight(weight);
     const axis = outputAxis(parts, weight);
-    if (!read || axis === null) return `the weights of ${node.name} are computed, not stored`;
+    // Plain numbers below other nodes (bytes that are decoded, say) would be stored as floats.
+    if (!read?.form || axis === null) return `the weights of ${node.name} are computed, not stored`;
     const gains = Float32Array.from({ length: parts.outputs.count }, (_, m) => at(scale, m));
     const W = gains.every(Number.isFinite) ? withGains(read, gains, axis) : null;
     if (!W) return `the weights of ${node.name} have no factor for each output`;
