@@ -150,9 +150,8 @@ async function tied(start: Loaded, recipe: string): Promise<TiedRow> {
   const began = performance.now();
   const projected = await compress(start, { ...around, recipe });
   const seconds = (performance.now() - began) / 1000;
-  const file = `${work}tied.onnx`;
-  writeFileSync(file, projected.bytes);
-  const trained = await compress(await load(file), { ...around, recipe: tune });
+  // From the start again: a projected network may be no better than chance, which no run begins with.
+  const trained = await compress(start, { ...around, recipe: `${recipe} > ${tune}` });
   const { result, baseline } = projected;
   const value = (metric: { readonly value: number } | null): number => round(metric?.value ?? 0);
   return {
