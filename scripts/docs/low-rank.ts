@@ -42,10 +42,7 @@ export function lowRankSection(runs: Runs<LowRankBench>): string[] {
   return [
     "## Low rank: the survey's table",
     `CIFAR-10 as JPEG. Ranks are chosen on training records for the whole network at one budget, then every weight is trained a little with the original as teacher. Speed-ups of one thread over the simplified original, with their 95 % intervals; the rate is that of parameters; CPU seconds are those of the whole row, ranks, training and measurements. ${cpu}.`,
-    table(
-      ["net", "method", "factored", "trained", "speed-up", "rate", "CPU s", "recipe"],
-      lines,
-    ),
+    table(["net", "method", "factored", "trained", "speed-up", "rate", "CPU s", "recipe"], lines),
     "The rows that the survey prints, ImageNet, top-5 accuracy:",
     table(["net", "method", "top-5", "speed-up", "rate"], published),
   ];
