@@ -139,6 +139,20 @@ test("a model with an exit is timed over records, others over one", async () => 
   expect(new Set(seen)).toEqual(new Set(many));
 });
 
+test("the model's own weights learn only where that is asked for", async () => {
+  const net = nets.find(({ name }) => name === "gemms") ?? nets[0];
+  const own = [...net.model.graph.constants].map(({ tensor }) => tensor);
+  const left = async (joint: boolean) => {
+    const recipe = `early-exit:flips=100,steps=2,hidden=4,joint=${joint}`;
+    const { model } = await applyRecipe(net.model, parseRecipe(recipe), environmentOf(net));
+    const after = [...model.graph.walk()].flatMap((graph) => [...graph.constants]);
+    return after.filter(({ tensor }) => own.includes(tensor)).length;
+  };
+  const [apart, together] = [await left(false), await left(true)];
+  expect(apart).toBeGreaterThan(2);
+  expect(together).toBeLessThan(apart - 2);
+});
+
 describe("cascade", () => {
   const large = small();
   const path = "small.onnx";

@@ -11,7 +11,9 @@ import { type Builder, build } from "../../ops/builder.ts";
 import { costModel } from "../../ops/cost.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
 import { hasTrait } from "../../ops/traits.ts";
+import { distillation } from "../../train/losses.ts";
 import { trainOptions } from "../../train/options.ts";
+import { ports } from "../../train/step.ts";
 import { product } from "../../util/product.ts";
 import { defineMethod } from "../method.ts";
 
@@ -31,7 +33,6 @@ export const earlyExit = defineMethod({
   summary:
     "Adds a small classifier in the middle; records of which it is sure skip the rest of the network.",
   needs: ["calibration", "training"],
-  simplifyFirst: true,
   grows: true,
   options: z.object({
     at: z
@@ -59,6 +60,10 @@ export const earlyExit = defineMethod({
     layers: z.int().min(0).max(8).default(2).meta({
       description: "How many of these there are; the first one halves the map.",
     }),
+    joint: z.boolean().default(false).meta({
+      description:
+        "Also trains the model itself, with the exit, to answer as it did; slower, and more records take the exit.",
+    }),
     epochs: epochs.default(4),
     steps,
     batch,
@@ -67,7 +72,7 @@ export const earlyExit = defineMethod({
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { at, flips, hidden, layers, ...training }, context) {
+  async apply(model, { at, flips, hidden, layers, joint, ...training }, context) {
     const found = placeOf(model, at);
     if (typeof found === "string") {
       context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", found);
@@ -75,7 +80,8 @@ export const earlyExit = defineMethod({
     }
     const { early, nodes } = addClassifier(model.graph, found, { hidden, layers }, context.random);
     inferModel(model);
-    await teach(model, early, nodes, training, context);
+    if (joint) await teachBoth(model, early, training, context);
+    else await teach(model, early, nodes, training, context);
     const exit = await calibrateExit(model, early, flips, context.observe);
     if (exit === null) {
       context.skip(found.value.producer?.name ?? "the exit", "is not sure of any record");
@@ -177,6 +183,27 @@ function addClassifier(
   }
   const early = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
   return { early, nodes };
+}
+
+/** The softmax temperature of what the exit learns beside the model. */
+const TEMPERATURE = 2;
+
+/** Trains classifier and model together, both by what the model answered before. */
+async function teachBoth(
+  model: Model,
+  early: Value,
+  training: object,
+  context: Context,
+): Promise<void> {
+  await context.train(
+    model,
+    { ...training, loss: "distil" },
+    {
+      teacher: context.original,
+      penalty: (g, student, feeds) =>
+        distillation(g, student.of(early), feeds[ports.teacher], TEMPERATURE),
+    },
+  );
 }
 
 /** Trains the classifier alone, by what the model answers, and keeps what it learned in `model`. */
