@@ -88,7 +88,7 @@ const rowsAt = (budget: string, steps: number, rates: Record<string, number> = {
 
 const plans: Record<string, Record<string, Plan>> = {
   "resnet-20": rowsAt("0.5,unit=macs", 250),
-  vgg: rowsAt("0.35", 300),
+  vgg: rowsAt("0.31", 300),
   nin: rowsAt("0.35", 500),
 };
 
