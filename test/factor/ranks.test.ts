@@ -435,8 +435,11 @@ describe("embedding tables", () => {
   });
 
   test("rows that records read often keep more", async () => {
-    const model = tokenModel(normal(rows * features), [rows, features], length, (g, ids, table) =>
-      g.Gather(table, ids),
+    const model = tokenModel(
+      Float32Array.from(normal(rows * features)),
+      [rows, features],
+      length,
+      (g, ids, table) => g.Gather(table, ids),
     );
     const often = { ids: ids(40, () => random.int(10)) };
     const env = environmentOf(nets[0], { calibration: tensorDataset(often) });

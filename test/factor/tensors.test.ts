@@ -54,6 +54,7 @@ const decompositions: Record<string, Decompose<typeof settings>> = {
 const found = async (name: string, layer: Layer, evidence = unknown): Promise<Decomposition> => {
   const result = await decompositions[name](layer, evidence, settings);
   if (typeof result === "string") throw new Error(result);
+  if (!("chainAt" in result)) throw new Error("a stored form");
   return result;
 };
 

@@ -130,7 +130,7 @@ describe.each(["fastfood", "acdc"] as const)("%s", (method) => {
         const drawn = Object.entries(theta).map(([name, part]) => {
           if (!form.theta[name].learns) return [name, part] as const;
           const size = Math.sqrt(
-            part.values.reduce((sum, x) => sum + x * x, 0) / part.values.length,
+            Array.from(part.values).reduce((sum, x) => sum + x * x, 0) / part.values.length,
           );
           const values = normal(part.values.length).map((x) => size * x);
           return [name, leaf(values, part.shape)] as const;

@@ -361,7 +361,7 @@ const references: Readonly<
       const [row, column] = [Math.floor(at / columns), at % columns];
       const block = Math.floor(row / size) * across + Math.floor(column / size);
       // One row of the identity through A, C, D and the transpose of C, layer by layer.
-      let x = Array.from({ length: size }, (_, i) => (i === row % size ? 1 : 0));
+      let x = Array.from({ length: size }, (_, i): number => (i === row % size ? 1 : 0));
       for (let k = 0; k < layers; k++) {
         const from = (block * layers + k) * size;
         const waves = x.map((_, t) =>
