@@ -19,7 +19,7 @@ export const outer = defineForm({
   cite: "Eckart, Young 1936",
   doc: "W = u v^T",
   theta: { u: learns(), v: learns() },
-  build: (g, { u, v }) => g.MatMul(u, v),
+  build: (g, { u, v }) => g.Mul(u, v),
   examples: [{ shape: [6, 4], theta: { u: [6, 1], v: [1, 4] } }],
 });
 

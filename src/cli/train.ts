@@ -25,15 +25,21 @@ interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, u
 /** Options whose flag has another name: the layers that training leaves out are "frozen". */
 const flagNames: Readonly<Record<string, string>> = { except: "freeze" };
 
+/** Choices that are longer stand in the text, not behind the flag. */
+const LONGEST = 36;
+
 /** A flag for each option of the step `train`; their values are checked by its schema. */
 const optionFlags = describeOptions(trainOptions).map(
-  ({ name, description, choices, default: standard }): Flag => ({
-    flags: `--${flagNames[name] ?? name} <${choices?.join("|") ?? "value"}>`,
-    doc:
-      standard === "" || Array.isArray(standard)
-        ? description
-        : `${description.replace(/\.$/, "")} (default ${standard}).`,
-  }),
+  ({ name, description, choices, default: standard }): Flag => {
+    const all = choices?.join("|") ?? "value";
+    const isLong = all.length > LONGEST;
+    const usual = standard === "" || Array.isArray(standard) ? "" : ` (default ${standard})`;
+    const listed = isLong ? ` One of ${choices?.join(", ")}.` : "";
+    return {
+      flags: `--${flagNames[name] ?? name} <${isLong ? name : all}>`,
+      doc: `${usual ? description.replace(/\.$/, "") : description}${usual}${usual ? "." : ""}${listed}`,
+    };
+  },
 );
 
 export const trainCommand: Command<TrainFlags> = {

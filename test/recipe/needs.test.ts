@@ -58,8 +58,12 @@ const more: Readonly<Record<string, object>> = {
   "quantize-mixed": { least: 4, most: 5 },
 };
 
-/** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens. */
-const idle: readonly MethodId[] = ["equalize", "prune-vocabulary"];
+/** Options that 2 is no value of. */
+const other: Readonly<Record<string, number>> = { depth: 0.5 };
+
+/** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens, no
+ * smaller model. */
+const idle: readonly MethodId[] = ["equalize", "prune-vocabulary", "cascade"];
 
 describe.each(table)("%s", (id, method) => {
   test("asks for nothing that it does not say it needs", async () => {
@@ -74,7 +78,7 @@ describe.each(table)("%s", (id, method) => {
 
   test.skipIf(idle.includes(id))("looks at what it says it needs", async () => {
     const settings = needsByOption(method).flatMap(({ option, values }) =>
-      option === "loss" ? [] : [{ [option]: values ? values[0] : 2 }],
+      option === "loss" ? [] : [{ [option]: values ? values[0] : (other[option] ?? 2) }],
     );
     for (const given of [{}, ...settings]) {
       const step = stepOf(id, { ...more[id], ...given });

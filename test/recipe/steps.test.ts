@@ -125,9 +125,10 @@ describe("formatRecipe", () => {
     const known = fc.constantFrom(usual, ...search);
     if (type === "string") return fc.oneof(known, anyText);
     const [min, max] = [minimum ?? -1e6, maximum ?? 1e6];
+    const [least, most] = [Math.ceil(min), Math.floor(max)];
     return fc.oneof(
       known,
-      fc.integer({ min: Math.ceil(min), max: Math.floor(max) }),
+      ...(least <= most ? [fc.integer({ min: least, max: most })] : []),
       fc.double({ min, max, noNaN: true }).map((x) => x + 0),
     );
   }
