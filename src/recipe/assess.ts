@@ -279,7 +279,7 @@ function warningsOf(broken: string | null, warnings: readonly string[]): string[
 
 interface MeasuredOptions extends Pick<MetricOptions, "reference" | "keepBytes" | "peaks"> {
   /** A model that decides by its input what to run is given one record at a time. */
-  readonly model?: Model;
+  readonly model: Model;
 }
 
 /**
@@ -297,7 +297,7 @@ export async function measured(
     session,
     dataset: env.data,
     ...options,
-    ...(model && decides(model) && { batchSize: 1 }),
+    ...(decides(model) && { batchSize: 1 }),
     signal: env.signal ?? undefined,
     onProgress: (done, total) => env.onEvent({ type: "progress", what, done, total }),
   });

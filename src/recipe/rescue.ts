@@ -188,7 +188,9 @@ async function compareBy(before: Model, records: Dataset, env: Environment) {
       { threads: env.threads },
     );
     try {
-      return await measured(session, judging, "rescue", { reference, keepBytes: KEEP_BYTES });
+      return await measured(session, judging, "rescue", {
+        ...{ reference, keepBytes: KEEP_BYTES, model },
+      });
     } finally {
       await session.close();
     }

@@ -5,7 +5,7 @@ import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { sameBytes } from "../util/bytes.ts";
-import { applyRecipe } from "./apply.ts";
+import { applyRecipe, type Outcome } from "./apply.ts";
 import { measured, measureOriginal } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
@@ -261,7 +261,7 @@ function lossesOf(
   const unchanged = concat(writeModel(start));
   return async (choice) => {
     try {
-      const { bytes, kept, warnings, skipped } = await applyRecipe(
+      const { model, bytes, kept, warnings, skipped } = await applyRecipe(
         start,
         limited(steps, choice).map(withoutRescue),
         env,
@@ -271,7 +271,7 @@ function lossesOf(
       if (sameBytes(bytes, unchanged)) {
         return { damage: null, reason: skipped[0]?.reason ?? "it found nothing to do" };
       }
-      const metric = await metricOf(bytes, reference, formatRecipe(steps), env);
+      const metric = await metricOf({ model, bytes }, reference, formatRecipe(steps), env);
       const { sqnr = null, kl = null, flips = null, drop = null, dropCi95 = null } = metric ?? {};
       if (sqnr === null) return { damage: null, reason: "its outputs cannot be compared" };
       const saved = before - bytes.byteLength;
@@ -285,14 +285,14 @@ function lossesOf(
 }
 
 async function metricOf(
-  bytes: Uint8Array,
+  { model, bytes }: Pick<Outcome, "model" | "bytes">,
   reference: Reference | null,
   what: string,
   env: Environment,
 ): Promise<Metric | null> {
   const session = await env.runtime.open({ bytes }, { threads: env.threads });
   try {
-    return (await measured(session, env, what, { reference }))?.metric ?? null;
+    return (await measured(session, env, what, { reference, model }))?.metric ?? null;
   } finally {
     await session.close();
   }

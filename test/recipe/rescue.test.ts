@@ -1,5 +1,6 @@
 /** @file Rescue: layers that a step must leave alone are found, and no others. */
 import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/ir/parse.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import type { Metric } from "../../src/measure/measurement.ts";
 import { createRandom } from "../../src/numeric/random.ts";
@@ -162,4 +163,40 @@ test("losses in the units of the metric", () => {
   const maps = { ...unlabelled, flips: null };
   expect(lossIn(maps, 2)).toMatchObject({ value: -7, limit: -10 });
   expect(lossIn({ ...maps, sqnr: null }, 2)).toBeNull();
+});
+
+describe("rescue of models that cannot be judged as usual", () => {
+  const size = 24;
+  const values = (count: number) => Array.from(numbers(count), (v) => v.toFixed(4)).join(", ");
+  const eye = Array.from({ length: size * size }, (_, i) => Number(i % (size + 1) === 0)).join(
+    ", ",
+  );
+  /** Records whose first number is positive take W, alone; in a batch, hardly ever all of them. */
+  const branched = parseModel(`<ir_version: 10, opset_import: ["" : 21]>
+g (float[N,${size}] x) => (float[N,${size}] y)
+  <int64[1] from = {0}, int64[1] to = {1}, int64[1] axis = {1}, float zero = {0}>
+{
+  first = Slice (x, from, to, axis)
+  least = ReduceMin <keepdims = 0> (first)
+  positive = Greater (least, zero)
+  y = If (positive) <then_branch = yes () => (float[N,${size}] a)
+    <float[${size},${size}] W = {${values(size * size)}}>
+  {
+    [inner] a = MatMul (x, W)
+  }, else_branch = no () => (float[N,${size}] b)
+    <float[${size},${size}] I = {${eye}}>
+  {
+    b = MatMul (x, I)
+  }>
+}`);
+  const x = tensor("float32", [64, size], numbers(64 * size));
+  const recipe = parseRecipe("quantize-weights:bits=2,tolerance=0,only=inner");
+  const warningsOf = async (changes: Partial<Environment>, start = branched) => {
+    const own = await environment({ calibration: tensorDataset({ x }), feeds: { x }, ...changes });
+    return (await applyRecipe(start, recipe, own, { anySize: true })).warnings.join();
+  };
+
+  test("a model that decides by its input is judged one record at a time", async () => {
+    expect(await warningsOf({})).toMatch(/quantize-weights costs .* on 64 calibration records/);
+  });
 });
