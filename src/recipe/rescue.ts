@@ -179,32 +179,43 @@ async function worstFirst(
   return damages.sort((a, b) => b.noise - a.noise).map(({ name }) => name);
 }
 
-/** A function that measures a model against `before` on the records; null if it cannot be run. */
+/**
+ * A function that measures a model against `before` on the records; null if it cannot be run. Labels
+ * that do not fit the outputs are left out: calibration needs none, so nothing else checks them.
+ */
 async function compareBy(before: Model, records: Dataset, env: Environment) {
-  const judging: Environment = { ...env, data: records };
-  const measure = async (model: Model, reference: Reference | null) => {
+  const measure = async (model: Model, data: Dataset, reference: Reference | null) => {
     const session = await env.runtime.open(
       { bytes: concat(writeModel(model)) },
       { threads: env.threads },
     );
     try {
-      return await measured(session, judging, "rescue", {
-        ...{ reference, keepBytes: KEEP_BYTES, model },
-      });
+      const options = { reference, keepBytes: KEEP_BYTES, model };
+      return await measured(session, { ...env, data }, "rescue", options);
     } finally {
       await session.close();
     }
   };
-  const original = await measure(before, null);
-  return async (model: Model) => {
+  const tried = async (...args: Parameters<typeof measure>) => {
     try {
-      return await measure(model, original?.reference ?? null);
+      return await measure(...args);
     } catch (cause) {
       if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
       return null;
     }
   };
+  for (const data of records.labelled ? [records, unlabelled(records)] : [records]) {
+    const original = await tried(before, data, null);
+    if (original) return (model: Model) => tried(model, data, original.reference);
+  }
+  return async () => null;
 }
+
+const unlabelled = (records: Dataset): Dataset => ({
+  ...records,
+  labelled: false,
+  read: async (indices) => ({ ...(await records.read(indices)), label: null }),
+});
 
 async function judgeBy(
   before: Model,

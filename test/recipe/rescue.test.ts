@@ -199,4 +199,41 @@ g (float[N,${size}] x) => (float[N,${size}] y)
   test("a model that decides by its input is judged one record at a time", async () => {
     expect(await warningsOf({})).toMatch(/quantize-weights costs .* on 64 calibration records/);
   });
+
+  const plain = readModel(
+    tinyModel({
+      inputs: [{ name: "x", dims: ["N", size] }],
+      outputs: [{ name: "y", dims: ["N", size, 1] }],
+      nodes: [
+        { op: "MatMul", name: "inner", inputs: ["x", "W"], outputs: ["h"] },
+        { op: "Unsqueeze", inputs: ["h", "axes"], outputs: ["y"] },
+      ],
+      weights: [
+        { name: "W", dims: [size, size], data: numbers(size * size) },
+        { name: "axes", dims: [1], dtype: "int64", data: BigInt64Array.of(2n) },
+      ],
+    }),
+  );
+
+  test("labels that do not fit the outputs are as good as none", async () => {
+    const unlabelled = await warningsOf({}, plain);
+    expect(unlabelled).toMatch(/quantize-weights costs/);
+    const label = tensor("float32", [64, 3], numbers(64 * 3));
+    expect(await warningsOf({ calibration: tensorDataset({ x }, label) }, plain)).toBe(unlabelled);
+  });
+
+  test("outputs that nothing can judge are not rescued", async () => {
+    const ranked = readModel(
+      tinyModel({
+        inputs: [{ name: "x", dims: ["N", size] }],
+        outputs: [{ name: "y", dtype: "int64", dims: ["N", 1] }],
+        nodes: [
+          { op: "MatMul", name: "inner", inputs: ["x", "W"], outputs: ["h"] },
+          { op: "ArgMax", inputs: ["h"], outputs: ["y"], ints: { axis: 1 } },
+        ],
+        weights: [{ name: "W", dims: [size, size], data: numbers(size * size) }],
+      }),
+    );
+    expect(await warningsOf({}, ranked)).not.toMatch(/costs/);
+  });
 });
