@@ -88,11 +88,13 @@ export async function rescue(
     return made;
   }
   const names = await worstFirst(before, step, attempt, env);
+  const layers = layersOf(before).filter(({ name }) => names.includes(name));
   const trial = async (count: number): Promise<Trial> => {
-    const except = names.slice(0, count);
-    const made = await attempt(without(step, except), env);
+    const gentler = without(step, names.slice(0, count));
+    const left = layers.length - passing(layers, gentler.options as unknown as Choice).length;
+    const made = await attempt(gentler, env);
     const rest = await lossOf(made.model);
-    return { count, made, rest: rest ?? loss };
+    return { count, left, made, rest: rest ?? loss };
   };
   const found = await fewest(names.length, trial);
   if (!found) {
@@ -101,17 +103,18 @@ export async function rescue(
     );
     return null;
   }
-  const { count, made, rest } = found;
-  const left = names.slice(0, count);
-  const recipe = formatRecipe([without(step, left)]);
+  const { count, left, made, rest } = found;
+  const recipe = formatRecipe([without(step, names.slice(0, count))]);
   made.notes.warnings.push(
-    `${cost}; ${count} of ${names.length} layers do it and stay as they are, which leaves ${amount(rest.value, rest)}: done as ${recipe}`,
+    `${cost}; ${left} of ${names.length} layers do it and stay as they are, which leaves ${amount(rest.value, rest)}: done as ${recipe}`,
   );
   return made;
 }
 
 interface Trial {
   readonly count: number;
+  /** Layers that stay as they are: more than `count` where a name is also a glob for others. */
+  readonly left: number;
   readonly made: Attempt;
   readonly rest: Loss;
 }
@@ -121,7 +124,7 @@ async function fewest(
   layers: number,
   trial: (count: number) => Promise<Trial>,
 ): Promise<Trial | null> {
-  const isFine = ({ rest }: Trial) => rest.value <= rest.limit;
+  const isFine = ({ rest, left }: Trial) => rest.value <= rest.limit && left <= layers / 2;
   let tooFew = 0;
   let found: Trial | null = null;
   for (let count = 1; count <= layers / 2 && !found; count *= 2) {

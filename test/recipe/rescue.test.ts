@@ -122,6 +122,15 @@ describe("rescue", () => {
   });
 });
 
+test("a layer that is called as the operator of others is not left out with them unseen", async () => {
+  const named = readModel(bytes);
+  for (const node of named.graph.nodes) if (node.name === "bank") node.name = "Gemm";
+  const steps = parseRecipe("quantize-int8:tolerance=3");
+  const { warnings } = await applyRecipe(named, steps, env, { anySize: true });
+  // The glob "Gemm" would leave out all four.
+  expect(warnings.join()).toMatch(/leaving out up to half of its layers does not bring/);
+});
+
 describe("no rescue", () => {
   const bytesOf = async (recipe: string) =>
     (await applyRecipe(model, parseRecipe(recipe), env, { anySize: true })).bytes;
