@@ -1,6 +1,7 @@
 /** @file Early exit: which records take it, what they get, and that the rest is the model's own. */
 import { describe, expect, test } from "vitest";
 import { thresholdFor } from "../../src/evidence/exits.ts";
+import type { DType } from "../../src/ir/dtype.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { exitEarly } from "../../src/layers/branch.ts";
 import { createRandom } from "../../src/numeric/random.ts";
@@ -14,7 +15,7 @@ import { decides, timeSessions } from "../../src/recipe/time-sessions.ts";
 import { environmentOf, runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
-import { tinyModel } from "../support/tiny.ts";
+import { linear, type TinyNode, tinyModel } from "../support/tiny.ts";
 
 const random = createRandom(8);
 const some = (size: number) => Float32Array.from({ length: size }, () => random.normal());
@@ -153,6 +154,75 @@ test("the model's own weights learn only where that is asked for", async () => {
   expect(together).toBeLessThan(apart - 2);
 });
 
+describe("no exit", () => {
+  const feeds = { x: tensor("float32", [8, 4], some(32)) };
+  const env = environmentOf(nets[0], {
+    ...{ calibration: tensorDataset(feeds), training: tensorDataset(feeds), feeds },
+  });
+  const exitOf = (start: ReturnType<typeof small>) => {
+    inferModel(start);
+    return applyRecipe(start, parseRecipe("early-exit:flips=100,steps=1,hidden=4"), env);
+  };
+  /** y = B Relu(A x) with `nodes` behind the Relu's output hr. */
+  const ending = (nodes: TinyNode[], dims: (number | string)[], dtype: DType = "float32") =>
+    readModel(
+      tinyModel({
+        inputs: [{ name: "x", dims: ["N", 4] }],
+        outputs: [{ name: "y", dtype, dims }],
+        nodes: [
+          { op: "MatMul", name: "a", inputs: ["x", "A"], outputs: ["h"] },
+          { op: "Relu", name: "r", inputs: ["h"], outputs: ["hr"] },
+          ...nodes,
+        ],
+        weights: [
+          { name: "A", dims: [4, 4], data: A },
+          { name: "B", dims: [4, 3], data: B },
+          { name: "C", dims: [4, 1], data: A.subarray(0, 4) },
+          { name: "pairs", dims: [2], dtype: "int64", data: BigInt64Array.of(-1n, 2n) },
+          { name: "D", dims: [2, 2], data: A.subarray(4, 8) },
+          { name: "fours", dims: [2], dtype: "int64", data: BigInt64Array.of(-1n, 4n) },
+        ],
+      }),
+    );
+
+  test("where a record has one number, of which softmax is sure always", async () => {
+    const one = ending([{ op: "MatMul", inputs: ["hr", "C"], outputs: ["y"] }], ["N", 1]);
+    const { model, skipped } = await exitOf(one);
+    expect(decides(model)).toBe(false);
+    expect(skipped[0].reason).toMatch(/C > 1/);
+  });
+
+  test("where the output is an index", async () => {
+    const index = ending(
+      [
+        { op: "MatMul", inputs: ["hr", "B"], outputs: ["s"] },
+        { op: "ArgMax", inputs: ["s"], outputs: ["y"], ints: { axis: 1 } },
+      ],
+      ["N", 1],
+      "int64",
+    );
+    expect((await exitOf(index)).skipped[0].reason).toMatch(/float32 score/);
+  });
+
+  test("behind rows that are parts of a record", async () => {
+    const parts = ending(
+      [
+        { op: "Reshape", inputs: ["hr", "pairs"], outputs: ["p"] },
+        { op: "MatMul", name: "part", inputs: ["p", "D"], outputs: ["q"] },
+        { op: "Relu", name: "rq", inputs: ["q"], outputs: ["qr"] },
+        { op: "Reshape", inputs: ["qr", "fours"], outputs: ["z"] },
+        { op: "MatMul", name: "b", inputs: ["z", "B"], outputs: ["y"] },
+      ],
+      ["N", 3],
+    );
+    const steps = parseRecipe("early-exit:flips=100,steps=1,hidden=4,at=0.7");
+    inferModel(parts);
+    const { model, skipped } = await applyRecipe(parts, steps, env);
+    expect(decides(model)).toBe(false);
+    expect(skipped[0].reason).toMatch(/no block ends .* for each record/);
+  });
+});
+
 describe("cascade", () => {
   const large = small();
   const path = "small.onnx";
@@ -206,6 +276,15 @@ describe("cascade", () => {
     const wrong = { ...env, platform: { ...env.platform, files: other } };
     await expect(
       applyRecipe(large, parseRecipe(`cascade:model=${path}`), wrong),
+    ).rejects.toMatchObject({ code: "bad-option" });
+  });
+
+  test("refuses models that give one number for each record", async () => {
+    const one = readModel(linear(some(4), some(1)));
+    const own = { ...files, read: async () => concat(writeModel(one)) };
+    const wrong = { ...env, platform: { ...env.platform, files: own } };
+    await expect(
+      applyRecipe(one, parseRecipe(`cascade:model=${path}`), wrong),
     ).rejects.toMatchObject({ code: "bad-option" });
   });
 });

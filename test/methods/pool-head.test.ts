@@ -88,3 +88,21 @@ test("otherwise the error is orthogonal to the pooled values: no other layer fit
     }
   }
 });
+
+test("a model that gives an index is left alone", async () => {
+  const index = readModel(
+    tinyModel({
+      inputs: [{ name: "x", dims: ["N", channels, 2, 2] }],
+      outputs: [{ name: "y", dtype: "int64", dims: ["N", 1] }],
+      nodes: [
+        { op: "Relu", inputs: ["x"], outputs: ["r"] },
+        { op: "Flatten", inputs: ["r"], outputs: ["f"] },
+        { op: "MatMul", inputs: ["f", "W"], outputs: ["s"] },
+        { op: "ArgMax", inputs: ["s"], outputs: ["y"], ints: { axis: 1 } },
+      ],
+      weights: [{ name: "W", dims: [channels * positions, classes], data: some(24) }],
+    }),
+  );
+  const { skipped } = await apply(index, "pool-head", {}, env);
+  expect(skipped[0].reason).toMatch(/int64/);
+});

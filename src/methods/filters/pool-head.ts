@@ -71,6 +71,7 @@ function headOf({ graph }: Model): Head | string {
   if (others.length > 0 || scores?.shape?.length !== 2 || typeof classes !== "number") {
     return "gives no single row of scores";
   }
+  if (scores.dtype !== "float32") return `gives ${scores.dtype}, no float32 scores`;
   let value = scores;
   let layers = 0;
   for (;;) {

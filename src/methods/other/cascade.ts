@@ -76,6 +76,11 @@ function join(model: Model, first: Model, path: string): { early: Value; scores:
   if (output.shape?.[1] !== own.shape?.[1] || typeof own.shape?.[1] !== "number") {
     throw refuse(`gives [${output.shape}], the model [${own.shape}]`);
   }
+  if (own.shape?.[1] === 1)
+    throw refuse("gives one number for each record, which is sure of nothing");
+  if (output.dtype !== "float32" || own.dtype !== "float32") {
+    throw refuse(`gives ${output.dtype}, the model ${own.dtype}: a cascade needs float32 scores`);
+  }
   for (const [domain, version] of first.domains) {
     if (!model.domains.has(domain)) (model.domains as Map<string, number>).set(domain, version);
   }

@@ -109,8 +109,9 @@ function placeOf(model: Model, at: number): Place | string {
   const { graph } = model;
   const [output, ...others] = graph.outputs;
   const classes = output?.shape?.length === 2 ? output.shape[1] : null;
-  if (others.length > 0 || typeof classes !== "number") {
-    return "an exit needs a model whose only output is one score per class, [N, C]";
+  const isScores = typeof classes === "number" && classes > 1 && output.dtype === "float32";
+  if (others.length > 0 || !isScores) {
+    return "an exit needs a model whose only output is one float32 score per class, [N, C] with C > 1";
   }
   const { perNode, macs } = costModel(model);
   let before = 0;
@@ -121,8 +122,13 @@ function placeOf(model: Model, at: number): Place | string {
     if (!ends.has(node) || node.output.isOutput || node.output.dtype !== "float32") continue;
     places.push({ value: node.output, share: before / (macs || 1) });
   }
-  const inner = places.filter(({ value, share }) => share < 1 && isReadable(value));
-  if (inner.length === 0) return "no block ends inside the model";
+  const isOfRecords = ({ shape }: Value): boolean => shape?.[0] === output.shape?.[0];
+  const inner = places.filter(
+    ({ value, share }) => share < 1 && isReadable(value) && isOfRecords(value),
+  );
+  if (inner.length === 0) {
+    return "no block ends inside the model with float32 values for each record";
+  }
   const nearest = inner.reduce((a, b) => (Math.abs(b.share - at) < Math.abs(a.share - at) ? b : a));
   const last = output.producer;
   const asOutput = (g: Builder, scores: Value): Value =>
