@@ -83,9 +83,25 @@ export function isSure(g: Builder, scores: Value, threshold: number): Value {
 /** A little below, because the engine's softmax rounds differently. */
 const lowered = (threshold: number): number => threshold * (1 - 1e-6);
 
-/** What a user should know of an exit; `share` is that of the multiplications in front of it. */
-export function tellExit(name: string, share: number | null, { threshold, taken }: Exit): string {
+/** Work in multiplications, as shares of what the model has without the exit. */
+export interface Work {
+  /** The part of the model in front of the exit, which runs for every record. */
+  readonly front: number;
+  /** What the exit adds to it: its classifier, or a smaller model. Null where that is unknown. */
+  readonly added: number | null;
+}
+
+/** The share by which `after` has more multiplications than `before`. */
+export const addedTo = (before: number | null, after: number | null): number | null =>
+  before && after ? after / before - 1 : null;
+
+/** What a user should know of an exit. */
+export function tellExit(name: string, { front, added }: Work, { threshold, taken }: Exit): string {
   const percent = (part: number) => `${Number((100 * part).toPrecision(3))} %`;
-  const where = share === null ? name : `exit behind ${name}, ${percent(share)} of the work`;
-  return `${where}: ${percent(taken)} of the calibration records take it, from a probability of ${threshold.toPrecision(3)}`;
+  const where = front === 0 ? name : `exit behind ${name}, ${percent(front)} of the work`;
+  const taking = `${where}: ${percent(taken)} of the calibration records take it, from a probability of ${threshold.toPrecision(3)}`;
+  if (added === null) return taking;
+  const average = front + added + (1 - taken) * (1 - front);
+  const told = `${taking}; what decides adds ${percent(added)} of the work, so that a record takes ${percent(average)} on average`;
+  return average < 1 ? told : `${told}, which is no gain: allow more flips, or make it smaller`;
 }

@@ -1,6 +1,6 @@
 /** @file Early exit: which records take it, what they get, and that the rest is the model's own. */
 import { describe, expect, test } from "vitest";
-import { thresholdFor } from "../../src/evidence/exits.ts";
+import { tellExit, thresholdFor } from "../../src/evidence/exits.ts";
 import type { DType } from "../../src/ir/dtype.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { exitEarly } from "../../src/layers/branch.ts";
@@ -152,6 +152,22 @@ test("the model's own weights learn only where that is asked for", async () => {
   const [apart, together] = [await left(false), await left(true)];
   expect(apart).toBeGreaterThan(2);
   expect(together).toBeLessThan(apart - 2);
+});
+
+test("the work of what decides is told, and where it makes an exit no gain", async () => {
+  const feeds = { x: tensor("float32", [8, 4], some(32)) };
+  const data = tensorDataset(feeds);
+  const env = environmentOf(nets[0], { calibration: data, training: data, feeds });
+  const start = small();
+  inferModel(start);
+  const steps = parseRecipe("early-exit:flips=100,steps=1,hidden=4,layers=1");
+  const { warnings } = await applyRecipe(start, steps, env);
+  // A has 16 multiplications, B 12, the classifier 16 + 12; all records take the exit.
+  expect(warnings.join()).toMatch(
+    /behind r, 57.1 % of the work: 100 % .* adds 100 % of the work, .* 157 % on average, .*no gain/,
+  );
+  const few = tellExit("a", { front: 0.5, added: 0.1 }, { threshold: 0.9, taken: 0.6 });
+  expect(few).toMatch(/takes 80 % on average$/);
 });
 
 describe("no exit", () => {

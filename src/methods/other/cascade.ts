@@ -1,12 +1,13 @@
 /** @file Cascade: a small model answers what it is sure of; the large one runs otherwise. */
 import { z } from "zod";
 import { errors, fail } from "../../errors.ts";
-import { calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
+import { addedTo, calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
 import type { Value } from "../../ir/graph.ts";
 import { copyNodes, type Model } from "../../ir/model.ts";
 import { exitEarly } from "../../layers/branch.ts";
 import { readModel } from "../../onnx/read.ts";
 import { build } from "../../ops/builder.ts";
+import { costModel } from "../../ops/cost.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
 import { hasTrait } from "../../ops/traits.ts";
 import { defineMethod } from "../method.ts";
@@ -46,8 +47,10 @@ export const cascade = defineMethod({
     if (path === "") return;
     const first = readModel(await context.read(path), { name: path });
     const last = model.graph.outputs[0]?.producer?.name ?? "";
+    const { macs } = costModel(model);
     const { early, scores } = join(model, first, path);
     inferModel(model);
+    const added = addedTo(macs, costModel(model).macs);
     const exit = await calibrateExit(model, scores, flips, context.observe);
     if (exit === null) {
       context.skip(last, `is reached by every record: ${path} is not sure of any`);
@@ -56,7 +59,7 @@ export const cascade = defineMethod({
     const g = build(model.graph, "cascade", inferNode);
     const why = exitEarly(model.graph, isSure(g, scores, exit.threshold), early);
     if (why) context.skip(last, why);
-    else context.warn(tellExit(path, null, exit));
+    else context.warn(tellExit(path, { front: 0, added }, exit));
   },
 });
 

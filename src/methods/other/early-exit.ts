@@ -1,7 +1,7 @@
 /** @file Early exit: a classifier in the middle answers what it is sure of; the rest runs otherwise. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
+import { addedTo, calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
 import { exitEarly } from "../../layers/branch.ts";
@@ -80,6 +80,7 @@ export const earlyExit = defineMethod({
     }
     const { early, nodes } = addClassifier(model.graph, found, { hidden, layers }, context.random);
     inferModel(model);
+    const added = addedTo(found.macs, costModel(model).macs);
     if (joint) await teachBoth(model, early, training, context);
     else await teach(model, early, nodes, training, context);
     const exit = await calibrateExit(model, early, flips, context.observe);
@@ -90,7 +91,10 @@ export const earlyExit = defineMethod({
     const g = build(model.graph, "exit", inferNode);
     const why = exitEarly(model.graph, isSure(g, early, exit.threshold), found.asOutput(g, early));
     if (why) context.skip(found.value.producer?.name ?? "the exit", why);
-    else context.warn(tellExit(found.value.producer?.name ?? "", found.share, exit));
+    else {
+      const work = { front: found.share, added };
+      context.warn(tellExit(found.value.producer?.name ?? "", work, exit));
+    }
   },
 });
 
@@ -99,6 +103,8 @@ interface Place {
   readonly value: Value;
   /** Share of the model's MACs in front of it. */
   readonly share: number;
+  /** The model's MACs; null where sizes are unknown. */
+  readonly macs: number | null;
   readonly classes: number;
   /** Scores as the model gives them: behind a softmax where it has one. */
   asOutput(g: Builder, scores: Value): Value;
@@ -133,7 +139,7 @@ function placeOf(model: Model, at: number): Place | string {
   const last = output.producer;
   const asOutput = (g: Builder, scores: Value): Value =>
     hasTrait(last, "probabilities") && last ? again(g.graph, last, scores) : scores;
-  return { ...nearest, classes, asOutput };
+  return { ...nearest, macs, classes, asOutput };
 }
 
 /** Whether the number of channels is known. */
