@@ -106,3 +106,25 @@ test("a model that gives an index is left alone", async () => {
   const { skipped } = await apply(index, "pool-head", {}, env);
   expect(skipped[0].reason).toMatch(/int64/);
 });
+
+test("tokens [N, T, D] are no map of channels", async () => {
+  const tokens = readModel(
+    tinyModel({
+      inputs: [{ name: "x", dims: ["N", 3, 4] }],
+      outputs: [{ name: "y", dims: ["N", classes] }],
+      nodes: [
+        { op: "MatMul", inputs: ["x", "V"], outputs: ["h"] },
+        { op: "Relu", inputs: ["h"], outputs: ["r"] },
+        { op: "Flatten", inputs: ["r"], outputs: ["f"] },
+        { op: "MatMul", inputs: ["f", "W"], outputs: ["y"] },
+      ],
+      weights: [
+        { name: "V", dims: [4, 4], data: some(16) },
+        { name: "W", dims: [12, classes], data: some(24) },
+      ],
+    }),
+  );
+  const own = tensorDataset({ x: tensor("float32", [8, 3, 4], some(96)) });
+  const { skipped } = await apply(tokens, "pool-head", {}, { ...env, calibration: own });
+  expect(skipped[0]?.reason).toMatch(/second axis/);
+});

@@ -87,8 +87,25 @@ function headOf({ graph }: Model): Head | string {
   const [, channels, ...positions] = value.shape ?? [];
   if (layers === 0) return "has no fully connected layer";
   if (typeof channels !== "number") return "reads an unknown number of channels";
+  if (!hasChannelsSecond(value)) return "reads a map whose second axis is not that of channels";
   if (positions.every((size) => size === 1)) return "reads one position already";
   return { map: value, channels, scores, classes };
+}
+
+/**
+ * Whether axis 1 is that of channels: behind convolutions, with whatever keeps channels apart in
+ * between, and in pictures that the model reads. Tokens [N, T, D] have theirs last.
+ */
+function hasChannelsSecond(map: Value): boolean {
+  let value = map;
+  for (let { producer } = value; producer; { producer } = value) {
+    if (producer.op === "Conv" || producer.op === "ConvTranspose") return true;
+    const mixes = !hasTrait(producer, "separate") && producer.op !== "Concat";
+    const [input] = variableInputs(producer);
+    if (mixes || hasTrait(producer, "rearranges") || !input) return false;
+    value = input;
+  }
+  return (value.shape?.length ?? 0) >= 4;
 }
 
 /** The inputs that are no constants. */
