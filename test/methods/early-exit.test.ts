@@ -220,6 +220,16 @@ describe("no exit", () => {
     expect((await exitOf(index)).skipped[0].reason).toMatch(/float32 score/);
   });
 
+  test("before an exit that the model has already, and nothing is trained for it", async () => {
+    const start = small();
+    inferModel(start);
+    const steps = parseRecipe("early-exit:flips=100,steps=1,hidden=4");
+    const { model } = await applyRecipe(start, steps, env);
+    const { skipped, training } = await applyRecipe(model, steps, env);
+    expect(skipped[0].reason).toMatch(/behind its last If/);
+    expect(training).toEqual([]);
+  });
+
   test("behind rows that are parts of a record", async () => {
     const parts = ending(
       [

@@ -125,6 +125,8 @@ function placeOf(model: Model, at: number): Place | string {
   const places: { value: Value; share: number }[] = [];
   for (const node of graph.sorted()) {
     before += perNode.get(node)?.macs ?? 0;
+    // What is left behind the exit moves into a body, which cannot hold bodies of its own.
+    if (node.subgraphs.length > 0) places.length = 0;
     if (!ends.has(node) || node.output.isOutput || node.output.dtype !== "float32") continue;
     places.push({ value: node.output, share: before / (macs || 1) });
   }
@@ -133,7 +135,7 @@ function placeOf(model: Model, at: number): Place | string {
     ({ value, share }) => share < 1 && isReadable(value) && isOfRecords(value),
   );
   if (inner.length === 0) {
-    return "no block ends inside the model with float32 values for each record";
+    return "no block ends inside the model, behind its last If or Loop, with float32 values for each record";
   }
   const nearest = inner.reduce((a, b) => (Math.abs(b.share - at) < Math.abs(a.share - at) ? b : a));
   const last = output.producer;
