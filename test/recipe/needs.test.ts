@@ -39,13 +39,14 @@ function counted(seed: number) {
   return { dataset, reads: () => reads };
 }
 
-/** The defaults, and every choice of every option over them. */
+/** The defaults, and every choice of every option over them, each once. */
 function stepsOf(id: MethodId, method: Method): Step[] {
   const settings = describeOptions(method.options).flatMap(({ name, type, choices }) => {
     const values = type === "boolean" ? [true, false] : (choices ?? []);
     return values.map((value) => ({ [name]: value }));
   });
-  return [{}, ...settings].flatMap((given) => stepOf(id, { ...more[id], ...given }));
+  const steps = [{}, ...settings].map((given) => stepOf(id, { ...more[id], ...given }));
+  return [...new Map(steps.map((step) => [JSON.stringify(step.options), step])).values()];
 }
 
 const stepOf = (id: MethodId, given: object): Step =>
