@@ -99,10 +99,15 @@ function headOf({ graph }: Model): Head | string {
 function hasChannelsSecond(map: Value): boolean {
   let value = map;
   for (let { producer } = value; producer; { producer } = value) {
-    if (producer.op === "Conv" || producer.op === "ConvTranspose") return true;
-    const mixes = !hasTrait(producer, "separate") && producer.op !== "Concat";
-    const [input] = variableInputs(producer);
-    if (mixes || hasTrait(producer, "rearranges") || !input) return false;
+    const linear = linearOf(producer);
+    if (linear) return linear.channelAxis === 1;
+    const inputs = variableInputs(producer);
+    const [input] = inputs;
+    // Sums and concatenations keep the axes of what they join.
+    const joins =
+      inputs.length > 1 && inputs.every(({ shape }) => shape?.length === value.shape?.length);
+    const passes = hasTrait(producer, "separate") || joins;
+    if (!passes || hasTrait(producer, "rearranges") || !input) return false;
     value = input;
   }
   return (value.shape?.length ?? 0) >= 4;
