@@ -354,7 +354,11 @@ test("low rank and sparse: what takes two ranks and a few numbers, where SVD alo
     const model = layerModel(["N", columns], (g, x) =>
       g.Gemm(x, g.constant(w, { shape }), null, { transB }),
     );
-    const feeds = { x: tensor("float32", [8, columns], normal(8 * columns)) };
+    // The outputs for the rows of the identity are W, of which 3 % of the energy may go.
+    const rowsOfOne = Array.from({ length: columns ** 2 }, (_, i) =>
+      Number(i % (columns + 1) === 0),
+    );
+    const feeds = { x: tensor("float32", [columns, columns], rowsOfOne) };
     const bare = environmentOf(nets[0], { calibration: null });
     const options = { energy: 0.97, rank: 0.7 };
     const { model: thin, bytes } = await apply(model, "factor-sparse", options, bare);
@@ -364,7 +368,7 @@ test("low rank and sparse: what takes two ranks and a few numbers, where SVD alo
     expect(bytes.length).toBeLessThan(0.5 * bytesOf(model).length);
     const [y, z] = [await outputsOf(bytesOf(model), feeds), await outputsOf(bytes, feeds)];
     expect(squares(y.y.floats().map((a, i) => a - z.y.floats()[i]))).toBeLessThan(
-      0.05 * squares(y.y.floats()),
+      0.0301 * squares(y.y.floats()),
     );
     const { skipped } = await apply(model, "factor-svd", { energy: 0.97 }, bare);
     expect(skipped[0].reason).toMatch(/^needs rank \d+; only 23|^needs rank 24; only 16 or less/);
