@@ -18,6 +18,15 @@ export function* captures(body: Graph): Generator<Value> {
   }
 }
 
+/** The values, and all from which they are computed, in this graph and in those around it. */
+export function dependencies(values: Iterable<Value>): Set<Value> {
+  const found = new Set(values);
+  for (const { producer } of found) {
+    if (producer) for (const value of reads(producer)) found.add(value);
+  }
+  return found;
+}
+
 /**
  * The nodes of a graph in topological order, by depth-first search from each node in turn. It does
  * not use recursion, because models can be thousands of nodes deep. Throws RangeError on a cycle.

@@ -1,17 +1,6 @@
 /** @file Puts the rest of a network behind an If, so that it runs only where it is needed. */
-import { Graph, type Node, type Value } from "../ir/graph.ts";
-
-/** All nodes that the values depend on. */
-function ancestorsOf(values: readonly Value[]): Set<Node> {
-  const found = new Set<Node>();
-  const pending = values.map(({ producer }) => producer);
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    if (!node || found.has(node)) continue;
-    found.add(node);
-    for (const input of node.inputs) if (input) pending.push(input.producer);
-  }
-  return found;
-}
+import { Graph, type Value } from "../ir/graph.ts";
+import { dependencies } from "../ir/sort.ts";
 
 /**
  * The graph's only output becomes
@@ -23,14 +12,14 @@ function ancestorsOf(values: readonly Value[]): Set<Node> {
 export function exitEarly(graph: Graph, condition: Value, early: Value): string | null {
   const [output, ...others] = graph.outputs;
   if (others.length > 0) return "the model has several outputs";
-  const first = ancestorsOf([condition, early]);
-  const moved = graph.sorted().filter((node) => !first.has(node));
-  if (!output.producer || first.has(output.producer)) return "nothing is left behind the exit";
+  const first = dependencies([condition, early]);
+  const moved = graph.sorted().filter(({ outputs }) => !outputs.some((value) => first.has(value)));
+  const set = new Set(moved);
+  if (!output.producer || !set.has(output.producer)) return "nothing is left behind the exit";
   if (moved.some(({ subgraphs }) => subgraphs.length > 0))
     return "the rest holds bodies of its own";
   const rest = new Graph("late");
   const twins = new Map<Value, Value>();
-  const set = new Set(moved);
   const twinOf = (value: Value): Value => {
     const isOwn = value.producer
       ? set.has(value.producer)

@@ -2,6 +2,7 @@
 import type { DType } from "../ir/dtype.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
+import { dependencies } from "../ir/sort.ts";
 import { tensor } from "../ir/tensor.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import type { Forms } from "../ops/grad.ts";
@@ -113,7 +114,7 @@ export function stepOf(model: Model, spec: StepSpec): StepGraph {
   const student: Student = { outputs: [...graph.outputs], of };
   const penalties = opened.flatMap(({ penalty }) => penalty?.(g) ?? []);
   const loss = penalties.reduce((sum, x) => g.Add(sum, x), spec.loss(g, student, feeds));
-  const reached = reaching(loss);
+  const reached = dependencies([loss]);
   const thetas = opened.flatMap(({ thetas }) => thetas);
   const places = new Map<Unplaced, Value>([
     ...thetas.map(({ parameter, place }) => [parameter, hoisted.get(place) ?? place] as const),
@@ -205,22 +206,6 @@ function ofTheta(latent: Latent, name: string, node: Node): Unplaced {
   const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = bounds;
   const own = { start, shape, rate, keepsZeros, min, max };
   return { value: null, latent, name, node, kind: "theta", ...own };
-}
-
-/** All values from which the loss is computed. */
-function reaching(loss: Value): Set<Value> {
-  const seen = new Set<Value>([loss]);
-  for (const value of seen) {
-    const node = value.producer;
-    if (!node) continue;
-    const bodies = node.subgraphs.flatMap((body) => [...body.walk()]);
-    const inner = bodies.flatMap((body) => [
-      ...body.outputs,
-      ...[...body.nodes].flatMap((n) => n.inputs),
-    ]);
-    for (const input of [...node.inputs, ...inner]) if (input) seen.add(input);
-  }
-  return seen;
 }
 
 /** Splits the vector of parameters into pieces that replace the constants. */
