@@ -1,9 +1,13 @@
 /** @file Exits: when a smaller classifier is sure enough to answer in the place of a model. */
-import type { Observe } from "../context.ts";
+import { z } from "zod";
+import type { Context, Observe } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
+import { exitEarly } from "../layers/branch.ts";
+import { argmax } from "../numeric/argmax.ts";
 import { exp } from "../numeric/exp.ts";
-import type { Builder } from "../ops/builder.ts";
+import { type Builder, build } from "../ops/builder.ts";
+import { inferNode } from "../ops/infer.ts";
 import { outputsOf } from "./output-shift.ts";
 
 /** From which probability on an exit answers. */
@@ -13,11 +17,57 @@ export interface Exit {
   readonly taken: number;
 }
 
+/** The option of methods that add an exit. */
+export const flipsOption = z
+  .number()
+  .min(0)
+  .max(100)
+  .default(1)
+  .meta({
+    description: "Percent of the answers on calibration records that may change.",
+    search: [0.5, 1, 2],
+  });
+
+/** A classifier in a model, and how its exit is told. */
+export interface Exiting {
+  /** e(x), scores [N, C]. */
+  readonly scores: Value;
+  /** What the model gives where the exit is taken. */
+  output(g: Builder): Value;
+  /** What the exit is called, and a node of the model that stands for it in skips. */
+  readonly name: string;
+  readonly node: string;
+  /** Completes the node's skip where the classifier is sure of nothing. */
+  readonly unsure: string;
+  readonly work: Work;
+}
+
+/**
+ * Puts what the classifier does not depend on behind an If that is skipped where it is sure (branch.ts),
+ * from the threshold on that `flips` allows, and tells that; or skips the node with the reason.
+ */
+export async function addExit(
+  model: Model,
+  { scores, output, name, node, unsure, work }: Exiting,
+  flips: number,
+  context: Context,
+): Promise<void> {
+  const exit = await calibrateExit(model, scores, flips, context.observe);
+  if (exit === null) {
+    context.skip(node, unsure);
+    return;
+  }
+  const g = build(model.graph, "exit", inferNode);
+  const why = exitEarly(model.graph, isSure(g, scores, exit.threshold), output(g));
+  if (why) context.skip(node, why);
+  else context.warn(tellExit(name, work, exit));
+}
+
 /**
  * The least probability from which the classifier may answer. Of the records sorted by how sure it
  * is, as many take the exit as leave at most `flips` percent of all answers changed.
  */
-export async function calibrateExit(
+async function calibrateExit(
   model: Model,
   early: Value,
   flips: number,
@@ -34,28 +84,22 @@ export async function calibrateExit(
   return thresholdFor(late, scores, model.graph.outputs[0].shape?.[1] as number, flips);
 }
 
+type Scores = Float32Array | readonly number[];
+
 /** `late` and `scores` are those of the model and of the exit [records, classes]. */
 export function thresholdFor(
-  late: ArrayLike<number>,
-  scores: ArrayLike<number>,
+  late: Scores,
+  scores: Scores,
   classes: number,
   flips: number,
 ): Exit | null {
   const count = late.length / classes;
   const records = Array.from({ length: count }, (_, n) => {
-    const best = (all: ArrayLike<number>): number => {
-      let found = 0;
-      for (let c = 1; c < classes; c++) {
-        if (all[n * classes + c] > all[n * classes + found]) found = c;
-      }
-      return found;
-    };
-    const own = best(scores);
+    const [own, other] = [scores, late].map((all) => all.slice(n * classes, (n + 1) * classes));
+    const best = argmax(own);
     let sum = 0;
-    for (let c = 0; c < classes; c++) {
-      sum += exp(scores[n * classes + c] - scores[n * classes + own]);
-    }
-    return { sure: 1 / sum, isWrong: own !== best(late) };
+    for (const score of own) sum += exp(score - own[best]);
+    return { sure: 1 / sum, isWrong: best !== argmax(other) };
   }).sort((a, b) => b.sure - a.sure);
   const allowed = (flips / 100) * count;
   let wrong = 0;
@@ -70,7 +114,7 @@ export function thresholdFor(
 }
 
 /** Whether all records of the batch are sure, a bool of one element. */
-export function isSure(g: Builder, scores: Value, threshold: number): Value {
+function isSure(g: Builder, scores: Value, threshold: number): Value {
   const probabilities = g.Softmax(scores, { axis: -1 });
   const least = g.ReduceMin(
     g.ReduceMax(probabilities, g.ints([-1], "axes"), { keepdims: 0 }),

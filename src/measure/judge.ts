@@ -1,9 +1,10 @@
 /** @file Judges: for each task, a metric with its 95 % interval from records given one by one. */
 import { errors, fail } from "../errors.ts";
+import { argmax } from "../numeric/argmax.ts";
 import { areFinite } from "../numeric/finite.ts";
 import { type Interval, pairedInterval, ratioOfSums, wilson } from "../numeric/statistics.ts";
 import { ignoreIndex } from "../util/ignore-index.ts";
-import { argmax, divergence, isDistribution, logProbabilities } from "./scores.ts";
+import { divergence, isDistribution, logProbabilities } from "./scores.ts";
 import type { Task } from "./task.ts";
 
 type Row = Float32Array | Float64Array;

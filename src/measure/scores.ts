@@ -1,17 +1,4 @@
-/** @file Rows of class scores: the predicted class, log-probabilities, KL between two rows. */
-
-/**
- * Index of the largest score, the first of equal ones; -1 if the row has a NaN or +Infinity.
- * -Infinity is allowed, because models use it for masked classes.
- */
-export function argmax(row: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 0; i < row.length; i++) {
-    if (!(row[i] < Infinity)) return -1;
-    if (row[i] > row[best]) best = i;
-  }
-  return best;
-}
+/** @file Rows of class scores: log-probabilities, KL between two rows. */
 
 /**
  * Whether the row holds probabilities rather than logits: no score is negative and the sum is 1

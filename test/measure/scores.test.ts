@@ -3,7 +3,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { argmax, divergence, isDistribution, logProbabilities } from "../../src/measure/scores.ts";
+import { divergence, isDistribution, logProbabilities } from "../../src/measure/scores.ts";
+import { argmax } from "../../src/numeric/argmax.ts";
 
 const p = [
   [2, -1, 0.5, 0],

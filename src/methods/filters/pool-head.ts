@@ -10,6 +10,7 @@ import { type Builder, build } from "../../ops/builder.ts";
 import { inferNode } from "../../ops/infer.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { hasTrait } from "../../ops/traits.ts";
+import { scoresOf } from "../../train/objective.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -65,8 +66,7 @@ interface Head {
 /** The head, or why there is none that pooling could replace. */
 function headOf({ graph }: Model): Head | string {
   const [output, ...others] = graph.outputs;
-  const last = output?.producer;
-  const scores = hasTrait(last, "probabilities") && last ? (last.inputs[0] as Value) : output;
+  const scores = output && scoresOf(output);
   const classes = scores?.shape?.[1];
   if (others.length > 0 || scores?.shape?.length !== 2 || typeof classes !== "number") {
     return "gives no single row of scores";

@@ -1,15 +1,14 @@
 /** @file Cascade: a small model answers what it is sure of; the large one runs otherwise. */
 import { z } from "zod";
 import { errors, fail } from "../../errors.ts";
-import { addedTo, calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
+import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
 import type { Value } from "../../ir/graph.ts";
 import { copyNodes, type Model } from "../../ir/model.ts";
-import { exitEarly } from "../../layers/branch.ts";
 import { readModel } from "../../onnx/read.ts";
 import { build } from "../../ops/builder.ts";
 import { costModel } from "../../ops/cost.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
-import { hasTrait } from "../../ops/traits.ts";
+import { scoresOf } from "../../train/objective.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -30,15 +29,7 @@ export const cascade = defineMethod({
     model: z.string().default("").meta({
       description: "The smaller model, an ONNX file with the same input and classes.",
     }),
-    flips: z
-      .number()
-      .min(0)
-      .max(100)
-      .default(1)
-      .meta({
-        description: "Percent of the answers on calibration records that may change.",
-        search: [0.5, 1, 2],
-      }),
+    flips: flipsOption,
   }),
   survey: [],
   neutral: { model: "" },
@@ -46,20 +37,14 @@ export const cascade = defineMethod({
     await context.progress(0, 1);
     if (path === "") return;
     const first = readModel(await context.read(path), { name: path });
-    const last = model.graph.outputs[0]?.producer?.name ?? "";
+    const node = model.graph.outputs[0]?.producer?.name ?? "";
     const { macs } = costModel(model);
     const { early, scores } = join(model, first, path);
     inferModel(model);
-    const added = addedTo(macs, costModel(model).macs);
-    const exit = await calibrateExit(model, scores, flips, context.observe);
-    if (exit === null) {
-      context.skip(last, `is reached by every record: ${path} is not sure of any`);
-      return;
-    }
-    const g = build(model.graph, "cascade", inferNode);
-    const why = exitEarly(model.graph, isSure(g, scores, exit.threshold), early);
-    if (why) context.skip(last, why);
-    else context.warn(tellExit(path, { front: 0, added }, exit));
+    const work = { front: 0, added: addedTo(macs, costModel(model).macs) };
+    const unsure = `is reached by every record: ${path} is not sure of any`;
+    const exiting = { scores, output: () => early, name: path, node, unsure, work };
+    await addExit(model, exiting, flips, context);
   },
 });
 
@@ -89,8 +74,6 @@ function join(model: Model, first: Model, path: string): { early: Value; scores:
   }
   const twins = new Map<Value, Value>([[input, x]]);
   copyNodes(first.graph, model.graph, twins);
-  const scoresOf = (value: Value): Value =>
-    hasTrait(value.producer, "probabilities") ? (value.producer?.inputs[0] as Value) : value;
   const last = twins.get(output) as Value;
   const [isSoft, wantsSoft] = [last, own].map((value) => scoresOf(value) !== value);
   const scores = scoresOf(last);

@@ -1,10 +1,9 @@
 /** @file Early exit: a classifier in the middle answers what it is sure of; the rest runs otherwise. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { addedTo, calibrateExit, isSure, tellExit } from "../../evidence/exits.ts";
+import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
-import { exitEarly } from "../../layers/branch.ts";
 import { blocksOf } from "../../learned/blocks.ts";
 import type { Random } from "../../numeric/random.ts";
 import { type Builder, build } from "../../ops/builder.ts";
@@ -44,15 +43,7 @@ export const earlyExit = defineMethod({
         description: "Share of the model's multiplications in front of the exit.",
         search: [0.35, 0.5, 0.65],
       }),
-    flips: z
-      .number()
-      .min(0)
-      .max(100)
-      .default(1)
-      .meta({
-        description: "Percent of the answers on calibration records that may change.",
-        search: [0.5, 1, 2],
-      }),
+    flips: flipsOption,
     hidden: z.int().min(1).max(4096).default(64).meta({
       description:
         "Channels of the 3x3 convolutions, or neurons, in front of the classifier's last layer.",
@@ -83,18 +74,17 @@ export const earlyExit = defineMethod({
     const added = addedTo(found.macs, costModel(model).macs);
     if (joint) await teachBoth(model, early, training, context);
     else await teach(model, early, nodes, training, context);
-    const exit = await calibrateExit(model, early, flips, context.observe);
-    if (exit === null) {
-      context.skip(found.value.producer?.name ?? "the exit", "is not sure of any record");
-      return;
-    }
-    const g = build(model.graph, "exit", inferNode);
-    const why = exitEarly(model.graph, isSure(g, early, exit.threshold), found.asOutput(g, early));
-    if (why) context.skip(found.value.producer?.name ?? "the exit", why);
-    else {
-      const work = { front: found.share, added };
-      context.warn(tellExit(found.value.producer?.name ?? "", work, exit));
-    }
+    const node = found.value.producer?.name ?? "";
+    await addExit(
+      model,
+      {
+        ...{ scores: early, name: node, node, unsure: "is not sure of any record" },
+        output: (g) => found.asOutput(g, early),
+        work: { front: found.share, added },
+      },
+      flips,
+      context,
+    );
   },
 });
 
