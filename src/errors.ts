@@ -1,7 +1,7 @@
 /** @file The catalogue of every error that tersor raises: a code, what is wrong, where, and the remedy. */
 import type { ErrorInfo } from "./util/error.ts";
 
-export { type ErrorInfo, fail, isAborted, TersorError } from "./util/error.ts";
+export { type ErrorInfo, fail, isAborted, isRefusal, TersorError } from "./util/error.ts";
 
 /**
  * The catalogue, grouped by the folder that raises the error. docs/errors.md is generated from it:

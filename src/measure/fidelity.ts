@@ -8,7 +8,7 @@
 const FLOOR = 1e-3;
 
 /** Below this SQNR, in dB, the error is more than 32 % of the output (root mean squares). */
-const LOW = 10;
+export const LOW_SQNR = 10;
 
 /** A comparison over all records. */
 export interface Fidelity {
@@ -77,10 +77,10 @@ const start = (): Sums => ({ elements: 0, signal: 0, noise: 0, broken: false, eq
 
 /** A warning for a low SQNR, which names the output; null if it is not low. */
 export function lowFidelity({ output, sqnr }: Fidelity): string | null {
-  if (sqnr >= LOW) return null;
+  if (sqnr >= LOW_SQNR) return null;
   const why =
     sqnr === Number.NEGATIVE_INFINITY
       ? "is NaN or infinite where the original is not"
-      : `has ${sqnr.toFixed(1)} dB SQNR (below ${LOW} dB its error is over 30 % of it)`;
+      : `has ${sqnr.toFixed(1)} dB SQNR (below ${LOW_SQNR} dB its error is over 30 % of it)`;
   return `low fidelity: output ${output} ${why}`;
 }

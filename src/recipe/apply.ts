@@ -101,12 +101,12 @@ export async function applyRecipe(
     const { prepares, grows } = step.method;
     const isFree = anySize || isTraining(step) || grows || prepares !== undefined;
     const limit = isFree ? Number.POSITIVE_INFINITY : most;
-    const base = model;
-    let made = await attempt(base, i, step, env);
+    const base = { model, bytes };
+    let made = await attempt(base.model, i, step, env);
     const why = await take(made.model, limit);
     if (why === null && isRescued(steps, i, env)) {
-      const other: Try = (step, env) => attempt(base, i, step, env);
-      const better = await rescue(base, made, step, other, env);
+      const other: Try = (step, env) => attempt(base.model, i, step, env);
+      const better = await rescue(base, { ...made, bytes }, step, other, env);
       if (better && (await take(better.model, limit)) === null) made = better;
     }
     kept.push(why === null);

@@ -303,6 +303,27 @@ export async function measured(
   });
 }
 
+/** A model and its bytes as an ONNX file. */
+export interface File {
+  readonly model: Model;
+  readonly bytes: Uint8Array;
+}
+
+/** Opens a file for one measurement of its metric. */
+export async function measuredFile(
+  { model, bytes }: File,
+  env: Environment,
+  what: string,
+  options: Omit<MeasuredOptions, "model">,
+): Promise<Evaluation | null> {
+  const session = await env.runtime.open({ bytes }, { threads: env.threads });
+  try {
+    return await measured(session, env, what, { ...options, model });
+  } finally {
+    await session.close();
+  }
+}
+
 /** The largest magnitude that an output can have, by name, where its operator tells. */
 function peaksOf({ graph }: Model): Record<string, number> {
   return Object.fromEntries(

@@ -6,13 +6,14 @@
  * How many are left out is decided by the metric.
  */
 import type { Dataset } from "../data/dataset.ts";
-import { isAborted, TersorError } from "../errors.ts";
+import { isRefusal } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
+import { LOW_SQNR } from "../measure/fidelity.ts";
 import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { RescueOptions } from "../options.ts";
-import { measured } from "./assess.ts";
+import { type File, measuredFile } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
 import { alone, type Choice, layersOf, limited, passing, withoutRescue } from "./layer-choice.ts";
@@ -24,8 +25,6 @@ const JUDGES = 256;
 const FEW = 8;
 /** Outputs of the model before the step are kept up to this many bytes. */
 const KEEP_BYTES = 2 ** 28;
-/** SQNR, dB, below which outputs without classes are lost: an error of a third of them (rms). */
-const LOW_SQNR = 10;
 /** Changed predictions, percent, that count like one point of accuracy: most change nothing. */
 const FLIPS_A_POINT = 5;
 /** Growth of a perplexity, percent, that counts like one point. */
@@ -64,23 +63,28 @@ export const isRescued = (steps: readonly Step[], index: number, env: Environmen
  * `whole` are then told why.
  */
 export async function rescue(
-  before: Model,
-  whole: Attempt,
+  before: File,
+  whole: Attempt & File,
   step: Step,
   attempt: Try,
   env: Environment,
 ): Promise<Attempt | null> {
   const { tolerance } = step.options as unknown as RescueOptions;
   const records = fewRecords(env.calibration as Dataset, JUDGES, env.seed);
-  const lossOf = await judgeBy(before, records, tolerance, step.id, env);
-  const loss = await lossOf(whole.model);
+  await checkpoint(env, step.id);
+  const metricOf = await compareBy(before, records, env);
+  const lossOf = async (file: File): Promise<Loss | null> => {
+    const metric = await metricOf(file);
+    return metric && lossIn(metric, tolerance);
+  };
+  const loss = await lossOf(whole);
   if (loss === null || loss.value <= loss.limit || !loss.isCertain) return null;
   const cost = `${step.id} costs ${amount(loss.value, loss)} on ${records.length} calibration records`;
   env.onEvent({ type: "note", text: `${cost}: looking for the layers that do it` });
   for (const options of step.method.gentler ?? []) {
     const gentler = withoutRescue({ ...step, options: { ...step.options, ...options } });
     const made = await attempt(gentler, env);
-    const rest = await lossOf(made.model);
+    const rest = await lossOf(fileOf(made));
     if (rest === null || rest.value > rest.limit) continue;
     made.notes.warnings.push(
       `${cost}; other settings leave ${amount(rest.value, rest)}: done as ${formatRecipe([gentler])}`,
@@ -88,12 +92,12 @@ export async function rescue(
     return made;
   }
   const names = await worstFirst(before, step, attempt, env);
-  const layers = layersOf(before).filter(({ name }) => names.includes(name));
+  const layers = layersOf(before.model).filter(({ name }) => names.includes(name));
   const trial = async (count: number): Promise<Trial> => {
     const gentler = without(step, names.slice(0, count));
     const left = layers.length - passing(layers, gentler.options as unknown as Choice).length;
     const made = await attempt(gentler, env);
-    const rest = await lossOf(made.model);
+    const rest = await lossOf(fileOf(made));
     return { count, left, made, rest: rest ?? loss };
   };
   const found = await fewest(names.length, trial);
@@ -151,16 +155,16 @@ function without(step: Step, names: readonly string[]): Step {
 
 /** The names of the layers that the step changes, the one that alone does most damage first. */
 async function worstFirst(
-  before: Model,
+  before: File,
   step: Step,
   attempt: Try,
   env: Environment,
 ): Promise<string[]> {
   const calibration = fewRecords(env.calibration as Dataset, FEW, env.seed);
   const few: Environment = { ...env, calibration, onEvent() {} };
-  const sqnrOf = await compareBy(before, calibration, few);
-  const chosen = passing(layersOf(before), step.options as unknown as Choice);
-  const damages: { name: string; noise: number }[] = [];
+  const metricOf = await compareBy(before, calibration, few);
+  const chosen = passing(layersOf(before.model), step.options as unknown as Choice);
+  const damages: { name: string; sqnr: number }[] = [];
   for (const [i, node] of chosen.entries()) {
     await checkpoint(env, step.id);
     env.onEvent({
@@ -171,45 +175,41 @@ async function worstFirst(
     });
     const [single] = limited([withoutRescue(step)], alone(node, chosen));
     try {
-      const { model } = await attempt(single, few);
-      const sqnr = (await sqnrOf(model))?.metric?.sqnr ?? Infinity;
-      if (sqnr < Infinity) damages.push({ name: node.name, noise: -sqnr });
+      const sqnr = (await metricOf(fileOf(await attempt(single, few))))?.sqnr ?? Infinity;
+      if (sqnr < Infinity) damages.push({ name: node.name, sqnr });
     } catch (cause) {
       // Above all "no-match": the method does not work on layers of this kind.
-      if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
+      if (!isRefusal(cause)) throw cause;
     }
   }
-  return damages.sort((a, b) => b.noise - a.noise).map(({ name }) => name);
+  return damages.sort((a, b) => a.sqnr - b.sqnr).map(({ name }) => name);
 }
 
+const fileOf = ({ model }: Attempt): File => ({ model, bytes: concat(writeModel(model)) });
+
 /**
- * A function that measures a model against `before` on the records; null if it cannot be run. Labels
+ * A function that measures a file against `before` on the records; null if it cannot be run. Labels
  * that do not fit the outputs are left out: calibration needs none, so nothing else checks them.
  */
-async function compareBy(before: Model, records: Dataset, env: Environment) {
-  const measure = async (model: Model, data: Dataset, reference: Reference | null) => {
-    const session = await env.runtime.open(
-      { bytes: concat(writeModel(model)) },
-      { threads: env.threads },
-    );
+async function compareBy(
+  before: File,
+  records: Dataset,
+  env: Environment,
+): Promise<(file: File) => Promise<Metric | null>> {
+  const tried = async (file: File, data: Dataset, reference: Reference | null) => {
     try {
-      const options = { reference, keepBytes: KEEP_BYTES, model };
-      return await measured(session, { ...env, data }, "rescue", options);
-    } finally {
-      await session.close();
-    }
-  };
-  const tried = async (...args: Parameters<typeof measure>) => {
-    try {
-      return await measure(...args);
+      const judging = { ...env, data, onEvent() {} };
+      const keepBytes = reference ? 0 : KEEP_BYTES;
+      return await measuredFile(file, judging, "rescue", { reference, keepBytes });
     } catch (cause) {
-      if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
+      if (!isRefusal(cause)) throw cause;
       return null;
     }
   };
   for (const data of records.labelled ? [records, unlabelled(records)] : [records]) {
     const original = await tried(before, data, null);
-    if (original) return (model: Model) => tried(model, data, original.reference);
+    if (!original) continue;
+    return async (file) => (await tried(file, data, original.reference))?.metric ?? null;
   }
   return async () => null;
 }
@@ -219,21 +219,6 @@ const unlabelled = (records: Dataset): Dataset => ({
   labelled: false,
   read: async (indices) => ({ ...(await records.read(indices)), label: null }),
 });
-
-async function judgeBy(
-  before: Model,
-  records: Dataset,
-  tolerance: number,
-  what: string,
-  env: Environment,
-): Promise<(model: Model) => Promise<Loss | null>> {
-  await checkpoint(env, what);
-  const measure = await compareBy(before, records, { ...env, onEvent() {} });
-  return async (model) => {
-    const metric = (await measure(model))?.metric;
-    return metric ? lossIn(metric, tolerance) : null;
-  };
-}
 
 /** What a metric lost, in the units of its kind, and how much a tolerance in points allows. */
 export function lossIn(metric: Metric, tolerance: number): Loss | null {

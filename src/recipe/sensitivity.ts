@@ -1,12 +1,12 @@
 /** @file Sensitivity: how much damage each layer causes where a method is applied to it alone. */
 import type { Dataset } from "../data/dataset.ts";
-import { errors, fail, isAborted, TersorError } from "../errors.ts";
+import { errors, fail, isRefusal } from "../errors.ts";
 import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { sameBytes } from "../util/bytes.ts";
-import { applyRecipe, type Outcome } from "./apply.ts";
-import { measured, measureOriginal } from "./assess.ts";
+import { applyRecipe } from "./apply.ts";
+import { measuredFile, measureOriginal } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
 import {
@@ -271,31 +271,19 @@ function lossesOf(
       if (sameBytes(bytes, unchanged)) {
         return { damage: null, reason: skipped[0]?.reason ?? "it found nothing to do" };
       }
-      const metric = await metricOf({ model, bytes }, reference, formatRecipe(steps), env);
+      const what = formatRecipe(steps);
+      const evaluation = await measuredFile({ model, bytes }, env, what, { reference });
+      const metric = evaluation?.metric;
       const { sqnr = null, kl = null, flips = null, drop = null, dropCi95 = null } = metric ?? {};
       if (sqnr === null) return { damage: null, reason: "its outputs cannot be compared" };
       const saved = before - bytes.byteLength;
       return { damage: { sqnr, kl, flips, drop, dropCi95, saved }, reason: null };
     } catch (cause) {
       // "no-match" above all: the method does not work on layers of this kind.
-      if (!(cause instanceof TersorError) || isAborted(cause)) throw cause;
+      if (!isRefusal(cause)) throw cause;
       return { damage: null, reason: cause.what };
     }
   };
-}
-
-async function metricOf(
-  { model, bytes }: Pick<Outcome, "model" | "bytes">,
-  reference: Reference | null,
-  what: string,
-  env: Environment,
-): Promise<Metric | null> {
-  const session = await env.runtime.open({ bytes }, { threads: env.threads });
-  try {
-    return (await measured(session, env, what, { reference, model }))?.metric ?? null;
-  } finally {
-    await session.close();
-  }
 }
 
 /** The share of each in the sum of noise; 0 for what changed nothing. */

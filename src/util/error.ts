@@ -41,6 +41,10 @@ export function fail(info: ErrorInfo, cause?: unknown): TersorError {
 export const isAborted = (error: unknown): boolean =>
   error instanceof TersorError && error.code === "aborted";
 
+/** Whether an error says what cannot be done, and not that the user ended the work or a mistake in code. */
+export const isRefusal = (error: unknown): error is TersorError =>
+  error instanceof TersorError && !isAborted(error);
+
 /** One line of text, without the full stop where the remedy has its own punctuation. */
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").replace(/([.?!])\.$/, "$1");
