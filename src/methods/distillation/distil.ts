@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { trainOptions } from "../../train/options.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, type Method } from "../method.ts";
 import { pruneBlocks } from "../pruning/prune-blocks.ts";
 import { pruneChannels } from "../pruning/prune-channels.ts";
 
@@ -36,22 +36,10 @@ export const distil = defineMethod({
   async apply(model, { width, depth, ...training }, context) {
     const { only, except } = training;
     const quiet = { ...context, warn() {} };
-    if (depth < 1) {
-      const options = parseOptions(
-        pruneBlocks.options,
-        { ratio: 1 - depth, only, except },
-        "distil",
-      );
-      await pruneBlocks.apply(model, options, quiet);
-    }
-    if (width < 1) {
-      const options = parseOptions(
-        pruneChannels.options,
-        { ratio: 1 - width, only, except },
-        "distil",
-      );
-      await pruneChannels.apply(model, options, quiet);
-    }
+    const cut = ({ options, apply }: Method, ratio: number) =>
+      apply(model, parseOptions(options, { ratio, only, except }, "distil"), quiet);
+    if (depth < 1) await cut(pruneBlocks as unknown as Method, 1 - depth);
+    if (width < 1) await cut(pruneChannels as unknown as Method, 1 - width);
     if (training.epochs === 0 && training.steps === 0) return;
     await context.train(model, training);
   },
