@@ -1,7 +1,7 @@
 /** @file ACDC: blocks that are cascades of diagonals and cosine transforms. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../../ops/builder.ts";
-import { product } from "../../util/product.ts";
+import { fromBlocks } from "../blocks.ts";
 import { defineForm, learns, type Shape } from "../form.ts";
 
 /** Lengths of cascades that there are; each is a structure of nodes of its own. */
@@ -19,9 +19,6 @@ export const acdc = defineForm({
   theta: { a: learns({ channels: 0 }), d: learns({ channels: 0 }) },
   build(g, { a, d }, shape) {
     const [, layers, size] = a.shape as Shape;
-    const [m, ...others] = shape;
-    const n = product(others);
-    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const c = cosines(g, size);
     const left = g.Mul(g.Unsqueeze(a, g.ints([-1], "column")), c);
     const scaled = g.Mul(left, g.Unsqueeze(d, g.ints([-2], "row")));
@@ -29,13 +26,7 @@ export const acdc = defineForm({
     const blocks = Array.from({ length: layers }, (_, k) =>
       g.Gather(all, g.constant(k, { dtype: "int64" }), { axis: 1 }),
     ).reduce((before, next) => g.MatMul(before, next));
-    const square = g.Reshape(blocks, g.ints([down, across, size, size], "blocks"));
-    const whole = g.Reshape(
-      g.Transpose(square, { perm: [0, 2, 1, 3] }),
-      g.ints([down * size, across * size], "whole"),
-    );
-    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, n], "ends"));
-    return g.Reshape(cut, g.ints(shape, "shape"));
+    return fromBlocks(g, blocks, size, shape);
   },
   examples: Array.from({ length: LONGEST }, (_, k) => ({
     shape: [6, 5],

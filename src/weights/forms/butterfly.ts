@@ -1,6 +1,6 @@
 /** @file Butterfly: blocks that are products of sparse factors, each of which mixes pairs. */
 import { levelsOf } from "../../numeric/butterfly.ts";
-import { product } from "../../util/product.ts";
+import { fromBlocks } from "../blocks.ts";
 import { defineForm, learns, type Shape } from "../form.ts";
 
 /** Numbers of levels that there are, up to blocks of 128; each is a structure of nodes of its own. */
@@ -20,9 +20,6 @@ export const butterfly = defineForm({
   build(g, { twiddle }, shape) {
     const [blocks, depth, twice] = twiddle.shape as Shape;
     const size = twice / 2;
-    const [m, ...others] = shape;
-    const n = product(others);
-    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const level = (s: number, half: number) =>
       g.Reshape(
         g.Gather(twiddle, g.constant(s, { dtype: "int64" }), { axis: 1 }),
@@ -34,13 +31,7 @@ export const butterfly = defineForm({
       const inner = g.Reshape(f, g.ints([-1, 1, 2, half, half], "inner"));
       f = g.Mul(level(s, half), g.Transpose(inner, { perm: [0, 1, 3, 2, 4] }));
     }
-    const square = g.Reshape(f, g.ints([down, across, size, size], "blocks"));
-    const whole = g.Reshape(
-      g.Transpose(square, { perm: [0, 2, 1, 3] }),
-      g.ints([down * size, across * size], "whole"),
-    );
-    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, n], "ends"));
-    return g.Reshape(cut, g.ints(shape, "shape"));
+    return fromBlocks(g, f, size, shape);
   },
   examples: DEPTHS.map((depth) => {
     const size = 2 ** depth;

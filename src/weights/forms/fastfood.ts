@@ -1,7 +1,7 @@
 /** @file Fastfood: blocks S H G P H B of three diagonals, a permutation and Walsh-Hadamard matrices. */
 import type { Value } from "../../ir/graph.ts";
 import type { Builder } from "../../ops/builder.ts";
-import { product } from "../../util/product.ts";
+import { fromBlocks } from "../blocks.ts";
 import { defineForm, integers, learns, type Shape } from "../form.ts";
 import { PRIME } from "./hashed.ts";
 
@@ -24,9 +24,6 @@ export const fastfood = defineForm({
   },
   build(g, { s, g: scales, b, first, second }, shape) {
     const [count, size] = s.shape as Shape;
-    const [m, ...others] = shape;
-    const n = product(others);
-    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const int = (x: number) => g.constant(x, { dtype: "int64" });
     const [zero, one, prime] = [int(0), int(1), int(PRIME)];
     const place = g.Range(zero, int(count * size), one);
@@ -38,16 +35,7 @@ export const fastfood = defineForm({
     const [column, row] = [g.ints([-1], "column"), g.ints([-2], "row")];
     const inner = g.Mul(g.Gather(h, order, { axis: 0 }), g.Unsqueeze(b, row));
     const outer = g.MatMul(h, g.Mul(inner, g.Unsqueeze(scales, column)));
-    const blocks = g.Reshape(
-      g.Mul(outer, g.Unsqueeze(s, column)),
-      g.ints([down, across, size, size], "square"),
-    );
-    const whole = g.Reshape(
-      g.Transpose(blocks, { perm: [0, 2, 1, 3] }),
-      g.ints([down * size, across * size], "whole"),
-    );
-    const cut = g.Slice(whole, g.ints([0, 0], "starts"), g.ints([m, n], "ends"));
-    return g.Reshape(cut, g.ints(shape, "shape"));
+    return fromBlocks(g, g.Mul(outer, g.Unsqueeze(s, column)), size, shape);
   },
   examples: [
     {

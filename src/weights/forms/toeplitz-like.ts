@@ -1,5 +1,5 @@
 /** @file Toeplitz-like: blocks of low displacement rank, sums of circulant times skew-circulant. */
-import { product } from "../../util/product.ts";
+import { fromBlocks } from "../blocks.ts";
 import { defineForm, learns } from "../form.ts";
 
 /**
@@ -15,9 +15,6 @@ export const toeplitzLike = defineForm({
   theta: { g: learns({ channels: 0 }), h: learns({ channels: 0 }) },
   build(b, { g, h }, shape) {
     const size = g.shape?.at(-1) as number;
-    const [m, ...others] = shape;
-    const n = product(others);
-    const [down, across] = [Math.ceil(m / size), Math.ceil(n / size)];
     const int = (x: number) => b.constant(x, { dtype: "int64" });
     const [one, length] = [int(1), int(size)];
     const row = b.Range(int(0), length, one);
@@ -27,13 +24,7 @@ export const toeplitzLike = defineForm({
     const wrapped = b.Mod(b.Sub(row, column), int(2 * size));
     const right = b.Gather(b.Concat(h, b.Neg(h), { axis: 2 }), wrapped, { axis: 2 });
     const blocks = b.ReduceSum(b.MatMul(left, right), b.ints([1], "axes"), { keepdims: 0 });
-    const square = b.Reshape(blocks, b.ints([down, across, size, size], "blocks"));
-    const whole = b.Reshape(
-      b.Transpose(square, { perm: [0, 2, 1, 3] }),
-      b.ints([down * size, across * size], "whole"),
-    );
-    const cut = b.Slice(whole, b.ints([0, 0], "starts"), b.ints([m, n], "ends"));
-    return b.Reshape(cut, b.ints(shape, "shape"));
+    return fromBlocks(b, blocks, size, shape);
   },
   examples: [{ shape: [6, 5], theta: { g: [4, 2, 4], h: [4, 2, 4] } }],
 });
