@@ -88,37 +88,71 @@ export const blocksOf = (
   across: Math.ceil(columns / size),
 });
 
+/** How a structure is cut into blocks. */
+export interface Cutting {
+  /** What it is, for the reason: "circulant matrix". */
+  readonly kind: string;
+  /** The size that the user gives; 0: none. */
+  readonly given: number;
+  /** Sizes that there are, ascending. */
+  readonly sizes: readonly number[];
+  /** Numbers that a block takes. */
+  each(size: number): number;
+}
+
 /**
- * The first of the sizes at which all blocks together take at most `numbers` numbers, if each takes
- * `each(size)`; null if none does.
+ * Blocks of the given size, or the first of the sizes at which all blocks together take at most
+ * `numbers` numbers; the reason if none does.
  */
-export function firstBlocks(
+export function chosenBlocks(
   matrix: Pick<Matrix, "rows" | "columns">,
   numbers: number,
-  sizes: Iterable<number>,
-  each: (size: number) => number,
-): Blocks | null {
+  { kind, given, sizes, each }: Cutting,
+): Blocks | string {
+  if (given) return blocksOf(matrix, given);
   for (const size of sizes) {
     const blocks = blocksOf(matrix, size);
     if (blocks.down * blocks.across * each(size) <= numbers) return blocks;
   }
-  return null;
+  return whyNone(matrix, numbers, kind);
 }
+
+/** The reason why a matrix has none of a kind that takes so few numbers. */
+export const whyNone = (
+  { rows, columns }: Pick<Matrix, "rows" | "columns">,
+  numbers: number,
+  kind: string,
+): string => `has no ${kind} of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
 
 /** 1, 2, 3, ... up to the larger side of the matrix, which makes one block of it. */
 export const sizesOf = ({ rows, columns }: Pick<Matrix, "rows" | "columns">): number[] =>
   Array.from({ length: Math.max(rows, columns) }, (_, i) => i + 1);
 
-/** Block (i, j) of the matrix [size, size], row-major, zeros where it stands over. */
-export function blockOf({ values, rows, columns }: Matrix, size: number, i: number, j: number) {
-  const block = new Float64Array(size * size);
-  const height = Math.min(size, rows - i * size);
-  const width = Math.min(size, columns - j * size);
-  for (let a = 0; a < height; a++) {
-    const from = (i * size + a) * columns + j * size;
-    block.set(values.subarray(from, from + width), a * size);
+/** A block [size, size] of a matrix, zeros where it stands over, and how much of it does not. */
+export interface Block {
+  /** Its number, row by row of blocks. */
+  readonly at: number;
+  readonly values: Float64Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The blocks of the matrix, row by row of blocks. */
+export function* eachBlock(
+  { values, rows, columns }: Matrix,
+  { size, down, across }: Blocks,
+): Generator<Block> {
+  for (let at = 0; at < down * across; at++) {
+    const [i, j] = [Math.floor(at / across), at % across];
+    const block = new Float64Array(size * size);
+    const height = Math.min(size, rows - i * size);
+    const width = Math.min(size, columns - j * size);
+    for (let a = 0; a < height; a++) {
+      const from = (i * size + a) * columns + j * size;
+      block.set(values.subarray(from, from + width), a * size);
+    }
+    yield { at, values: block, height, width };
   }
-  return block;
 }
 
 /** All divisors of n, ascending. */

@@ -9,6 +9,7 @@ import { solveSpd } from "./cholesky.ts";
 import { circle } from "./circle.ts";
 import { evenSizes } from "./even-sizes.ts";
 import { multiplyTransposed, transpose } from "./matrix.ts";
+import type { Random } from "./random.ts";
 
 /**
  * Each step is held back by this share of the mean curvature. Entries without an effect of their own
@@ -91,6 +92,14 @@ function bestDiagonal(
   }
   return solveSpd(normal, n, wanted);
 }
+
+/** The unit matrix [n, n]. */
+export const identity = (n: number): Square =>
+  Float64Array.from({ length: n * n }, (_, at) => Number(at % (n + 1) === 0));
+
+/** A diagonal of -1 and 1 to start from. */
+export const drawnSigns = (random: Random, n: number): Float64Array =>
+  Float64Array.from({ length: n }, () => 2 * random.int(2) - 1);
 
 /** Work per sweep grows with n^3; larger blocks get fewer sweeps. */
 export const sweepsFor = (n: number): number =>

@@ -1,15 +1,14 @@
 /** @file ACDC: weight matrices of blocks that are cascades of diagonals and cosine transforms. */
 import { z } from "zod";
 import {
-  blockOf,
-  blocksOf,
-  firstBlocks,
+  chosenBlocks,
+  eachBlock,
   type Matrix,
   sizesOf,
   storeStructured,
   structureOptions,
 } from "../../layers/structure.ts";
-import { cosines, fitDiagonals, sweepsFor } from "../../numeric/diagonals.ts";
+import { cosines, drawnSigns, fitDiagonals, identity, sweepsFor } from "../../numeric/diagonals.ts";
 import { transpose } from "../../numeric/matrix.ts";
 import { acdc as form, LONGEST } from "../../weights/forms/acdc.ts";
 import { type Composed, composed, leaf } from "../../weights/weight.ts";
@@ -52,36 +51,26 @@ function project(
   numbers: number,
   { layers, block }: { readonly layers: number; readonly block: number },
 ): Composed | string {
-  const { rows, columns, shape, random } = matrix;
-  const blocks = block
-    ? blocksOf(matrix, Math.min(block, Math.max(rows, columns)))
-    : firstBlocks(matrix, numbers, sizesOf(matrix), (size) => 2 * layers * size);
-  if (!blocks) {
-    return `has no ACDC cascade of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-  }
+  const blocks = chosenBlocks(matrix, numbers, {
+    kind: "ACDC cascade",
+    given: Math.min(block, Math.max(matrix.rows, matrix.columns)),
+    sizes: sizesOf(matrix),
+    each: (size) => 2 * layers * size,
+  });
+  if (typeof blocks === "string") return blocks;
   const { size, down, across } = blocks;
   const c = cosines(size);
   const inverse = transpose(c, size, size);
-  const one = Float64Array.from({ length: size * size }, (_, at) =>
-    at % (size + 1) === 0 ? 1 : 0,
-  );
+  const one = identity(size);
   const matrices = [one, ...Array.from({ length: layers }, () => [c, inverse]).flat()];
   const [a, d] = [0, 1].map(() => new Float32Array(down * across * layers * size));
-  const signs = () => Float64Array.from({ length: size }, () => 2 * random.int(2) - 1);
-  for (let at = 0; at < down * across; at++) {
-    const [i, j] = [Math.floor(at / across), at % across];
-    const found = fitDiagonals(
-      blockOf(matrix, size, i, j),
-      size,
-      matrices,
-      Array.from({ length: 2 * layers }, signs),
-      sweepsFor(size),
-      { height: Math.min(size, rows - i * size), width: Math.min(size, columns - j * size) },
-    );
+  for (const own of eachBlock(matrix, blocks)) {
+    const start = Array.from({ length: 2 * layers }, () => drawnSigns(matrix.random, size));
+    const found = fitDiagonals(own.values, size, matrices, start, sweepsFor(size), own);
     for (const [k, x] of found.entries()) {
-      (k % 2 === 0 ? a : d).set(x, (at * layers + Math.floor(k / 2)) * size);
+      (k % 2 === 0 ? a : d).set(x, (own.at * layers + Math.floor(k / 2)) * size);
     }
   }
   const dims = [down * across, layers, size];
-  return composed(form, shape, { a: leaf(a, dims), d: leaf(d, dims) });
+  return composed(form, matrix.shape, { a: leaf(a, dims), d: leaf(d, dims) });
 }

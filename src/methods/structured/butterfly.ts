@@ -1,9 +1,8 @@
 /** @file Butterfly: weight matrices of blocks that are products of sparse factors. */
 import { z } from "zod";
 import {
-  blockOf,
-  blocksOf,
-  firstBlocks,
+  chosenBlocks,
+  eachBlock,
   type Matrix,
   storeStructured,
   structureOptions,
@@ -41,23 +40,18 @@ const sizes = Array.from({ length: levelsOf(LARGEST) }, (_, s) => 2 ** (s + 1));
 
 /** Butterflies with at most `numbers` numbers, block by block. */
 function project(matrix: Matrix, numbers: number, block: number): Composed | string {
-  const { rows, columns, shape } = matrix;
-  const given = sizes.find((size) => size >= block) as number;
-  const blocks = block
-    ? blocksOf(matrix, given)
-    : firstBlocks(matrix, numbers, sizes, butterflySize);
-  if (!blocks) {
-    return `has no butterfly matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-  }
+  const given = block && (sizes.find((size) => size >= block) as number);
+  const cutting = { kind: "butterfly matrix", given, sizes, each: butterflySize };
+  const blocks = chosenBlocks(matrix, numbers, cutting);
+  if (typeof blocks === "string") return blocks;
   const { size, down, across } = blocks;
   const depth = levelsOf(size);
   const count = down * across;
   const twiddle = new Float32Array(depth * count * 2 * size);
-  for (let at = 0; at < count; at++) {
-    const w = blockOf(matrix, size, Math.floor(at / across), at % across);
-    for (const [s, level] of nearestButterfly(w, size).entries()) {
+  for (const { at, values } of eachBlock(matrix, blocks)) {
+    for (const [s, level] of nearestButterfly(values, size).entries()) {
       twiddle.set(level, (at * depth + s) * 2 * size);
     }
   }
-  return composed(form, shape, { twiddle: leaf(twiddle, [count, depth, 2 * size]) });
+  return composed(form, matrix.shape, { twiddle: leaf(twiddle, [count, depth, 2 * size]) });
 }

@@ -1,8 +1,7 @@
 /** @file Circulant: weight matrices of circulant blocks, one number for each wrapped diagonal. */
 import { z } from "zod";
 import {
-  blocksOf,
-  firstBlocks,
+  chosenBlocks,
   type Matrix,
   sizesOf,
   storeStructured,
@@ -56,12 +55,13 @@ interface Options {
 /** The nearest matrix of circulant blocks with at most `numbers` numbers, or of the given block. */
 function project(matrix: Matrix, numbers: number, options: Options): Composed | string {
   const { values, rows, columns, shape, inputs } = matrix;
-  const blocks = options.block
-    ? blocksOf(matrix, Math.min(options.block, Math.max(rows, columns)))
-    : firstBlocks(matrix, numbers, sizesOf(matrix), (size) => size);
-  if (!blocks) {
-    return `has no circulant matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-  }
+  const blocks = chosenBlocks(matrix, numbers, {
+    kind: "circulant matrix",
+    given: Math.min(options.block, Math.max(rows, columns)),
+    sizes: sizesOf(matrix),
+    each: (size) => size,
+  });
+  if (typeof blocks === "string") return blocks;
   const { size: block, down, across } = blocks;
   const dims = [down, across, block];
   if (options.signs === "none") {

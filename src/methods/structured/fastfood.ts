@@ -1,14 +1,19 @@
 /** @file Fastfood: weight matrices of blocks S H G P H B, whose diagonals learn. */
 import { z } from "zod";
 import {
-  blockOf,
-  blocksOf,
-  firstBlocks,
+  chosenBlocks,
+  eachBlock,
   type Matrix,
   storeStructured,
   structureOptions,
 } from "../../layers/structure.ts";
-import { fitDiagonals, hadamard, sweepsFor } from "../../numeric/diagonals.ts";
+import {
+  drawnSigns,
+  fitDiagonals,
+  hadamard,
+  identity,
+  sweepsFor,
+} from "../../numeric/diagonals.ts";
 import { fastfood as form, permutations } from "../../weights/forms/fastfood.ts";
 import { PRIME } from "../../weights/forms/hashed.ts";
 import { type Composed, composed, type Leaf, leaf } from "../../weights/weight.ts";
@@ -49,38 +54,31 @@ function powersTo(largest: number): number[] {
  * over S, G and B in turn from drawn signs, with its permutation as drawn.
  */
 function project(matrix: Matrix, numbers: number, block: number): Composed | string {
-  const { rows, columns, shape, random } = matrix;
+  const { rows, columns, random } = matrix;
   const powers = powersTo(Math.max(rows, columns));
-  const blocks = block
-    ? blocksOf(matrix, powersTo(Math.min(block, powers.at(-1) as number)).at(-1) as number)
-    : firstBlocks(matrix, numbers, powers, (size) => 3 * size);
-  if (!blocks) {
-    return `has no fastfood matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-  }
+  const blocks = chosenBlocks(matrix, numbers, {
+    kind: "fastfood matrix",
+    given: block && (powersTo(Math.min(block, powers.at(-1) as number)).at(-1) as number),
+    sizes: powers,
+    each: (size) => 3 * size,
+  });
+  if (typeof blocks === "string") return blocks;
   const { size, down, across } = blocks;
   const seeds = [1 + random.int(PRIME - 1), random.int(PRIME)];
   const orders = permutations(seeds[0], seeds[1], down * across, size);
   const h = hadamard(size);
-  const one = Float64Array.from({ length: size * size }, (_, at) =>
-    at % (size + 1) === 0 ? 1 : 0,
-  );
+  const one = identity(size);
   const [s, g, b] = [0, 1, 2].map(() => new Float32Array(down * across * size));
-  const signs = () => Float64Array.from({ length: size }, () => 2 * random.int(2) - 1);
-  for (const [at, order] of orders.entries()) {
-    const [i, j] = [Math.floor(at / across), at % across];
+  for (const own of eachBlock(matrix, blocks)) {
+    const order = orders[own.at];
     const permuted = Float64Array.from(
       h,
       (_, k) => h[order[Math.floor(k / size)] * size + (k % size)],
     );
-    const found = fitDiagonals(
-      blockOf(matrix, size, i, j),
-      size,
-      [one, h, permuted, one],
-      [signs(), signs(), signs()],
-      sweepsFor(size),
-      { height: Math.min(size, rows - i * size), width: Math.min(size, columns - j * size) },
-    );
-    for (const [k, part] of [s, g, b].entries()) part.set(found[k], at * size);
+    const start = [0, 1, 2].map(() => drawnSigns(random, size));
+    const matrices = [one, h, permuted, one];
+    const found = fitDiagonals(own.values, size, matrices, start, sweepsFor(size), own);
+    for (const [k, part] of [s, g, b].entries()) part.set(found[k], own.at * size);
   }
   const dims = [down * across, size];
   const seed = (x: number): Leaf => ({
@@ -89,7 +87,7 @@ function project(matrix: Matrix, numbers: number, block: number): Composed | str
     values: Float64Array.of(x),
     coding: "int64",
   });
-  return composed(form, shape, {
+  return composed(form, matrix.shape, {
     ...{ s: leaf(s, dims), g: leaf(g, dims), b: leaf(b, dims) },
     ...{ first: seed(seeds[0]), second: seed(seeds[1]) },
   });

@@ -1,7 +1,7 @@
 /** @file Kronecker: weight matrices as sums of Kronecker products of two small matrices. */
 import { z } from "zod";
 import { applyStructured, kroneckerProducts, productOptions } from "../../layers/products.ts";
-import { divisorsOf, type Matrix } from "../../layers/structure.ts";
+import { divisorsOf, type Matrix, whyNone } from "../../layers/structure.ts";
 import { svd } from "../../numeric/svd.ts";
 import { kronecker as form } from "../../weights/forms/kronecker.ts";
 import { type Composed, composed, leaf } from "../../weights/weight.ts";
@@ -40,8 +40,7 @@ function project({ values, rows, columns, shape }: Matrix, numbers: number): Com
   }
   const { m1, n1, size } = best;
   const terms = Math.floor(numbers / size);
-  if (terms < 1)
-    return `has no Kronecker product of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
+  if (terms < 1) return whyNone({ rows, columns }, numbers, "Kronecker product");
   const [m2, n2] = [rows / m1, columns / n1];
   const rearranged = new Float32Array(values.length);
   for (let i = 0; i < values.length; i++) {

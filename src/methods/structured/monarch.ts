@@ -1,7 +1,7 @@
 /** @file Monarch: weight matrices as two block-diagonal ones with a permutation between them. */
 import { z } from "zod";
 import { applyStructured, monarchProducts, productOptions } from "../../layers/products.ts";
-import { divisorsOf, type Matrix } from "../../layers/structure.ts";
+import { divisorsOf, type Matrix, whyNone } from "../../layers/structure.ts";
 import { svd } from "../../numeric/svd.ts";
 import { monarch as form } from "../../weights/forms/monarch.ts";
 import { type Composed, composed, leaf } from "../../weights/weight.ts";
@@ -34,7 +34,7 @@ function project({ values, rows, columns, shape }: Matrix, numbers: number): Com
   );
   const fits = sizes.filter(({ size }) => size <= numbers);
   if (fits.length === 0) {
-    return `has no Monarch matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
+    return whyNone({ rows, columns }, numbers, "Monarch matrix");
   }
   // The sizes q and k that use most of the allowed numbers; of equal ones the smallest q.
   const { q, k } = fits.reduce((a, b) => (b.size > a.size ? b : a));

@@ -1,6 +1,6 @@
 /** @file Tensor train: weight matrices as chains of small cores, by TT-SVD. */
 import { z } from "zod";
-import { type Matrix, storeStructured, structureOptions } from "../../layers/structure.ts";
+import { type Matrix, storeStructured, structureOptions, whyNone } from "../../layers/structure.ts";
 import { permute } from "../../numeric/permute.ts";
 import { splitSizes, tensorTrain as train } from "../../numeric/tensor-train.ts";
 import { coreShapes, tensorTrain3, tensorTrain4 } from "../../weights/forms/tensor-train.ts";
@@ -47,7 +47,7 @@ function project(matrix: Matrix, numbers: number, cores: number): Composed | str
   const tensor = permute(values, [...sizes.rows, ...sizes.columns], order);
   const found = train(tensor, dims, numbers);
   if (!found) {
-    return `has no tensor train of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
+    return whyNone({ rows, columns }, numbers, "tensor train");
   }
   const shapes = coreShapes(sizes.rows, sizes.columns, found.ranks);
   const [a, b, c, d] = found.cores.map((core, k) => leaf(core, shapes[k]));

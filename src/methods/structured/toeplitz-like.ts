@@ -1,11 +1,12 @@
 /** @file Toeplitz-like: weight matrices of blocks with a low displacement rank. */
 import { z } from "zod";
 import {
-  blockOf,
   blocksOf,
+  eachBlock,
   type Matrix,
   storeStructured,
   structureOptions,
+  whyNone,
 } from "../../layers/structure.ts";
 import { fromDisplacement, refine } from "../../numeric/toeplitz-like.ts";
 import { toeplitzLike as form } from "../../weights/forms/toeplitz-like.ts";
@@ -55,25 +56,19 @@ export const toeplitzLike = defineMethod({
  * Least squares from there on take most of that back.
  */
 function project(matrix: Matrix, numbers: number, block: number): Composed | string {
-  const { rows, columns, shape } = matrix;
-  const least = Math.min(rows, columns);
+  const least = Math.min(matrix.rows, matrix.columns);
   const size = block || Math.ceil(least / Math.ceil(least / LARGEST));
-  const { down, across } = blocksOf(matrix, size);
+  const blocks = blocksOf(matrix, size);
+  const { down, across } = blocks;
   const rank = Math.min(size, Math.floor(numbers / (2 * down * across * size)));
-  if (rank < 1) {
-    return `has no Toeplitz-like matrix of ${Math.floor(numbers)} numbers: ${rows} x ${columns}`;
-  }
+  if (rank < 1) return whyNone(matrix, numbers, "Toeplitz-like matrix");
   const g = new Float32Array(down * across * rank * size);
   const h = new Float32Array(g.length);
-  for (let i = 0; i < down; i++) {
-    for (let j = 0; j < across; j++) {
-      const w = blockOf(matrix, size, i, j);
-      const found = refine(w, size, fromDisplacement(w, size, rank), SWEEPS, RIDGE);
-      const at = (i * across + j) * rank * size;
-      g.set(found.g, at);
-      h.set(found.h, at);
-    }
+  for (const { at, values } of eachBlock(matrix, blocks)) {
+    const found = refine(values, size, fromDisplacement(values, size, rank), SWEEPS, RIDGE);
+    g.set(found.g, at * rank * size);
+    h.set(found.h, at * rank * size);
   }
   const dims = [down * across, rank, size];
-  return composed(form, shape, { g: leaf(g, dims), h: leaf(h, dims) });
+  return composed(form, matrix.shape, { g: leaf(g, dims), h: leaf(h, dims) });
 }
