@@ -21,6 +21,16 @@ export function tailsOf(s: ArrayLike<number>): Float64Array {
   return tails;
 }
 
+/** Of points in ascending order of cost, those with less error than all before them. */
+export function unbeaten(sorted: readonly Point[]): Point[] {
+  let least = Number.POSITIVE_INFINITY;
+  return sorted.filter(({ error }) => {
+    const better = error < least;
+    if (better) least = error;
+    return better;
+  });
+}
+
 /** The smallest point with at least these ranks; the largest if there is none. */
 export const atLeast = (points: readonly Point[], wanted: readonly number[]): Point =>
   points.find(({ ranks }) => ranks.every((rank, i) => rank >= wanted[i])) ??

@@ -1,5 +1,6 @@
 /** @file Embedding tables of low rank: a look-up reads a short row, and a product makes it long. */
-import type { Context, Tap } from "../context.ts";
+import type { Context } from "../context.ts";
+import { countRows, type LookUp } from "../evidence/row-counts.ts";
 import type { Model } from "../ir/model.ts";
 import { transpose } from "../numeric/matrix.ts";
 import { svd, truncate } from "../numeric/svd.ts";
@@ -73,7 +74,7 @@ function pieceOf(table: Table, counts: Float64Array | null, multiple: number): P
   };
 }
 
-/** How often the records read each row of each table. */
+/** How often the records read each row of each table; missing for tables that none of them reads. */
 async function countsOf(
   model: Model,
   tables: readonly Table[],
@@ -81,29 +82,14 @@ async function countsOf(
   context: Context,
 ): Promise<Map<Table, Float64Array>> {
   const counts = new Map<Table, Float64Array>();
-  const taps: (Tap & { readonly counts: Float64Array })[] = [];
-  for (const table of tables) {
-    const [rows] = table.weight.shape;
-    const own = new Float64Array(rows);
-    for (const { inputs, graph } of rowReaders(table.value)) {
-      const [, ids] = inputs;
-      if (!ids || ids.tensor || graph !== model.graph) continue;
-      taps.push({ value: ids, counts: own });
+  const lookUps = tables.flatMap((table) => {
+    const own = new Float64Array(table.weight.shape[0]);
+    return rowReaders(table.value).flatMap(({ inputs: [, ids], graph }): LookUp[] => {
+      if (!ids || ids.tensor || graph !== model.graph) return [];
       counts.set(table, own);
-    }
-  }
-  if (taps.length === 0) return counts;
-  await context.observe(
-    model,
-    taps,
-    (tap, batch, { share }) => {
-      const ids = batch.numbers();
-      const { length } = tap.counts;
-      // Indices below 0 count from the end.
-      for (let i = 0; i < ids.length; i++)
-        tap.counts[ids[i] < 0 ? ids[i] + length : ids[i]] += share;
-    },
-    records,
-  );
+      return [{ ids, counts: own }];
+    });
+  });
+  await countRows(model, lookUps, context, records);
   return counts;
 }

@@ -9,7 +9,7 @@ import { product } from "../util/product.ts";
 import { remembered } from "../util/remembered.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { kernelOf, whyNoKernel } from "./kernel.ts";
-import { atLeast, ranksUpTo } from "./spectrum.ts";
+import { atLeast, ranksUpTo, unbeaten } from "./spectrum.ts";
 
 /** Chains that are not computed again: pooling looks at the same sizes many times. */
 const KEPT = 4;
@@ -47,7 +47,9 @@ export function decomposeTucker(
       return { ranks: [a, b], error, parameters: params, macs };
     }),
   );
-  const points = unbeaten(pairs);
+  const points = unbeaten(
+    pairs.toSorted((x, y) => x.parameters - y.parameters || x.error - y.error),
+  );
   return {
     points,
     energy,
@@ -83,17 +85,6 @@ export function decomposeTucker(
       return atLeast(points, ranks);
     },
   };
-}
-
-/** In ascending order of parameters, the points with less error than all before them. */
-function unbeaten(points: readonly Point[]): Point[] {
-  const sorted = points.toSorted((x, y) => x.parameters - y.parameters || x.error - y.error);
-  let least = Number.POSITIVE_INFINITY;
-  return sorted.filter(({ error }) => {
-    const better = error < least;
-    if (better) least = error;
-    return better;
-  });
 }
 
 /** [a, c, p]: sum_b core[a, b, p] right[b, c]. */

@@ -4,7 +4,7 @@ import type { Decompose, Decomposition, Point } from "../../factor/decomposition
 import { factorLayers } from "../../factor/layers.ts";
 import { type FactorOptions, factorNeeds, factorOptions } from "../../factor/options.ts";
 import { decomposeSeparable, longAxes } from "../../factor/separable.ts";
-import { atLeast } from "../../factor/spectrum.ts";
+import { atLeast, unbeaten } from "../../factor/spectrum.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -45,12 +45,7 @@ function bestOf(found: readonly Decomposition[]): Decomposition {
   const sorted = [...by.keys()].toSorted(
     (a, b) => a.parameters - b.parameters || a.error - b.error || a.macs - b.macs,
   );
-  let least = Number.POSITIVE_INFINITY;
-  const points = sorted.filter(({ error }) => {
-    const better = error < least;
-    if (better) least = error;
-    return better;
-  });
+  const points = unbeaten(sorted);
   const owner = (point: Point): Decomposition => by.get(point) as Decomposition;
   return {
     points,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { errors, fail } from "../../errors.ts";
+import { countRows } from "../../evidence/row-counts.ts";
 import { readVocabulary, type Vocabulary } from "../../evidence/vocabulary.ts";
 import type { Model } from "../../ir/model.ts";
 import { type Kept, keepRows, type TableGroup, tableGroups } from "../../layers/vocabulary.ts";
@@ -107,13 +108,8 @@ async function countTokens(
 ): Promise<Map<TableGroup, Float64Array>> {
   const counts = new Map(groups.map((group) => [group, new Float64Array(group.rows)]));
   if (!vocabulary || !corpus) {
-    const taps = groups.map((group) => ({ value: group.ids, group }));
-    await context.observe(model, taps, ({ group }, batch, { share }) => {
-      const seen = counts.get(group) as Float64Array;
-      const ids = batch.numbers();
-      // Indices below 0 count from the end.
-      for (let i = 0; i < ids.length; i++) seen[ids[i] < 0 ? ids[i] + group.rows : ids[i]] += share;
-    });
+    const lookUps = Array.from(counts, ([{ ids }, own]) => ({ ids, counts: own }));
+    await countRows(model, lookUps, context);
     return counts;
   }
   const lines = new TextDecoder().decode(await context.read(corpus)).split(/\r?\n/);
