@@ -42,10 +42,17 @@ export async function whitenersOf(
     records,
     damping,
     isCentred = false,
-  }: { readonly records: number; readonly damping: number; readonly isCentred?: boolean },
+    moments: known,
+  }: {
+    readonly records: number;
+    readonly damping: number;
+    readonly isCentred?: boolean;
+    /** The second moments (gram) of the layers, where they were observed already. */
+    readonly moments?: Awaited<ReturnType<typeof momentsOf>>;
+  },
   context: Context,
 ): Promise<Map<Layer, Whitener | string>> {
-  const found = await momentsOf(model, layers, "gram", records, context);
+  const found = known ?? (await momentsOf(model, layers, "gram", records, context));
   const sums = isCentred ? await momentsOf(model, layers, "sums", records, context) : null;
   const pairs = layers.map((layer): [Layer, Whitener | string] => {
     const moments = found.get(layer) as Moments | string;

@@ -6,6 +6,7 @@ import { type Moments, momentsOf } from "../evidence/moments.ts";
 import { whitenersOf } from "../evidence/whitener.ts";
 import type { Model } from "../ir/model.ts";
 import type { Layer } from "../layers/matrix.ts";
+import type { LayerSite } from "../weights/sites.ts";
 import type { Evidence } from "./decomposition.ts";
 import type { Settled } from "./options.ts";
 
@@ -25,9 +26,10 @@ export async function evidenceOf(
 ): Promise<(layer: Layer) => Evidence> {
   const { weighting, records } = options;
   if (weighting === "none" || layers.length === 0) return () => ({ whitener: null, gains: null });
-  const whiteners = await whitenersOf(model, layers, { ...options, isCentred }, context);
+  const moments = await momentsOf(model, layers, "gram", records, context);
+  const whiteners = await whitenersOf(model, layers, { ...options, isCentred, moments }, context);
   const gains =
-    weighting === "fisher" ? await gainsByLayer(model, layers, records, context) : new Map();
+    weighting === "fisher" ? await gainsByLayer(model, layers, moments, records, context) : null;
   for (const layer of layers) {
     const found = whiteners.get(layer);
     if (typeof found === "string")
@@ -36,18 +38,18 @@ export async function evidenceOf(
   return (layer) => {
     const found = whiteners.get(layer);
     const whitener = found && typeof found !== "string" ? found : null;
-    return { whitener, gains: whitener ? (gains.get(layer) ?? null) : null };
+    return { whitener, gains: whitener ? (gains?.get(layer) ?? null) : null };
   };
 }
 
 async function gainsByLayer(
   model: Model,
   layers: readonly Layer[],
+  moments: ReadonlyMap<LayerSite, Moments | string>,
   records: number,
   context: Context,
 ): Promise<Map<Layer, Float64Array>> {
   const found = await curvatures(model, layers, Math.min(records, PASSES), context);
-  const moments = await momentsOf(model, layers, "gram", records, context);
   const gains = new Map<Layer, Float64Array>();
   for (const [i, layer] of layers.entries()) {
     const own = moments.get(layer) as Moments | string;
