@@ -27,9 +27,10 @@ import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
-import { type SurveySoFar, survey, surveyRecipes } from "./recipe/survey.ts";
+import { survey, surveyRecipes } from "./recipe/survey.ts";
 import { checkTargets } from "./recipe/target.ts";
 import { judgedHeldOut } from "./recipe/train.ts";
+import type { SoFar } from "./recipe/trials.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable } from "./report/table.ts";
 
@@ -174,7 +175,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       await options.onJob?.(job);
       const inspection = await inspect(model, env);
       const began = platform.wallMs();
-      const reporting = ({ results, pareto, errors }: SurveySoFar): Report => ({
+      const reporting = ({ results, pareto, errors }: SoFar): Report => ({
         ...reportOf("survey", inspection, options, {
           baseline: results[0],
           results,
