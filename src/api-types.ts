@@ -5,6 +5,7 @@ import type { MethodId } from "./methods/index.ts";
 import type { Job, OpenJob } from "./recipe/job.ts";
 import type { DataSource, Settings } from "./recipe/prepare.ts";
 import type { PresetId } from "./recipe/presets.ts";
+import type { Found, SearchOptions } from "./recipe/search/search.ts";
 import type { SensitivityOptions } from "./recipe/sensitivity.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
 import type { MethodRef, RecipeInput } from "./recipe/steps.ts";
@@ -107,3 +108,17 @@ export interface Surveyed {
   /** The measurements as a text table. */
   table(options?: Partial<TableOptions>): string;
 }
+
+/** What a search takes: targets, as text or parsed, and the settings of a survey. */
+export interface SearchInput extends Settings, Omit<SearchOptions, "targets" | "budgetSeconds"> {
+  /** Limits to meet: "size<=120KB, drop<=0.5". */
+  readonly targets: string | readonly Target[];
+  /** Seconds of work (default 600). */
+  readonly budgetSeconds?: number | undefined;
+  /** As in `SurveyInput`. */
+  readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
+  readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;
+}
+
+/** The result of a search: what a survey gives, and the row that was looked for. */
+export interface Searched extends Surveyed, Pick<Found, "best" | "missed" | "screened"> {}

@@ -3,6 +3,8 @@ import type {
   Compression,
   CompressOptions,
   InspectOptions,
+  Searched,
+  SearchInput,
   Surveyed,
   SurveyInput,
   TrainInput,
@@ -25,12 +27,13 @@ import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
+import { search } from "./recipe/search/search.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
 import { survey, surveyRecipes } from "./recipe/survey.ts";
-import { checkTargets } from "./recipe/target.ts";
+import { checkTargets, parseTargets } from "./recipe/target.ts";
 import { judgedHeldOut } from "./recipe/train.ts";
-import type { SoFar } from "./recipe/trials.ts";
+import type { SoFar, Trials, TrialsOptions } from "./recipe/trials.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable } from "./report/table.ts";
 
@@ -104,6 +107,41 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     };
   };
 
+  /** Reports of a run of many trials: `onRow` hands each row over, and the report so far. */
+  const reporter = async (
+    command: string,
+    model: Loaded,
+    env: Environment,
+    options: Settings & Pick<SurveyInput, "onRow" | "onReport">,
+  ) => {
+    const inspection = await inspect(model, env);
+    const began = platform.wallMs();
+    const report = ({ results, pareto, errors }: SoFar): Report => ({
+      ...reportOf(command, inspection, options, {
+        baseline: results[0],
+        results,
+        pareto,
+        seconds: (platform.wallMs() - began) / 1000,
+      }),
+      errors: errors.filter(({ recipe }) => pareto.includes(recipe)),
+    });
+    const onRow: NonNullable<TrialsOptions["onRow"]> = async (result, bytes, soFar) => {
+      await options.onRow?.(result, bytes, soFar);
+      await options.onReport?.(report(soFar));
+    };
+    return { report, onRow };
+  };
+
+  const surveyedOf = (found: Trials, report: Report, job: OpenJob): Surveyed => ({
+    report,
+    results: found.results,
+    pareto: found.pareto,
+    left: found.left,
+    warnings: found.warnings,
+    job,
+    table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
+  });
+
   return {
     /** Loads a model: a path, a URL, bytes, or `net:lenet-5` for an untrained benchmark network. */
     load: (input: ModelInput, options: LoadOptions = {}): Promise<Loaded> =>
@@ -173,39 +211,37 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       await checkTraining(recipes ?? [], model, env);
       const job = await openJobOf(model, platform, options, recipes ?? []);
       await options.onJob?.(job);
-      const inspection = await inspect(model, env);
-      const began = platform.wallMs();
-      const reporting = ({ results, pareto, errors }: SoFar): Report => ({
-        ...reportOf("survey", inspection, options, {
-          baseline: results[0],
-          results,
-          pareto,
-          seconds: (platform.wallMs() - began) / 1000,
-        }),
-        errors: errors.filter(({ recipe }) => pareto.includes(recipe)),
-      });
       const { budgetSeconds, done, doneErrors, fileOf } = options;
+      const reporting = await reporter("survey", model, env, options);
       const found = await survey(model, env, {
-        budgetSeconds,
-        done,
-        doneErrors,
-        fileOf,
+        ...{ budgetSeconds, done, doneErrors, fileOf },
         ...(recipes && { recipes }),
-        async onRow(result, bytes, soFar) {
-          await options.onRow?.(result, bytes, soFar);
-          await options.onReport?.(reporting(soFar));
-        },
+        onRow: reporting.onRow,
       });
-      const report = reporting(found);
-      return {
-        report,
-        results: found.results,
-        pareto: found.pareto,
-        left: found.left,
-        warnings: found.warnings,
-        job,
-        table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
-      };
+      return surveyedOf(found, reporting.report(found), job);
+    },
+
+    /**
+     * Looks for a recipe that meets the targets: methods, mixtures of methods by layer, and variations
+     * of the best, each screened on calibration records; the promising ones are measured as in a
+     * survey. Without `trains: false` records are set aside for training. Throws TersorError
+     * "bad-target", "needs-data", and what `survey` throws.
+     */
+    async search(model: Loaded, options: SearchInput): Promise<Searched> {
+      const { targets: given, trains = true, ...others } = options;
+      if (!options.data) {
+        throw fail(errors.badUsage("search", "has no data to judge on", "Give --data"));
+      }
+      const targets = typeof given === "string" ? parseTargets(given) : given;
+      const settings = { ...others, trains };
+      const env = await prepare(model, platform, settings);
+      checkTargets(targets, env.data);
+      const job = await openJobOf(model, platform, settings, trains ? surveyRecipes(true) : []);
+      await options.onJob?.(job);
+      const reporting = await reporter("search", model, env, settings);
+      const found = await search(model, env, { ...settings, targets, onRow: reporting.onRow });
+      const { best, missed, screened } = found;
+      return { ...surveyedOf(found, reporting.report(found), job), best, missed, screened };
     },
 
     /**

@@ -6,7 +6,18 @@ import { nodePlatform } from "./node/platform.ts";
 export * from "./index.ts";
 export { nodePlatform } from "./node/platform.ts";
 
-export const { load, compress, train, survey, openJob, inspect, evaluate, pack, bench, methods } =
-  createTersor(nodePlatform, (path, bytes, inputs) =>
-    saveFile(path, bytes, { inputs, overwrite: true }),
-  );
+export const {
+  load,
+  compress,
+  train,
+  survey,
+  search,
+  openJob,
+  inspect,
+  evaluate,
+  pack,
+  bench,
+  methods,
+} = createTersor(nodePlatform, (path, bytes, inputs) =>
+  saveFile(path, bytes, { inputs, overwrite: true }),
+);

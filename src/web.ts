@@ -5,5 +5,16 @@ import { createBrowserPlatform } from "./browser/platform.ts";
 export { createBrowserPlatform } from "./browser/platform.ts";
 export * from "./index.ts";
 
-export const { load, compress, train, survey, openJob, inspect, evaluate, pack, bench, methods } =
-  createTersor(createBrowserPlatform());
+export const {
+  load,
+  compress,
+  train,
+  survey,
+  search,
+  openJob,
+  inspect,
+  evaluate,
+  pack,
+  bench,
+  methods,
+} = createTersor(createBrowserPlatform());

@@ -15,6 +15,7 @@ import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
 import { packCommand } from "./pack.ts";
 import { programOf } from "./program.ts";
+import { searchCommand } from "./search.ts";
 import { commandLineOf, type Io } from "./shell.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
@@ -24,6 +25,7 @@ const commands = [
   inspectCommand,
   compressCommand,
   surveyCommand,
+  searchCommand,
   evalCommand,
   trainCommand,
   benchCommand,

@@ -7,15 +7,16 @@ import type { OpenJob } from "../recipe/job.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
 import type { Report } from "../report/report.ts";
+import { numbersNotFinite, restore } from "./not-finite.ts";
 import { modelName } from "./paths.ts";
 import type { CallOfRun, StoredRun } from "./resume.ts";
 
 const stateFile = "survey.json";
 
 /** The folder of a survey: the one that is named, else one beside the model. */
-export function surveyFolder(model: string, output: string | undefined): string {
+export function surveyFolder(model: string, output: string | undefined, kind = "survey"): string {
   const name = modelName(model);
-  return output ?? join(dirname(name), `${basename(name, ".onnx")}.survey`);
+  return output ?? join(dirname(name), `${basename(name, ".onnx")}.${kind}`);
 }
 
 /** The file in that folder that holds the survey's state. */
@@ -23,9 +24,13 @@ export const surveyFile = (folder: string): string => join(folder, stateFile);
 
 /**
  * Checks the output folder before any work: it must be possible to create it, and it must not hold
- * an earlier survey unless `mayContinue`. Throws TersorError "cannot-write" or "bad-survey".
+ * an earlier survey (one of the files `own`) unless `mayContinue`. Throws TersorError "cannot-write" or "bad-survey".
  */
-export function checkFolder(folder: string, mayContinue: boolean): void {
+export function checkFolder(
+  folder: string,
+  mayContinue: boolean,
+  own: readonly string[] = [stateFile, "report.html", "report.md", "pareto.svg"],
+): void {
   const there = statSync(folder, { throwIfNoEntry: false });
   if (there && !there.isDirectory()) {
     throw fail(errors.cannotWrite(folder, "it is a file", "Name a folder with -o"));
@@ -35,7 +40,7 @@ export function checkFolder(folder: string, mayContinue: boolean): void {
     throw fail(errors.cannotWrite(folder, "its folder does not exist", remedy));
   }
   if (mayContinue) return;
-  for (const name of [stateFile, "report.html", "report.md", "pareto.svg"]) {
+  for (const name of own) {
     const file = join(folder, name);
     if (!existsSync(file)) continue;
     const remedy = "Go on with --resume, begin anew with --force, or name another folder with -o";
@@ -56,7 +61,7 @@ export interface Done {
 export function earlierRows(folder: string, { content }: StoredRun): Done {
   const { results = [], layerErrors = [], notFinite = {} } = content as Partial<Saved>;
   const saved = { results, layerErrors };
-  for (const [path, text] of Object.entries(notFinite)) restore(saved, path.split("."), text);
+  restore(saved, notFinite);
   // The first row is the original, which is measured again.
   const done = results.slice(1).flatMap((row): Result[] => {
     if (typeof row?.recipe !== "string") return [];
@@ -98,25 +103,8 @@ export function stateText(
 ): string {
   const shown = report ? surveyJson(report) : { command: "survey", results: [], pareto: [] };
   const all = { results: report?.results ?? [], layerErrors };
-  const notFinite = Object.fromEntries(numbersNotFinite(all));
+  const notFinite = numbersNotFinite(all);
   return jsonText({ ...shown, complete: isComplete, ...plan, layerErrors, notFinite });
-}
-
-/** The numbers that are not finite, as [path, text]. */
-function* numbersNotFinite(value: unknown, path = ""): Generator<[string, string]> {
-  if (typeof value === "number" && !Number.isFinite(value)) yield [path, String(value)];
-  if (typeof value !== "object" || value === null) return;
-  for (const [key, part] of Object.entries(value)) {
-    yield* numbersNotFinite(part, path === "" ? key : `${path}.${key}`);
-  }
-}
-
-/** Puts a number back in the place of the null that JSON has for it. */
-function restore(value: unknown, [key, ...rest]: readonly string[], text: string): void {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return;
-  const parts = value as Record<string, unknown>;
-  if (rest.length > 0) restore(parts[key], rest, text);
-  else if (parts[key] === null) parts[key] = Number(text);
 }
 
 /**
@@ -131,7 +119,7 @@ export function modelFile(recipe: string): string {
 }
 
 /** A hash of the text (FNV-1a, 32 bits, hex), so that two recipes do not share a file name. */
-function shortHash(text: string): string {
+export function shortHash(text: string): string {
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, "0");

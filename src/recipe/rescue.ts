@@ -191,7 +191,7 @@ const fileOf = ({ model }: Attempt): File => ({ model, bytes: concat(writeModel(
  * A function that measures a file against `before` on the records; null if it cannot be run. Labels
  * that do not fit the outputs are left out: calibration needs none, so nothing else checks them.
  */
-async function compareBy(
+export async function compareBy(
   before: File,
   records: Dataset,
   env: Environment,

@@ -7,27 +7,48 @@ interface Quantity {
   /** "<=" where smaller is better, ">=" where larger is. */
   readonly sense: "<=" | ">=";
   readonly unit: "bytes" | "number";
+  /** What the limit limits: a search that has met all limits goes on with the other kinds. */
+  readonly kind: "size" | "quality" | "speed";
   /** Set where it cannot be measured without data, or without labelled data. */
   readonly needs?: "data" | "labels";
   /** Its value in a result; null where it was not measured. */
   of(result: Result): number | null;
 }
 
-/** The quantities that a target can name. */
+/** The quantities that a target can name. `latency<=0.6x` is read as `speedup>=1/0.6`. */
 const quantities: Readonly<Record<string, Quantity>> = {
-  size: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.raw },
-  gzip: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
-  brotli: { sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.brotli },
-  drop: { sense: "<=", unit: "number", needs: "labels", of: ({ metric }) => metric?.drop ?? null },
-  flips: { sense: "<=", unit: "number", needs: "data", of: ({ metric }) => metric?.flips ?? null },
+  size: { kind: "size", sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.raw },
+  gzip: { kind: "size", sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.gzip },
+  brotli: { kind: "size", sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.brotli },
+  packed: { kind: "size", sense: "<=", unit: "bytes", of: ({ bytes }) => bytes.packed },
+  drop: {
+    kind: "quality",
+    sense: "<=",
+    unit: "number",
+    needs: "labels",
+    of: ({ metric }) => metric?.drop ?? null,
+  },
+  flips: {
+    kind: "quality",
+    sense: "<=",
+    unit: "number",
+    needs: "data",
+    of: ({ metric }) => metric?.flips ?? null,
+  },
   accuracy: {
+    kind: "quality",
     sense: ">=",
     unit: "number",
     needs: "labels",
     of: ({ metric }) => (metric?.name === "accuracy" ? metric.value : (metric?.accuracy ?? null)),
   },
-  speedup: { sense: ">=", unit: "number", of: ({ delta }) => delta.infer },
-  latency: { sense: "<=", unit: "number", of: ({ latency }) => latency?.median ?? null },
+  speedup: { kind: "speed", sense: ">=", unit: "number", of: ({ delta }) => delta.infer },
+  latency: {
+    kind: "speed",
+    sense: "<=",
+    unit: "number",
+    of: ({ latency }) => latency?.median ?? null,
+  },
 };
 
 /** One parsed target: a quantity of a result and the limit that it must meet. */
@@ -40,6 +61,8 @@ export interface Target {
    * In bytes, percent points (drop), percent (flips, accuracy), times (speedup) or ms (latency, by the row's clock).
    */
   readonly limit: number;
+  /** "<=" where less is better. */
+  readonly sense: "<=" | ">=";
   /** What alone can show if it is met: data, or labelled data. */
   readonly needs: "data" | "labels" | null;
 }
@@ -68,6 +91,16 @@ export function parseTargets(text: string): Target[] {
         `Write it as: ${name}${quantity.sense}${value || "..."}`,
       );
     }
+    const share = name === "latency" ? /^(\d*\.?\d+)x$/.exec(value)?.[1] : undefined;
+    if (Number(share) > 0) {
+      return {
+        text: part,
+        quantity: "speedup",
+        limit: 1 / Number(share),
+        sense: ">=",
+        needs: null,
+      };
+    }
     const limit =
       quantity.unit === "bytes"
         ? parseBytes(value)
@@ -79,7 +112,13 @@ export function parseTargets(text: string): Target[] {
         `Give for example ${example}`,
       );
     }
-    return { text: part, quantity: name, limit, needs: quantity.needs ?? null };
+    return {
+      text: part,
+      quantity: name,
+      limit,
+      sense: quantity.sense,
+      needs: quantity.needs ?? null,
+    };
   });
 }
 
@@ -115,6 +154,29 @@ export function missedTargets(targets: readonly Target[], result: Result): strin
     const unit = quantity.unit === "bytes" ? " bytes" : "";
     return [`${text}: it is ${Number(value.toPrecision(4))}${unit}`];
   });
+}
+
+/** What the target's quantity is in a result; null where it was not measured. */
+export const amountOf = ({ quantity }: Target, result: Result): number | null =>
+  quantities[quantity].of(result);
+
+/** What the target limits. */
+export const kindOf = ({ quantity }: Target): Quantity["kind"] => quantities[quantity].kind;
+
+/**
+ * By how much the result misses the target, 0 if it is met: for sizes and speeds the logarithm of
+ * the ratio, for qualities the difference in units of the limit or of one point, whichever is more.
+ */
+export function excessOf(target: Target, result: Result): number {
+  const value = amountOf(target, result);
+  if (value === null || Number.isNaN(value)) return Infinity;
+  const { kind, sense } = quantities[target.quantity];
+  const sign = sense === "<=" ? 1 : -1;
+  const excess =
+    kind === "quality"
+      ? (sign * (value - target.limit)) / Math.max(1, sense === "<=" ? target.limit : 0)
+      : sign * Math.log(value / target.limit);
+  return Math.max(0, excess);
 }
 
 const scales: Readonly<Record<string, number>> = {

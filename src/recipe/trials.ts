@@ -41,6 +41,10 @@ export interface TrialsOptions {
   readonly done?: readonly Result[] | undefined;
   /** The errors of their layers, as far as they are known. */
   readonly doneErrors?: readonly LayerErrors[] | undefined;
+  /** Recipes that are left out, because they ended the process of earlier runs. */
+  readonly deadly?: readonly string[] | undefined;
+  /** Called before each trial. */
+  readonly onTrial?: ((recipe: string) => void) | undefined;
   /** The path that `result.file` names for a recipe; without it, files are null. */
   readonly fileOf?: ((recipe: string) => string) | undefined;
   /**
@@ -134,9 +138,12 @@ export async function runTrials(
       if (row) continue;
       const unmet = unmetNeed(steps, env);
       if (unmet) leave(recipe, unmet.what, false);
-      else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
+      else if (options.deadly?.includes(recipe)) {
+        leave(recipe, "it was begun more than once and ended the process each time", false);
+      } else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         leave(recipe, `the budget of ${options.budgetSeconds} s was used up`, true);
       } else {
+        options.onTrial?.(recipe);
         const file = options.fileOf?.(recipe) ?? null;
         const own = { ...baseline, env: await scoped(env, recipe) };
         const tried = await attempt(own, start, steps, file, layerErrors);

@@ -1,0 +1,180 @@
+/** @file tersor search: looks for a recipe that meets targets; it can be stopped and resumed. */
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Searched } from "../api-types.ts";
+import { errors, fail, isAborted } from "../errors.ts";
+import type { Result } from "../measure/measurement.ts";
+import { fileCheckpoints } from "../node/checkpoints.ts";
+import { saveFile, sweepTemporaries } from "../node/files.ts";
+import { load, search } from "../node.ts";
+import { jobOf, type OpenJob } from "../recipe/job.ts";
+import { bestOf } from "../recipe/search/search.ts";
+import { parseRecipe } from "../recipe/steps.ts";
+import { missedTargets, parseTargets, type Target } from "../recipe/target.ts";
+import { plural } from "../report/format.ts";
+import { jsonText, surveyJson } from "../report/json.ts";
+import { optunaJournal } from "../report/optuna.ts";
+import type { Report } from "../report/report.ts";
+import { resultLine } from "../report/table.ts";
+import type { Command } from "./command.ts";
+import { type DataFlags, dataFlags, dataSettings, oneOf, seconds, whole } from "./flags.ts";
+import { openJournal } from "./journal.ts";
+import { inputsOf } from "./paths.ts";
+import { callOfRun, checkSameJob } from "./resume.ts";
+import { surveyOutput } from "./survey-output.ts";
+import { checkFolder, surveyFolder } from "./survey-state.ts";
+import { learningFlags, type TrainingFlags, teacherOf } from "./training.ts";
+
+interface SearchFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "deterministic"> {
+  readonly output?: string;
+  readonly target?: string;
+  readonly budget?: number;
+  readonly trials?: number;
+  readonly strategy?: "evolve" | "random";
+  readonly train: boolean;
+  readonly resume?: true;
+}
+
+const stateFile = "search.json";
+const folderOf = (path: string, output?: string) => surveyFolder(path, output, "search");
+
+export const searchCommand: Command<SearchFlags> = {
+  name: "search",
+  takes: "<model>",
+  summary: "Looks for a recipe that meets targets; the best so far is always saved.",
+  flags: [
+    {
+      flags: "--target <limits>",
+      doc: "Limits to meet: size<=1MB, packed<=300kB, drop<=0.5, speedup>=1.5, latency<=0.6x",
+    },
+    {
+      flags: "--budget <time>",
+      doc: "Work for this time: 90s, 10m, 1h (default 10m); what was done before --resume counts.",
+      parse: seconds,
+    },
+    { flags: "--trials <n>", doc: "Measure so many recipes at most.", parse: whole(1) },
+    { flags: "-o, --output <folder>", doc: "Folder for the results (default: <model>.search)." },
+    { flags: "--resume", doc: "Go on with an interrupted search, with its flags." },
+    { flags: "--no-train", doc: "Leave out training, and keep its records for measuring." },
+    {
+      flags: "--strategy <name>",
+      doc: "evolve (default), or random: recipes at random, to compare with.",
+      parse: oneOf(["evolve", "random"]),
+    },
+    ...learningFlags,
+    ...dataFlags,
+  ],
+  examples: [
+    'tersor search model.onnx --data mnist:test --calib mnist:train --target "size<=100kB, drop<=0.5"',
+    "tersor search model.onnx -o out --resume",
+  ],
+  runFile: ([path], { output }) => join(folderOf(path, output), stateFile),
+  async run(shell, [path], flags, earlier) {
+    if (flags.target === undefined) {
+      const remedy = 'Give for example --target "size<=1MB, drop<=0.5"';
+      throw fail(errors.badUsage("tersor search", "has no target", remedy));
+    }
+    const targets = parseTargets(flags.target);
+    if (!flags.data) {
+      const why = "has no data to judge on";
+      throw fail(errors.badUsage("tersor search", why, "Give --data, and --calib for training"));
+    }
+    const model = await load(path, shell.settings);
+    const folder = folderOf(path, flags.output);
+    checkFolder(folder, earlier !== null || shell.force, [stateFile, "report.html", "report.md"]);
+    const teacher = await teacherOf(flags, shell);
+    const inputs = inputsOf(path, model);
+    const write = (name: string, content: Uint8Array | string): Promise<void> =>
+      saveFile(join(folder, name), content, { inputs, overwrite: true });
+    const isNew = earlier === null;
+    const wasThere = existsSync(folder);
+    mkdirSync(folder, { recursive: true });
+    if (!isNew) sweepTemporaries(folder);
+    const checkpoints = fileCheckpoints(join(folder, "search"), !isNew);
+    const output = surveyOutput(shell, folder, inputs);
+    let job: OpenJob | null = null;
+    let latest: Report | null = null;
+    const journal = openJournal(folder, isNew);
+    const { remembered } = journal;
+    const state = (complete: boolean): string => {
+      const shown = latest ? surveyJson(latest) : { command: "search", results: [], pareto: [] };
+      return jsonText({ ...shown, complete, job, ...callOfRun({ ...flags }) });
+    };
+    try {
+      const found = await search(model, {
+        ...shell.settings,
+        ...dataSettings(flags),
+        ...{ targets, trains: flags.train, teacher, checkpoints },
+        ...{ budgetSeconds: flags.budget, trials: flags.trials, strategy: flags.strategy },
+        deterministic: flags.deterministic,
+        ...remembered,
+        fileOf: journal.fileOf,
+        onScreened: journal.addScreened,
+        async onJob(own) {
+          job = own;
+          if (earlier) checkSameJob(earlier, own, { ...flags }, path, { training: "train" });
+          else {
+            checkpoints.clear();
+            await write(stateFile, state(false));
+          }
+          const { done, screened } = remembered;
+          if (earlier) {
+            const measured = plural(done.length, "trial");
+            shell.note(`${measured} and ${plural(screened.size, "candidate")} are kept`);
+          }
+        },
+        onTrial: journal.begin,
+        async onRow(row, bytes, { results: [baseline, ...rows], errors }) {
+          if (!bytes) return;
+          const layerErrors = errors.find(({ recipe }) => recipe === row.recipe) ?? null;
+          journal.addTrial(jobOf(job!, parseRecipe(row.recipe)), row, bytes, layerErrors);
+          checkpoints.clear();
+          if (bestOf(targets, rows) === row) await write("best.onnx", bytes);
+          shell.note(`${row.recipe}: ${resultLine(row, baseline)}`);
+        },
+        async onReport(report) {
+          latest = report;
+          await write("optuna.log", optunaJournal(report, targets));
+        },
+      });
+      latest = found.report;
+      await write(stateFile, state(true));
+      await output.show(found.report);
+      return tell(shell.note, found, targets, folder);
+    } catch (cause) {
+      if (!isAborted(cause) || !job) {
+        if (!wasThere && !latest) output.discard();
+        throw cause;
+      }
+      if (latest) await output.show({ ...(latest as Report), unfinished: "Interrupted." });
+      return shell.interrupted("search", `what it has measured is saved in ${folder}`);
+    }
+  },
+};
+
+/** How many near misses are named. */
+const near = 3;
+
+/** Says which row is best, and what it misses. Returns the exit status. */
+function tell(
+  note: (text: string) => void,
+  { best, missed, results, screened }: Searched,
+  targets: readonly Target[],
+  folder: string,
+): number {
+  const [, ...rows] = results;
+  note(`${plural(screened, "candidate")} screened, ${plural(rows.length, "recipe")} measured.`);
+  if (missed.length === 0) {
+    note(`Best: ${best.recipe} -> ${join(folder, "best.onnx")}`);
+    return 0;
+  }
+  note(`No recipe met ${targets.map(({ text }) => text).join(", ")}. Nearest:`);
+  const rest = new Set<Result>(rows);
+  for (let i = 0; i < near; i++) {
+    const next = bestOf(targets, [...rest]);
+    if (!next) break;
+    rest.delete(next);
+    note(`  ${next.recipe}: ${missedTargets(targets, next).join("; ")}`);
+  }
+  return 1;
+}

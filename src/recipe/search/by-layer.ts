@@ -1,0 +1,111 @@
+/** @file A recipe in which each layer is compressed in the way that suits it, by a table of them all. */
+import type { Node } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
+import { bestChoices } from "../../numeric/knapsack.ts";
+import { weightsOf } from "../../ops/weights.ts";
+import { alone, type Choice, limited, passing } from "../layer-choice.ts";
+import { formatRecipe, type Step } from "../steps.ts";
+import type { Screen } from "./screen.ts";
+import { sorted } from "./vary.ts";
+
+/** A way to compress one layer. */
+interface Variant {
+  /** The step, which works on all layers. */
+  readonly step: Step;
+  /** Bytes of the file that it saves on this layer. */
+  readonly saved: number;
+  /** Power of the error at the model's outputs over that of the outputs, where it alone is compressed. */
+  readonly noise: number;
+}
+
+/** What is known of the layers. */
+export interface LayerTable {
+  readonly layers: readonly Node[];
+  readonly variants: ReadonlyMap<Node, readonly Variant[]>;
+}
+
+/** The largest layers, which hold most of the weights; others stay as they are. */
+const covered = 0.98;
+const mostLayers = 48;
+
+/** The layers worth a choice of their own, in the order of the network. */
+export function largeLayers(model: Model): Node[] {
+  const bytes = new Map<Node, number>();
+  for (const { node, value } of weightsOf(model)) {
+    bytes.set(node, (bytes.get(node) ?? 0) + (value.tensor?.byteLength ?? 0));
+  }
+  const total = [...bytes.values()].reduce((a, b) => a + b, 0);
+  const largest = [...bytes].sort((a, b) => b[1] - a[1]).slice(0, mostLayers);
+  let sum = 0;
+  const taken = new Set<Node>();
+  for (const [node, size] of largest) {
+    if (sum < covered * total) taken.add(node);
+    sum += size;
+  }
+  return [...bytes.keys()].filter((node) => taken.has(node));
+}
+
+/** Whether the method works on chosen layers, independently of each other. */
+export const isChoosy = (steps: readonly Step[]): boolean =>
+  steps.length === 1 && "only" in steps[0].options && "except" in steps[0].options;
+
+/**
+ * Tries each step on each layer alone. `whole` is the file without it, in bytes. `goesOn` is asked
+ * before every try; where it says no the table ends with what is known.
+ */
+export async function layerTable(
+  model: Model,
+  steps: readonly Step[],
+  whole: number,
+  screen: Screen,
+  goesOn: () => boolean,
+): Promise<LayerTable> {
+  const layers = largeLayers(model);
+  const variants = new Map<Node, Variant[]>(layers.map((node) => [node, []]));
+  for (const step of steps) {
+    for (const node of layers) {
+      if (!goesOn()) return { layers, variants };
+      const single = limited([step], alone(node, layers));
+      const { row } = await screen(formatRecipe(single), single);
+      const sqnr = row?.metric?.sqnr;
+      if (!row || sqnr === null || sqnr === undefined) continue;
+      const noise = row.metric?.exact ? 0 : 10 ** (-sqnr / 10);
+      variants.get(node)?.push({ step, saved: whole - row.bytes.raw, noise });
+    }
+  }
+  return { layers, variants };
+}
+
+/**
+ * The steps that bring the file to at most `bytes` with the least sum of errors: errors of single
+ * layers add up as long as they are small. Null if nothing in the table brings it there. One step
+ * for each way to compress, with the layers that it is best for.
+ */
+export function byLayer({ layers, variants }: LayerTable, whole: number, bytes: number) {
+  const most = (node: Node): number =>
+    Math.max(0, ...(variants.get(node) ?? []).map(({ saved }) => saved));
+  const base = layers.reduce((sum, node) => sum + most(node), 0);
+  // Costs are what a choice saves less than the best one on its layer.
+  const items = layers.map((node) => [
+    { cost: most(node), loss: 0, step: null },
+    ...(variants.get(node) ?? []).map(({ step, saved, noise }) => ({
+      ...{ cost: most(node) - saved, loss: noise, step },
+    })),
+  ]);
+  const taken = bestChoices(items, bytes - (whole - base));
+  if (!taken) return null;
+  const groups = new Map<Step, Node[]>();
+  for (const [i, choice] of taken.entries()) {
+    const { step } = items[i][choice];
+    if (step) groups.set(step, [...(groups.get(step) ?? []), layers[i]]);
+  }
+  if (groups.size === 0) return null;
+  return sorted([...groups].flatMap(([step, own]) => limited([step], chosen(own, layers))));
+}
+
+/** The choice of these layers, whose names are read as globs and may match others. */
+function chosen(own: readonly Node[], layers: readonly Node[]): Choice {
+  const only = own.map(({ name }) => name);
+  const others = passing(layers, { only, except: [] }).filter((node) => !own.includes(node));
+  return { only, except: others.map(({ name }) => name) };
+}

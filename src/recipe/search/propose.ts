@@ -1,0 +1,279 @@
+/** @file What a search tries next, from what it has seen: methods, tables of layers, variations. */
+import { familyOf } from "../../methods/index.ts";
+import { createRandom } from "../../numeric/random.ts";
+import type { Environment } from "../environment.ts";
+import { withoutRescue } from "../layer-choice.ts";
+import { needsTraining, unmetNeed } from "../needs.ts";
+import { formatRecipe, parseRecipe, type Step } from "../steps.ts";
+import { surveyRecipes } from "../survey.ts";
+import { kindOf, type Target } from "../target.ts";
+import type { Ground, Proposals } from "../trials.ts";
+import { byLayer, isChoosy, largeLayers, layerTable } from "./by-layer.ts";
+import {
+  type Candidate,
+  compareRows,
+  lossOf,
+  type Screened,
+  select,
+  steadied,
+  violation,
+} from "./candidate.ts";
+import { createScreen, type Screen } from "./screen.ts";
+import { drawn, vary } from "./vary.ts";
+
+/** Calibration records that judge a candidate, and one layer alone. */
+const JUDGES = 256;
+const FEW = 16;
+/** Shares of the budget after which the methods are not tried one by one, and layers not alone. */
+const METHODS = 0.35;
+const LAYERS = 0.55;
+/** Candidates that vary, and variations of a generation. */
+const PARENTS = 12;
+const CHILDREN = 6;
+/** Ways to compress a layer that compete in the table of layers. */
+const WAYS = 4;
+
+/** What decides a search. */
+export interface SearchPlan {
+  readonly targets: readonly Target[];
+  /** Seconds of work, of all runs that were interrupted together. */
+  readonly budgetSeconds: number;
+  /** "random" draws recipes and measures them: what every other search has to beat. */
+  readonly strategy: "evolve" | "random";
+}
+
+/** What a search remembers: a run that goes on finds here what the one before has measured. */
+export interface Memory {
+  /** What was screened before, by the number of records and the recipe. */
+  recall(key: string): Screened | null;
+  /** Seconds of work so far; work that is recalled counts as it did. */
+  spent(): number;
+  /** Whether no further row is wanted. */
+  isFull(): boolean;
+  /** Called with each new measurement. */
+  keep(key: string, found: Screened): Promise<void> | void;
+}
+
+/**
+ * The recipes of a search, each to be measured in full. The order depends on nothing but the plan,
+ * the seed and what was measured.
+ *
+ * 1. Every method alone is screened on a few records. 2. For those on the front, each layer alone;
+ * from that table dynamic programming makes recipes for several sizes. 3. The best of all vary, by
+ * NSGA-II, and now and then the most promising is measured in full, with training if it lacks but
+ * quality.
+ */
+export async function* proposals(
+  ground: Ground,
+  env: Environment,
+  plan: SearchPlan,
+  memory: Memory,
+): Proposals {
+  const { targets, budgetSeconds } = plan;
+  const random = createRandom(env.seed).fork("search");
+  const isOver = (share = 1): boolean => memory.isFull() || memory.spent() >= share * budgetSeconds;
+  const screen = await screens(ground, env, plan, memory);
+  const atoms = quickRecipes(env);
+  const layers = largeLayers(ground.start);
+  const known = new Map<string, Candidate>();
+  /** Names of the recipes that were handed over for a row. */
+  const given = new Set<string>();
+  yield [];
+  if (plan.strategy === "random") {
+    while (!isOver()) yield drawn({ atoms, layers, random });
+    return;
+  }
+  const tryOut = async (steps: readonly Step[]): Promise<Candidate | null> => {
+    const recipe = formatRecipe(steps);
+    const before = known.get(recipe);
+    if (before) return before;
+    const { row } = await screen.judged(recipe, steps);
+    if (row) known.set(recipe, { recipe, steps, row });
+    return known.get(recipe) ?? null;
+  };
+  function* promising(count: number): Generator<readonly Step[]> {
+    for (let i = 0; i < count && !isOver(); i++) {
+      const next = mostPromising(targets, steady([...known.values()]), given);
+      if (!next) return;
+      given.add(next.recipe);
+      yield next.steps;
+    }
+  }
+
+  // Other settings of a method that took too long are not tried.
+  const slow = new Set<string>();
+  for (const steps of inTurn(atoms, targets)) {
+    if (isOver(METHODS)) break;
+    if (slow.has(steps[0].id)) continue;
+    const began = memory.spent();
+    const found = await tryOut(steps);
+    if (!found && memory.spent() - began >= longest(plan)) slow.add(steps[0].id);
+  }
+  yield* promising(2);
+
+  const ways = select(targets, steady([...known.values()]), known.size)
+    .filter(({ steps }) => isChoosy(steps))
+    .slice(0, WAYS);
+  const whole = ground.baseline.result.bytes.raw;
+  const startBytes = known.get("")?.row.bytes.raw ?? whole;
+  if (ways.length > 0 && !isOver(LAYERS)) {
+    const steps = ways.flatMap((way) => way.steps);
+    const table = await layerTable(
+      ground.start,
+      steps,
+      startBytes,
+      screen.few,
+      () => !isOver(LAYERS),
+    );
+    for (const bytes of sizesFor(targets, startBytes)) {
+      const made = byLayer(table, startBytes, bytes);
+      if (made && !isOver()) await tryOut(made);
+    }
+    yield* promising(2);
+  }
+
+  const trained = trainedRecipes(env);
+  for (let idle = 0, turn = 0; !isOver() && idle < 5; turn++) {
+    const parents = select(targets, steady([...known.values()]), PARENTS);
+    const before = known.size;
+    const pool = {
+      ...{ layers, random },
+      atoms: select(targets, [...known.values()], known.size)
+        .filter(({ steps }) => steps.length === 1)
+        .map(({ steps }) => steps),
+    };
+    for (let i = 0; i < CHILDREN && parents.length > 0 && !isOver(); i++) {
+      const [a, b] = [parents[random.int(parents.length)], parents[random.int(parents.length)]];
+      const child = vary(a.steps, b.steps, pool);
+      if (child) await tryOut(child);
+    }
+    yield* promising(1);
+    idle = known.size === before ? idle + 1 : 0;
+    if (turn % 3 === 2 && !isOver()) {
+      const next = toTrain(targets, steady([...known.values()]), given, env) ?? trained.shift();
+      if (next) yield next;
+    }
+  }
+}
+
+/** The methods of a survey that train nothing and whose needs are met, without rescue. */
+function quickRecipes(env: Environment): Step[][] {
+  return surveyRecipes()
+    .filter((steps) => steps.length > 0 && unmetNeed(steps, env) === null)
+    .map((steps) => steps.map(withoutRescue));
+}
+
+/** Seconds after which a candidate is given up. */
+const longest = ({ budgetSeconds }: SearchPlan): number => Math.max(5, budgetSeconds / 40);
+
+/** Families that reach a target on size soonest; and those that reach one on speed. */
+const storing: readonly string[] = ["quantization", "pruning"];
+const quickening: readonly string[] = ["low-rank", "pruning", "filters", "other"];
+
+/** Recipes of the families that promise most first; what quickens first for a target on speed. */
+function inTurn(atoms: readonly Step[][], targets: readonly Target[]): Step[][] {
+  const isTimed = targets.some((target) => kindOf(target) === "speed");
+  const rank = ([step]: readonly Step[]): number => {
+    if (isTimed && step.method.quickens) return 0;
+    return (isTimed ? quickening : storing).includes(familyOf(step.id)) ? 1 : 2;
+  };
+  return [...atoms].sort((a, b) => rank(a) - rank(b));
+}
+
+/** Those that train, of the methods that store weights in few bits. */
+function trainedRecipes(env: Environment): Step[][] {
+  if (!env.training) return [];
+  return surveyRecipes(true).filter(
+    (steps) => needsTraining(steps) && unmetNeed(steps, env) === null,
+  );
+}
+
+/** Candidates with drops as `steadied` estimates them. */
+function steady(candidates: readonly Candidate[]): Candidate[] {
+  let [drops, flips] = [0, 0];
+  for (const { row } of candidates) {
+    drops += row.metric?.drop ?? 0;
+    flips += row.metric?.flips ?? 0;
+  }
+  const lost = flips > 0 ? Math.min(1, Math.max(0, drops / flips)) : 0;
+  return candidates.map((candidate) => {
+    const { row } = candidate;
+    return row.metric
+      ? { ...candidate, row: { ...row, metric: steadied(row.metric, lost) } }
+      : candidate;
+  });
+}
+
+/**
+ * The candidate to measure in full: in turn the best by the targets, and the one with the least loss
+ * of those within the limits of size and speed, because a loss on few records may be chance.
+ */
+function mostPromising(
+  targets: readonly Target[],
+  candidates: readonly Candidate[],
+  given: ReadonlySet<string>,
+): Candidate | null {
+  const rest = candidates.filter(({ recipe }) => !given.has(recipe));
+  const hard = targets.filter((target) => kindOf(target) !== "quality");
+  const within = rest.filter(({ row }) => violation(hard, row) === 0);
+  const isSafe = given.size % 2 === 1 && within.length > 0 && hard.length > 0;
+  const [best] = isSafe
+    ? within.sort((a, b) => lossOf(a.row) - lossOf(b.row))
+    : rest.sort((a, b) => compareRows(targets, a.row, b.row));
+  return best ?? null;
+}
+
+/** The best candidate that lacks nothing but quality, followed by training; null if there is none. */
+function toTrain(
+  targets: readonly Target[],
+  candidates: readonly Candidate[],
+  given: Set<string>,
+  env: Environment,
+): Step[] | null {
+  if (!env.training) return null;
+  const hard = targets.filter((target) => kindOf(target) !== "quality");
+  const trained = candidates
+    .filter(({ row, steps }) => violation(hard, row) === 0 && !needsTraining(steps))
+    .sort((a, b) => lossOf(a.row) - lossOf(b.row))
+    .map(({ steps }) => [...steps, ...parseRecipe("train:loss=distil")])
+    .find((steps) => !given.has(formatRecipe(steps)));
+  if (trained) given.add(formatRecipe(trained));
+  return trained ?? null;
+}
+
+/** Sizes, in bytes, for which a recipe is made from the table of layers. */
+function sizesFor(targets: readonly Target[], whole: number): number[] {
+  const limit = targets.find(({ quantity }) => quantity === "size")?.limit;
+  if (limit !== undefined) return [1, 0.97, 0.9, 0.8, 1.05].map((share) => share * limit);
+  return [0.5, 0.35, 0.25, 0.18, 0.12, 0.08].map((share) => share * whole);
+}
+
+/** The two ways to screen, whose results are kept. */
+async function screens(
+  ground: Ground,
+  env: Environment,
+  plan: SearchPlan,
+  memory: Memory,
+): Promise<{ judged: Screen; few: Screen }> {
+  const { targets } = plan;
+  const kinds = targets.map(({ quantity }) => quantity);
+  const wanted = {
+    isTimed: targets.some((target) => kindOf(target) === "speed"),
+    isCoded: kinds.some((kind) => ["gzip", "brotli", "packed"].includes(kind)),
+    mostSeconds: longest(plan),
+  };
+  const kept = (records: number, screen: Screen): Screen => {
+    return async (name, steps) => {
+      const key = `${records} ${name}`;
+      const before = memory.recall(key);
+      if (before) return before;
+      const found = await screen(name, steps);
+      await memory.keep(key, found);
+      return found;
+    };
+  };
+  const judged = await createScreen(ground, env, { ...wanted, records: JUDGES });
+  const plain = { isTimed: false, isCoded: false, mostSeconds: wanted.mostSeconds };
+  const few = await createScreen(ground, env, { ...plain, records: FEW });
+  return { judged: kept(JUDGES, judged), few: kept(FEW, few) };
+}

@@ -1,0 +1,106 @@
+/** @file Search: looks for a recipe that meets targets; what it has is saved after every step. */
+import { errors, fail } from "../../errors.ts";
+import type { Result } from "../../measure/measurement.ts";
+import type { Environment } from "../environment.ts";
+import type { Loaded } from "../load.ts";
+import { checkTargets, missedTargets, type Target } from "../target.ts";
+import { nameOf } from "../trial.ts";
+import { runTrials, type Trials, type TrialsOptions } from "../trials.ts";
+import { compareRows, type Screened } from "./candidate.ts";
+import { type Memory, proposals, type SearchPlan } from "./propose.ts";
+
+/** What a search aims at and where it reports; everything but the targets has a default. */
+export interface SearchOptions extends Omit<TrialsOptions, "budgetSeconds"> {
+  readonly targets: readonly Target[];
+  /** Seconds of work, of all runs that were interrupted together (default 600). */
+  readonly budgetSeconds?: number | undefined;
+  /** Rows, at most (default: as many as there is time for). */
+  readonly trials?: number | undefined;
+  /** Default "evolve"; "random" draws recipes, to compare with. */
+  readonly strategy?: SearchPlan["strategy"] | undefined;
+  /** What an earlier, interrupted run has screened, by its key. */
+  readonly screened?: ReadonlyMap<string, Screened> | undefined;
+  /** Seconds that the rows of `done` took, by recipe. */
+  readonly rowSeconds?: ReadonlyMap<string, number> | undefined;
+  /** Called with each candidate that was screened. */
+  readonly onScreened?: (key: string, found: Screened) => Promise<void> | void;
+}
+
+export interface Found extends Trials {
+  /** The row that meets all targets and is best, or misses them by least. */
+  readonly best: Result;
+  /** A sentence for each target that it misses. */
+  readonly missed: readonly string[];
+  /** Candidates that were screened. */
+  readonly screened: number;
+}
+
+/** Seconds of work by default. */
+export const defaultBudget = 600;
+
+/**
+ * Searches for a recipe that meets `targets`. Throws TersorError "bad-target" for targets that cannot
+ * be measured on the data, "needs-data" without calibration records, and what `runTrials` throws.
+ */
+export async function search(
+  loaded: Loaded,
+  env: Environment,
+  options: SearchOptions,
+): Promise<Found> {
+  const { targets, budgetSeconds = defaultBudget, strategy = "evolve" } = options;
+  checkTargets(targets, env.data);
+  if (!env.calibration) throw fail(errors.needsData("search", ""));
+  const screened = new Map(options.screened);
+  // Measurements of an earlier run count when the search comes to them, so that it takes its course.
+  const counted = new Set<string>();
+  let spent = 0;
+  let rows = 0;
+  const count = (key: string, seconds: number): void => {
+    if (!counted.has(key)) spent += seconds;
+    counted.add(key);
+  };
+  const memory: Memory = {
+    recall(key) {
+      const found = screened.get(key) ?? null;
+      if (found) count(key, found.seconds);
+      return found;
+    },
+    spent: () => spent,
+    isFull: () => rows >= (options.trials ?? Infinity),
+    keep(key, found) {
+      screened.set(key, found);
+      count(key, found.seconds);
+      return options.onScreened?.(key, found);
+    },
+  };
+  const plan = { targets, budgetSeconds, strategy };
+  const source = {
+    total: null,
+    order: options.done?.map(({ recipe }) => recipe) ?? [],
+    propose: async function* (ground: Parameters<typeof proposals>[0]) {
+      const own = proposals(ground, env, plan, memory);
+      let row: Result | null = null;
+      while (true) {
+        const { value: steps, done } = await own.next(row as never);
+        if (done || !steps) return;
+        const before = env.platform.wallMs();
+        row = yield steps;
+        const took = (env.platform.wallMs() - before) / 1000;
+        spent += options.rowSeconds?.get(nameOf(steps)) ?? took;
+        if (row) rows++;
+      }
+    },
+  };
+  const found = await runTrials(loaded, env, source, {
+    ...options,
+    budgetSeconds: undefined,
+  });
+  const [, ...results] = found.results;
+  const best = bestOf(targets, results) ?? found.baseline;
+  return { ...found, best, missed: missedTargets(targets, best), screened: screened.size };
+}
+
+/** The row that meets the targets and is best, or misses them by least; null without rows. */
+export function bestOf(targets: readonly Target[], rows: readonly Result[]): Result | null {
+  return [...rows].sort((a, b) => compareRows(targets, a, b))[0] ?? null;
+}
