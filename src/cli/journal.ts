@@ -29,9 +29,9 @@ const DEATHS = 2;
 type Line =
   | { readonly screened: string; readonly found: Screened }
   | { readonly began: string }
+  | { readonly took: string; readonly seconds: number }
   | {
       readonly trial: string;
-      readonly seconds: number;
       readonly row: Result;
       readonly layerErrors: LayerErrors | null;
     };
@@ -51,6 +51,8 @@ export interface Journal {
   addScreened(key: string, found: Screened): void;
   /** To be called before a trial. */
   begin(recipe: string): void;
+  /** The seconds that a trial took, or a recipe that gave none. */
+  addSeconds(recipe: string, seconds: number): void;
   /** Writes the folder of a trial, then its line. */
   addTrial(job: Job, row: Result, bytes: Uint8Array, errors: LayerErrors | null): void;
   /** The path of a recipe's model. */
@@ -72,7 +74,6 @@ export function openJournal(folder: string, isNew: boolean): Journal {
   const folderOf = (recipe: string): string => join(trials, modelFile(recipe).slice(0, -5));
   const fileOf = (recipe: string): string => join(folderOf(recipe), "model.onnx");
   const remembered = recall(file, fileOf);
-  let beganAt = performance.now();
   const add = (line: Line): void => {
     const notFinite = numbersNotFinite(line);
     const marked = Object.keys(notFinite).length > 0 ? { ...line, notFinite } : line;
@@ -82,10 +83,8 @@ export function openJournal(folder: string, isNew: boolean): Journal {
     remembered,
     fileOf,
     addScreened: (key, found) => add({ screened: key, found }),
-    begin(recipe) {
-      beganAt = performance.now();
-      add({ began: recipe });
-    },
+    begin: (recipe) => add({ began: recipe }),
+    addSeconds: (recipe, seconds) => add({ took: recipe, seconds }),
     addTrial(job, row, bytes, layerErrors) {
       const [own, draft] = [folderOf(row.recipe), join(trials, `.${process.pid}.tmp`)];
       rmSync(draft, { recursive: true, force: true });
@@ -95,8 +94,7 @@ export function openJournal(folder: string, isNew: boolean): Journal {
       writeFileSync(join(draft, "result.json"), jsonText(resultJson(row)));
       rmSync(own, { recursive: true, force: true });
       renameSync(draft, own);
-      const seconds = (performance.now() - beganAt) / 1000;
-      add({ trial: row.recipe, seconds, row, layerErrors });
+      add({ trial: row.recipe, row, layerErrors });
     },
   };
 }
@@ -116,12 +114,14 @@ function recall(file: string, fileOf: (recipe: string) => string): Remembered {
     whole += Buffer.byteLength(part) + 1;
     if ("screened" in line) screened.set(line.screened, line.found);
     else if ("began" in line) begun.set(line.began, (begun.get(line.began) ?? 0) + 1);
-    else {
+    else if ("took" in line) {
+      begun.delete(line.took);
+      rowSeconds.set(line.took, line.seconds);
+    } else {
       begun.delete(line.trial);
       const size = statSync(fileOf(line.trial), { throwIfNoEntry: false })?.size;
       if (size !== line.row.bytes.raw) continue;
       rows.set(line.trial, { ...line.row, file: fileOf(line.trial) });
-      rowSeconds.set(line.trial, line.seconds);
       if (line.layerErrors) errors.push(line.layerErrors);
     }
   }

@@ -124,6 +124,7 @@ export const searchCommand: Command<SearchFlags> = {
           }
         },
         onTrial: journal.begin,
+        onSeconds: journal.addSeconds,
         async onRow(row, bytes, { results: [baseline, ...rows], errors }) {
           if (!bytes) return;
           const layerErrors = errors.find(({ recipe }) => recipe === row.recipe) ?? null;

@@ -516,6 +516,7 @@ describe("help", () => {
       "inspect",
       "compress",
       "survey",
+      "search",
       "eval",
       "train",
       "bench",

@@ -22,6 +22,8 @@ export interface SearchOptions extends Omit<TrialsOptions, "budgetSeconds"> {
   readonly screened?: ReadonlyMap<string, Screened> | undefined;
   /** Seconds that the rows of `done` took, by recipe. */
   readonly rowSeconds?: ReadonlyMap<string, number> | undefined;
+  /** Called with the seconds of each row, after `onRow`. */
+  readonly onSeconds?: (recipe: string, seconds: number) => void;
   /** Called with each candidate that was screened. */
   readonly onScreened?: (key: string, found: Screened) => Promise<void> | void;
 }
@@ -86,7 +88,9 @@ export async function search(
         const before = env.platform.wallMs();
         row = yield steps;
         const took = (env.platform.wallMs() - before) / 1000;
-        spent += options.rowSeconds?.get(nameOf(steps)) ?? took;
+        const known = options.rowSeconds?.get(nameOf(steps));
+        if (known === undefined) options.onSeconds?.(nameOf(steps), took);
+        spent += known ?? took;
         if (row) rows++;
       }
     },

@@ -1,0 +1,119 @@
+/** @file A search finds what a table of layers promises, and takes the same course when resumed. */
+import { describe, expect, test } from "vitest";
+import { nodePlatform } from "../../../src/node/platform.ts";
+import { concat, writeModel } from "../../../src/onnx/write.ts";
+import { loadModel } from "../../../src/recipe/load.ts";
+import { byLayer, largeLayers, layerTable } from "../../../src/recipe/search/by-layer.ts";
+import type { Screened } from "../../../src/recipe/search/candidate.ts";
+import { search } from "../../../src/recipe/search/search.ts";
+import { formatRecipe, parseRecipe } from "../../../src/recipe/steps.ts";
+import { parseTargets } from "../../../src/recipe/target.ts";
+import { environmentOf } from "../../support/apply.ts";
+import { tensorDataset } from "../../support/dataset.ts";
+import { nets } from "../../support/nets.ts";
+import { quickPlatform } from "../../support/quick-platform.ts";
+
+const net = nets.find(({ name }) => name === "gemms")!;
+const loaded = await loadModel(concat(writeModel(net.model)), nodePlatform);
+const env = () =>
+  environmentOf(net, {
+    platform: quickPlatform(),
+    timingMs: 1,
+    data: tensorDataset(net.feeds(16, 7)),
+    training: null,
+  });
+
+describe("the table of layers", () => {
+  const layers = largeLayers(net.model);
+  const steps = parseRecipe("quantize-weights:bits=8").concat(
+    parseRecipe("quantize-weights:bits=2"),
+  );
+  /** Eight bits save 100 bytes on each layer, two bits 200; their errors differ by layer. */
+  const noise: Record<string, readonly [number, number]> = Object.fromEntries(
+    layers.map(({ name }, i) => [name, [1e-4, 10 ** (i - 3)] as const]),
+  );
+  const screen = async (name: string): Promise<Screened> => {
+    const layer = layers.find((node) => name.includes(`only=${node.name}`))!.name;
+    const few = name.includes("bits=2") ? 1 : 0;
+    const sqnr = -10 * Math.log10(noise[layer][few]);
+    const row = { bytes: { raw: 1000 - 100 * (1 + few) }, metric: { sqnr } };
+    return { recipe: name, row: row as never, reason: null, seconds: 0 };
+  };
+
+  test("gives each layer what costs least in all, within the bytes", async () => {
+    const table = await layerTable(net.model, steps, 1000, screen, () => true);
+    const n = layers.length;
+    // All choices by brute force: float, 8 or 2 bits for each layer.
+    for (const bytes of [1000, 1000 - 100 * n, 1000 - 150 * n, 1000 - 200 * n]) {
+      let least = Infinity;
+      for (let code = 0; code < 3 ** n; code++) {
+        const ways = layers.map((_, i) => Math.floor(code / 3 ** i) % 3);
+        const saved = ways.reduce((sum, way) => sum + 100 * way, 0);
+        const lost = ways.reduce(
+          (sum, way, i) => sum + (way === 0 ? 0 : noise[layers[i].name][way - 1]),
+          0,
+        );
+        if (1000 - saved <= bytes) least = Math.min(least, lost);
+      }
+      const made = byLayer(table, 1000, bytes);
+      const taken = (made ?? []).flatMap(({ options }) =>
+        (options.only as string[]).map((name) => noise[name][options.bits === 2 ? 1 : 0]),
+      );
+      expect(taken.reduce((a, b) => a + b, 0)).toBeCloseTo(least, 12);
+    }
+    expect(byLayer(table, 1000, 1000 - 200 * n - 1)).toBe(null);
+  });
+});
+
+describe("search", () => {
+  const targets = parseTargets("size<=3kB");
+
+  test("takes the course of the run before, and repeats nothing that was measured", async () => {
+    const keys: string[] = [];
+    const screened = new Map<string, Screened>();
+    const rowSeconds = new Map<string, number>();
+    const whole = await search(loaded, env(), {
+      ...{ targets, trials: 3, budgetSeconds: 3 },
+      onSeconds: (recipe, seconds) => void rowSeconds.set(recipe, seconds),
+      onScreened(key, found) {
+        keys.push(key);
+        screened.set(key, found);
+      },
+    });
+    expect(whole.results.length).toBe(4);
+    const recipes = whole.results.map(({ recipe }) => recipe);
+    expect(new Set(recipes).size).toBe(recipes.length);
+    const [, ...done] = whole.results;
+    const again: string[] = [];
+    // What a run that was killed in its third trial has left.
+    const resumed = await search(loaded, env(), {
+      ...{ targets, trials: 3, budgetSeconds: 3 },
+      screened: new Map([...screened].slice(0, keys.length - 4)),
+      done: done.slice(0, 2),
+      rowSeconds: new Map([...rowSeconds].slice(0, 2)),
+      onScreened: (key) => void again.push(key),
+    });
+    expect(resumed.results.map(({ recipe }) => recipe)).toEqual(recipes);
+    expect(resumed.results.map(({ bytes }) => bytes.raw)).toEqual(
+      whole.results.map(({ bytes }) => bytes.raw),
+    );
+    expect(again.every((key) => keys.indexOf(key) >= keys.length - 4)).toBe(true);
+    expect(resumed.best.recipe).toBe(whole.best.recipe);
+  });
+
+  test("at random it measures what it draws; a recipe that ends the process is left out", async () => {
+    const drawn = await search(loaded, env(), {
+      ...{ targets, trials: 2, budgetSeconds: 30, strategy: "random" as const },
+    });
+    expect(drawn.screened).toBe(0);
+    expect(drawn.results).toHaveLength(3);
+    const [, , deadly] = drawn.results;
+    const spared = await search(loaded, env(), {
+      ...{ targets, trials: 2, budgetSeconds: 30, strategy: "random" as const },
+      deadly: [deadly.recipe],
+    });
+    expect(spared.results.map(({ recipe }) => recipe)).not.toContain(deadly.recipe);
+    expect(spared.left.find(({ recipe }) => recipe === deadly.recipe)?.reason).toMatch(/ended the/);
+    expect(formatRecipe(parseRecipe(deadly.recipe))).toBe(deadly.recipe);
+  });
+});
