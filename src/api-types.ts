@@ -2,6 +2,8 @@
 import type { z } from "zod";
 import type { Result } from "./measure/measurement.ts";
 import type { MethodId } from "./methods/index.ts";
+import type { Wish } from "./recipe/advice.ts";
+import type { Advised, AdviseOptions } from "./recipe/advise.ts";
 import type { Job, OpenJob } from "./recipe/job.ts";
 import type { DataSource, Settings } from "./recipe/prepare.ts";
 import type { PresetId } from "./recipe/presets.ts";
@@ -122,3 +124,18 @@ export interface SearchInput extends Settings, Omit<SearchOptions, "targets" | "
 
 /** The result of a search: what a survey gives, and the row that was looked for. */
 export interface Searched extends Surveyed, Pick<Found, "best" | "missed" | "screened"> {}
+
+/** What advice asks for; everything has a default. */
+export interface AdviseInput extends Settings, Pick<AdviseOptions, "measured" | "budgetSeconds"> {
+  /** What matters (default "size"). */
+  readonly goal?: Wish["goal"] | undefined;
+  /** Whether pictures show what looks the same after a rotation or a flip (default false). */
+  readonly symmetric?: boolean | undefined;
+}
+
+/** Facts about a model, and advice that was measured. */
+export interface AdvisedModel extends Pick<Advised, "facts" | "advice"> {
+  readonly baseline: Result;
+  /** The original's row, then those of the recipes that were measured. */
+  readonly results: readonly Result[];
+}

@@ -1,5 +1,7 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
 import type {
+  AdvisedModel,
+  AdviseInput,
   Compression,
   CompressOptions,
   InspectOptions,
@@ -14,6 +16,7 @@ import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import type { MethodId } from "./methods/index.ts";
 import type { Platform } from "./platform.ts";
+import { advise } from "./recipe/advise.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
@@ -242,6 +245,21 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const found = await search(model, env, { ...settings, targets, onRow: reporting.onRow });
       const { best, missed, screened } = found;
       return { ...surveyedOf(found, reporting.report(found), job), best, missed, screened };
+    },
+
+    /**
+     * Recipes that suit a model, by the survey's section VIII-A and what is known since, each with its
+     * reason and source; those for which most speaks are measured, and overruled where the figures
+     * say otherwise. Throws what `survey` throws.
+     */
+    async advise(model: Loaded, options: AdviseInput = {}): Promise<AdvisedModel> {
+      const { goal = "size", trains = true, symmetric = false, measured, budgetSeconds } = options;
+      const hasRecords = Boolean(options.calib ?? options.data);
+      const wish = { goal, symmetric, trains: trains && hasRecords };
+      const env = await prepare(model, platform, { ...options, trains: wish.trains });
+      const found = await advise(model, env, { wish, measured, budgetSeconds });
+      const { facts, advice, trials } = found;
+      return { facts, advice, baseline: trials.baseline, results: trials.results };
     },
 
     /**

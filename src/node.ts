@@ -12,6 +12,7 @@ export const {
   train,
   survey,
   search,
+  advise,
   openJob,
   inspect,
   evaluate,

@@ -11,6 +11,7 @@ export const {
   train,
   survey,
   search,
+  advise,
   openJob,
   inspect,
   evaluate,

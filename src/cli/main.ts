@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type ErrorInfo, isAborted, TersorError } from "../errors.ts";
 import { printable } from "../report/format.ts";
 import { jsonText } from "../report/json.ts";
+import { adviseCommand } from "./advise.ts";
 import { benchCommand } from "./bench.ts";
 import { type Command, dispatch } from "./command.ts";
 import { compressCommand } from "./compress.ts";
@@ -26,6 +27,7 @@ const commands = [
   compressCommand,
   surveyCommand,
   searchCommand,
+  adviseCommand,
   evalCommand,
   trainCommand,
   benchCommand,

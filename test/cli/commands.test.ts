@@ -517,6 +517,7 @@ describe("help", () => {
       "compress",
       "survey",
       "search",
+      "advise",
       "eval",
       "train",
       "bench",

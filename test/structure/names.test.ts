@@ -87,6 +87,7 @@ describe("methods", () => {
       "recipe/presets.ts": "presets are recipes",
       "recipe/sensitivity.ts": "what it tries where the user names none are recipes",
       "recipe/survey.ts": "combinations are recipes",
+      "recipe/advice.ts": "advice is recipes",
     };
     expect(strangers("methods/", (code) => named.test(code), reasons)).toEqual([]);
   });
