@@ -52,6 +52,8 @@ export interface OptionInfo {
   readonly description: string;
   /** Values that are worth trying in a survey or a search. */
   readonly search: readonly unknown[];
+  /** Whether its flag may be given several times. */
+  readonly repeats: boolean;
 }
 
 /** The parts of a JSON Schema property that zod writes for an option. */
@@ -65,6 +67,7 @@ interface JsonProperty {
   readonly exclusiveMaximum?: number;
   readonly description?: string;
   readonly search?: readonly unknown[];
+  readonly repeats?: boolean;
   /** Of an option that takes a number or some words. */
   readonly anyOf?: readonly JsonProperty[];
 }
@@ -93,6 +96,7 @@ export function describeOptions(schema: z.ZodObject): OptionInfo[] {
       exclusiveMaximum: bound(property.exclusiveMaximum),
       description: property.description ?? "",
       search: property.search ?? [],
+      repeats: property.repeats ?? false,
     };
   });
 }

@@ -80,9 +80,10 @@ export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-$
 
 /** A flag for each option of the data readers, made from the schema of these options. */
 const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
-  ({ name, description, choices }): Flag => ({
+  ({ name, description, choices, repeats }): Flag => ({
     flags: `--${kebab(name)} <${choices?.join("|") ?? "value"}>`,
     doc: description,
+    repeats,
     parse: (text, flag) => {
       const { success, data, error } = DataOptions.safeParse({ [name]: text });
       if (success) return data[name as keyof DataOptions];

@@ -3,7 +3,10 @@ import { errors, fail } from "../errors.ts";
 import { type DType, dtypes } from "../ir/dtype.ts";
 import { type ByteSource, rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
+import { batchAxes } from "./batch-axes.ts";
 import type { Dataset } from "./dataset.ts";
+import { checkFeeding, feedingOf, isFromData, proposal } from "./feed.ts";
+import { isUniform, layoutOf } from "./layout.ts";
 import { imageOptions } from "./options.ts";
 import {
   describeDims,
@@ -11,10 +14,10 @@ import {
   describePorts,
   holds,
   isInteger,
-  known,
   offsetLabels,
   type ReadContext,
 } from "./reader.ts";
+import { joined, recordAlong } from "./stack.ts";
 import { memorySource } from "./zip.ts";
 
 /** A row-major array [N, ...] whose bytes are in memory or in a file. */
@@ -40,19 +43,13 @@ export function arrayDataset(
     const why = `--${name} is about images, and these records are taken as they are`;
     throw fail(errors.badOption(spec, why, "Leave it out"));
   }
-  const inputs = wantedPorts(context).map((port) => ({
-    port,
-    array: match(port, arrays, context),
-  }));
-  const length = inputs[0].array.shape[0];
-  for (const { port, array } of inputs) {
-    if (array.shape[0] === length) continue;
-    const why = `has ${array.shape[0]} records of "${port.name}" and ${length} of the first input`;
-    throw fail(errors.badData(spec, why, "Give every input the same number of records"));
-  }
-  if (length === 0) throw fail(errors.noRecords(spec, "holds no records", "Check the file"));
+  const ports = wantedPorts(context);
   const label = arrays.get("label");
+  const length = lengthOf(ports, arrays, label);
+  const inputs = ports.map((port) => columnOf(port, arrays, length, context));
+  if (length === 0) throw fail(errors.noRecords(spec, "holds no records", "Check the file"));
   const targets = label && readLabels(label, length, context, wholeAreClasses);
+  const axes = new Map(inputs.flatMap(({ port, axis }) => (axis === 0 ? [] : [[port.name, axis]])));
 
   return {
     name: spec,
@@ -60,9 +57,11 @@ export function arrayDataset(
     classes: null,
     labelled: targets !== undefined,
     labels: targets?.classes ?? null,
+    ...(axes.size > 0 && { axes }),
+    ...(inputs.some(({ isSingle }) => isSingle) && { isSingle: true }),
     read: async (indices) => ({
       inputs: Object.fromEntries(
-        inputs.map(({ port, array }) => [port.name, convert(gather(array, indices), port, spec)]),
+        inputs.map(({ port, read }) => [port.name, convert(read(indices), port, spec)]),
       ),
       label: targets ? gather(targets.array, indices) : null,
       size: indices.length,
@@ -70,30 +69,89 @@ export function arrayDataset(
   };
 }
 
-/** The inputs to fill: all, or the one that --input names. Throws TersorError "wrong-input". */
+/**
+ * How many records there are: as many as labels, else as the first input has along its first axis, if
+ * records lie along it.
+ */
+function lengthOf(
+  ports: readonly Port[],
+  arrays: ReadonlyMap<string, StoredArray>,
+  label: StoredArray | undefined,
+): number {
+  const axes = batchAxes(ports);
+  const found = ports.find(({ name }) => axes.get(name) === 0 && arrays.get(name)?.shape.length);
+  const first = found ?? ports.find(({ name }) => arrays.get(name)?.shape.length);
+  const array = first ? arrays.get(first.name) : label;
+  return array?.shape[0] ?? label?.shape[0] ?? 1;
+}
+
+/**
+ * The inputs that records fill: those that a bare --input names, else all that are not fed in
+ * another way. Throws TersorError "wrong-input".
+ */
 export function wantedPorts({ ports, options, spec }: ReadContext): readonly Port[] {
-  const wanted = ports.filter((port) => !options.input || port.name === options.input);
-  if (wanted.length) return wanted;
-  const why = `the model has no input "${options.input}"`;
-  throw fail(errors.wrongInput(spec, why, describePorts(ports), "Correct --input"));
+  const feeding = feedingOf(options.input);
+  checkFeeding(feeding, ports, null, spec);
+  const named = ports.filter(({ name }) => feeding.get(name) === "data");
+  return ports.filter((port) => {
+    const feed = feeding.get(port.name);
+    return isFromData(feed) && (named.length === 0 || feed !== undefined);
+  });
+}
+
+/** The part of an array that fills an input. */
+interface Column {
+  readonly port: Port;
+  /** The input's axis of records; null if it has none. */
+  readonly axis: number | null;
+  /** Records must run one at a time, because a run takes one value for all of its records. */
+  readonly isSingle: boolean;
+  read(indices: readonly number[]): Tensor;
 }
 
 /** The array of an input, whose shape must fit. */
-function match(port: Port, arrays: ReadonlyMap<string, StoredArray>, context: ReadContext) {
-  const { spec, ports } = context;
+function columnOf(
+  port: Port,
+  arrays: ReadonlyMap<string, StoredArray>,
+  length: number,
+  context: ReadContext,
+): Column {
+  const { spec, ports, options } = context;
   const array = arrays.get(port.name);
   if (!array) {
-    const why = `has no array "${port.name}" but ${[...arrays.keys()].join(", ") || "none"}`;
-    const remedy = 'Name the arrays as the model\'s inputs, and the labels "label"';
+    const names = [...arrays.keys()];
+    const why = `has no array "${port.name}" but ${names.join(", ") || "none"}`;
+    const isFed = names.some((name) => ports.some((other) => other.name === name));
+    const feed = isFed ? `, or say how it is fed: --input ${proposal(port)}` : "";
+    const remedy = `Name the arrays as the model's inputs, and the labels "label"${feed}`;
     throw fail(errors.wrongInput(spec, why, describePorts(ports), remedy));
   }
-  const fits = (dim: number | string, axis: number) =>
-    axis === 0 || (known(dim) ?? array.shape[axis]) === array.shape[axis];
-  if (!array.shape.length || array.shape.length !== port.dims.length || !port.dims.every(fits)) {
+  const declared = batchAxes(ports, feedingOf(options.input)).get(port.name) ?? null;
+  const layout = layoutOf(port, array.shape, declared, length);
+  if (!layout) {
     const got = `"${port.name}" has shape ${describeDims(array.shape)}`;
     throw fail(errors.wrongShape(spec, got, describePort(port), "Reshape the array"));
   }
-  return array;
+  const { from, axis, shape } = layout;
+  if (from === 0 && array.shape[0] !== length) {
+    const why = `has ${array.shape[0]} records of "${port.name}" and ${length} of the first input`;
+    throw fail(errors.badData(spec, why, "Give every input the same number of records"));
+  }
+  const whole = () =>
+    rawTensor(array.dtype, array.shape, array.source.read(0, array.source.byteLength));
+  const isShared = from === null || (axis === null && isUniform(whole(), length));
+  const one = (index: number): Tensor =>
+    from === 0 ? gather(array, [index]).reshape(shape) : recordAlong(whole(), from ?? 0, index);
+  return {
+    port,
+    axis,
+    isSingle: axis === null && !isShared,
+    read: isShared
+      ? () => (from === null ? whole().reshape(shape) : one(0))
+      : from === 0 && axis === 0
+        ? (indices) => gather(array, indices).reshape([indices.length, ...shape.slice(1)])
+        : (indices) => joined(indices.map(one), axis ?? 0),
+  };
 }
 
 /**

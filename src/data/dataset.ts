@@ -1,12 +1,15 @@
 /** @file Dataset: batches with or without labels, shaped for the inputs of one model. */
 import type { Tensor } from "../ir/tensor.ts";
+import { fixedBatch, type Port } from "../runtime/runtime.ts";
 
 /**
- * Some records. `inputs` are by name, with the batch as first axis. `label` has class indices [N]
- * or a target tensor.
+ * Some records. `inputs` are by name, with the batch as first axis, but for `Dataset.axes`. `label`
+ * has class indices [N] or a target tensor.
  */
 export interface Batch {
   readonly inputs: Readonly<Record<string, Tensor>>;
+  /** How long each record is, where shorter ones are padded. */
+  readonly lengths?: readonly number[];
   readonly label: Tensor | null;
   readonly size: number;
 }
@@ -50,6 +53,13 @@ export interface Dataset {
    * is the index.
    */
   readonly numbers?: ArrayLike<number>;
+  /**
+   * The axis along which the records of an input lie, where it is not the first; null for an input
+   * that is the same for all records of a batch.
+   */
+  readonly axes?: ReadonlyMap<string, number | null>;
+  /** Records are read one at a time, because some input holds one value for a whole batch. */
+  readonly isSingle?: boolean;
   /** What the user should know of the records, such as which were left out. */
   readonly warnings?: readonly string[];
   /** Reads the records of these indices, in their order, as one batch. */
@@ -67,6 +77,12 @@ export const numberOf = ({ numbers }: Dataset, index: number): number => numbers
 /** A record for messages: the name of the data and its number there, from 0. */
 export const recordName = (dataset: Dataset, index: number): string =>
   `${dataset.name}, record ${numberOf(dataset, index)}`;
+
+/** How many records a run takes: 1, or what a model with these inputs fixes; null if it is free. */
+export const fixedRecords = (
+  { isSingle, axes }: Pick<Dataset, "isSingle" | "axes">,
+  ports: readonly Port[],
+): number | null => (isSingle ? 1 : fixedBatch(ports, axes));
 
 /** Batches of `size` records in order; the last one may have fewer. */
 export async function* batches(dataset: Dataset, size: number): AsyncGenerator<Batch> {

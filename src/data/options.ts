@@ -1,6 +1,7 @@
 /** @file How records become the model's inputs: one schema for flags, help, metadata and code. */
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
+import { feedingOf, Inputs } from "./feed.ts";
 
 /** A schema that also accepts text: command lines give text, programs and metadata values. */
 function orText<T extends z.ZodType>(parse: (text: string) => unknown, schema: T) {
@@ -47,11 +48,11 @@ export const DataOptions = z.strictObject({
     description:
       "Records with NaN or infinities: left out with a warning, refused, or kept, for models that take them (default skip).",
   }),
-  input: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: "The model input to fill, where it has several." }),
+  input: Inputs.optional().meta({
+    description:
+      "The model input that records fill, where it has several; NAME=HOW says how another is fed: a number, zeros, ones, mask, range, ids, axis:1 (records along that axis) or feedback:OUTPUT (a state). May be given several times.",
+    repeats: true,
+  }),
 });
 
 export type DataOptions = z.output<typeof DataOptions>;
@@ -86,7 +87,10 @@ export function parsePreprocess(json: string, where = preprocessKey): Preprocess
 /** The user's options, completed by the model's. */
 export function mergeOptions(options: DataOptions, preprocess: Preprocess = {}): DataOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...preprocess, ...Object.fromEntries(given) };
+  const merged: DataOptions = { ...preprocess, ...Object.fromEntries(given) };
+  if (options.input === undefined || preprocess.input === undefined) return merged;
+  const feeding = [...feedingOf(preprocess.input), ...feedingOf(options.input)];
+  return { ...merged, input: Object.fromEntries(feeding) };
 }
 
 function checked<T extends z.ZodType>(schema: T, given: unknown, where: string): z.output<T> {

@@ -6,7 +6,10 @@ import { errors, fail } from "../errors.ts";
 import { tensor } from "../ir/tensor.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
+import { batchAxes } from "./batch-axes.ts";
 import type { Dataset } from "./dataset.ts";
+import { feedingOf } from "./feed.ts";
+import { recordDims } from "./layout.ts";
 import { describePort, describePorts, known, type ReadContext } from "./reader.ts";
 
 /** Rows of numbers under named columns. */
@@ -33,7 +36,7 @@ export function tableDataset({ columns, rows }: Table, context: ReadContext): Da
   const perRecord = columns.includes("label") ? [] : [labels.length];
   const label = valuesOf(rows, labels, [rows.length, ...perRecord]);
   if (labels.length) arrays.push(["label", label]);
-  return arrayDataset(new Map(arrays), { ...context, ports }, true);
+  return arrayDataset(new Map(arrays), context, true);
 }
 
 /** Whether a column is `label`, or one of `label.0`, `label.1` ... for several target values. */
@@ -53,17 +56,22 @@ function columnsOf({ name }: Port, columns: readonly string[]): number[] | null 
 }
 
 /**
- * The axes of an input after the batch, for records of `count` values. One symbolic axis takes what
+ * The axes of an input but for that of the records, for records of `count` values. One symbolic axis takes what
  * the others leave. Throws TersorError "wrong-input" or "wrong-shape".
  */
-export function recordShape(port: Port, count: number, { spec, ports }: ReadContext): number[] {
+export function recordShape(
+  port: Port,
+  count: number,
+  { spec, ports, options }: ReadContext,
+): number[] {
   if (count === 0) {
     const remedy = `Name the columns ${port.name}.0, ${port.name}.1 ...`;
     throw fail(
       errors.wrongInput(spec, `has no column for "${port.name}"`, describePorts(ports), remedy),
     );
   }
-  const dims = port.dims.slice(1).map(known);
+  const axis = batchAxes(ports, feedingOf(options.input)).get(port.name) ?? null;
+  const dims = recordDims(port, axis).map(known);
   const fixed = dims.reduce<number>((product, dim) => product * (dim ?? 1), 1);
   const open = dims.filter((dim) => dim === undefined).length;
   const left = count / fixed;

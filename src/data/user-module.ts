@@ -53,11 +53,11 @@ export async function readModule(path: string, context: ReadContext): Promise<Da
     const values = columns.get(port.name)!;
     return [
       port.name,
-      stack(values, inputShape(port, values[0], { ...context, ports }), `${spec}, ${port.name}`),
+      stack(values, inputShape(port, values[0], context), `${spec}, ${port.name}`),
     ];
   });
   if (labels.length) arrays.push(["label", stack(labels, labels[0].shape, `${spec}, label`)]);
-  return arrayDataset(new Map(arrays), { ...context, ports }, true);
+  return arrayDataset(new Map(arrays), context, true);
 }
 
 function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {

@@ -1,8 +1,8 @@
 /** @file Runs a dataset through a session in batches of a size that the model accepts. */
-import type { Dataset } from "../data/dataset.ts";
+import { type Dataset, fixedRecords } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { fixedBatch, type Session } from "../runtime/runtime.ts";
+import type { Session } from "../runtime/runtime.ts";
 
 /** The outputs of one batch. */
 export interface Inference {
@@ -39,7 +39,10 @@ export interface InferOptions {
 export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   const { session, dataset, signal, accept, warn } = options;
   const { inputs: fed } = await dataset.read([0]);
-  const fixed = fixedBatch(session.inputs.filter(({ name }) => fed[name]));
+  const fixed = fixedRecords(
+    dataset,
+    session.inputs.filter(({ name }) => fed[name]),
+  );
   let trouble: unknown = null;
   let size = fixed ?? Math.max(1, Math.min(options.batchSize, dataset.length));
   for (let first = 0; first < dataset.length; ) {

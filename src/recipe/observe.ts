@@ -1,7 +1,7 @@
 /** @file Runs calibration records through a model and hands over inner values, batch by batch. */
 
 import type { Observe, Records, Tap } from "../context.ts";
-import { numberOf } from "../data/dataset.ts";
+import { type Dataset, fixedRecords, numberOf } from "../data/dataset.ts";
 import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
@@ -9,7 +9,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { build } from "../ops/builder.ts";
 import { rewrite } from "../rewrite/index.ts";
-import { fixedBatch, type Session } from "../runtime/runtime.ts";
+import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
 import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
@@ -42,7 +42,7 @@ export function createObserve(
       { bytes: concat(writeModel(tapped)) },
       { threads: env.threads },
     );
-    const size = batchSize(session, taps);
+    const size = batchSize(session, calibration, taps);
     const sieve = createSieve(taps);
     const feed = async (records: readonly number[]): Promise<void> => {
       const rows = size.fixed ?? records.length;
@@ -111,8 +111,12 @@ interface BatchSize {
  * The batch size that the model fixes by its first axis, or the largest that keeps within both
  * limits; an unknown axis counts as `RECORDS` long.
  */
-function batchSize({ inputs }: Pick<Session, "inputs">, taps: readonly Tap[]): BatchSize {
-  const fixed = fixedBatch(inputs);
+function batchSize(
+  { inputs }: Pick<Session, "inputs">,
+  records: Dataset,
+  taps: readonly Tap[],
+): BatchSize {
+  const fixed = fixedRecords(records, inputs);
   if (fixed !== null) return { fixed, most: fixed };
   const perRecord = taps.reduce((sum, { value }) => {
     const dims = (value.shape ?? [])

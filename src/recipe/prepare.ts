@@ -1,6 +1,7 @@
 /** @file Makes an Environment from a user's settings: opens the data, picks an engine. */
 import { contentOf } from "../data/content.ts";
 import { type Dataset, subset } from "../data/dataset.ts";
+import type { Dims } from "../data/guess-shapes.ts";
 import { openData } from "../data/open.ts";
 import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
@@ -12,7 +13,6 @@ import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
 import type { Environment, Event } from "./environment.ts";
-import type { Dims } from "./guess-shapes.ts";
 import type { Loaded } from "./load.ts";
 import { sampleFeeds, spreadFeeds } from "./sample.ts";
 

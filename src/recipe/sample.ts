@@ -1,5 +1,6 @@
 /** @file Inputs to time a model on: records of the data, or random tensors that it accepts. */
 import type { Dataset } from "../data/dataset.ts";
+import { type Dims, guessShapes, type Shapes } from "../data/guess-shapes.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { DType } from "../ir/dtype.ts";
 import type { Model } from "../ir/model.ts";
@@ -11,7 +12,6 @@ import { integersOf } from "../ops/integers.ts";
 import type { Range } from "../ops/range.ts";
 import { type Feeds, fixedBatch, type Port, type Session } from "../runtime/runtime.ts";
 import { product } from "../util/product.ts";
-import { type Dims, guessShapes, type Shapes } from "./guess-shapes.ts";
 
 /**
  * What integers that nothing is known of are drawn below, in turn: a table that no rule finds may

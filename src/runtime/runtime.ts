@@ -10,11 +10,21 @@ export interface Port {
   readonly name: string;
   readonly dtype: DType | null;
   readonly dims: readonly (number | string)[];
+  /** The model leaves the number of axes open; `dims` is empty then. */
+  readonly isOpenRank?: boolean;
 }
 
-/** The batch size if the first of these inputs with axes fixes it, else null. */
-export function fixedBatch(ports: readonly Pick<Port, "dims">[]): number | null {
-  const batch = ports.find(({ dims }) => dims.length > 0)?.dims[0];
+/**
+ * The batch size if the first of these inputs with axes fixes it, else null. `axes` holds the axis of
+ * the records in inputs where it is not the first; null for inputs that have none.
+ */
+export function fixedBatch(
+  ports: readonly Pick<Port, "name" | "dims">[],
+  axes: ReadonlyMap<string, number | null> = new Map(),
+): number | null {
+  const axisOf = ({ name }: Pick<Port, "name">) => (axes.has(name) ? axes.get(name) : 0);
+  const first = ports.find((port) => port.dims.length > 0 && axisOf(port) !== null);
+  const batch = first?.dims[axisOf(first) ?? 0];
   return typeof batch === "number" && batch > 0 ? batch : null;
 }
 

@@ -6,7 +6,7 @@ import type { Tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { inferModel } from "../../src/ops/infer.ts";
-import { type Dims, guessShapes } from "../../src/recipe/guess-shapes.ts";
+import { type Dims, guessShapes } from "../../src/data/guess-shapes.ts";
 import { sampleFeeds } from "../../src/recipe/sample.ts";
 import type { Feeds, Port } from "../../src/runtime/runtime.ts";
 import { runtime } from "../support/apply.ts";
