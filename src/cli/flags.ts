@@ -1,4 +1,5 @@
 /** @file Flags: parsers of their values, the flags of all commands, and the flags for data. */
+import { feedingOf } from "../data/feed.ts";
 import { DataOptions } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
 import { describeOptions, plainIssue } from "../options.ts";
@@ -133,6 +134,10 @@ export interface DataFlags extends DataOptions {
   readonly timing?: number;
 }
 
+/** Whether a value of --input only says how inputs are fed, for which no data are needed. */
+const isAlone = (input: DataOptions["input"]): boolean =>
+  [...feedingOf(input).values()].every((feed) => feed !== "data");
+
 /**
  * The values of the data flags as settings of the API. The same reading options apply to --data and
  * --calib. Throws TersorError "bad-usage" for reading options without any data.
@@ -141,13 +146,15 @@ export function dataSettings(flags: DataFlags): {
   data: DataSource | null;
   calib: DataSource | null;
   dims: Record<string, number> | undefined;
+  input: DataOptions["input"];
   timingSeconds: number | undefined;
 } {
   const names = Object.keys(DataOptions.shape) as (keyof DataOptions)[];
   const given = names.filter((name) => flags[name] !== undefined);
   const options = Object.fromEntries(given.map((name) => [name, flags[name]])) as DataOptions;
-  if (given.length > 0 && !flags.data && !flags.calib) {
-    throw bad(`--${kebab(given[0])}`, "says how to read data, and there are none", "Give --data");
+  const [first] = given.filter((name) => name !== "input" || !isAlone(flags.input));
+  if (first && !flags.data && !flags.calib) {
+    throw bad(`--${kebab(first)}`, "says how to read data, and there are none", "Give --data");
   }
   const source = (spec: string | undefined): DataSource | null =>
     spec === undefined ? null : { spec, options };
@@ -155,6 +162,7 @@ export function dataSettings(flags: DataFlags): {
     data: source(flags.data),
     calib: source(flags.calib),
     dims: flags.dims,
+    input: flags.input,
     timingSeconds: flags.timing,
   };
 }

@@ -41,11 +41,13 @@ export async function leaveOutNonFinite(
 async function nonFiniteOf(
   dataset: Dataset,
 ): Promise<{ readonly broken: ReadonlySet<number>; readonly counts: NonFinite }> {
-  const { length } = dataset;
+  const { length, axes, isSingle } = dataset;
+  // Along the first axis the values of a record are one part of the batch's.
+  const most = axes?.size || isSingle ? 1 : BATCH;
   const broken = new Set<number>();
   let [nan, infinite] = [0, 0];
-  for (let start = 0; start < length; start += BATCH) {
-    const size = Math.min(BATCH, length - start);
+  for (let start = 0; start < length; start += most) {
+    const size = Math.min(most, length - start);
     const { inputs, label } = await dataset.read(Array.from({ length: size }, (_, i) => start + i));
     const floats = [...Object.values(inputs), label].flatMap((tensor) =>
       tensor && dtypes[tensor.dtype].kind === "float" ? [tensor.floats()] : [],

@@ -8,7 +8,9 @@ import { arrayOf, type DType, type TypedArray } from "../ir/dtype.ts";
 import { rawTensor, type Tensor, tensor } from "../ir/tensor.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
+import { wantedPorts } from "./array-dataset.ts";
 import type { Batch, Dataset, Window } from "./dataset.ts";
+import { proposal } from "./feed.ts";
 import { fitImages, type Geometry, type ImageSource } from "./image-geometry.ts";
 import type { DataOptions } from "./options.ts";
 import { describePorts, holds, isInteger, offsetLabels, type ReadContext } from "./reader.ts";
@@ -76,17 +78,17 @@ function classIndices(indices: readonly number[], labels: Int32Array): Tensor {
   return tensor("int64", [wanted.length], wanted);
 }
 
-/** The input that the images fill: the one that --input names, or the only one. */
-function imagePort({ ports, options, spec }: ReadContext): Port {
-  const named = ports.find((port) => port.name === options.input);
-  if (named) return named;
-  if (options.input !== undefined || ports.length !== 1) {
-    const what = options.input
-      ? `the model has no input "${options.input}"`
-      : `images fill one input, the model has ${ports.length}`;
-    throw fail(errors.wrongInput(spec, what, describePorts(ports), "Name one with --input"));
-  }
-  return ports[0];
+/** The input that the images fill: the one that --input names, or the only one left to fill. */
+function imagePort(context: ReadContext): Port {
+  const { ports, spec } = context;
+  const [port, ...others] = wantedPorts(context);
+  if (port && others.length === 0) return port;
+  const what = `images fill one input, the model has ${ports.length}`;
+  const named = ports.find(({ dims }) => dims.length > 2) ?? ports[0];
+  const rest = ports.filter((other) => other !== named).map(proposal);
+  const flags = [named.name, ...rest].map((text) => `--input ${text}`).join(" ");
+  const remedy = `Name it, and say how others are fed: ${flags}`;
+  throw fail(errors.wrongInput(spec, what, describePorts(ports), remedy));
 }
 
 /** Records in the size and the channels of the model. */

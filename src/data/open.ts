@@ -4,8 +4,10 @@ import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { nearest } from "../util/nearest.ts";
 import { readCifar } from "./cifar.ts";
+import { type Completion, completed } from "./complete.ts";
 import { readCsv } from "./csv.ts";
 import { type Dataset, subset } from "./dataset.ts";
+import { checkFeeding, type Feeding, feedingOf } from "./feed.ts";
 import { leaveOutNonFinite } from "./finite.ts";
 import { idxFiles, readIdx } from "./idx.ts";
 import { readImages } from "./images.ts";
@@ -76,7 +78,7 @@ const isModule = (path: string) => /\.[mc]?[jt]s$/.test(path);
 
 /**
  * Opens `spec` for a model with the inputs `ports`. `options` take precedence over `preprocess`,
- * which the model itself records. Throws TersorError for data that does not fit, before the first
+ * which the model itself records; `completion` decides inputs that are made. Throws TersorError for data that does not fit, before the first
  * batch where checking is cheap.
  */
 export async function openData(
@@ -85,13 +87,20 @@ export async function openData(
   options: DataOptions,
   platform: Platform,
   preprocess?: Preprocess,
+  completion: Partial<Pick<Completion, "model" | "dims" | "seed">> = {},
 ): Promise<Dataset> {
   const { reader, path } = findReader(spec, platform);
   // The model's record is about images. Records that are taken as they are do not need it.
   const own = reader.holds === "arrays" ? withoutImages(preprocess) : preprocess;
   const merged = mergeOptions(options, own);
+  const feeding = feedingOf(merged.input);
+  checkFeeding(feeding, ports, null, spec);
   const dataset = await reader.read(path, { spec, ports, options: merged, platform });
-  const records = limited(dataset, merged.limit);
+  const records = completed(limited(dataset, feeding, merged.limit), {
+    ...{ model: null, ...completion },
+    ports,
+    feeding,
+  });
   // Whole numbers are finite. Pixels are such, and no preprocessing divides by zero.
   const isWhole =
     ports.every(({ dtype }) => isInteger(dtype)) && (records.labels || !records.labelled);
@@ -140,10 +149,16 @@ function known(): string {
   return `Known: ${forms.join(", ")}, ./my-data.mjs`;
 }
 
-/** `limit` records, evenly spaced, so that data sorted by class keeps all classes. */
-function limited(dataset: Dataset, limit = dataset.length): Dataset {
+/**
+ * `limit` records, evenly spaced, so that data sorted by class keeps all classes; the first ones where
+ * records are steps.
+ */
+function limited(dataset: Dataset, feeding: Feeding, limit = dataset.length): Dataset {
   if (limit >= dataset.length) return dataset;
-  const at = (i: number) => Math.floor((i * dataset.length) / limit);
+  const isSteps = [...feeding.values()].some(
+    (feed) => typeof feed === "object" && "feedback" in feed,
+  );
+  const at = (i: number) => (isSteps ? i : Math.floor((i * dataset.length) / limit));
   return subset(
     dataset,
     Array.from({ length: limit }, (_, i) => at(i)),

@@ -1,5 +1,6 @@
 /** @file Job: everything that decides the result of a trial, as plain data with a hash. */
 import { contentOf } from "../data/content.ts";
+import type { Inputs } from "../data/feed.ts";
 import type { DataOptions } from "../data/options.ts";
 import type { Platform } from "../platform.ts";
 import type { ComputeChoice } from "../train/state.ts";
@@ -32,6 +33,8 @@ export interface OpenJob {
   readonly seed: number;
   /** Sizes given for axes that the model leaves open. */
   readonly dims: Readonly<Record<string, number>>;
+  /** How inputs are fed that no record fills; missing where nothing is said. */
+  readonly input?: Inputs;
   /** The engine that runs and times the models, and that methods optimize for. */
   readonly runtime: string;
   readonly threads: number;
@@ -81,6 +84,7 @@ export async function openJobOf(
     teacher: settings.teacher?.hash ?? null,
     seed,
     dims,
+    ...(settings.input !== undefined && { input: settings.input }),
     runtime: runtime.name,
     threads,
     timingSeconds,

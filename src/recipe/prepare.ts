@@ -1,9 +1,10 @@
 /** @file Makes an Environment from a user's settings: opens the data, picks an engine. */
 import { contentOf } from "../data/content.ts";
 import { type Dataset, subset } from "../data/dataset.ts";
+import { checkFeeding, feedingOf, type Inputs } from "../data/feed.ts";
 import type { Dims } from "../data/guess-shapes.ts";
 import { openData } from "../data/open.ts";
-import { type DataOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
+import { type DataOptions, mergeOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
@@ -15,6 +16,7 @@ import { nearest } from "../util/nearest.ts";
 import type { Environment, Event } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { sampleFeeds, spreadFeeds } from "./sample.ts";
+import { withStates } from "./states.ts";
 
 /**
  * A data source (`mnist:test`, `images:folder` ...) and the options for reading records from it.
@@ -51,6 +53,11 @@ export interface Settings {
    * Sizes of the axes that the model leaves open; used for random inputs, where there is no data.
    */
   readonly dims?: Dims | undefined;
+  /**
+   * How inputs are fed that no record fills, with and without data: { sr: 16000, state: "zeros" },
+   * or texts as for the flag --input. The options of a data source may say more.
+   */
+  readonly input?: Inputs | undefined;
   /** Seconds spent on timing each version beside the original (default 2). */
   readonly timingSeconds?: number | undefined;
   readonly signal?: AbortSignal | null | undefined;
@@ -97,10 +104,18 @@ export async function prepare(
     checkDims(session.inputs, dims);
     const record = loaded.model.metadata.get(preprocessKey);
     const preprocess = record === undefined ? {} : parsePreprocess(record, loaded.name);
-    const open = (source: DataSource | string): Promise<Dataset> => {
-      const { spec, options } = sourceOf(source);
-      return openData(spec, session.inputs, options, platform, preprocess);
+    const { input } = mergeOptions({ input: settings.input }, preprocess);
+    const ports = portsOf(session, loaded.model);
+    const completion = { model: loaded.model, dims, seed };
+    const open = async (source: DataSource | string): Promise<Dataset> => {
+      const { spec, options: own } = sourceOf(source);
+      const options = mergeOptions(own, { ...preprocess, ...(input && { input }) });
+      const dataset = await openData(spec, ports, options, platform, preprocess, completion);
+      return withStates(dataset, session, ports, feedingOf(options.input));
     };
+    const feeding = feedingOf(input);
+    checkFeeding(feeding, ports, session.outputs, loaded.name);
+    tellLeftOut(session, loaded.model, onEvent);
     const all = settings.data ? await open(settings.data) : null;
     const given = settings.calib ? await open(settings.calib) : null;
     const { data, training, calibration } =
@@ -111,7 +126,10 @@ export async function prepare(
           : { ...divided(all, seed, onEvent), training: null };
     const isShared = await areShared(settings, platform);
     if (isShared) warnShared(settings, onEvent);
-    const feeds = await sampleFeeds(session, loaded.model, { data: all ?? given, seed, dims });
+    const feeds = await sampleFeeds(session, loaded.model, {
+      data: all ?? given,
+      ...{ seed, dims, feeding },
+    });
     if (!all && !given) tellSizes(session, feeds, onEvent);
     const records = data ?? all ?? given;
     let many: Promise<readonly Feeds[]> | null = null;
@@ -135,6 +153,27 @@ export async function prepare(
   } finally {
     await session.close();
   }
+}
+
+/** The inputs as the engine gives them, and which of them are of any rank. */
+function portsOf({ inputs }: Pick<Session, "inputs">, { graph }: Model): readonly Port[] {
+  const open = new Set(graph.inputs.flatMap(({ name, shape }) => (shape ? [] : [name])));
+  return inputs.map((port) =>
+    port.dims.length === 0 && open.has(port.name) ? { ...port, isOpenRank: true } : port,
+  );
+}
+
+/** Says which outputs are no tensors, so that no version is judged by them. */
+function tellLeftOut(
+  { outputs }: Pick<Session, "outputs">,
+  { graph }: Model,
+  onEvent: (event: Event) => void,
+): void {
+  const left = graph.outputs.filter(({ name }) => !outputs.some((port) => port.name === name));
+  if (left.length === 0) return;
+  const names = left.map(({ name }) => `"${name}"`).join(", ");
+  const text = `no tensor, so it is kept and not judged: output ${names}`;
+  onEvent({ type: "note", text });
 }
 
 /** Where the records for calibration come from; see `Records`. */

@@ -53,7 +53,8 @@ export async function openSession(
     throw fail(errors.cannotOpen(label, wordsOf(cause)), cause);
   }
   const inputs = native.inputMetadata.map(portOf);
-  const outputs = native.outputMetadata.map(portOf);
+  // The binding cannot fetch sequences and maps, such as those of a ZipMap.
+  const outputs = native.outputMetadata.filter(({ isTensor }) => isTensor).map(portOf);
   const packed = outputs.find(({ dtype }) => dtype === "int4" || dtype === "uint4");
   if (packed) {
     // Fetching such an output ends the Node process inside the binding (1.30), without an

@@ -61,6 +61,7 @@ export interface NodeTime {
 /** A model that is open in an engine. */
 export interface Session {
   readonly inputs: readonly Port[];
+  /** The outputs that are tensors; sequences and maps are not fetched. */
   readonly outputs: readonly Port[];
   /**
    * Runs the model once and resolves with its outputs by name, or only those named by `fetch`.

@@ -222,7 +222,7 @@ it("refuses what is not there, and a model with several or odd inputs", async ()
   const root = folder({ "1.png": red });
   const two = [port(nchw), port(["N", 1], "scale")];
   expect(await refusal(() => openData(`images:${root}`, two, {}, nodePlatform), root)).toBe(
-    "wrong-input: images:: images fill one input, the model has 2 (the model's inputs: x float32 [N,3,4,6], scale float32 [N,1]). Name one with --input.",
+    "wrong-input: images:: images fill one input, the model has 2 (the model's inputs: x float32 [N,3,4,6], scale float32 [N,1]). Name it, and say how others are fed: --input x --input scale=zeros.",
   );
   expect((await openData(`images:${root}`, two, { input: "x" }, nodePlatform)).length).toBe(1);
   expect(await refusal(() => open(`images:${root}`, ["N", "a", "b", "c"]), root)).toContain(
