@@ -82,7 +82,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     job: Job,
   ): Promise<Compression> => {
     const inspection = options.layers
-      ? await inspect(model, env)
+      ? await inspect(model, env.unrun ? null : env)
       : { model: infoOf(model, done.baseline), layers: [] };
     const report: Report = {
       ...reportOf(command, inspection, options, {
@@ -117,7 +117,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     env: Environment,
     options: Settings & Pick<SurveyInput, "onRow" | "onReport">,
   ) => {
-    const inspection = await inspect(model, env);
+    const inspection = await inspect(model, env.unrun ? null : env);
     const began = platform.wallMs();
     const report = ({ results, pareto, errors }: SoFar): Report => ({
       ...reportOf(command, inspection, options, {
@@ -160,6 +160,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const steps = stepsOf(model, options, hasCalibration);
       if (!hasCalibration) checkNeeds(steps, noRecords);
       const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
+      tellUnrun(env);
       checkTargets(options.targets ?? [], env.data);
       checkNeeds(steps, env);
       await checkTraining([steps], model, env);
@@ -210,6 +211,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       if (!options.data && !options.calib) checkNeeds(steps, noRecords);
       const trains = needsTraining(steps);
       const env = await prepare(model, platform, { ...options, trains });
+      tellUnrun(env);
       for (const steps of recipes ?? []) checkNeeds(steps, env);
       await checkTraining(recipes ?? [], model, env);
       const job = await openJobOf(model, platform, options, recipes ?? []);
@@ -270,7 +272,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     async inspect(model: Loaded, options: InspectOptions = {}): Promise<Inspection> {
       const { sensitivity: wanted } = options;
       if (!wanted) {
-        return inspect(model, await prepare(model, platform, options).catch(untimed(options)));
+        const found = await prepare(model, platform, options)
+          .then(runnable)
+          .catch(untimed(options));
+        return inspect(model, found);
       }
       checkSensitivity(wanted, options);
       const env = await prepare(model, platform, options);
@@ -289,7 +294,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         calib: null,
         keepAll: true,
       });
-      return evaluate(model, env, options.against ?? null);
+      return evaluate(model, runnable(env), options.against ?? null);
     },
 
     /** Packs a model into a small .tersor file, which `tersor/unpack` opens. */
@@ -301,7 +306,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       options: Settings & BenchOptions = {},
     ): Promise<BenchRun[]> {
       if (models.length === 0) throw fail(errors.badUsage("bench", "got no model", "Give one"));
-      return bench(models, await prepare(models[0], platform, options), options);
+      return bench(models, runnable(await prepare(models[0], platform, options)), options);
     },
 
     /** All built-in methods, with their options and needs. */
@@ -326,6 +331,19 @@ function stepsOf<M extends readonly MethodRef[]>(
   }
   if (options.preset === undefined) return parseRecipe(options.recipe);
   throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
+}
+
+/** Warns that a product will be neither run nor judged, and why. */
+function tellUnrun({ unrun, onEvent }: Environment): void {
+  if (!unrun) return;
+  const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
+  onEvent({ type: "warning", text });
+}
+
+/** The environment, if versions of the model can be run; else throws why they cannot. */
+function runnable(env: Environment): Environment {
+  if (env.unrun) throw env.unrun;
+  return env;
 }
 
 /**

@@ -56,6 +56,8 @@ export function judgeOf({ kind, classes, oneHot, picture }: Task): Judge {
       return classes === null ? judgeNothing() : judgeScores(classes, "fidelity", false);
     case "tokens":
       return judgeScores(classes!, "perplexity", false);
+    case "answers":
+      return judgeAnswers();
     case "classes":
       return judgeScores(classes!, "accuracy", oneHot);
   }
@@ -292,6 +294,38 @@ function decibels(y: readonly number[], x: readonly number[]) {
 function peakOf(least: number, largest: number): number | null {
   if (least < 0) return null;
   return largest <= 1 ? 1 : largest > 127 && largest <= 255 ? 255 : null;
+}
+
+/**
+ * Judges outputs that are the class itself. "accuracy": share of records whose output is the label;
+ * without labels "fidelity", only flips.
+ */
+function judgeAnswers(): Judge {
+  let [predictions, labelled, hits, compared, flips, lost, gained] = [0, 0, 0, 0, 0, 0, 0];
+  return {
+    add([answer], label, original) {
+      predictions++;
+      const isHit = label !== null && answer === label[0];
+      if (label) labelled++;
+      if (isHit) hits++;
+      if (!original) return false;
+      compared++;
+      if (original[0] !== answer) flips++;
+      if (label && original[0] === label[0] && !isHit) lost++;
+      if (label && original[0] !== label[0] && isHit) gained++;
+      return false;
+    },
+    finish() {
+      const share = compared ? (100 * flips) / compared : null;
+      const common = { flips: share, kl: null, predictions, broken: 0 };
+      if (labelled === 0) return { ...fidelity, ...common };
+      const percent = ([low, high]: Interval): Interval => [100 * low, 100 * high];
+      const dropCi95 =
+        compared === labelled ? percent(pairedInterval(lost, gained, compared)) : null;
+      const ci95 = percent(wilson(hits, labelled));
+      return { name: "accuracy", value: (100 * hits) / labelled, ci95, dropCi95, ...common };
+    },
+  };
 }
 
 /** Without labels and class scores, only counts the outputs that are NaN or infinite. */

@@ -104,8 +104,11 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
         broken.push(numberOf(dataset, done + i));
       }
       for (const name of original ? compared : []) {
-        if (original && Object.hasOwn(original, name))
-          fidelity.add(name, original[name], row[name]);
+        if (!original || !Object.hasOwn(original, name)) continue;
+        // The distance between the numbers of two classes means nothing, so agreement is compared.
+        const agrees = original[name][0] === row[name][0];
+        if (task!.kind !== "answers") fidelity.add(name, original[name], row[name]);
+        else fidelity.add(name, Float32Array.of(1), Float32Array.of(agrees ? 1 : 0));
       }
       for (const { byteLength } of Object.values(row)) room -= byteLength;
       if (room >= 0) kept.push(row);

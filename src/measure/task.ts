@@ -6,7 +6,7 @@ import type { Tensor } from "../ir/tensor.ts";
 /** How the outputs of a model are judged. */
 export interface Task {
   /** See `rules` for the shapes; "none" is a dataset without labels. */
-  readonly kind: "classes" | "binary" | "tokens" | "target" | "none";
+  readonly kind: "classes" | "binary" | "tokens" | "target" | "none" | "answers";
   /** Name of the output that is judged. */
   readonly output: string;
   /** Number of classes; null where the output does not hold class scores. */
@@ -42,6 +42,8 @@ interface Rule {
   /** Whether an output can be judged by the label. */
   fits(output: OutputFacts, label: LabelFacts | null): boolean;
   classes(output: OutputFacts): number | null;
+  /** Whether the output holds whole numbers, not floating-point ones (default false). */
+  readonly integer?: boolean;
 }
 
 /** Whether the label is one class index per record. */
@@ -79,11 +81,18 @@ const rules: readonly Rule[] = [
     fits: ({ size }, label) => size === label!.size,
     classes: () => null,
   },
+  {
+    kind: "answers", // no output with scores: whole numbers [N], the classes themselves
+    applies: (label) => label === null || single(label),
+    fits: ({ size }) => size === 1,
+    classes: () => null,
+    integer: true,
+  },
 ];
 
 /**
- * The task of a batch of `records`: the first rule that applies to the label, with the first
- * floating-point output that fits it. Throws TersorError "label-mismatch", which names `where` (the
+ * The task of a batch of `records`: the first rule that applies to the label, with the first output
+ * of its type that fits it. Throws TersorError "label-mismatch", which names `where` (the
  * dataset), if no output fits.
  */
 export function taskOf(
@@ -100,13 +109,26 @@ export function taskOf(
   for (const rule of rules.filter((rule) => rule.applies(facts))) {
     for (const [output, value] of Object.entries(outputs)) {
       const sizes = outputFacts(value, records);
-      if (dtypes[value.dtype].kind === "float" && rule.fits(sizes, facts)) {
+      const kind = rule.integer ? "int" : "float";
+      if (dtypes[value.dtype].kind === kind && rule.fits(sizes, facts)) {
         const { kind } = rule;
         const picture = label !== null && isPicture(label.shape);
         return { kind, output, classes: rule.classes(sizes), oneHot, picture };
       }
     }
   }
+  const shapes = Object.entries(outputs).map(([name, { shape }]) => `${name} [${shape}]`);
+  throw fail(errors.labelMismatch(where, label ? label.shape.join(",") : "", shapes.join(", ")));
+}
+
+/** A task of which a loss can be made: outputs hold scores or values, not the answers themselves. */
+export type ScoredTask = Task & { readonly kind: Exclude<Task["kind"], "answers"> };
+
+/** The task as `taskOf` finds it, for training. Throws "label-mismatch" if no output has scores. */
+export function scoredTaskOf(...given: Parameters<typeof taskOf>): ScoredTask {
+  const { kind, ...task } = taskOf(...given);
+  if (kind !== "answers") return { ...task, kind };
+  const [, label, outputs, where] = given;
   const shapes = Object.entries(outputs).map(([name, { shape }]) => `${name} [${shape}]`);
   throw fail(errors.labelMismatch(where, label ? label.shape.join(",") : "", shapes.join(", ")));
 }

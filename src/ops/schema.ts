@@ -12,3 +12,10 @@ const table: Readonly<Record<string, OpSchema | undefined>> = schemaTable;
 export function schemaOf(op: string): OpSchema | undefined {
   return Object.hasOwn(table, op) ? table[op] : undefined;
 }
+
+/** Domains of which ONNX Runtime has operators; those of others come with a plug-in of their own. */
+const domains = [/^$/, /^ai\.onnx(\.|$)/, /^com\.microsoft(\.|$)/, /^com\.ms\.internal\./];
+
+/** Whether a node's operator is one that no engine has by itself. */
+export const isPrivate = ({ domain }: { readonly domain: string }): boolean =>
+  !domains.some((known) => known.test(domain));

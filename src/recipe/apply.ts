@@ -47,7 +47,8 @@ export interface ApplyOptions {
 /**
  * Applies `steps` in order, each to a clone of the current model. After each step the clone is
  * verified, written, opened and run on `env.feeds`; it becomes the current model only if the
- * outputs keep their names, types and shapes, stay finite, and the file is within its size limit.
+ * outputs keep their names, types and shapes, stay finite, and the file is within its size limit. (Where
+ * `env.unrun`, only the graph and the size are checked.)
  * `start` is not changed. Throws TersorError "needs-data", "needs-training" or "needs-labels"
  * before any work, later "aborted" and whatever error a method raises.
  */
@@ -70,8 +71,8 @@ export async function applyRecipe(
     const written = concat(writeModel(candidate));
     const why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
     if (why !== null) return why;
-    original ??= await outputsOf(bytes, env);
-    const moved = difference(original, await outputsOf(written, env));
+    if (!env.unrun) original ??= await outputsOf(bytes, env);
+    const moved = original && difference(original, await outputsOf(written, env));
     if (moved === null) [model, bytes] = [candidate, written];
     return moved;
   };

@@ -28,8 +28,8 @@ import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.t
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
   readonly loaded: Loaded;
-  /** The original, open; and the simplified one, if recipes start from it. */
-  readonly original: Opened;
+  /** The original, open, null where nothing is run; and the simplified one, if recipes start from it. */
+  readonly original: Opened | null;
   readonly simplified: Opened | null;
   /** The original's outputs, with which those of each version are compared. */
   readonly reference: Reference | null;
@@ -72,9 +72,9 @@ export async function assessBaseline(
     for (const { session } of opened) await session.close();
   };
   try {
-    const original = await open(loaded.source);
+    const original = env.unrun ? null : await open(loaded.source);
     const measured = await measureBaseline(loaded, original, env, untrained);
-    const simplified = model && (await open({ bytes: concat(writeModel(model)) }));
+    const simplified = model && original && (await open({ bytes: concat(writeModel(model)) }));
     return { loaded, original, simplified, env, close, ...measured };
   } catch (cause) {
     await close();
@@ -84,20 +84,20 @@ export async function assessBaseline(
 
 async function measureBaseline(
   loaded: Loaded,
-  original: Opened,
+  original: Opened | null,
   env: Environment,
   untrained: boolean,
 ): Promise<Pick<Baseline, "reference" | "result" | "broken">> {
-  const { session } = original;
   // gzip and brotli run on another core while the metric is measured. They are awaited before the
   // timing starts, because timing needs an otherwise idle machine.
   const sizes = measureBytes(filesOf(loaded.source), env.platform, packedOf(loaded));
   sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
-  const evaluation = await measureOriginal(loaded, session, env, { untrained });
+  const evaluation =
+    original && (await measureOriginal(loaded, original.session, env, { untrained }));
   const { metric = null, classes = null } = evaluation ?? {};
   const broken = brokenWeights(loaded.model);
   const bytes = await sizes;
-  const [timing] = await timeSessions([original], env, timingMs(env) / 2);
+  const timings = original && (await timeSessions([original], env, timingMs(env) / 2));
   const { macs, params, nonzeros } = sizeOf(loaded.model, env);
   const same = classes === null ? {} : { flips: 0, kl: 0 };
   const draft = {
@@ -108,7 +108,7 @@ async function measureBaseline(
     params,
     nonzeros,
     macs,
-    latency: latencyOf(timing, env),
+    latency: timings && latencyOf(timings[0], env),
     metric: metric && {
       ...metric,
       baseline: metric.value,
@@ -118,7 +118,7 @@ async function measureBaseline(
     },
     alpha: { params: 1, bytes: 1, brotli: bytes.brotli === null ? null : 1 },
     beta: { survey: 0, saved: 0 },
-    delta: { ...untimed, infer: 1 },
+    delta: original ? { ...untimed, infer: 1 } : untimed,
     ease: { data: "none", training: false, seconds: 0, covered: 0 },
     skipped: [],
     warnings: warningsOf(broken, evaluation?.warnings ?? []),
@@ -181,11 +181,16 @@ export interface Version {
  */
 export async function assess(baseline: Baseline, candidate: Version): Promise<Result> {
   const { env, original, simplified, reference } = baseline;
+  const sizes = measureBytes(filesOf(candidate.source), env.platform, candidate.packed);
+  sizes.catch(() => {});
+  if (!original) {
+    const warnings = warningsOf(baseline.broken, candidate.warnings);
+    const unmeasured = { metric: null, timing: null, recipe: null };
+    return rowOf(baseline.result, candidate, env, { bytes: await sizes, warnings, ...unmeasured });
+  }
   const product = await openTimed(candidate.source, env);
   const { session } = product;
   try {
-    const sizes = measureBytes(filesOf(candidate.source), env.platform, candidate.packed);
-    sizes.catch(() => {});
     const evaluation = await measured(session, env, candidate.recipe, {
       reference,
       model: candidate.model,
@@ -218,8 +223,8 @@ interface Measured {
   readonly bytes: Result["bytes"];
   readonly metric: Metric | null;
   readonly warnings: readonly string[];
-  /** Beside the original. */
-  readonly timing: Timing;
+  /** Beside the original; null where nothing is run. */
+  readonly timing: Timing | null;
   /** Speed-up over the simplified original, from the same rounds. */
   readonly recipe: Speedup | null;
 }
@@ -242,7 +247,7 @@ function rowOf(
     params,
     nonzeros,
     macs,
-    latency: latencyOf(timing, env),
+    latency: timing && latencyOf(timing, env),
     metric: metric && { ...metric, ...recordsOf(env, metric) },
     alpha: {
       params: alphaParams,
@@ -254,11 +259,11 @@ function rowOf(
     },
     beta: { survey: alphaParams - 1, saved: 1 - 1 / alphaBytes },
     delta: {
-      infer: timing.ratio.value,
+      infer: timing?.ratio.value ?? null,
       recipe: recipe?.value ?? null,
       train: candidate.training?.value ?? null,
       ci95: {
-        infer: timing.ratio.ci95,
+        infer: timing?.ratio.ci95 ?? null,
         recipe: recipe?.ci95 ?? null,
         train: candidate.training?.ci95 ?? null,
       },

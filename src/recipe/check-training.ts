@@ -4,7 +4,7 @@ import type { Batch, Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { taskOf } from "../measure/task.ts";
+import { scoredTaskOf } from "../measure/task.ts";
 import { needsOf } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
 import type { TrainOptions } from "../train/options.ts";
@@ -36,7 +36,7 @@ export async function checkTraining(
   const indices = someRecords(loaded.model, training);
   const batch = await training.read(indices);
   const outputs = await outputsOf(loaded.source, batch.inputs, env);
-  const task = taskOf(batch.size, batch.label, outputs, training.name);
+  const task = scoredTaskOf(batch.size, batch.label, outputs, training.name);
   let asksTeacher = false;
   for (const recipe of recipes) {
     for (const step of recipe.filter(trains)) {

@@ -1,6 +1,6 @@
 /** @file Environment: what a trial needs besides the model and the recipe. */
 import type { Dataset } from "../data/dataset.ts";
-import { errors, fail } from "../errors.ts";
+import { errors, fail, type TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
@@ -51,8 +51,14 @@ export interface Environment {
   readonly trainThreads: number;
   /** Storage for the state of long runs, from which an interrupted run is resumed; null: none. */
   readonly checkpoints: Checkpoints | null;
-  /** The inputs that each version of the model is timed and checked on. */
+  /** The inputs that each version of the model is timed and checked on; none where `unrun`. */
   readonly feeds: Feeds;
+  /**
+   * Why no version of the model is run: the engine lacks an operator of it, or takes none of the
+   * inputs that were guessed. Then nothing is timed or judged, and steps are only verified. Null or
+   * missing where versions are run.
+   */
+  readonly unrun?: TersorError | null;
   /**
    * Inputs of several records, as many in each as in `feeds`: models are timed over them whose work
    * depends on what they are given. Missing without data.

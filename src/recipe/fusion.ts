@@ -26,6 +26,7 @@ export interface Refused {
 
 /** What the engine did not fuse in `model`. All lists are empty where it gives no trace. */
 export async function refusedFusions(model: Model, env: Environment): Promise<Refused> {
+  if (env.unrun) return none;
   const uses = weightsOf(model);
   const isQuantized = ({ node, value }: (typeof uses)[number]): boolean =>
     int8KernelOf(node)?.kind === "layer" && hasTrait(value.producer, "converts");

@@ -6,9 +6,10 @@ import type { Dims } from "../data/guess-shapes.ts";
 import { openData } from "../data/open.ts";
 import { type DataOptions, mergeOptions, parsePreprocess, preprocessKey } from "../data/options.ts";
 import { splitDataset } from "../data/split.ts";
-import { errors, fail } from "../errors.ts";
+import { errors, fail, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
+import { isPrivate } from "../ops/schema.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
@@ -84,14 +85,16 @@ const share = 0.2;
 /**
  * Opens the model and the data once and settles everything that all trials share. Throws
  * TersorError "bad-option" for unknown `dims` and a `teacher` that is not loaded, "cannot-open",
- * "bad-feeds" (no random inputs run), and whatever the readers of the data throw.
+ * "bad-feeds" (no random inputs run), and whatever the readers of the data throw. Without data a model
+ * that the engine cannot run for `isUnrunnable`'s reasons gives an environment in which nothing is
+ * run; `unrun` says why.
  */
 export async function prepare(
   loaded: Loaded,
   platform: Platform,
   settings: Settings = {},
 ): Promise<Environment> {
-  const { seed, threads, dims, trainThreads, computeChoice, timingSeconds } = withDefaults(
+  const { seed, threads, trainThreads, computeChoice, timingSeconds } = withDefaults(
     settings,
     platform,
   );
@@ -99,6 +102,43 @@ export async function prepare(
   const teacher = teacherOf(settings.teacher);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
   if (warning) onEvent({ type: "warning", text: warning });
+  const { checkpoints = null } = settings;
+  const timingMs = timingSeconds * 1000;
+  const around = {
+    ...{ platform, runtime, threads, seed, signal, onEvent, timingMs },
+    ...{ teacher, trainThreads, checkpoints, computeChoice },
+  };
+  try {
+    return { ...around, ...(await recordsFor(loaded, around, settings)) };
+  } catch (cause) {
+    const hasData = settings.data || settings.calib;
+    if (hasData || !(cause instanceof TersorError) || !isUnrunnable(loaded.model, cause))
+      throw cause;
+    return { ...around, ...noRecords, unrun: cause };
+  }
+}
+
+/** What an environment holds of data where no version of the model is run. */
+const noRecords = { data: null, calibration: null, training: null, records: null, feeds: {} };
+
+/**
+ * Whether the engine cannot run a model for a reason that leaves its weights alone: operators of a
+ * private domain, or inputs of which not even the number of axes is known.
+ */
+function isUnrunnable({ graph }: Model, { code }: TersorError): boolean {
+  const hasPrivate = () =>
+    [...graph.walk()].some(({ nodes }) => [...nodes].some((node) => isPrivate(node)));
+  if (code === "cannot-open") return hasPrivate();
+  return code === "bad-feeds" && graph.inputs.some(({ shape }) => shape === null);
+}
+
+/** Opens the data, divides the records, and finds the inputs that each version is timed on. */
+async function recordsFor(
+  loaded: Loaded,
+  { platform, runtime, threads, seed, onEvent }: Omit<Environment, keyof typeof noRecords>,
+  settings: Settings,
+): Promise<Pick<Environment, keyof typeof noRecords | "manyFeeds">> {
+  const { dims } = withDefaults(settings, platform);
   const session = await runtime.open(loaded.source, { threads });
   try {
     checkDims(session.inputs, dims);
@@ -139,17 +179,13 @@ export async function prepare(
         return many;
       },
     };
-    const timingMs = timingSeconds * 1000;
-    const around = { platform, runtime, threads, seed, signal, onEvent, timingMs };
-    const { checkpoints = null } = settings;
     const counts = (all ?? given) && {
       judged: data?.length ?? null,
       calibration: calibration?.length ?? null,
       training: settings.trains ? (training?.length ?? null) : null,
       from: originOf(data, calibration, given !== null, isShared),
     };
-    const sets = { data, calibration, training, records: counts, feeds, ...manyFeeds };
-    return { ...around, ...sets, teacher, trainThreads, checkpoints, computeChoice };
+    return { data, calibration, training, records: counts, feeds, ...manyFeeds };
   } finally {
     await session.close();
   }

@@ -6,7 +6,7 @@ import { errors, fail } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { type Task, taskOf } from "../measure/task.ts";
+import { type ScoredTask, scoredTaskOf } from "../measure/task.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { Feeds, Source } from "../runtime/runtime.ts";
 import { hintLosses } from "../train/hint-losses.ts";
@@ -37,7 +37,7 @@ export interface JobHooks extends TrainHooks {
 
 /** What the steps of a run have in common. */
 export interface Plan {
-  readonly task: Task;
+  readonly task: ScoredTask;
   /** Index of the model's output that the loss is taken on. */
   readonly output: number;
   readonly objective: Objective;
@@ -65,7 +65,7 @@ export async function planOf(job: TrainJob, lanes: number): Promise<Plan> {
   const indices = Array.from({ length: micro }, (_, i) => i);
   const first = await training.read(indices);
   const outputs = await outputsOf({ bytes: concat(writeModel(model)) }, first.inputs, env);
-  const task = taskOf(micro, first.label, outputs, training.name);
+  const task = scoredTaskOf(micro, first.label, outputs, training.name);
   const output = model.graph.outputs.findIndex(({ name }) => name === task.output);
   const unnamed = isOriginal(job) ? null : "original";
   const objective = objectiveFor(options, task, namedTeacher(job) ? "named" : unnamed);
@@ -107,7 +107,7 @@ export async function outputsOf(
  */
 export function objectiveFor(
   options: Pick<TrainOptions, "loss" | "smoothing" | "hints">,
-  task: Task,
+  task: ScoredTask,
   teacher: "named" | "original" | null,
 ): Objective {
   const asks =
