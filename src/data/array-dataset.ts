@@ -5,7 +5,7 @@ import { type ByteSource, rawTensor, type Tensor, tensor } from "../ir/tensor.ts
 import type { Port } from "../runtime/runtime.ts";
 import { batchAxes } from "./batch-axes.ts";
 import type { Dataset } from "./dataset.ts";
-import { checkFeeding, feedingOf, isFromData, proposal } from "./feed.ts";
+import { checkFeeding, feedingOf, isFromData, orFed } from "./feed.ts";
 import { isUniform, layoutOf } from "./layout.ts";
 import { imageOptions } from "./options.ts";
 import {
@@ -122,7 +122,7 @@ function columnOf(
     const names = [...arrays.keys()];
     const why = `has no array "${port.name}" but ${names.join(", ") || "none"}`;
     const isFed = names.some((name) => ports.some((other) => other.name === name));
-    const feed = isFed ? `, or say how it is fed: --input ${proposal(port)}` : "";
+    const feed = isFed ? orFed(port) : "";
     const remedy = `Name the arrays as the model's inputs, and the labels "label"${feed}`;
     throw fail(errors.wrongInput(spec, why, describePorts(ports), remedy));
   }

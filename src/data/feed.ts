@@ -97,6 +97,9 @@ export function proposal({ name, dims, dtype }: Port): string {
   return `${name}=${dims.length === 0 && isInteger(dtype) ? "NUMBER" : "zeros"}`;
 }
 
+/** The end of a remedy for an input that records lack. */
+export const orFed = (port: Port): string => `, or say how it is fed: --input ${proposal(port)}`;
+
 /**
  * Throws TersorError "wrong-input" for a feed whose input or output the model does not have; null
  * where its outputs are not known.

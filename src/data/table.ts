@@ -8,7 +8,7 @@ import type { Port } from "../runtime/runtime.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
 import { batchAxes } from "./batch-axes.ts";
 import type { Dataset } from "./dataset.ts";
-import { feedingOf } from "./feed.ts";
+import { feedingOf, orFed } from "./feed.ts";
 import { recordDims } from "./layout.ts";
 import { describePort, describePorts, known, type ReadContext } from "./reader.ts";
 
@@ -65,7 +65,8 @@ export function recordShape(
   { spec, ports, options }: ReadContext,
 ): number[] {
   if (count === 0) {
-    const remedy = `Name the columns ${port.name}.0, ${port.name}.1 ...`;
+    const feed = ports.length > 1 ? orFed(port) : "";
+    const remedy = `Name the columns ${port.name}.0, ${port.name}.1 ...${feed}`;
     throw fail(
       errors.wrongInput(spec, `has no column for "${port.name}"`, describePorts(ports), remedy),
     );

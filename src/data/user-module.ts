@@ -8,6 +8,7 @@ import type { Port } from "../runtime/runtime.ts";
 import { product } from "../util/product.ts";
 import { arrayDataset, type StoredArray, stored, wantedPorts } from "./array-dataset.ts";
 import type { Dataset } from "./dataset.ts";
+import { orFed } from "./feed.ts";
 import { describePorts, type ReadContext } from "./reader.ts";
 import { recordShape } from "./table.ts";
 
@@ -69,10 +70,11 @@ function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<
 function fieldsOf(record: unknown, ports: readonly Port[], where: string): [string, unknown][] {
   const { inputs, label } = (record ?? {}) as { inputs?: Record<string, unknown>; label?: unknown };
   const fields = ports.map(({ name }): [string, unknown] => [name, inputs?.[name]]);
-  const missing = fields.find(([, value]) => value === undefined);
+  const missing = ports.find((_, i) => fields[i][1] === undefined);
   if (missing) {
-    const why = `has no inputs.${missing[0]}`;
-    throw fail(errors.wrongInput(where, why, describePorts(ports), example));
+    const why = `has no inputs.${missing.name}`;
+    const remedy = ports.length > 1 ? `${example}${orFed(missing)}` : example;
+    throw fail(errors.wrongInput(where, why, describePorts(ports), remedy));
   }
   return label === undefined || label === null ? fields : [...fields, ["label", label]];
 }

@@ -18,18 +18,20 @@ export const toleranceOption = (all: string) =>
 
 /**
  * Each of the model's outputs on calibration records, one record after the other in one flat array
- * per output. Records on which an output is not finite are missing from it.
+ * per output. Records on which an output is not finite are missing from it; so are all records of an
+ * output without numbers, such as a map.
  */
 export async function outputsOf(
   model: Model,
   records: Records,
   observe: Observe,
 ): Promise<Float32Array[]> {
-  const taps = model.graph.outputs.map((value) => ({
+  const columns = model.graph.outputs.map((value) => ({
     value,
     optional: true,
     batches: [] as Float32Array[],
   }));
+  const taps = columns.filter(({ value }) => !value.opaqueType && value.dtype !== "string");
   await observe(
     model,
     taps,
@@ -38,7 +40,7 @@ export async function outputsOf(
       void batches.push(batch.floats().slice(0, Math.round(batch.size * share))),
     records,
   );
-  return taps.map(({ batches }) => {
+  return columns.map(({ batches }) => {
     const all = new Float32Array(batches.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
     for (const batch of batches) {

@@ -106,3 +106,20 @@ test("without the original's output of every record there is no interval", () =>
     expect(judge.finish().dropCi95).toBeNull();
   }
 });
+
+test("answers: outputs that are the class are compared with labels and with the original", () => {
+  const judge = judgeFor({ kind: "answers" });
+  const records = [
+    { answer: 3, label: 3, original: 3 },
+    { answer: 1, label: 3, original: 3 },
+    { answer: 2, label: 2, original: 0 },
+    { answer: 7, label: 5, original: 7 },
+  ];
+  for (const { answer, label, original } of records) {
+    judge.add(Float64Array.of(answer), [label], Float64Array.of(original), "record");
+  }
+  expect(judge.finish()).toMatchObject({ name: "accuracy", value: 50, flips: 50, kl: null });
+  const blind = judgeFor({ kind: "answers" });
+  blind.add(Float64Array.of(1), null, null, "record");
+  expect(blind.finish()).toMatchObject({ name: "fidelity", flips: null, predictions: 1 });
+});

@@ -1,12 +1,12 @@
 /** @file Random inputs that a model accepts: sizes, integers and inputs that must agree. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { type Dims, guessShapes } from "../../src/data/guess-shapes.ts";
 import { parseModel } from "../../src/ir/parse.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { inferModel } from "../../src/ops/infer.ts";
-import { type Dims, guessShapes } from "../../src/data/guess-shapes.ts";
 import { sampleFeeds } from "../../src/recipe/sample.ts";
 import type { Feeds, Port } from "../../src/runtime/runtime.ts";
 import { runtime } from "../support/apply.ts";
