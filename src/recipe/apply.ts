@@ -49,6 +49,7 @@ export interface ApplyOptions {
  * verified, written, opened and run on `env.feeds`; it becomes the current model only if the
  * outputs keep their names, types and shapes, stay finite, and the file is within its size limit. (Where
  * `env.unrun`, only the graph and the size are checked.)
+ * A step in which the engine fails is tried again without the engine's optimizations, then rolled back.
  * `start` is not changed. Throws TersorError "needs-data", "needs-training" or "needs-labels"
  * before any work, later "aborted" and whatever error a method raises.
  */
@@ -92,6 +93,15 @@ export async function applyRecipe(
     else rewrite(candidate, i === lastWithNorms ? {} : { rules: ["drop-dead", "share-constants"] });
     return { model: candidate, notes: told };
   };
+  /** The same; where the engine fails, which has faults, once more without its optimizations. */
+  const attemptTwice: typeof attempt = async (base, i, step, own) => {
+    try {
+      return await attempt(base, i, step, own);
+    } catch (cause) {
+      if (!isOfEngine(cause)) throw cause;
+      return attempt(base, i, step, { ...own, runtime: plainRuntime(own.runtime) });
+    }
+  };
   const lastWithNorms = simplify ? steps.findLastIndex(keepsNorms) : -1;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.id);
@@ -103,15 +113,17 @@ export async function applyRecipe(
     const isFree = anySize || isTraining(step) || grows || prepares !== undefined;
     const limit = isFree ? Number.POSITIVE_INFINITY : most;
     const base = { model, bytes };
-    let made = await attempt(base.model, i, step, env);
-    const why = await take(made.model, limit);
-    if (why === null && isRescued(steps, i, env)) {
-      const other: Try = (step, env) => attempt(base.model, i, step, env);
+    let [made, why] = await attemptTwice(base.model, i, step, env).then(
+      async (made) => [made, await take(made.model, limit)] as const,
+      (cause: unknown) => [null, reasonOf(cause)] as const,
+    );
+    if (made && why === null && isRescued(steps, i, env)) {
+      const other: Try = (step, env) => attemptTwice(base.model, i, step, env);
       const better = await rescue(base, { ...made, bytes }, step, other, env);
       if (better && (await take(better.model, limit)) === null) made = better;
     }
     kept.push(why === null);
-    if (why === null) addNotes(notes, made.notes);
+    if (made && why === null) addNotes(notes, made.notes);
     else {
       notes.warnings.push(`${formatRecipe([step])} was rolled back: ${why}`);
       // The lossless rules were held back for this step. It is gone, so they are applied now.
@@ -123,6 +135,22 @@ export async function applyRecipe(
   const seconds = (env.platform.wallMs() - began) / 1000;
   return { ...notes, model, bytes, kept, seconds };
 }
+
+/** Whether an error is one of the engine: it refuses a model, or fails in a run. */
+const isOfEngine = (cause: unknown): cause is TersorError =>
+  cause instanceof TersorError && ["cannot-open", "run-failed"].includes(cause.code);
+
+/** Why the engine failed in a step; throws other errors. */
+function reasonOf(cause: unknown): string {
+  if (isOfEngine(cause)) return cause.what;
+  throw cause;
+}
+
+/** The runtime, which runs graphs as they are written. */
+const plainRuntime = (runtime: Environment["runtime"]): Environment["runtime"] => ({
+  ...runtime,
+  open: (source, options) => runtime.open(source, { ...options, optimize: "disabled" }),
+});
 
 /** A copy of the model after all lossless rules. */
 function simplified(model: Model): Model {

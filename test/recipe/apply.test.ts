@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Context } from "../../src/context.ts";
+import { errors, fail } from "../../src/errors.ts";
 import { cloneModel, type Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import type { Method } from "../../src/methods/method.ts";
@@ -35,6 +36,29 @@ describe("applyRecipe", () => {
     expect(size(lenet)).toBe(before);
     expect(outcome.usedData).toBe(false);
     await outputsOf(outcome.bytes, env.feeds);
+  });
+
+  test.each([
+    ["only with its optimizations: tried again without", "disabled", true],
+    ["in any case: rolled back with the reason", "never", false],
+  ])("an engine that fails in a step %s", async (_, works, isKept) => {
+    const { runtime, ...env } = environmentOf(conv);
+    const steps = parseRecipe("quantize-int8:rescue=false > share-weights:bits=4,rescue=false");
+    const faulty: typeof runtime = {
+      ...runtime,
+      async open(source, options) {
+        const isTapped = Buffer.from(source.bytes).includes("tersor_tap_0");
+        if (isTapped && options?.optimize !== works) throw fail(errors.cannotOpen("engine", "bug"));
+        return runtime.open(source, options);
+      },
+    };
+    const outcome = await applyRecipe(conv.model, steps, { ...env, runtime: faulty });
+    expect(outcome.kept).toEqual([isKept, true]);
+    if (!isKept) {
+      expect(outcome.warnings[0]).toMatch(
+        /^quantize-int8.* was rolled back: refuses the model \(bug\)$/,
+      );
+    }
   });
 
   test("no steps: the model as it is", async () => {

@@ -231,18 +231,23 @@ g (float[N,${size}] x) => (float[N,${size}] y)
     expect(await warningsOf({ calibration: tensorDataset({ x }, label) }, plain)).toBe(unlabelled);
   });
 
-  test("outputs that nothing can judge are not rescued", async () => {
-    const ranked = readModel(
+  const whole = (op: string, dims: (number | string)[], ints: Record<string, number>) =>
+    readModel(
       tinyModel({
         inputs: [{ name: "x", dims: ["N", size] }],
-        outputs: [{ name: "y", dtype: "int64", dims: ["N", 1] }],
+        outputs: [{ name: "y", dtype: "int64", dims }],
         nodes: [
           { op: "MatMul", name: "inner", inputs: ["x", "W"], outputs: ["h"] },
-          { op: "ArgMax", inputs: ["h"], outputs: ["y"], ints: { axis: 1 } },
+          { op, inputs: ["h"], outputs: ["y"], ints },
         ],
         weights: [{ name: "W", dims: [size, size], data: numbers(size * size) }],
       }),
     );
-    expect(await warningsOf({}, ranked)).not.toMatch(/costs/);
+
+  test("outputs that nothing can judge are not rescued; classes without scores are", async () => {
+    const many = whole("Cast", ["N", size], { to: 7 });
+    expect(await warningsOf({}, many)).not.toMatch(/costs/);
+    const classes = whole("ArgMax", ["N", 1], { axis: 1 });
+    expect(await warningsOf({}, classes)).toMatch(/quantize-weights costs/);
   });
 });
