@@ -15,8 +15,10 @@ import { readJsonl } from "./jsonl.ts";
 import { mnistFiles, readMnist } from "./mnist.ts";
 import { readNpz } from "./npz.ts";
 import { type DataOptions, imageOptions, mergeOptions, type Preprocess } from "./options.ts";
-import { isInteger, type Reader } from "./reader.ts";
+import { isInteger, type ReadContext, type Reader } from "./reader.ts";
+import { readText, textFeeding } from "./text.ts";
 import { readModule } from "./user-module.ts";
+import { readWav } from "./wav.ts";
 
 /** A reader and its help. */
 interface ReaderEntry {
@@ -26,6 +28,8 @@ interface ReaderEntry {
   readonly doc: string;
   /** The files behind a path; undefined where they are the file or the folder of that path. */
   files?(path: string, platform: Platform): readonly string[] | null | undefined;
+  /** How inputs are fed that this format never holds, unless the user says otherwise. */
+  feeding?(ports: readonly Port[]): Feeding;
   /** Arrays are the model's inputs as they are; images are preprocessed by the options. */
   readonly holds: "images" | "arrays";
 }
@@ -64,6 +68,14 @@ export const readers: Readonly<Record<string, ReaderEntry>> = {
     holds: "arrays",
   },
   csv: { read: readCsv, rest: "file", doc: "columns input.0, input.1 ..., label", holds: "arrays" },
+  text: {
+    read: readText,
+    rest: "file",
+    doc: "a record a line, or blocks of --size tokens",
+    feeding: textFeeding,
+    holds: "arrays",
+  },
+  wav: { read: readWav, rest: "file|folder", doc: "sound, a folder a class", holds: "arrays" },
   jsonl: { read: readJsonl, rest: "file", doc: '{"input": [...], "label": 0}', holds: "arrays" },
 };
 
@@ -76,9 +88,15 @@ const moduleReader: ReaderEntry = {
 
 const isModule = (path: string) => /\.[mc]?[jt]s$/.test(path);
 
+/** What is known around the data; everything has a default. */
+type Around = Partial<Pick<Completion, "model" | "dims" | "seed">> & Pick<ReadContext, "beside">;
+
+/** The folder that a path lies in. */
+const folderOf = (path: string): string => path.replace(/[^/\\]*$/, "");
+
 /**
  * Opens `spec` for a model with the inputs `ports`. `options` take precedence over `preprocess`,
- * which the model itself records; `completion` decides inputs that are made. Throws TersorError for data that does not fit, before the first
+ * which the model itself records; what is around decides inputs that are made. Throws TersorError for data that does not fit, before the first
  * batch where checking is cheap.
  */
 export async function openData(
@@ -87,17 +105,21 @@ export async function openData(
   options: DataOptions,
   platform: Platform,
   preprocess?: Preprocess,
-  completion: Partial<Pick<Completion, "model" | "dims" | "seed">> = {},
+  { model = null, dims = {}, seed = 1, beside = [] }: Around = {},
 ): Promise<Dataset> {
   const { reader, path } = findReader(spec, platform);
   // The model's record is about images. Records that are taken as they are do not need it.
   const own = reader.holds === "arrays" ? withoutImages(preprocess) : preprocess;
-  const merged = mergeOptions(options, own);
+  const usual = Object.fromEntries(reader.feeding?.(ports) ?? []);
+  const merged = mergeOptions(options, mergeOptions({ ...own }, { input: usual }));
   const feeding = feedingOf(merged.input);
   checkFeeding(feeding, ports, null, spec);
-  const dataset = await reader.read(path, { spec, ports, options: merged, platform });
+  const dataset = await reader.read(path, {
+    ...{ spec, ports, options: merged, platform },
+    ...{ model, beside: [...beside, folderOf(path)] },
+  });
   const records = completed(limited(dataset, feeding, merged.limit), {
-    ...{ model: null, ...completion },
+    ...{ model, dims, seed },
     ports,
     feeding,
   });
@@ -139,7 +161,8 @@ export function findReader(
 /** The prefix that the file name of a bare path suggests. */
 function prefixOf(path: string, { files }: Platform): string | undefined {
   const ending = /\.([a-z]+)$/i.exec(path)?.[1].toLowerCase() ?? "";
-  if (["npz", "csv", "jsonl"].includes(ending)) return ending;
+  if (["npz", "csv", "jsonl", "wav"].includes(ending)) return ending;
+  if (["txt", "tsv"].includes(ending)) return "text";
   if (ending === "zip" || files.exists(path)) return "images";
   return undefined;
 }

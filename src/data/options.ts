@@ -31,12 +31,23 @@ export const DataOptions = z.strictObject({
     .meta({ description: "Then divided by, one value or one per channel: .229,.224,.225." }),
   size: orTexts("x", z.array(z.int().positive()).min(1).max(2)).optional().meta({
     description:
-      "Images are resized to cover N or HxW, then cropped at the centre to the model's input (default: that input's size).",
+      "Images are resized to cover N or HxW, then cropped at the centre to the model's input (default: that input's size); text and sound: tokens or samples of a record.",
   }),
   layout: z
     .enum(["nchw", "nhwc"])
     .optional()
     .meta({ description: "Order of the image axes (default: told from the model's input)." }),
+  sampleRate: orText(toNumber, z.int().positive()).optional().meta({
+    description: "Samples a second that the model takes: sound of another rate is resampled.",
+  }),
+  hop: orText(toNumber, z.int().positive()).optional().meta({
+    description:
+      "Samples from the beginning of a window of a sound file to that of the next (default: --size).",
+  }),
+  tokenizer: z.string().min(1).optional().meta({
+    description:
+      "For text: tokenizer.json of Hugging Face, or a JSON list of words by id (default: the one beside the model).",
+  }),
   labelOffset: orText(toNumber, z.int())
     .optional()
     .meta({ description: "Added to every class label: 1 where class 0 is the background." }),

@@ -1,5 +1,6 @@
 /** @file What every reader gets, and functions that readers share. */
 import { type DType, dtypes } from "../ir/dtype.ts";
+import type { Model } from "../ir/model.ts";
 import type { Platform } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { ignoreIndex } from "../util/ignore-index.ts";
@@ -14,6 +15,10 @@ export interface ReadContext {
   readonly ports: readonly Port[];
   readonly options: DataOptions;
   readonly platform: Platform;
+  /** The model, where its graph is known. */
+  readonly model?: Model | null;
+  /** Folders in which what belongs to the model may lie, such as its tokenizer. */
+  readonly beside?: readonly string[];
 }
 
 /** Opens what follows the prefix of a specification. */

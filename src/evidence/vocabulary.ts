@@ -7,6 +7,8 @@ export interface Vocabulary {
   readonly size: number;
   /** The id that stands for every text that has no token; null if there is none. */
   readonly unknown: number | null;
+  /** The id that fills up short texts (0 where no token says so). */
+  readonly padding: number;
   /** Ids of tokens that stand for no text: padding, ends of sentences, masks. */
   readonly special: readonly number[];
   encode(text: string): readonly number[];
@@ -43,6 +45,9 @@ const bad = (where: string, why: string) =>
 
 /** <pad>, [CLS], <|endoftext|> */
 const isSpecial = (token: string): boolean => /^(<[^<>\s]+>|\[[A-Z]+\])$/.test(token);
+const isPadding = (token: string): boolean => /^(<|\[)pad(>|\])$/i.test(token);
+/** The token before every text, which classifiers read. */
+const isStart = (token: string): boolean => /^(<|\[)cls(>|\])$/i.test(token);
 const isUnknown = (token: string): boolean => /^(<|\[)unk(nown)?(>|\])$/i.test(token);
 
 function plain(ids: ReadonlyMap<string, number>, where: string): Vocabulary {
@@ -50,15 +55,19 @@ function plain(ids: ReadonlyMap<string, number>, where: string): Vocabulary {
   if (!isSound || ids.size === 0) throw bad(where, "is no list of tokens and ids");
   const tokens = [...ids.keys()];
   const unknown = ids.get(tokens.find(isUnknown) ?? "") ?? null;
+  const start = ids.get(tokens.find(isStart) ?? "");
   return {
     size: sizeOf(ids.values()),
     unknown,
+    padding: ids.get(tokens.find(isPadding) ?? "") ?? 0,
     special: tokens.filter(isSpecial).map((token) => ids.get(token) as number),
-    encode: (text) =>
-      text
+    encode: (text) => [
+      ...(start === undefined ? [] : [start]),
+      ...text
         .toLowerCase()
         .split(/\s+/)
         .flatMap((word) => (word ? (ids.get(word) ?? unknown ?? []) : [])),
+    ],
   };
 }
 
@@ -82,6 +91,7 @@ async function trained(json: Trained, where: string): Promise<Vocabulary> {
   return {
     size: sizeOf(tokenizer.get_vocab().values()),
     unknown: unk_id ?? (unk_token ? (tokenizer.token_to_id(unk_token) ?? null) : null),
+    padding: [...tokenizer.get_vocab()].find(([token]) => isPadding(token))?.[1] ?? 0,
     special: special.map(({ id }) => id),
     encode: (text) => tokenizer.encode(text).ids,
   };

@@ -146,7 +146,8 @@ async function recordsFor(
     const preprocess = record === undefined ? {} : parsePreprocess(record, loaded.name);
     const { input } = mergeOptions({ input: settings.input }, preprocess);
     const ports = portsOf(session, loaded.model);
-    const completion = { model: loaded.model, dims, seed };
+    const beside = [loaded.name.replace(/[^/\\]*$/, "")];
+    const completion = { model: loaded.model, dims, seed, beside };
     const open = async (source: DataSource | string): Promise<Dataset> => {
       const { spec, options: own } = sourceOf(source);
       const options = mergeOptions(own, { ...preprocess, ...(input && { input }) });
