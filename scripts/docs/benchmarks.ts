@@ -14,6 +14,7 @@ import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
+import { winogradSection } from "./winograd.ts";
 
 /**
  * The sections of the page in their order, by the bench's name: `npm run bench:NAME` writes
@@ -36,6 +37,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   filters: filtersSection,
   structured: structuredSection,
   products: productsSection,
+  winograd: winogradSection,
 };
 
 /** `resultsOf` reads the results of a bench; null for one that has not been run. */

@@ -21,6 +21,7 @@ import { fillChannels } from "./other/fill-channels.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
 import { train } from "./other/train.ts";
+import { winograd } from "./other/winograd.ts";
 import { hashWeights } from "./pruning/hash-weights.ts";
 import { mergeNeurons } from "./pruning/merge-neurons.ts";
 import { pruneBlocks } from "./pruning/prune-blocks.ts";
@@ -167,6 +168,7 @@ export const families = {
     train,
     "early-exit": earlyExit,
     cascade,
+    winograd,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
     "open-clips": openClips,

@@ -291,6 +291,34 @@ const references: Readonly<
       return first * right.values[(i * blocks + j) * width + t];
     };
   },
+  winograd({ kernel }, shape) {
+    // The polynomial of the taps at each point: 0, 1, -1 (2, -2) over N, and its last coefficient.
+    const points =
+      shape[0] === 16
+        ? [
+            [0, 1],
+            [1, 2],
+            [-1, 2],
+          ]
+        : [
+            [0, 4],
+            [1, -6],
+            [-1, -6],
+            [2, 24],
+            [-2, 24],
+          ];
+    const rows = [...points.map(([x, n]) => [1 / n, x / n, (x * x) / n]), [0, 0, 1]];
+    return (at) => {
+      const layer = shape[1] * shape[2];
+      const [tile, rest] = [Math.floor(at / layer), at % layer];
+      const [i, j] = [Math.floor(tile / rows.length), tile % rows.length];
+      let sum = 0;
+      for (let t = 0; t < 9; t++) {
+        sum += rows[i][Math.floor(t / 3)] * rows[j][t % 3] * kernel.values[rest * 9 + t];
+      }
+      return sum;
+    };
+  },
   circulant: circulantAt,
   "circulant with signs": (theta, shape) => {
     const at = circulantAt(theta, shape);

@@ -25,6 +25,7 @@ import { tensorTrain3, tensorTrain4 } from "./tensor-train.ts";
 import { toeplitzLike } from "./toeplitz-like.ts";
 import { vectors } from "./vectors.ts";
 import { windows } from "./windows.ts";
+import { winograd } from "./winograd.ts";
 
 export const forms = [
   grid,
@@ -53,6 +54,7 @@ export const forms = [
   windows,
   copies,
   butterfly,
+  winograd,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
