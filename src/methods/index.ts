@@ -18,6 +18,7 @@ import { cascade } from "./other/cascade.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
+import { gateBlocks } from "./other/gate-blocks.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
 import { train } from "./other/train.ts";
@@ -168,6 +169,7 @@ export const families = {
     train,
     "early-exit": earlyExit,
     cascade,
+    "gate-blocks": gateBlocks,
     winograd,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
