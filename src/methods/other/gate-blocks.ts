@@ -26,7 +26,7 @@ import { defineMethod } from "../method.ts";
 /** A gate is kept if at least this share of the held-out records skips its block. */
 const FEWEST = 0.02;
 /** Thresholds that are tried: quantiles of all scores. */
-const LEVELS = 24;
+const LEVELS = 64;
 /** Damages below this are alike: log D is not defined at 0. */
 const LEAST = 1e-6;
 
@@ -62,11 +62,13 @@ export const gateBlocks = defineMethod({
   survey: [{}],
   neutral: null,
   async apply(model, { flips, records, damping, ...selection }, context) {
-    const refuse = (reason: string) =>
-      context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", reason);
-    const blocks = gateable(model, chosenLayers(model, selection), context);
+    const chosen = chosenLayers(model, selection);
+    const [first] = chosen;
+    await context.progress(0, 1);
+    if (!first) return;
+    const refuse = (reason: string) => context.skip(first.name, reason);
+    const blocks = gateable(model, chosen, context);
     const classes = classesOf(model);
-    await context.progress(0, blocks.length + 1);
     if (classes === null) {
       refuse(
         "gates need a model whose only output is one float32 score per class, [N, C] with C > 1",
@@ -78,18 +80,18 @@ export const gateBlocks = defineMethod({
     const held = { from: 1, to: records, step: 2 };
     const gates = await fittedGates(model, blocks, classes, fit, damping, context);
     if (typeof gates === "string") return refuse(gates);
-    const chosen = await thresholdOf(model, blocks, gates, classes, held, flips, context.observe);
-    if (!chosen) return refuse("no block can be skipped for any record at so few flips");
+    const found = await thresholdOf(model, blocks, gates, classes, held, flips, context.observe);
+    if (!found) return refuse("no block can be skipped for any record at so few flips");
     const g = build(model.graph, "gate", inferNode);
     for (const [i, block] of blocks.entries()) {
-      if (chosen.skipped[i] < FEWEST) {
+      if (found.skipped[i] < FEWEST) {
         const reason = "runs for every record: its gate would skip too few";
         context.skip(block.layers[0].name, reason);
         continue;
       }
-      put(g, block, gates[i], chosen.threshold);
+      put(g, block, gates[i], found.threshold);
     }
-    context.warn(tell(blocks, chosen));
+    context.warn(tell(blocks, found));
   },
 });
 
