@@ -19,6 +19,7 @@ import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
 import { gateBlocks } from "./other/gate-blocks.ts";
+import { mergeTokens } from "./other/merge-tokens.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
 import { train } from "./other/train.ts";
@@ -170,6 +171,7 @@ export const families = {
     "early-exit": earlyExit,
     cascade,
     "gate-blocks": gateBlocks,
+    "merge-tokens": mergeTokens,
     winograd,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,

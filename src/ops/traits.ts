@@ -34,6 +34,8 @@ export type Trait =
   | "converts"
   /** Gives the elements of its first input in another order or shape. */
   | "rearranges"
+  /** Gives means over axes. */
+  | "averages"
   /** Runs its body several times; how often is known at run time. */
   | "repeats"
   /** Runs one of its bodies; which one is known at run time. */
@@ -77,6 +79,7 @@ export const traits: OpTable<readonly Trait[]> = {
   RandomNormalLike: ["random"],
   RandomUniform: ["random"],
   RandomUniformLike: ["random"],
+  ReduceMean: ["averages"],
   Relu: ["separate", "homogeneous", "followsNorm"],
   Reshape: ["separate", "homogeneous", "rearranges"],
   Scan: ["repeats"],

@@ -25,6 +25,8 @@ import { defineMethod } from "../method.ts";
 
 /** A gate is kept if at least this share of the held-out records skips its block. */
 const FEWEST = 0.02;
+/** Gates that save a smaller share of the work take more time than they save. */
+const LEAST_SAVED = 0.05;
 /** Thresholds that are tried: quantiles of all scores. */
 const LEVELS = 64;
 /** Damages below this are alike: log D is not defined at 0. */
@@ -82,6 +84,12 @@ export const gateBlocks = defineMethod({
     if (typeof gates === "string") return refuse(gates);
     const found = await thresholdOf(model, blocks, gates, classes, held, flips, context.observe);
     if (!found) return refuse("no block can be skipped for any record at so few flips");
+    const saved = blocks.reduce((sum, { share }, i) => sum + share * found.skipped[i], 0);
+    if (saved < LEAST_SAVED) {
+      return refuse(
+        `gates would save ${percent(saved)} of the work and change ${percent(found.flips)} of the answers: not worth it`,
+      );
+    }
     const g = build(model.graph, "gate", inferNode);
     for (const [i, block] of blocks.entries()) {
       if (found.skipped[i] < FEWEST) {
@@ -335,9 +343,10 @@ function put(g: Builder, block: Gated, gate: Gate, threshold: number): void {
   });
 }
 
+const percent = (part: number): string => `${Number((100 * part).toPrecision(3))} %`;
+
 /** What a user should know of the gates. */
 function tell(blocks: readonly Gated[], { skipped, flips }: Choice): string {
-  const percent = (part: number) => `${Number((100 * part).toPrecision(3))} %`;
   const saved = blocks.reduce((sum, { share }, i) => sum + share * skipped[i], 0);
   const each = blocks.map(({ layers: [first] }, i) => `${first.name} ${percent(skipped[i])}`);
   return `skipped on held-out records: ${each.join(", ")}; a record takes ${percent(1 - saved)} of the work on average, and ${percent(flips)} of the answers change`;
