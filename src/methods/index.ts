@@ -20,6 +20,7 @@ import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
 import { gateBlocks } from "./other/gate-blocks.ts";
 import { mergeTokens } from "./other/merge-tokens.ts";
+import { mixtureOfExperts } from "./other/mixture-of-experts.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
 import { train } from "./other/train.ts";
@@ -172,6 +173,7 @@ export const families = {
     cascade,
     "gate-blocks": gateBlocks,
     "merge-tokens": mergeTokens,
+    "mixture-of-experts": mixtureOfExperts,
     winograd,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
