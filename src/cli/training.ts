@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { errors, fail, isAborted } from "../errors.ts";
 import { type FileCheckpoints, fileCheckpoints } from "../node/checkpoints.ts";
 import { saveFile } from "../node/files.ts";
-import { load } from "../node.ts";
+import { ensemble, load } from "../node.ts";
 import type { Job } from "../recipe/job.ts";
 import type { Loaded } from "../recipe/load.ts";
 import type { Settings } from "../recipe/prepare.ts";
@@ -25,7 +25,10 @@ export interface TrainingFlags {
 
 /** The flags of all commands whose recipes may train. */
 export const learningFlags: readonly Flag[] = [
-  { flags: "--teacher <model>", doc: "A model whose outputs to learn from (distillation)." },
+  {
+    flags: "--teacher <model>",
+    doc: "A model whose outputs to learn from (distillation), or several as one: a.onnx,b.onnx.",
+  },
   {
     flags: "--deterministic",
     doc: "Choose nothing by measured time: equal seed, threads and machine give equal bytes.",
@@ -56,11 +59,15 @@ export interface TrainingSettings
   discard(): void;
 }
 
-/** The teacher that a flag names, loaded. Throws what `load` throws. */
-export const teacherOf = async (
+/** The teacher that a flag names, or the ensemble of several. Throws what `load` throws. */
+export async function teacherOf(
   { teacher }: Pick<TrainingFlags, "teacher">,
   shell: Shell,
-): Promise<Loaded | null> => (teacher === undefined ? null : load(teacher, shell.settings));
+): Promise<Loaded | null> {
+  if (teacher === undefined) return null;
+  const names = existsSync(teacher) ? [teacher] : teacher.split(",");
+  return ensemble(await Promise.all(names.map((name) => load(name, shell.settings))));
+}
 
 /** What a command that trains was called with. */
 export interface TrainingCall {

@@ -2,12 +2,14 @@
 import { createReader, parseAugment } from "../data/augment.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
 import { errors, fail, TersorError } from "../errors.ts";
+import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { scoredTaskOf } from "../measure/task.ts";
 import { needsOf } from "../methods/method.ts";
 import { createRandom } from "../numeric/random.ts";
 import type { TrainOptions } from "../train/options.ts";
+import { outputsOfMembers } from "./ensemble.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { formatRecipe, type Step } from "./steps.ts";
@@ -54,7 +56,10 @@ export async function checkTraining(
   }
   if (!teacher || !asksTeacher) return;
   const output = loaded.model.graph.outputs.findIndex(({ name }) => name === task.output);
-  await checkTeacher(teacher, taughtOutput(teacher, output), batch, outputs[task.output], env);
+  const own = taughtOutput(teacher, output);
+  for (const outputsOfOne of outputsOfMembers(teacher)) {
+    await checkTeacher(teacher, outputsOfOne[own], batch, outputs[task.output], env);
+  }
 }
 
 /** The options of a step that are those of training; other methods have a few of them. */
@@ -72,17 +77,18 @@ function someRecords(model: Model, { length }: Dataset): number[] {
   return Array.from({ length: count }, (_, i) => i % length);
 }
 
-/** Throws "bad-option" if the teacher does not take the records, or gives other scores. */
+/** Throws "bad-option" if the teacher does not take the records, or its output is no such scores. */
 async function checkTeacher(
   teacher: Model,
-  output: number,
+  output: Value,
   { inputs, size }: Batch,
   { size: wanted }: Tensor,
   { runtime, threads }: Environment,
 ): Promise<void> {
   const refuse = (why: string, cause?: unknown) =>
     fail(errors.badOption("--teacher", why, "Give one for the same inputs and classes"), cause);
-  const session = await runtime.open({ bytes: teacherBytes(teacher, output, []) }, { threads });
+  const asked = { output: null, hints: [output], classes: null, draws: 0 };
+  const session = await runtime.open({ bytes: teacherBytes(teacher, asked) }, { threads });
   try {
     const indices = Array.from({ length: size }, (_, i) => i);
     const [scores] = await createTeacher([session], false).teach(indices, inputs, 0);

@@ -8,7 +8,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import type { Forms } from "../ops/grad.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import type { Chunk, StepSession } from "../train/chunks.ts";
-import { lossValue } from "../train/objective.ts";
+import { comparesClasses, lossValue } from "../train/objective.ts";
 import type { ComputeChoice } from "../train/state.ts";
 import { feedName, ports, type StepGraph, stepOf } from "../train/step.ts";
 import { type Choices, formsOf, tune } from "../train/tune.ts";
@@ -180,14 +180,13 @@ function feedsOf({ feeds, latents }: TrainHooks): Readonly<Record<string, StepFe
 async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise<Teacher> {
   const guide = guideOf(job);
   const own = taughtOutput(guide, plan.output);
-  const index = plan.feeds[ports.teacher] ? own : null;
-  const sessions = await workers.open({
-    bytes: teacherBytes(
-      guide,
-      index,
-      plan.hints.map(({ teacher }) => teacher),
-    ),
+  const bytes = teacherBytes(guide, {
+    output: plan.feeds[ports.teacher] ? own : null,
+    hints: plan.hints.map(({ teacher }) => teacher),
+    classes: comparesClasses(plan.objective) ? plan.task.classes : null,
+    draws: job.options.draws,
   });
+  const sessions = await workers.open({ bytes });
   // Hints are inner values, which are too large to cache.
   const remembers = job.options.augment === "" && plan.hints.length === 0;
   return createTeacher(sessions, remembers);

@@ -31,6 +31,10 @@ export type LossId = (typeof losses)[number];
 /** Losses against the label. The others compare with a teacher, or are chosen by what there is. */
 const byLabel: ReadonlySet<LossId> = new Set(["cross-entropy", "mse", "bce"]);
 
+/** Whether the loss compares probabilities of classes with the teacher's. */
+export const comparesClasses = ({ id }: { readonly id: LossId }): boolean =>
+  id === "kd" || id === "dkd";
+
 /**
  * What training with this loss needs. A teacher is no need: the model before compression can teach.
  */
@@ -117,7 +121,7 @@ export function objectiveOf(
 ): Objective {
   const { kind } = target;
   const id = loss === "auto" || loss === "distil" ? choose(target, hasTeacher) : loss;
-  const scores = id === "kd" || id === "dkd" || id === "logits";
+  const scores = comparesClasses({ id }) || id === "logits";
   const rows = kind === "classes" || kind === "tokens" || kind === "binary";
   const objective = {
     id,

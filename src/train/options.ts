@@ -49,6 +49,10 @@ export const trainOptions = z.object({
   nontarget: z.number().min(0).default(2).meta({
     description: "dkd: weight of what the teacher tells of the classes that are not the label.",
   }),
+  draws: z.int().min(0).max(100).default(0).meta({
+    description:
+      "The teacher answers so many times with its Dropout at work, and the mean of its probabilities is taught; 0: once, without.",
+  }),
   hints: globs.meta({
     description:
       "Layers whose output is to resemble the teacher's, split by |; conv3=conv7 where names differ.",
