@@ -92,7 +92,7 @@ const cifar = (part: string, limit?: number) =>
   images(assets(`data/cifar10/${part}.zip`) ?? "", { ...imagenet, ...(limit && { limit }) });
 
 const digits = { epochs: 4, batch: 128, rate: 0.002, holdout: 0 } as const;
-const few = { epochs: 8, batch: 64, rate: 0.003, holdout: 0, warmup: 20 } as const;
+const few = { epochs: 3, batch: 32, rate: 0.003, holdout: 0, warmup: 20 } as const;
 const deep = { steps: 600, batch: 128, rate: 0.002, holdout: 0, warmup: 50 } as const;
 const located = { epochs: 12, batch: 64, rate: 0.003, holdout: 0 } as const;
 /** The outputs of the three stages, which have one size in both networks. */

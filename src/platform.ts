@@ -24,6 +24,14 @@ export interface Checkpoints {
   save(name: string, bytes: Uint8Array): Promise<void>;
   /** The path of the file, for errors. */
   where(name: string): string;
+  /** What later runs can use as well, and anyone may delete: the outputs of teachers. */
+  readonly cache?: Cache | undefined;
+}
+
+/** Bytes by a key that stands for all that they depend on. */
+export interface Cache {
+  load(key: string): Promise<Uint8Array | null>;
+  save(key: string, bytes: Uint8Array): Promise<void>;
 }
 
 export interface FileFacts {

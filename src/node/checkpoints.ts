@@ -1,8 +1,8 @@
 /** @file Checkpoints as files beside a command's output; they are removed when the work is done. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Checkpoints } from "../platform.ts";
+import type { Cache, Checkpoints } from "../platform.ts";
 import { stepOf } from "../train/state.ts";
 import { saveFile } from "./files.ts";
 
@@ -26,6 +26,7 @@ export function fileCheckpoints(output: string, resume: boolean): FileCheckpoint
   let resumed = false;
   return {
     where,
+    cache: fileCache(join(dirname(output), ".tersor-cache")),
     get last() {
       return last;
     },
@@ -53,6 +54,20 @@ export function fileCheckpoints(output: string, resume: boolean): FileCheckpoint
           name.startsWith(start) && /^[\w-]+\.checkpoint$/.test(name.slice(start.length));
         if (isOwn) rmSync(join(folder, name), { force: true });
       }
+    },
+  };
+}
+
+/** A cache of one file per key in `folder`, which is made when something is saved. */
+export function fileCache(folder: string): Cache {
+  return {
+    async load(key) {
+      const path = join(folder, key);
+      return existsSync(path) ? readFile(path) : null;
+    },
+    async save(key, bytes) {
+      mkdirSync(folder, { recursive: true });
+      await saveFile(join(folder, key), bytes, { overwrite: true });
     },
   };
 }

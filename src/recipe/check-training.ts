@@ -91,7 +91,7 @@ async function checkTeacher(
   const session = await runtime.open({ bytes: teacherBytes(teacher, asked) }, { threads });
   try {
     const indices = Array.from({ length: size }, (_, i) => i);
-    const [scores] = await createTeacher([session], false).teach(indices, inputs, 0);
+    const [scores] = await createTeacher([session], null).teach(indices, inputs, 0);
     if (scores.size === wanted) return;
     throw refuse(`gives ${scores.size / size} scores for a record, the model ${wanted / size}`);
   } catch (cause) {

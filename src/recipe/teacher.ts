@@ -11,18 +11,18 @@ import { rewrite } from "../rewrite/index.ts";
 import type { Feeds, Session } from "../runtime/runtime.ts";
 import { scoresOf } from "../train/objective.ts";
 import { membersOf, outputsOfMembers } from "./ensemble.ts";
-
-/** Outputs are cached up to this many bytes. */
-const memory = 2 ** 28;
+import { keysOf, type Taught } from "./taught.ts";
 
 /** Computes the outputs that a student learns from. */
 export interface Teacher {
   /**
    * The teacher's outputs for one batch: the scores if the loss uses them, then the hints, float32,
-   * in the order of `teacherBytes`. `indices` are the records' numbers, the keys of the cache;
-   * `inputs` the batch itself; `lane` the number of the engine that computes them.
+   * in the order of `teacherBytes`. `indices` are the records' numbers, `inputs` the batch itself,
+   * `lane` the number of the engine that computes them.
    */
   teach(indices: readonly number[], inputs: Feeds, lane: number): Promise<Tensor[]>;
+  /** Keeps the scores for later runs. */
+  save(): Promise<void>;
 }
 
 /** What is asked of a teacher. */
@@ -111,35 +111,37 @@ export const taughtOutput = (model: Model, index: number): number =>
 const nameOf = (i: number): string => `tersor_taught_${i}`;
 
 /**
- * A teacher that runs in `sessions`, one per lane. With `remembers` each record's scores are
- * computed once and cached; allowed only if there are no hints and a record's inputs are the same
- * in every epoch (no augmentation).
+ * A teacher that runs in `sessions`, one per lane. With `taught` each record's scores are computed
+ * once and kept there; allowed only if there are no hints and a record's inputs are the same in every
+ * epoch (no augmentation).
  */
-export function createTeacher(sessions: readonly Session[], remembers: boolean): Teacher {
-  const known = new Map<number, Float32Array>();
-  let room = memory;
+export function createTeacher(sessions: readonly Session[], taught: Taught | null): Teacher {
+  const keys = new Map<number, string>();
   return {
     async teach(indices, inputs, lane) {
-      const rows = indices.map((index) => known.get(index));
+      if (taught && indices.some((index) => !keys.has(index))) {
+        const found = await keysOf(inputs, indices.length);
+        for (const [i, index] of indices.entries()) keys.set(index, found[i]);
+      }
+      const rows = taught ? indices.map((index) => taught.get(keys.get(index) as string)) : [];
       const [row] = rows;
-      if (row && rows.every((other) => other !== undefined)) {
+      if (row && rows.every((other) => other?.length === row.length)) {
         const all = new Float32Array(row.length * rows.length);
         for (const [i, other] of rows.entries()) all.set(other as Float32Array, i * row.length);
         return [tensor("float32", [rows.length, row.length], all)];
       }
       const session = sessions[lane % sessions.length];
       const outputs = await session.run(renamed(inputs, session));
-      const taught = Object.keys(outputs).map((_, i) => outputs[nameOf(i)]);
-      if (!remembers) return taught;
-      const values = taught[0].floats();
+      const answers = Object.keys(outputs).map((_, i) => outputs[nameOf(i)]);
+      if (!taught) return answers;
+      const values = answers[0].floats();
       const size = values.length / indices.length;
       for (const [i, index] of indices.entries()) {
-        if (room <= 0 || known.has(index)) continue;
-        known.set(index, values.slice(i * size, (i + 1) * size));
-        room -= 4 * size;
+        taught.set(keys.get(index) as string, values.slice(i * size, (i + 1) * size));
       }
-      return taught;
+      return answers;
     },
+    save: async () => taught?.save(),
   };
 }
 

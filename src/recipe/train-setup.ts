@@ -15,6 +15,8 @@ import { type Choices, formsOf, tune } from "../train/tune.ts";
 import type { StepFeed } from "../weights/latent.ts";
 import { learnableOf } from "../weights/learnable.ts";
 import { select } from "../weights/select.ts";
+import type { Environment } from "./environment.ts";
+import { openTaught } from "./taught.ts";
 import { createTeacher, type Teacher, taughtOutput, teacherBytes } from "./teacher.ts";
 import { labelOf, rowsOf } from "./train-labels.ts";
 import {
@@ -54,6 +56,8 @@ export interface Setup extends OpenStep {
     random: Random,
     at: { readonly step: number; readonly lane: number },
   ): Promise<Chunk>;
+  /** Keeps the teacher's scores for later runs. */
+  saveTaught(): Promise<void>;
   /** Times the possible forms of each convolution's gradient here and returns the fastest. */
   tune(): Promise<Choices>;
 }
@@ -115,6 +119,7 @@ export async function setUp(job: TrainJob, computeChoice: ComputeChoice): Promis
       ...open,
       computeChoice,
       tune: () => tuneForms(job, plan, computeChoice.shape),
+      saveTaught: () => saveTaught(teacher, job.env),
       read: (indices, random, at) => readFeeds(job, plan, teacher, records, indices, random, at),
     };
   } catch (cause) {
@@ -187,9 +192,22 @@ async function openTeacher(job: TrainJob, plan: Plan, workers: Workers): Promise
     draws: job.options.draws,
   });
   const sessions = await workers.open({ bytes });
-  // Hints are inner values, which are too large to cache.
-  const remembers = job.options.augment === "" && plan.hints.length === 0;
-  return createTeacher(sessions, remembers);
+  // Hints are inner values, which are too large to keep.
+  const keeps = job.options.augment === "" && plan.hints.length === 0;
+  return createTeacher(
+    sessions,
+    keeps ? await openTaught(bytes, job.env.checkpoints?.cache) : null,
+  );
+}
+
+/** Keeps the teacher's scores. A disk that is full takes nothing from the run. */
+async function saveTaught(teacher: Teacher | null, { onEvent }: Environment): Promise<void> {
+  try {
+    await teacher?.save();
+  } catch (cause) {
+    const text = `the teacher's outputs could not be kept for later runs: ${cause instanceof Error ? cause.message : cause}`;
+    onEvent({ type: "warning", text });
+  }
 }
 
 /** Reads and augments the records `indices` and adds all other inputs of the step. */

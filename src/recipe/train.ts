@@ -153,6 +153,7 @@ async function runOnce(
       seconds,
     };
   } finally {
+    await setup.saveTaught();
     await setup.workers.stop();
   }
 }

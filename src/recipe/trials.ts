@@ -181,6 +181,7 @@ async function scoped(env: Environment, recipe: string): Promise<Environment> {
       load: (name) => checkpoints.load(own(name)),
       save: (name, bytes) => checkpoints.save(own(name), bytes),
       where: (name) => checkpoints.where(own(name)),
+      cache: checkpoints.cache,
     },
   };
 }

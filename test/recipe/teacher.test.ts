@@ -41,7 +41,7 @@ async function taught(model: Model, asked: Lesson, input = x): Promise<Float32Ar
   const count = input.length / features;
   const feeds = { x: tensor("float32", [count, features], input) };
   const indices = Array.from({ length: count }, (_, i) => i);
-  const [scores] = await createTeacher([session], false).teach(indices, feeds, 0);
+  const [scores] = await createTeacher([session], null).teach(indices, feeds, 0);
   await session.close();
   return scores.floats();
 }
