@@ -7,7 +7,7 @@ import { createSlots, type Pin, type Slots } from "./coupling/slots.ts";
 import { type Group, groupsOf, type Member } from "./coupling/units.ts";
 import { weightsOf } from "./weights.ts";
 
-export { type Removal, removeUnits } from "./coupling/remove.ts";
+export { type Removal, type Resizing, removeUnits, resizeUnits } from "./coupling/remove.ts";
 export type { Kept } from "./coupling/rule.ts";
 export { couplingRules } from "./coupling/rules.ts";
 export type { Group, Member, Unit } from "./coupling/units.ts";

@@ -112,7 +112,7 @@ const slice: CouplingRule = {
     for (const { axis, start, end, step } of cuts) {
       const { first } = sliceRange(Number(x.shape?.[axis]), start, end, step);
       const before = kept.indices(x, axis).filter((i) => i < first).length;
-      const isCut = kept.shrinks(x, axis);
+      const isCut = kept.changes(x, axis);
       starts.push(isCut ? before : start);
       ends.push(isCut ? before + kept.count(node.output, axis) : end);
     }
@@ -148,7 +148,7 @@ const pad: CouplingRule = {
     const axes = Array.from(given ?? x?.shape?.keys() ?? [], (axis) => mod(axis, rank));
     for (const [i, axis] of axes.entries()) {
       const begin = pads[i];
-      if (!x || !kept.shrinks(node.output, axis) || (begin === 0 && pads[axes.length + i] === 0))
+      if (!x || !kept.changes(node.output, axis) || (begin === 0 && pads[axes.length + i] === 0))
         continue;
       const left = kept.indices(node.output, axis);
       const end = begin + Number(x.shape?.[axis]);

@@ -51,7 +51,7 @@ const gather: CouplingRule = {
   resize(node, kept) {
     const [data, index] = node.inputs;
     const along = mod(node.int("axis", 0), data?.shape?.length ?? 0);
-    if (!data || !index?.tensor || !kept.shrinks(data, along)) return;
+    if (!data || !index?.tensor || !kept.changes(data, along)) return;
     const left = kept.indices(data, along);
     const old = index.tensor.numbers();
     const size = Number(data.shape?.[along]);
@@ -102,7 +102,7 @@ const resize: CouplingRule = {
     if (!sizes) return;
     const [x] = node.inputs;
     const count = (size: number, axis: number): number =>
-      x && kept.shrinks(x, axis) ? kept.count(x, axis) : size;
+      x && kept.changes(x, axis) ? kept.count(x, axis) : size;
     setInts(node, 3, Array.from(sizes.numbers(), count));
   },
 };

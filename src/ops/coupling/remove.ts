@@ -1,4 +1,4 @@
-/** @file Removes units from a model: constants shrink, and everything that states sizes follows. */
+/** @file Removes units from a model, or copies them: constants and all that states sizes follow. */
 import { dtypes } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
@@ -21,70 +21,119 @@ export interface Removal {
  * the old numbering. Throws an Error for a pinned group, or if nothing would be left of an axis.
  */
 export function removeUnits(model: Model, removals: readonly Removal[]): Kept {
-  const gone = new Map<Value, Set<number>[]>();
-  for (const { group, units } of removals) {
-    if (group.pinned) throw new Error(`${group.name} cannot shrink: ${group.pinned.reason}`);
-    for (const unit of units) {
-      for (const { value, axis, indices } of group.units[unit].members) {
-        const axes = gone.get(value) ?? (value.shape ?? []).map(() => new Set<number>());
-        gone.set(value, axes);
-        for (const index of indices) axes[axis].add(index);
+  const resizings = removals.map(({ group, units }): Resizing => {
+    const gone = new Set(units);
+    return { group, copies: (unit) => (gone.has(unit) ? 0 : 1) };
+  });
+  return resizeUnits(model, resizings);
+}
+
+/** How often each unit of a group shall be there: 0 removes it, 2 copies it. */
+export interface Resizing {
+  readonly group: Group;
+  copies(unit: number): number;
+}
+
+/**
+ * `removeUnits` for units that may also be copied. Copies stand behind their unit: where a unit has
+ * consecutive indices along an axis, as a channel has in a flattened map, these are copied together.
+ * Whatever sums over copies adds each of them in full.
+ */
+export function resizeUnits(model: Model, resizings: readonly Resizing[]): Kept {
+  const runs = new Map<Value, Map<number, Run>[]>();
+  for (const { group, copies } of resizings) {
+    if (group.pinned) {
+      throw new Error(`${group.name} cannot change its size: ${group.pinned.reason}`);
+    }
+    for (const [unit, { members }] of group.units.entries()) {
+      const count = copies(unit);
+      if (count === 1) continue;
+      for (const { value, axis, indices } of members) {
+        const axes = runs.get(value) ?? (value.shape ?? []).map(() => new Map<number, Run>());
+        runs.set(value, axes);
+        for (const run of runsOf(indices, count)) axes[axis].set(run.first, run);
       }
     }
   }
-  const kept = keptOf(gone);
-  // Rules see the sizes before the removal; values shrink after all rules have run.
+  const kept = keptOf(runs);
+  // Rules see the sizes before the change; values get theirs after all rules have run.
   const nodes = new Set<Node>();
-  for (const value of gone.keys()) {
+  for (const value of runs.keys()) {
     if (value.producer) nodes.add(value.producer);
     for (const node of value.consumers) nodes.add(node);
   }
   for (const node of nodes) couplingRuleOf(node)?.resize?.(node, kept);
-  for (const [value, axes] of gone) {
+  for (const value of runs.keys()) {
     const shape = value.shape?.map((dim, axis) =>
-      axes[axis].size > 0 ? kept.count(value, axis) : dim,
+      kept.changes(value, axis) ? kept.count(value, axis) : dim,
     );
-    if (value.tensor) value.graph.setConstant(value, cut(value, value.tensor, axes, kept));
+    if (value.tensor) value.graph.setConstant(value, resized(value, value.tensor, kept));
     else value.shape = shape ?? null;
   }
   inferModel(model);
   return kept;
 }
 
-/** What is left of each value's axes, given the removed indices. */
-function keptOf(gone: ReadonlyMap<Value, readonly ReadonlySet<number>[]>): Kept {
-  const left = new Map<Value, number[][]>();
-  for (const [value, axes] of gone) {
-    const rest = axes.map((missing, axis) =>
-      missing.size === 0 ? [] : range(Number(value.shape?.[axis])).filter((i) => !missing.has(i)),
-    );
-    if (rest.some((indices, axis) => indices.length === 0 && axes[axis].size > 0)) {
+/** Consecutive indices of one unit, and how often they shall be there. */
+interface Run {
+  readonly first: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+/** The indices in runs as long as there are; those that go are runs of one, as other units may overlap. */
+function runsOf(indices: readonly number[], count: number): Run[] {
+  if (count === 0) return indices.map((first) => ({ first, size: 1, count }));
+  const sorted = [...indices].sort((a, b) => a - b);
+  const runs: Run[] = [];
+  for (let from = 0, to = 1; from < sorted.length; from = to, to++) {
+    while (sorted[to] === sorted[to - 1] + 1) to++;
+    runs.push({ first: sorted[from], size: to - from, count });
+  }
+  return runs;
+}
+
+/** What lies along each axis, given the runs of indices that change. */
+function keptOf(runs: ReadonlyMap<Value, readonly ReadonlyMap<number, Run>[]>): Kept {
+  const orders = new Map<Value, (readonly number[])[]>();
+  for (const [value, axes] of runs) {
+    const own = axes.map((starts, axis) => orderOf(Number(value.shape?.[axis]), starts));
+    if (own.some((order, axis) => order.length === 0 && axes[axis].size > 0)) {
       throw new Error(`nothing would be left of ${value.name}`);
     }
-    left.set(value, rest);
+    orders.set(value, own);
   }
-  const shrinks: Kept["shrinks"] = (value, axis) => (gone.get(value)?.[axis]?.size ?? 0) > 0;
+  const changes: Kept["changes"] = (value, axis) => (runs.get(value)?.[axis]?.size ?? 0) > 0;
   const indices: Kept["indices"] = (value, axis) =>
-    shrinks(value, axis) ? (left.get(value)?.[axis] ?? []) : range(Number(value.shape?.[axis]));
+    changes(value, axis) ? (orders.get(value)?.[axis] ?? []) : range(Number(value.shape?.[axis]));
   const count: Kept["count"] = (value, axis) =>
-    shrinks(value, axis) ? (left.get(value)?.[axis].length ?? 0) : Number(value.shape?.[axis]);
-  return { shrinks, indices, count };
+    changes(value, axis) ? indices(value, axis).length : Number(value.shape?.[axis]);
+  return { changes, indices, count };
+}
+
+/** The indices 0 to size - 1, with the runs as often as they shall be there. */
+function orderOf(size: number, starts: ReadonlyMap<number, Run>): number[] {
+  if (starts.size === 0) return [];
+  const order: number[] = [];
+  for (let index = 0; index < size; ) {
+    const run = starts.get(index) ?? { first: index, size: 1, count: 1 };
+    for (let copy = 0; copy < run.count; copy++) {
+      for (let i = 0; i < run.size; i++) order.push(index + i);
+    }
+    index += run.size;
+  }
+  return order;
 }
 
 function range(size: number): number[] {
   return Array.from({ length: size }, (_, i) => i);
 }
 
-/** A constant without the removed indices of all its axes. */
-function cut(
-  value: Value,
-  whole: Tensor,
-  axes: readonly ReadonlySet<number>[],
-  kept: Kept,
-): Tensor {
-  return axes.reduce(
-    (part, missing, axis) =>
-      missing.size > 0 ? take(part, axis, kept.indices(value, axis)) : part,
+/** A constant with the indices that its axes shall have. */
+function resized(value: Value, whole: Tensor, kept: Kept): Tensor {
+  return whole.shape.reduce(
+    (part, _, axis) =>
+      kept.changes(value, axis) ? take(part, axis, kept.indices(value, axis)) : part,
     whole,
   );
 }

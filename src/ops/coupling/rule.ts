@@ -38,14 +38,14 @@ export interface Ties {
   pin(side: Side, reason: string): void;
 }
 
-/** What a removal left of each axis. */
+/** What lies along each axis after units were removed or copied. */
 export interface Kept {
-  /** The indices that are left, in the old numbering. */
+  /** The indices in the old numbering; one that was copied occurs several times. */
   indices(value: Value, axis: number): readonly number[];
-  /** How many indices are left. */
+  /** How many indices there are. */
   count(value: Value, axis: number): number;
-  /** Whether the axis loses any index. */
-  shrinks(value: Value, axis: number): boolean;
+  /** Whether the axis loses or gains any index. */
+  changes(value: Value, axis: number): boolean;
 }
 
 /** How the channels around an operator depend on each other. */
@@ -53,7 +53,7 @@ export interface CouplingRule {
   tie(node: Node, t: Ties): void;
   /**
    * Rewrites attributes and constants that state sizes. Called only if something
-   * around the node shrinks.
+   * around the node changes its size.
    */
   resize?(node: Node, kept: Kept): void;
 }
