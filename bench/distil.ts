@@ -93,10 +93,10 @@ const cifar = (part: string, limit?: number) =>
 
 const digits = { epochs: 4, batch: 128, rate: 0.002, holdout: 0 } as const;
 const few = { epochs: 3, batch: 32, rate: 0.003, holdout: 0, warmup: 20 } as const;
-const deep = { steps: 600, batch: 128, rate: 0.002, holdout: 0, warmup: 50 } as const;
+const deep = { steps: 800, batch: 128, rate: 0.002, holdout: 0, warmup: 50 } as const;
 const located = { epochs: 12, batch: 64, rate: 0.003, holdout: 0 } as const;
 /** The outputs of the three stages, which have one size in both networks. */
-const hints = ["relu3=relu7", "relu5=relu13", "relu7=relu19"];
+const hints = [3, 5, 7].map((own, i) => `relu${own}=/layer${i + 1}/layer${i + 1}.2/Relu_1`);
 const hinted = (hintloss: Options["hintloss"], hintweight: number): Plan =>
   taught({ ...few, loss: "kd", hints, hintloss, hintweight });
 

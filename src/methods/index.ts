@@ -1,6 +1,7 @@
 /** @file The table of methods, by families of the survey: a new method is one file and one line. */
 
 import { distil } from "./distillation/distil.ts";
+import { growLayers } from "./distillation/grow-layers.ts";
 import { poolHead } from "./filters/pool-head.ts";
 import { tieFilters } from "./filters/tie-filters.ts";
 import { transferFilters } from "./filters/transfer-filters.ts";
@@ -166,6 +167,7 @@ export const families = {
   },
   distillation: {
     distil,
+    "grow-layers": growLayers,
   },
   other: {
     train,

@@ -10,9 +10,9 @@ import { pricesOf } from "../../channels/price.ts";
 import { type Removed, repairIds, repairs } from "../../channels/repair.ts";
 import { bySensitivity } from "../../channels/sensitivity.ts";
 import { spellOut } from "../../channels/spell-out.ts";
+import { unshareVectors } from "../../channels/unshare.ts";
 import type { Context } from "../../context.ts";
-import type { Node, Value } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
+import type { Node } from "../../ir/graph.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
 import { chosenLayers, rescueOptions, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
@@ -158,33 +158,6 @@ function tellRemoved(
     return `${name} ${all.length} -> ${left}`;
   });
   context.warn(`channels kept: ${parts.join(", ")}`);
-}
-
-/**
- * Equal biases of unrelated layers are often stored as one constant, which would couple
- * their channels. This gives each reader a copy, and returns the function that merges copies
- * which stayed equal.
- */
-function unshareVectors(model: Model): () => void {
-  const copies: { node: Node; index: number; old: Value; copy: Value }[] = [];
-  for (const graph of model.graph.walk()) {
-    for (const old of [...graph.constants]) {
-      const { tensor } = old;
-      if (tensor?.shape.length !== 1 || tensor.size < 2) continue;
-      for (const { user: node, index } of [...old.uses].slice(1)) {
-        if (!("setInput" in node)) continue;
-        const copy = graph.addConstant(old.name, tensor);
-        node.setInput(index, copy);
-        copies.push({ node, index, old, copy });
-      }
-    }
-  }
-  return () => {
-    for (const { node, index, old, copy } of copies) {
-      if (node.inputs[index] === copy && copy.tensor === old.tensor) node.setInput(index, old);
-      if (copy.uses.size === 0) copy.graph.removeConstant(copy);
-    }
-  };
 }
 
 const removalOf = ({ candidate, units }: Removed): Removal => ({ group: candidate.group, units });
