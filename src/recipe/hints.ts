@@ -35,7 +35,8 @@ export function hintsOf(
   shapes: Readonly<Record<string, readonly number[]>>,
 ): Hint[] {
   if (hints.length === 0 && !all) return [];
-  const [students, teachers] = [outputsOf(model, shapes), outputsOf(guide, shapes)];
+  const students = outputsOf(model, shapes);
+  const teachers = outputsOf(guide, byPlace(guide, shapes));
   const layers = new Set(weightsOf(model).map(({ node }) => node.name));
   const pairs =
     hints.length === 0
@@ -91,6 +92,17 @@ function channelsOf(a: readonly number[], b: readonly number[], fits: Likeness):
 interface Found {
   readonly value: Value;
   readonly shape: readonly number[];
+}
+
+/** The shapes under the model's own input names: by their order where names differ, as in teacher.ts. */
+function byPlace(
+  { graph: { inputs } }: Model,
+  shapes: Readonly<Record<string, readonly number[]>>,
+): Readonly<Record<string, readonly number[]>> {
+  const given = Object.entries(shapes);
+  const isNamed = inputs.every(({ name }) => Object.hasOwn(shapes, name));
+  if (isNamed || given.length !== inputs.length) return shapes;
+  return Object.fromEntries(given.map(([, shape], i) => [inputs[i].name, shape]));
 }
 
 /** `glob` or `glob=other` -> pairs [student's layer, teacher's layer]. */

@@ -8,6 +8,7 @@ import { concat, writeModel } from "../../src/onnx/write.ts";
 import { type Builder, build } from "../../src/ops/builder.ts";
 import { inferModel, inferNode } from "../../src/ops/infer.ts";
 import { ensemble } from "../../src/recipe/ensemble.ts";
+import { hintsOf } from "../../src/recipe/hints.ts";
 import type { Loaded } from "../../src/recipe/load.ts";
 import { createTeacher, type Lesson, teacherBytes } from "../../src/recipe/teacher.ts";
 import { runtime } from "../support/apply.ts";
@@ -145,4 +146,18 @@ describe("a teacher with Dropout", () => {
     expect(() => teacherBytes(plain, { ...lesson, draws: 2 })).toThrow(why);
     expect(() => teacherBytes(dropping(0), { ...lesson, draws: 2 })).toThrow(why);
   });
+});
+
+test("a teacher whose input has another name has the same layers", () => {
+  const named = (input: string): Model => {
+    const graph = new Graph("hints");
+    const value = graph.addInput(input, "float32", ["N", features]);
+    const g = build(graph, "layer", inferNode);
+    graph.setOutputs([g.Relu(g.Sigmoid(value))]);
+    for (const node of graph.nodes) node.name = node.op;
+    return createModel(graph, 21);
+  };
+  const choice = { hints: ["Sigmoid"], all: false, fits: "same" } as const;
+  const [hint] = hintsOf(named("x"), named("image"), choice, { x: [rows, features] });
+  expect(hint.shape).toEqual([rows, features]);
 });
