@@ -1,6 +1,7 @@
 /** @file What the functions of the API take and give. */
 import type { z } from "zod";
 import type { Result } from "./measure/measurement.ts";
+import type { distil } from "./methods/distillation/distil.ts";
 import type { MethodId } from "./methods/index.ts";
 import type { Wish } from "./recipe/advice.ts";
 import type { Advised, AdviseOptions } from "./recipe/advise.ts";
@@ -58,6 +59,11 @@ export interface TrainInput extends Omit<CompressOptions, "recipe" | "preset" | 
   readonly test?: DataSource | string | null | undefined;
   /** Options of the step `train`: epochs, rate, loss ... */
   readonly options?: z.input<typeof trainOptions> | undefined;
+  /**
+   * Train not the model but a copy of it, thinner, shallower or drawn anew, which learns to answer as
+   * the model does: the step `distil` in the place of `train`.
+   */
+  readonly student?: Pick<z.input<typeof distil.options>, "width" | "depth" | "start"> | undefined;
 }
 
 /** A compressed model, measured beside the original. */

@@ -172,8 +172,10 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
 
     /** Trains a model on data, optionally with a teacher, and measures it before and after. */
     async train(model: Loaded, options: TrainInput): Promise<Compression> {
-      const { data, test, teacher, file, simplify = true, options: given = {} } = options;
-      const steps = parseRecipe([{ method: "train", ...given }]);
+      const { data, test, teacher, student, file, simplify = true, options: given = {} } = options;
+      const steps = student
+        ? parseRecipe([{ method: "distil", width: 1, ...student, ...given }])
+        : parseRecipe([{ method: "train", ...given }]);
       const { holdout } = steps[0].options as { readonly holdout: number };
       const prepared = await prepare(model, platform, {
         ...options,
@@ -189,7 +191,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const job = jobOf(await openJobOf(model, platform, around, [steps], simplify), steps);
       await options.onJob?.(job);
       const plan = { steps, simplify, file: file ?? null };
-      const done = await compress(model, env, { ...plan, untrained: true });
+      const done = await compress(model, env, { ...plan, untrained: !student });
       return compressionOf("train", model, env, around, done, job);
     },
 

@@ -19,6 +19,7 @@ import {
 interface TrainFlags extends DataFlags, TrainingFlags, Readonly<Record<string, unknown>> {
   readonly output?: string;
   readonly test?: string;
+  readonly student?: string;
   readonly report?: string;
 }
 
@@ -49,6 +50,10 @@ export const trainCommand: Command<TrainFlags> = {
   flags: [
     { flags: "-o, --output <file>", doc: "File for the model (default: beside the input)." },
     { flags: "--test <data>", doc: "Data to measure on (default: the held-out part of --data)." },
+    {
+      flags: "--student <student>",
+      doc: "Who learns from <model>: a copy of it (width=0.5, depth=0.5, start=fresh; several split by commas), or another model (a file or net:<name>).",
+    },
     { flags: "--report <file>", doc: "Write an HTML report." },
     ...trainingFlags,
     ...optionFlags,
@@ -57,20 +62,25 @@ export const trainCommand: Command<TrainFlags> = {
   examples: [
     "tersor train net:lenet-5 --data mnist:train --test mnist:test --epochs 5 -o lenet5.onnx",
     "tersor train small.onnx --teacher large.onnx --data images:photos/ --epochs 10 -o better.onnx",
+    "tersor train large.onnx --student width=0.5 --data images:photos/ --epochs 10 -o small.onnx",
   ],
   runFile: ([path], flags) => jobFile(outputOf(path, flags)),
   async run(shell, [path], flags, run) {
     const { data, calib: _, ...settings } = dataSettings(flags);
     if (!data) throw fail(errors.badUsage("train", "has no data to learn from", "Give --data"));
-    const options = optionsOf(flags);
+    const { learner, student, teacher } = rolesOf(path, flags);
+    const loss = student && flags.loss === undefined ? { loss: "distil" as const } : {};
+    const options = { ...optionsOf(flags), ...loss };
     const test: DataSource | null = flags.test ? { ...data, spec: flags.test } : null;
-    const model = await load(path, shell.settings);
+    const model = await load(learner, shell.settings);
     const file = outputOf(path, flags);
     const product = planProduct(shell, path, model, file, flags, run);
     // The job's "data" are those that it is judged on.
     const names = { calib: "data", data: flags.test === undefined ? "data" : "test" };
-    const training = await trainingSettings({ flags, model: path, file, run, names }, shell);
-    const input = { ...shell.settings, ...settings, ...training, data, test, options, file };
+    const call = { flags: { ...flags, ...teacher }, model: path, file, run, names };
+    const training = await trainingSettings(call, shell);
+    const around = { ...shell.settings, ...settings, ...training };
+    const input = { ...around, data, test, options, file, ...student };
     const work = () => train(model, input);
     const done = await untilInterrupted("train", training, shell, work);
     if (!done) return 130;
@@ -79,6 +89,15 @@ export const trainCommand: Command<TrainFlags> = {
     return 0;
   },
 };
+
+/** Who learns, and from whom, where `--student` is given: a copy of the model, or another model. */
+function rolesOf(path: string, { student, teacher = path }: TrainFlags) {
+  if (student === undefined) return { learner: path };
+  const isCopy = student.split(",").every((part) => /^(width|depth|start)=/.test(part));
+  if (!isCopy) return { learner: student, teacher: { teacher } };
+  const options = Object.fromEntries(student.split(",").map((part) => part.split("=")));
+  return { learner: path, student: { student: options } };
+}
 
 const outputOf = (path: string, { output }: Pick<TrainFlags, "output">): string =>
   output ?? withEnding(path, ".trained.onnx");

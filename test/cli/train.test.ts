@@ -57,6 +57,22 @@ test("writes a trained model, a report with the curve, and a record that can be 
   expect(Buffer.compare(bytesOf("t2.onnx"), bytesOf("t.onnx"))).toBe(0);
 }, 30_000);
 
+test("a student is a copy of the model, or another model, and several teachers are one", async () => {
+  const out = folder.in("student.onnx");
+  const teach = async (...args: string[]) => {
+    const all = ["train", ...args, ...around, "--steps", "2", "-o", out, "--force", "--json"];
+    const { status, stdout, stderr } = await run(all);
+    expect(status, stderr).toBe(0);
+    return JSON.parse(stdout);
+  };
+  const copy = await teach(model, "--student", "width=0.9,start=fresh");
+  expect(copy.result.recipe).toBe("distil:width=0.9,start=fresh,steps=2,batch=8");
+  const { result } = await teach(model, "--student", model, "--loss", "kd");
+  expect(result.recipe).toMatch(/^train:.*loss=kd/);
+  const several = await teach(model, "--teacher", `${model},${model}`, "--loss", "kd");
+  expect(several.result.recipe).toMatch(/^train:.*loss=kd/);
+}, 30_000);
+
 test("a new run takes nothing from an interrupted one of the same name", async () => {
   const out = folder.in("again.onnx");
   const checkpoint = `${out}.1-train.checkpoint`;
