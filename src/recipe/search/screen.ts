@@ -12,7 +12,7 @@ import type { Environment } from "../environment.ts";
 import { fewRecords } from "../few-records.ts";
 import { compareBy } from "../rescue.ts";
 import { keepsNorms, type Step } from "../steps.ts";
-import { openTimed, timeSessions } from "../time-sessions.ts";
+import { type Opened, openTimed, timeSessions } from "../time-sessions.ts";
 import { simplify } from "../trial.ts";
 import type { Ground } from "../trials.ts";
 import type { Screened } from "./candidate.ts";
@@ -57,7 +57,8 @@ export async function createScreen(
     const coded = isCoded
       ? await measureBytes([bytes], env.platform, packedSize({ name, source: { bytes }, model }))
       : { raw: bytes.byteLength, gzip: null, brotli: null, packed: null };
-    const infer = isTimed ? await speedupOf(bytes, original) : null;
+    const opened = isTimed ? baseline.original : null;
+    const infer = opened && (await speedupOf(opened, bytes, original));
     const latency = original.latency;
     return {
       ...original,
@@ -66,11 +67,12 @@ export async function createScreen(
       delta: { ...original.delta, infer },
     };
   };
-  const speedupOf = async (bytes: Uint8Array, { latency }: Result): Promise<number> => {
+  const speedupOf = async (original: Opened, bytes: Uint8Array, { latency }: Result) => {
     const product = await openTimed({ bytes }, env);
     try {
-      const timed = [baseline.original, product];
-      const timings = await timeSessions(timed, env, TIMING_MS, { clock: latency?.clock });
+      const timings = await timeSessions([original, product], env, TIMING_MS, {
+        clock: latency?.clock,
+      });
       return timings[1].ratio.value;
     } finally {
       await product.session.close();
