@@ -20,7 +20,7 @@ import { advise } from "./recipe/advise.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
-import type { Environment } from "./recipe/environment.ts";
+import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
 import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
@@ -82,7 +82,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     job: Job,
   ): Promise<Compression> => {
     const inspection = options.layers
-      ? await inspect(model, env.unrun ? null : env)
+      ? await inspect(model, isMeasured(env) ? env : null)
       : { model: infoOf(model, done.baseline), layers: [] };
     const report: Report = {
       ...reportOf(command, inspection, options, {
@@ -117,7 +117,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     env: Environment,
     options: Settings & Pick<SurveyInput, "onRow" | "onReport">,
   ) => {
-    const inspection = await inspect(model, env.unrun ? null : env);
+    const inspection = await inspect(model, isMeasured(env) ? env : null);
     const began = platform.wallMs();
     const report = ({ results, pareto, errors }: SoFar): Report => ({
       ...reportOf(command, inspection, options, {

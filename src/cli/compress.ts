@@ -12,7 +12,7 @@ import { bytes, ratio } from "../report/format.ts";
 import { plainText } from "../report/span.ts";
 import { speedup } from "../report/speed.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, oneOf } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, measureFlag, oneOf } from "./flags.ts";
 import { isPackedName, withEnding } from "./paths.ts";
 import { planProduct, printProduct, saveProduct } from "./product.ts";
 import { readRecipe } from "./recipe-file.ts";
@@ -28,6 +28,7 @@ import {
 
 interface CompressFlags extends DataFlags, TrainingFlags {
   readonly output?: string;
+  readonly measure: boolean;
   readonly recipe?: string;
   readonly preset?: PresetId;
   readonly target?: string;
@@ -62,6 +63,7 @@ export const compressCommand: Command<CompressFlags> = {
       doc: "Leave out the lossless simplification, both before the recipe and after training.",
     },
     ...trainingFlags,
+    measureFlag,
     ...dataFlags,
   ],
   examples: [
@@ -72,6 +74,11 @@ export const compressCommand: Command<CompressFlags> = {
   runFile: ([path], flags) => runFileOf(path, flags),
   async run(shell, [path], flags, run) {
     const targets = flags.target === undefined ? [] : parseTargets(flags.target);
+    const unmeasured = targets.find(({ quantity }) => quantity !== "size");
+    if (unmeasured && !flags.measure) {
+      const why = "is not known without measuring";
+      throw fail(errors.badTarget(unmeasured.text, why, "Leave out --no-measure"));
+    }
     if (flags.recipe !== undefined && flags.preset !== undefined) {
       if (run) refuseOther(run);
       throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
@@ -93,6 +100,7 @@ export const compressCommand: Command<CompressFlags> = {
     const { preset, simplify } = flags;
     const input = {
       ...{ ...shell.settings, ...dataSettings(flags), ...training },
+      measures: flags.measure,
       ...{ recipe, preset, simplify, targets, file, layers: flags.report !== undefined },
     };
     const work = () => compress(model, input);

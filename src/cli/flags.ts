@@ -126,6 +126,12 @@ export const dataFlags: readonly Flag[] = [
   timingFlag,
 ];
 
+/** The flag of commands that may write without measuring. */
+export const measureFlag: Flag = {
+  flags: "--no-measure",
+  doc: "Write and stop: judge and time nothing, compress no copy to see its download size.",
+};
+
 /** The values of `dataFlags` and `evalFlags`, as commander gives them. */
 export interface DataFlags extends DataOptions {
   readonly data?: string;

@@ -11,7 +11,7 @@ import type { Left } from "../recipe/trials.ts";
 import { plural } from "../report/format.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, seconds } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, measureFlag, seconds } from "./flags.ts";
 import { inputsOf } from "./paths.ts";
 import { readRecipes } from "./recipe-file.ts";
 import { callOfRun, checkSameJob } from "./resume.ts";
@@ -30,6 +30,7 @@ import { learningFlags, type TrainingFlags, teacherOf } from "./training.ts";
 
 interface SurveyFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "deterministic"> {
   readonly output?: string;
+  readonly measure: boolean;
   readonly budget?: number;
   readonly resume?: true;
   readonly recipes?: string;
@@ -62,6 +63,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       doc: "Also print how each row does beside the survey paper's opinion of its family.",
     },
     ...learningFlags,
+    measureFlag,
     ...dataFlags,
   ],
   examples: [
@@ -104,7 +106,7 @@ export const surveyCommand: Command<SurveyFlags> = {
         ...shell.settings,
         ...dataSettings(flags),
         ...{ recipes, trains: flags.trains, teacher, checkpoints },
-        deterministic: flags.deterministic,
+        ...{ deterministic: flags.deterministic, measures: flags.measure },
         budgetSeconds: flags.budget,
         ...kept,
         fileOf: (recipe) => join(folder, modelFile(recipe)),

@@ -21,7 +21,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { costModel } from "../ops/cost.ts";
 import { rangeOf } from "../ops/range.ts";
 import type { Feeds, Session, Source } from "../runtime/runtime.ts";
-import type { Environment } from "./environment.ts";
+import { type Environment, isMeasured } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
@@ -72,7 +72,7 @@ export async function assessBaseline(
     for (const { session } of opened) await session.close();
   };
   try {
-    const original = env.unrun ? null : await open(loaded.source);
+    const original = isMeasured(env) ? await open(loaded.source) : null;
     const measured = await measureBaseline(loaded, original, env, untrained);
     const simplified = model && original && (await open({ bytes: concat(writeModel(model)) }));
     return { loaded, original, simplified, env, close, ...measured };
@@ -90,7 +90,7 @@ async function measureBaseline(
 ): Promise<Pick<Baseline, "reference" | "result" | "broken">> {
   // gzip and brotli run on another core while the metric is measured. They are awaited before the
   // timing starts, because timing needs an otherwise idle machine.
-  const sizes = measureBytes(filesOf(loaded.source), env.platform, packedOf(loaded));
+  const sizes = sizesOf(loaded.source, env, () => packedOf(loaded));
   sizes.catch(() => {}); // or it would be an unhandled rejection if the metric fails first
   const evaluation =
     original && (await measureOriginal(loaded, original.session, env, { untrained }));
@@ -181,7 +181,7 @@ export interface Version {
  */
 export async function assess(baseline: Baseline, candidate: Version): Promise<Result> {
   const { env, original, simplified, reference } = baseline;
-  const sizes = measureBytes(filesOf(candidate.source), env.platform, candidate.packed);
+  const sizes = sizesOf(candidate.source, env, () => candidate.packed);
   sizes.catch(() => {});
   if (!original) {
     const warnings = warningsOf(baseline.broken, candidate.warnings);
@@ -363,6 +363,18 @@ export function dimsOf(feeds: Feeds): Record<string, number> {
  */
 export function packedOf({ name, source, packed, opset, model }: Loaded): number | null {
   return packed ?? packedSize({ name, source, model: opset === model.opset ? model : null });
+}
+
+/** The sizes of a model's files; only the raw one where nothing is measured. */
+async function sizesOf(
+  source: Source,
+  env: Environment,
+  packed: () => number | null,
+): Promise<Result["bytes"]> {
+  const files = filesOf(source);
+  if (env.measures !== false) return measureBytes(files, env.platform, packed());
+  const raw = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return { raw, gzip: null, brotli: null, packed: null };
 }
 
 /** The contents of a model's files: the ONNX file, then its external data. */

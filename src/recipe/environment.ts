@@ -68,6 +68,11 @@ export interface Environment {
   readonly timingMs?: number;
   /** Whether runs of training also time their steps beside the original's (default false). */
   readonly timesTraining?: boolean;
+  /**
+   * False: products are only checked and written. Of rows nothing is known but what the graph and the
+   * file tell: raw bytes, parameters, MACs (default true).
+   */
+  readonly measures?: boolean;
   readonly onEvent: (event: Event) => void;
 }
 
@@ -79,3 +84,7 @@ export async function checkpoint(env: Pick<Environment, "signal">, where: string
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (env.signal?.aborted) throw fail(errors.aborted(where));
 }
+
+/** Whether models are run to be judged and timed. */
+export const isMeasured = ({ unrun, measures }: Pick<Environment, "unrun" | "measures">): boolean =>
+  !unrun && measures !== false;

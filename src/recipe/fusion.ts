@@ -5,7 +5,7 @@ import { constantExpressions } from "../ops/constant.ts";
 import { int8KernelOf, isFloatLayer } from "../ops/int8.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { weightsOf } from "../ops/weights.ts";
-import type { Environment } from "./environment.ts";
+import { type Environment, isMeasured } from "./environment.ts";
 import { type TimedNode, timeNodes } from "./time-nodes.ts";
 
 /** Names of nodes by what the engine refused; a list is empty where it refused nothing. */
@@ -26,7 +26,7 @@ export interface Refused {
 
 /** What the engine did not fuse in `model`. All lists are empty where it gives no trace. */
 export async function refusedFusions(model: Model, env: Environment): Promise<Refused> {
-  if (env.unrun) return none;
+  if (!isMeasured(env)) return none;
   const uses = weightsOf(model);
   const isQuantized = ({ node, value }: (typeof uses)[number]): boolean =>
     int8KernelOf(node)?.kind === "layer" && hasTrait(value.producer, "converts");

@@ -59,6 +59,11 @@ export interface Settings {
    * or texts as for the flag --input. The options of a data source may say more.
    */
   readonly input?: Inputs | undefined;
+  /**
+   * Whether products are judged and timed (default true). Without it only raw bytes, parameters and
+   * MACs are known, and steps are not rescued.
+   */
+  readonly measures?: boolean | undefined;
   /** Seconds spent on timing each version beside the original (default 2). */
   readonly timingSeconds?: number | undefined;
   readonly signal?: AbortSignal | null | undefined;
@@ -107,6 +112,7 @@ export async function prepare(
   const around = {
     ...{ platform, runtime, threads, seed, signal, onEvent, timingMs },
     ...{ teacher, trainThreads, checkpoints, computeChoice },
+    measures: settings.measures ?? true,
   };
   try {
     return { ...around, ...(await recordsFor(loaded, around, settings)) };

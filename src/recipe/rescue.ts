@@ -53,6 +53,7 @@ interface Loss {
 export const isRescued = (steps: readonly Step[], index: number, env: Environment): boolean =>
   (steps[index].options as Partial<RescueOptions>).rescue === true &&
   env.calibration !== null &&
+  env.measures !== false &&
   !steps.slice(index).some((step) => isTraining(step) || step.method.repairs);
 
 /**

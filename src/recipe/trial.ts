@@ -81,7 +81,7 @@ export async function runTrial(
     family: familyOfRecipe(steps),
     file,
     source: product.source,
-    packed: packedSize(product),
+    packed: env.measures === false ? null : packedSize(product),
     model: outcome.model,
     isFromSimplified: steps.length > 0,
     training: outcome.training.findLast(({ speedup }) => speedup)?.speedup ?? null,
