@@ -1,5 +1,6 @@
 /** @file Writes the generated documents; with --check it only reports those that are stale. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { configSchema } from "../src/recipe/check.ts";
 import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
 import { cliPage } from "./docs/cli.ts";
 import { errorsPage } from "./docs/errors.ts";
@@ -45,6 +46,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       resnet20: readJson("bench/results/resnet20.json"),
     }),
   "docs/rewrites.md": rewritesPage,
+  "docs/tersor.config.schema.json": () => `${JSON.stringify(configSchema(), null, 2)}\n`,
   "src/version.ts": () => {
     const { version } = readJson("package.json");
     return `/** @file The version of tersor: that of package.json, written here by npm run docs. */\n\nexport const version = "${version}";\n`;

@@ -36,6 +36,7 @@ export { type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
 export type { OptionInfo } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
+export { type CheckConfig, defineConfig } from "./recipe/check.ts";
 export { ensemble } from "./recipe/ensemble.ts";
 export type { Event } from "./recipe/environment.ts";
 export type { Inspection, Layer, ModelInfo, Totals } from "./recipe/inspect.ts";

@@ -8,6 +8,7 @@ import { printable } from "../report/format.ts";
 import { jsonText } from "../report/json.ts";
 import { adviseCommand } from "./advise.ts";
 import { benchCommand } from "./bench.ts";
+import { checkCommand } from "./check.ts";
 import { type Command, dispatch } from "./command.ts";
 import { compressCommand } from "./compress.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -33,6 +34,7 @@ const commands = [
   benchCommand,
   packCommand,
   unpackCommand,
+  checkCommand,
   methodsCommand,
   doctorCommand,
 ] as readonly Command[];

@@ -43,7 +43,7 @@ export async function readRecipes(path: string): Promise<RecipeInput[]> {
 }
 
 /** The content of a JSON file, or the default export of a module. */
-async function readData(path: string): Promise<unknown> {
+export async function readData(path: string): Promise<unknown> {
   if (!/\.json$/i.test(path)) return nodePlatform.module(path);
   const text = new TextDecoder().decode(await nodePlatform.files.read(path));
   try {

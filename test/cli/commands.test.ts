@@ -523,6 +523,7 @@ describe("help", () => {
       "bench",
       "pack",
       "unpack",
+      "check",
       "methods",
       "doctor",
       "help",
