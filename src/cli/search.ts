@@ -52,7 +52,11 @@ export const searchCommand: Command<SearchFlags> = {
       doc: "Work for this time: 90s, 10m, 1h (default 10m); what was done before --resume counts.",
       parse: seconds,
     },
-    { flags: "--trials <n>", doc: "Measure so many recipes at most.", parse: whole(1) },
+    {
+      flags: "--trials <n>",
+      doc: "Measure so many recipes at most; without --budget for as long as that takes.",
+      parse: whole(1),
+    },
     { flags: "-o, --output <folder>", doc: "Folder for the results (default: <model>.search)." },
     { flags: "--resume", doc: "Go on with an interrupted search, with its flags." },
     { flags: "--no-train", doc: "Leave out training, and keep its records for measuring." },

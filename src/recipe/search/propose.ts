@@ -235,10 +235,21 @@ function toTrain(
   const trained = candidates
     .filter(({ row, steps }) => violation(hard, row) === 0 && !needsTraining(steps))
     .sort((a, b) => lossOf(a.row) - lossOf(b.row))
-    .map(({ steps }) => [...steps, ...parseRecipe("train:loss=distil")])
+    .flatMap(({ steps }) => withTraining(steps))
     .find((steps) => !given.has(formatRecipe(steps)));
   if (trained) given.add(formatRecipe(trained));
   return trained ?? null;
+}
+
+/**
+ * The recipe followed by training; before that, where it changes layers first, with training between
+ * that and the storing, which is often enough and leaves fewer errors to mend.
+ */
+function withTraining(steps: readonly Step[]): Step[][] {
+  const training = parseRecipe("train:loss=distil");
+  const at = steps.findIndex(({ id }) => familyOf(id) === "quantization");
+  const between = at > 0 ? [[...steps.slice(0, at), ...training, ...steps.slice(at)]] : [];
+  return [...between, [...steps, ...training]];
 }
 
 /** Sizes, in bytes, for which a recipe is made from the table of layers. */

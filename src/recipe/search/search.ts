@@ -12,7 +12,10 @@ import { type Memory, proposals, type SearchPlan } from "./propose.ts";
 /** What a search aims at and where it reports; everything but the targets has a default. */
 export interface SearchOptions extends Omit<TrialsOptions, "budgetSeconds"> {
   readonly targets: readonly Target[];
-  /** Seconds of work, of all runs that were interrupted together (default 600). */
+  /**
+   * Seconds of work, of all runs that were interrupted together (default 600; none where `trials` are
+   * given, so that nothing depends on the clock).
+   */
   readonly budgetSeconds?: number | undefined;
   /** Rows, at most (default: as many as there is time for). */
   readonly trials?: number | undefined;
@@ -49,7 +52,8 @@ export async function search(
   env: Environment,
   options: SearchOptions,
 ): Promise<Found> {
-  const { targets, budgetSeconds = defaultBudget, strategy = "evolve" } = options;
+  const { targets, trials, strategy = "evolve" } = options;
+  const { budgetSeconds = trials === undefined ? defaultBudget : Infinity } = options;
   checkTargets(targets, env.data);
   if (!env.calibration) throw fail(errors.needsData("search", ""));
   const screened = new Map(options.screened);
@@ -68,7 +72,7 @@ export async function search(
       return found;
     },
     spent: () => spent,
-    isFull: () => rows >= (options.trials ?? Infinity),
+    isFull: () => rows >= (trials ?? Infinity),
     keep(key, found) {
       screened.set(key, found);
       count(key, found.seconds);
