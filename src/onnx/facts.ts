@@ -21,9 +21,9 @@ export function createFacts(): Facts & { learn(node: Node): void } {
   return {
     ...facts,
     learn(node) {
-      const rank = rankRules[node.op]?.(node, facts) ?? null;
+      const rank = Object.hasOwn(rankRules, node.op) ? rankRules[node.op]?.(node, facts) : null;
       const dtype = outputType(node, facts);
-      if (rank !== null) for (const output of node.outputs) ranks.set(output, rank);
+      if (rank != null) for (const output of node.outputs) ranks.set(output, rank);
       if (dtype) types.set(node.output, dtype);
     },
   };

@@ -26,6 +26,8 @@ export const foldConstants = defineRule({
     const results = compute(node);
     if (typeof results === "string") return results;
     if (!results) return null;
+    // Else the node would stay, and be folded again and again.
+    if (node.outputs.some((output, i) => output.uses.size > 0 && !results[i])) return null;
     const bytes = results.reduce((sum, result) => sum + result.byteLength, 0);
     if (bytes > freedBytes(node) + nodeBytes) return null;
     return node.outputs.map((output, i) => {

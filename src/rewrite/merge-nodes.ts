@@ -151,7 +151,7 @@ function termsOf(node: Node): readonly Term[] {
 /** The node as a term: x * c, x / c, x + c or x - c of floats; null for other nodes. */
 function termOf(node: Node): Term | null {
   const [a, b] = node.inputs;
-  const kind = kinds[node.op];
+  const kind = Object.hasOwn(kinds, node.op) ? kinds[node.op] : undefined;
   if (!a || !b || !kind || node.domain !== "") return null;
   const inverse = node.op === "Div" || node.op === "Sub";
   if (isFoldable(b.tensor) && !a.tensor) return { x: a, constant: b, kind, inverse };

@@ -28,6 +28,8 @@ export interface RewriteReport {
  * towards the outputs.
  */
 const maxRounds = 100;
+/** The same for the changes of one node in one round. */
+const maxVisits = 100;
 
 /** Applies `rules` to `model` in place. Throws TersorError "aborted". */
 export function applyRules(
@@ -87,7 +89,8 @@ export function applyRules(
         if (signal?.aborted) throw fail(errors.aborted("rewrite"), signal.reason);
         if (nodeRules.length === 0 || kept().nodes.has(node)) continue;
         // A rule may have removed the node, or the If whose body it is in.
-        while (isAttached(node.graph) && graph.nodes.has(node) && visit(node));
+        const isThere = () => isAttached(node.graph) && graph.nodes.has(node);
+        for (let i = 0; i < maxVisits && isThere() && visit(node); i++);
       }
     }
     if (applied.length === before || rounds === maxRounds) {
@@ -134,10 +137,15 @@ function isAttached({ owner }: Graph): boolean {
 /** Gives nodes unique names, by which the engine and the reports refer to them. */
 function nameApart(root: Graph): void {
   const taken = new Set<string>();
+  /** The number that was given last after a name, so that many equal names take no longer. */
+  const last = new Map<string, number>();
   for (const graph of root.walk()) {
     for (const node of graph.nodes) {
       let name = node.name;
-      for (let i = 1; taken.has(name); i++) name = `${node.name}_${i}`;
+      for (let i = last.get(node.name) ?? 1; taken.has(name); i++) {
+        name = `${node.name}_${i}`;
+        last.set(node.name, i);
+      }
       taken.add(name);
       node.name = name;
     }

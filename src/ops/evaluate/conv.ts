@@ -25,6 +25,7 @@ export function tapTable(
   begins: readonly number[],
 ): Int32Array {
   const steps = stridesOf(input);
+  product([...output, ...kernel]);
   const taps: number[][] = [];
   eachCoordinate(kernel, (at) => taps.push(at.map((k, axis) => k * dilations[axis])));
   const table = new Int32Array(product(output) * taps.length);

@@ -3,7 +3,7 @@ import { errors, fail } from "../../errors.ts";
 import { type DType, dtypes } from "../../ir/dtype.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { Tensor, tensor } from "../../ir/tensor.ts";
-import { product } from "../../util/product.ts";
+import { product as plainProduct } from "../../util/product.ts";
 import type { OpName } from "../schema.ts";
 
 export type Shape = readonly number[];
@@ -38,7 +38,18 @@ export function optional(inputs: readonly Tensor[], index: number): Tensor | nul
 export const isFloat = (dtype: DType): boolean => dtypes[dtype].kind === "float";
 export const isBig = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
 
-export { product };
+/** Elements of one tensor, or places that are visited, at most. */
+const MOST = 2 ** 28;
+
+/**
+ * The number of elements of a shape. Sizes that no computer holds come from files that lie; they are
+ * refused before anything of that size is allocated or walked through.
+ */
+export function product(shape: Shape): number {
+  const count = plainProduct(shape);
+  if (!(count <= MOST)) throw new RangeError(`[${shape}] has too many elements`);
+  return count;
+}
 
 /** Row-major strides, in elements. */
 export function stridesOf(shape: Shape): number[] {

@@ -1,7 +1,6 @@
 /** @file Evaluation of quantization: conversion to and from integers, and integer products. */
 import { type DType, dtypeOfCode, dtypes } from "../../ir/dtype.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
-import { product } from "../../util/product.ts";
 import { cast } from "./cast.ts";
 import { convolve } from "./conv.ts";
 import {
@@ -10,6 +9,7 @@ import {
   type EvaluateRules,
   eachCoordinate,
   optional,
+  product,
   type Shape,
   stridesOf,
 } from "./elements.ts";

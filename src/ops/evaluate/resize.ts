@@ -146,6 +146,7 @@ const resize: EvaluateRule = (inputs, node) => {
   let values: ArrayLike<number> = x.numbers();
   let shape: Shape = x.shape;
   const outside: boolean[][] = [];
+  product(axes.map(({ output }) => output));
   for (const [k, axis] of axes.entries()) {
     const at = Array.from({ length: axis.output }, (_, i) => source(i, axis, mode));
     const isCrop = mode === "tf_crop_and_resize";

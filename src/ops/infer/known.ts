@@ -67,7 +67,7 @@ function ofProducer(value: Value, blank: Known, memo: KnownMemo): Known {
   if (inputs.some((known, i) => !known && node.inputs[i])) return blank;
   const index = node.outputs.indexOf(value);
   try {
-    const moved = moves[node.op];
+    const moved = Object.hasOwn(moves, node.op) ? moves[node.op] : undefined;
     const elements = moved
       ? ofMove(node, inputs, moved, index)
       : ofElements(node, inputs, blank, index);
