@@ -161,7 +161,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       if (!hasCalibration) checkNeeds(steps, noRecords);
       const env = await prepare(model, platform, { ...options, trains: needsTraining(steps) });
       tellUnrun(env);
-      checkTargets(options.targets ?? [], env.data);
+      checkTargets(options.targets ?? [], env.data, env.metric);
       checkNeeds(steps, env);
       await checkTraining([steps], model, env);
       const job = jobOf(await openJobOf(model, platform, options, [steps], simplify), steps);
@@ -242,7 +242,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const targets = typeof given === "string" ? parseTargets(given) : given;
       const settings = { ...others, trains };
       const env = await prepare(model, platform, settings);
-      checkTargets(targets, env.data);
+      checkTargets(targets, env.data, env.metric);
       const job = await openJobOf(model, platform, settings, trains ? surveyRecipes(true) : []);
       await options.onJob?.(job);
       const reporting = await reporter("search", model, env, settings);

@@ -125,6 +125,12 @@ export const errors = {
     where,
     remedy: "Give a class index per record, a token per position, or a target of an output's shape",
   }),
+  metricMismatch: (where: string, why: string, remedy: string) => ({
+    code: "metric-mismatch",
+    what: `cannot judge this: ${why}`,
+    where,
+    remedy,
+  }),
   recordsMixed: (where: string, shape: string, batch: number) => ({
     code: "records-mixed",
     what: `a batch of ${batch} gives shape [${shape}], which is not one row per record`,

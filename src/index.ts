@@ -20,6 +20,8 @@ export type { Graph, Node, Value } from "./ir/graph.ts";
 export type { Model } from "./ir/model.ts";
 export { type Tensor, tensor } from "./ir/tensor.ts";
 export type { Bytes, Latency, Mark, Marks, Metric, Result, Skip } from "./measure/measurement.ts";
+export type { Output, Outputs } from "./measure/metrics/spec.ts";
+export { type OwnMetric, ownMetric } from "./measure/own-metric.ts";
 export type { MethodId } from "./methods/index.ts";
 export {
   defineMethod,

@@ -25,7 +25,7 @@ export const rescueOptions = {
   }),
   tolerance: z.number().min(0).max(100).default(1).meta({
     description:
-      "For rescue: the points of accuracy that the step may cost (dB of a PSNR; a point is 10 % of a perplexity, and without labels 5 % of the predictions).",
+      "For rescue: the points of accuracy that the step may cost (or what another metric counts as a point, see results.md: dB of a PSNR, 10 % of a perplexity; without labels 5 % of the predictions).",
   }),
 };
 

@@ -19,7 +19,7 @@ export const benchCommand: Command<BenchFlags> = {
       doc: "Time for all models together (default 2s for each).",
       parse: seconds,
     },
-    ...evalFlags.filter(({ flags }) => !flags.startsWith("--timing")),
+    ...evalFlags.filter(({ flags }) => !/^--(timing|metric) /.test(flags)),
   ],
   examples: ["tersor bench model.onnx model.fast.onnx", "tersor bench model.onnx --runtime web"],
   async run(shell, paths, flags) {

@@ -2,8 +2,9 @@
 import { feedingOf } from "../data/feed.ts";
 import { DataOptions } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
+import { metricNamed, metrics } from "../measure/metrics/index.ts";
 import { describeOptions, plainIssue } from "../options.ts";
-import type { DataSource } from "../recipe/prepare.ts";
+import { type DataSource, isMetricFile } from "../recipe/prepare.ts";
 import { nearest } from "../util/nearest.ts";
 
 /** The declaration of a flag. */
@@ -109,6 +110,15 @@ const calibFlag: Flag = {
   doc: "Data to calibrate or train on (default: a part of --data, which is then not measured on).",
 };
 
+const metricFlag: Flag = {
+  flags: "--metric <name>",
+  doc: `What judges the outputs: ${[...metrics.keys()].join(", ")}, or ./my-metric.ts (default: what labels and outputs make clear).`,
+  parse(text) {
+    if (!isMetricFile(text)) metricNamed(text, "--metric");
+    return text;
+  },
+};
+
 const timingFlag: Flag = {
   flags: "--timing <time>",
   doc: "Time spent on timing each model beside the original (default 2s).",
@@ -116,11 +126,18 @@ const timingFlag: Flag = {
 };
 
 /** The flags of commands that measure but do not calibrate. */
-export const evalFlags: readonly Flag[] = [dataFlag, ...sourceFlags, dimsFlag, timingFlag];
+export const evalFlags: readonly Flag[] = [
+  dataFlag,
+  metricFlag,
+  ...sourceFlags,
+  dimsFlag,
+  timingFlag,
+];
 /** The flags of commands that measure and calibrate or train. */
 export const dataFlags: readonly Flag[] = [
   dataFlag,
   calibFlag,
+  metricFlag,
   ...sourceFlags,
   dimsFlag,
   timingFlag,
@@ -136,6 +153,7 @@ export const measureFlag: Flag = {
 export interface DataFlags extends DataOptions {
   readonly data?: string;
   readonly calib?: string;
+  readonly metric?: string;
   readonly dims?: Record<string, number>;
   readonly timing?: number;
 }
@@ -151,6 +169,7 @@ const isAlone = (input: DataOptions["input"]): boolean =>
 export function dataSettings(flags: DataFlags): {
   data: DataSource | null;
   calib: DataSource | null;
+  metric: string | undefined;
   dims: Record<string, number> | undefined;
   input: DataOptions["input"];
   timingSeconds: number | undefined;
@@ -167,6 +186,7 @@ export function dataSettings(flags: DataFlags): {
   return {
     data: source(flags.data),
     calib: source(flags.calib),
+    metric: flags.metric,
     dims: flags.dims,
     input: flags.input,
     timingSeconds: flags.timing,

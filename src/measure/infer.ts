@@ -12,6 +12,7 @@ export interface Inference {
   readonly fed: number;
   /** Labels of the fed records. */
   readonly label: Tensor | null;
+  readonly inputs: Readonly<Record<string, Tensor>>;
   readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
@@ -57,7 +58,7 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
     const feeds = Object.fromEntries(known.map(({ name }) => [name, inputs[name]]));
     try {
       const outputs = await session.run(feeds, options.fetch());
-      const inference = { records, fed, label, outputs };
+      const inference = { records, fed, label, inputs: feeds, outputs };
       accept(inference);
       yield inference;
     } catch (error) {
@@ -77,6 +78,6 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
 
 /** Whether the error may come from a batch size that the model does not accept. */
 function isBatchTrouble(error: unknown): boolean {
-  const codes = ["run-failed", "records-mixed", "label-mismatch"];
+  const codes = ["run-failed", "records-mixed", "label-mismatch", "metric-mismatch"];
   return error instanceof TersorError && codes.includes(error.code);
 }

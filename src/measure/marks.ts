@@ -1,5 +1,6 @@
 /** @file The four marks of a result (size, speed, ease, performance) and the survey's own marks. */
 import type { Family } from "../methods/method.ts";
+import { aboutOf } from "./about.ts";
 import type { Mark, Marks, Result } from "./measurement.ts";
 import { knownSpeedup } from "./speed.ts";
 
@@ -18,7 +19,7 @@ export interface Thresholds {
   readonly size: Limits;
   /** Speed-up over the original; 1 where its interval contains 1. */
   readonly speed: Limits;
-  /** Drop in the metric's own unit: percent points, dB or perplexity. */
+  /** Drop in points: those of an accuracy, dB, or what another metric counts as one. */
   readonly performance: Limits;
   /**
    * Number of strikes, see `easeMark`; `seconds` and `covered` (0..1) are limits for two of them.
@@ -84,7 +85,10 @@ function atMost(value: number, { good, fair }: Limits): Mark {
 function performanceMark(metric: Result["metric"], limits: Limits): Mark {
   if (!metric) return "?";
   // The drop is NaN for a perplexity of outputs that are NaN.
-  if (metric.drop !== null) return Number.isNaN(metric.drop) ? "x" : atMost(metric.drop, limits);
+  if (metric.drop !== null) {
+    const points = metric.drop / aboutOf(metric).point;
+    return Number.isNaN(points) ? "x" : atMost(points, limits);
+  }
   if (metric.exact) return "o";
   if (metric.flips === null) return "?";
   const mark = atMost(metric.flips, limits);

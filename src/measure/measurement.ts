@@ -39,17 +39,14 @@ export interface Latency {
  * original's.
  */
 export interface Metric {
-  /**
-   * "accuracy" (percent), "perplexity", for targets "psnr" (pictures) or "snr" (others), dB, and
-   * without labels "fidelity", the SQNR in dB.
-   */
+  /** The id of a metric of the table (metrics/index.ts), or the name of a user's own. */
   readonly name: string;
   readonly value: number;
   /** The original's value. */
   readonly baseline: number | null;
   /**
-   * How much worse the value is than the baseline (positive is worse): baseline - value, for
-   * perplexity value - baseline. Percent points for an accuracy. Null where the baseline is
+   * How much worse the value is than the baseline (positive is worse): baseline - value, or value -
+   * baseline where lower is better. Percent points for percentages. Null where the baseline is
    * infinite: the targets are the original's own outputs.
    */
   readonly drop: number | null;
@@ -72,10 +69,28 @@ export interface Metric {
   readonly exact: boolean | null;
   /** With a perplexity: next-token accuracy, percent. */
   readonly accuracy?: number;
+  /** What the value means for these records, where it has words: "1 of 20 boxes lost, 0 new". */
+  readonly words?: string;
+  /** By what it was judged. */
+  readonly against?: "labels" | "original";
+  /** How the figures are read; where it is missing, the table says so by the name. */
+  readonly about?: About;
   /** Records evaluated. */
   readonly n: number;
   /** How many records there were for what, where that is known. */
   readonly records?: Records;
+}
+
+/** How the figures of a metric are read and printed. */
+export interface About {
+  readonly higherIsBetter: boolean;
+  /** Units of the value and of a drop, "" for none. */
+  readonly unit: string;
+  readonly dropUnit: string;
+  /** Decimals of printed values and drops. */
+  readonly digits: number;
+  /** The drop that counts like one point of accuracy; the limits of marks are in points. */
+  readonly point: number;
 }
 
 /** How many records judge, and how many are for other work. */

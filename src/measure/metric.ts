@@ -1,13 +1,16 @@
 /** @file Measures a model's metric on a dataset, and how much its outputs differ from another's. */
 import { type Dataset, numberOf, recordName } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
+import { dtypes } from "../ir/dtype.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
+import { aboutSpec, metricText } from "./about.ts";
 import { createFidelity, type Fidelity, lowFidelity } from "./fidelity.ts";
 import { infer } from "./infer.ts";
-import { type Judge, judgeOf, type Verdict } from "./judge.ts";
 import type { Metric } from "./measurement.ts";
-import { comparedOutputs, type Task, taskOf } from "./task.ts";
+import { type Chosen, guessMetric, metrics } from "./metrics/index.ts";
+import type { Batch, Judge, MetricSpec, Output, Outputs, Verdict } from "./metrics/spec.ts";
 
 /** The model, the records, and the original to compare with. */
 export interface MetricOptions {
@@ -15,9 +18,11 @@ export interface MetricOptions {
   readonly dataset: Dataset;
   /** Records per run where the model's batch axis is free (default 32). */
   readonly batchSize?: number;
+  /** The metric that the user named; null: what the label and the outputs make clear. */
+  readonly metric?: MetricSpec | null;
   /** The original's result on the same dataset, measured with `keepBytes`. */
   readonly reference?: Reference | null;
-  /** Keep the outputs up to this many bytes, for use as a later `reference` (default 0). */
+  /** For the original: keep the outputs up to this many bytes, for a later `reference` (default 0). */
   readonly keepBytes?: number;
   /** For the original: the largest magnitude that an output can have, by name, where known. */
   readonly peaks?: Readonly<Record<string, number>>;
@@ -25,13 +30,13 @@ export interface MetricOptions {
   readonly onProgress?: (records: number, total: number) => void;
 }
 
-/** The outputs of one record, by name. */
-type Row = Readonly<Record<string, Float32Array>>;
-
-/** A measured original: its metric, and its compared outputs for the first records. */
+/** A measured original: its metric, and its judged outputs for the first records. */
 export interface Reference {
   readonly metric: Metric | null;
-  readonly outputs: readonly Row[];
+  /** How it was judged, which is how all other versions are judged; by outputs of these shapes. */
+  readonly chosen: Chosen;
+  readonly shapes: Readonly<Record<string, string>>;
+  readonly outputs: readonly Outputs[];
   /** See `MetricOptions.peaks`. */
   readonly peaks: Readonly<Record<string, number>>;
 }
@@ -43,17 +48,20 @@ export interface Evaluation {
   /** Number of classes, for `implausible`; null where the output holds no class scores. */
   readonly classes: number | null;
   readonly reference: Reference;
+  /** How the outputs were read and which metric was guessed; null where that goes without saying. */
+  readonly note: string | null;
   readonly warnings: readonly string[];
   /** On which records outputs are NaN or infinite, as a sentence; null if there are none. */
   readonly broken: string | null;
 }
 
 /**
- * Runs the dataset once through the session. The label and the outputs decide which metric is taken
- * (task.ts). With a reference, the judged output is also compared with the original's: flips, KL
- * and SQNR. Without labels the SQNR is that of the worst output, and a low one is a warning.
- * Rejects with TersorError "label-out-of-range", "label-mismatch", "records-mixed",
- * "run-failed", "no-records" or "aborted".
+ * Runs the dataset once through the session. The metric is that of the reference, else the one that
+ * was named, else the one that the label and the outputs make clear (metrics/). With a reference,
+ * the judged outputs are also compared with the original's: flips, KL and SQNR. An original whose
+ * metric judges against the original's outputs is judged against its own. Rejects with TersorError
+ * "label-out-of-range", "label-mismatch", "metric-mismatch", "records-mixed", "run-failed",
+ * "no-records" or "aborted".
  */
 export async function measureMetric(options: MetricOptions): Promise<Evaluation> {
   const { dataset, reference = null, keepBytes = 0 } = options;
@@ -62,83 +70,149 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   }
   const warnings = [...(dataset.warnings ?? [])];
   const broken: number[] = [];
-  let task: Task | undefined;
+  const named = reference?.chosen.spec ?? options.metric ?? null;
+  const isOriginal = !reference && keepBytes > 0;
+  let chosen: Chosen | undefined;
   let judge: Judge | undefined;
-  let compared: readonly string[] = [];
   const peaks = reference?.peaks ?? options.peaks ?? {};
   const fidelity = createFidelity(peaks);
-  const kept: Row[] = [];
+  const kept: Outputs[] = [];
   let room = keepBytes;
   let done = 0;
   let resized = 0;
   const batches = infer({
     ...options,
     batchSize: options.batchSize ?? 32,
-    fetch: () => task && compared,
-    accept({ fed, label, outputs }) {
-      const found = task ?? taskOf(fed, label, outputs, dataset.name);
-      const { shape } = outputs[found.output];
-      if ((shape[0] ?? 1) % fed !== 0) {
+    fetch: () => chosen?.fit.outputs,
+    accept({ fed, ...batch }) {
+      const found =
+        chosen ??
+        asBefore(reference, fed, batch.outputs) ??
+        choose(named, { ...batch, records: fed }, dataset.name);
+      for (const name of found.fit.outputs) {
+        const { shape } = batch.outputs[name];
+        if ((shape[0] ?? 1) % fed === 0) continue;
         throw fail(errors.recordsMixed(dataset.name, shape.join(","), fed));
       }
-      if (!task) compared = comparedOutputs(found, fed, outputs);
-      task = found;
+      chosen = found;
     },
     warn: (text) => warnings.push(text),
   });
+  let shapes: Readonly<Record<string, string>> = {};
   for await (const { records, fed, label, outputs } of batches) {
-    judge ??= judgeOf(task!);
-    const values = compared.map((name) => [name, outputs[name].floats()] as const);
+    const { fit } = chosen!;
+    const isItself = isOriginal && (fit.against === "original" || fit.itself === true);
+    const isLabelled = fit.against === "labels" || fit.itself === true;
+    if (!judge) shapes = shapesIn(outputs, fed);
+    judge ??= fit.judge();
+    const values = fit.outputs.map(
+      (name) => [name, outputs[name], outputs[name].floats()] as const,
+    );
     const labels = label && Float64Array.from(label.numbers());
     for (let i = 0; i < records; i++) {
-      const row: Row = Object.fromEntries(values.map(([name, all]) => [name, share(all, i, fed)]));
-      let original = reference?.outputs[done + i] ?? null;
-      if (original && !isAlike(original, row)) {
-        resized++;
-        original = null;
-      }
+      const row: Outputs = Object.fromEntries(
+        values.map(([name, whole, all]) => [name, share(whole, all, i, fed)]),
+      );
+      const before = reference?.outputs[done + i] ?? (isItself ? row : null);
+      const isComparable = before !== null && isAlike(before, row);
+      if (before && !isComparable && !fit.anySize) resized++;
+      const original = isComparable || fit.anySize ? before : null;
       const where = recordName(dataset, done + i);
-      const judged = task!.output;
-      const before = original?.[judged] ?? null;
-      if (judge.add(row[judged], labels && share(labels, i, fed), before, where)) {
+      const own = label && isLabelled ? share(label, labels!, i, fed) : null;
+      if (judge.add({ outputs: row, label: own, original, where }))
         broken.push(numberOf(dataset, done + i));
+      for (const name of reference && isComparable ? fit.outputs : []) {
+        if (before && Object.hasOwn(before, name)) {
+          const pair = [floatsOf(before[name]), floatsOf(row[name])] as const;
+          fidelity.add(name, ...(isInteger(outputs[name]) ? agreement(...pair) : pair));
+        }
       }
-      for (const name of original ? compared : []) {
-        if (!original || !Object.hasOwn(original, name)) continue;
-        // The distance between the numbers of two classes means nothing, so agreement is compared.
-        const agrees = original[name][0] === row[name][0];
-        if (task!.kind !== "answers") fidelity.add(name, original[name], row[name]);
-        else fidelity.add(name, Float32Array.of(1), Float32Array.of(agrees ? 1 : 0));
-      }
-      for (const { byteLength } of Object.values(row)) room -= byteLength;
+      for (const output of Object.values(row)) room -= output.values.byteLength;
       if (room >= 0) kept.push(row);
     }
     done += records;
     options.onProgress?.(done, dataset.length);
   }
+  const { fit } = chosen!;
   const verdict = judge!.finish();
-  if (verdict.predictions === 0) {
+  if (verdict.predictions === 0 && fit.against === "labels") {
     const why = "has no label but -100, which marks padding";
     throw fail(errors.noRecords(dataset.name, why, "Label the records to measure on"));
   }
   const told = brokenText(verdict, broken);
   if (told) warnings.push(told);
   if (verdict.only !== undefined) {
-    warnings.push(`the answer is class ${verdict.only} for every record`);
+    warnings.push(`the answer is ${verdict.only} for every record`);
   }
+  warnings.push(...(verdict.warnings ?? []));
   if (reference && reference.outputs.length < done) {
     const compared = `the first ${reference.outputs.length} of ${done} records`;
     warnings.push(`flips, KL and SQNR are taken over ${compared}`);
   }
   if (resized > 0) warnings.push(`the outputs of ${resized} records changed their size`);
   const whole = (reference?.outputs.length ?? 0) >= done && resized === 0;
-  const metric = metricOf(verdict, reference, fidelity.result(), whole, verdict.records ?? done);
-  const low = verdict.name === "fidelity" ? fidelity.result() : null;
+  const compared = fidelity.result();
+  const metric = metricOf(verdict, chosen!, reference, compared, whole, verdict.records ?? done);
+  const low = verdict.value === null ? compared : null;
   const warning = low && lowFidelity(low);
   if (warning) warnings.push(warning);
-  const { classes } = task!;
-  const own = { metric, outputs: kept, peaks };
-  return { metric, classes, reference: own, warnings, broken: told };
+  const own = { metric, chosen: chosen!, shapes, outputs: kept, peaks };
+  const note = reference ? null : noteOf(chosen!, named !== null);
+  return { metric, classes: fit.classes ?? null, reference: own, note, warnings, broken: told };
+}
+
+/** The shape of a record in each output, as text. */
+const shapesIn = (outputs: Readonly<Record<string, Tensor>>, records: number) =>
+  Object.fromEntries(
+    Object.entries(outputs).map(([name, { shape, size }]) => [
+      name,
+      [size / records, ...shape.slice(1)].join(),
+    ]),
+  );
+
+/** How the original was judged, if these are outputs like its own; else null. */
+function asBefore(
+  reference: Reference | null,
+  records: number,
+  outputs: Readonly<Record<string, Tensor>>,
+): Chosen | null {
+  if (!reference) return null;
+  const { chosen, shapes } = reference;
+  const own = shapesIn(outputs, records);
+  const isSame = chosen.fit.outputs.every((name) =>
+    chosen.fit.anySize ? Object.hasOwn(own, name) : own[name] === shapes[name],
+  );
+  return isSame ? chosen : null;
+}
+
+/**
+ * The metric and how it judges: the named one, else what is clear from the batch. Labels that the
+ * named one cannot use are left out if it can judge against the original.
+ */
+function choose(named: MetricSpec | null, batch: Batch, where: string): Chosen {
+  if (!named) return guessMetric(batch, where);
+  const isMissing = named.needs === "labels" && !batch.label;
+  const fit = isMissing ? `${where} has no labels` : named.fits(batch);
+  if (typeof fit !== "string") return { spec: named, fit };
+  const without = isMissing ? fit : named.fits({ ...batch, label: null });
+  if (batch.label && named.needs !== "labels") {
+    if (typeof without !== "string") {
+      const note = `${without.note ? `${without.note}; ` : ""}the labels are left out, because ${fit}`;
+      return { spec: named, fit: { ...without, note } };
+    }
+  }
+  const remedy = isMissing
+    ? "Give labelled data, or a metric that judges against the original: --metric fidelity"
+    : `It reads ${typeof without === "string" ? named.reads.outputs : named.reads.label}`;
+  throw fail(errors.metricMismatch(`--metric ${named.id}`, fit, remedy));
+}
+
+/** How the outputs are read, and that the metric was guessed. */
+function noteOf({ spec, fit }: Chosen, isNamed: boolean): string | null {
+  if (!fit.note) return null;
+  const by = isNamed ? "judged by" : "guessed from the outputs: judged by";
+  const against = fit.against === "original" ? " against the original's" : "";
+  return `${by} ${spec.id}${against}: ${fit.note}${isNamed ? "" : " (others with --metric)"}`;
 }
 
 /**
@@ -154,40 +228,34 @@ export function implausible(
   where: string,
 ): TersorError | null {
   if (!metric.ci95 || !classes) return null;
-  const [low, high] = metric.ci95;
-  if (metric.name === "accuracy") {
-    const chance = 100 / classes;
-    if (low > chance || high >= (chance + 100) / 2) return null;
-    const score = `${metric.value.toFixed(2)} % on ${metric.n} records`;
-    return fail(errors.implausibleBaseline(where, score, `${chance.toFixed(2)} %`));
-  }
-  if (metric.name === "perplexity" && high >= classes) {
-    const score = `perplexity ${metric.value.toFixed(1)}`;
-    return fail(errors.implausibleBaseline(where, score, `${classes}`));
-  }
-  return null;
+  const chance = metrics.get(metric.name)?.chance?.(metric.ci95, classes) ?? null;
+  if (chance === null) return null;
+  const score = `${metricText(metric)} on ${metric.n} records`;
+  return fail(errors.implausibleBaseline(where, score, chance));
 }
 
 /**
- * Joins verdict, baseline and fidelity. Null for a task without labels of which nothing was
+ * Joins verdict, baseline and fidelity. Null for a metric against the original where nothing was
  * compared. `whole`: every record was compared.
  */
 function metricOf(
   verdict: Verdict,
+  { spec: asked, fit }: Chosen,
   reference: Reference | null,
   fidelity: Fidelity | null,
   whole: boolean,
   n: number,
 ): Metric | null {
-  const { name, ci95, dropCi95, flips, kl, accuracy } = verdict;
-  if (name === "fidelity" && !fidelity) return null;
-  const value = name === "fidelity" ? fidelity!.sqnr : verdict.value;
+  const { ci95, dropCi95, flips = null, kl = null, accuracy, words } = verdict;
+  const spec = verdict.instead ?? asked;
+  const value = verdict.value ?? fidelity?.sqnr ?? null;
+  if (value === null || (verdict.predictions === 0 && fit.against === "original")) return null;
   const baseline = reference?.metric?.value ?? null;
   return {
-    name,
+    name: spec.id,
     value,
     baseline,
-    drop: baseline === null ? null : dropOf(name, baseline, value),
+    drop: baseline === null ? null : dropOf(spec, baseline, value),
     ci95,
     dropCi95,
     flips,
@@ -195,6 +263,9 @@ function metricOf(
     sqnr: fidelity?.sqnr ?? null,
     exact: fidelity ? fidelity.exact && whole : null,
     ...(accuracy !== undefined && { accuracy }),
+    ...(words && (reference || fit.against === "labels") && { words }),
+    against: fit.against,
+    about: aboutSpec(spec),
     n,
   };
 }
@@ -203,16 +274,16 @@ function metricOf(
  * How much worse the value is than the baseline. Null where the baseline is infinite, because its
  * outputs are the targets themselves: then any other finite value is infinitely worse.
  */
-function dropOf(name: string, baseline: number, value: number): number | null {
+function dropOf({ higherIsBetter }: MetricSpec, baseline: number, value: number): number | null {
   if (value === baseline) return 0;
   if (!Number.isFinite(baseline)) return null;
-  return name === "perplexity" ? value - baseline : baseline - value;
+  return higherIsBetter ? baseline - value : value - baseline;
 }
 
 /** Whether the outputs that two versions have in common are of one size. */
-function isAlike(a: Row, b: Row): boolean {
+function isAlike(a: Outputs, b: Outputs): boolean {
   return Object.entries(a).every(
-    ([name, { length }]) => !Object.hasOwn(b, name) || b[name].length === length,
+    ([name, { values }]) => !Object.hasOwn(b, name) || b[name].values.length === values.length,
   );
 }
 
@@ -223,8 +294,24 @@ function brokenText({ broken, predictions }: Verdict, records: readonly number[]
   return `outputs are not finite on ${listed("record", records)}: ${count} are NaN or infinite, which counts as wrong`;
 }
 
-/** The i-th of n equal parts of the values, as a view. */
-function share<A extends Float32Array | Float64Array>(values: A, i: number, n: number): A {
+/** The i-th of n equal parts of a tensor's values, as a view. */
+function share(
+  { shape }: Tensor,
+  values: Float32Array | Float64Array,
+  i: number,
+  n: number,
+): Output {
   const length = values.length / n;
-  return values.subarray(i * length, (i + 1) * length) as A;
+  const rows = (shape[0] ?? 1) / n;
+  const own = rows === 1 ? shape.slice(1) : [rows, ...shape.slice(1)];
+  return { values: values.subarray(i * length, (i + 1) * length), shape: own };
+}
+
+const floatsOf = ({ values }: Output): Float32Array => values as Float32Array;
+
+const isInteger = ({ dtype }: Tensor): boolean => dtypes[dtype].kind !== "float";
+
+/** The distance between the numbers of two classes means nothing, so agreement is compared. */
+function agreement(x: Float32Array, y: Float32Array): [Float32Array, Float32Array] {
+  return [new Float32Array(x.length).fill(1), y.map((value, i) => (value === x[i] ? 1 : 0))];
 }

@@ -2,8 +2,9 @@
 import { errors, fail } from "../errors.ts";
 import { dtypes } from "../ir/dtype.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import type { Batch } from "./metrics/spec.ts";
 
-/** How the outputs of a model are judged. */
+/** What a label says of the outputs: what training learns by, and what several metrics judge by. */
 export interface Task {
   /** See `rules` for the shapes; "none" is a dataset without labels. */
   readonly kind: "classes" | "binary" | "tokens" | "target" | "none" | "answers";
@@ -13,8 +14,6 @@ export interface Task {
   readonly classes: number | null;
   /** Whether the label has one column per class, with a single 1 in each row. */
   readonly oneHot: boolean;
-  /** Whether the label has the shape of a picture: [N, C, H, W] or [N, H, W, C], C = 1, 3 or 4. */
-  readonly picture: boolean;
 }
 
 interface LabelFacts {
@@ -90,71 +89,56 @@ const rules: readonly Rule[] = [
   },
 ];
 
+/** A task of which a loss can be made: outputs hold scores or values, not the answers themselves. */
+export type ScoredTask = Task & { readonly kind: Exclude<Task["kind"], "answers"> };
+
 /**
- * The task of a batch of `records`: the first rule that applies to the label, with the first output
- * of its type that fits it. Throws TersorError "label-mismatch", which names `where` (the
- * dataset), if no output fits.
+ * The task of a batch of `records`, for training: the first rule that applies to the label, with the
+ * first output of its type that fits it. Throws TersorError "label-mismatch", which names `where`
+ * (the dataset), if no output with scores fits.
  */
-export function taskOf(
+export function scoredTaskOf(
   records: number,
   label: Tensor | null,
   outputs: Readonly<Record<string, Tensor>>,
   where: string,
-): Task {
+): ScoredTask {
+  const kinds = rules.map(({ kind }) => kind).filter((kind) => kind !== "answers");
+  const task = taskFor(kinds, { records, label, outputs });
+  if (typeof task !== "string") return task as ScoredTask;
+  throw fail(errors.labelMismatch(where, label?.shape.join(",") ?? "", shapesOf(outputs)));
+}
+
+/** Whether labels of floats, or of more than one number per record, are targets of an output. */
+export const isTarget = (batch: Batch): boolean =>
+  batch.label !== null && typeof taskFor(["target"], batch) !== "string";
+
+/** The names and shapes of outputs, for messages: "scores [1,10], boxes [1,10,4]". */
+export const shapesOf = (outputs: Readonly<Record<string, Tensor>>): string =>
+  Object.entries(outputs)
+    .map(([name, { shape }]) => `${name} [${shape}]`)
+    .join(", ");
+
+/** The task of a batch, if it is one of these kinds; else why it is none of them. */
+export function taskFor(kinds: readonly Task["kind"][], batch: Batch): Task | string {
+  const { records, label, outputs } = batch;
   const oneHot = label !== null && isOneHot(label);
   const facts = label && {
     size: oneHot ? 1 : label.size / records,
     index: oneHot || label.shape.length === 1 || dtypes[label.dtype].kind === "int",
   };
-  for (const rule of rules.filter((rule) => rule.applies(facts))) {
+  const known = rules.filter(({ kind }) => kinds.includes(kind));
+  for (const rule of known.filter((rule) => rule.applies(facts))) {
     for (const [output, value] of Object.entries(outputs)) {
       const sizes = outputFacts(value, records);
       const kind = rule.integer ? "int" : "float";
       if (dtypes[value.dtype].kind === kind && rule.fits(sizes, facts)) {
-        const { kind } = rule;
-        const picture = label !== null && isPicture(label.shape);
-        return { kind, output, classes: rule.classes(sizes), oneHot, picture };
+        return { kind: rule.kind, output, classes: rule.classes(sizes), oneHot };
       }
     }
   }
-  const shapes = Object.entries(outputs).map(([name, { shape }]) => `${name} [${shape}]`);
-  throw fail(errors.labelMismatch(where, label ? label.shape.join(",") : "", shapes.join(", ")));
-}
-
-/** A task of which a loss can be made: outputs hold scores or values, not the answers themselves. */
-export type ScoredTask = Task & { readonly kind: Exclude<Task["kind"], "answers"> };
-
-/** The task as `taskOf` finds it, for training. Throws "label-mismatch" if no output has scores. */
-export function scoredTaskOf(...given: Parameters<typeof taskOf>): ScoredTask {
-  const { kind, ...task } = taskOf(...given);
-  if (kind !== "answers") return { ...task, kind };
-  const [, label, outputs, where] = given;
-  const shapes = Object.entries(outputs).map(([name, { shape }]) => `${name} [${shape}]`);
-  throw fail(errors.labelMismatch(where, label ? label.shape.join(",") : "", shapes.join(", ")));
-}
-
-/**
- * The outputs that are compared with the original's: the judged one. Without labels these are all
- * floating-point outputs. Of several records in one run those without a batch as first axis are left
- * out, because their elements are not in the order of the records.
- */
-export function comparedOutputs(
-  { kind, output }: Task,
-  records: number,
-  outputs: Readonly<Record<string, Tensor>>,
-): string[] {
-  if (kind !== "none") return [output];
-  const others = Object.entries(outputs).filter(
-    ([name, { dtype, shape }]) =>
-      name !== output &&
-      dtypes[dtype].kind === "float" &&
-      (records === 1 || (shape[0] ?? 1) === records),
-  );
-  return [output, ...others.map(([name]) => name)];
-}
-
-function isPicture(shape: readonly number[]): boolean {
-  return shape.length === 4 && [shape[1], shape[3]].some((size) => [1, 3, 4].includes(size));
+  if (!label) return `the outputs are ${shapesOf(outputs)}, and there are no labels`;
+  return `a label of shape [${label.shape}] fits none of the outputs ${shapesOf(outputs)}`;
 }
 
 function outputFacts({ shape, size }: Tensor, records: number): OutputFacts {

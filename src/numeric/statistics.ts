@@ -129,3 +129,35 @@ export function medianInterval(values: ArrayLike<number>): Interval | null {
   const sorted = Float64Array.from(values).sort();
   return [sorted[k - 1], sorted[n - k]];
 }
+
+/** The ratio of sums of shares of one kind, such as pixels that agree: 0 <= y_i <= x_i. */
+export function shareOfSums(
+  y: ArrayLike<number>,
+  x: ArrayLike<number>,
+): { value: number; ci95: Interval | null } {
+  const { value, ci95 } = ratioOfSums(y, x);
+  if (!ci95) return { value, ci95 };
+  // Shares that are all 0 or all 1 have no spread, and yet few of them prove little.
+  if (ci95[0] === ci95[1]) return { value, ci95: wilson(value * y.length, y.length) };
+  return { value, ci95: [Math.max(0, ci95[0]), Math.min(1, ci95[1])] };
+}
+
+/** In how many groups `jackknife` divides records, at most. */
+export const jackknifeGroups = 20;
+
+/**
+ * The interval of a statistic over records by the delete-a-group jackknife (Kott 2001): `without` has
+ * the statistic without each of g groups of records,
+ *
+ *   theta -+ z sqrt((g - 1) / g sum_j (theta_j - mean theta_j)^2)
+ *
+ * Null for fewer than two groups, and where a value is not finite.
+ */
+export function jackknife(value: number, without: readonly number[]): Interval | null {
+  const g = without.length;
+  if (g < 2 || !Number.isFinite(value) || !without.every(Number.isFinite)) return null;
+  const centre = without.reduce((sum, theta) => sum + theta, 0) / g;
+  const squares = without.reduce((sum, theta) => sum + (theta - centre) ** 2, 0);
+  const half = z * Math.sqrt(((g - 1) / g) * squares);
+  return [value - half, value + half];
+}

@@ -149,6 +149,7 @@ export async function measureOriginal(
   const wrong =
     metric && env.data && !untrained ? implausible(metric, classes, env.data.name) : null;
   const why = brokenWeights(loaded.model) ?? evaluation?.broken;
+  if (evaluation?.note) env.onEvent({ type: "note", text: evaluation.note });
   if (wrong && why)
     throw fail(errors.badNumber(loaded.name, why, "Check the model and the data"), wrong);
   if (wrong) throw wrong;
@@ -301,6 +302,7 @@ export async function measured(
   return measureMetric({
     session,
     dataset: env.data,
+    metric: env.metric ?? null,
     ...options,
     ...(decides(model) && { batchSize: 1 }),
     signal: env.signal ?? undefined,

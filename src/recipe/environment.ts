@@ -3,6 +3,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
+import type { MetricSpec } from "../measure/metrics/spec.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
 import type { ComputeChoice } from "../train/state.ts";
@@ -38,6 +39,8 @@ export interface Environment {
   readonly calibration: Dataset | null;
   /** Records to train on; none of them is in `data`. Null if nothing was set aside for training. */
   readonly training: Dataset | null;
+  /** The metric that the user named; null or missing: what labels and outputs make clear. */
+  readonly metric?: MetricSpec | null;
   /** How many records do what, for reports; null without data. */
   readonly records?: Records | null;
   /** The model a distillation loss learns from; null: the model that the recipe starts from. */

@@ -19,7 +19,8 @@ export async function evaluate(
   try {
     const { result } = baseline;
     if (!against) {
-      const { metric } = result;
+      // What is judged against the original's outputs says nothing of a model alone.
+      const metric = result.metric?.against === "original" ? null : result.metric;
       const alone = { baseline: null, drop: null, flips: null, kl: null, sqnr: null };
       return {
         ...result,

@@ -8,7 +8,7 @@ import { sha256Text } from "../util/sha256.ts";
 import { version } from "../version.ts";
 import type { Loaded } from "./load.ts";
 import { needsTraining } from "./needs.ts";
-import { type DataSource, type Settings, sourceOf, withDefaults } from "./prepare.ts";
+import { type DataSource, isMetricFile, type Settings, sourceOf, withDefaults } from "./prepare.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 
 /** A data source: its name, the options with which it was read, and what was in its files. */
@@ -28,6 +28,11 @@ export interface OpenJob {
   readonly model: string;
   readonly data: JobData | null;
   readonly calib: JobData | null;
+  /**
+   * The metric that the user named, as text; of a module also what is in it, of an object its name.
+   * Null: what the labels and outputs make clear.
+   */
+  readonly metric: string | null;
   /** SHA-256 of the teacher's file. */
   readonly teacher: string | null;
   readonly seed: number;
@@ -81,6 +86,7 @@ export async function openJobOf(
     model: loaded.hash,
     data: await dataOf(settings.data, platform),
     calib: await dataOf(settings.calib, platform),
+    metric: await metricText(settings.metric, platform),
     teacher: settings.teacher?.hash ?? null,
     seed,
     dims,
@@ -99,6 +105,14 @@ export const jobOf = (open: OpenJob, steps: readonly Step[]): Job => ({
   ...open,
   recipe: formatRecipe(steps),
 });
+
+async function metricText(metric: Settings["metric"], { files }: Platform): Promise<string | null> {
+  if (!metric) return null;
+  if (typeof metric === "function") return metric().name;
+  if (typeof metric !== "string") return metric.name;
+  if (!isMetricFile(metric)) return metric;
+  return `${metric} ${await sha256Text(new TextDecoder().decode(await files.read(metric)))}`;
+}
 
 async function dataOf(
   source: DataSource | string | null | undefined,

@@ -9,6 +9,9 @@ import { splitDataset } from "../data/split.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
+import { metricNamed } from "../measure/metrics/index.ts";
+import type { MetricSpec } from "../measure/metrics/spec.ts";
+import { type OwnMetric, specOfOwn } from "../measure/own-metric.ts";
 import { isPrivate } from "../ops/schema.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
@@ -31,6 +34,13 @@ export interface DataSource {
 export interface Settings {
   /** Records to measure on. Without `calib`, a part of them is set aside and not measured on. */
   readonly data?: DataSource | string | null | undefined;
+  /**
+   * What judges the outputs: a metric of the table ("detection", "detection:score=0.5"), the path of
+   * a module of your own ("./my-metric.ts") or a metric made with `ownMetric`, or
+   * a function that makes one for each pass (default: the one that
+   * the labels and outputs make clear).
+   */
+  readonly metric?: string | OwnMetric | (() => OwnMetric) | null | undefined;
   /** Records for calibration and training; the default is the part of `data` that is set aside. */
   readonly calib?: DataSource | string | null | undefined;
   /** Measure on all of `data`, because no method needs other records (default false). */
@@ -105,13 +115,14 @@ export async function prepare(
   );
   const { signal = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
+  const metric = await metricOf(settings.metric, platform);
   const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
   if (warning) onEvent({ type: "warning", text: warning });
   const { checkpoints = null } = settings;
   const timingMs = timingSeconds * 1000;
   const around = {
     ...{ platform, runtime, threads, seed, signal, onEvent, timingMs },
-    ...{ teacher, trainThreads, checkpoints, computeChoice },
+    ...{ teacher, trainThreads, checkpoints, computeChoice, metric },
     measures: settings.measures ?? true,
   };
   try {
@@ -217,6 +228,20 @@ function tellLeftOut(
   const names = left.map(({ name }) => `"${name}"`).join(", ");
   const text = `no tensor, so it is kept and not judged: output ${names}`;
   onEvent({ type: "note", text });
+}
+
+/** Whether a text names a module rather than a metric of the table. */
+export const isMetricFile = (text: string): boolean => /[\\/]|\.[cm]?[jt]s$/i.test(text);
+
+/**
+ * The metric that the user named; null for none. Throws TersorError "bad-option" for an unknown name
+ * and "bad-module" for a module that holds no metric.
+ */
+async function metricOf(given: Settings["metric"], platform: Platform): Promise<MetricSpec | null> {
+  if (given === undefined || given === null) return null;
+  if (typeof given !== "string") return specOfOwn(given, "metric");
+  if (!isMetricFile(given)) return metricNamed(given, "--metric");
+  return specOfOwn(await platform.module(given), given);
 }
 
 /** Where the records for calibration come from; see `Records`. */

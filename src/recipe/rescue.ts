@@ -9,6 +9,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { isRefusal } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { LOW_SQNR } from "../measure/fidelity.ts";
+import { lossOf } from "../measure/loss.ts";
 import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -27,8 +28,6 @@ const FEW = 8;
 const KEEP_BYTES = 2 ** 28;
 /** Changed predictions, percent, that count like one point of accuracy: most change nothing. */
 const FLIPS_A_POINT = 5;
-/** Growth of a perplexity, percent, that counts like one point. */
-const GROWTH_A_POINT = 10;
 
 /** What a step made of a model. */
 export interface Attempt {
@@ -189,17 +188,23 @@ async function worstFirst(
 const fileOf = ({ model }: Attempt): File => ({ model, bytes: concat(writeModel(model)) });
 
 /**
- * A function that measures a file against `before` on the records; null if it cannot be run. Labels
- * that do not fit the outputs are left out: calibration needs none, so nothing else checks them.
+ * A function that measures a file against `before` on the records; null if it cannot be run. A
+ * named metric that these records do not allow is left out, and so are labels that do not fit the
+ * outputs: calibration needs none, so nothing else checks them.
  */
 export async function compareBy(
   before: File,
   records: Dataset,
   env: Environment,
 ): Promise<(file: File) => Promise<Metric | null>> {
-  const tried = async (file: File, data: Dataset, reference: Reference | null) => {
+  const tried = async (
+    file: File,
+    data: Dataset,
+    reference: Reference | null,
+    metric: Environment["metric"] = null,
+  ) => {
     try {
-      const judging = { ...env, data, onEvent() {} };
+      const judging = { ...env, data, metric, onEvent() {} };
       const keepBytes = reference ? 0 : KEEP_BYTES;
       return await measuredFile(file, judging, "rescue", { reference, keepBytes });
     } catch (cause) {
@@ -207,8 +212,13 @@ export async function compareBy(
       return null;
     }
   };
-  for (const data of records.labelled ? [records, unlabelled(records)] : [records]) {
-    const original = await tried(before, data, null);
+  const guessed = records.labelled ? [records, unlabelled(records)] : [records];
+  const ways = [
+    ...(env.metric ? [{ data: records, metric: env.metric }] : []),
+    ...guessed.map((data) => ({ data, metric: null })),
+  ];
+  for (const { data, metric } of ways) {
+    const original = await tried(before, data, null, metric);
     if (!original) continue;
     return async (file) => (await tried(file, data, original.reference))?.metric ?? null;
   }
@@ -223,16 +233,10 @@ const unlabelled = (records: Dataset): Dataset => ({
 
 /** What a metric lost, in the units of its kind, and how much a tolerance in points allows. */
 export function lossIn(metric: Metric, tolerance: number): Loss | null {
-  const { name, drop, dropCi95, baseline, flips, sqnr } = metric;
+  const { dropCi95, flips, sqnr } = metric;
   const isCertain = dropCi95 === null || dropCi95[0] > 0;
-  if (name === "perplexity" && drop !== null && baseline) {
-    const limit = GROWTH_A_POINT * tolerance;
-    return { value: (100 * drop) / baseline, limit, unit: "% of perplexity", isCertain };
-  }
-  if (name !== "fidelity" && drop !== null) {
-    const unit = name === "accuracy" ? "points" : `dB of ${name}`;
-    return { value: drop, limit: tolerance, unit, isCertain };
-  }
+  const lost = lossOf(metric);
+  if (lost) return { value: lost.value, limit: lost.point * tolerance, unit: lost.unit, isCertain };
   if (flips !== null) {
     const limit = FLIPS_A_POINT * tolerance;
     return { value: flips, limit, unit: "% of the predictions", isCertain: true };

@@ -91,6 +91,8 @@ export interface Sensitivity {
   readonly records: number;
   /** "accuracy", "perplexity" ... that `drop` is of; null without labels. */
   readonly metric: string | null;
+  /** How the figures of that metric are read. */
+  readonly about?: Metric["about"];
   readonly recipes: readonly RecipeSensitivity[];
   /** The most sensitive layer first. */
   readonly layers: readonly LayerSensitivity[];
@@ -137,6 +139,7 @@ export async function sensitivity(
     calibration: env.calibration && few(env.calibration),
   };
   const { reference, metric } = await originalOf(loaded, own);
+  const { name = null, about } = metric ?? {};
   const layers = layersOf(simplify(loaded.model));
   const rows = layers.map(() => [] as LayerDamage[]);
   const found: RecipeSensitivity[] = [];
@@ -172,7 +175,8 @@ export async function sensitivity(
     row.reduce((sum, { share }) => sum + share, 0) / row.length;
   return {
     records: Math.min(data.length, options.records ?? defaultRecords),
-    metric,
+    metric: name,
+    ...(about && { about }),
     recipes: found,
     layers: layers
       .map(({ name, op }, i) => ({ name, op, share: mean(rows[i]), recipes: rows[i] }))
@@ -228,17 +232,17 @@ function stepsOf(options: SensitivityOptions, hasCalibration: boolean): Step[][]
   });
 }
 
-/** The outputs of the original, and the name of its metric, if labels gave one. */
+/** The outputs of the original, and its metric, if it has one. */
 async function originalOf(
   loaded: Loaded,
   env: Environment,
-): Promise<{ reference: Reference | null; metric: string | null }> {
+): Promise<{ reference: Reference | null; metric: Metric | null }> {
   const session = await env.runtime.open(loaded.source, { threads: env.threads });
   try {
     const evaluation = await measureOriginal(loaded, session, env);
     return {
       reference: evaluation?.reference ?? null,
-      metric: evaluation?.metric?.name ?? null,
+      metric: evaluation?.metric ?? null,
     };
   } finally {
     await session.close();

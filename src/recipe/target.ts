@@ -1,6 +1,8 @@
 /** @file Targets such as `size<=1MB, drop<=0.5, speedup>=1.5`: parsed, and checked on a result. */
 import { errors, fail } from "../errors.ts";
-import type { Result } from "../measure/measurement.ts";
+import type { Metric, Result } from "../measure/measurement.ts";
+import { metrics } from "../measure/metrics/index.ts";
+import type { MetricSpec } from "../measure/metrics/spec.ts";
 import { nearest } from "../util/nearest.ts";
 
 interface Quantity {
@@ -11,9 +13,29 @@ interface Quantity {
   readonly kind: "size" | "quality" | "speed";
   /** Set where it cannot be measured without data, or without labelled data. */
   readonly needs?: "data" | "labels";
+  /** Set where a metric that judges against the original's outputs measures it without labels. */
+  readonly orOriginal?: true;
   /** Its value in a result; null where it was not measured. */
   of(result: Result): number | null;
 }
+
+/** The figure of that name beside another metric, such as the accuracy beside a perplexity. */
+function besides(metric: Metric | null, name: string): number | null {
+  const figure = metric && (metric as unknown as Record<string, unknown>)[name];
+  return typeof figure === "number" ? figure : null;
+}
+
+/** The value of each metric is a quantity. */
+const values = [...metrics.values()].map(({ id, higherIsBetter, needs }): [string, Quantity] => [
+  id,
+  {
+    kind: "quality",
+    sense: higherIsBetter ? ">=" : "<=",
+    unit: "number",
+    needs: needs === "labels" ? "labels" : "data",
+    of: ({ metric }) => (metric?.name === id ? metric.value : besides(metric, id)),
+  },
+]);
 
 /** The quantities that a target can name. `latency<=0.6x` is read as `speedup>=1/0.6`. */
 const quantities: Readonly<Record<string, Quantity>> = {
@@ -26,6 +48,7 @@ const quantities: Readonly<Record<string, Quantity>> = {
     sense: "<=",
     unit: "number",
     needs: "labels",
+    orOriginal: true,
     of: ({ metric }) => metric?.drop ?? null,
   },
   flips: {
@@ -35,13 +58,6 @@ const quantities: Readonly<Record<string, Quantity>> = {
     needs: "data",
     of: ({ metric }) => metric?.flips ?? null,
   },
-  accuracy: {
-    kind: "quality",
-    sense: ">=",
-    unit: "number",
-    needs: "labels",
-    of: ({ metric }) => (metric?.name === "accuracy" ? metric.value : (metric?.accuracy ?? null)),
-  },
   speedup: { kind: "speed", sense: ">=", unit: "number", of: ({ delta }) => delta.infer },
   latency: {
     kind: "speed",
@@ -49,6 +65,7 @@ const quantities: Readonly<Record<string, Quantity>> = {
     unit: "number",
     of: ({ latency }) => latency?.median ?? null,
   },
+  ...Object.fromEntries(values),
 };
 
 /** One parsed target: a quantity of a result and the limit that it must meet. */
@@ -78,7 +95,7 @@ export function parseTargets(text: string): Target[] {
     const bad = (why: string, remedy: string) =>
       fail(errors.badTarget(`target "${part}"`, why, remedy));
     const [, name = "", sense = "", value = ""] =
-      /^(\w+)\s*(<=|>=|<|>|=)?\s*(.*)$/.exec(part) ?? [];
+      /^([\w-]+)\s*(<=|>=|<|>|=)?\s*(.*)$/.exec(part) ?? [];
     if (!Object.hasOwn(quantities, name)) {
       const near = nearest(name, Object.keys(quantities));
       const remedy = near ? `Did you mean "${near}"?` : `Targets: ${known}`;
@@ -129,15 +146,22 @@ export function parseTargets(text: string): Target[] {
 export function checkTargets(
   targets: readonly Target[],
   data: { readonly labelled: boolean } | null,
+  metric: MetricSpec | null = null,
 ): void {
+  const isCompared = metric !== null && metric.needs !== "labels";
   const unmeasured = targets.find(
-    ({ needs }) => (needs && !data) || (needs === "labels" && !data?.labelled),
+    ({ needs, quantity }) =>
+      (needs && !data) ||
+      (needs === "labels" && !data?.labelled && !(quantities[quantity].orOriginal && isCompared)),
   );
   if (!unmeasured) return;
   const where = `target "${unmeasured.text}"`;
   if (!data) throw fail(errors.badTarget(where, "cannot be measured without data", "Give --data"));
   const why = "cannot be measured on data without labels";
-  throw fail(errors.badTarget(where, why, "Give labelled data, or a limit on flips"));
+  const other = quantities[unmeasured.quantity].orOriginal
+    ? ", or a metric that judges against the original: --metric"
+    : "";
+  throw fail(errors.badTarget(where, why, `Give labelled data, or a limit on flips${other}`));
 }
 
 /**

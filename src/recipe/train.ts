@@ -8,6 +8,7 @@ import { cloneGraph, type Model } from "../ir/model.ts";
 import { tensor } from "../ir/tensor.ts";
 import { openDepth } from "../learned/depth.ts";
 import { openNoisy } from "../learned/noise.ts";
+import { aboutOf } from "../measure/about.ts";
 import { measureMetric } from "../measure/metric.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -269,8 +270,8 @@ function reporter(env: Environment, label: string) {
 }
 
 /**
- * The metric of the model with these parameters on the held-out records, higher is better: accuracy
- * and the like as they are, a perplexity negated. 0 where there is no metric.
+ * The metric of the model with these parameters on the held-out records, higher is better:
+ * one of which lower is better, such as a perplexity, is negated. 0 where there is no metric.
  */
 async function scoreOf(
   job: TrainJob,
@@ -288,9 +289,16 @@ async function scoreOf(
     { threads: env.trainThreads },
   );
   try {
-    const { metric } = await measureMetric({ session, dataset: heldOut, batchSize: 64 });
+    // Nothing is compared here, so a metric against the original's outputs has nothing to say.
+    const named = env.metric?.needs === "original" ? null : (env.metric ?? null);
+    const { metric } = await measureMetric({
+      session,
+      dataset: heldOut,
+      metric: named,
+      batchSize: 64,
+    });
     if (!metric) return 0;
-    return metric.name === "perplexity" ? -metric.value : metric.value;
+    return aboutOf(metric).higherIsBetter ? metric.value : -metric.value;
   } finally {
     await session.close();
   }

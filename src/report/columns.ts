@@ -1,4 +1,5 @@
 /** @file The columns of each table, declared once; terminal, Markdown and HTML print from them. */
+import { aboutOf } from "../measure/about.ts";
 import type { ClockKind } from "../measure/clock.ts";
 import type { Result } from "../measure/measurement.ts";
 import { isSame } from "../measure/speed.ts";
@@ -95,12 +96,12 @@ export function starHint(report: Report): string {
 /** The columns of the survey table but for the paper's, without those that no row has a value for. */
 export function surveyColumns(report: Report, rows: readonly Result[]): Column<Result>[] {
   const { baseline, pareto, thresholds } = report;
-  const metric = (baseline.metric ?? rows.find((r) => r.metric)?.metric)?.name ?? "metric";
-  const unit = format.metricUnit(metric);
+  const metric = baseline.metric ?? rows.find((r) => r.metric)?.metric ?? { name: "metric" };
+  const { unit, dropUnit, digits, point, higherIsBetter } = aboutOf(metric);
   const isBase = (r: Result) => r === baseline;
   const clock = baseline.latency?.clock;
   const dropTone = (r: Result): Tone => {
-    const drop = r.metric?.drop ?? 0;
+    const drop = (r.metric?.drop ?? 0) / point;
     if (drop > thresholds.performance.fair) return "bad";
     return drop > thresholds.performance.good ? "fair" : "plain";
   };
@@ -177,18 +178,18 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
     exactly(
       number(
         "metric",
-        `${metric}${unit.value ? ` ${unit.value}` : ""}`,
-        "On the evaluation data",
+        `${metric.name}${unit ? ` ${unit}` : ""}`,
+        `On the evaluation data; ${higherIsBetter ? "higher" : "lower"} is better`,
         (r) => r.metric?.value,
-        (n) => format.fixed(n),
+        (n) => format.fixed(n, digits),
       ),
     ),
     number(
       "drop",
-      `drop${unit.drop ? ` ${unit.drop}` : ""}`,
+      `drop${dropUnit ? ` ${dropUnit}` : ""}`,
       "Loss against the original; negative is a gain",
       (r) => (isBase(r) ? null : r.metric?.drop),
-      (n) => format.points(n),
+      (n) => format.points(n, digits),
       dropTone,
     ),
     {
@@ -197,7 +198,8 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
       align: "right",
       hint: "Interval of the drop, from the records that both models were judged on",
       key: (r) => (isBase(r) ? null : (r.metric?.dropCi95?.[1] ?? null)),
-      cell: (r) => line(span(isBase(r) ? "-" : dropInterval(r.metric?.dropCi95 ?? null), "dim")),
+      cell: (r) =>
+        line(span(isBase(r) ? "-" : dropInterval(r.metric?.dropCi95 ?? null, digits), "dim")),
     },
     number(
       "flips",
@@ -210,9 +212,9 @@ export function surveyColumns(report: Report, rows: readonly Result[]): Column<R
   return measured(columns, rows).filter(({ id }) => id !== "star" || pareto.length > 0);
 }
 
-/** The metric's column: a fidelity of equal outputs is "exact", and better than every number. */
+/** The metric's column: an infinite ratio of equal outputs is "exact", better than every number. */
 function exactly(column: Column<Result>): Column<Result> {
-  const isExact = ({ metric }: Result) => metric?.name === "fidelity" && metric.exact === true;
+  const isExact = ({ metric }: Result) => metric !== null && format.isExact(metric);
   return {
     ...column,
     key: (row) => (isExact(row) ? Number.POSITIVE_INFINITY : column.key(row)),
@@ -221,8 +223,8 @@ function exactly(column: Column<Result>): Column<Result> {
 }
 
 /** An interval of drops: "-0.03 to +0.11"; "-" for none. */
-export function dropInterval(ci95: Interval | null): string {
-  return ci95 ? ci95.map((n) => format.points(n)).join(" to ") : "-";
+export function dropInterval(ci95: Interval | null, digits = 2): string {
+  return ci95 ? ci95.map((n) => format.points(n, digits)).join(" to ") : "-";
 }
 
 /**

@@ -1,4 +1,6 @@
 /** @file Numbers and names as text for people; a value that was not measured is "-". */
+import { aboutOf } from "../measure/about.ts";
+import type { Metric } from "../measure/measurement.ts";
 
 type Maybe = number | null | undefined;
 
@@ -102,26 +104,22 @@ export function shape(dims: readonly (number | string | null)[]): string {
   return dims.length ? dims.map((d) => printable(String(d ?? "?"))).join("x") : "scalar";
 }
 
-/** The units of a metric's value and of its drop; a drop of an accuracy is in percent points. */
-const units: Readonly<Record<string, { value: string; drop: string }>> = {
-  accuracy: { value: "%", drop: "points" },
-  psnr: { value: "dB", drop: "dB" },
-  snr: { value: "dB", drop: "dB" },
-  fidelity: { value: "dB", drop: "dB" },
-};
+/** What of a measured metric tells how its figures are printed. */
+type Named = Pick<Metric, "name" | "about">;
 
-/**
- * A metric's value with its unit: "99.13 %". Outputs that equal the original's have no ratio of
- * signal and noise: "exact".
- */
-export function score(name: string, value: Maybe, isExact: boolean): string {
-  if (name === "fidelity" && isExact) return "exact";
-  return `${fixed(value)} ${metricUnit(name).value}`.trimEnd();
+/** A metric's value with its unit: "99.13 %". Equal outputs of an infinite ratio are "exact". */
+export function score(metric: Named & Pick<Metric, "value" | "exact">): string {
+  return isExact(metric) ? "exact" : metricValue(metric, metric.value);
 }
 
-/** The units of a metric by its name; empty for a perplexity and for unknown names. */
-export function metricUnit(name: string): { value: string; drop: string } {
-  return Object.hasOwn(units, name) ? units[name] : { value: "", drop: "" };
+/** Whether the value is the ratio of a signal and no noise. */
+export const isExact = ({ value, exact }: Pick<Metric, "value" | "exact">): boolean =>
+  exact === true && value === Number.POSITIVE_INFINITY;
+
+/** A value of a metric with its unit. */
+export function metricValue(metric: Named, value: Maybe): string {
+  const { unit, digits } = aboutOf(metric);
+  return `${fixed(value, digits)} ${unit}`.trimEnd();
 }
 
 /**

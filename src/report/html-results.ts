@@ -1,4 +1,5 @@
 /** @file The results in the HTML report: cards for the best rows, and the sortable table. */
+import { aboutOf } from "../measure/about.ts";
 import type { Result } from "../measure/measurement.ts";
 import { isSame } from "../measure/speed.ts";
 import { type Column, dropInterval, isNarrow, starHint, surveyColumns } from "./columns.ts";
@@ -106,19 +107,20 @@ function card(
   if (row.metric && row.metric.drop === null && row.metric.flips === null)
     stats.push([
       row.metric.name,
-      format.score(row.metric.name, row.metric.value, row.metric.exact === true),
+      format.score(row.metric),
       `on ${format.plural(row.metric.n, "record")}`,
     ]);
   if (!row.metric) stats.push(["quality", "no figure", "without data"]);
   if (row.metric && row.metric.drop !== null) {
-    const unit = format.metricUnit(row.metric.name);
+    const { dropUnit, digits } = aboutOf(row.metric);
     stats.push([
       row.metric.name,
       isNoise(row.metric)
         ? "no difference"
-        : minus(`${format.points(-row.metric.drop)} ${unit.drop}`.trim()),
-      `${format.fixed(row.metric.baseline)} → ${format.fixed(row.metric.value)} ${unit.value}`.trim() +
-        (row.metric.dropCi95 ? `, drop 95 % ${dropInterval(row.metric.dropCi95)}` : ""),
+        : minus(`${format.points(-row.metric.drop, digits)} ${dropUnit}`.trim()),
+      `${format.fixed(row.metric.baseline, digits)} → ${format.metricValue(row.metric, row.metric.value)}` +
+        (row.metric.dropCi95 ? `, drop 95 % ${dropInterval(row.metric.dropCi95, digits)}` : "") +
+        (row.metric.words ? `: ${row.metric.words}` : ""),
     ]);
   }
   return el(

@@ -1,4 +1,5 @@
 /** @file The JSON that commands print: one object, keys in a fixed order, null if not measured. */
+import { aboutOf } from "../measure/about.ts";
 import type { Delta, Latency, Metric, Result } from "../measure/measurement.ts";
 import type { Interval } from "../numeric/statistics.ts";
 import type {
@@ -54,6 +55,9 @@ function metricJson(metric: Metric): Json {
     n,
     dropCi95: pair(metric.dropCi95),
     records: records ? { ...records } : null,
+    words: metric.words ?? null,
+    against: metric.against ?? null,
+    about: { ...aboutOf(metric) },
   };
 }
 

@@ -96,7 +96,8 @@ function paretoFigure(report: Report, axis: Axis): Figure | null {
   });
   const xs = points.map(({ x }) => x);
   if (points.length < 3 || Math.max(...xs) < leastRange * Math.min(...xs)) return null;
-  const { good, fair } = report.thresholds.performance;
+  const { performance } = report.thresholds;
+  const [good, fair] = [performance.good * loss.point, performance.fair * loss.point];
   const missing = rows.length - points.length;
   const caption = `Top left is better. The area of a circle shows the ${axis.size}. No circle is left of and above the dashed line. A number stands for a row of the table. The vertical axis is logarithmic away from zero.${missing ? ` ${format.plural(missing, "row")} without the figures ${missing === 1 ? "is" : "are"} left out.` : ""}`;
   return {
@@ -129,7 +130,7 @@ function tooltip(row: Result, loss: Loss): string {
     ...(row.latency
       ? [`${format.milliseconds(row.latency.median)} ${unitOf(row.latency.clock)}`]
       : []),
-    `${loss.name} ${format.points(loss.of(row))} ${loss.unit}`.trim(),
+    `${loss.name} ${format.points(loss.of(row), loss.digits)} ${loss.unit}`.trim(),
   ].join(" · ");
 }
 

@@ -1,10 +1,10 @@
 /** @file Report: the results of a survey or a single recipe, from which all formats are printed. */
+import { aboutOf } from "../measure/about.ts";
 import type { Thresholds } from "../measure/marks.ts";
 import type { GroupChange, Mark, Marks, Result } from "../measure/measurement.ts";
 import type { Layer, ModelInfo } from "../recipe/inspect.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
 import type { TrainingRun } from "../recipe/step-context.ts";
-import { metricUnit } from "./format.ts";
 
 export type { BenchRun } from "../recipe/bench.ts";
 export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspect.ts";
@@ -97,6 +97,9 @@ export interface Loss {
   /** "accuracy drop" or "changed predictions". */
   readonly name: string;
   readonly unit: string;
+  /** How much of it counts like one point of accuracy. */
+  readonly point: number;
+  readonly digits: number;
   /** The loss of a row: 0 for the original, null where it was not measured. */
   of(row: Result): number | null;
 }
@@ -111,8 +114,10 @@ export function lossOf(report: Report): Loss | null {
     rows.some((r) => measure(kind)(r) !== null),
   );
   if (!kind) return null;
-  const metric = rows.find((row) => row.metric)!.metric!.name;
+  const metric = rows.find((row) => row.metric)!.metric!;
+  const { dropUnit: unit, point, digits } = aboutOf(metric);
+  const of = measure(kind);
   return kind === "drop"
-    ? { kind, name: `${metric} drop`, unit: metricUnit(metric).drop, of: measure(kind) }
-    : { kind, name: "changed predictions", unit: "%", of: measure(kind) };
+    ? { kind, name: `${metric.name} drop`, unit, point, digits, of }
+    : { kind, name: "changed predictions", unit: "%", point: 1, digits: 2, of };
 }

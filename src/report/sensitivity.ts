@@ -1,4 +1,5 @@
 /** @file The table of `tersor inspect --sensitivity`, and the recipes without the worst layers. */
+import { aboutOf } from "../measure/about.ts";
 import * as format from "./format.ts";
 import { type GridColumn, grid } from "./grid.ts";
 import type { Damage, LayerDamage, RecipeSensitivity, Sensitivity } from "./report.ts";
@@ -54,12 +55,12 @@ export function sensitivityTable(found: Sensitivity, options: TableOptions): str
   ].join("\n");
 }
 
-function secondOf({ layers, metric }: Sensitivity): Second | null {
+function secondOf({ layers, metric, about }: Sensitivity): Second | null {
   const all = layers.flatMap(({ recipes }) => recipes.flatMap(({ damage }) => damage ?? []));
   if (metric !== null && all.some(({ drop }) => drop !== null)) {
-    const unit = format.metricUnit(metric).drop;
+    const { dropUnit: unit, digits } = aboutOf({ name: metric, ...(about && { about }) });
     const name = `drop of the ${metric}${unit ? ` in ${unit}` : ""}`;
-    return { name, word: "drop", text: ({ drop }) => format.points(drop) };
+    return { name, word: "drop", text: ({ drop }) => format.points(drop, digits) };
   }
   if (!all.some(({ flips }) => flips !== null)) return null;
   const text = ({ flips }: Damage) => `${format.fixed(flips)} %`;

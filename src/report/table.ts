@@ -1,4 +1,5 @@
 /** @file The reports of all commands as text for a terminal. */
+import { aboutOf } from "../measure/about.ts";
 import type { Result } from "../measure/measurement.ts";
 import {
   benchColumns,
@@ -237,21 +238,19 @@ export function evalTable(result: Result, options: TableOptions): string {
 /** [name, value] of each quantity that was measured, as text. */
 export function evalRows(result: Result): [string, string][] {
   const { metric, bytes, params, nonzeros, latency, delta } = result;
-  const unit = format.metricUnit(metric?.name ?? "");
+  const { dropUnit, digits } = metric ? aboutOf(metric) : { dropUnit: "", digits: 2 };
   const rows: [string, string | null][] = [
     ["file", format.bytes(bytes.raw)],
     ["parameters", `${format.count(params)} (${format.count(nonzeros)} not zero)`],
+    [metric?.name ?? "metric", metric && format.score(metric)],
     [
-      metric?.name ?? "metric",
-      metric && format.score(metric.name, metric.value, metric.exact === true),
+      "95 % interval",
+      metric?.ci95 ? metric.ci95.map((n) => format.fixed(n, digits)).join(" to ") : null,
     ],
-    ["95 % interval", metric?.ci95 ? metric.ci95.map((n) => format.fixed(n)).join(" to ") : null],
-    [
-      "original",
-      metric?.baseline == null ? null : `${format.fixed(metric.baseline)} ${unit.value}`,
-    ],
-    ["drop", metric?.drop == null ? null : `${format.points(metric.drop)} ${unit.drop}`],
-    ["95 % of the drop", metric?.dropCi95 ? dropInterval(metric.dropCi95) : null],
+    ["original", metric?.baseline == null ? null : format.metricValue(metric, metric.baseline)],
+    ["drop", metric?.drop == null ? null : `${format.points(metric.drop, digits)} ${dropUnit}`],
+    ["in words", metric?.words ?? null],
+    ["95 % of the drop", metric?.dropCi95 ? dropInterval(metric.dropCi95, digits) : null],
     ["flips", metric?.flips == null ? null : `${format.fixed(metric.flips)} %`],
     ["KL", metric?.kl == null ? null : `${format.precise(metric.kl)} nats`],
     ["SQNR", metric?.exact ? "exact" : sqnrText(metric?.sqnr)],
@@ -286,9 +285,10 @@ export function resultLine(result: Result, baseline: Result | null = null): stri
     parts.push(delta.infer === null ? ms : `${ms} (${speedups(delta)})`);
   }
   if (metric) {
-    const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline)} -> `;
-    const score = format.score(metric.name, metric.value, metric.exact === true);
-    const drop = dropRange(metric);
+    const { digits } = aboutOf(metric);
+    const from = metric.baseline === null ? "" : `${format.fixed(metric.baseline, digits)} -> `;
+    const score = format.score(metric);
+    const drop = [dropRange(metric), metric.words ?? ""].filter((text) => text !== "").join("; ");
     const flips = metric.flips === null ? "" : `, ${format.fixed(metric.flips)} % flips`;
     parts.push(`${metric.name} ${from}${score}${drop && ` (${drop})`}${flips}`);
   } else parts.push("no quality figure");

@@ -1,4 +1,5 @@
 /** @file The verdict in sentences: the best recipes, disappointments, the survey's errors. */
+import { aboutOf } from "../measure/about.ts";
 import type { Metric, Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
 import { contains } from "../numeric/statistics.ts";
@@ -87,7 +88,7 @@ function keeping(report: Report, total: number): Line {
   const { keepers, judged } = picksOf(report);
   const tried = format.plural(total, "recipe");
   if (!judged) return unjudged(report, tried);
-  const limit = `at most ${lossText(report, report.thresholds.performance.good)}`;
+  const limit = `at most ${lossText(report, report.thresholds.performance.good * (lossOf(report)?.point ?? 1))}`;
   if (keepers.length && total === 1) return line(`Quality is kept (${limit}).`);
   if (keepers.length)
     return line(
@@ -121,7 +122,7 @@ function unjudged(report: Report, tried: string): Line {
 /** A loss in words: "a drop of 0.5 points" or "0.5 % changed predictions". */
 function lossText(report: Report, figure: number): string {
   const loss = lossOf(report);
-  const text = Number(figure.toFixed(3));
+  const text = Number(figure.toFixed((loss?.digits ?? 2) + 1));
   return loss?.kind === "flips"
     ? `${text} % changed predictions`
     : `a drop of ${text} ${loss?.unit ?? ""}`.trimEnd();
@@ -176,21 +177,22 @@ function pickLine(report: Report, lead: Line, row: Result): Line {
 /** The drop (without labels the flips, else the fidelity) in words, with its 95 % interval. */
 function dropText({ metric }: Result): string {
   if (!metric) return "";
-  const { drop, flips, dropCi95 } = metric;
+  const { drop, flips, dropCi95, words } = metric;
+  const told = words ? `: ${words}` : "";
   if (drop === null || !Number.isFinite(drop)) {
-    if (flips !== null) return `, ${format.fixed(flips)} % of predictions changed`;
-    return `, ${metric.name} ${format.score(metric.name, metric.value, metric.exact === true)}`;
+    if (flips !== null) return `, ${format.fixed(flips)} % of predictions changed${told}`;
+    return `, ${metric.name} ${format.score(metric)}${told}`;
   }
-  const unit = format.metricUnit(metric.name).drop;
-  const size = `${format.fixed(Math.abs(drop))} ${unit}`.trimEnd();
-  const words = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
-  return `, ${words}${dropCi95 ? ` (${dropRange(metric)})` : ""}`;
+  const { dropUnit, digits } = aboutOf(metric);
+  const size = `${format.fixed(Math.abs(drop), digits)} ${dropUnit}`.trimEnd();
+  const loss = drop > 0 ? `${size} worse` : drop < 0 ? `${size} better` : "no worse";
+  return `, ${loss}${dropCi95 ? ` (${dropRange(metric)})` : ""}${told}`;
 }
 
 /** "drop -0.85 to +0.35: no difference", the interval of the drop; empty if there is none. */
 export function dropRange(metric: Metric): string {
   if (!metric.dropCi95 || metric.drop === null) return "";
-  return `drop ${dropInterval(metric.dropCi95)}${isNoise(metric) ? ": no difference" : ""}`;
+  return `drop ${dropInterval(metric.dropCi95, aboutOf(metric).digits)}${isNoise(metric) ? ": no difference" : ""}`;
 }
 
 /** Whether no drop and no gain are within the interval of the drop. */

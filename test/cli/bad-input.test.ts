@@ -218,6 +218,14 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     ],
     'bad-target: target "accuracy>=90": cannot be measured on data without labels. Give labelled data, or a limit on flips.',
   ],
+  [
+    ["eval", "@model.onnx", "--data", "jsonl:@data.jsonl", "--metric", "acuracy"],
+    'bad-option: --metric: "acuracy" is no metric. Did you mean "accuracy"?',
+  ],
+  [
+    ["compress", "@model.onnx", "--data", "jsonl:@data.jsonl", "--metric", "detection"],
+    "metric-mismatch: --metric detection: cannot judge this: there are no boxes and scores among the outputs y [32,4]. It reads boxes [N, A, 4] and scores [N, A, C]; YOLO's [N, 4 + C, A] and [N, A, 5 + C]; chosen boxes [N, M, 6], [N, M, 7], or boxes, scores and classes.",
+  ],
   // Training
   [
     ["train", "@model.onnx", "--data", "jsonl:@data.jsonl", "--loss", "mse"],

@@ -1,8 +1,8 @@
 /** @file Collapse: which losses are told as such, in the units of each metric. */
 import { expect, test } from "vitest";
 import { collapseOf } from "../../src/measure/collapse.ts";
-import { judgeOf } from "../../src/measure/judge.ts";
 import type { Metric } from "../../src/measure/measurement.ts";
+import { floats, ints, judgeOf } from "../support/judge.ts";
 
 const metric = (changes: Partial<Metric>): Metric => ({
   ...{ name: "accuracy", value: 79.9, baseline: 90, drop: 10.1, ci95: null, dropCi95: null },
@@ -32,15 +32,9 @@ test("one class for every record is told if the original gave several", () => {
     [5, 4, 0],
   ];
   const verdictOver = (originals: readonly number[][]) => {
-    const judge = judgeOf({
-      kind: "classes",
-      output: "y",
-      classes: 3,
-      oneHot: false,
-      picture: false,
-    });
+    const judge = judgeOf("accuracy", { y: floats([1, 3]) }, ints([1]));
     for (const [i, row] of rows.entries()) {
-      judge.add(Float32Array.from(row), [0], Float32Array.from(originals[i]), "here");
+      judge.add(Float32Array.from(row), [0], Float32Array.from(originals[i]));
     }
     return judge.finish().only;
   };
@@ -50,7 +44,7 @@ test("one class for every record is told if the original gave several", () => {
       [1, 0, 0],
       [1, 0, 0],
     ]),
-  ).toBe(0);
+  ).toBe("class 0");
   expect(
     verdictOver([
       [1, 0, 0],

@@ -1,12 +1,9 @@
 /** @file Intervals of drops, from outputs made up so that every record's score is known. */
 import { expect, test } from "vitest";
-import { type Judge, judgeOf } from "../../src/measure/judge.ts";
-import type { Task } from "../../src/measure/task.ts";
 import { createRandom } from "../../src/numeric/random.ts";
+import { floats, ints, judgeOf } from "../support/judge.ts";
 
 const random = createRandom(11);
-const judgeFor = (task: Partial<Task>): Judge =>
-  judgeOf({ output: "y", classes: null, oneHot: false, kind: "none", ...task } as Task);
 
 test("perplexity: near the spread of 1000 bootstrap resamples of the sequences", () => {
   // Sequences of 3 to 7 tokens; what is hard for one model is hard for the other.
@@ -17,7 +14,7 @@ test("perplexity: near the spread of 1000 bootstrap resamples of the sequences",
       return { before, after: before + 0.1 * random.normal() + 0.05 };
     });
   });
-  const judge = judgeFor({ kind: "tokens", classes: 2 });
+  const judge = judgeOf("perplexity", { y: floats([1, 3, 2]) }, ints([1, 3]));
   // Two classes; the label is class 0, and its negative log-likelihood is `nll`.
   const logits = (nll: number) => [-nll, Math.log(1 - Math.exp(-nll))];
   for (const tokens of sequences) {
@@ -25,7 +22,6 @@ test("perplexity: near the spread of 1000 bootstrap resamples of the sequences",
       Float64Array.from(tokens.flatMap(({ after }) => logits(after))),
       tokens.map(() => 0),
       Float64Array.from(tokens.flatMap(({ before }) => logits(before))),
-      "record",
     );
   }
   const { dropCi95, ci95 } = judge.finish();
@@ -56,7 +52,7 @@ test("perplexity: near the spread of 1000 bootstrap resamples of the sequences",
 });
 
 test("psnr: the mean of the records' differences with its standard error", () => {
-  const judge = judgeFor({ kind: "target", picture: true });
+  const judge = judgeOf("psnr", { y: floats([1, 1, 1, 2]) }, floats([1, 1, 1, 2]));
   // Errors of a constant e give a PSNR of -20 log10 e at peak 1.
   const records = [
     [0.1, 0.2],
@@ -65,7 +61,7 @@ test("psnr: the mean of the records' differences with its standard error", () =>
     [0.3, 0.4],
   ];
   for (const [before, after] of records) {
-    judge.add(Float64Array.of(1 + after, after), [1, 0], Float64Array.of(1 + before, before), "r");
+    judge.add(Float64Array.of(1 + after, after), [1, 0], Float64Array.of(1 + before, before));
   }
   const drops = records.map(([before, after]) => 20 * Math.log10(after / before));
   const mean = drops.reduce((a, b) => a + b) / 4;
@@ -76,14 +72,14 @@ test("psnr: the mean of the records' differences with its standard error", () =>
 });
 
 test("snr: of the ratio of the two noises, near 1000 bootstrap resamples of the records", () => {
-  const judge = judgeFor({ kind: "target", picture: false });
+  const judge = judgeOf("snr", { y: floats([1, 1]) }, floats([1, 1]));
   // Targets of about 300, with noise of about 1 before and 1.2 after, larger in some records.
   const records = Array.from({ length: 120 }, () => {
     const size = 0.5 + random.float();
     return [size * (0.8 + 0.4 * random.float()), size * (1 + 0.4 * random.float())] as const;
   });
   for (const [before, after] of records) {
-    judge.add(Float64Array.of(300 + after), [300], Float64Array.of(300 + before), "record");
+    judge.add(Float64Array.of(300 + after), [300], Float64Array.of(300 + before));
   }
   const dropOf = (chosen: typeof records): number => {
     const sum = (i: 0 | 1) => chosen.reduce((total, record) => total + record[i] ** 2, 0);
@@ -99,16 +95,19 @@ test("snr: of the ratio of the two noises, near 1000 bootstrap resamples of the 
 });
 
 test("without the original's output of every record there is no interval", () => {
-  for (const kind of ["classes", "tokens"] as const) {
-    const judge = judgeFor({ kind, classes: 2 });
-    judge.add(Float64Array.of(1, 0), [0], Float64Array.of(1, 0), "first");
-    judge.add(Float64Array.of(1, 0), [1], null, "second");
+  for (const [id, shape] of [
+    ["accuracy", [1, 2]],
+    ["perplexity", [1, 3, 2]],
+  ] as const) {
+    const judge = judgeOf(id, { y: floats([...shape]) }, ints(shape.slice(0, -1)));
+    judge.add(Float64Array.of(1, 0), [0], Float64Array.of(1, 0));
+    judge.add(Float64Array.of(1, 0), [1], null);
     expect(judge.finish().dropCi95).toBeNull();
   }
 });
 
 test("answers: outputs that are the class are compared with labels and with the original", () => {
-  const judge = judgeFor({ kind: "answers" });
+  const judge = judgeOf("accuracy", { y: ints([1]) }, ints([1]));
   const records = [
     { answer: 3, label: 3, original: 3 },
     { answer: 1, label: 3, original: 3 },
@@ -116,10 +115,10 @@ test("answers: outputs that are the class are compared with labels and with the 
     { answer: 7, label: 5, original: 7 },
   ];
   for (const { answer, label, original } of records) {
-    judge.add(Float64Array.of(answer), [label], Float64Array.of(original), "record");
+    judge.add(Float64Array.of(answer), [label], Float64Array.of(original));
   }
-  expect(judge.finish()).toMatchObject({ name: "accuracy", value: 50, flips: 50, kl: null });
-  const blind = judgeFor({ kind: "answers" });
-  blind.add(Float64Array.of(1), null, null, "record");
-  expect(blind.finish()).toMatchObject({ name: "fidelity", flips: null, predictions: 1 });
+  expect(judge.finish()).toMatchObject({ value: 50, flips: 50, kl: null });
+  const blind = judgeOf("fidelity", { y: ints([1]) });
+  blind.add(Float64Array.of(1), null, null);
+  expect(blind.finish()).toMatchObject({ value: null, flips: null, predictions: 1 });
 });

@@ -63,6 +63,7 @@ describe("job", () => {
       { recipe: "" },
       { data: null },
       { calib: { ...job.calib!, options: { limit: 2 } } },
+      { metric: "detection" },
       { teacher: "c" },
       { seed: 2 },
       { dims: {} },

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { describe, expect, test } from "vitest";
+import { metrics } from "../../src/measure/metrics/index.ts";
 import { families, methods } from "../../src/methods/index.ts";
 import { forms } from "../../src/weights/forms/index.ts";
 
@@ -113,5 +114,12 @@ describe("methods", () => {
         !code.includes("defineMethod({"),
     );
     expect(others.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe("metrics", () => {
+  test("no shared code names one", () => {
+    const named = new RegExp(`["'\`](${[...metrics.keys()].join("|")})["'\`]`);
+    expect(strangers("measure/metrics/", (code) => named.test(code), {})).toEqual([]);
   });
 });

@@ -54,7 +54,7 @@ export async function search(
 ): Promise<Found> {
   const { targets, trials, strategy = "evolve" } = options;
   const { budgetSeconds = trials === undefined ? defaultBudget : Infinity } = options;
-  checkTargets(targets, env.data);
+  checkTargets(targets, env.data, env.metric);
   if (!env.calibration) throw fail(errors.needsData("search", ""));
   const screened = new Map(options.screened);
   // Measurements of an earlier run count when the search comes to them, so that it takes its course.
