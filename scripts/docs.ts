@@ -5,6 +5,7 @@ import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
 import { cliPage } from "./docs/cli.ts";
 import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
+import { metricsTable } from "./docs/metrics.ts";
 import { inBlock } from "./docs/page.ts";
 import { presetTable } from "./docs/presets.ts";
 import { quantizationPage } from "./docs/quantization.ts";
@@ -45,6 +46,12 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       forms: readJson("bench/results/forms.json"),
       resnet20: readJson("bench/results/resnet20.json"),
     }),
+  "docs/results.md": () =>
+    inBlock(
+      inBlock(read("docs/results.md"), "metrics", metricsTable()),
+      "own-metric",
+      example("own-metric.ts"),
+    ),
   "docs/rewrites.md": rewritesPage,
   "docs/tersor.config.schema.json": () => `${JSON.stringify(configSchema(), null, 2)}\n`,
   "src/version.ts": () => {

@@ -1,4 +1,5 @@
 /** @file Writes docs/quantization.md: what each method of the family is, needs, and gave. */
+
 import {
   benchModels,
   type QuantizationRow,
@@ -6,6 +7,7 @@ import {
   recipesOfFamily,
 } from "../../bench/quantization-plan.ts";
 import type { Runs } from "../../bench/record.ts";
+import { aboutOf } from "../../src/measure/about.ts";
 import { families } from "../../src/methods/index.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { defaultNeeds, needsByOption } from "../../src/recipe/needs.ts";
@@ -68,9 +70,9 @@ export function quantizationPage(benches: Benches): string {
 function modelSection(model: string, title: string, run: QuantizationRun | null): string[] {
   const original = run?.originals[model];
   const rows = run?.rows.filter((row) => row.model === model) ?? [];
-  const unit = original ? format.metricUnit(original.metric).drop : "";
+  const unit = original ? aboutOf({ name: original.metric }).dropUnit : "";
   const before = original
-    ? `The original: ${format.bytes(original.bytes.onnx)} (packed ${format.bytes(original.bytes.packed)}), ${original.metric} ${format.score(original.metric, original.value, false)} on ${format.count(original.records)} records.`
+    ? `The original: ${format.bytes(original.bytes.onnx)} (packed ${format.bytes(original.bytes.packed)}), ${original.metric} ${format.metricValue({ name: original.metric }, original.value)} on ${format.count(original.records)} records.`
     : "Not run yet.";
   return [
     `### ${title}`,
