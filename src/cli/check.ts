@@ -6,6 +6,7 @@ import { expandGlob } from "../node/expand-globs.ts";
 import { saveFile } from "../node/files.ts";
 import { evaluate, load } from "../node.ts";
 import { type CheckPlan, type Held, hold, parseConfig } from "../recipe/check.ts";
+import { isMetricFile } from "../recipe/prepare.ts";
 import { checkJson, checkMarkdown, checkText } from "../report/check.ts";
 import { jsonText } from "../report/json.ts";
 import { isAddress, netIn } from "../util/address.ts";
@@ -50,7 +51,7 @@ export const checkCommand: Command<CheckFlags> = {
 };
 
 async function measured(shell: Shell, config: string, path: string, plan: CheckPlan) {
-  const { against, data, dataOptions, timing } = plan;
+  const { against, data, dataOptions, metric, timing } = plan;
   const model = await load(path, shell.settings);
   const original = against && (await load(beside(config, against), shell.settings));
   const isTimed = plan.targets.some(({ quantity }) => quantity !== "size");
@@ -59,6 +60,9 @@ async function measured(shell: Shell, config: string, path: string, plan: CheckP
     ...(original && { against: original }),
     data:
       data === undefined ? null : { spec: specBeside(config, data), options: dataOptions ?? {} },
+    ...(metric !== undefined && {
+      metric: isMetricFile(metric) ? beside(config, metric) : metric,
+    }),
     ...(timing !== undefined && { timingSeconds: timing }),
     measures: isTimed,
   });

@@ -2,6 +2,7 @@
  * @file Advice: which methods suit a model, by the survey's section VIII-A and by what is known since,
  * as rules over measured facts. What it advises is then measured, and overruled in words if need be.
  */
+import { aboutOf } from "../measure/about.ts";
 import type { Metric, Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
 import type { Facts, LayerKind } from "./facts.ts";
@@ -246,9 +247,10 @@ function gain({ alpha, delta, metric }: Result): string {
   return parts.filter(Boolean).join(", ");
 }
 
-function lostText({ name, drop, flips }: Metric): string | null {
+function lostText(metric: Metric): string | null {
+  const { name, drop, flips } = metric;
   if (drop !== null && drop <= 0) return `no ${name} lost`;
-  if (drop !== null) return `${short(drop)} ${name === "accuracy" ? "points" : name} lost`;
+  if (drop !== null) return `${short(drop)} ${aboutOf(metric).dropUnit || name} lost`;
   return flips === null ? null : `${short(flips)} % of the predictions changed`;
 }
 

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { DataOptions } from "../data/options.ts";
 import { errors, fail, TersorError } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
+import { metricNamed } from "../measure/metrics/index.ts";
+import { isMetricFile } from "./prepare.ts";
 import { missedTargets, parseTargets, type Target } from "./target.ts";
 
 /** Limits as `--target` has them. */
@@ -21,6 +23,9 @@ export const CheckEntry = z.strictObject({
     description: "Data to measure on, as --data has it: npz:test.npz, images:folder ...",
   }),
   dataOptions: DataOptions.optional().meta({ description: "How the data are read." }),
+  metric: z.string().min(1).optional().meta({
+    description: "What judges the outputs, as --metric has it: detection, ./my-metric.ts ...",
+  }),
   timing: z.number().positive().optional().meta({
     description: "Seconds spent on timing each model (default 2).",
   }),
@@ -59,6 +64,7 @@ export function parseConfig(config: unknown, where: string): CheckPlan[] {
   }
   return data.check.map(({ limits: text, ...entry }) => {
     const targets = parseTargets(text);
+    if (entry.metric !== undefined && !isMetricFile(entry.metric)) metricNamed(entry.metric, where);
     const relative = targets.find(({ quantity }) => comparing.includes(quantity));
     if (relative && entry.against === undefined) {
       const why = `of ${entry.model} compares with an original`;

@@ -23,6 +23,7 @@ export const accuracy = defineMetric({
   higherIsBetter: true,
   unit: { value: "%", drop: "points" },
   scale: { point: 1, collapse: 10 },
+  countsFlips: true,
   needs: "labels",
   reads: {
     outputs: "scores [N, C], one score [N], or classes of an integer type [N]",

@@ -115,6 +115,11 @@ export interface MetricSpec {
   /** Decimals of a printed value (default 2). */
   readonly digits?: number;
   readonly scale: Scale;
+  /**
+   * Set where a drop is the share of the predictions that were right and are no more, so that it
+   * never exceeds the flips.
+   */
+  readonly countsFlips?: true;
   /** What it cannot do without; "either" judges by labels where there are any. */
   readonly needs: "labels" | "original" | "either";
   /** The shapes that it reads, for the documentation. */

@@ -1,5 +1,6 @@
 /** @file Candidate: a recipe with a cheap first measurement, and which of several is better. */
 import type { Metric, Result } from "../../measure/measurement.ts";
+import { metrics } from "../../measure/metrics/index.ts";
 import type { Step } from "../steps.ts";
 import { amountOf, excessOf, kindOf, type Target } from "../target.ts";
 
@@ -122,7 +123,8 @@ function bySpread<E extends Entry>(front: readonly E[]): E[] {
  */
 export function steadied(metric: Metric, lost: number): Metric {
   const { name, drop, flips, baseline } = metric;
-  if (name !== "accuracy" || drop === null || flips === null || baseline === null) return metric;
+  const counts = metrics.get(name)?.countsFlips === true;
+  if (!counts || drop === null || flips === null || baseline === null) return metric;
   const steady = Math.max(0, (drop + lost * flips) / 2);
   return { ...metric, drop: steady, value: baseline - steady };
 }
