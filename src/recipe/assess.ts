@@ -6,13 +6,7 @@ import { collapseOf } from "../measure/collapse.ts";
 import { type Speedup, speedupOver, type Timing } from "../measure/latency.ts";
 import { marksOf } from "../measure/marks.ts";
 import { type Latency, type Metric, type Result, untimed } from "../measure/measurement.ts";
-import {
-  type Evaluation,
-  implausible,
-  type MetricOptions,
-  measureMetric,
-  type Reference,
-} from "../measure/metric.ts";
+import { type Evaluation, implausible, type Reference } from "../measure/metric.ts";
 import { packedSize } from "../measure/pack.ts";
 import { countParams } from "../measure/params.ts";
 import { measureBytes } from "../measure/size.ts";
@@ -23,7 +17,8 @@ import { rangeOf } from "../ops/range.ts";
 import type { Feeds, Session, Source } from "../runtime/runtime.ts";
 import { type Environment, isMeasured } from "./environment.ts";
 import type { Loaded } from "./load.ts";
-import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.ts";
+import { measured } from "./measured.ts";
+import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
@@ -281,54 +276,6 @@ function rowOf(
 /** The warnings of a row, each once, after one about weights that are not finite. */
 function warningsOf(broken: string | null, warnings: readonly string[]): string[] {
   return [...new Set(broken ? [broken, ...warnings] : warnings)];
-}
-
-interface MeasuredOptions extends Pick<MetricOptions, "reference" | "keepBytes" | "peaks"> {
-  /** A model that decides by its input what to run is given one record at a time. */
-  readonly model: Model;
-}
-
-/**
- * Measures the metric on the data. Null without data: random inputs say nothing of quality, because
- * a network may answer noise with noise.
- */
-export async function measured(
-  session: Session,
-  env: Environment,
-  what: string,
-  { model, ...options }: MeasuredOptions,
-): Promise<Evaluation | null> {
-  if (!env.data) return null;
-  return measureMetric({
-    session,
-    dataset: env.data,
-    metric: env.metric ?? null,
-    ...options,
-    ...(decides(model) && { batchSize: 1 }),
-    signal: env.signal ?? undefined,
-    onProgress: (done, total) => env.onEvent({ type: "progress", what, done, total }),
-  });
-}
-
-/** A model and its bytes as an ONNX file. */
-export interface File {
-  readonly model: Model;
-  readonly bytes: Uint8Array;
-}
-
-/** Opens a file for one measurement of its metric. */
-export async function measuredFile(
-  { model, bytes }: File,
-  env: Environment,
-  what: string,
-  options: Omit<MeasuredOptions, "model">,
-): Promise<Evaluation | null> {
-  const session = await env.runtime.open({ bytes }, { threads: env.threads });
-  try {
-    return await measured(session, env, what, { ...options, model });
-  } finally {
-    await session.close();
-  }
 }
 
 /** The largest magnitude that an output can have, by name, where its operator tells. */

@@ -14,10 +14,10 @@ import type { Metric } from "../measure/measurement.ts";
 import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import type { RescueOptions } from "../options.ts";
-import { type File, measuredFile } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
 import { alone, type Choice, layersOf, limited, passing, withoutRescue } from "./layer-choice.ts";
+import { type File, measuredFile } from "./measured.ts";
 import type { Notes } from "./step-context.ts";
 import { formatRecipe, isTraining, type Step } from "./steps.ts";
 

@@ -6,7 +6,7 @@ import type { Reference } from "../measure/metric.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { sameBytes } from "../util/bytes.ts";
 import { applyRecipe } from "./apply.ts";
-import { measuredFile, measureOriginal } from "./assess.ts";
+import { measureOriginal } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { fewRecords } from "./few-records.ts";
 import {
@@ -18,6 +18,7 @@ import {
   withoutRescue,
 } from "./layer-choice.ts";
 import type { Loaded } from "./load.ts";
+import { measuredFile } from "./measured.ts";
 import { checkNeeds } from "./needs.ts";
 import {
   formatRecipe,
