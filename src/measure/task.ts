@@ -30,7 +30,7 @@ interface OutputFacts {
   /** Elements per record. */
   readonly size: number;
   readonly lastAxis: number;
-  /** Whether a record's output is one row: only one of its axes is longer than 1. */
+  /** Whether a record's output is one row: only one of its axes is longer than 1, none in front. */
   readonly flat: boolean;
 }
 
@@ -143,10 +143,12 @@ export function taskFor(kinds: readonly Task["kind"][], batch: Batch): Task | st
 
 function outputFacts({ shape, size }: Tensor, records: number): OutputFacts {
   const own = shape.length > 1 ? shape.slice(1) : shape;
+  // The first axis of a recurrent state, for example, counts layers and not records.
+  const isFirst = shape.length === 1 || shape[0] === records;
   return {
     size: size / records,
     lastAxis: shape.at(-1) ?? 1,
-    flat: size > records && own.filter((dim) => dim > 1).length === 1,
+    flat: size > records && isFirst && own.filter((dim) => dim > 1).length === 1,
   };
 }
 

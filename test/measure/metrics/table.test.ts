@@ -22,6 +22,8 @@ describe("guesses", () => {
     ["snr", { y: floats([1, 12]) }, floats([1, 12])],
     ["iou", { y: floats([1, 5, 8, 8]) }, ints([1, 8, 8])],
     ["detection", { boxes: floats([1, 9, 4]), scores: floats([1, 9, 2]) }, floats([1, 3, 5])],
+    // A state whose first axis is not that of the records is no row of scores.
+    ["accuracy", { state: floats([2, 1, 128]), y: floats([1, 1]) }, ints([1])],
     // Without labels
     ["fidelity", { y: floats([1, 10]) }, null, picture],
     ["fidelity", { y: floats([1, 7, 20]) }, null, { ids: ints([1, 7]) }],
@@ -37,8 +39,9 @@ describe("guesses", () => {
     ["detection", { dets: floats([1, 30, 6]) }, null, picture],
   ];
   test.each(cases)("%s", (expected, outputs, label, inputs = {}) => {
-    const { spec } = guessMetric({ records: 1, label, outputs, inputs }, "data");
+    const { spec, fit } = guessMetric({ records: 1, label, outputs, inputs }, "data");
     expect(spec.id).toBe(expected);
+    if (outputs.state) expect(fit.outputs).toEqual(["y"]);
   });
 
   test("labels that fit nothing are refused as before", () => {
