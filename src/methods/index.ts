@@ -24,6 +24,7 @@ import { mergeTokens } from "./other/merge-tokens.ts";
 import { mixtureOfExperts } from "./other/mixture-of-experts.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
+import { poolDetail } from "./other/pool-detail.ts";
 import { train } from "./other/train.ts";
 import { winograd } from "./other/winograd.ts";
 import { hashWeights } from "./pruning/hash-weights.ts";
@@ -176,6 +177,7 @@ export const families = {
     "gate-blocks": gateBlocks,
     "merge-tokens": mergeTokens,
     "mixture-of-experts": mixtureOfExperts,
+    "pool-detail": poolDetail,
     winograd,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,

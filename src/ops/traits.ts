@@ -46,7 +46,7 @@ export type Trait =
 /** The traits of each operator; operators without an entry have none. */
 export const traits: OpTable<readonly Trait[]> = {
   Add: ["separate", "affine", "adds", "followsNorm"],
-  AveragePool: ["separate", "homogeneous"],
+  AveragePool: ["separate", "homogeneous", "averages"],
   BatchNormalization: ["separate", "affine"],
   Bernoulli: ["random"],
   Celu: ["separate", "followsNorm"],
@@ -59,7 +59,7 @@ export const traits: OpTable<readonly Trait[]> = {
   Erf: ["separate"],
   Flatten: ["separate", "homogeneous", "rearranges"],
   Gelu: ["separate", "followsNorm"],
-  GlobalAveragePool: ["separate", "homogeneous"],
+  GlobalAveragePool: ["separate", "homogeneous", "averages"],
   GlobalMaxPool: ["separate", "homogeneous"],
   HardSigmoid: ["separate", "followsNorm"],
   HardSwish: ["separate", "followsNorm"],

@@ -9,6 +9,7 @@ import { tensor } from "../ir/tensor.ts";
 import { openDepth } from "../learned/depth.ts";
 import { openNoisy } from "../learned/noise.ts";
 import { aboutOf } from "../measure/about.ts";
+import { openPools } from "../learned/pooling.ts";
 import { measureMetric } from "../measure/metric.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -74,7 +75,8 @@ export async function trainModel(
   if (!env.training) throw fail(errors.needsTraining(label));
   const noise = options.noise > 0 ? openNoisy(model, options, options.noise) : [];
   const depth = options.survival < 1 ? openDepth(model, options.survival) : [];
-  const hooks = { ...rest, latents: [...latents, ...noise, ...depth] };
+  const pools = options.s3pool > 0 ? openPools(model, options.s3pool) : [];
+  const hooks = { ...rest, latents: [...latents, ...noise, ...depth, ...pools] };
   const run = (settled: SettledOptions, around = env, isTrial = false) =>
     runOnce(model, settled, hooks, around, { label, original, isTrial });
   const temperature =

@@ -99,6 +99,10 @@ export const trainOptions = z.object({
     description:
       "Stochastic depth: the last residual block takes part in a step with this probability, earlier ones more often; 1: all always.",
   }),
+  s3pool: z.int().min(0).max(64).default(0).meta({
+    description:
+      "S3Pool: in every step, pools take random rows and columns, as many of each run of this many strides as there are strides; 0: those of the stride.",
+  }),
   clip: z.number().min(0).default(0).meta({
     description: "Length limit of the gradient of all that learns, together; 0: none.",
   }),
