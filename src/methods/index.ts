@@ -2,7 +2,10 @@
 
 import { distil } from "./distillation/distil.ts";
 import { growLayers } from "./distillation/grow-layers.ts";
+import { fire } from "./filters/fire.ts";
+import { ghost } from "./filters/ghost.ts";
 import { poolHead } from "./filters/pool-head.ts";
+import { shift } from "./filters/shift.ts";
 import { tieFilters } from "./filters/tie-filters.ts";
 import { transferFilters } from "./filters/transfer-filters.ts";
 import { factorBn } from "./low-rank/factor-bn.ts";
@@ -165,6 +168,9 @@ export const families = {
     "pool-head": poolHead,
     "transfer-filters": transferFilters,
     "tie-filters": tieFilters,
+    fire,
+    ghost,
+    shift,
   },
   distillation: {
     distil,
