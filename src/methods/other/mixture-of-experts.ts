@@ -22,10 +22,10 @@ import { defineMethod } from "../method.ts";
  * m is the mean of a over calibration records, so that an expert that is left out counts as its mean
  * (the paper counts it as 0). The router is a ridge regression of sum_(j in e) |a_j - m_j| |W2_j| on x.
  *
- * The engine reads the chosen weights by Gather, which copies them: about three times the traffic of a
- * product with a constant matrix, for each record apart. One record at a time gains only where few of
- * many large experts run, and a layer that reads many tokens at once never does; so layers are
- * timed, and left alone where the whole model is no faster.
+ * The engine reads the chosen weights by Gather, which copies them for each record apart. A single
+ * record gains where a quarter of the experts runs, or fewer; many records at once are slower than
+ * with the whole layers, and a layer that reads many tokens is left alone. So layers are timed on the
+ * user's inputs, and stay as they are where the whole model is no faster.
  */
 export const mixtureOfExperts = defineMethod({
   title: "mixture of experts",

@@ -95,7 +95,7 @@ function weighted(
   // [N, C, H / k, k, W / k, k]
   const split = output.flatMap((size, axis) => [size, kernel[axis]]);
   const axes = kernel.map((_, axis) => 3 + 2 * axis);
-  const windows = g.Reshape(x, g.ints([-1, channels, ...split], "windows"));
+  const windows = g.Reshape(x, g.ints([-1, channels, ...split], "split"));
   const mean = g.ReduceMean(windows, g.ints(axes, "axes"), { keepdims: 1 });
   const above = g.Relu(g.Sub(windows, mean));
   const square = g.Add(g.Mul(above, above), g.constant(EPSILON ** 2));
