@@ -46,9 +46,14 @@ export const mergeTokens = defineMethod({
   async apply(model, { ratio, weigh }, context) {
     await context.progress(0, 1);
     if (ratio === 0) return;
-    const found = attentionsOf(model, (node, reason) => context.skip(node.name, reason));
+    let refused = 0;
+    const found = attentionsOf(model, (node, reason) => {
+      refused++;
+      context.skip(node.name, reason);
+    });
     const [first] = found;
     if (!first) {
+      if (refused > 0) return;
       const name = model.graph.outputs[0]?.producer?.name ?? "";
       context.skip(name, "comes from no attention over [N, tokens, features] in a residual block");
       return;
