@@ -73,8 +73,9 @@ export async function readText(path: string, context: ReadContext): Promise<Data
       context,
     );
   }
+  const start = vocabulary.start === null ? [] : [vocabulary.start];
   const cut = (line: string): readonly number[] =>
-    vocabulary.encode(line).slice(0, size ?? undefined);
+    [...start, ...vocabulary.encode(line)].slice(0, size ?? undefined);
   const at = (line: string) => (isLabelled ? line.lastIndexOf("\t") : line.length);
   const labels = isLabelled
     ? Int32Array.from(lines, (line) => Number(line.slice(at(line) + 1)))

@@ -11,6 +11,8 @@ export interface Vocabulary {
   readonly padding: number;
   /** Ids of tokens that stand for no text: padding, ends of sentences, masks. */
   readonly special: readonly number[];
+  /** The id that the model expects before every text; null where `encode` puts it there. */
+  readonly start: number | null;
   encode(text: string): readonly number[];
 }
 
@@ -46,7 +48,7 @@ const bad = (where: string, why: string) =>
 /** <pad>, [CLS], <|endoftext|> */
 const isSpecial = (token: string): boolean => /^(<[^<>\s]+>|\[[A-Z]+\])$/.test(token);
 const isPadding = (token: string): boolean => /^(<|\[)pad(>|\])$/i.test(token);
-/** The token before every text, which classifiers read. */
+/** The token before every text, from which classifiers read their answer. */
 const isStart = (token: string): boolean => /^(<|\[)cls(>|\])$/i.test(token);
 const isUnknown = (token: string): boolean => /^(<|\[)unk(nown)?(>|\])$/i.test(token);
 
@@ -55,19 +57,17 @@ function plain(ids: ReadonlyMap<string, number>, where: string): Vocabulary {
   if (!isSound || ids.size === 0) throw bad(where, "is no list of tokens and ids");
   const tokens = [...ids.keys()];
   const unknown = ids.get(tokens.find(isUnknown) ?? "") ?? null;
-  const start = ids.get(tokens.find(isStart) ?? "");
   return {
     size: sizeOf(ids.values()),
     unknown,
     padding: ids.get(tokens.find(isPadding) ?? "") ?? 0,
     special: tokens.filter(isSpecial).map((token) => ids.get(token) as number),
-    encode: (text) => [
-      ...(start === undefined ? [] : [start]),
-      ...text
+    start: ids.get(tokens.find(isStart) ?? "") ?? null,
+    encode: (text) =>
+      text
         .toLowerCase()
         .split(/\s+/)
         .flatMap((word) => (word ? (ids.get(word) ?? unknown ?? []) : [])),
-    ],
   };
 }
 
@@ -87,13 +87,17 @@ async function trained(json: Trained, where: string): Promise<Vocabulary> {
     throw bad(where, `is refused: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
   const { unk_token, unk_id } = json.model;
+  const unknown = unk_id ?? (unk_token ? (tokenizer.token_to_id(unk_token) ?? null) : null);
   const special = (json.added_tokens ?? []).filter((token) => token.special);
   return {
     size: sizeOf(tokenizer.get_vocab().values()),
-    unknown: unk_id ?? (unk_token ? (tokenizer.token_to_id(unk_token) ?? null) : null),
+    unknown,
     padding: [...tokenizer.get_vocab()].find(([token]) => isPadding(token))?.[1] ?? 0,
+    start: null,
     special: special.map(({ id }) => id),
-    encode: (text) => tokenizer.encode(text).ids,
+    // Version 0.2.0 gives undefined for words that a WordLevel vocabulary does not have.
+    encode: (text) =>
+      (tokenizer.encode(text).ids as (number | undefined)[]).flatMap((id) => id ?? unknown ?? []),
   };
 }
 
