@@ -3,6 +3,7 @@ import type { Model } from "../ir/model.ts";
 import { convToGemm } from "./conv-to-gemm.ts";
 import { dropDead } from "./drop-dead.ts";
 import { dropIdentity } from "./drop-identity.ts";
+import { einsumToMatMul } from "./einsum-to-matmul.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldBatchNorm, foldScale } from "./fold-scale.ts";
 import { foldShapes } from "./fold-shapes.ts";
@@ -41,6 +42,7 @@ export const rules = [
   fusePad,
   fuseGemm,
   convToGemm,
+  einsumToMatMul,
   mergeBranches,
   mergeNodes,
   keepBlocked,
