@@ -73,7 +73,7 @@ export async function applyRecipe(
     const why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
     if (why !== null) return why;
     if (!env.unrun) original ??= await outputsOf(bytes, env);
-    const moved = original && difference(original, await outputsOf(written, env));
+    const moved = original && difference(original, await outputsOf(written, env), openSizes(start));
     if (moved === null) [model, bytes] = [candidate, written];
     return moved;
   };
@@ -187,23 +187,44 @@ async function outputsOf(
 
 /**
  * The first way in which the outputs of a candidate are unusable: a name, type or shape that is not
- * the original's, or a value that is not finite where the original's are. Null if there is none.
+ * the original's, or a value that is not finite where the original's are. Null if there is none. Sizes of
+ * axes in `open` may differ.
  */
 function difference(
   original: Record<string, Tensor> | string,
   outputs: Record<string, Tensor> | string,
+  open: ReadonlySet<string>,
 ): string | null {
   if (typeof outputs === "string") return outputs;
   if (typeof original === "string") return null;
   for (const [name, expected] of Object.entries(original)) {
     const got = outputs[name];
     if (!got) return `its output ${name} is gone`;
-    if (got.dtype !== expected.dtype || got.shape.join() !== expected.shape.join()) {
+    const isAlike =
+      got.dtype === expected.dtype &&
+      got.shape.length === expected.shape.length &&
+      got.shape.every((size, i) => size === expected.shape[i] || open.has(`${name}.${i}`));
+    if (!isAlike) {
       return `its output ${name} is ${describe(got)} instead of ${describe(expected)}`;
     }
     if (!hasOnlyFinite(got) && hasOnlyFinite(expected)) return `its output ${name} is not finite`;
   }
   return null;
+}
+
+/**
+ * The axes of outputs whose size depends on the values that are computed, such as the number of
+ * detections: it is open, and has no name that an input's axis has as well. "y.1" is axis 1 of y.
+ */
+function openSizes({ graph }: Model): ReadonlySet<string> {
+  const named = new Set(graph.inputs.flatMap(({ shape }) => shape ?? []));
+  return new Set(
+    graph.outputs.flatMap(({ name, shape }) =>
+      (shape ?? []).flatMap((dim, axis) =>
+        typeof dim === "number" || (dim !== null && named.has(dim)) ? [] : [`${name}.${axis}`],
+      ),
+    ),
+  );
 }
 
 function describe({ dtype, shape }: Tensor): string {

@@ -3,12 +3,15 @@ import { z } from "zod";
 import type { Context } from "../../src/context.ts";
 import { errors, fail } from "../../src/errors.ts";
 import { cloneModel, type Model } from "../../src/ir/model.ts";
+import { parseModel } from "../../src/ir/parse.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
+import { build } from "../../src/ops/builder.ts";
+import { inferModel } from "../../src/ops/infer.ts";
 import { applyRecipe, type Outcome } from "../../src/recipe/apply.ts";
 import { compress } from "../../src/recipe/compress.ts";
 import type { Event } from "../../src/recipe/environment.ts";
@@ -108,6 +111,39 @@ describe("applyRecipe", () => {
     expect(outcome.kept).toEqual([false]);
     expect(outcome.warnings[0]).toMatch(/^broken was rolled back: .{10,}/);
     expect(outcome.bytes.length).toBe(size(conv));
+  });
+
+  test("an output may change its length only where that depends on values", async () => {
+    const model = parseModel(`<ir_version: 10, opset_import: ["" : 21]>
+      g (float[N,64] x) => (int64[2,K] found, float[N,32] y)
+      <float[64,32] w = random(1), float one = {1}>
+      { y = MatMul (x, w) large = Greater (y, one) found = NonZero (large) }`);
+    inferModel(model);
+    const x = tensor(
+      "float32",
+      [2, 64],
+      Array.from({ length: 128 }, (_, i) => Math.sin(i)),
+    );
+    const env = environmentOf(conv, { feeds: { x } });
+    const twice = stepOf("twice", {
+      apply: ({ graph }) => {
+        const [found, y] = graph.outputs;
+        const g = build(graph);
+        const doubled = g.Concat(y, y, { axis: 0 });
+        doubled.name = y.name;
+        y.name = "y_once";
+        graph.setOutputs([found, doubled]);
+      },
+    });
+    const pruned = parseRecipe("prune-magnitude:sparsity=0.9");
+    const outcome = await applyRecipe(model, [...pruned, twice], env, { anySize: true });
+    expect(outcome.kept).toEqual([true, false]);
+    expect(outcome.warnings[0]).toMatch(
+      /its output y is float32\[4,32\] instead of float32\[2,32\]/,
+    );
+    const [before, after] = [concat(writeModel(model)), outcome.bytes];
+    const lengthOf = async (bytes: Uint8Array) => (await outputsOf(bytes, { x })).found.shape[1];
+    expect(await lengthOf(after)).not.toBe(await lengthOf(before));
   });
 
   test("needs-data, aborted", async () => {
