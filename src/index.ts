@@ -14,6 +14,7 @@ export type {
 } from "./api-types.ts";
 export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
+export type { Feed, Inputs } from "./data/feed.ts";
 export type { DataOptions } from "./data/options.ts";
 export { type ErrorInfo, TersorError } from "./errors.ts";
 export type { Graph, Node, Value } from "./ir/graph.ts";
@@ -56,7 +57,7 @@ export type { MethodInfo } from "./recipe/method-info.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
 export type { Damage, Sensitivity, SensitivityOptions } from "./recipe/sensitivity.ts";
-export { cifar, csv, idx, images, jsonl, mnist, npz } from "./recipe/sources.ts";
+export { cifar, csv, idx, images, jsonl, mnist, npz, text, wav } from "./recipe/sources.ts";
 export {
   formatRecipe,
   type MethodRef,

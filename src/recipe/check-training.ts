@@ -23,7 +23,8 @@ const few = 8;
 
 /**
  * Runs the model, and the teacher if one is asked, on a few training records. Throws TersorError
- * "label-mismatch", "label-out-of-range", "bad-option" (the loss does not fit the labels, the
+ * "bad-data" (an input is not made of records along its first axis), "label-mismatch",
+ * "label-out-of-range", "bad-option" (the loss does not fit the labels, the
  * augmentation not the records, or the teacher not the model) and "needs-teacher" (a model would
  * learn from itself).
  */
@@ -35,6 +36,7 @@ export async function checkTraining(
   const { training, teacher } = env;
   const trains = (step: Step): boolean => needsOf(step).includes("training");
   if (!training || !recipes.flat().some(trains)) return;
+  checkAxes(training);
   const indices = someRecords(loaded.model, training);
   const batch = await training.read(indices);
   const outputs = await outputsOf(loaded.source, batch.inputs, env);
@@ -60,6 +62,15 @@ export async function checkTraining(
   for (const outputsOfOne of outputsOfMembers(teacher)) {
     await checkTeacher(teacher, outputsOfOne[own], batch, outputs[task.output], env);
   }
+}
+
+/** Throws "bad-data" if some input is not made of one part for each record, along its first axis. */
+function checkAxes({ name, axes = new Map(), isSingle }: Dataset): void {
+  const [input] = axes.keys();
+  if (input === undefined && !isSingle) return;
+  const why = `"${input}" does not hold a part for each record along its first axis`;
+  const remedy = "Such a model cannot be trained yet: use methods that only calibrate";
+  throw fail(errors.badData(name, why, remedy));
 }
 
 /** The options of a step that are those of training; other methods have a few of them. */

@@ -19,3 +19,5 @@ export const cifar = source("cifar");
 export const npz = source("npz");
 export const csv = source("csv");
 export const jsonl = source("jsonl");
+export const text = source("text");
+export const wav = source("wav");
