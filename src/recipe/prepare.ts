@@ -172,7 +172,9 @@ async function recordsFor(
       return withStates(dataset, session, ports, feedingOf(options.input));
     };
     const feeding = feedingOf(input);
-    checkFeeding(feeding, ports, session.outputs, loaded.name);
+    if (!settings.data && !settings.calib) {
+      checkFeeding(feeding, ports, session.outputs, loaded.name);
+    }
     tellLeftOut(session, loaded.model, onEvent);
     const all = settings.data ? await open(settings.data) : null;
     const given = settings.calib ? await open(settings.calib) : null;

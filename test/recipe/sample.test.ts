@@ -1,6 +1,7 @@
 /** @file Random inputs that a model accepts: sizes, integers and inputs that must agree. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { feedingOf } from "../../src/data/feed.ts";
 import { type Dims, guessShapes } from "../../src/data/guess-shapes.ts";
 import { parseModel } from "../../src/ir/parse.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
@@ -158,7 +159,7 @@ describe("sizes that the model leaves open", () => {
 });
 
 describe("integers", () => {
-  test("indices are drawn from the whole table, masks are 0 and 1, types stay in theirs", async () => {
+  test("indices are drawn from the whole table, masks hide nothing, types stay in theirs", async () => {
     const head = "(int64[N,T] ids, int64[B,U] types, int64[D,V] mask) => (float[N,T,4] y)";
     const constants = `float[5,4] words = random(1), float[2,4] kinds = random(2),
       int64[1] last = {-1}, float one = {1.0}, float far = {-10000.0}`;
@@ -169,8 +170,7 @@ describe("integers", () => {
     expect(shapesOf(found)).toEqual({ ids: [1, 128], types: [1, 128], mask: [1, 128] });
     expect(range(found.ids)).toEqual([0, 4]);
     expect(range(found.types)).toEqual([0, 1]);
-    expect(range(found.mask)).toEqual([0, 1]);
-    expect(found.mask.numbers()[0]).toBe(1);
+    expect(range(found.mask)).toEqual([1, 1]);
     // Each input has random numbers of its own.
     expect(Array.from(found.types.numbers())).not.toEqual(Array.from(found.mask.numbers()));
   });
@@ -182,7 +182,47 @@ describe("integers", () => {
       "",
       nodes,
     );
-    expect(new Set(found.attention_mask.numbers())).toEqual(new Set([0, 1]));
+    expect(new Set(found.attention_mask.numbers())).toEqual(new Set([1]));
+  });
+
+  test("states and caches are as before the first step", async () => {
+    const head =
+      "(float[N,T,4] x, float[2,N,4] hidden, float[N,T,4] past_key) => (float[N,T,4] y, float[2,N,4] h)";
+    const found = await feeds(head, "", "y = Add (x, past_key) h = Relu (hidden)");
+    expect([range(found.hidden), range(found.past_key)]).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+    expect(range(found.x)[1]).toBeGreaterThan(0.9);
+  });
+
+  test("indices are followed through what moves and shifts them", async () => {
+    const constants = `float[12,4] v = random(1), int64[1] first = {0}, int64[2] flat = {0, -1},
+      int64 five = {5}`;
+    // Rows v[ids + 5] of a table of 12: ids from -5 to 6.
+    const nodes = `c = Cast <to = 7> (ids) u = Unsqueeze (c, first) s = Squeeze (u, first)
+      r = Reshape (s, flat) a = Add (r, five) y = Gather (v, a)`;
+    const found = await feeds("(int32[N,T] ids) => (float[N,T,4] y)", constants, nodes);
+    expect(range(found.ids)).toEqual([-5, 6]);
+  });
+
+  test("inputs are fed as it is said", async () => {
+    const model = parseModel(`<ir_version: 10, opset_import: ["" : 21]>
+      g (float[N,T] x, float[R,M,3] h, int64 sr, int64[N,T] pos) => (float[N,T] y, float[R,M,3] z)
+      { f = Cast <to = 1> (sr) p = Cast <to = 1> (pos) a = Mul (x, f) y = Add (a, p) z = Relu (h) }`);
+    inferModel(model);
+    const bytes = concat(writeModel(model));
+    const session = await runtime.open({ bytes });
+    const feeding = feedingOf("sr=16000,h=axis:1,pos=range,x=0.5");
+    const data = { data: null, seed: 1, feeding, dims: { T: 4, R: 2 } };
+    const found = await sampleFeeds(session, model, data);
+    await session.close();
+    expect(shapesOf(found)).toEqual({ x: [1, 4], h: [2, 1, 3], sr: [], pos: [1, 4] });
+    expect(Array.from(found.pos.numbers())).toEqual([0, 1, 2, 3]);
+    expect([range(found.sr), range(found.x)]).toEqual([
+      [16000, 16000],
+      [0.5, 0.5],
+    ]);
   });
 
   test("truth values are mixed, and begin with true", async () => {
