@@ -82,8 +82,8 @@ export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-$
 
 /** A flag for each option of the data readers, made from the schema of these options. */
 const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
-  ({ name, description, choices, repeats }): Flag => ({
-    flags: `--${kebab(name)} <${choices?.join("|") ?? "value"}>`,
+  ({ name, description, choices, repeats, type }): Flag => ({
+    flags: `--${kebab(name)}${type === "boolean" ? "" : ` <${choices?.join("|") ?? "value"}>`}`,
     doc: description,
     repeats,
     parse: (text, flag) => {

@@ -32,6 +32,7 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
   const geometry = await fitImages(source, port, context);
   const { size, channels, layout, shown } = geometry;
   const dtype = port.dtype ?? "float32";
+  const isSwapped = options.bgr === true && channels === 3;
   const tables = pixelTables(dtype, channels, options, spec);
   const pixelsOf = adapted(source, geometry);
   await pixelsOf(0);
@@ -48,7 +49,7 @@ export async function imageDataset(source: ImageSource, context: ReadContext): P
     await eachOf(indices, async (index, slot) => {
       const held = imageOf(index, slot);
       const { data } = held instanceof Promise ? await held : held;
-      write(out, slot * record, data, tables, layout === "nchw" ? area : 0);
+      write(out, slot * record, data, tables, { plane: layout === "nchw" ? area : 0, isSwapped });
     });
     const shape = [indices.length, ...geometry.shape];
     return {
@@ -208,21 +209,26 @@ function perChannel(values: readonly number[], channels: number, where: string, 
 
 /**
  * Converts the pixels [height, width, channels] by the tables and writes them to `out`. `plane` is
- * the distance between channels, 0 if they stay interleaved.
+ * the distance between channels, 0 if they stay interleaved; `isSwapped`: the last channel is the
+ * first.
  */
 function write(
   out: TypedArray,
   start: number,
   pixels: Uint8Array,
   tables: readonly TypedArray[],
-  plane: number,
+  { plane, isSwapped }: { readonly plane: number; readonly isSwapped: boolean },
 ): void {
   const channels = tables.length;
   const step = plane ? 1 : channels;
   for (let c = 0; c < channels; c++) {
     const table = tables[c];
     let to = start + c * (plane || 1);
-    for (let from = c; from < pixels.length; from += channels, to += step) {
+    for (
+      let from = isSwapped ? channels - 1 - c : c;
+      from < pixels.length;
+      from += channels, to += step
+    ) {
       out[to] = table[pixels[from]];
     }
   }

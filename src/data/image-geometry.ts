@@ -6,7 +6,7 @@ import { errors, fail } from "../errors.ts";
 import type { Image } from "../platform.ts";
 import type { Port } from "../runtime/runtime.ts";
 import { describePort, known, type ReadContext } from "./reader.ts";
-import { type Area, coverImage, cropCentre, type Size } from "./resize.ts";
+import { type Area, containImage, coverImage, cropCentre, type Size } from "./resize.ts";
 
 /** Images that a reader has found. */
 export interface ImageSource {
@@ -61,7 +61,11 @@ export async function fitImages(
   // Encoded images are always resized to the model's input. Raw formats (MNIST, CIFAR)
   // are only on request.
   const cover = asked ?? (!source.size && width && height ? { width, height } : null);
-  const resize = (image: Image) => (cover ? coverImage(image, cover) : image);
+  const { fill } = options;
+  const resize = (image: Image) => {
+    if (!cover) return image;
+    return fill === undefined ? coverImage(image, cover) : containImage(image, cover, fill);
+  };
 
   const first = resize(await source.image(0));
   const size = { width: width ?? first.width, height: height ?? first.height };
@@ -90,7 +94,7 @@ export async function fitImages(
       layout === "nchw" ? [channels, size.height, size.width] : [size.height, size.width, channels],
   };
   const shape = shapes[port.dims.length as keyof typeof shapes];
-  const shown = cover && ((image: Size) => centre(image, cover, size));
+  const shown = fill === undefined && cover ? (image: Size) => centre(image, cover, size) : null;
   return { size, channels, layout, shape, adapt, shown };
 }
 

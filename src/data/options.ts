@@ -37,6 +37,14 @@ export const DataOptions = z.strictObject({
     .enum(["nchw", "nhwc"])
     .optional()
     .meta({ description: "Order of the image axes (default: told from the model's input)." }),
+  fill: orText(toNumber, z.int().min(0).max(255)).optional().meta({
+    description:
+      "Whole images are fitted into the input, and what is left of it gets this pixel value, such as 114 (default: images cover the input and are cropped).",
+  }),
+  bgr: z
+    .boolean()
+    .optional()
+    .meta({ description: "The model takes blue, green, red; mean and std are in that order too." }),
   sampleRate: orText(toNumber, z.int().positive()).optional().meta({
     description: "Samples a second that the model takes: sound of another rate is resampled.",
   }),
@@ -74,7 +82,7 @@ export const Preprocess = DataOptions.omit({ limit: true });
 export type Preprocess = z.output<typeof Preprocess>;
 
 /** Options that apply only to images. */
-export const imageOptions = ["scale", "mean", "std", "size", "layout"] as const;
+export const imageOptions = ["scale", "mean", "std", "size", "layout", "fill", "bgr"] as const;
 
 /**
  * Checks options from a command line or a program. Throws TersorError "bad-option",

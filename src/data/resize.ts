@@ -34,6 +34,24 @@ export function coverImage(image: Image, size: Size): Image {
   return stretch(image, centred(width, size.width), centred(height, size.height));
 }
 
+/** Scales an image until it just fits into `size`; the rest, on both sides, gets the value `fill`. */
+export function containImage(image: Image, size: Size, fill: number): Image {
+  const { width, height, channels } = image;
+  const scale = Math.min(size.width / width, size.height / height);
+  const fitted = (length: number, most: number) =>
+    Math.min(most, Math.max(1, Math.round(length * scale)));
+  const inner = { width: fitted(width, size.width), height: fitted(height, size.height) };
+  const { data } = resizeArea(image, { left: 0, top: 0, width, height }, inner);
+  const out = new Uint8Array(size.width * size.height * channels).fill(fill);
+  const [left, top] = [middle(size.width, inner.width), middle(size.height, inner.height)];
+  const stride = inner.width * channels;
+  for (let y = 0; y < inner.height; y++) {
+    const at = ((top + y) * size.width + left) * channels;
+    out.set(data.subarray(y * stride, (y + 1) * stride), at);
+  }
+  return { ...size, channels, data: out };
+}
+
 /** A part of an image, scaled to `size` with the same filter. */
 export function resizeArea(image: Image, area: Area, size: Size): Image {
   const along = (from: number, start: number, length: number, wanted: number): Taps[] =>

@@ -21,6 +21,30 @@ const red = await png([255, 0, 0]);
 const blue = await png([0, 0, 51]);
 const classes = { "b/1.png": red, "a/2.png": blue, "a/1.PNG": red, "a/notes.txt": strToU8("x") };
 
+it("swaps red and blue, with means in the order of the input", async () => {
+  const root = folder({ "1.png": await png([255, 102, 51]) });
+  const options = { bgr: true, mean: [0.1, 0.2, 0.3] };
+  const x = (await (await open(`images:${root}`, nchw, options)).read([0])).inputs.x.floats();
+  expect([x[0], x[24], x[48]].map((value) => value.toFixed(6))).toEqual([
+    "0.100000",
+    "0.200000",
+    "0.700000",
+  ]);
+  const last = await open(`images:${root}`, ["N", 4, 6, 3], { bgr: true, scale: 1 });
+  const pixels = (await last.read([0])).inputs.x.floats();
+  expect([...pixels.subarray(0, 3)]).toEqual([51, 102, 255]);
+});
+
+it("fits whole images in, and fills what is left", async () => {
+  // 8 x 2 becomes 6 x 2 (1.5 rounded) in the middle of 6 x 4 pixels.
+  const root = folder({ "1.png": await png([10, 20, 30], 8, 2) });
+  const data = await open(`images:${root}`, nchw, { fill: 114, scale: 1 });
+  const red = (await data.read([0])).inputs.x.floats().subarray(0, 24);
+  const rows = [0, 1, 2, 3].map((y) => [...new Set(red.subarray(6 * y, 6 * y + 6))]);
+  expect(rows).toEqual([[114], [10], [10], [114]]);
+  expect(data.readWindows).toBeUndefined();
+});
+
 describe("labels", () => {
   it("are the sorted folders, in a folder and in a zip, wrapped or not, without hidden files", async () => {
     const wrapped = Object.fromEntries(
