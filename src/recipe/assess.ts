@@ -18,6 +18,7 @@ import type { Feeds, Session, Source } from "../runtime/runtime.ts";
 import { type Environment, isMeasured } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { measured } from "./measured.ts";
+import { betterPreprocessing } from "./preprocessing.ts";
 import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
@@ -147,6 +148,11 @@ export async function measureOriginal(
   if (evaluation?.note) env.onEvent({ type: "note", text: evaluation.note });
   if (wrong && why)
     throw fail(errors.badNumber(loaded.name, why, "Check the model and the data"), wrong);
+  if (wrong && env.reopen && env.data?.images && classes) {
+    const found = await betterPreprocessing(session, env.reopen, classes, env.signal);
+    const { code, what, where } = wrong;
+    if (found) throw fail({ code, what, where, remedy: `It scores ${found}` }, wrong);
+  }
   if (wrong) throw wrong;
   return evaluation;
 }

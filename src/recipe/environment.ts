@@ -1,5 +1,6 @@
 /** @file Environment: what a trial needs besides the model and the recipe. */
 import type { Dataset } from "../data/dataset.ts";
+import type { DataOptions } from "../data/options.ts";
 import { errors, fail, type TersorError } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { Records } from "../measure/measurement.ts";
@@ -62,6 +63,8 @@ export interface Environment {
    * missing where versions are run.
    */
   readonly unrun?: TersorError | null;
+  /** Opens the records to measure on once more, with these options on top; missing without data. */
+  readonly reopen?: (options: DataOptions) => Promise<Dataset>;
   /**
    * Inputs of several records, as many in each as in `feeds`: models are timed over them whose work
    * depends on what they are given. Missing without data.

@@ -154,7 +154,7 @@ async function recordsFor(
   loaded: Loaded,
   { platform, runtime, threads, seed, onEvent }: Omit<Environment, keyof typeof noRecords>,
   settings: Settings,
-): Promise<Pick<Environment, keyof typeof noRecords | "manyFeeds">> {
+): Promise<Pick<Environment, keyof typeof noRecords | "manyFeeds" | "reopen">> {
   const { dims } = withDefaults(settings, platform);
   const session = await runtime.open(loaded.source, { threads });
   try {
@@ -205,7 +205,12 @@ async function recordsFor(
       training: settings.trains ? (training?.length ?? null) : null,
       from: originOf(data, calibration, given !== null, isShared),
     };
-    return { data, calibration, training, records: counts, feeds, ...manyFeeds };
+    const judged = settings.data ? sourceOf(settings.data) : null;
+    const reopen = judged && {
+      reopen: (options: DataOptions) =>
+        open({ ...judged, options: { ...judged.options, ...options } }),
+    };
+    return { data, calibration, training, records: counts, feeds, ...manyFeeds, ...reopen };
   } finally {
     await session.close();
   }
