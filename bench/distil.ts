@@ -4,6 +4,7 @@
  * after every row. All rows take about 25 minutes of CPU time.
  *
  *   mnist   Hinton et al. 2015: a small perceptron, taught by LeNet-5
+ *   few     the same with a thousand labelled records
  *   losses  every loss, ResNet-8 taught by ResNet-20 on few images of CIFAR-10
  *   deep    FitNets: a student deeper and thinner than its teacher
  *   boxes   outputs that are no scores: a locator learns boxes of drawn shapes
@@ -92,13 +93,14 @@ const cifar = (part: string, limit?: number) =>
   images(assets(`data/cifar10/${part}.zip`) ?? "", { ...imagenet, ...(limit && { limit }) });
 
 const digits = { epochs: 4, batch: 128, rate: 0.002, holdout: 0 } as const;
-const few = { epochs: 3, batch: 32, rate: 0.003, holdout: 0, warmup: 20 } as const;
+const short = { epochs: 3, batch: 32, rate: 0.003, holdout: 0, warmup: 20 } as const;
+const few = { steps: 800, batch: 64, rate: 0.002, holdout: 0 } as const;
 const deep = { steps: 800, batch: 128, rate: 0.002, holdout: 0, warmup: 50 } as const;
 const located = { epochs: 12, batch: 64, rate: 0.003, holdout: 0 } as const;
 /** The outputs of the three stages, which have one size in both networks. */
 const hints = [3, 5, 7].map((own, i) => `relu${own}=/layer${i + 1}/layer${i + 1}.2/Relu_1`);
 const hinted = (hintloss: Options["hintloss"], hintweight: number): Plan =>
-  taught({ ...few, loss: "kd", hints, hintloss, hintweight });
+  taught({ ...short, loss: "kd", hints, hintloss, hintweight });
 
 const parts: Readonly<Record<string, Part>> = {
   mnist: {
@@ -111,6 +113,18 @@ const parts: Readonly<Record<string, Part>> = {
       kd: taught({ ...digits, loss: "kd", temperature: 4 }),
     },
   },
+  few: {
+    student: "2 x 30",
+    teacher: () => load(`${root}examples/lenet5.onnx`),
+    data: () => ({ data: mnist("train", { limit: 1000 }), test: mnist("test") }),
+    seeds: [1, 2, 3],
+    rows: {
+      labels: alone(few),
+      "labels, moved images": alone({ ...few, augment: "shift=2+affine=8" }),
+      kd: taught({ ...few, loss: "kd" }),
+      "kd, moved images": taught({ ...few, loss: "kd", augment: "shift=2+affine=8" }),
+    },
+  },
   losses: {
     student: "net:resnet-8",
     teacher: async () => {
@@ -120,10 +134,10 @@ const parts: Readonly<Record<string, Part>> = {
     data: () => ({ data: cifar("train_25k", 5000), test: cifar("test", 4000) }),
     seeds: [1, 2],
     rows: {
-      labels: alone(few),
-      kd: taught({ ...few, loss: "kd" }),
-      dkd: taught({ ...few, loss: "dkd" }),
-      logits: taught({ ...few, loss: "logits" }),
+      labels: alone(short),
+      kd: taught({ ...short, loss: "kd" }),
+      dkd: taught({ ...short, loss: "dkd" }),
+      logits: taught({ ...short, loss: "logits" }),
       mse: hinted("mse", 1),
       fitnet: hinted("fitnet", 1),
       attention: hinted("attention", 10),
@@ -133,7 +147,7 @@ const parts: Readonly<Record<string, Part>> = {
     },
   },
   deep: {
-    student: "thin and deep",
+    student: "20 x 24",
     teacher: () => load(`${root}examples/lenet-300-100.onnx`),
     data: () => ({ data: mnist("train", { limit: 20000 }), test: mnist("test") }),
     seeds: [1, 2, 3],
@@ -141,7 +155,7 @@ const parts: Readonly<Record<string, Part>> = {
       labels: alone(deep),
       kd: taught({ ...deep, loss: "kd" }),
       fitnet: taught(
-        { ...deep, steps: 200, loss: "features", hints: ["relu5=relu1"], hintloss: "fitnet" },
+        { ...deep, steps: 200, loss: "features", hints: ["relu10=relu1"], hintloss: "fitnet" },
         { ...deep, steps: 400, loss: "kd" },
       ),
     },
@@ -234,20 +248,23 @@ for (const path of all.filter(isWanted)) {
   const [name, row, seed] = path.split("/");
   const part = parts[name];
   const plan = part.rows[row];
-  const known = readRun<DistilBench>("distil")?.parts[name];
+  const before = readRun<DistilBench>("distil")?.parts[name];
+  // Rows of another student are none of this part's.
+  const known = before?.student === part.student ? before : undefined;
   if (known?.rows[row]?.[seed] && known.plans[row] === textOf(plan)) continue;
   const teacher = await part.teacher();
   if (!teacher) continue;
   const found = await trained(name, plan, Number(seed));
   const own = known?.teacher ?? (await measured(name, teacher));
   // The file is read only now, because another process may have added rows in the meantime.
-  const before = readRun<DistilBench>("distil")?.parts ?? {};
+  const latest = readRun<DistilBench>("distil")?.parts ?? {};
+  const { plans, rows } = known ? latest[name] : { plans: {}, rows: {} as DistilPart["rows"] };
   const now: DistilPart = {
     ...{ student: part.student, teacher: own },
-    plans: { ...before[name]?.plans, [row]: textOf(plan) },
-    rows: { ...before[name]?.rows, [row]: { ...before[name]?.rows[row], [seed]: found } },
+    plans: { ...plans, [row]: textOf(plan) },
+    rows: { ...rows, [row]: { ...rows[row], [seed]: found } },
   };
-  writeRun("distil", { command: "npm run bench:distil", all, parts: { ...before, [name]: now } });
+  writeRun("distil", { command: "npm run bench:distil", all, parts: { ...latest, [name]: now } });
   console.log(path, JSON.stringify(found));
 }
 process.exit(0);

@@ -49,6 +49,11 @@ export interface Context {
    */
   readonly observe: Observe;
   /**
+   * Runs a model on inputs that the method makes, one batch after the other; gives all its outputs.
+   * Rejects with TersorError "aborted", and with what the engine says of a model that it cannot run.
+   */
+  readonly run: Run;
+  /**
    * Milliseconds that one run of each model takes on the user's inputs, timed in turn. Missing
    * where there is no engine to time with.
    */
@@ -63,6 +68,12 @@ export interface Context {
   /** Trains the model's float32 constants in place on the training records. */
   readonly train: Train;
 }
+
+/** See `Context.run`. */
+export type Run = (
+  model: Model,
+  batches: readonly Readonly<Record<string, Tensor>>[],
+) => Promise<readonly Readonly<Record<string, Tensor>>[]>;
 
 /**
  * Options that are left out have the defaults of the step `train`. Rejects with TersorError

@@ -2,6 +2,7 @@
 
 import { distil } from "./distillation/distil.ts";
 import { growLayers } from "./distillation/grow-layers.ts";
+import { staticEmbeddings } from "./distillation/static-embeddings.ts";
 import { fire } from "./filters/fire.ts";
 import { ghost } from "./filters/ghost.ts";
 import { poolHead } from "./filters/pool-head.ts";
@@ -175,6 +176,7 @@ export const families = {
   distillation: {
     distil,
     "grow-layers": growLayers,
+    "static-embeddings": staticEmbeddings,
   },
   other: {
     train,

@@ -1,7 +1,8 @@
 /** @file Makes the Context of a recipe's step: what a method may use, bound to an Environment. */
-import type { Context, Trained } from "../context.ts";
+import type { Context, Run, Trained } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import type { Tensor } from "../ir/tensor.ts";
 import type { Speedup } from "../measure/latency.ts";
 import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { createRandom } from "../numeric/random.ts";
@@ -93,6 +94,7 @@ export function createContext(
       method,
       (text) => notes.warnings.push(`${method}: ${text}`),
     ),
+    run: createRun(env, method),
     read: (path) => env.platform.files.read(path),
     time: (models) => timeModels(models, env),
     async timeNodes(model) {
@@ -111,6 +113,24 @@ export function createContext(
       if (run.steps > 0) notes.training.push({ step: formatRecipe([step]), ...run });
       return run;
     },
+  };
+}
+
+/** Makes `context.run` for one step, whose name is `where`. */
+export function createRun(env: Environment, where: string): Run {
+  return async (model, batches) => {
+    const bytes = concat(writeModel(model));
+    const session = await env.runtime.open({ bytes }, { threads: env.threads });
+    const outputs: Readonly<Record<string, Tensor>>[] = [];
+    try {
+      for (const feeds of batches) {
+        await checkpoint(env, where);
+        outputs.push(await session.run(feeds));
+      }
+    } finally {
+      await session.close();
+    }
+    return outputs;
   };
 }
 

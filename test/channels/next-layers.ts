@@ -128,6 +128,7 @@ export function contextOf(model: Model, x: Tensor): Context {
     group() {},
     warn() {},
     note() {},
+    run: () => Promise.reject(new Error("no engine")),
     read: (path) => Promise.reject(new Error(`no file ${path}`)),
     async progress() {},
     hasCalibration: true,

@@ -11,6 +11,7 @@ import { inferModel } from "../../src/ops/infer.ts";
 import { parseOptions } from "../../src/options.ts";
 import { checkpoint, type Environment } from "../../src/recipe/environment.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
+import { createRun } from "../../src/recipe/step-context.ts";
 import { trainModel } from "../../src/recipe/train.ts";
 import { rewrite } from "../../src/rewrite/index.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
@@ -93,6 +94,7 @@ export async function apply(
     },
     hasCalibration: env.calibration !== null,
     observe: createObserve(env, () => {}, id),
+    run: createRun(env, id),
     read: (path) => env.platform.files.read(path),
     train: (trained, options, hooks = {}) =>
       trainModel(trained, trainOptions.parse(options), hooks, env, { label: id, original: start }),
