@@ -8,6 +8,7 @@
  *   losses  every loss, ResNet-8 taught by ResNet-20 on few images of CIFAR-10
  *   deep    FitNets: a student deeper and thinner than its teacher
  *   boxes   outputs that are no scores: a locator learns boxes of drawn shapes
+ *   text    a text encoder as static embeddings, nothing trained (bench/distil-text.ts)
  *
  * A part has one budget for all its rows, chosen for its time alone. Scores are those after the last
  * step on the test set, which nothing else looks at.
@@ -18,6 +19,7 @@ import { createRandom } from "../src/numeric/random.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { assets } from "../test/support/assets.ts";
 import { drawnShapes, nets } from "./distil-nets.ts";
+import { type TextRow, textRecipes, textRow } from "./distil-text.ts";
 import { readRun, writeRun } from "./record.ts";
 
 const root = new URL("../", import.meta.url).pathname;
@@ -69,6 +71,8 @@ export interface DistilPart {
 export interface DistilBench {
   readonly command: string;
   readonly parts: Readonly<Record<string, DistilPart>>;
+  /** By recipe. */
+  readonly text?: Readonly<Record<string, TextRow>>;
   /** Every row of the bench, so that what was not run can be named. */
   readonly all: readonly string[];
 }
@@ -156,7 +160,7 @@ const parts: Readonly<Record<string, Part>> = {
       kd: taught({ ...deep, loss: "kd" }),
       fitnet: taught(
         { ...deep, steps: 200, loss: "features", hints: ["relu10=relu1"], hintloss: "fitnet" },
-        { ...deep, steps: 400, loss: "kd" },
+        { ...deep, steps: 600, loss: "kd" },
       ),
     },
   },
@@ -244,6 +248,12 @@ const wanted = process.argv.slice(2);
 const isWanted = (row: string): boolean =>
   wanted.length === 0 || wanted.some((text) => row === text || row.startsWith(`${text}/`));
 
+const paths = [...all, ...textRecipes.map((recipe) => `text/${recipe}`)];
+const headOf = () => {
+  const { parts = {}, text = {} } = readRun<DistilBench>("distil") ?? {};
+  return { command: "npm run bench:distil", all: paths, parts, text };
+};
+
 for (const path of all.filter(isWanted)) {
   const [name, row, seed] = path.split("/");
   const part = parts[name];
@@ -264,7 +274,14 @@ for (const path of all.filter(isWanted)) {
     plans: { ...plans, [row]: textOf(plan) },
     rows: { ...rows, [row]: { ...rows[row], [seed]: found } },
   };
-  writeRun("distil", { command: "npm run bench:distil", all, parts: { ...latest, [name]: now } });
+  writeRun("distil", { ...headOf(), parts: { ...latest, [name]: now } });
   console.log(path, JSON.stringify(found));
+}
+for (const recipe of textRecipes) {
+  const { text } = headOf();
+  if (!isWanted(`text/${recipe}`) || text[recipe] || !assets("models")) continue;
+  const found = await textRow(recipe, threads);
+  writeRun("distil", { ...headOf(), text: { ...headOf().text, [recipe]: found } });
+  console.log(`text/${recipe}`, JSON.stringify(found));
 }
 process.exit(0);

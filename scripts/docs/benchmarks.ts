@@ -3,6 +3,7 @@ import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { speedup } from "../../src/report/speed.ts";
 import { codecSection, resnetSection } from "./coding.ts";
+import { distilSection } from "./distil.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { lenetSection } from "./lenet.ts";
@@ -26,6 +27,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   peers: peersSection,
   train: speedSection,
   learn: learnSection,
+  distil: distilSection,
   lenet: lenetSection,
   resnet20: resnetSection,
   codec: codecSection,

@@ -1,6 +1,7 @@
 /** @file The report as one HTML file that loads nothing: verdict, table, plots, conditions. */
 import type { GroupChange, Result } from "../measure/measurement.ts";
-import { starHint } from "./columns.ts";
+import { cellText, starHint } from "./columns.ts";
+import { familiesText, familyColumns, familyRows, hasFamilies } from "./family-table.ts";
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { cards, type LinkOf, marksTable, prose, resultsTable } from "./html-results.ts";
@@ -200,8 +201,23 @@ function besidePaper(report: Report, rows: readonly Result[]): Markup {
           held && el("p", {}, prose(held)),
         )
       : null,
+    hasFamilies(report) ? propertyTable(report) : null,
     printedTables.map(printed),
     el("p", { class: "dim" }, surveySource),
+  );
+}
+
+/** The survey's property table, with our marks in it. */
+function propertyTable(report: Report): Markup {
+  const columns = familyColumns(report);
+  const rows = familyRows(report).map((row) => columns.map((column) => cellText(column, row)));
+  return details(
+    "Families, with our marks",
+    el("p", { class: "dim" }, familiesText),
+    scrollTable(
+      columns.map(({ title }) => title),
+      rows,
+    ),
   );
 }
 

@@ -2,7 +2,7 @@
  * @file The columns of marks: how a row does in size, speed, ease and performance, beside the mark
  * that the survey paper gives to its family. Tables show them only on request.
  */
-import type { Marks, Result } from "../measure/measurement.ts";
+import type { Mark, Marks, Result } from "../measure/measurement.ts";
 import { type Column, measured, number } from "./columns.ts";
 import * as format from "./format.ts";
 import { type MarkName, markNames, type Report } from "./report.ts";
@@ -17,20 +17,25 @@ export function opinionOf(report: Report, result: Result): Marks | null {
 
 /** Whether the row's measured mark differs from the survey's mark for its family. */
 export function disagrees(report: Report, result: Result, name: MarkName): boolean {
-  const opinion = opinionOf(report, result)?.[name] ?? "?";
-  return opinion !== "?" && result.marks[name] !== "?" && result.marks[name] !== opinion;
+  return differ(result.marks[name], opinionOf(report, result)?.[name] ?? null);
 }
 
 /** `x (o)!`: the measured mark, the survey's in brackets, "!" where they differ. */
 function markLine(report: Report, result: Result, name: MarkName): Line {
   if (result === report.baseline) return line(span("-", "dim"));
-  const mark = result.marks[name];
-  const opinion = opinionOf(report, result)?.[name];
+  return markCell(result.marks[name], opinionOf(report, result)?.[name] ?? null);
+}
+
+/** `x (o)!` of a measured mark and the survey's; null: it has none. */
+export function markCell(mark: Mark, opinion: Mark | null): Line {
   const parts: Span[] = [span(mark, tones[mark] ?? "plain")];
   if (opinion) parts.push(span(` (${opinion})`, "dim"));
-  if (disagrees(report, result, name)) parts.push(span("!", "alert"));
+  if (differ(mark, opinion)) parts.push(span("!", "alert"));
   return parts;
 }
+
+const differ = (mark: Mark, opinion: Mark | null): boolean =>
+  opinion !== null && opinion !== "?" && mark !== "?" && mark !== opinion;
 
 /** All four marks in one narrow column, then the survey's where they differ: `o△xo (·x··)`. */
 function compactMarks(report: Report, result: Result): Line {

@@ -10,6 +10,7 @@ import {
   starHint,
   surveyColumns,
 } from "./columns.ts";
+import { familiesText, familyColumns, familyRows, hasFamilies } from "./family-table.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { marksText, paperColumns } from "./mark-columns.ts";
@@ -123,10 +124,17 @@ export function surveyMarkdown(report: Report): string {
         ...(held ? [prose(held)] : []),
       ].join("\n\n"),
     ),
+    section("Families", hasFamilies(report) ? families(report) : ""),
     section("Reproduce", reproduce(report)),
   ]
     .filter(Boolean)
     .join("\n\n")}\n`;
+}
+
+/** The survey's property table. */
+function families(report: Report): string {
+  const rows = columnTable(familyColumns(report), familyRows(report), []);
+  return `${escapeMarkdown(familiesText)}\n\n${rows}`;
 }
 
 /** The command line and the machine, versions, seed and model that it ran with. */

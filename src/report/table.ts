@@ -10,6 +10,7 @@ import {
   starHint,
   surveyColumns,
 } from "./columns.ts";
+import { familiesText, familyColumns, familyRows, hasFamilies } from "./family-table.ts";
 import { skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { grid, gridWidth } from "./grid.ts";
@@ -67,6 +68,7 @@ const layerNarrowing = [
   { drop: ["bytes"] },
   { drop: ["macsShare"] },
 ];
+const familyNarrowing = [{ drop: ["start"] }, { drop: ["needs"] }, { drop: ["layers"] }];
 const benchNarrowing = [
   { drop: ["batch"] },
   { drop: ["threads"] },
@@ -137,6 +139,7 @@ export function surveyTable(report: Report, options: SurveyTableOptions): string
     ...section("Skipped", bullets(capped(skippedLines(rows)))),
     ...section("Warnings", bullets(capped(warningLines(rows)))),
     ...(options.marks ? section("Marks", lines(legend(report, shown))) : []),
+    ...(options.marks && hasFamilies(report) ? section("Families", families(report, options)) : []),
     ...section("Verdict", [...paragraph(joined(picks), options), ...bullets(notes)]),
   ].join("\n");
 }
@@ -157,6 +160,17 @@ function notesOn(report: Report, shown: readonly string[]): Line[] {
   return [
     ...(shown.includes("star") ? [line(span(starHint(report), "dim"))] : []),
     ...(note ? [line(span(note, "dim"))] : []),
+  ];
+}
+
+/** The survey's property table, and what it is. */
+function families(report: Report, options: TableOptions): string[] {
+  const rows = familyRows(report);
+  const columns = narrowed(familyColumns(report), rows, "best", familyNarrowing, options.width);
+  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
+  return [
+    ...grid(asGrid(columns, "best"), cells, options),
+    ...paragraph(line(span(familiesText, "dim")), options, "  "),
   ];
 }
 
