@@ -258,21 +258,25 @@ for (const path of all.filter(isWanted)) {
   const [name, row, seed] = path.split("/");
   const part = parts[name];
   const plan = part.rows[row];
+  const text = textOf(plan);
   const before = readRun<DistilBench>("distil")?.parts[name];
   // Rows of another student are none of this part's.
   const known = before?.student === part.student ? before : undefined;
-  if (known?.rows[row]?.[seed] && known.plans[row] === textOf(plan)) continue;
+  if (known?.rows[row]?.[seed] && known.plans[row] === text) continue;
   const teacher = await part.teacher();
   if (!teacher) continue;
   const found = await trained(name, plan, Number(seed));
   const own = known?.teacher ?? (await measured(name, teacher));
   // The file is read only now, because another process may have added rows in the meantime.
   const latest = readRun<DistilBench>("distil")?.parts ?? {};
-  const { plans, rows } = known ? latest[name] : { plans: {}, rows: {} as DistilPart["rows"] };
+  const { plans, rows } = known
+    ? latest[name]
+    : { plans: {} as DistilPart["plans"], rows: {} as DistilPart["rows"] };
   const now: DistilPart = {
     ...{ student: part.student, teacher: own },
-    plans: { ...plans, [row]: textOf(plan) },
-    rows: { ...rows, [row]: { ...rows[row], [seed]: found } },
+    plans: { ...plans, [row]: text },
+    // Seeds of another plan are none of this row's.
+    rows: { ...rows, [row]: { ...(plans[row] === text && rows[row]), [seed]: found } },
   };
   writeRun("distil", { ...headOf(), parts: { ...latest, [name]: now } });
   console.log(path, JSON.stringify(found));
