@@ -126,6 +126,7 @@ const parts: Readonly<Record<string, Part>> = {
       labels: alone(few),
       "labels, moved images": alone({ ...few, augment: "shift=2+affine=8" }),
       kd: taught({ ...few, loss: "kd" }),
+      "kd, temperature by held-out records": taught({ ...few, loss: "kd", temperature: "auto" }),
       "kd, moved images": taught({ ...few, loss: "kd", augment: "shift=2+affine=8" }),
     },
   },

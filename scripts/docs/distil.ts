@@ -19,7 +19,9 @@ const questions: Readonly<Record<string, string>> = {
 export function distilSection(runs: Runs<DistilBench>): string[] {
   const { parts, text = {}, all } = latest(runs);
   const [cpu] = Object.keys(runs).slice(-1);
-  const found = Object.entries(parts);
+  const found = Object.keys(questions).flatMap((name) =>
+    parts[name] ? [[name, parts[name]] as const] : [],
+  );
   const isThere = (path: string): boolean => {
     const [part, row, seed] = path.split("/");
     return part === "text" ? row in text : Boolean(parts[part]?.rows[row]?.[seed]);
@@ -27,8 +29,8 @@ export function distilSection(runs: Runs<DistilBench>): string[] {
   const missing = all.filter((path) => !isThere(path));
   return [
     "## Distillation",
-    `Students from scratch, with and without a teacher, on one budget for all rows of a part. It was chosen for its time alone; within it a teacher is no gain by itself: with labels for all records, students that are far from done learn more from labels. Scores are those of the last step on the test set, a number for each seed. ${code("npm run bench:distil")}; CPU seconds of a row, ${cpu}.`,
-    ...found.flatMap(([name, part]) => partOf(questions[name] ?? name, part)),
+    `Students from scratch, with and without a teacher, on one budget for all rows of a part. It was chosen for its time alone; the budgets are short, so most students are far from done. Scores are those of the last step on the test set, a number for each seed. ${code("npm run bench:distil")}; CPU seconds of a row, ${cpu}.`,
+    ...found.flatMap(([name, part]) => partOf(questions[name], part)),
     ...textPart(text),
     missing.length > 0 ? `Not run yet: ${missing.map(code).join(", ")}.` : "",
   ];
