@@ -198,8 +198,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "delta of a row: inverted",
     file: "recipe/assess.ts",
-    from: "infer: timing.ratio.value",
-    to: "infer: 1 / timing.ratio.value",
+    from: "infer: timing?.ratio.value",
+    to: "infer: 1 / timing?.ratio.value!",
     tests: ["recipe/assess.test.ts"],
   },
   {
@@ -212,22 +212,22 @@ export const mutations: readonly Mutation[] = [
   {
     name: "delta of a row: the interval is the point",
     file: "recipe/assess.ts",
-    from: "infer: timing.ratio.ci95",
-    to: "infer: [timing.ratio.value, timing.ratio.value]",
+    from: "infer: timing?.ratio.ci95",
+    to: "infer: timing && [timing.ratio.value, timing.ratio.value]",
     tests: ["recipe/assess.test.ts"],
   },
   {
     name: "delta of a row: the recipe's interval is that over the original",
     file: "recipe/assess.ts",
     from: "recipe: recipe?.ci95",
-    to: "recipe: timing.ratio.ci95",
+    to: "recipe: timing?.ratio.ci95",
     tests: ["recipe/assess.test.ts"],
   },
   {
     name: "delta of a row: the recipe's speed-up is that over the original",
     file: "recipe/assess.ts",
     from: "recipe: recipe?.value",
-    to: "recipe: timing.ratio.value",
+    to: "recipe: timing?.ratio.value",
     tests: ["recipe/assess.test.ts"],
   },
   {
