@@ -13,6 +13,7 @@ import { peersSection } from "./peers.ts";
 import { pruneSection, widthsSection } from "./pruning.ts";
 import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
+import { searchSection } from "./search.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
 import { winogradSection } from "./winograd.ts";
@@ -28,6 +29,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   train: speedSection,
   learn: learnSection,
   distil: distilSection,
+  search: searchSection,
   lenet: lenetSection,
   resnet20: resnetSection,
   codec: codecSection,
