@@ -20,8 +20,8 @@ describe("specification", () => {
   it.each([
     ["image:x", 'unknown-data: image:x: there is no data reader "image". Did you mean images:x?'],
     [
-      "text:x",
-      'there is no data reader "text". Known: mnist:train|test, idx:folder[:train], cifar:',
+      "parquet:x",
+      'there is no data reader "parquet". Known: mnist:train|test, idx:folder[:train], cifar:',
     ],
     ["x.npz", "unknown-data: x.npz: does not say what kind of data it is. Did you mean npz:x.npz?"],
     ["pictures.zip", "Did you mean images:pictures.zip?"],

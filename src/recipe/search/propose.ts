@@ -1,7 +1,10 @@
 /** @file What a search tries next, from what it has seen: methods, tables of layers, variations. */
+
+import type { Dataset } from "../../data/dataset.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
 import type { Environment } from "../environment.ts";
+import { fewRecords } from "../few-records.ts";
 import { withoutRescue } from "../layer-choice.ts";
 import { needsTraining, unmetNeed } from "../needs.ts";
 import { formatRecipe, parseRecipe, type Step } from "../steps.ts";
@@ -24,6 +27,8 @@ import { drawn, vary } from "./vary.ts";
 /** Calibration records that judge a candidate, and one layer alone. */
 const JUDGES = 256;
 const FEW = 16;
+/** Records that methods read where they are tried on one layer alone. */
+const CALIBRATING = 64;
 /** Shares of the budget after which the methods are not tried one by one, and layers not alone. */
 const METHODS = 0.35;
 const LAYERS = 0.55;
@@ -164,7 +169,7 @@ function quickRecipes(env: Environment): Step[][] {
 }
 
 /** Seconds after which a candidate is given up. */
-const longest = ({ budgetSeconds }: SearchPlan): number => Math.max(5, budgetSeconds / 40);
+const longest = ({ budgetSeconds }: SearchPlan): number => Math.max(5, budgetSeconds / 25);
 
 /** Families that reach a target on size soonest; and those that reach one on speed. */
 const storing: readonly string[] = ["quantization", "pruning"];
@@ -285,6 +290,7 @@ async function screens(
   };
   const judged = await createScreen(ground, env, { ...wanted, records: JUDGES });
   const plain = { isTimed: false, isCoded: false, mostSeconds: wanted.mostSeconds };
-  const few = await createScreen(ground, env, { ...plain, records: FEW });
+  const calibration = fewRecords(env.calibration as Dataset, CALIBRATING, env.seed);
+  const few = await createScreen(ground, { ...env, calibration }, { ...plain, records: FEW });
   return { judged: kept(JUDGES, judged), few: kept(FEW, few) };
 }
