@@ -3,11 +3,12 @@
 import type { Dataset } from "../../data/dataset.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
+import { describeOptions } from "../../options.ts";
 import type { Environment } from "../environment.ts";
 import { fewRecords } from "../few-records.ts";
 import { withoutRescue } from "../layer-choice.ts";
-import { needsTraining, unmetNeed } from "../needs.ts";
-import { formatRecipe, parseRecipe, type Step } from "../steps.ts";
+import { unmetNeed } from "../needs.ts";
+import { formatRecipe, isTraining, parseRecipe, type Step } from "../steps.ts";
 import { surveyRecipes } from "../survey.ts";
 import { kindOf, type Target } from "../target.ts";
 import type { Ground, Proposals } from "../trials.ts";
@@ -36,7 +37,7 @@ const LAYERS = 0.55;
 const PARENTS = 12;
 const CHILDREN = 6;
 /** Ways to compress a layer that compete in the table of layers. */
-const WAYS = 4;
+const WAYS = 3;
 
 /** What decides a search. */
 export interface SearchPlan {
@@ -117,12 +118,12 @@ export async function* proposals(
   yield* promising(2);
 
   const ways = select(targets, steady([...known.values()]), known.size)
-    .filter(({ steps }) => isChoosy(steps))
+    .filter(({ steps }, i, all) => isChoosy(steps) && i === firstOf(all, steps[0].id))
     .slice(0, WAYS);
   const whole = ground.baseline.result.bytes.raw;
   const startBytes = known.get("")?.row.bytes.raw ?? whole;
   if (ways.length > 0 && !isOver(LAYERS)) {
-    const steps = ways.flatMap((way) => way.steps);
+    const steps = ways.flatMap((way) => settingsNear(way.steps[0]));
     const table = await layerTable(
       ground.start,
       steps,
@@ -161,10 +162,14 @@ export async function* proposals(
   }
 }
 
-/** The methods of a survey that train nothing and whose needs are met, without rescue. */
+/**
+ * The methods of a survey that train nothing (they may look at gradients) and whose needs are met,
+ * without rescue.
+ */
 function quickRecipes(env: Environment): Step[][] {
-  return surveyRecipes()
-    .filter((steps) => steps.length > 0 && unmetNeed(steps, env) === null)
+  return surveyRecipes(true)
+    .filter((steps) => steps.length > 0 && !steps.some(isTraining))
+    .filter((steps) => unmetNeed(steps, env) === null)
     .map((steps) => steps.map(withoutRescue));
 }
 
@@ -189,7 +194,7 @@ function inTurn(atoms: readonly Step[][], targets: readonly Target[]): Step[][] 
 function trainedRecipes(env: Environment): Step[][] {
   if (!env.training) return [];
   return surveyRecipes(true).filter(
-    (steps) => needsTraining(steps) && unmetNeed(steps, env) === null,
+    (steps) => steps.some(isTraining) && unmetNeed(steps, env) === null,
   );
 }
 
@@ -238,7 +243,7 @@ function toTrain(
   if (!env.training) return null;
   const hard = targets.filter((target) => kindOf(target) !== "quality");
   const trained = candidates
-    .filter(({ row, steps }) => violation(hard, row) === 0 && !needsTraining(steps))
+    .filter(({ row, steps }) => violation(hard, row) === 0 && !steps.some(isTraining))
     .sort((a, b) => lossOf(a.row) - lossOf(b.row))
     .flatMap(({ steps }) => withTraining(steps))
     .find((steps) => !given.has(formatRecipe(steps)));
@@ -255,6 +260,26 @@ function withTraining(steps: readonly Step[]): Step[][] {
   const at = steps.findIndex(({ id }) => familyOf(id) === "quantization");
   const between = at > 0 ? [[...steps.slice(0, at), ...training, ...steps.slice(at)]] : [];
   return [...between, [...steps, ...training]];
+}
+
+/** The place of the best candidate that is this method alone. */
+const firstOf = (candidates: readonly Candidate[], id: string): number =>
+  candidates.findIndex(({ steps }) => isChoosy(steps) && steps[0].id === id);
+
+/** Settings of a way to compress a layer, at most. */
+const SETTINGS = 4;
+
+/**
+ * The step, then with other values of the first of its options that are worth varying, which is how
+ * much it compresses: what ruins a network as a whole may suit some of its layers.
+ */
+function settingsNear(step: Step): Step[] {
+  const [knob] = describeOptions(step.method.options).filter(({ search }) => search.length > 0);
+  const values = knob ? knob.search.filter((value) => value !== step.options[knob.name]) : [];
+  const others = values.map((value) => {
+    return { ...step, options: { ...step.options, [knob.name]: value } };
+  });
+  return [step, ...others.slice(0, SETTINGS - 1)];
 }
 
 /** Sizes, in bytes, for which a recipe is made from the table of layers. */

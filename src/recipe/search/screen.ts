@@ -27,7 +27,7 @@ export interface ScreenOptions {
   readonly isTimed: boolean;
   /** Whether bytes after gzip, brotli and packing are wanted. */
   readonly isCoded: boolean;
-  /** A recipe that takes longer, in seconds, is given up. */
+  /** A recipe that takes longer, in seconds for each of its steps, is given up. */
   readonly mostSeconds: number;
 }
 
@@ -48,7 +48,11 @@ export async function createScreen(
   const metricOf = await compareBy(fileOf(start), judges, quiet);
   const measure = async (name: string, steps: readonly Step[]): Promise<Result> => {
     const own = steps.some(keepsNorms) ? simplify(baseline.loaded.model, steps) : start;
-    const outcome = await applyRecipe(own, steps, limitedTo(mostSeconds, quiet));
+    const outcome = await applyRecipe(
+      own,
+      steps,
+      limitedTo(mostSeconds * Math.max(1, steps.length), quiet),
+    );
     const lost = outcome.kept.includes(false);
     if (lost) throw new Refused(outcome.warnings.at(-1) ?? "a step was rolled back");
     const { bytes, model } = outcome;
@@ -87,7 +91,8 @@ export async function createScreen(
       return told(await measure(name, steps), null);
     } catch (cause) {
       if (isAborted(cause) && env.signal?.aborted) throw cause;
-      if (isAborted(cause)) return told(null, `takes longer than ${Math.round(mostSeconds)} s`);
+      if (isAborted(cause))
+        return told(null, `takes longer than ${Math.round(mostSeconds)} s a step`);
       if (cause instanceof TersorError) return told(null, cause.what);
       return told(null, cause instanceof Refused ? cause.message : `internal error: ${cause}`);
     }
