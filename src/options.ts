@@ -72,8 +72,17 @@ interface JsonProperty {
   readonly anyOf?: readonly JsonProperty[];
 }
 
+/** What was told of a schema: zod takes a millisecond to write its JSON Schema. */
+const described = new WeakMap<z.ZodObject, readonly OptionInfo[]>();
+
 /** The declared options in their order. */
-export function describeOptions(schema: z.ZodObject): OptionInfo[] {
+export function describeOptions(schema: z.ZodObject): readonly OptionInfo[] {
+  const known = described.get(schema) ?? infosOf(schema);
+  described.set(schema, known);
+  return known;
+}
+
+function infosOf(schema: z.ZodObject): OptionInfo[] {
   const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   const properties = (json.properties ?? {}) as Record<string, JsonProperty>;
   return Object.entries(properties).map(([name, whole]) => {
