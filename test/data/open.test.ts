@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { openData, readers } from "../../src/data/open.ts";
+import { findReader, openData, readers } from "../../src/data/open.ts";
 import {
   DataOptions,
   mergeOptions,
@@ -17,6 +17,11 @@ const open = (spec: string, options = {}, preprocess = {}) =>
   openData(spec, [port(["N", 1, 28, 28])], options, nodePlatform, preprocess);
 
 describe("specification", () => {
+  it("mnist alone is its test part; other names alone are no data", async () => {
+    expect(findReader("mnist", nodePlatform)).toMatchObject({ prefix: "mnist", path: "test" });
+    expect(() => findReader("npz", nodePlatform)).toThrow(/does not say what kind/);
+  });
+
   it.each([
     ["image:x", 'unknown-data: image:x: there is no data reader "image". Did you mean images:x?'],
     [

@@ -27,7 +27,7 @@ export interface ScreenOptions {
   readonly isTimed: boolean;
   /** Whether bytes after gzip, brotli and packing are wanted. */
   readonly isCoded: boolean;
-  /** A recipe that takes longer, in seconds for each of its steps, is given up. */
+  /** A recipe that takes longer, in seconds of CPU time for each of its steps, is given up. */
   readonly mostSeconds: number;
 }
 
@@ -92,7 +92,7 @@ export async function createScreen(
     } catch (cause) {
       if (isAborted(cause) && env.signal?.aborted) throw cause;
       if (isAborted(cause))
-        return told(null, `takes longer than ${Math.round(mostSeconds)} s a step`);
+        return told(null, `takes more than ${Math.round(mostSeconds)} s of CPU time a step`);
       if (cause instanceof TersorError) return told(null, cause.what);
       return told(null, cause instanceof Refused ? cause.message : `internal error: ${cause}`);
     }
@@ -101,10 +101,12 @@ export async function createScreen(
 
 /** The environment, whose signal is also set when the time is over. */
 function limitedTo(seconds: number, env: Environment): Environment {
-  const end = env.platform.wallMs() + 1000 * seconds;
+  // CPU time, so that it depends on the recipe and not on what else the machine does.
+  const now = (): number => env.platform.cpuMs() ?? env.platform.wallMs();
+  const end = now() + 1000 * seconds;
   const signal = {
     get aborted() {
-      return env.signal?.aborted === true || env.platform.wallMs() > end;
+      return env.signal?.aborted === true || now() > end;
     },
     reason: null,
   };
