@@ -88,7 +88,7 @@ export interface Compression {
   table(options?: Partial<TableOptions>): string;
 }
 
-export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes"> {
+export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes" | "trains"> {
   /** As in `CompressOptions`, with what decides all rows. */
   readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
   /**

@@ -33,7 +33,7 @@ import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
 import { search } from "./recipe/search/search.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
-import { survey, surveyRecipes } from "./recipe/survey.ts";
+import { survey, surveyRecipes, type Trains } from "./recipe/survey.ts";
 import { checkTargets, parseTargets } from "./recipe/target.ts";
 import { judgedHeldOut } from "./recipe/train.ts";
 import type { SoFar, Trials, TrialsOptions } from "./recipe/trials.ts";
@@ -201,29 +201,33 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
      * job and this one.
      */
     openJob: (model: Loaded, options: SurveyInput = {}): Promise<OpenJob> =>
-      openJobOf(model, platform, options, recipesOf(options) ?? []),
+      openJobOf(
+        model,
+        platform,
+        options,
+        options.recipes?.map((recipe) => parseRecipe(recipe)) ?? surveyRecipes(trainsIn(options)),
+      ),
 
     /**
      * Applies many recipes and measures each on the same records. If one of them trains, all are
      * measured on the records that are not set aside for training.
      */
     async survey(model: Loaded, options: SurveyInput = {}): Promise<Surveyed> {
-      const recipes = recipesOf(options);
-      const steps = recipes?.flat() ?? [];
-      if (!options.data && !options.calib) checkNeeds(steps, noRecords);
-      const trains = needsTraining(steps);
+      const given = options.recipes?.map((recipe) => parseRecipe(recipe));
+      const tried = given ?? surveyRecipes(trainsIn(options));
+      if (!options.data && !options.calib) checkNeeds(given?.flat() ?? [], noRecords);
+      const trains = needsTraining(tried.flat());
       const env = await prepare(model, platform, { ...options, trains });
       tellUnrun(env);
-      for (const steps of recipes ?? []) checkNeeds(steps, env);
-      await checkTraining(recipes ?? [], model, env);
-      const job = await openJobOf(model, platform, options, recipes ?? []);
+      for (const steps of given ?? []) checkNeeds(steps, env);
+      await checkTraining(options.trains ? tried : (given ?? []), model, env);
+      const job = await openJobOf(model, platform, options, tried);
       await options.onJob?.(job);
       const { budgetSeconds, done, doneErrors, fileOf } = options;
       const reporting = await reporter("survey", model, env, options);
       const found = await survey(model, env, {
         ...{ budgetSeconds, done, doneErrors, fileOf },
-        ...(recipes && { recipes }),
-        onRow: reporting.onRow,
+        ...{ recipes: given, trains: trainsIn(options), onRow: reporting.onRow },
       });
       return surveyedOf(found, reporting.report(found), job);
     },
@@ -316,12 +320,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
   };
 }
 
-/** The recipes of a survey; undefined for the default ones, which do not train. */
-function recipesOf({ recipes, trains }: SurveyInput): (readonly Step[])[] | undefined {
-  return (
-    recipes?.map((recipe) => parseRecipe(recipe)) ?? (trains ? surveyRecipes(true) : undefined)
-  );
-}
+/** Whether the usual recipes of a survey train: where asked, and one of a family with data for it. */
+const trainsIn = ({ trains, calib }: SurveyInput): Trains => trains ?? (calib ? "families" : false);
 
 function stepsOf<M extends readonly MethodRef[]>(
   model: Loaded,

@@ -1,5 +1,6 @@
 /** @file Flags: parsers of their values, the flags of all commands, and the flags for data. */
 import { feedingOf } from "../data/feed.ts";
+import { trainingPart } from "../data/open.ts";
 import { DataOptions } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
 import { metricNamed, metrics } from "../measure/metrics/index.ts";
@@ -162,6 +163,10 @@ export interface DataFlags extends DataOptions {
 const isAlone = (input: DataOptions["input"]): boolean =>
   [...feedingOf(input).values()].every((feed) => feed !== "data");
 
+/** The data to calibrate and train on: those that were named, or that belong to `--data mnist`. */
+export const calibOf = ({ data, calib }: DataFlags): string | undefined =>
+  calib ?? (data === undefined ? undefined : (trainingPart(data) ?? undefined));
+
 /**
  * The values of the data flags as settings of the API. The same reading options apply to --data and
  * --calib. Throws TersorError "bad-usage" for reading options without any data.
@@ -185,7 +190,7 @@ export function dataSettings(flags: DataFlags): {
     spec === undefined ? null : { spec, options };
   return {
     data: source(flags.data),
-    calib: source(flags.calib),
+    calib: source(calibOf(flags)),
     metric: flags.metric,
     dims: flags.dims,
     input: flags.input,

@@ -11,7 +11,7 @@ import type { Left } from "../recipe/trials.ts";
 import { plural } from "../report/format.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, measureFlag, seconds } from "./flags.ts";
+import { calibOf, type DataFlags, dataFlags, dataSettings, measureFlag, seconds } from "./flags.ts";
 import { inputsOf } from "./paths.ts";
 import { readRecipes } from "./recipe-file.ts";
 import { callOfRun, checkSameJob } from "./resume.ts";
@@ -96,7 +96,8 @@ export const surveyCommand: Command<SurveyFlags> = {
         `${plural(length, "trial")} of an earlier run ${length === 1 ? "is" : "are"} kept`,
       );
     };
-    const total = new Set(texts ?? surveyRecipes(flags.trains).map(nameOf)).size;
+    const usual = surveyRecipes(flags.trains ?? (calibOf(flags) ? "families" : false));
+    const total = new Set(texts ?? usual.map(nameOf)).size;
     const count = (noun: string): string => {
       const rows = measured.report?.results.slice(1) ?? kept.done;
       return `${rows.length} of ${plural(total, noun)}`;

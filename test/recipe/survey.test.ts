@@ -47,6 +47,12 @@ describe("the recipes of a survey", () => {
   });
 });
 
+test("with data to train on, a family of methods that mostly train has one recipe that does", () => {
+  const trained = surveyRecipes("families").filter(needsTraining);
+  expect(trained.map(familyOfRecipe)).toEqual(["structured", "distillation"]);
+  expect(surveyRecipes("families").length).toBe(surveyRecipes().length + 2);
+});
+
 describe("survey", () => {
   test("names a mistake and measures the others", async () => {
     const events: Event[] = [];
