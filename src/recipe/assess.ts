@@ -19,7 +19,7 @@ import { type Environment, isMeasured } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { measured } from "./measured.ts";
 import { betterPreprocessing } from "./preprocessing.ts";
-import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
+import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The measured original, with an open session: what every other version is compared with. */
 export interface Baseline {
@@ -93,7 +93,8 @@ async function measureBaseline(
   const { metric = null, classes = null } = evaluation ?? {};
   const broken = brokenWeights(loaded.model);
   const bytes = await sizes;
-  const timings = original && (await timeSessions([original], env, timingMs(env) / 2));
+  const timings =
+    env.times !== false && original ? await timeSessions([original], env, timingMs(env) / 2) : null;
   const { macs, params, nonzeros } = sizeOf(loaded.model, env);
   const same = classes === null ? {} : { flips: 0, kl: 0 };
   const draft = {
@@ -178,35 +179,24 @@ export interface Version {
 
 /**
  * Measures a version: its metric on the same records as the baseline, its sizes, and its speed in
- * rounds that alternate with the original (and with the simplified original). Throws what the engine
- * and the data readers throw.
+ * rounds that alternate with the original (and with the simplified original); no speed where
+ * `env.times` is false. Throws what the engine and the data readers throw.
  */
 export async function assess(baseline: Baseline, candidate: Version): Promise<Result> {
-  const { env, original, simplified, reference } = baseline;
+  const { env, original, reference } = baseline;
   const sizes = sizesOf(candidate.source, env, () => candidate.packed);
   sizes.catch(() => {});
   if (!original) {
     const warnings = warningsOf(baseline.broken, candidate.warnings);
-    const unmeasured = { metric: null, timing: null, recipe: null };
-    return rowOf(baseline.result, candidate, env, { bytes: await sizes, warnings, ...unmeasured });
+    return rowOf(baseline.result, candidate, env, { bytes: await sizes, metric: null, warnings });
   }
   const product = await openTimed(candidate.source, env);
-  const { session } = product;
   try {
-    const evaluation = await measured(session, env, candidate.recipe, {
+    const evaluation = await measured(product.session, env, candidate.recipe, {
       reference,
       model: candidate.model,
     });
     const bytes = await sizes;
-    const start = candidate.isFromSimplified ? simplified : null;
-    const timed = [original, ...(start ? [start] : []), product];
-    const clock = baseline.result.latency?.clock;
-    const timings = await timeSessions(timed, env, timingMs(env), {
-      clock,
-      models: [baseline.loaded.model, candidate.model],
-    });
-    const timing = timings[timings.length - 1];
-    const recipe = start && speedupOver(timings[1], timing);
     const metric = evaluation?.metric ?? null;
     // Tensors are named as in the original; a recipe may have renamed them.
     const collapse = evaluation?.metric && collapseOf(evaluation.metric);
@@ -215,28 +205,76 @@ export async function assess(baseline: Baseline, candidate: Version): Promise<Re
       ...candidate.warnings,
       ...(evaluation?.warnings ?? []),
     ]);
-    return rowOf(baseline.result, candidate, env, { bytes, metric, warnings, timing, recipe });
+    const row = rowOf(baseline.result, candidate, env, { bytes, metric, warnings });
+    if (env.times === false) return row;
+    const { isFromSimplified, model } = candidate;
+    return await timeOpened(baseline, row, { isFromSimplified, varies: decides(model) }, product);
   } finally {
-    await session.close();
+    await product.session.close();
   }
+}
+
+/** What timing has to know of a version. */
+export interface TimedVersion extends Pick<Version, "isFromSimplified"> {
+  /** Whether it `decides` by its input what to run. */
+  readonly varies: boolean;
+}
+
+/** The row of a version, which was measured elsewhere, with its times beside the original. */
+export async function timeRow(
+  baseline: Baseline,
+  row: Result,
+  version: TimedVersion & Pick<Version, "source">,
+): Promise<Result> {
+  if (!baseline.original) return row;
+  const product = await openTimed(version.source, baseline.env);
+  try {
+    return await timeOpened(baseline, row, version, product);
+  } finally {
+    await product.session.close();
+  }
+}
+
+async function timeOpened(
+  { loaded, original, simplified, result: { latency }, env }: Baseline,
+  row: Result,
+  { isFromSimplified, varies }: TimedVersion,
+  product: Opened,
+): Promise<Result> {
+  const start = isFromSimplified ? simplified : null;
+  const opened = [original as Opened, ...(start ? [start] : []), product];
+  const timings = await timeSessions(opened, env, timingMs(env), {
+    clock: latency?.clock,
+    varies: varies || decides(loaded.model),
+  });
+  const timing = timings[timings.length - 1];
+  // Over the simplified original, from the same rounds.
+  const recipe = start && speedupOver(timings[1], timing);
+  const draft = {
+    ...row,
+    latency: latencyOf(timing, env),
+    delta: {
+      ...row.delta,
+      infer: timing.ratio.value,
+      recipe: recipe?.value ?? null,
+      ci95: { ...row.delta.ci95, infer: timing.ratio.ci95, recipe: recipe?.ci95 ?? null },
+    },
+  };
+  return onBasis({ ...draft, marks: marksOf(draft) }, latency);
 }
 
 interface Measured {
   readonly bytes: Result["bytes"];
   readonly metric: Metric | null;
   readonly warnings: readonly string[];
-  /** Beside the original; null where nothing is run. */
-  readonly timing: Timing | null;
-  /** Speed-up over the simplified original, from the same rounds. */
-  readonly recipe: Speedup | null;
 }
 
-/** The result row of a version; rates and speed-ups are relative to `original`. */
+/** The row of a version without its times; rates are relative to `original`. */
 function rowOf(
   original: Result,
   candidate: Version,
   env: Environment,
-  { bytes, metric, warnings, timing, recipe }: Measured,
+  { bytes, metric, warnings }: Measured,
 ): Result {
   const { macs, params, nonzeros } = sizeOf(candidate.model, env);
   const alphaParams = original.params / params;
@@ -249,7 +287,7 @@ function rowOf(
     params,
     nonzeros,
     macs,
-    latency: timing && latencyOf(timing, env),
+    latency: null,
     metric: metric && { ...metric, ...recordsOf(env, metric) },
     alpha: {
       params: alphaParams,
@@ -261,14 +299,9 @@ function rowOf(
     },
     beta: { survey: alphaParams - 1, saved: 1 - 1 / alphaBytes },
     delta: {
-      infer: timing?.ratio.value ?? null,
-      recipe: recipe?.value ?? null,
+      ...untimed,
       train: candidate.training?.value ?? null,
-      ci95: {
-        infer: timing?.ratio.ci95 ?? null,
-        recipe: recipe?.ci95 ?? null,
-        train: candidate.training?.ci95 ?? null,
-      },
+      ci95: { ...untimed.ci95, train: candidate.training?.ci95 ?? null },
     },
     ease: candidate.ease,
     skipped: candidate.skipped,
@@ -276,7 +309,7 @@ function rowOf(
     seed: env.seed,
     versions: original.versions,
   };
-  return onBasis({ ...draft, marks: marksOf(draft) }, original.latency);
+  return { ...draft, marks: marksOf(draft) };
 }
 
 /** The warnings of a row, each once, after one about weights that are not finite. */

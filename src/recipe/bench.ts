@@ -5,7 +5,7 @@ import type { Feeds, Session } from "../runtime/runtime.ts";
 import { batchOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
-import { type Opened, openTimed, timeSessions } from "./time-sessions.ts";
+import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.ts";
 
 /** The timing of one file; every round times each file once. */
 export interface BenchRun {
@@ -42,7 +42,7 @@ export async function bench(
     }
     const budgetMs = secondsEach * 1000 * models.length;
     const timings = await timeSessions(opened, env, budgetMs, {
-      models: models.map(({ model }) => model),
+      varies: models.some(({ model }) => decides(model)),
       onProgress: (done, total) => env.onEvent({ type: "progress", what: "bench", done, total }),
     });
     return timings.map(({ latency, ratio }, i) => ({

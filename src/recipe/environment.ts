@@ -72,6 +72,10 @@ export interface Environment {
   readonly manyFeeds?: () => Promise<readonly Feeds[]>;
   /** Wall time, in ms, for timing one version beside the original (default 2000). */
   readonly timingMs?: number;
+  /**
+   * False: versions are judged but not timed, because other work runs at the same time (default true).
+   */
+  readonly times?: boolean;
   /** Whether runs of training also time their steps beside the original's (default false). */
   readonly timesTraining?: boolean;
   /**

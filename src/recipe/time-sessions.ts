@@ -34,8 +34,9 @@ export async function openTimed(source: Source, { runtime, threads }: Around): P
 
 /**
  * Times the models in turn on `env.feeds` for about `budgetMs` of wall time, see `measureLatency`.
- * Several are opened anew between sittings; the sessions that were given stay open. If one of
- * `models` decides by its input what to run, all are timed over the same records one after the other.
+ * Several are opened anew between sittings; the sessions that were given stay open. With `varies`
+ * (some model decides by its input what to run) all are timed over the same records one after the
+ * other.
  */
 export async function timeSessions(
   models: readonly Opened[],
@@ -44,11 +45,11 @@ export async function timeSessions(
   {
     clock,
     onProgress,
-    models: graphs = [],
-  }: Pick<LatencyOptions, "clock" | "onProgress"> & { readonly models?: readonly Model[] } = {},
+    varies = false,
+  }: Pick<LatencyOptions, "clock" | "onProgress"> & { readonly varies?: boolean } = {},
 ): Promise<Timing[]> {
   const { platform, threads, signal } = env;
-  const many = graphs.some(decides) ? await env.manyFeeds?.() : null;
+  const many = varies ? await env.manyFeeds?.() : null;
   const feeds = many && many.length > 0 ? many : [env.feeds];
   const candidates = models.map((model, i) => renewing(String(i), model, env, feeds));
   const isCompared = models.length > 1;

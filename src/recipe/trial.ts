@@ -58,7 +58,7 @@ export async function runTrial(
   { file, whole = false, ...applying }: TrialOptions,
 ): Promise<Trial> {
   const { env } = baseline;
-  const outcome = await applyRecipe(start, steps, { ...env, timesTraining: true }, applying);
+  const outcome = await applyRecipe(start, steps, { timesTraining: true, ...env }, applying);
   const { kept } = outcome;
   if (whole && kept.includes(false)) {
     throw fail(

@@ -126,7 +126,7 @@ test("a model with an exit is timed over records, others over one", async () => 
   const env = environmentOf(net, { feeds: net.feeds(1), manyFeeds: async () => many });
   const session = { run: async (feeds: unknown) => void seen.push(feeds), close() {} };
   const opened = [{ source: { bytes: new Uint8Array() }, session: session as never }];
-  await timeSessions(opened, env, 0, { models: [net.model] });
+  await timeSessions(opened, env, 0, { varies: decides(net.model) });
   expect(new Set(seen)).toEqual(new Set([env.feeds]));
   seen.length = 0;
   const outcome = await applyRecipe(
@@ -136,7 +136,7 @@ test("a model with an exit is timed over records, others over one", async () => 
   );
   expect(outcome.kept).toEqual([true]);
   expect(decides(outcome.model)).toBe(true);
-  await timeSessions(opened, env, 0, { models: [outcome.model] });
+  await timeSessions(opened, env, 0, { varies: decides(outcome.model) });
   expect(new Set(seen)).toEqual(new Set(many));
 });
 
