@@ -8,6 +8,7 @@ import type { Advised, AdviseOptions } from "./recipe/advise.ts";
 import type { Job, OpenJob } from "./recipe/job.ts";
 import type { DataSource, Settings } from "./recipe/prepare.ts";
 import type { PresetId } from "./recipe/presets.ts";
+import type { OpenRunner } from "./recipe/runner.ts";
 import type { Found, SearchOptions } from "./recipe/search/search.ts";
 import type { SensitivityOptions } from "./recipe/sensitivity.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
@@ -88,7 +89,11 @@ export interface Compression {
   table(options?: Partial<TableOptions>): string;
 }
 
-export interface SurveyInput extends Settings, Omit<SurveyOptions, "recipes" | "trains"> {
+export interface SurveyInput
+  extends Settings,
+    Omit<SurveyOptions, "recipes" | "trains" | "runner"> {
+  /** Other processes or machines, which apply the recipes; this process times the products. */
+  readonly workers?: OpenRunner | undefined;
   /** As in `CompressOptions`, with what decides all rows. */
   readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
   /**

@@ -223,13 +223,18 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       await checkTraining(options.trains ? tried : (given ?? []), model, env);
       const job = await openJobOf(model, platform, options, tried);
       await options.onJob?.(job);
-      const { budgetSeconds, done, doneErrors, fileOf } = options;
+      const { budgetSeconds, done, doneErrors, fileOf, deadly, onTrial, onEnd, workers } = options;
       const reporting = await reporter("survey", model, env, options);
-      const found = await survey(model, env, {
-        ...{ budgetSeconds, done, doneErrors, fileOf },
-        ...{ recipes: given, trains: trainsIn(options), onRow: reporting.onRow },
-      });
-      return surveyedOf(found, reporting.report(found), job);
+      const runner = await workers?.({ model, settings: { ...options, trains }, job });
+      try {
+        const found = await survey(model, env, {
+          ...{ budgetSeconds, done, doneErrors, fileOf, deadly, onTrial, onEnd, runner },
+          ...{ recipes: given, trains: trainsIn(options), onRow: reporting.onRow },
+        });
+        return surveyedOf(found, reporting.report(found), job);
+      } finally {
+        await runner?.close();
+      }
     },
 
     /**

@@ -79,6 +79,7 @@ export async function survey(
   const source = {
     total: recipes.length,
     order,
+    isFixed: true,
     async *propose() {
       yield* recipes;
     },

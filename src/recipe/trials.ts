@@ -1,17 +1,17 @@
-/** @file Runs trials one after another: each recipe is proposed, applied, measured and handed over. */
-import { isAborted, TersorError } from "../errors.ts";
+/** @file Runs trials: each recipe is proposed, applied and judged by a runner, timed, handed over. */
 import type { Model } from "../ir/model.ts";
 import type { Result } from "../measure/measurement.ts";
 import { basisOf } from "../measure/speed.ts";
-import { sha256Text } from "../util/sha256.ts";
-import { assessBaseline, type Baseline } from "./assess.ts";
+import { createTurns } from "../util/turns.ts";
+import { assessBaseline, type Baseline, timeRow } from "./assess.ts";
 import { checkpoint, type Environment } from "./environment.ts";
-import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
+import type { LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import { unmetNeed } from "./needs.ts";
 import { paretoOf } from "./pareto.ts";
-import { keepsNorms, type Step } from "./steps.ts";
-import { nameOf, runTrial, simplify, type Trial } from "./trial.ts";
+import { type Failed, failureOf, localRunner, type Runner } from "./runner.ts";
+import type { Step } from "./steps.ts";
+import { nameOf, simplify } from "./trial.ts";
 
 /** What recipes are proposed from. */
 export interface Ground {
@@ -30,6 +30,11 @@ export interface Source {
   readonly total: number | null;
   /** The names of recipes whose rows are listed in this order, before all others. */
   readonly order: readonly string[];
+  /**
+   * Whether recipes depend on no row of those before, so that several may run at once; `next` then
+   * receives null (default false).
+   */
+  readonly isFixed?: boolean;
   propose(ground: Ground): Proposals;
 }
 
@@ -44,7 +49,11 @@ export interface TrialsOptions {
   /** Recipes that are left out, because they ended the process of earlier runs. */
   readonly deadly?: readonly string[] | undefined;
   /** Called before each trial. */
-  readonly onTrial?: ((recipe: string) => void) | undefined;
+  readonly onTrial?: ((recipe: string) => Promise<void> | void) | undefined;
+  /** Called after each trial, however it ended, also when the run is aborted. */
+  readonly onEnd?: ((recipe: string) => void) | undefined;
+  /** Where recipes are applied (default: in this process); the caller closes it. */
+  readonly runner?: Runner | undefined;
   /** The path that `result.file` names for a recipe; without it, files are null. */
   readonly fileOf?: ((recipe: string) => string) | undefined;
   /**
@@ -114,7 +123,7 @@ export async function runTrials(
     const known = placed.flatMap(({ recipe }) => errors.get(recipe) ?? []);
     return { results, pareto: paretoOf(results), errors: known };
   };
-  const placeOf = ({ recipe }: Result): number => order.get(recipe) ?? order.size;
+  const placeOf = ({ recipe }: Pick<Result, "recipe">): number => order.get(recipe) ?? order.size;
   const warn = (text: string): void => {
     warnings.push(text);
     env.onEvent({ type: "warning", text });
@@ -122,18 +131,60 @@ export async function runTrials(
   const leave = (recipe: string, reason: string, later: boolean): void => {
     left.push({ recipe, reason, later });
   };
+  const fail = (recipe: string, { reason, isMistake }: Failed): null => {
+    leave(recipe, reason, false);
+    if (isMistake) warn(`${recipe}: ${reason}`);
+    return null;
+  };
+  const inTurn = createTurns();
+  /** Times a product and hands its row over. Trials that ran at once do so one after another. */
+  const settle = async (steps: readonly Step[], runner: Runner): Promise<Result | null> => {
+    const recipe = nameOf(steps);
+    const tried = await runner.run(steps);
+    return inTurn(async () => {
+      if ("reason" in tried) return fail(recipe, tried);
+      const file = options.fileOf?.(recipe) ?? null;
+      const isFromSimplified = steps.length > 0;
+      const version = { source: { bytes: tried.bytes }, isFromSimplified, varies: tried.varies };
+      const timed = await runner
+        .alone(() => timeRow(baseline, { ...tried.row, file }, version))
+        .catch(failureOf);
+      if ("reason" in timed) return fail(recipe, timed);
+      if (!order.has(recipe)) order.set(recipe, order.size);
+      rows.set(recipe, timed);
+      errors.set(recipe, tried.errors);
+      await options.onRow?.(timed, tried.bytes, soFar());
+      return timed;
+    });
+  };
+  const running = new Set<Promise<Result | null>>();
+  /** Begins a trial. Waits for it, and gives its row, only where no other may run beside it. */
+  const begin = async (steps: readonly Step[], runner: Runner): Promise<Result | null> => {
+    const recipe = nameOf(steps);
+    await options.onTrial?.(recipe);
+    const trial = settle(steps, runner).finally(() => {
+      running.delete(trial);
+      options.onEnd?.(recipe);
+    });
+    trial.catch(() => {}); // it is awaited later
+    running.add(trial);
+    const lanes = source.isFixed ? runner.lanes : 1;
+    if (lanes === 1) return trial;
+    if (running.size >= lanes) await Promise.race(running);
+    return null;
+  };
   try {
     await options.onRow?.(baseline.result, null, soFar());
-    const layerErrors = await createLayerErrors(start, env);
+    const runner = options.runner ?? (await localRunner(baseline, start, env));
     const proposals = source.propose({ baseline, start });
     let row: Result | null = null;
-    for (let done = 0; ; done++) {
+    for (let begun = 0; ; begun++) {
       const { value: steps, done: isOver } = await proposals.next(row as never);
       if (isOver || !steps) break;
       await checkpoint(env, "survey");
       const recipe = nameOf(steps);
-      const total = source.total ?? done + 1;
-      env.onEvent({ type: "progress", what: "survey", done, total });
+      const done = begun - running.size;
+      env.onEvent({ type: "progress", what: "survey", done, total: source.total ?? begun + 1 });
       row = rows.get(recipe) ?? null;
       if (row) continue;
       const unmet = unmetNeed(steps, env);
@@ -142,83 +193,17 @@ export async function runTrials(
         leave(recipe, "it was begun more than once and ended the process each time", false);
       } else if (elapsed() > (options.budgetSeconds ?? Infinity)) {
         leave(recipe, `the budget of ${options.budgetSeconds} s was used up`, true);
-      } else {
-        options.onTrial?.(recipe);
-        const file = options.fileOf?.(recipe) ?? null;
-        const own = { ...baseline, env: await scoped(env, recipe) };
-        const tried = await attempt(own, start, steps, file, layerErrors);
-        if ("reason" in tried) {
-          leave(recipe, tried.reason, false);
-          if (tried.isMistake) warn(`${recipe}: ${tried.reason}`);
-        } else {
-          row = tried.result;
-          if (!order.has(recipe)) order.set(recipe, order.size);
-          rows.set(recipe, row);
-          errors.set(recipe, tried.errors);
-          await options.onRow?.(row, tried.outcome.bytes, soFar());
-        }
-      }
+      } else row = await begin(steps, runner);
     }
+    await Promise.all(running);
+  } catch (cause) {
+    await options.runner?.close(); // ends the trials that are still at work
+    throw cause;
   } finally {
+    await Promise.allSettled(running);
     await baseline.close();
   }
+  left.sort((a, b) => placeOf(a) - placeOf(b));
   const found = soFar();
   return { ...found, baseline: found.results[0], left, warnings, seconds: elapsed() };
-}
-
-/**
- * The environment with checkpoint names that begin with a hash of the recipe, because steps of two
- * recipes may have the same number and name but train different models.
- */
-async function scoped(env: Environment, recipe: string): Promise<Environment> {
-  const { checkpoints } = env;
-  if (!checkpoints) return env;
-  const prefix = (await sha256Text(recipe)).slice(0, 8);
-  const own = (name: string): string => `${prefix} ${name}`;
-  return {
-    ...env,
-    checkpoints: {
-      load: (name) => checkpoints.load(own(name)),
-      save: (name, bytes) => checkpoints.save(own(name), bytes),
-      where: (name) => checkpoints.where(own(name)),
-      cache: checkpoints.cache,
-    },
-  };
-}
-
-interface Attempted extends Trial {
-  readonly errors: LayerErrors;
-}
-
-/**
- * Why there is no trial. `isMistake`: the error is not a TersorError, so the code has a mistake.
- */
-interface Failed {
-  readonly reason: string;
-  readonly isMistake: boolean;
-}
-
-/**
- * Runs one trial and returns its error instead of throwing it, so that the survey goes on; only
- * "aborted" is thrown. `start` is the simplified model that recipes share;
- * those that train, or read normalizations, get their own, in which BatchNormalization is kept.
- */
-async function attempt(
-  baseline: Baseline,
-  start: Model,
-  steps: readonly Step[],
-  file: string | null,
-  layerErrors: (recipe: string, model: Model) => Promise<LayerErrors>,
-): Promise<Attempted | Failed> {
-  try {
-    const own = steps.some(keepsNorms) ? simplify(baseline.loaded.model, steps) : start;
-    const trial = await runTrial(baseline, own, steps, { file, whole: true });
-    return { ...trial, errors: await layerErrors(nameOf(steps), trial.outcome.model) };
-  } catch (cause) {
-    if (!(cause instanceof TersorError)) {
-      return { reason: `internal error: ${cause}`, isMistake: true };
-    }
-    if (isAborted(cause)) throw cause;
-    return { reason: cause.what, isMistake: false };
-  }
 }
