@@ -5,6 +5,7 @@ import { DecodeError } from "../codec/decode/error.ts";
 import { unpack } from "../codec/decode/unpack.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
+import type { ByteSource } from "../ir/tensor.ts";
 import { makeNet } from "../nets/index.ts";
 import { readModel } from "../onnx/read.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -56,7 +57,7 @@ export async function loadModel(
   const net = netIn(String(input));
   if (net !== null) return loadBytes(concat(writeModel(makeNet(net, seed))), netFile(net), null);
   if (typeof input === "string" && !isAddress(input)) {
-    return loadBytes(await platform.files.read(input), input, platform);
+    return loadBytes(await platform.files.read(input), input, platform.files);
   }
   const url = typeof input === "string" ? urlOf(input) : input;
   if (url && url.protocol !== "file:") {
@@ -64,33 +65,46 @@ export async function loadModel(
   }
   const path = url && pathOf(url);
   if (path === null) throw fail(errors.cannotRead(String(input), "it is no valid address"));
-  return loadBytes(await platform.files.read(path), path, platform);
+  return loadBytes(await platform.files.read(path), path, platform.files);
 }
 
-/** External data are looked for beside the file; without `platform` they are an error. */
+/** Reads a model whose files are in memory: the `source` of a `Loaded`. Throws what `loadModel` throws. */
+export function loadSource({ bytes, external = [] }: Source, name: string): Promise<Loaded> {
+  const data = new Map(external.map((file) => [file.path, file.data]));
+  const sourceOf = (path: string): ByteSource => {
+    const own = data.get(path) as Uint8Array;
+    return {
+      byteLength: own.byteLength,
+      read: (offset, length) => own.subarray(offset, offset + length),
+    };
+  };
+  return loadBytes(bytes, name, { exists: (path) => data.has(path), source: sourceOf }, "");
+}
+
+/** External data are looked for beside the file; without `files` they are an error. */
 async function loadBytes(
   file: Uint8Array,
   name: string,
-  platform: Platform | null,
+  files: Pick<Platform["files"], "exists" | "source"> | null,
+  folder = name.replace(/[^/\\]*$/, ""),
 ): Promise<Loaded> {
   const packed = isPacked(file) ? file.byteLength : null;
   const bytes = packed === null ? file : await unpacked(file, name);
-  const folder = name.replace(/[^/\\]*$/, "");
   const opened = new Set<string>();
   const model = readModel(bytes, {
     name,
     external(relative) {
-      if (!platform?.files.exists(folder + relative)) {
+      if (!files?.exists(folder + relative)) {
         throw fail(errors.missingExternal(name, relative));
       }
-      const source = platform.files.source(folder + relative);
+      const source = files.source(folder + relative);
       opened.add(relative);
       return source;
     },
   });
   inferModel(model);
   const external = [...opened].map((path) => {
-    const file = (platform as Platform).files.source(folder + path);
+    const file = (files as Platform["files"]).source(folder + path);
     return { path, data: file.read(0, file.byteLength) };
   });
   const hashes = [file, ...external.map(({ data }) => data)].map(sha256);

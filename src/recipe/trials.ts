@@ -162,12 +162,13 @@ export async function runTrials(
   const begin = async (steps: readonly Step[], runner: Runner): Promise<Result | null> => {
     const recipe = nameOf(steps);
     await options.onTrial?.(recipe);
-    const trial = settle(steps, runner).finally(() => {
-      running.delete(trial);
-      options.onEnd?.(recipe);
-    });
-    trial.catch(() => {}); // it is awaited later
+    const trial = settle(steps, runner).finally(() => options.onEnd?.(recipe));
     running.add(trial);
+    // One that fails stays, so that its error is met by whoever waits for the trials next.
+    trial.then(
+      () => running.delete(trial),
+      () => {},
+    );
     const lanes = source.isFixed ? runner.lanes : 1;
     if (lanes === 1) return trial;
     if (running.size >= lanes) await Promise.race(running);
