@@ -21,14 +21,12 @@ import type { LayerErrors } from "../recipe/layer-errors.ts";
 import type { Screened } from "../recipe/search/candidate.ts";
 import { jsonText, resultJson } from "../report/json.ts";
 import { numbersNotFinite, restore } from "./not-finite.ts";
-import { modelFile } from "./survey-state.ts";
-
-/** A recipe whose trial ended the process this often is not tried again. */
-const DEATHS = 2;
+import { DEATHS, modelFile } from "./survey-state.ts";
 
 type Line =
   | { readonly screened: string; readonly found: Screened }
   | { readonly began: string }
+  | { readonly ended: string }
   | { readonly took: string; readonly seconds: number }
   | {
       readonly trial: string;
@@ -51,6 +49,8 @@ export interface Journal {
   addScreened(key: string, found: Screened): void;
   /** To be called before a trial. */
   begin(recipe: string): void;
+  /** To be called after a trial, however it ended; what is missing then was the process's end. */
+  end(recipe: string): void;
   /** The seconds that a trial took, or a recipe that gave none. */
   addSeconds(recipe: string, seconds: number): void;
   /** Writes the folder of a trial, then its line. */
@@ -84,6 +84,7 @@ export function openJournal(folder: string, isNew: boolean): Journal {
     fileOf,
     addScreened: (key, found) => add({ screened: key, found }),
     begin: (recipe) => add({ began: recipe }),
+    end: (recipe) => add({ ended: recipe }),
     addSeconds: (recipe, seconds) => add({ took: recipe, seconds }),
     addTrial(job, row, bytes, layerErrors) {
       const [own, draft] = [folderOf(row.recipe), join(trials, `.${process.pid}.tmp`)];
@@ -114,6 +115,7 @@ function recall(file: string, fileOf: (recipe: string) => string): Remembered {
     whole += Buffer.byteLength(part) + 1;
     if ("screened" in line) screened.set(line.screened, line.found);
     else if ("began" in line) begun.set(line.began, (begun.get(line.began) ?? 0) + 1);
+    else if ("ended" in line) begun.delete(line.ended);
     else if ("took" in line) {
       begun.delete(line.took);
       rowSeconds.set(line.took, line.seconds);

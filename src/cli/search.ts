@@ -128,6 +128,7 @@ export const searchCommand: Command<SearchFlags> = {
           }
         },
         onTrial: journal.begin,
+        onEnd: journal.end,
         onSeconds: journal.addSeconds,
         async onRow(row, bytes, { results: [baseline, ...rows], errors }) {
           if (!bytes) return;

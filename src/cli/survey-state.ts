@@ -52,7 +52,19 @@ export function checkFolder(
 export interface Done {
   readonly done: readonly Result[];
   readonly doneErrors: readonly LayerErrors[];
+  /** Trials that were begun and never ended, see `Measured`. */
+  readonly began: Began;
 }
+
+/** How often a recipe was begun by processes that did not live to its end, by its name. */
+export type Began = Readonly<Record<string, number>>;
+
+/** A recipe whose trial ended the process this often is not tried again. */
+export const DEATHS = 2;
+
+/** The recipes that end the process. */
+export const deadlyOf = (began: Began): string[] =>
+  Object.keys(began).filter((recipe) => began[recipe] >= DEATHS);
 
 /**
  * The rows of an earlier run whose models are in the folder as they were measured. They name the
@@ -69,7 +81,10 @@ export function earlierRows(folder: string, { content }: StoredRun): Done {
     const size = statSync(file, { throwIfNoEntry: false })?.size;
     return size === row.bytes?.raw ? [{ ...row, file }] : [];
   });
-  return { done, doneErrors: layerErrors };
+  const ended = new Set(done.map(({ recipe }) => recipe));
+  const counts = Object.entries({ ...(content.began as Began | undefined) });
+  const open = counts.filter(([recipe, times]) => !ended.has(recipe) && typeof times === "number");
+  return { done, doneErrors: layerErrors, began: Object.fromEntries(open) };
 }
 
 /** What survey.json holds beside what `tersor survey --json` prints. */
@@ -93,18 +108,20 @@ export interface Measured {
   readonly report: Report | null;
   /** The errors of the layers in all rows; those in the report are of the Pareto front only. */
   readonly layerErrors: readonly LayerErrors[];
+  /** The trials that have not ended, each counted when it was begun. */
+  readonly began: Began;
 }
 
 /** The text of survey.json. */
 export function stateText(
   plan: SurveyPlan,
-  { report, layerErrors }: Measured,
+  { report, layerErrors, began }: Measured,
   isComplete: boolean,
 ): string {
   const shown = report ? surveyJson(report) : { command: "survey", results: [], pareto: [] };
   const all = { results: report?.results ?? [], layerErrors };
   const notFinite = numbersNotFinite(all);
-  return jsonText({ ...shown, complete: isComplete, ...plan, layerErrors, notFinite });
+  return jsonText({ ...shown, complete: isComplete, ...plan, began, layerErrors, notFinite });
 }
 
 /**

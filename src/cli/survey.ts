@@ -19,6 +19,7 @@ import type { Shell } from "./shell.ts";
 import { surveyOutput } from "./survey-output.ts";
 import {
   checkFolder,
+  deadlyOf,
   earlierRows,
   type Measured,
   modelFile,
@@ -80,9 +81,13 @@ export const surveyCommand: Command<SurveyFlags> = {
     const teacher = await teacherOf(flags, shell);
     const checkpoints = fileCheckpoints(join(folder, "survey"), earlier !== null);
     const output = surveyOutput(shell, folder, inputsOf(path, model), flags.marks);
-    const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [] };
+    const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [], began: {} };
     let plan: SurveyPlan | null = null;
-    let measured: Measured = { report: null, layerErrors: kept.doneErrors };
+    let measured: Measured = { report: null, layerErrors: kept.doneErrors, began: kept.began };
+    const count = (recipe: string, times: number): void => {
+      const { [recipe]: _, ...others } = measured.began;
+      measured = { ...measured, began: times > 0 ? { ...others, [recipe]: times } : others };
+    };
     const begin = async (job: OpenJob): Promise<void> => {
       plan = { job, recipes: texts, ...callOfRun({ ...flags }) };
       if (!earlier) {
@@ -98,7 +103,7 @@ export const surveyCommand: Command<SurveyFlags> = {
     };
     const usual = surveyRecipes(flags.trains ?? (calibOf(flags) ? "families" : false));
     const total = new Set(texts ?? usual.map(nameOf)).size;
-    const count = (noun: string): string => {
+    const progress = (noun: string): string => {
       const rows = measured.report?.results.slice(1) ?? kept.done;
       return `${rows.length} of ${plural(total, noun)}`;
     };
@@ -109,7 +114,12 @@ export const surveyCommand: Command<SurveyFlags> = {
         ...{ recipes, trains: flags.trains, teacher, checkpoints },
         ...{ deterministic: flags.deterministic, measures: flags.measure },
         budgetSeconds: flags.budget,
-        ...kept,
+        ...{ done: kept.done, doneErrors: kept.doneErrors, deadly: deadlyOf(kept.began) },
+        onTrial(recipe) {
+          count(recipe, (measured.began[recipe] ?? 0) + 1);
+          return output.saveState(plan!, measured, false);
+        },
+        onEnd: (recipe) => count(recipe, 0),
         fileOf: (recipe) => join(folder, modelFile(recipe)),
         onJob: begin,
         async onRow(result, bytes, { results: [baseline], errors }) {
@@ -126,7 +136,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       });
       const { left, report } = found;
       const isOver = left.some(({ later }) => later);
-      const unfinished = `The budget was used up: ${count("recipe")} were measured.`;
+      const unfinished = `The budget was used up: ${progress("recipe")} were measured.`;
       await output.saveState(plan!, { ...measured, report }, !isOver);
       checkpoints.clear();
       noteLeft(shell, left);
@@ -141,9 +151,11 @@ export const surveyCommand: Command<SurveyFlags> = {
         if (plan && !earlier && !measured.report) output.discard();
         throw cause;
       }
-      const unfinished = `Interrupted: ${count("recipe")} were measured.`;
+      // A trial that was aborted has not ended the process.
+      if (measured.report) await output.saveState(plan, measured, false);
+      const unfinished = `Interrupted: ${progress("recipe")} were measured.`;
       if (measured.report) await output.show({ ...measured.report, unfinished });
-      return shell.interrupted("survey", `${count("trial")} are saved in ${folder}`);
+      return shell.interrupted("survey", `${progress("trial")} are saved in ${folder}`);
     }
   },
 };

@@ -44,6 +44,11 @@ test("a recipe that was begun twice and never ended is deadly; a lost model is m
   const out = folder.in("b");
   const first = openJournal(out, true);
   for (const recipe of ["x", "y", "y"]) first.begin(recipe);
+  // Ctrl-C ends a trial, not the process.
+  for (let i = 0; i < 2; i++) {
+    first.begin("z");
+    first.end("z");
+  }
   first.addTrial({ recipe: "x" } as never, rowOf("x"), bytes, null);
   expect(openJournal(out, false).remembered).toMatchObject({ deadly: ["y"] });
   rmSync(first.fileOf("x"));

@@ -240,7 +240,7 @@ test("numbers that JSON lacks survive in the state, and files that do not fit ar
   const report = { ...lenet(), baseline: original, results: [original, exact] };
   const layerErrors = [{ recipe: row.recipe, layers: [{ name: "a.b", sqnr: -Infinity }] }];
   const plan = { job: {} as never, recipes: null, flags: {}, cwd: "" };
-  const text = stateText(plan, { report, layerErrors }, false);
+  const text = stateText(plan, { report, layerErrors, began: {} }, false);
   const content = JSON.parse(text);
   expect(content.results[1].metric).toMatchObject({ value: null, sqnr: null });
   const { done, doneErrors } = earlierRows(out, { file: "", flags: {}, content });
