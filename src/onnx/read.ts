@@ -318,7 +318,7 @@ function readType(value: Value, type: TypeProto | undefined): void {
 function readDim(dim: { case: string | undefined; value?: bigint | string | undefined }): Dim {
   if (dim.case === "dimParam") return (dim.value as string) || null;
   const size = Number(dim.value ?? -1);
-  return size >= 0 ? size : null;
+  return Number.isSafeInteger(size) && size >= 0 ? size : null;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** @file Reads SparseTensorProto into a dense Tensor, as the engine does when it loads a model. */
 import type { SparseTensorProto } from "onnx-buf";
+import { plausible } from "../codec/decode/limits.ts";
 import { errors, fail } from "../errors.ts";
 import { byteLengthOf, dtypes } from "../ir/dtype.ts";
 import { Tensor } from "../ir/tensor.ts";
@@ -21,6 +22,9 @@ export function densify(proto: SparseTensorProto, context: TensorContext): Tenso
   const size = product(shape);
   const { bits } = dtypes[values.dtype];
   const byteLength = byteLengthOf(values.dtype, size);
+  const most = plausible(values.byteLength + indices.byteLength);
+  if (byteLength > most)
+    throw bad(`stands for ${byteLength} bytes, of at most ${most} for its size`);
   if (bits < 8 || shape.some((dim) => dim < 0) || !(byteLength <= 2 ** 31)) {
     throw bad("has a type or shape that cannot be stored densely");
   }

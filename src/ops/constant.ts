@@ -2,6 +2,7 @@
 import type { Attribute } from "../ir/attribute.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { stepsFor, within } from "./evaluate/work.ts";
 import { evaluateNode, evaluateRuleOf } from "./evaluate.ts";
 
 /**
@@ -54,10 +55,10 @@ const evaluated = new WeakMap<Tensor, Map<string, WeakRef<Tensor>>>();
 export function constantValue(value: Value): Tensor | null {
   if (value.tensor) return value.tensor;
   if (!isConstantExpression(value)) return null;
-  const { text, largest } = describe(value);
+  const { text, largest, bytes } = describe(value);
   const known = largest && evaluated.get(largest)?.get(text)?.deref();
   if (known) return known;
-  const result = evaluateExpression(value);
+  const result = within(stepsFor(bytes), () => evaluateExpression(value));
   if (result && largest) {
     const entries = evaluated.get(largest) ?? new Map<string, WeakRef<Tensor>>();
     evaluated.set(largest, entries.set(text, new WeakRef(result)));
@@ -76,16 +77,22 @@ function idOf(tensor: Tensor): number {
 
 /**
  * The expression as text, with tensors as numbers, so that equal texts mean equal expressions; and
- * its largest tensor.
+ * its largest tensor, and the bytes of all.
  */
-function describe(value: Value): { readonly text: string; readonly largest: Tensor | null } {
+function describe(value: Value): {
+  readonly text: string;
+  readonly largest: Tensor | null;
+  readonly bytes: number;
+} {
   const lines: string[] = [];
   let largest: Tensor | null = null;
+  let bytes = 0;
   const names = new Map<Value, string>();
   for (const node of nodesOf(value)) {
     const inputs = node.inputs.map((input) => {
       if (!input?.tensor) return (input && names.get(input)) ?? "";
       if (!largest || input.tensor.byteLength > largest.byteLength) largest = input.tensor;
+      bytes += input.tensor.byteLength;
       return `#${idOf(input.tensor)}`;
     });
     const attributes = Object.entries(node.attributes).map(
@@ -94,7 +101,7 @@ function describe(value: Value): { readonly text: string; readonly largest: Tens
     for (const [i, output] of node.outputs.entries()) names.set(output, `${lines.length}.${i}`);
     lines.push(`${node.domain}:${node.op}(${inputs.join()})${attributes.sort().join(";")}`);
   }
-  return { text: `${lines.join(" ")} ${names.get(value)}`, largest };
+  return { text: `${lines.join(" ")} ${names.get(value)}`, largest, bytes };
 }
 
 /** An attribute as text, with tensors as numbers. */

@@ -4,6 +4,7 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import type { EvaluateContext, EvaluateRule } from "./evaluate/elements.ts";
 import { evaluateRuleOf } from "./evaluate/rules.ts";
+import { spend, TooMuchWork } from "./evaluate/work.ts";
 import { schemaOf } from "./schema.ts";
 
 export type { EvaluateContext, EvaluateRule } from "./evaluate/elements.ts";
@@ -47,9 +48,14 @@ function apply(
   context: EvaluateContext,
 ): ReturnType<EvaluateRule> {
   try {
+    spend(1);
     return rule(inputs, node, context);
   } catch (cause) {
     if (cause instanceof TersorError) throw cause;
+    if (cause instanceof TooMuchWork) {
+      const why = `${node.op} is more work than it may be: ${cause.message}`;
+      throw fail(errors.badOperands(node.name, why), cause);
+    }
     const shapes = inputs.map((x) => (x ? `${x.dtype}[${x.shape}]` : "-")).join(", ");
     throw fail(errors.badOperands(node.name, `${node.op} does not fit inputs ${shapes}`), cause);
   }

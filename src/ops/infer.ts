@@ -1,6 +1,7 @@
 /** @file Type inference: element types and shapes of all values, with sizes that flow as data. */
 import type { Dim, Graph, Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
+import { spend, within } from "./evaluate/work.ts";
 import type { InferContext, InferRule, Shape } from "./infer/dims.ts";
 import { dtypeOf } from "./infer/dtypes.ts";
 import { type KnownMemo, knownOf } from "./infer/known.ts";
@@ -15,8 +16,19 @@ export { inferRules } from "./infer/rules.ts";
  * model that was read.
  */
 export function inferModel(model: Model): void {
-  inferGraph(model.graph, new Map());
+  let nodes = 0;
+  for (const graph of model.graph.walk()) nodes += graph.nodes.size;
+  within(MOST + MOST_PER_NODE * nodes, () => inferGraph(model.graph, new Map()));
 }
+
+/**
+ * Steps that a model may take: loops in loops multiply, each inferred several times. What is left
+ * when they are spent stays unknown.
+ */
+const MOST = 2 ** 24;
+const MOST_PER_NODE = 2 ** 12;
+/** Steps that a node counts as, besides elements that are computed. */
+const PER_NODE = 32;
 
 /** The same for one node, for instance a new one, whose inputs have their types. */
 export function inferNode(node: Node): void {
@@ -49,17 +61,23 @@ function inferOne(node: Node, memo: KnownMemo): void {
  */
 function shapesOf(rule: InferRule, node: Node, context: InferContext): ReturnType<InferRule> {
   try {
+    spend(PER_NODE);
     return rule(node, context);
   } catch {
     return [];
   }
 }
 
-/** The inferred shape, with gaps filled by the declared one. */
-function refine(shape: Shape | null, { shape: declared }: Value): Shape | null {
+/** The inferred shape, with gaps filled by the declared one. Numbers that are no size are gaps. */
+function refine(inferred: Shape | null, { shape: declared }: Value): Shape | null {
+  const shape = inferred?.map((dim) => (isSize(dim) ? dim : null));
   if (!shape || !declared || shape.length !== declared.length) return shape ?? declared;
   return shape.map((dim, i) => dim ?? declared[i]);
 }
+
+/** Whether a dim may be one: products and quotients of lies are fractions, NaN or beyond 2^53. */
+const isSize = (dim: Dim | undefined): boolean =>
+  typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0);
 
 /** A size by symbol ("N") or by input axis ("x.0"), or a whole shape by input name. */
 export type Dims = Readonly<Record<string, number | readonly number[]>>;

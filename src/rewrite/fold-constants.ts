@@ -2,6 +2,7 @@
 import { TersorError } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { stepsFor, within } from "../ops/evaluate/work.ts";
 import { evaluateNode } from "../ops/evaluate.ts";
 import { product } from "../util/product.ts";
 import { otherReaders } from "./constants.ts";
@@ -42,11 +43,10 @@ export const foldConstants = defineRule({
  * branch that is never taken.
  */
 function compute(node: Node): Tensor[] | string | null {
+  const inputs = node.inputs.map((input) => input?.tensor ?? null);
+  const bytes = inputs.reduce((sum, input) => sum + (input?.byteLength ?? 0), 0);
   try {
-    return evaluateNode(
-      node,
-      node.inputs.map((input) => input?.tensor ?? null),
-    );
+    return within(stepsFor(bytes), () => evaluateNode(node, inputs));
   } catch (cause) {
     if (cause instanceof TersorError) return cause.what;
     throw cause;

@@ -11,6 +11,11 @@ import {
   type Shape,
   stridesOf,
 } from "./elements.ts";
+import { spend } from "./work.ts";
+
+/** Steps that a tap counts as: its coordinates are an array. */
+const TAP = 64;
+
 import { type Array64, array64 } from "./linear.ts";
 
 /**
@@ -26,6 +31,7 @@ export function tapTable(
 ): Int32Array {
   const steps = stridesOf(input);
   product([...output, ...kernel]);
+  spend(TAP * product(kernel));
   const taps: number[][] = [];
   eachCoordinate(kernel, (at) => taps.push(at.map((k, axis) => k * dilations[axis])));
   const table = new Int32Array(product(output) * taps.length);
@@ -75,6 +81,7 @@ export function convolve(
   const { output, begins } = slide(window, sides);
   const table = tapTable(sides, output, window, begins);
   const [area, size, taps] = [product(output), product(sides), product(kernel)];
+  spend(product([batch, filters, area]) * depth * taps);
   const values = new Float64Array(batch * filters * area);
   const perGroup = filters / groups;
   for (let n = 0; n < batch; n++) {
@@ -133,6 +140,7 @@ const convTranspose: EvaluateRule = (inputs, node) => {
   );
   const [area, size, taps] = [product(output), product(sides), product(kernel)];
   const filters = depth * groups;
+  spend(product([batch, filters, area]) + product([batch, channels, size]) * depth * taps);
   const values = new Float64Array(batch * filters * area);
   const [from, weights] = [x.numbers(), w.numbers()];
   const perGroup = channels / groups;
@@ -164,6 +172,7 @@ const col2Im: EvaluateRule = ([x, image, block], node) => {
   const [area, size, taps] = [product(output), product(sides), product(window.kernel)];
   const [batch, rows] = x.shape;
   const channels = rows / taps;
+  spend(product([batch, channels, size]) + batch * channels * area * taps);
   const values = new Float64Array(batch * channels * size);
   const from = x.numbers();
   for (let nc = 0; nc < batch * channels; nc++) {

@@ -5,6 +5,7 @@ import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { Tensor, tensor } from "../../ir/tensor.ts";
 import { product as plainProduct } from "../../util/product.ts";
 import type { OpName } from "../schema.ts";
+import { spendElements } from "./work.ts";
 
 export type Shape = readonly number[];
 
@@ -38,16 +39,14 @@ export function optional(inputs: readonly Tensor[], index: number): Tensor | nul
 export const isFloat = (dtype: DType): boolean => dtypes[dtype].kind === "float";
 export const isBig = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
 
-/** Elements of one tensor, or places that are visited, at most. */
-const MOST = 2 ** 28;
-
 /**
- * The number of elements of a shape. Sizes that no computer holds come from files that lie; they are
- * refused before anything of that size is allocated or walked through.
+ * The number of elements of a shape about to be allocated or walked through. Sizes that no computer
+ * holds come from files that lie: each must be within what may be spent (work.ts), even where
+ * another is 0.
  */
 export function product(shape: Shape): number {
   const count = plainProduct(shape);
-  if (!(count <= MOST)) throw new RangeError(`[${shape}] has too many elements`);
+  spendElements(count === 0 ? Math.max(...shape) : count);
   return count;
 }
 

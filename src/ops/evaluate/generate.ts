@@ -17,6 +17,7 @@ import {
   stridesOf,
 } from "./elements.ts";
 import { groupsAlong } from "./reduce.ts";
+import { spend } from "./work.ts";
 
 /** A tensor of the given shape, filled with the attribute `value` (default 0 of float32). */
 const constantOfShape: EvaluateRule = ([shape], node) => {
@@ -31,7 +32,7 @@ const range: EvaluateRule = ([start, limit, delta]) => {
   const count = (first: number, last: number, step: number): number =>
     Math.max(0, Math.ceil((last - first) / step));
   const [first, last, step] = [start, limit, delta].map((x) => x.numbers()[0]);
-  const length = count(first, last, step);
+  const length = product([count(first, last, step)]);
   const values = Float64Array.from({ length }, (_, i) => first + i * step);
   return tensor(start.dtype, [length], isBig(start.dtype) ? Array.from(values) : values);
 };
@@ -99,7 +100,7 @@ const nonZero: EvaluateRule = ([x]) => {
 /** w_n = a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N), N the size, or size - 1 if not periodic. */
 function cosineWindow(a0: number, a1: number, a2: number): EvaluateRule {
   return ([size], node) => {
-    const length = Number(size.numbers()[0]);
+    const length = product([Number(size.numbers()[0])]);
     const period = node.int("periodic", 1) === 1 ? length : length - 1;
     const values = Float64Array.from({ length }, (_, n) => {
       const angle = (2 * Math.PI * n) / period;
@@ -119,6 +120,7 @@ const unique: EvaluateRule = ([x], node) => {
   const given = node.int("axis");
   const axis = given === undefined ? null : axisOf(given, x.shape.length);
   const count = axis === null ? x.size : x.shape[axis];
+  spend(count * x.size);
   const values = elements(x);
   const slices: number[][] = Array.from({ length: count }, () => []);
   eachCoordinate(x.shape, (at, flat) => slices[axis === null ? flat : at[axis]].push(flat));

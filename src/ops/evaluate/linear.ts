@@ -12,6 +12,7 @@ import {
   product,
   type Shape,
 } from "./elements.ts";
+import { spend } from "./work.ts";
 
 /** Numbers with a shape. Products are summed in float64; whoever stores the result rounds it. */
 export interface Array64 {
@@ -36,6 +37,7 @@ export function matMul(a: Array64, b: Array64, where: string): Array64 {
   const [leftBatch, rightBatch] = [left.slice(0, -2), right.slice(0, -2)];
   const batch = broadcastShape(where, leftBatch, rightBatch);
   const [i, j] = [broadcastPositions(leftBatch, batch), broadcastPositions(rightBatch, batch)];
+  spend(product([...batch, rows, columns]) * inner);
   const values = new Float64Array(product(batch) * rows * columns);
   const row = new Float64Array(columns);
   for (let n = 0; n < i.length; n++) {

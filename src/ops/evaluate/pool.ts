@@ -11,6 +11,7 @@ import {
   optional,
   product,
 } from "./elements.ts";
+import { spend } from "./work.ts";
 
 /** A pool's sizes, and where its windows read. */
 interface Pooled {
@@ -30,6 +31,7 @@ function prepare(x: Tensor, node: Node): Pooled {
   const [batch, channels, ...sides] = x.shape;
   const window = windowOf(node, node.ints("kernel_shape") ?? sides);
   const { output, begins } = slide(window, sides);
+  spend(product([batch, channels, ...output]) * product(window.kernel));
   return {
     shape: [batch, channels, ...output],
     area: product(output),

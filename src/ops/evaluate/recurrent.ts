@@ -2,7 +2,8 @@
 import type { Node } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { sigmoid } from "./activation.ts";
-import { type EvaluateRule, type EvaluateRules, list, optional } from "./elements.ts";
+import { type EvaluateRule, type EvaluateRules, list, optional, product } from "./elements.ts";
+import { spend } from "./work.ts";
 
 type Activation = (x: number) => number;
 
@@ -135,6 +136,8 @@ function recurrent({ cell, gates, activations: usual, hasCell }: Kind): Evaluate
     const lengths = optional(inputs, 4);
     const steps = lengths ? list(lengths) : new Array<number>(batch).fill(time);
     const [h0, c0, P] = [5, 6, 7].map((i) => optional(inputs, i)?.numbers() ?? null);
+    const runs = steps.reduce((sum, count) => sum + count, 0) * directions;
+    spend(product([time, directions, batch, hidden]) + runs * (1 + rows * (hidden + width)));
     const limit = node.float("clip") ?? Infinity;
     const all = new Float64Array(time * directions * batch * hidden);
     const [hs, cs] = [0, 0].map(() => new Float64Array(directions * batch * hidden));

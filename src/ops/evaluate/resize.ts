@@ -12,6 +12,7 @@ import {
   stridesOf,
 } from "./elements.ts";
 import { roundEven } from "./elementwise.ts";
+import { spend } from "./work.ts";
 
 /** The input positions, with weights, from which one output position is computed. */
 type Taps = readonly { readonly at: number; readonly weight: number }[];
@@ -93,6 +94,7 @@ function tapsOf(x: number, axis: Axis, node: Node): Taps {
   const excludes = node.int("exclude_outside", 0) === 1;
   const taps: { at: number; weight: number }[] = [];
   let total = 0;
+  spend(2 * reach);
   for (let at = Math.ceil(x - reach); at <= Math.floor(x + reach); at++) {
     const weight = kernel((at - x) / stretch);
     const isOutside = at < 0 || at >= axis.input;
@@ -176,6 +178,7 @@ function resizeAxis(
   const to = shape.with(axis, taps.length);
   const inner = product(shape.slice(axis + 1));
   const results = new Float64Array(product(to));
+  spend((results.length / taps.length) * taps.reduce((sum, { length }) => sum + length, 0));
   for (let flat = 0; flat < results.length; flat++) {
     const rest = flat % inner;
     const i = Math.floor(flat / inner) % taps.length;

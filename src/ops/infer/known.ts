@@ -4,6 +4,7 @@ import type { Dim, Node, Value } from "../../ir/graph.ts";
 import { type Tensor, tensor } from "../../ir/tensor.ts";
 import { product } from "../../util/product.ts";
 import { broadcastPositions } from "../evaluate/elements.ts";
+import { within } from "../evaluate/work.ts";
 import { evaluateNode } from "../evaluate.ts";
 import { isStatic, productDim } from "./dims.ts";
 
@@ -17,6 +18,8 @@ export type KnownMemo = Map<Value, Known | null>;
 
 /** Shapes, axes and pads are small; larger tensors are data and not followed. */
 const LIMIT = 1024;
+/** The same for what computing their elements may take. */
+const STEPS = 2 ** 18;
 
 /**
  * What is known of a value's elements; null if not even their number is. Producers are evaluated
@@ -68,9 +71,9 @@ function ofProducer(value: Value, blank: Known, memo: KnownMemo): Known {
   const index = node.outputs.indexOf(value);
   try {
     const moved = Object.hasOwn(moves, node.op) ? moves[node.op] : undefined;
-    const elements = moved
-      ? ofMove(node, inputs, moved, index)
-      : ofElements(node, inputs, blank, index);
+    const elements = within(STEPS, () =>
+      moved ? ofMove(node, inputs, moved, index) : ofElements(node, inputs, blank, index),
+    );
     return elements?.length === blank.elements.length ? { shape: blank.shape, elements } : blank;
   } catch {
     // Verifying the model reports inputs that do not fit; here the elements are just not known.
