@@ -75,15 +75,20 @@ export function completed(dataset: Dataset, completion: Completion): Dataset {
   };
 
   function complete(batch: Batch, indices: readonly number[]): Batch {
-    const inputs: Record<string, Tensor> = { ...batch.inputs };
-    for (const { port, feed } of made) inputs[port.name] = make(port, feed, batch, indices);
+    const inputs = new Map(Object.entries(batch.inputs));
+    for (const { port, feed } of made) inputs.set(port.name, make(port, feed, batch, indices));
     return { ...batch, inputs: inOrder(inputs, ports) };
   }
 }
 
 /** The inputs in the order of the model. */
-const inOrder = (inputs: Feeds, ports: readonly Port[]): Feeds =>
-  Object.fromEntries(ports.flatMap(({ name }) => (inputs[name] ? [[name, inputs[name]]] : [])));
+const inOrder = (inputs: ReadonlyMap<string, Tensor>, ports: readonly Port[]): Feeds =>
+  Object.fromEntries(
+    ports.flatMap(({ name }) => {
+      const given = inputs.get(name);
+      return given ? [[name, given]] : [];
+    }),
+  );
 
 /** The sizes of the axes: "x.0" is the first of input x. */
 function sizesOf(shapes: Shapes): Dims {

@@ -89,15 +89,14 @@ function twinOf(value: Value, graph: Graph, copy: Graph, values: Map<Value, Valu
 }
 
 function cloneAttributes(attributes: Attributes, values: Map<Value, Value>): Attributes {
-  const copies: Record<string, Attribute> = {};
-  for (const [name, attribute] of Object.entries(attributes)) {
-    if (attribute.type === "graph") {
-      copies[name] = { type: "graph", value: cloneGraph(attribute.value, values) };
-    } else if (attribute.type === "graphs") {
-      copies[name] = { type: "graphs", value: attribute.value.map((g) => cloneGraph(g, values)) };
-    } else {
-      copies[name] = attribute;
-    }
-  }
-  return copies;
+  const copyOf = (attribute: Attribute): Attribute => {
+    const { type, value } = attribute;
+    if (type === "graph") return { type, value: cloneGraph(value, values) };
+    if (type === "graphs") return { type, value: value.map((g) => cloneGraph(g, values)) };
+    return attribute;
+  };
+  // Not by assignments, to which the name `__proto__` would be no property.
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, attribute]) => [name, copyOf(attribute)]),
+  );
 }

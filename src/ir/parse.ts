@@ -179,16 +179,16 @@ function parseNode(scan: Scanner, scope: Scope, define: (value: Value) => Value)
 }
 
 function parseAttributes(scan: Scanner, scope: Scope): Record<string, Attribute> {
-  const attributes: Record<string, Attribute> = {};
-  if (!scan.skip("<")) return attributes;
+  const attributes = new Map<string, Attribute>();
+  if (!scan.skip("<")) return {};
   while (!scan.skip(">")) {
     const name = scan.name();
     const type = scan.skip(":") ? (scan.word() as AttributeType) : null;
     scan.expect("=");
-    attributes[name] = parseAttribute(scan, scope, type);
+    attributes.set(name, parseAttribute(scan, scope, type));
     scan.skip(",");
   }
-  return attributes;
+  return Object.fromEntries(attributes);
 }
 
 const plurals = { float: "floats", int: "ints", string: "strings", tensor: "tensors" } as const;

@@ -42,7 +42,7 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
   const { inputs: fed } = await dataset.read([0]);
   const fixed = fixedRecords(
     dataset,
-    session.inputs.filter(({ name }) => fed[name]),
+    session.inputs.filter(({ name }) => Object.hasOwn(fed, name)),
   );
   let trouble: unknown = null;
   let size = fixed ?? Math.max(1, Math.min(options.batchSize, dataset.length));
@@ -54,7 +54,7 @@ export async function* infer(options: InferOptions): AsyncGenerator<Inference> {
       Array.from({ length: fed }, (_, i) => first + Math.min(i, records - 1)),
     );
     // A compressed model may lack an input of the dataset, because nothing in it read that input.
-    const known = session.inputs.filter(({ name }) => inputs[name]);
+    const known = session.inputs.filter(({ name }) => Object.hasOwn(inputs, name));
     const feeds = Object.fromEntries(known.map(({ name }) => [name, inputs[name]]));
     try {
       const outputs = await session.run(feeds, options.fetch());

@@ -2,8 +2,10 @@
  * @file Adapters for what changed in ai.onnx from operator set 1 to 7: broadcasting as in Caffe2,
  * and attributes that were renamed or removed.
  */
+
 import { type DType, dtypes } from "../ir/dtype.ts";
 import type { Node } from "../ir/graph.ts";
+import { axisOf } from "../ops/evaluate/elements.ts";
 import {
   type Adapter,
   type Adapters,
@@ -32,7 +34,7 @@ const broadcast: readonly Adapter[] = [
       if (rank === null || own === null) {
         throw new Error("it broadcasts along an axis of a value of unknown rank");
       }
-      const trailing = rank - own - (axis < 0 ? axis + rank : axis);
+      const trailing = rank - own - axisOf(axis, rank);
       if (trailing <= 0) return node;
       const g = around(node);
       const axes = Array.from({ length: trailing }, (_, i) => own + i);

@@ -20,14 +20,15 @@ export function readAttributes(
   tensors: TensorContext,
   readBody: ReadBody,
 ): Attributes {
-  const attributes: Record<string, Attribute> = {};
+  const attributes = new Map<string, Attribute>();
   for (const proto of protos) {
     const attribute = proto.refAttrName
       ? Object.hasOwn(bound, proto.refAttrName) && bound[proto.refAttrName]
       : readAttribute(proto, tensors, readBody);
-    if (attribute) attributes[proto.name] = attribute;
+    if (attribute) attributes.set(proto.name, attribute);
   }
-  return attributes;
+  // Not by assignments, to which the name `__proto__` would be no property.
+  return Object.fromEntries(attributes);
 }
 
 /** One attribute; "opaque" where its type or value has no other form. */

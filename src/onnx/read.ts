@@ -36,6 +36,14 @@ export interface ReadOptions {
  * or "external-outside".
  */
 export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
+  return readDeclared(bytes, options).model;
+}
+
+/** The same, with the operator set that the file declares; the model is converted to another. */
+export function readDeclared(
+  bytes: Uint8Array,
+  options: ReadOptions = {},
+): { readonly model: Model; readonly opset: number } {
   const where = options.name ?? "model";
   const proto = parse(bytes, where);
   const reader = createReader(proto, where, options.external ?? null);
@@ -53,7 +61,7 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
   }
   upgrade(model, { where, versions: reader.versions });
   nameNodes(model.graph);
-  return model;
+  return { model, opset: reader.opset };
 }
 
 const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx";

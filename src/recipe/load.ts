@@ -1,5 +1,4 @@
 /** @file Loads a model (file, URL, bytes or benchmark network) into a graph, with its hash. */
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { isPacked } from "../codec/decode/container.ts";
 import { DecodeError } from "../codec/decode/error.ts";
 import { unpack } from "../codec/decode/unpack.ts";
@@ -7,7 +6,7 @@ import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { ByteSource } from "../ir/tensor.ts";
 import { makeNet } from "../nets/index.ts";
-import { readModel } from "../onnx/read.ts";
+import { readDeclared } from "../onnx/read.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
@@ -91,7 +90,7 @@ async function loadBytes(
   const packed = isPacked(file) ? file.byteLength : null;
   const bytes = packed === null ? file : await unpacked(file, name);
   const opened = new Set<string>();
-  const model = readModel(bytes, {
+  const { model, opset } = readDeclared(bytes, {
     name,
     external(relative) {
       if (!files?.exists(folder + relative)) {
@@ -114,7 +113,7 @@ async function loadBytes(
     source: external.length > 0 ? { bytes, external } : { bytes },
     bytes: external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength),
     packed,
-    opset: opsetOf(bytes),
+    opset,
     hash: await joined(await Promise.all(hashes)),
   };
 }
@@ -144,29 +143,3 @@ async function download(url: URL): Promise<Uint8Array> {
 /** A single hash as it is; several as the hash of their concatenation. */
 const joined = (hashes: readonly string[]): Promise<string> | string =>
   hashes.length === 1 ? hashes[0] : sha256Text(hashes.join(""));
-
-/**
- * The operator set of the standard domain that a file declares (ModelProto.opset_import, field 8).
- * Reads only that field: `readModel` has already converted its graph to another operator set.
- */
-function opsetOf(bytes: Uint8Array): number {
-  const model = new BinaryReader(bytes);
-  let opset = 1;
-  while (model.pos < model.len) {
-    const [field, type] = model.tag();
-    if (field !== 8 || type !== WireType.LengthDelimited) {
-      model.skip(type);
-      continue;
-    }
-    const entry = new BinaryReader(model.bytes());
-    let [domain, version] = ["", 1];
-    while (entry.pos < entry.len) {
-      const [part, kind] = entry.tag();
-      if (part === 1) domain = entry.string();
-      else if (part === 2) version = Number(entry.int64());
-      else entry.skip(kind);
-    }
-    if (domain === "" || domain === "ai.onnx") opset = version;
-  }
-  return opset;
-}

@@ -77,7 +77,7 @@ export async function spreadFeeds(data: Dataset, feeds: Feeds): Promise<Feeds[]>
     const { inputs } = await data.read(
       Array.from({ length: batch }, (_, i) => (first + i) % data.length),
     );
-    if (`${inputs[name].shape}` === `${shape}`) found.push(inputs);
+    if (`${inputs[name]?.shape}` === `${shape}`) found.push(inputs);
   }
   return found;
 }

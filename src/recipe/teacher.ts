@@ -151,6 +151,7 @@ export function createTeacher(sessions: readonly Session[], taught: Taught | nul
  */
 function renamed(inputs: Feeds, { inputs: ports }: Pick<Session, "inputs">): Feeds {
   const given = Object.entries(inputs);
-  if (given.length !== ports.length || ports.every(({ name }) => inputs[name])) return inputs;
+  if (given.length !== ports.length || ports.every(({ name }) => Object.hasOwn(inputs, name)))
+    return inputs;
   return Object.fromEntries(given.map(([, value], i) => [ports[i].name, value]));
 }

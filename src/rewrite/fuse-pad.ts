@@ -1,5 +1,7 @@
 /** @file Replaces a Pad of zeros before a Conv or a pool by the node's own padding. */
+
 import type { Node, Value } from "../ir/graph.ts";
+import { axisOf } from "../ops/evaluate/elements.ts";
 import { intsOf, otherReaders, scalarOf } from "./constants.ts";
 import { defineRule } from "./rule.ts";
 
@@ -50,7 +52,7 @@ function spatialPads(pad: Node): readonly number[] | string | null {
   if (!given || !along || rank === undefined) return null;
   const full = Array<number>(2 * rank).fill(0);
   for (const [i, axis] of along.entries()) {
-    const at = axis < 0 ? axis + rank : axis;
+    const at = axisOf(axis, rank);
     full[at] = given[i];
     full[at + rank] = given[i + along.length];
   }

@@ -56,11 +56,12 @@ function copyBodies(
   moved: Map<Value, Value>,
   take: (value: Value) => Value,
 ): Attributes {
-  const copies: Record<string, Attribute> = { ...attributes };
-  for (const [name, attribute] of Object.entries(attributes)) {
-    if (attribute.type !== "graph") continue;
+  const copyOf = (attribute: Attribute): Attribute => {
+    if (attribute.type !== "graph") return attribute;
     for (const captured of captures(attribute.value)) take(captured);
-    copies[name] = { type: "graph", value: cloneGraph(attribute.value, moved) };
-  }
-  return copies;
+    return { type: "graph", value: cloneGraph(attribute.value, moved) };
+  };
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, attribute]) => [name, copyOf(attribute)]),
+  );
 }

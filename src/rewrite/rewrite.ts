@@ -1,5 +1,5 @@
 /** @file Applies rules to every node of a model until none changes anything. */
-import { errors, fail } from "../errors.ts";
+import { errors, fail, TersorError } from "../errors.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { build } from "../ops/builder.ts";
@@ -54,7 +54,7 @@ export function applyRules(
   /** Applies the first rule that changes the node; returns whether there was one. */
   function visit(node: Node): boolean {
     for (const rule of rulesFor(keyOf(node))) {
-      const outcome = rule.apply(node, build(node.graph, node.name));
+      const outcome = applyTo(node, rule);
       if (outcome === null) continue;
       if (typeof outcome === "string") {
         const refusal = { rule: rule.id, node: node.name, reason: outcome };
@@ -97,6 +97,20 @@ export function applyRules(
       nameApart(model.graph);
       return { applied, refused: [...refused.values()], rounds };
     }
+  }
+}
+
+/**
+ * Applies a rule to a node. Rules do not check operands and attributes, so any other error means
+ * that those do not fit the operator, and becomes TersorError "bad-operands".
+ */
+function applyTo(node: Node, rule: NodeRule): ReturnType<NodeRule["apply"]> {
+  try {
+    return rule.apply(node, build(node.graph, node.name));
+  } catch (cause) {
+    if (cause instanceof TersorError) throw cause;
+    const why = `${rule.id}: ${node.op} has inputs or attributes that do not fit`;
+    throw fail(errors.badOperands(node.name, why), cause);
   }
 }
 

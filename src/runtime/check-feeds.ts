@@ -15,7 +15,7 @@ export function checkFeeds(inputs: readonly Port[], feeds: Feeds): void {
     }
   }
   for (const { name, dtype, dims } of inputs) {
-    const tensor = feeds[name];
+    const tensor = Object.hasOwn(feeds, name) ? feeds[name] : null;
     const where = `input "${name}"`;
     if (!tensor) throw fail(errors.runFailed(where, "is not fed"));
     if (dtype && tensor.dtype !== dtype) {

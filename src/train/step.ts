@@ -90,7 +90,8 @@ export function stepOf(model: Model, spec: StepSpec): StepGraph {
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   const work: Model = { ...model, domains: new Map(model.domains), graph };
-  for (const input of graph.inputs) input.shape = spec.shapes[input.name] ?? input.shape;
+  const shapes = new Map(Object.entries(spec.shapes));
+  for (const input of graph.inputs) input.shape = shapes.get(input.name) ?? input.shape;
   const feeds: Record<string, Value> = {};
   for (const [name, { dtype, shape }] of Object.entries(spec.feeds)) {
     feeds[name] = graph.addInput(name, dtype, shape);

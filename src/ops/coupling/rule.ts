@@ -1,6 +1,8 @@
 /** @file Coupling rules: their interface, and the vocabulary in which they are written. */
+
 import type { Node, Value } from "../../ir/graph.ts";
 import { tensor } from "../../ir/tensor.ts";
+import { axisOf } from "../evaluate/elements.ts";
 import type { OpName } from "../schema.ts";
 import type { Axis, Slots } from "./slots.ts";
 
@@ -61,7 +63,7 @@ export interface CouplingRule {
 /** Rules by operator. */
 export type CouplingRules = { readonly [K in OpName]?: CouplingRule };
 
-export const mod = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+export const mod = axisOf;
 
 /** Replaces an input by an int64 constant of its own, since other nodes may read the old one. */
 export function setInts(node: Node, index: number, values: readonly number[]): void {

@@ -59,8 +59,13 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
-/** An axis from -rank to rank - 1 as one from 0 to rank - 1. */
+/**
+ * An axis from -rank to rank - 1 as one from 0 to rank - 1. The default axis 1 of a scalar's
+ * quantization is let through. Throws RangeError where an axis is further away: arrays with one
+ * entry per axis would grow to it.
+ */
 export function axisOf(axis: number, rank: number): number {
+  if (!(Math.abs(axis) <= rank + 1)) throw new RangeError(`axis ${axis} of ${rank} axes`);
   return axis < 0 ? axis + rank : axis;
 }
 

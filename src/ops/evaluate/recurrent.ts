@@ -42,7 +42,8 @@ function activation(
     tanh: Math.tanh,
     thresholdedrelu: (x) => (x > a(1) ? x : 0),
   };
-  return table[name.toLowerCase()] ?? null;
+  const key = name.toLowerCase();
+  return Object.hasOwn(table, key) ? table[key] : null;
 }
 
 /** The state and the products of one time step of one sequence; h and c are changed in place. */

@@ -97,9 +97,7 @@ export function zerosLike(g: Builder, x: Value): Value {
   return g.ConstantOfShape(shapeValue(g, x), { value: tensor(gradientType(x), [1], [0]) });
 }
 
-export function axisOf(axis: number, rank: number): number {
-  return axis < 0 ? axis + rank : axis;
-}
+export { axisOf } from "../evaluate/elements.ts";
 
 export { product };
 

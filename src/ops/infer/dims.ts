@@ -47,9 +47,7 @@ export function unknown(rank: number): Shape {
   return new Array<Dim>(rank).fill(null);
 }
 
-export function axisOf(axis: number, rank: number): number {
-  return axis < 0 ? axis + rank : axis;
-}
+export { axisOf } from "../evaluate/elements.ts";
 
 /**
  * The common shape by NumPy's broadcasting. Models are taken to be valid, so a size above 1 decides
