@@ -121,8 +121,14 @@ export class Node {
     for (let i = 0; i < length; i++) this.setInput(i, values[i]);
   }
 
-  /** Sets an attribute, or removes it if `attribute` is null. */
+  /**
+   * Sets an attribute, or removes it if `attribute` is null. Throws RangeError for ints that are no
+   * integers.
+   */
   set(name: string, attribute: Attribute | null): void {
+    if (attribute?.type === "ints" && !attribute.value.every(Number.isInteger)) {
+      throw new RangeError(`${name} of ${this.name} is [${attribute.value}]`);
+    }
     const { [name]: _, ...rest } = this.attributes;
     this.attributes = attribute ? { ...rest, [name]: attribute } : rest;
   }

@@ -22,6 +22,7 @@ export const fusePad = defineRule({
     if (read) return read;
     if (node.text("auto_pad", "NOTSET") !== "NOTSET") return `${node.name} pads by itself`;
     const own = node.ints("pads") ?? pads.map(() => 0);
+    if (own.length !== pads.length) return null;
     const kernel = node.ints("kernel_shape") ?? [];
     if (node.op !== "Conv" && own.some((p, i) => p + pads[i] >= kernel[i % kernel.length])) {
       return `${pad.name} pads more than the window of ${node.name} allows`;
@@ -49,7 +50,7 @@ function spatialPads(pad: Node): readonly number[] | string | null {
   const given = intsOf(amounts);
   const rank = x?.shape?.length ?? (axes ? undefined : given && given.length / 2);
   const along = axes ? intsOf(axes) : given?.slice(0, given.length / 2).map((_, i) => i);
-  if (!given || !along || rank === undefined) return null;
+  if (!given || !along || rank === undefined || given.length !== 2 * along.length) return null;
   const full = Array<number>(2 * rank).fill(0);
   for (const [i, axis] of along.entries()) {
     const at = axisOf(axis, rank);

@@ -1,0 +1,23 @@
+/** @file 20,000 mutated ONNX and .tersor files: read or refused, in bounded time. */
+import { expect, test } from "vitest";
+import { attempt, fuzzSeeds, limits, mutation } from "./fuzz.ts";
+
+const files = fuzzSeeds();
+
+test.each([1, 2, 3, 4])("stream %i", { timeout: 600_000 }, async (seed) => {
+  const count = Number(process.env.FUZZ ?? 5000);
+  let read = 0;
+  for (let i = 0; i < count; i++) {
+    const bytes = mutation(files, seed, i);
+    const began = performance.now();
+    const before = process.memoryUsage().arrayBuffers;
+    const outcome = await attempt(bytes).catch((cause: unknown) => {
+      throw new Error(`stream ${seed}, file ${i}`, { cause });
+    });
+    if (outcome === "read") read++;
+    expect(performance.now() - began, `ms of file ${i}`).toBeLessThan(limits.ms);
+    const grown = process.memoryUsage().arrayBuffers - before;
+    expect(grown, `bytes of file ${i}`).toBeLessThan(limits.bytes + 10 * bytes.length);
+  }
+  expect(read).toBeGreaterThan(count / 20);
+});
