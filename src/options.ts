@@ -17,6 +17,15 @@ export const layerOptions = {
   }),
 };
 
+/** Options that select the layers of a method. Training moves front ends as well, methods do not. */
+export const siteOptions = {
+  ...layerOptions,
+  frontEnds: z.boolean().default(false).meta({
+    description:
+      "Also layers whose weights are a table that was computed, found by its values: sines of a Fourier transform, a mel filterbank, a conversion of colours.",
+  }),
+};
+
 /** Options of a method whose step is done again with fewer layers if it costs too much quality. */
 export const rescueOptions = {
   rescue: z.boolean().default(true).meta({

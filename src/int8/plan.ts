@@ -8,7 +8,7 @@ import { int8KernelOf } from "../ops/int8.ts";
 import { linearOf, whyNotRight } from "../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { readWeight } from "../weights/read.ts";
-import { select } from "../weights/select.ts";
+import { chosenLayers, type Selection } from "../weights/select.ts";
 import { refusalOf, sharedOutside } from "../weights/sites.ts";
 import type { FloatWeight } from "../weights/weight.ts";
 
@@ -35,9 +35,7 @@ export interface Plan {
   readonly values: ReadonlyMap<Value, { readonly absorbed: Node | null }>;
 }
 
-interface Choice {
-  readonly only: readonly string[];
-  readonly except: readonly string[];
+interface Choice extends Selection {
   /** "weighted": only layers with weights; "all": also Add, pools and Concat between them. */
   readonly ops: "weighted" | "all";
   /**
@@ -55,10 +53,7 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   const layers: Int8Layer[] = [];
   const tables: (WeightUse & { weight: FloatWeight })[] = [];
   const found = weightsOf(model);
-  const chosen = select(
-    found.map(({ node }) => node),
-    choice,
-  );
+  const chosen = chosenLayers(model, choice, context, found);
   const shared = sharedOutside(found, chosen);
   for (const use of found) {
     const { node, role, value, index } = use;

@@ -3,7 +3,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { factorBeside, linearOf } from "../ops/linear.ts";
 import { weightsOf } from "../ops/weights.ts";
-import { type Selection, select } from "../weights/select.ts";
+import { chosenLayers, type Selection } from "../weights/select.ts";
 import type { Skips } from "../weights/sites.ts";
 import { type Span, spanOf } from "./rescale.ts";
 
@@ -29,10 +29,7 @@ export function spansOf(
   selection: Selection,
 ): { readonly spans: readonly Span[]; readonly closed: readonly Closed[] } {
   const found = weightsOf(model);
-  const chosen = select(
-    found.map(({ node }) => node),
-    selection,
-  );
+  const chosen = chosenLayers(model, selection, undefined, found);
   const reads = new Map<Value, { value: Value; axis: number; layers: Node[] }>();
   for (const use of found) {
     const linear = linearOf(use.node);

@@ -125,7 +125,7 @@ export async function pruneByScore<S extends Site = Site>(
   for (let round = 1; round <= steps; round++) {
     // Skips are reported in the first round only; later rounds would repeat them.
     const quiet = round === 1 ? context : { ...context, skip() {} };
-    const sites = find(model, { only, except }, quiet) as readonly Site[] as readonly S[];
+    const sites = find(model, options, quiet) as readonly Site[] as readonly S[];
     if (sites.length === 0) return;
     const share = options.sparsity * courses[schedule](round / steps);
     const scores = await score(sites);

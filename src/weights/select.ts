@@ -2,23 +2,47 @@
 import { errors, fail } from "../errors.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { weightsOf } from "../ops/weights.ts";
+import { type WeightUse, weightsOf } from "../ops/weights.ts";
 import { globToRegExp } from "../util/glob.ts";
 import { nearest } from "../util/nearest.ts";
+import { frontEndOf } from "./front-end.ts";
 
-export { layerOptions as siteOptions, rescueOptions } from "../options.ts";
+export { rescueOptions, siteOptions } from "../options.ts";
 
 export interface Selection {
   readonly only: readonly string[];
   readonly except: readonly string[];
+  /** Whether layers that read a table, not trained weights, are among them (front-end.ts). */
+  readonly frontEnds?: boolean;
 }
 
-/** The layers with weights that pass `only` and `except`, in whatever form their weights are. */
-export const chosenLayers = (model: Model, selection: Selection): Set<Node> =>
-  select(
-    weightsOf(model).map(({ node }) => node),
+/** Receives the reasons why layers are left alone. */
+export interface Skips {
+  skip(node: string, reason: string): void;
+}
+
+/**
+ * The layers with weights that pass `only` and `except`, in whatever form their weights are. Front
+ * ends are left out with a reason, unless `frontEnds` is set.
+ */
+export function chosenLayers(
+  model: Model,
+  selection: Selection,
+  notes: Skips = { skip() {} },
+  found: readonly WeightUse[] = weightsOf(model),
+): Set<Node> {
+  const chosen = select(
+    found.map(({ node }) => node),
     selection,
   );
+  for (const use of selection.frontEnds ? [] : found) {
+    const table = chosen.has(use.node) ? frontEndOf(use) : null;
+    if (!table) continue;
+    chosen.delete(use.node);
+    notes.skip(use.node.name, `its weight is ${table}, not trained: frontEnds=true includes it`);
+  }
+  return chosen;
+}
 
 /**
  * The nodes that pass `only` and `except`, globs over names and operator types. Throws TersorError

@@ -14,7 +14,7 @@ import { isElementwise } from "./elements.ts";
 import { expand } from "./expand.ts";
 import type { Part } from "./form.ts";
 import { readWeight } from "./read.ts";
-import { type Selection, select } from "./select.ts";
+import { chosenLayers, type Selection, type Skips } from "./select.ts";
 import type { Composed, FloatWeight, Weight } from "./weight.ts";
 
 interface Site {
@@ -23,6 +23,8 @@ interface Site {
   readonly value: Value;
   readonly weight: FloatWeight;
 }
+
+export type { Skips } from "./select.ts";
 
 /** A weight matrix that one node reads, or several that share it. */
 export interface LayerSite extends Site {
@@ -37,11 +39,6 @@ export interface ThetaSite extends Site {
   readonly part: Part | null;
   /** The axis along which each slice may have a scale of its own. */
   readonly channels: number | null;
-}
-
-/** Receives the reasons why layers are left alone. */
-export interface Skips {
-  skip(node: string, reason: string): void;
 }
 
 /** Smaller tensors are not worth the bytes of the nodes that rebuild them. */
@@ -165,10 +162,7 @@ function innerOf({ form, theta }: Composed): Inner[] {
  */
 function chosenWeights(model: Model, selection: Selection, notes: Skips): LayerSite[] {
   const found = weightsOf(model);
-  const chosen = select(
-    found.map(({ node }) => node),
-    selection,
-  );
+  const chosen = chosenLayers(model, selection, notes, found);
   const seen = new Map<Value, LayerSite>();
   const rootOf = tiedRoots(found);
   const shared = sharedOutside(found, chosen);

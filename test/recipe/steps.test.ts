@@ -17,7 +17,13 @@ describe("parseRecipe", () => {
     expect(first).toMatchObject({
       id: "prune-magnitude",
       method: methods["prune-magnitude"],
-      options: { sparsity: 0.9, scope: "layer", only: ["conv*", "fc?"], except: [] },
+      options: {
+        sparsity: 0.9,
+        scope: "layer",
+        only: ["conv*", "fc?"],
+        except: [],
+        frontEnds: false,
+      },
     });
     expect(second).toEqual({
       id: "share-weights",

@@ -48,7 +48,12 @@ export const distil = defineMethod({
     if (depth < 1) await cut(pruneBlocks as unknown as Method, 1 - depth);
     if (width < 1) await cut(pruneChannels as unknown as Method, 1 - width);
     if (start === "fresh") {
-      startFresh(model, chosenLayers(model, { only, except }), context.random, context.skip);
+      startFresh(
+        model,
+        chosenLayers(model, { only, except }, context),
+        context.random,
+        context.skip,
+      );
     }
     if (training.epochs === 0 && training.steps === 0) return;
     await context.train(model, training);

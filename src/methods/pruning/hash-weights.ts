@@ -22,9 +22,9 @@ export const hashWeights = defineMethod({
   }),
   survey: [{}],
   neutral: { ratio: 1 },
-  async apply(model, { ratio, only, except }, context) {
+  async apply(model, { ratio, ...selection }, context) {
     if (ratio === 1) return;
-    const sites = thetasOf(model, { only, except }, context, 4096);
+    const sites = thetasOf(model, selection, context, 4096);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { weight, node } = site;

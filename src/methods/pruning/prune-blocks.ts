@@ -11,7 +11,7 @@ import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { weightsOf } from "../../ops/weights.ts";
-import { select, siteOptions } from "../../weights/select.ts";
+import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -52,7 +52,7 @@ export const pruneBlocks = defineMethod({
   neutral: { ratio: 0 },
   async apply(model, given, context) {
     const layers = weightsOf(model).map(({ node }) => node);
-    const chosen = select(layers, given);
+    const chosen = chosenLayers(model, given, context);
     const blocks = blocksOf(model, new Set(layers)).filter(({ layers: own }) =>
       own.every((node) => chosen.has(node)),
     );

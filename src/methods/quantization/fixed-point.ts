@@ -41,8 +41,8 @@ export const fixedPoint = defineMethod({
   }),
   survey: [{}, { bits: 8 }],
   neutral: null,
-  async apply(model, { bits, rounding, only, except }, context) {
-    const sites = thetasOf(model, { only, except }, context);
+  async apply(model, { bits, rounding, ...selection }, context) {
+    const sites = thetasOf(model, selection, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { values, shape } = site.weight;

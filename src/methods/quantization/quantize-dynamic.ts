@@ -13,7 +13,7 @@ import { isElementwise, toInt8, transposed } from "../../weights/elements.ts";
 import { expand } from "../../weights/expand.ts";
 import { integers, type Rounding } from "../../weights/form.ts";
 import { readWeight } from "../../weights/read.ts";
-import { rescueOptions, select, siteOptions } from "../../weights/select.ts";
+import { chosenLayers, rescueOptions, siteOptions } from "../../weights/select.ts";
 import { refusalOf, sharedOutside } from "../../weights/sites.ts";
 import type { FloatWeight } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
@@ -46,12 +46,9 @@ export const quantizeDynamic = defineMethod({
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { scale, reduceRange, only, except }, context) {
+  async apply(model, { scale, reduceRange, ...selection }, context) {
     const uses = weightsOf(model);
-    const chosen = select(
-      uses.map(({ node }) => node),
-      { only, except },
-    );
+    const chosen = chosenLayers(model, selection, context, uses);
     const shared = sharedOutside(uses, chosen);
     // Each activation gets one DynamicQuantizeLinear, however many layers read it (q, k, v).
     const rounded = new Map<Value, readonly Value[]>();

@@ -57,8 +57,8 @@ export const quantizeTable = defineMethod({
   }),
   survey: [{}, { table: "int4", superblock: 8 }],
   neutral: null,
-  async apply(model, { table, block, superblock, only, except }, context) {
-    const sites = thetasOf(model, { only, except }, context);
+  async apply(model, { table, block, superblock, ...selection }, context) {
+    const sites = thetasOf(model, selection, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const layout = layoutOf(site, block, superblock);

@@ -48,8 +48,8 @@ export const quantizeWeights = defineMethod({
   }),
   survey: [{ bits: 8 }, { bits: 4 }],
   neutral: null,
-  async apply(model, { bits, block, scale, kernel, only, except }, context) {
-    const sites = thetasOf(model, { only, except }, context);
+  async apply(model, { bits, block, scale, kernel, ...selection }, context) {
+    const sites = thetasOf(model, selection, context);
     const missing = kernel === "integer" ? missingKernel(bits, block, context.target) : null;
     if (missing) context.warn(`${missing}: weights are unpacked at load`);
     for (const [i, site] of sites.entries()) {

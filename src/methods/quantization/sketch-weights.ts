@@ -37,8 +37,8 @@ export const sketchWeights = defineMethod({
   }),
   survey: [{}, { bases: 2 }],
   neutral: null,
-  async apply(model, { bases, scales, only, except }, context) {
-    const sites = thetasOf(model, { only, except }, context);
+  async apply(model, { bases, scales, ...selection }, context) {
+    const sites = thetasOf(model, selection, context);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       storeWeight(site, sketchOf(site, bases, scales === "refined"));

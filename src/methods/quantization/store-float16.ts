@@ -53,20 +53,14 @@ export const storeFloat16 = defineMethod({
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { dtype, compute, only, except }, context) {
+  async apply(model, { dtype, compute, ...selection }, context) {
     const halved =
-      compute === "float16"
-        ? await halveLayers(model, { only, except }, context)
-        : new Set<string>();
+      compute === "float16" ? await halveLayers(model, selection, context) : new Set<string>();
     const { largest, round } = types[dtype];
-    const sites = thetasOf(
-      model,
-      { only, except },
-      {
-        // Layers that compute in float16 are stored in it already.
-        skip: (name, reason) => halved.has(name) || context.skip(name, reason),
-      },
-    );
+    const sites = thetasOf(model, selection, {
+      // Layers that compute in float16 are stored in it already.
+      skip: (name, reason) => halved.has(name) || context.skip(name, reason),
+    });
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { weight } = site;

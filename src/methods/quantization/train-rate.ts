@@ -60,9 +60,9 @@ export const trainRate = defineMethod({
   }),
   survey: [],
   neutral: { epochs: 0 },
-  async apply(model, { lambda, step, ramp, revive, only, except, ...options }, context) {
+  async apply(model, { lambda, step, ramp, revive, only, except, frontEnds, ...options }, context) {
     if (options.epochs === 0) return;
-    const sites = openable(thetasOf(model, { only, except }, context), model, context);
+    const sites = openable(thetasOf(model, { only, except, frontEnds }, context), model, context);
     if (sites.length === 0) return;
     const grids = sites.flatMap((site) => gridsOf(site, step));
     const { first } = grids.at(-1) as Grid;
