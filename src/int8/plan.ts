@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { boundsOf } from "../ops/bounds.ts";
-import { int8KernelOf } from "../ops/int8.ts";
+import { int8KernelOf, joinsIntegers } from "../ops/int8.ts";
 import { linearOf, whyNotRight } from "../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { readWeight } from "../weights/read.ts";
@@ -26,6 +26,8 @@ export interface Plan {
   readonly layers: readonly Int8Layer[];
   /** Embedding tables: stored in 8 bits, looked up in float. */
   readonly tables: readonly (WeightUse & { readonly weight: FloatWeight })[];
+  /** Layers that compute in float, with weights that are stored in 8 bits, each weight once. */
+  readonly stored: readonly (WeightUse & { readonly weight: FloatWeight })[];
   /** Nodes without weights that run on integers between layers: Add, pools, Concat. */
   readonly others: readonly Node[];
   /**
@@ -35,13 +37,16 @@ export interface Plan {
   readonly values: ReadonlyMap<Value, { readonly absorbed: Node | null }>;
 }
 
-interface Choice extends Selection {
+/** Which nodes are to be on integers. */
+export interface Choice extends Selection {
   /** "weighted": only layers with weights; "all": also Add, pools and Concat between them. */
   readonly ops: "weighted" | "all";
   /**
    * Whether depthwise convolutions stay in float. They do for the web, where int8 ones are slower.
    */
   readonly floatDepthwise: boolean;
+  /** Whether a layer is computed on integers; the others only store them. All are, if missing. */
+  readonly computes?: (node: Node) => boolean;
 }
 
 /**
@@ -52,6 +57,7 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
   const { graph } = model;
   const layers: Int8Layer[] = [];
   const tables: (WeightUse & { weight: FloatWeight })[] = [];
+  const stored: (WeightUse & { weight: FloatWeight })[] = [];
   const found = weightsOf(model);
   const chosen = chosenLayers(model, choice, context, found);
   const shared = sharedOutside(found, chosen);
@@ -64,8 +70,10 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
     const reason = bound ?? refusalOf(value, weight);
     if (reason || !weight) context.skip(node.name, reason ?? "it has no weight");
     else if (isTable) tables.push({ ...use, weight });
+    else if (choice.computes && !choice.computes(node)) stored.push({ ...use, weight });
     else layers.push({ node, role, weightIndex: index, inputIndex: index === 0 ? 1 : 0 });
   }
+  const integer = new Set(layers.map(({ node, weightIndex }) => node.inputs[weightIndex]));
   const values = new Map<Value, { absorbed: Node | null }>();
   const want = (value: Value): void => {
     if (!values.has(value)) values.set(value, { absorbed: absorbable(value) });
@@ -76,7 +84,10 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
     if (kernel?.kind === "layer" && kernel.roundsOutput) want(afterActivation(node));
   }
   const others = choice.ops === "all" ? growBetween(graph, values, want) : [];
-  return { layers, tables, others, values };
+  const alone = stored.filter(
+    ({ value }, i) => !integer.has(value) && stored.findIndex((one) => one.value === value) === i,
+  );
+  return { layers, tables, stored: alone, others, values };
 }
 
 /**
@@ -131,7 +142,7 @@ function growBetween(
 ): Node[] {
   const others: Node[] = [];
   for (const node of graph.sorted()) {
-    if (int8KernelOf(node)?.kind !== "joins") continue;
+    if (!joinsIntegers(node)) continue;
     const inputs = node.inputs.filter((input) => input !== null).map(rootOf);
     const isReady = inputs.some((input) => values.has(input));
     if (!isReady || inputs.some((input) => input.tensor || input.dtype === "int64")) continue;

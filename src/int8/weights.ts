@@ -16,7 +16,8 @@ import { scalesForBias, zeroDeadChannels } from "./dead-channels.ts";
 import { type Int8Layer, type Plan, rootOf } from "./plan.ts";
 import { roundBiasInGraph, roundInGraph } from "./rounded.ts";
 
-interface Rounding {
+/** How weights are rounded. */
+export interface WeightRounding {
   readonly scale: "minmax" | "mse";
   /** Whether a layer's weights get 7 bits, for processors whose int8 sums saturate. */
   reducesRange(node: Node): boolean;
@@ -40,7 +41,7 @@ export function quantizeLayers(
   plan: Plan,
   params: ReadonlyMap<Value, QuantParams>,
   means: ReadonlyMap<Node, ChannelMeans>,
-  options: Rounding,
+  options: WeightRounding,
   context: Context,
 ): void {
   const done = new Map<Value, Dequantized>();
@@ -79,7 +80,7 @@ function dequantize(
   { node, role }: Int8Layer,
   weight: FloatWeight,
   input: number | null,
-  options: Rounding,
+  options: WeightRounding,
 ): Dequantized {
   const bias = biasOf(node)?.tensor?.floats();
   const steps = input !== null && bias ? { input, bias } : null;
@@ -109,7 +110,7 @@ function dequantizeComputed(
   value: Value,
   { node, role: { outputAxis: axis } }: Int8Layer,
   { shape }: FloatWeight,
-  { reducesRange }: Rounding,
+  { reducesRange }: WeightRounding,
 ): Dequantized {
   const { levels, scale, zeroPoint } = roundInGraph(
     g,

@@ -1,7 +1,7 @@
 /** @file Int8 kernels: which operators ONNX Runtime computes on integers, and their conditions. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Builder } from "./builder.ts";
-import { entryOf, type OpTable } from "./table.ts";
+import { entryOf, isOp, type OpTable } from "./table.ts";
 
 /** A layer: uint8 data times int8 weights, summed in int32. */
 interface LayerKernel {
@@ -18,6 +18,8 @@ interface LayerKernel {
 /** A node without weights, all of whose inputs and outputs have to be uint8. */
 interface JoiningKernel {
   readonly kind: "joins";
+  /** Where the operator is worth it; without it everywhere. */
+  readonly when?: (node: Node) => boolean;
 }
 
 /** A node that only moves or picks elements: integers pass it with their scale. */
@@ -35,6 +37,24 @@ export type Int8Kernel = LayerKernel | JoiningKernel | MovingKernel;
 const joins: JoiningKernel = { kind: "joins" };
 const moves: MovingKernel = { kind: "moves" };
 
+/**
+ * Whether a node is the product, or one of its factors the sigmoid, of x Sigmoid(x) (SiLU, Swish).
+ * In float between integer layers its parts are never fused, because each reads x through a
+ * DequantizeLinear of its own; as integers they are two nodes. Other products and sigmoids gain
+ * nothing from their integer kernels.
+ */
+function isGate(node: Node): boolean {
+  if (isOp(node, "Sigmoid")) {
+    return node.output.consumers.length > 0 && node.output.consumers.every(isGate);
+  }
+  const [a, b] = node.inputs;
+  if (!isOp(node, "Mul") || !a || !b) return false;
+  return [
+    [a, b],
+    [b, a],
+  ].some(([x, y]) => isOp(y.producer, "Sigmoid") && y.producer?.inputs[0] === x);
+}
+
 const kernels: OpTable<Int8Kernel> = {
   Add: joins,
   AveragePool: joins,
@@ -48,7 +68,9 @@ const kernels: OpTable<Int8Kernel> = {
   GlobalAveragePool: joins,
   MatMul: { kind: "layer", roundsOutput: false, wantsIntegerBias: false },
   MaxPool: moves,
+  Mul: { kind: "joins", when: isGate },
   Reshape: moves,
+  Sigmoid: { kind: "joins", when: isGate },
   Squeeze: moves,
   Transpose: moves,
   Unsqueeze: moves,
@@ -60,6 +82,12 @@ const kernels: OpTable<Int8Kernel> = {
  */
 export function int8KernelOf(node: Pick<Node, "op" | "domain">): Int8Kernel | null {
   return entryOf(kernels, node);
+}
+
+/** Whether a node without weights is to run on integers where its inputs are integers. */
+export function joinsIntegers(node: Node): boolean {
+  const kernel = int8KernelOf(node);
+  return kernel?.kind === "joins" && (kernel.when?.(node) ?? true);
 }
 
 /** Whether a layer needs its bias in int32. */

@@ -2,7 +2,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { constantExpressions } from "../ops/constant.ts";
-import { int8KernelOf, isFloatLayer } from "../ops/int8.ts";
+import { int8KernelOf, isFloatLayer, joinsIntegers } from "../ops/int8.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { type Environment, isMeasured } from "./environment.ts";
@@ -69,7 +69,7 @@ const isFound = (timed: TimedNode): timed is TimedNode & { readonly node: Node }
 
 /** Whether all that the node reads and gives is rounded, and it has an integer kernel. */
 function isBetween(node: Node): boolean {
-  if (int8KernelOf(node)?.kind !== "joins") return false;
+  if (!joinsIntegers(node)) return false;
   const { consumers, isOutput } = node.output;
   const reads = node.inputs.every((input) => !input || hasTrait(input.producer, "converts"));
   const gives = consumers.length > 0 && consumers.every((next) => hasTrait(next, "converts"));

@@ -17,20 +17,14 @@ describe("parseRecipe", () => {
     expect(first).toMatchObject({
       id: "prune-magnitude",
       method: methods["prune-magnitude"],
-      options: {
-        sparsity: 0.9,
-        scope: "layer",
-        only: ["conv*", "fc?"],
-        except: [],
-        frontEnds: false,
-      },
+      options: { sparsity: 0.9, scope: "layer", only: ["conv*", "fc?"], except: [] },
     });
     expect(second).toEqual({
       id: "share-weights",
       method: methods["share-weights"],
       options: {
         ...{ bits: 5, init: "linear", sensitivity: "none", penalty: 0, records: 128 },
-        ...{ only: [], except: [], rescue: true, tolerance: 1 },
+        ...{ only: [], except: [], frontEnds: false, rescue: true, tolerance: 1 },
       },
     });
     expect(parseRecipe("")).toEqual([]);

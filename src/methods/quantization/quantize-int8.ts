@@ -1,17 +1,21 @@
 /** @file Static int8: calibrated uint8 activations and int8 weights per channel, in QDQ form. */
 import { z } from "zod";
+import type { Context } from "../../context.ts";
 import { observeRanges } from "../../evidence/ranges.ts";
-import { carryIntegers, integerNodes, roundActivation } from "../../int8/activations.ts";
+import { computeOnIntegers } from "../../int8/compute.ts";
 import { equalize } from "../../int8/equalize.ts";
 import { observeMeans } from "../../int8/means.ts";
-import { leaveOut, planInt8 } from "../../int8/plan.ts";
+import { type Choice, leaveOut, type Plan, planInt8 } from "../../int8/plan.ts";
 import { saturatedShares } from "../../int8/saturation.ts";
 import { storeTable } from "../../int8/store-table.ts";
-import { quantizeLayers } from "../../int8/weights.ts";
+import { worthwhile } from "../../int8/worthwhile.ts";
 import type { Node, Value } from "../../ir/graph.ts";
+import type { Model } from "../../ir/model.ts";
 import type { Calibrator } from "../../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
+import { roundToGrid } from "../../weights/forms/grid.ts";
 import { rescueOptions, siteOptions } from "../../weights/select.ts";
+import { storeWeight } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({
@@ -30,6 +34,14 @@ const options = z.object({
     .meta({
       description: "For calibrator=percentile: share of values inside the range, percent.",
       search: [99.9, 99.99, 99.999],
+    }),
+  kernel: z
+    .enum(["integer", "auto"])
+    .default("integer")
+    .meta({
+      description:
+        "integer: all layers with an integer kernel compute on integers; auto: those that are faster so, as measured here, and the others store integers and compute in float.",
+      search: ["integer", "auto"],
     }),
   ops: z
     .enum(["weighted", "all"])
@@ -79,15 +91,14 @@ export const quantizeInt8 = defineMethod({
   quickens: true,
   options,
   gentler: [{ calibrator: "minmax" }, { calibrator: "percentile" }],
-  survey: [{}],
+  survey: [{}, { kernel: "auto" }],
   neutral: null,
   async apply(model, options, context) {
-    const whole = planInt8(
-      model,
-      { ...options, floatDepthwise: context.target === "web" },
-      context,
-    );
+    const choice = { ...options, floatDepthwise: context.target === "web" };
+    const every = planInt8(model, choice, context);
+    const whole = options.kernel === "auto" ? await fastest(model, every, choice, context) : every;
     for (const table of whole.tables) storeTable(table, table.weight, options.scale);
+    for (const layer of whole.stored) storeInteger(layer, options.scale);
     if (whole.layers.length === 0) return;
     const { observe } = context;
     // Equalization changes the activations, so their ranges are observed after it.
@@ -114,14 +125,38 @@ export const quantizeInt8 = defineMethod({
         : new Map<Node, number>();
     if (saturated.size > 0) context.warn(saturationWarning(saturated));
     const reducesRange = (node: Node): boolean => reduceRange === "true" || saturated.has(node);
-    quantizeLayers(plan, params, means, { scale, reducesRange }, context);
-    const integer = integerNodes(plan);
-    for (const [value, { absorbed }] of plan.values) {
-      roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
-    }
-    carryIntegers(plan);
+    computeOnIntegers(plan, params, means, { scale, reducesRange }, context);
   },
 });
+
+/** The plan of those layers that are faster on integers. Tells what was measured. */
+async function fastest(model: Model, plan: Plan, choice: Choice, context: Context): Promise<Plan> {
+  const { layers, speedup } = await worthwhile(model, plan, choice, context);
+  const all = plan.layers.length;
+  const factor = speedup === null ? "expected to be faster" : `${speedup.toFixed(2)} x as fast`;
+  if (all > 0) {
+    context.warn(
+      layers.size > 0
+        ? `${layers.size} of ${all} layers compute on integers (${factor}), the others in float`
+        : `int8 arithmetic is not worth it here (${factor}): all layers compute in float, from weights of 8 bits`,
+    );
+  }
+  return planInt8(
+    model,
+    { ...choice, computes: (node) => layers.has(node) },
+    { ...context, skip() {} },
+  );
+}
+
+/** Stores the weight of a layer that computes in float as integers, with a scale per output. */
+function storeInteger(
+  { node, value, role, weight }: Plan["stored"][number],
+  search: "minmax" | "mse",
+): void {
+  if (weight.form !== null) return;
+  const rounding = { bits: 8, block: 0, axis: role.outputAxis, search };
+  storeWeight({ node, value }, roundToGrid(weight.values, weight.shape, rounding));
+}
 
 /** Names up to five layers with the share of their sums that saturate. */
 function saturationWarning(shares: ReadonlyMap<Node, number>): string {

@@ -1,0 +1,117 @@
+/**
+ * @file Measures int8 around gates: chains of ten convolutions with SiLU, x Sigmoid(x), or Relu
+ * after each, in float32, with the convolutions alone in int8 (`ops=weighted`) and with the gates in
+ * int8 too (`ops=all`), natively and in wasm, with one thread. Writes results/gates.json: float time
+ * / int8 time of each, and the signal-to-noise ratio of the outputs in dB.
+ */
+import type { Value } from "../src/ir/graph.ts";
+import type { Model } from "../src/ir/model.ts";
+import { tensor } from "../src/ir/tensor.ts";
+import { measureLatency } from "../src/measure/latency.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { createRandom } from "../src/numeric/random.ts";
+import { concat, writeModel } from "../src/onnx/write.ts";
+import type { Builder } from "../src/ops/builder.ts";
+import { openNodeRuntime } from "../src/runtime/ort-node.ts";
+import { openWebRuntime } from "../src/runtime/ort-web.ts";
+import { apply, environmentOf } from "../test/support/apply.ts";
+import { tensorDataset } from "../test/support/dataset.ts";
+import { layerModel } from "../test/support/layer.ts";
+import { nets } from "../test/support/nets.ts";
+import { writeRun } from "./record.ts";
+
+/** Channels, side of the map, kernel; "dw" puts a depthwise 3x3 before each pointwise layer. */
+const chains = {
+  "1x1 64 @52": { n: 64, side: 52, kernel: 1 },
+  "1x1 128 @26": { n: 128, side: 26, kernel: 1 },
+  "1x1 256 @13": { n: 256, side: 13, kernel: 1 },
+  "3x3 64 @52": { n: 64, side: 52, kernel: 3 },
+  "dw+pw 64 @52": { n: 64, side: 52, kernel: 1, isDepthwise: true },
+  "dw+pw 128 @26": { n: 128, side: 26, kernel: 1, isDepthwise: true },
+};
+type Chain = (typeof chains)[keyof typeof chains] & { readonly isDepthwise?: boolean };
+const variants = {
+  weighted: { ops: "weighted" },
+  all: { ops: "all" },
+} as const;
+const DEPTH = 10;
+const BUDGET_MS = 2500;
+
+const random = createRandom(1);
+const numbers = (size: number, scale: number) =>
+  Float32Array.from({ length: size }, () => random.normal() * scale);
+function sqnr(exact: Float32Array, actual: Float32Array): number {
+  const signal = exact.reduce((sum, x) => sum + x * x, 0);
+  return 10 * Math.log10(signal / exact.reduce((sum, x, i) => sum + (x - actual[i]) ** 2, 0));
+}
+
+const round = (x: number) => Math.round(x * 100) / 100;
+
+function chain({ n, side, kernel, isDepthwise }: Chain, isGated: boolean): Model {
+  const conv = (g: Builder, x: Value, k: number, group: number): Value => {
+    const shape = [n, n / group, k, k];
+    const fan = (n / group) * k * k;
+    const weight = g.constant(numbers(n * fan, Math.sqrt((isGated ? 3 : 2) / fan)), { shape });
+    const pads = new Array<number>(4).fill((k - 1) / 2);
+    const bias = g.constant(numbers(n, 0.1));
+    const y = g.Conv(x, weight, bias, { kernel_shape: [k, k], group, pads });
+    return isGated ? g.Mul(y, g.Sigmoid(y)) : g.Relu(y);
+  };
+  return layerModel([1, n, side, side], (g, x) => {
+    let y = x;
+    for (let i = 0; i < DEPTH; i++) {
+      if (isDepthwise) y = conv(g, y, 3, n);
+      y = conv(g, y, kernel, 1);
+    }
+    return y;
+  });
+}
+
+const results: Record<string, Record<string, Record<string, object>>> = {};
+const asked = process.argv[2] ?? "";
+for (const runtime of [await openNodeRuntime(), await openWebRuntime()]) {
+  const isWeb = runtime.name === "web";
+  for (const [name, spec] of Object.entries(chains).filter(([key]) => key.includes(asked))) {
+    for (const gate of ["silu", "relu"]) {
+      const model = chain(spec, gate === "silu");
+      const shape = [1, spec.n, spec.side, spec.side];
+      const x = tensor("float32", shape, numbers(spec.n * spec.side ** 2, 1));
+      const env = environmentOf(nets[0], {
+        ...{ calibration: tensorDataset({ x }), feeds: { x }, runtime },
+      });
+      const files: [string, Uint8Array][] = [["float", concat(writeModel(model))]];
+      for (const [id, options] of Object.entries(variants)) {
+        if (gate === "relu" && id === "weighted") continue;
+        files.push([id, (await apply(model, "quantize-int8", options, env)).bytes]);
+      }
+      const open = await Promise.all(
+        files.map(([, bytes]) => runtime.open({ bytes }, { threads: 1 })),
+      );
+      const timings = await measureLatency(
+        files.map(([id], i) => ({ name: id, run: () => open[i].run({ x }) })),
+        { platform: nodePlatform, budgetMs: BUDGET_MS },
+      );
+      const outputs = await Promise.all(open.map((session) => session.run({ x })));
+      for (const session of open) await session.close();
+      const [float, ...rest] = timings.map(({ latency }) => latency.median);
+      results[isWeb ? "wasm" : "native"] ??= {};
+      results[isWeb ? "wasm" : "native"][name] ??= {};
+      results[isWeb ? "wasm" : "native"][name][gate] = Object.fromEntries(
+        rest.map((ms, i) => [
+          files[i + 1][0],
+          {
+            speedup: round(float / ms),
+            sqnr: round(sqnr(outputs[0].y.floats(), outputs[i + 1].y.floats())),
+          },
+        ]),
+      );
+      console.log(
+        runtime.name,
+        name,
+        gate,
+        JSON.stringify(results[isWeb ? "wasm" : "native"][name][gate]),
+      );
+    }
+  }
+}
+if (!asked) writeRun("gates", results);
