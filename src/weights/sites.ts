@@ -84,7 +84,7 @@ export function thetasOf(
     if (isElementwise(weight)) {
       const size = weight.values.length;
       if (size < minSize) notes.skip(node.name, `has only ${size} weights`);
-      else sites.set(value, { node, role, value, weight, part: null, channels: role.outputAxis });
+      else sites.set(value, { node, role, value, weight, part: null, channels: scaleAxisOf(role) });
       continue;
     }
     for (const { name, part, weight: inner } of innerOf(weight as Composed)) {
@@ -127,6 +127,14 @@ export function tablesOf(
     return size < minSize ? [] : [{ ...use, weight }];
   });
 }
+
+/**
+ * The axis along which each slice may have a scale of its own: that of the outputs. Groups of a
+ * transposed convolution [C, M / groups, kernel] have an output axis in common, though not their
+ * outputs; there each input channel, which lies in one group, has its own scale.
+ */
+export const scaleAxisOf = ({ kind, groups, inputAxis, outputAxis }: WeightRole): number =>
+  kind === "convtranspose" && groups > 1 ? inputAxis : outputAxis;
 
 /**
  * The axis that the layer sums over, along which blocks run. For a part of a form, the last axis

@@ -15,7 +15,7 @@ import type { Calibrator } from "../../numeric/calibrate.ts";
 import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
 import { rescueOptions, siteOptions } from "../../weights/select.ts";
-import { storeWeight } from "../../weights/sites.ts";
+import { scaleAxisOf, storeWeight } from "../../weights/sites.ts";
 import { defineMethod } from "../method.ts";
 
 const options = z.object({
@@ -154,7 +154,7 @@ function storeInteger(
   search: "minmax" | "mse",
 ): void {
   if (weight.form !== null) return;
-  const rounding = { bits: 8, block: 0, axis: role.outputAxis, search };
+  const rounding = { bits: 8, block: 0, axis: scaleAxisOf(role), search };
   storeWeight({ node, value }, roundToGrid(weight.values, weight.shape, rounding));
 }
 
