@@ -247,6 +247,18 @@ export const errors = {
     where,
     remedy,
   }),
+  noStudio: (where: string) => ({
+    code: "no-studio",
+    what: "the studio's page is not there",
+    where,
+    remedy: "In a checkout build it first: npm run build",
+  }),
+  cannotListen: (where: string, why: string) => ({
+    code: "cannot-listen",
+    what: `no server can listen there (${why})`,
+    where,
+    remedy: "Give another --port, or none for a free one",
+  }),
   // codec/
   badPacked: (where: string, why: string) => ({
     code: "bad-packed",

@@ -19,6 +19,7 @@ import { packCommand } from "./pack.ts";
 import { programOf } from "./program.ts";
 import { searchCommand } from "./search.ts";
 import { commandLineOf, type Io } from "./shell.ts";
+import { studioCommand } from "./studio.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
 import { unpackCommand } from "./unpack.ts";
@@ -34,6 +35,7 @@ const commands = [
   benchCommand,
   packCommand,
   unpackCommand,
+  studioCommand,
   checkCommand,
   methodsCommand,
   doctorCommand,
