@@ -15,7 +15,8 @@ export type {
 export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
 export type { Feed, Inputs } from "./data/feed.ts";
-export type { DataOptions } from "./data/options.ts";
+export { dataPrefix } from "./data/open.ts";
+export { type DataOptions, dataOptionInfos, parseDataOptions } from "./data/options.ts";
 export { type ErrorInfo, TersorError } from "./errors.ts";
 export type { Graph, Node, Value } from "./ir/graph.ts";
 export type { Model } from "./ir/model.ts";
@@ -36,7 +37,7 @@ export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
 export { type Builder, build } from "./ops/builder.ts";
 export { type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
-export type { OptionInfo } from "./options.ts";
+export { type OptionInfo, rangeText } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";
 export { type CheckConfig, defineConfig } from "./recipe/check.ts";
@@ -67,11 +68,13 @@ export {
   type StepInput,
 } from "./recipe/steps.ts";
 export { missedTargets, parseTargets, type Target } from "./recipe/target.ts";
+export * as format from "./report/format.ts";
 export { htmlReport } from "./report/html.ts";
 export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "./report/json.ts";
 export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
-export type { Report } from "./report/report.ts";
+export { familyTitles, lossOf, type Report } from "./report/report.ts";
+export { colorStyle, familyClass, plotStyle } from "./report/svg.ts";
 export { type Form, integers, learns, type Part, type Shape } from "./weights/form.ts";
 export { type Latent, type Opened, open as openLatent, openable } from "./weights/latent.ts";
 export { addForm as defineForm } from "./weights/match-form.ts";

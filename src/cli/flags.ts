@@ -1,10 +1,10 @@
 /** @file Flags: parsers of their values, the flags of all commands, and the flags for data. */
 import { feedingOf } from "../data/feed.ts";
 import { trainingPart } from "../data/open.ts";
-import { DataOptions } from "../data/options.ts";
+import { DataOptions, dataOptionInfos } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
 import { metricNamed, metrics } from "../measure/metrics/index.ts";
-import { describeOptions, plainIssue } from "../options.ts";
+import { plainIssue } from "../options.ts";
 import { type DataSource, isMetricFile } from "../recipe/prepare.ts";
 import { nearest } from "../util/nearest.ts";
 
@@ -82,7 +82,7 @@ export const globalFlags: readonly Flag[] = [
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
 /** A flag for each option of the data readers, made from the schema of these options. */
-const sourceFlags: readonly Flag[] = describeOptions(DataOptions).map(
+const sourceFlags: readonly Flag[] = dataOptionInfos().map(
   ({ name, description, choices, repeats, type }): Flag => ({
     flags: `--${kebab(name)}${type === "boolean" ? "" : ` <${choices?.join("|") ?? "value"}>`}`,
     doc: description,

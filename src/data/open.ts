@@ -150,7 +150,7 @@ export function findReader(
     if (named?.usual && !platform.files.exists(spec))
       return { reader: named, prefix: spec, path: named.usual };
     if (isModule(spec)) return { reader: moduleReader, prefix: "module", path: spec };
-    const guess = prefixOf(spec, platform);
+    const guess = dataPrefix(spec, platform);
     const remedy = guess ? `Did you mean ${guess}:${spec}?` : known();
     throw fail(errors.unknownData(spec, "does not say what kind of data it is", remedy));
   }
@@ -166,8 +166,11 @@ export function findReader(
   return { reader, prefix, path };
 }
 
-/** The prefix that the file name of a bare path suggests. */
-function prefixOf(path: string, { files }: Platform): string | undefined {
+/** The prefix (such as "npz") that the file name of a bare path suggests. */
+export function dataPrefix(
+  path: string,
+  { files }: { readonly files: Pick<Platform["files"], "exists"> },
+): string | undefined {
   const ending = /\.([a-z]+)$/i.exec(path)?.[1].toLowerCase() ?? "";
   if (["npz", "csv", "jsonl", "wav"].includes(ending)) return ending;
   if (["txt", "tsv"].includes(ending)) return "text";

@@ -1,6 +1,7 @@
 /** @file How records become the model's inputs: one schema for flags, help, metadata and code. */
 import { z } from "zod";
 import { errors, fail } from "../errors.ts";
+import { describeOptions, type OptionInfo } from "../options.ts";
 import { feedingOf, Inputs } from "./feed.ts";
 
 /** A schema that also accepts text: command lines give text, programs and metadata values. */
@@ -75,6 +76,9 @@ export const DataOptions = z.strictObject({
 });
 
 export type DataOptions = z.output<typeof DataOptions>;
+
+/** The options of all readers as flags and forms need them. */
+export const dataOptionInfos = (): readonly OptionInfo[] => describeOptions(DataOptions);
 
 /** The metadata key under which a model records how its own inputs are prepared. */
 export const preprocessKey = "tersor.preprocess";

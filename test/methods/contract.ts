@@ -87,12 +87,15 @@ export function describeContract(mode: "all" | "some"): void {
         },
       );
 
-      test.runIf(method.neutral && isThorough)("leaves outputs alone with neutral options", async () => {
-        const env = envOf(net);
-        const original = await outputsOf(bytesOf(net.model), env.feeds);
-        const { bytes } = await apply(net.model, id, { ...method.neutral }, env);
-        expect(relativeError(original, await outputsOf(bytes, env.feeds))).toBeLessThan(1e-5);
-      });
+      test.runIf(method.neutral && isThorough)(
+        "leaves outputs alone with neutral options",
+        async () => {
+          const env = envOf(net);
+          const original = await outputsOf(bytesOf(net.model), env.feeds);
+          const { bytes } = await apply(net.model, id, { ...method.neutral }, env);
+          expect(relativeError(original, await outputsOf(bytes, env.feeds))).toBeLessThan(1e-5);
+        },
+      );
 
       test.runIf(isThorough)("gives the same in the web build", async () => {
         const env = envOf(net);

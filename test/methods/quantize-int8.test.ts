@@ -143,10 +143,15 @@ test.each([
 ] as const)("the tables say of %s", (_, shape, groups, side, target, gain) => {
   const spread = shape.slice(2).map(() => side);
   const model = layerModel([1, shape[1] * groups, ...spread], (g, input) =>
-    g.Conv(input, g.constant(new Float32Array(shape.reduce((a, b) => a * b)), { shape }), null, {
-      group: groups,
-      auto_pad: "SAME_UPPER",
-    }),
+    g.Conv(
+      input,
+      g.constant(new Float32Array(shape.reduce<number>((a, b) => a * b, 1)), { shape }),
+      null,
+      {
+        group: groups,
+        auto_pad: "SAME_UPPER",
+      },
+    ),
   );
   const [{ node, role }] = weightsOf(model);
   expect(expectedGain(node, role, shape, target)).toBeCloseTo(gain, 5);

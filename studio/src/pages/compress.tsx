@@ -1,0 +1,279 @@
+/** @file The recipe, and the candidate that it makes beside the original. */
+import { useState } from "preact/hooks";
+import { format, type Result } from "tersor";
+import { call } from "../engine.ts";
+import { commandLine, productName, type Run, typeScript } from "../parts/as-text.ts";
+import { DataPanel } from "../parts/data-panel.tsx";
+import { download } from "../parts/download.ts";
+import { StepsEditor } from "../parts/steps-editor.tsx";
+import type { Candidate } from "../protocol.ts";
+import { candidate, compress, data, isFresh, model, seed, show, steps, work } from "../state.ts";
+
+export function CompressPage() {
+  return (
+    <section class="two">
+      <div>
+        <h2>Recipe</h2>
+        <StepsEditor />
+        <h2>Data</h2>
+        <DataPanel />
+      </div>
+      <div class="result">
+        <h2>Result</h2>
+        {candidate.value ? <Comparison found={candidate.value} /> : <Nothing />}
+      </div>
+    </section>
+  );
+}
+
+function Nothing() {
+  if (steps.value.length > 0) return <p class="dim">{work.value ? "Working ..." : ""}</p>;
+  return <p class="dim">Add a step or take a preset: the result shows here, measured.</p>;
+}
+
+/** The original at the left, the candidate at the right, and what changed. */
+function Comparison({ found }: { found: Candidate }) {
+  const before = found.baseline.result;
+  const after = found.row.result;
+  const isStale = !isFresh.value;
+  return (
+    <div class={isStale ? "stale" : ""} data-fresh={isFresh.value}>
+      {isStale && <Stale />}
+      <p class="recipe">
+        <code>{found.recipe || "simplify"}</code>
+      </p>
+      <div class="scroll">
+        <table class="compare">
+          <thead>
+            <tr>
+              <td />
+              <th scope="col" class="right">
+                original
+              </th>
+              <th scope="col" class="right">
+                candidate
+              </th>
+              <th scope="col" class="right">
+                change
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            <Size name="ONNX file" of={({ bytes }) => bytes.raw} before={before} after={after} />
+            <Size name="with gzip" of={({ bytes }) => bytes.gzip} before={before} after={after} />
+            <Size
+              name=".tersor file"
+              of={({ bytes }) => bytes.packed}
+              before={before}
+              after={after}
+            />
+            <Line
+              name="parameters"
+              cells={[format.quantity(before.params), format.quantity(after.params)]}
+              change={changeOf(before.params, after.params)}
+            />
+            <Line
+              name="multiply-accumulates"
+              cells={[format.quantity(before.macs), format.quantity(after.macs)]}
+              change={changeOf(before.macs, after.macs)}
+            />
+            <Line
+              name="a run, this browser"
+              cells={[timeOf(before), timeOf(after)]}
+              change={after.delta.infer === null ? "-" : `${format.ratio(after.delta.infer)} speed`}
+            />
+            {found.row.score !== null && (
+              <Line
+                name={after.metric?.name ?? "quality"}
+                cells={[found.baseline.score ?? "-", found.row.score]}
+                change={found.row.loss?.text ?? "-"}
+              />
+            )}
+            <Fidelity of={found.fidelity} />
+          </tbody>
+        </table>
+      </div>
+      <Actions found={found} />
+      <Notes found={found} />
+    </div>
+  );
+}
+
+function Stale() {
+  return (
+    <p class="notice">
+      {work.value === "surveying" ? (
+        <>
+          These figures are of the recipe below. The survey is running:{" "}
+          <button type="button" onClick={() => void compress()}>
+            stop it and compress
+          </button>
+        </>
+      ) : (
+        "These figures are of the recipe below, not of the cards."
+      )}
+    </p>
+  );
+}
+
+const timeOf = ({ latency }: Result): string =>
+  latency ? `${format.milliseconds(latency.median)} ms` : "-";
+
+/** How many times smaller. */
+const changeOf = (before: number | null, after: number | null): string =>
+  before === null || after === null || after === 0 ? "-" : `${format.ratio(before / after)} less`;
+
+function Size(props: {
+  name: string;
+  of(result: Result): number | null;
+  before: Result;
+  after: Result;
+}) {
+  const { name, of, before, after } = props;
+  const [old, now] = [of(before), of(after)];
+  if (old === null && now === null) return null;
+  return (
+    <Line
+      name={name}
+      cells={[format.bytes(old), format.bytes(now)]}
+      change={changeOf(old, now)}
+      share={old && now ? now / old : null}
+    />
+  );
+}
+
+function Line(props: {
+  name: string;
+  cells: readonly [string, string];
+  change: string;
+  share?: number | null;
+}) {
+  const { name, cells, change, share } = props;
+  return (
+    <tr>
+      <th scope="row">{name}</th>
+      <td class="right">{cells[0]}</td>
+      <td class="right barred">
+        {cells[1]}
+        {share != null && <span style={{ width: `${Math.min(100, 100 * share)}%` }} />}
+      </td>
+      <td class="right">{change}</td>
+    </tr>
+  );
+}
+
+function Fidelity({ of }: { of: Candidate["fidelity"] }) {
+  if (!of) return null;
+  const { sqnr, flips, n, on } = of;
+  const isExact = sqnr === null || !Number.isFinite(sqnr);
+  return (
+    <>
+      <tr data-row="fidelity">
+        <th scope="row">
+          outputs kept <small>{`on ${format.plural(n, "record")} of ${on}`}</small>
+        </th>
+        <td class="right">exact</td>
+        <td class="right">{isExact ? "exact" : `${format.fixed(sqnr, 1)} dB`}</td>
+        <td class="right">{flips === null ? "" : `${format.fixed(flips, 1)} % changed`}</td>
+      </tr>
+    </>
+  );
+}
+
+function Actions({ found }: { found: Candidate }) {
+  const [said, say] = useState("");
+  const { path } = model.value ?? { path: "model.onnx" };
+  const own: Run = { path, ...found, data: data.value, seed: seed.value };
+  const copy = (what: string, text: string) => {
+    navigator.clipboard.writeText(text).then(
+      () => say(`The ${what} is in the clipboard.`),
+      () => say(text),
+    );
+  };
+  const save = (ending: "onnx" | "tersor") => {
+    const bytes = call(ending === "onnx" ? "onnx" : "packed", undefined);
+    const name = productName(path, ending);
+    bytes
+      .then((found) => download(name, found as BlobPart, "application/octet-stream"))
+      .catch(show);
+  };
+  const { raw, packed } = found.row.result.bytes;
+  return (
+    <>
+      <p class="row actions">
+        <button type="button" class="primary" onClick={() => save("onnx")}>
+          Download .onnx <small>{format.bytes(raw)}</small>
+        </button>
+        <button type="button" onClick={() => save("tersor")}>
+          Download .tersor <small>{format.bytes(packed)}</small>
+        </button>
+        <button type="button" onClick={() => copy("command", commandLine(own))}>
+          Copy the command
+        </button>
+        <button type="button" onClick={() => copy("program", typeScript(own))}>
+          Copy as TypeScript
+        </button>
+      </p>
+      <p class="dim said" role="status">
+        {said}
+      </p>
+      <pre class="command">{commandLine(own)}</pre>
+    </>
+  );
+}
+
+/** What was skipped, and what the user should know, in sentences. */
+function Notes({ found }: { found: Candidate }) {
+  const { skipped, warnings } = found.row.result;
+  const lines = [...new Set([...warnings, ...found.notes])];
+  return (
+    <>
+      {lines.length > 0 && (
+        <ul class="hints">
+          {lines.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
+      {skipped.length > 0 && (
+        <details>
+          <summary>{format.plural(skipped.length, "layer")} left as before, and why</summary>
+          <ul class="hints">
+            {skipped.map(({ node, method, reason }, i) => (
+              <li key={`${i} ${node}`}>
+                <code>{node}</code> ({method}): {reason}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {found.curves.map(({ step, points }, i) => (
+        <Curve key={`${i} ${step}`} step={step} points={points} />
+      ))}
+    </>
+  );
+}
+
+/** The loss of a run of training by step, on a logarithmic axis. */
+function Curve({ step, points }: Candidate["curves"][number]) {
+  const shown = points.filter(([, loss]) => loss > 0);
+  if (shown.length < 2) return null;
+  const losses = shown.map(([, loss]) => Math.log(loss));
+  const [low, high] = [Math.min(...losses), Math.max(...losses)];
+  const last = shown[shown.length - 1][0];
+  const path = shown.map(
+    ([at], i) =>
+      `${((560 * at) / last).toFixed(1)} ${(8 + (104 * (high - losses[i])) / (high - low || 1)).toFixed(1)}`,
+  );
+  const text = `loss ${format.precise(shown[0][1])} to ${format.precise(shown[shown.length - 1][1])}`;
+  return (
+    <figure>
+      <figcaption>
+        <code>{step}</code>: {text} in {format.count(last)} steps
+      </figcaption>
+      <svg class="plot" viewBox="0 0 560 120" role="img" aria-label={text}>
+        <path class="curve" d={`M${path.join("L")}`} />
+      </svg>
+    </figure>
+  );
+}

@@ -1,0 +1,150 @@
+/** @file The model's layers: where bytes, work and time sit. */
+import { format, type Inspection, type Layer } from "tersor";
+import { inspection, model } from "../state.ts";
+
+export function OverviewPage() {
+  const found = inspection.value;
+  if (!model.value) return null;
+  if (!found) return <p class="dim">Running and timing the model ...</p>;
+  const { totals, layers, model: info } = found;
+  return (
+    <section>
+      <dl class="figures">
+        <Figure name="file" value={format.bytes(info.bytes)} />
+        <Figure name="parameters" value={format.quantity(info.params)} />
+        <Figure name="multiply-accumulates" value={format.quantity(info.macs)} />
+        <Figure
+          name={totals.ms === null ? "not timed" : "a run in this browser"}
+          value={totals.ms === null ? "-" : `${format.milliseconds(totals.ms)} ms`}
+        />
+        <Figure name="operator set" value={String(info.opset)} />
+      </dl>
+      <ul class="hints">
+        {hintsOf(found).map((hint) => (
+          <li key={hint}>{hint}</li>
+        ))}
+      </ul>
+      <Strip title="Bytes" layers={layers} share={(layer) => layer.share.bytes} />
+      <Strip title="Multiply-accumulates" layers={layers} share={(layer) => layer.share.macs} />
+      <h2>Layers</h2>
+      <LayerTable layers={layers} />
+      <h2>Inputs and outputs</h2>
+      <ul class="ports">
+        {[...info.inputs, ...info.outputs].map(({ name, dtype, shape }, i) => (
+          <li key={`${i} ${name}`}>
+            <span class="dim">{i < info.inputs.length ? "input" : "output"}</span>{" "}
+            <code>{name}</code> {dtype} {format.shape(shape)}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Figure({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+const nameOf = ({ name, op }: Layer): string => (name === "other" ? `${op} (all)` : name);
+
+/** One bar for the whole model, a part for each layer. */
+function Strip(props: {
+  title: string;
+  layers: readonly Layer[];
+  share: (layer: Layer) => number | null;
+}) {
+  const parts = props.layers
+    .map((layer) => ({ layer, share: props.share(layer) ?? 0 }))
+    .filter(({ share }) => share > 0.001);
+  if (parts.length === 0) return null;
+  const text = parts.map(({ layer, share }) => `${nameOf(layer)} ${format.percent(share)}`);
+  return (
+    <figure class="strip">
+      <figcaption>{props.title} by layer</figcaption>
+      <div role="img" aria-label={`${props.title}: ${text.join(", ")}`}>
+        {parts.map(({ layer, share }, i) => (
+          <span key={`${i} ${layer.name}`} title={text[i]} style={{ flexGrow: share }}>
+            {share > 0.06 && (
+              <>
+                {nameOf(layer)} <i>{format.percent(share, 0)}</i>
+              </>
+            )}
+          </span>
+        ))}
+      </div>
+    </figure>
+  );
+}
+
+function LayerTable({ layers }: { layers: readonly Layer[] }) {
+  const isTimed = layers.some(({ ms }) => ms !== null);
+  return (
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">layer</th>
+            <th scope="col">operator</th>
+            <th scope="col">weight</th>
+            <th scope="col" class="right">parameters</th>
+            <th scope="col" class="right">bytes</th>
+            <th scope="col" class="right">MACs</th>
+            {isTimed && <th scope="col" class="right">ms</th>}
+          </tr>
+        </thead>
+        <tbody>
+          {layers.map((layer, i) => (
+            <tr key={`${i} ${layer.name}`}>
+              <td class="name">{nameOf(layer)}</td>
+              <td>{layer.op}</td>
+              <td>{layer.shape.length > 0 ? format.shape(layer.shape) : ""}</td>
+              <td class="right">{format.count(layer.params)}</td>
+              <Barred text={format.bytes(layer.bytes)} share={layer.share.bytes} />
+              <Barred text={format.quantity(layer.macs)} share={layer.share.macs} />
+              {isTimed && <Barred text={format.milliseconds(layer.ms)} share={layer.share.ms} />}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** A number above a bar of its share. */
+function Barred({ text, share }: { text: string; share: number | null }) {
+  return (
+    <td class="right barred">
+      {text}
+      <span style={{ width: `${100 * (share ?? 0)}%` }} />
+    </td>
+  );
+}
+
+/** What the figures say, in sentences. */
+function hintsOf({ layers, totals }: Inspection): string[] {
+  const hints: string[] = [];
+  const most = (share: (layer: Layer) => number | null) =>
+    [...layers].sort((a, b) => (share(b) ?? 0) - (share(a) ?? 0))[0];
+  const heavy = most(({ share }) => share.bytes);
+  const busy = most(({ share }) => share.macs);
+  if (heavy && heavy.share.bytes > 0.2) {
+    hints.push(
+      `${nameOf(heavy)} holds ${format.percent(heavy.share.bytes, 0)} of the bytes: what makes this layer smaller makes the file smaller.`,
+    );
+  }
+  if (busy?.share.macs && busy.share.macs > 0.2) {
+    const same = busy === heavy ? "It also does" : `${nameOf(busy)} does`;
+    hints.push(
+      `${same} ${format.percent(busy.share.macs, 0)} of the multiply-accumulates: fewer channels, thinner factors or integer kernels save time there.`,
+    );
+  }
+  if (totals.ms !== null) {
+    hints.push("Times are of the WebAssembly engine on one thread; other runtimes differ.");
+  }
+  return hints;
+}

@@ -1,0 +1,90 @@
+/** @file The records to judge and calibrate on: a file, and how its records are read. */
+import { familyClass } from "tersor";
+import { call } from "../engine.ts";
+import { about, addData, data, seed, show } from "../state.ts";
+import { OptionField } from "./option-field.tsx";
+
+export function DataPanel() {
+  const chosen = data.value;
+  return (
+    <div class={`data ${familyClass("control")}`}>
+      <p class="row">
+        <label class="button">
+          {chosen ? "Other data" : "Choose data"}
+          <input
+            type="file"
+            accept=".zip,.npz,.csv,.jsonl,.wav,.txt"
+            onChange={(event) => {
+              const [file] = event.currentTarget.files ?? [];
+              if (file) void addData(file);
+            }}
+          />
+        </label>
+        {chosen ? (
+          <>
+            <code>{chosen.spec}</code>
+            <button
+              type="button"
+              onClick={() => {
+                data.value = null;
+              }}
+            >
+              Remove
+            </button>
+          </>
+        ) : (
+          <span class="dim">
+            zip of images (a folder a class), npz, csv, jsonl; without data outputs are compared on
+            random inputs
+          </span>
+        )}
+      </p>
+      <details>
+        <summary>How records are read, seed</summary>
+        <div class="fields">
+          <div class="field">
+            <label for="seed">seed</label>
+            <input
+              id="seed"
+              type="text"
+              inputMode="numeric"
+              placeholder="default"
+              value={seed.value ?? ""}
+              onChange={(event) => {
+                const { value } = event.currentTarget;
+                seed.value = /^\d{1,9}$/.test(value) ? Number(value) : undefined;
+              }}
+            />
+            <p class="doc">Decides everything random.</p>
+          </div>
+          {chosen &&
+            about.value?.dataOptions.map((info) => (
+              <OptionField
+                key={info.name}
+                info={info}
+                id="data"
+                value={typed.get(info.name)}
+                onChange={(value) => void setOption(info.name, value)}
+              />
+            ))}
+        </div>
+      </details>
+    </div>
+  );
+}
+
+/** Options as they were typed, by name; `data` holds what they mean. */
+const typed = new Map<string, unknown>();
+
+async function setOption(name: string, value: unknown): Promise<void> {
+  if (value === undefined) typed.delete(name);
+  else typed.set(name, value);
+  const chosen = data.value;
+  if (!chosen) return;
+  try {
+    const options = await call("dataOptions", Object.fromEntries(typed));
+    data.value = { ...chosen, options };
+  } catch (error) {
+    show(error);
+  }
+}

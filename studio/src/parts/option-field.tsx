@@ -1,0 +1,112 @@
+/** @file One option as a labelled control, made from its declaration. */
+import { type OptionInfo, rangeText } from "tersor";
+
+export interface FieldProps {
+  readonly info: OptionInfo;
+  /** Undefined: the default. */
+  readonly value: unknown;
+  /** Beginning of the control's id, which tells the fields of several cards apart. */
+  readonly id: string;
+  onChange(value: unknown): void;
+}
+
+export function OptionField({ info, value, id, onChange }: FieldProps) {
+  const field = `${id}-${info.name}`;
+  const isChanged = value !== undefined;
+  const range = info.type === "number" ? rangeText(info) : "";
+  return (
+    <div class={`field ${isChanged ? "changed" : ""}`}>
+      <label for={field} title={info.description}>
+        {info.name}
+        {range && <small>{range}</small>}
+      </label>
+      <Control info={info} value={value} id={field} onChange={onChange} />
+      {info.type !== "boolean" && info.type !== "choice" && info.search.length > 1 && (
+        <span class="tries">
+          {info.search.map((one) => (
+            <button
+              type="button"
+              key={String(one)}
+              aria-label={`${info.name} ${one}`}
+              aria-pressed={String(value ?? info.default) === String(one)}
+              onClick={() => onChange(unlessDefault(info, one))}
+            >
+              {String(one)}
+            </button>
+          ))}
+        </span>
+      )}
+      <p class="doc" id={`${field}-doc`}>
+        {info.description}
+      </p>
+    </div>
+  );
+}
+
+/** Undefined for the default and for an empty field. */
+function unlessDefault(info: OptionInfo, value: unknown): unknown {
+  const isEmpty = value === "" || value === null;
+  return isEmpty || textOf(value) === textOf(info.default) ? undefined : value;
+}
+
+const textOf = (value: unknown): string =>
+  Array.isArray(value) ? value.join("|") : value === null ? "" : String(value);
+
+function Control({ info, value, id, onChange }: FieldProps) {
+  const shown = value === undefined ? info.default : value;
+  const give = (given: unknown) => onChange(unlessDefault(info, given));
+  const about = { id, "aria-describedby": `${id}-doc` };
+  switch (info.type) {
+    case "boolean":
+      return (
+        <input
+          {...about}
+          type="checkbox"
+          checked={shown === true || shown === "true"}
+          onChange={(event) => give(event.currentTarget.checked)}
+        />
+      );
+    case "choice":
+      return (
+        <select
+          {...about}
+          value={textOf(shown)}
+          onChange={(event) => give(event.currentTarget.value)}
+        >
+          {info.default === null && <option value="">default</option>}
+          {info.choices?.map((choice) => (
+            <option key={choice} value={choice}>
+              {choice}
+            </option>
+          ))}
+        </select>
+      );
+    case "number":
+      return (
+        <input
+          {...about}
+          type="text"
+          inputMode="decimal"
+          value={value === undefined ? "" : textOf(value)}
+          placeholder={info.default === null ? "default" : textOf(info.default)}
+          onChange={(event) => give(numberOf(event.currentTarget.value))}
+        />
+      );
+    default:
+      return (
+        <input
+          {...about}
+          type="text"
+          value={value === undefined ? "" : textOf(value)}
+          placeholder={textOf(info.default) || (info.type === "list" ? "all" : "default")}
+          onChange={(event) => give(event.currentTarget.value.trim())}
+        />
+      );
+  }
+}
+
+/** A typed number; other text stays, so that the library says what is wrong with it. */
+function numberOf(text: string): unknown {
+  const trimmed = text.trim();
+  return trimmed === "" || Number.isNaN(Number(trimmed)) ? trimmed : Number(trimmed);
+}

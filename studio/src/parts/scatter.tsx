@@ -1,0 +1,76 @@
+/** @file Bytes against loss, a point a row; a point is a button that loads the row's recipe. */
+import { familyClass, format } from "tersor";
+import type { Row } from "../protocol.ts";
+
+const [width, height] = [640, 300];
+const frame = { left: 52, right: 628, top: 14, bottom: 262 };
+
+export function Scatter(props: {
+  rows: readonly Row[];
+  pareto: readonly string[];
+  onPick(recipe: string): void;
+}) {
+  const { rows, pareto, onPick } = props;
+  const points = rows.flatMap((row) =>
+    Number.isFinite(row.loss?.value)
+      ? [{ row, bytes: row.result.bytes.raw, loss: Math.max(0, row.loss?.value ?? 0) }]
+      : [],
+  );
+  if (points.length < 2) return null;
+  const logs = points.map(({ bytes }) => Math.log10(bytes));
+  const [low, high] = [Math.min(...logs), Math.max(...logs)];
+  const most = Math.max(...points.map(({ loss }) => loss), 1);
+  const x = (bytes: number) =>
+    frame.left + ((Math.log10(bytes) - low) / (high - low || 1)) * (frame.right - frame.left);
+  // A square root spreads the small losses, which matter, and still shows the large ones.
+  const y = (loss: number) =>
+    frame.bottom - Math.sqrt(loss / most) * (frame.bottom - frame.top);
+  const name = points[0].row.loss?.name ?? "loss";
+  const sizes = [low, (low + high) / 2, high].map((log) => 10 ** log);
+  return (
+    <figure>
+      <figcaption>Bytes of the ONNX file (across, logarithmic) against {name} (up)</figcaption>
+      <svg class="plot" viewBox={`0 0 ${width} ${height}`} role="group" aria-label="Scatter plot">
+        {[0, most / 4, most].map((loss) => (
+          <g key={loss}>
+            <line class="grid" x1={frame.left} x2={frame.right} y1={y(loss)} y2={y(loss)} />
+            <text class="soft end" x={frame.left - 6} y={y(loss) + 4}>
+              {format.precise(loss)}
+            </text>
+          </g>
+        ))}
+        {sizes.map((bytes, i) => (
+          <text
+            key={bytes}
+            class={`soft ${["", "mid", "end"][i]}`}
+            x={x(bytes)}
+            y={frame.bottom + 22}
+          >
+            {format.bytes(bytes)}
+          </text>
+        ))}
+        {points.map(({ row, bytes, loss }, i) => {
+          const { recipe, family } = row.result;
+          const text = `${recipe}: ${format.bytes(bytes)}, ${row.loss?.text}`;
+          return (
+            // biome-ignore lint/a11y/useSemanticElements: SVG has no button element
+            <circle
+              key={`${i} ${recipe}`}
+              class={`${familyClass(family)} ${pareto.includes(recipe) ? "best" : ""}`}
+              cx={x(bytes)}
+              cy={y(loss)}
+              r={6}
+              role="button"
+              tabIndex={0}
+              aria-label={text}
+              onClick={() => onPick(recipe)}
+              onKeyDown={(event) => event.key === "Enter" && onPick(recipe)}
+            >
+              <title>{text}</title>
+            </circle>
+          );
+        })}
+      </svg>
+    </figure>
+  );
+}

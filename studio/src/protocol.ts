@@ -1,0 +1,136 @@
+/** @file What the page and its worker say to each other: the calls, and what comes back meanwhile. */
+import type {
+  DataOptions,
+  ErrorInfo,
+  Event,
+  Inspection,
+  MethodInfo,
+  OptionInfo,
+  Result,
+} from "tersor";
+
+/** A step of a recipe: the options that differ from their defaults, as values or as typed text. */
+export interface StepData {
+  readonly method: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Records from a file of the page. */
+export interface DataInput {
+  /** Its kind and name as the command line takes it: "npz:digits.npz". */
+  readonly spec: string;
+  readonly options: DataOptions;
+}
+
+/** What the library can do, as lists and forms need it. */
+export interface About {
+  readonly methods: readonly MethodInfo[];
+  readonly nets: readonly { readonly name: string; readonly title: string; readonly cite: string }[];
+  readonly dataOptions: readonly OptionInfo[];
+}
+
+export interface OpenInput {
+  /** All files that were dropped, by path. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** The path of the model among them, or "net:" and the name of a benchmark network. */
+  readonly model: string;
+}
+
+/** A ready-made recipe for the open model. */
+export interface PresetInfo {
+  readonly name: string;
+  readonly summary: string;
+  readonly steps: readonly StepData[];
+}
+
+export interface Opened {
+  readonly presets: readonly PresetInfo[];
+  readonly nodes: readonly NodeInfo[];
+}
+
+/** A node of a graph. */
+export interface NodeInfo {
+  readonly name: string;
+  readonly op: string;
+}
+
+/** A result with its figures of quality as text, because metrics are known in the worker only. */
+export interface Row {
+  readonly result: Result;
+  /** The metric's value: "98.91 %"; null where nothing was judged. */
+  readonly score: string | null;
+  /** What is lost: "accuracy drop", "changed predictions"; null as before. */
+  readonly loss: { readonly name: string; readonly value: number; readonly text: string } | null;
+}
+
+export interface RunInput {
+  readonly steps: readonly StepData[];
+  readonly data: DataInput | null;
+  readonly seed: number | undefined;
+}
+
+/** A compressed model. */
+export interface Candidate {
+  /** The recipe with checked options, as steps and as text. */
+  readonly steps: readonly StepData[];
+  readonly recipe: string;
+  readonly baseline: Row;
+  readonly row: Row;
+  /** How far outputs moved, with what they were computed from; null if it could not be measured. */
+  readonly fidelity: Fidelity | null;
+  readonly nodes: readonly NodeInfo[];
+  /** Losses of the runs of training: [step, loss]. */
+  readonly curves: readonly { readonly step: string; readonly points: readonly Point[] }[];
+  readonly notes: readonly string[];
+}
+
+export type Point = readonly [x: number, y: number];
+
+export interface Fidelity {
+  /** "random inputs" or the name of the data. */
+  readonly on: string;
+  /** Signal-to-noise ratio of the outputs, dB; null where they are equal. */
+  readonly sqnr: number | null;
+  /** Percent of predictions that changed. */
+  readonly flips: number | null;
+  readonly n: number;
+}
+
+export interface SurveyInput {
+  readonly data: DataInput | null;
+  readonly seed: number | undefined;
+  readonly budgetSeconds: number;
+  readonly trains: boolean;
+}
+
+/** The calls: what each takes and gives. */
+export interface Calls {
+  about: [undefined, About];
+  open: [OpenInput, Opened];
+  /** Adds a file of records to those that were dropped; gives its specification. */
+  addData: [{ readonly name: string; readonly bytes: Uint8Array }, string];
+  /** Checks data options that were typed. */
+  dataOptions: [Readonly<Record<string, unknown>>, DataOptions];
+  inspect: [undefined, Inspection];
+  /** The steps of a recipe's text. */
+  parse: [string, readonly StepData[]];
+  compress: [RunInput, Candidate];
+  /** The bytes of the last candidate. */
+  onnx: [undefined, Uint8Array];
+  packed: [undefined, Uint8Array];
+  survey: [SurveyInput, readonly string[]];
+  /** The report of the last compression or survey as a page; `commandLine` is named in it. */
+  report: [{ readonly commandLine: string }, string];
+}
+
+export type CallName = keyof Calls;
+
+export type ToWorker =
+  | { readonly id: number; readonly call: CallName; readonly input: unknown }
+  | { readonly id: number; readonly abort: true };
+
+export type FromWorker =
+  | { readonly id: number; readonly event: Event }
+  | { readonly id: number; readonly row: Row; readonly pareto: readonly string[] }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: ErrorInfo };

@@ -1,0 +1,187 @@
+/** @file What the page shows, as signals, and the actions that change it. */
+import { computed, effect, signal } from "@preact/signals";
+import type { ErrorInfo, Event, Inspection, MethodInfo } from "tersor";
+import { call, Problem } from "./engine.ts";
+import type { About, Candidate, DataInput, Opened, Row, StepData } from "./protocol.ts";
+
+export const pages = ["model", "overview", "compress", "survey", "graph", "report"] as const;
+export type Page = (typeof pages)[number];
+
+const pageOf = (hash: string): Page => pages.find((page) => `#${page}` === hash) ?? "model";
+export const page = signal<Page>(pageOf(location.hash));
+addEventListener("hashchange", () => {
+  page.value = pageOf(location.hash);
+});
+export const go = (to: Page): void => {
+  location.hash = to;
+};
+
+export const about = signal<About | null>(null);
+export const methodsById = computed(
+  () => new Map<string, MethodInfo>(about.value?.methods.map((info) => [info.method, info])),
+);
+
+/** The open model. */
+export interface OpenModel extends Opened {
+  /** As the command line would take it. */
+  readonly path: string;
+}
+export const model = signal<OpenModel | null>(null);
+export const inspection = signal<Inspection | null>(null);
+export const data = signal<DataInput | null>(null);
+export const seed = signal<number | undefined>(undefined);
+
+export const steps = signal<readonly StepData[]>([]);
+export const candidate = signal<Candidate | null>(null);
+/** Whether the candidate belongs to the steps, data and seed that are shown. */
+export const isFresh = signal(false);
+
+export interface Survey {
+  readonly rows: readonly Row[];
+  readonly pareto: readonly string[];
+  readonly left: readonly string[];
+}
+export const noRows: Survey = { rows: [], pareto: [], left: [] };
+export const survey = signal<Survey>(noRows);
+export const report = signal<string | null>(null);
+
+/** The work that is going on; there is one at a time, because a second would disturb the timing. */
+export type Work = "opening" | "inspecting" | "compressing" | "surveying";
+export const work = signal<Work | null>(null);
+export const progress = signal<Extract<Event, { type: "progress" }> | null>(null);
+export const problem = signal<ErrorInfo | null>(null);
+
+let controller: AbortController | null = null;
+let ended: Promise<unknown> = Promise.resolve();
+
+/** Stops the work that is going on. */
+export async function stop(): Promise<void> {
+  controller?.abort();
+  await ended;
+}
+
+/** Does one piece of work in the place of the one before; shows its progress and what is wrong. */
+async function run(name: Work, job: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const own = new AbortController();
+  const before = stop();
+  controller = own;
+  const done = before.then(async () => {
+    if (own.signal.aborted) return;
+    work.value = name;
+    problem.value = null;
+    try {
+      await job(own.signal);
+    } catch (error) {
+      if (controller === own || !own.signal.aborted) show(error);
+    } finally {
+      progress.value = null;
+      work.value = null;
+    }
+  });
+  ended = done;
+  await done;
+}
+
+/** Shows an error, unless it only says that the work was stopped. */
+export function show(error: unknown): void {
+  if (error instanceof Problem) {
+    if (error.info.code !== "aborted") problem.value = error.info;
+    return;
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  problem.value = { code: "internal", where: "page", what, remedy: "Reload the page" };
+}
+
+const onEvent = (event: Event): void => {
+  if (event.type === "progress") progress.value = event;
+};
+
+export async function loadAbout(): Promise<void> {
+  await call("about", undefined)
+    .then((found) => {
+      about.value = found;
+    })
+    .catch(show);
+}
+
+/** Opens the model among the files, or a benchmark network; then measures its layers. */
+export async function open(files: ReadonlyMap<string, Uint8Array>, path: string): Promise<void> {
+  await run("opening", async () => {
+    const found = await call("open", { files, model: path });
+    model.value = { ...found, path };
+    inspection.value = null;
+    data.value = null;
+    steps.value = [];
+    candidate.value = null;
+    survey.value = noRows;
+    report.value = null;
+    if (page.value === "model") go("overview");
+  });
+  if (model.value?.path === path && !problem.value) await inspect();
+}
+
+const inspect = (): Promise<void> =>
+  run("inspecting", async (signal) => {
+    inspection.value = await call("inspect", undefined, { signal, onEvent });
+  }).then(compressSoon);
+
+/** Compresses with the steps that are shown. */
+export const compress = (): Promise<void> =>
+  run("compressing", async (signal) => {
+    const input = { steps: steps.value, data: data.value, seed: seed.value };
+    candidate.value = await call("compress", input, { signal, onEvent });
+    isFresh.value = true;
+    report.value = null;
+  });
+
+export const runSurvey = (budgetSeconds: number, trains: boolean): Promise<void> =>
+  run("surveying", async (signal) => {
+    survey.value = noRows;
+    report.value = null;
+    const input = { data: data.value, seed: seed.value, budgetSeconds, trains };
+    const left = await call("survey", input, {
+      signal,
+      onEvent,
+      onRow(row, pareto) {
+        survey.value = { ...survey.value, rows: [...survey.value.rows, row], pareto };
+      },
+    });
+    survey.value = { ...survey.value, left };
+  }).then(compressSoon);
+
+/** Reads a recipe's text into the cards. */
+export async function loadRecipe(text: string): Promise<boolean> {
+  try {
+    steps.value = await call("parse", text);
+    return true;
+  } catch (error) {
+    show(error);
+    return false;
+  }
+}
+
+export async function addData(file: File): Promise<void> {
+  try {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    data.value = { spec: await call("addData", { name: file.name, bytes }), options: {} };
+    problem.value = null;
+  } catch (error) {
+    show(error);
+  }
+}
+
+/** Compresses soon, unless other work goes on; a run for what was shown before is aborted. */
+function compressSoon(): void {
+  clearTimeout(timer);
+  if (steps.peek().length === 0 || isFresh.peek()) return;
+  timer = setTimeout(() => {
+    if (work.peek() === null || work.peek() === "compressing") void compress();
+  }, 350) as unknown as number;
+}
+let timer = 0;
+
+effect(() => {
+  void [steps.value, data.value, seed.value];
+  isFresh.value = false;
+  compressSoon();
+});

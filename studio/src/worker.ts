@@ -1,0 +1,248 @@
+/** @file The worker: runs the library on the open model and reports to the page. */
+import {
+  type Compression,
+  createBrowserPlatform,
+  createTersor,
+  dataOptionInfos,
+  dataPrefix,
+  type Event,
+  formatRecipe,
+  htmlReport,
+  type Loaded,
+  lossOf,
+  type Model,
+  methods,
+  nets,
+  type PresetId,
+  parseDataOptions,
+  parseRecipe,
+  presets,
+  type RecipeInput,
+  type Report,
+  type Result,
+  TersorError,
+  format,
+  z,
+} from "tersor";
+import type {
+  About,
+  Calls,
+  Candidate,
+  FromWorker,
+  NodeInfo,
+  OpenInput,
+  Opened,
+  Row,
+  RunInput,
+  StepData,
+  SurveyInput,
+  ToWorker,
+} from "./protocol.ts";
+import { onRandomInputs, randomModule } from "./random-inputs.ts";
+
+// The page's Content-Security-Policy forbids to compile text, which zod would try.
+z.config({ jitless: true });
+
+/** Seconds for which a candidate is timed: less than the command line takes, to answer sooner. */
+const timingSeconds = 0.5;
+
+/** The open model and what was last made of it. */
+interface Session {
+  readonly files: Map<string, Uint8Array>;
+  readonly tersor: ReturnType<typeof createTersor>;
+  readonly model: Loaded;
+  compression?: Compression;
+  report?: Report;
+}
+let session: Session | null = null;
+
+/** What a call is given besides its input. */
+interface Around {
+  readonly signal: AbortSignal;
+  onEvent(event: Event): void;
+  onRow(row: Row, pareto: readonly string[]): void;
+}
+
+type Handlers = {
+  readonly [K in keyof Calls]: (input: Calls[K][0], around: Around) => Promise<Calls[K][1]>;
+};
+
+const handlers: Handlers = {
+  about: async (): Promise<About> => ({
+    methods: methods(),
+    nets: Object.entries(nets).map(([name, { title, cite }]) => ({ name, title, cite })),
+    dataOptions: dataOptionInfos(),
+  }),
+  open,
+  async addData({ name, bytes }) {
+    const { files } = opened();
+    files.set(name, bytes);
+    const prefix = dataPrefix(name, { files: { exists: (path) => files.has(path) } });
+    return prefix ? `${prefix}:${name}` : name;
+  },
+  dataOptions: async (given) => parseDataOptions(given),
+  inspect: (_, { signal, onEvent }) =>
+    opened().tersor.inspect(opened().model, { signal, onEvent, timingSeconds }),
+  parse: async (text) => stepsOf(parseRecipe(text)),
+  compress,
+  onnx: async () => compressed().bytes,
+  packed: async () => compressed().pack(),
+  survey,
+  async report({ commandLine }) {
+    const { report } = opened();
+    if (!report) throw new Error("nothing was compressed yet");
+    return htmlReport({ ...report, commandLine });
+  },
+};
+
+async function open({ files, model: path }: OpenInput): Promise<Opened> {
+  const own = new Map(files);
+  const platform = createBrowserPlatform(own);
+  const tersor = createTersor({ ...platform, module: randomModule });
+  const model = await tersor.load(path);
+  session = { files: own, tersor, model };
+  return { presets: presetsFor(model.model), nodes: nodesOf(model.model) };
+}
+
+function opened(): Session {
+  if (!session) throw new Error("no model is open");
+  return session;
+}
+
+function compressed(): Compression {
+  const { compression } = opened();
+  if (!compression) throw new Error("nothing was compressed yet");
+  return compression;
+}
+
+async function compress(
+  { steps, data, seed }: RunInput,
+  { signal, onEvent }: Around,
+): Promise<Candidate> {
+  const current = opened();
+  const { tersor, model } = current;
+  const recipe = parseRecipe(steps.map(inputOf) as unknown as RecipeInput);
+  const notes: string[] = [];
+  const settings = { data, seed, signal, onEvent: noting(onEvent, notes) };
+  const compression = await tersor.compress(model, { recipe, ...settings, timingSeconds });
+  const product = await tersor.load(compression.bytes);
+  const { result, baseline } = compression;
+  const { metric } = result;
+  const fidelity = metric
+    ? { on: data?.spec ?? "data", sqnr: metric.sqnr, flips: metric.flips, n: metric.n }
+    : await onRandomInputs(tersor, product, model, { seed, signal });
+  current.compression = compression;
+  current.report = compression.report;
+  return {
+    steps: stepsOf(recipe),
+    recipe: formatRecipe(recipe),
+    baseline: rowOf(baseline, compression.report),
+    row: rowOf(result, compression.report),
+    fidelity,
+    nodes: nodesOf(product.model),
+    curves: compression.training.map(({ step, curve }) => ({
+      step,
+      points: curve.map(({ step, loss }) => [step, loss] as const),
+    })),
+    notes,
+  };
+}
+
+async function survey(
+  { data, seed, budgetSeconds, trains }: SurveyInput,
+  { signal, onEvent, onRow }: Around,
+): Promise<readonly string[]> {
+  const current = opened();
+  const surveyed = await current.tersor.survey(current.model, {
+    ...{ data, seed, budgetSeconds, trains, signal, onEvent, timingSeconds },
+    onReport(report) {
+      current.report = report;
+      const row = report.results.at(-1);
+      if (row) onRow(rowOf(row, report), report.pareto);
+    },
+  });
+  current.report = surveyed.report;
+  return [
+    ...surveyed.warnings,
+    ...surveyed.left.map(({ recipe, reason }) => `${recipe}: ${reason}`),
+  ];
+}
+
+/** A result with its figures of quality as text. */
+function rowOf(result: Result, report: Report): Row {
+  const { metric } = result;
+  const loss = lossOf(report);
+  const value = loss?.of(result) ?? null;
+  return {
+    result,
+    score: metric && format.score(metric),
+    loss: loss && value !== null ? { name: loss.name, value, text: lossText(loss, value) } : null,
+  };
+}
+
+const lossText = ({ kind, digits, unit }: NonNullable<ReturnType<typeof lossOf>>, value: number) =>
+  `${(kind === "drop" ? format.points : format.fixed)(value, digits)} ${unit}`.trimEnd();
+
+/** Passes events on, and keeps those that are to be read after the run. */
+const noting = (onEvent: (event: Event) => void, notes: string[]) => (event: Event) => {
+  if (event.type === "note" || event.type === "warning") notes.push(event.text);
+  onEvent(event);
+};
+
+const inputOf = ({ method, options }: StepData) => ({ method, ...options });
+
+/** Checked steps with those options only that differ from their defaults. */
+function stepsOf(steps: ReturnType<typeof parseRecipe>): StepData[] {
+  return steps.map(({ id, options }) => {
+    const defaults = methods().find(({ method }) => method === id)?.options ?? [];
+    const usual = new Map(defaults.map((info) => [info.name, JSON.stringify(info.default)]));
+    const differs = ([name, value]: [string, unknown]) =>
+      JSON.stringify(value ?? null) !== usual.get(name);
+    return { method: id, options: Object.fromEntries(Object.entries(options).filter(differs)) };
+  });
+}
+
+/** The presets for a model, each as the recipe that it stands for without data. */
+function presetsFor(model: Model): Opened["presets"] {
+  return (Object.keys(presets) as PresetId[]).map((name) => {
+    const { summary, recipe } = presets[name];
+    return { name, summary, steps: stepsOf(parseRecipe(recipe(model, false))) };
+  });
+}
+
+const nodesOf = ({ graph }: Model): NodeInfo[] =>
+  [...graph.nodes].map(({ name, op }) => ({ name, op }));
+
+/** The calls that run, by id. */
+const running = new Map<number, AbortController>();
+const reply = (message: FromWorker): void => postMessage(message);
+
+addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
+  const { id } = data;
+  if ("abort" in data) return running.get(id)?.abort();
+  const controller = new AbortController();
+  running.set(id, controller);
+  try {
+    const handler = handlers[data.call] as (input: unknown, around: Around) => Promise<unknown>;
+    const result = await handler(data.input, {
+      signal: controller.signal,
+      onEvent: (event) => reply({ id, event }),
+      onRow: (row, pareto) => reply({ id, row, pareto }),
+    });
+    reply({ id, result });
+  } catch (error) {
+    reply({ id, error: infoOf(error) });
+  } finally {
+    running.delete(id);
+  }
+});
+
+function infoOf(error: unknown) {
+  if (error instanceof TersorError) {
+    const { code, what, where, remedy } = error;
+    return { code, what, where, remedy };
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  const remedy = "This is a mistake in tersor or its engine: try another recipe, and report it";
+  return { code: "internal", where: "worker", what, remedy };
+}
