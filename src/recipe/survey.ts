@@ -17,7 +17,7 @@ const combinations = [
 
 /**
  * Whether methods that train are among the recipes: they take far longer, and records have to be set
- * aside for them. "families": one of each family that has at most one other.
+ * aside for them. "families": only the first method of a family.
  */
 export type Trains = boolean | "families";
 
@@ -37,14 +37,13 @@ export function surveyRecipes(trains: Trains = false): Step[][] {
         survey.map((options, turn) => ({ turn, steps: surveySteps(id, options) })),
       )
       .filter(({ steps }) => trains !== false || !needsTraining(steps));
-    const quick = tried.filter(({ steps }) => !needsTraining(steps));
-    const trained = tried.find(({ steps }) => needsTraining(steps));
-    const best = quick[0] ?? trained;
+    const best = tried.find(({ steps }) => !needsTraining(steps)) ?? tried[0];
     if (best) first.push(best.steps);
-    // The only one that trains nothing may be for a kind of model that this is not.
-    const second = trains === "families" && quick.length === 1 ? trained : undefined;
-    if (second) first.push(second.steps);
-    const rest = tried.filter((one) => one !== best && one !== second);
+    // The method that a family is known for, where others of it may not suit every model.
+    const main = tried.find(({ steps }) => steps[0].id === own[0][0]);
+    const isSecond = trains === "families" && main !== undefined && needsTraining(main.steps);
+    if (isSecond && main !== best) first.push(main.steps);
+    const rest = tried.filter((one) => one !== best && !(isSecond && one === main));
     others.push(...rest.filter(({ steps }) => trains === true || !needsTraining(steps)));
   }
   const rest = others.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);
