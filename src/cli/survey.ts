@@ -28,8 +28,12 @@ import {
   surveyFolder,
 } from "./survey-state.ts";
 import { learningFlags, type TrainingFlags, teacherOf } from "./training.ts";
+import { type WorkerFlags, workerFlags, workersOf } from "./workers.ts";
 
-interface SurveyFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "deterministic"> {
+interface SurveyFlags
+  extends DataFlags,
+    WorkerFlags,
+    Pick<TrainingFlags, "teacher" | "deterministic"> {
   readonly output?: string;
   readonly measure: boolean;
   readonly budget?: number;
@@ -63,6 +67,7 @@ export const surveyCommand: Command<SurveyFlags> = {
       flags: "--marks",
       doc: "Also print how each row does beside the survey paper's opinion of its family.",
     },
+    ...workerFlags,
     ...learningFlags,
     measureFlag,
     ...dataFlags,
@@ -79,7 +84,9 @@ export const surveyCommand: Command<SurveyFlags> = {
     const folder = surveyFolder(path, flags.output);
     checkFolder(folder, earlier !== null || shell.force);
     const teacher = await teacherOf(flags, shell);
-    const checkpoints = fileCheckpoints(join(folder, "survey"), earlier !== null);
+    const trainings = { output: join(folder, "survey"), resume: earlier !== null };
+    const checkpoints = fileCheckpoints(trainings.output, trainings.resume);
+    const workers = await workersOf(flags, trainings);
     const output = surveyOutput(shell, folder, inputsOf(path, model), flags.marks);
     const kept = earlier ? earlierRows(folder, earlier) : { done: [], doneErrors: [], began: {} };
     let plan: SurveyPlan | null = null;
@@ -111,11 +118,12 @@ export const surveyCommand: Command<SurveyFlags> = {
       const found = await survey(model, {
         ...shell.settings,
         ...dataSettings(flags),
-        ...{ recipes, trains: flags.trains, teacher, checkpoints },
+        ...{ recipes, trains: flags.trains, teacher, checkpoints, workers },
         ...{ deterministic: flags.deterministic, measures: flags.measure },
         budgetSeconds: flags.budget,
         ...{ done: kept.done, doneErrors: kept.doneErrors, deadly: deadlyOf(kept.began) },
         onTrial(recipe) {
+          if (workers) return; // one that dies takes nothing with it
           count(recipe, (measured.began[recipe] ?? 0) + 1);
           return output.saveState(plan!, measured, false);
         },
@@ -126,7 +134,8 @@ export const surveyCommand: Command<SurveyFlags> = {
           measured = { ...measured, layerErrors: errors };
           if (!bytes) return;
           await output.saveModel(result.recipe, bytes);
-          checkpoints.clear();
+          // Those of trainings that run in other processes are still needed.
+          if (!workers) checkpoints.clear();
           shell.note(`${result.recipe}: ${resultLine(result, baseline)}`);
         },
         onReport(report) {

@@ -1,0 +1,114 @@
+/** @file Trials in several processes give the rows of one process, whatever happens to them. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { processes } from "../../src/cluster/processes.ts";
+import { load, survey } from "../../src/node.ts";
+import { writeFixtures } from "../cli/fixtures.ts";
+import { temporaryFolder } from "../cli/run.ts";
+import { childrenOf, plainRow } from "../support/processes.ts";
+
+const folder = temporaryFolder();
+beforeAll(() => writeFixtures(folder));
+afterAll(() => folder.close());
+
+const recipes = [
+  ...["simplify", "share-weights:bits=2", "quantize-int8", "train", "quantize-weights:bits=4"],
+  ...["store-float16", "prune-magnitude > train", "factor-svd"],
+];
+const settings = () => ({
+  data: `jsonl:${folder.in("data.jsonl")}`,
+  ...{ timingSeconds: 0.05, deterministic: true, threads: 1, recipes },
+});
+
+describe("jobs", () => {
+  test("give the same rows and bytes as one process, all timed", async () => {
+    const model = await load(folder.in("model.onnx"));
+    const [bytesOfOne, bytesOfTwo] = [new Map<string, string>(), new Map<string, string>()];
+    const keep =
+      (all: Map<string, string>) => (row: { recipe: string }, bytes: Uint8Array | null) =>
+        void all.set(row.recipe, Buffer.from(bytes ?? []).toString("base64"));
+    const one = await survey(model, { ...settings(), onRow: keep(bytesOfOne) });
+    const workers = processes({ jobs: 2 });
+    const two = await survey(model, { ...settings(), workers, onRow: keep(bytesOfTwo) });
+    expect(two.results.map(plainRow)).toEqual(one.results.map(plainRow));
+    expect(new Map([...bytesOfTwo].sort())).toEqual(new Map([...bytesOfOne].sort()));
+    expect(two.left).toEqual(one.left);
+    for (const { recipe, latency, delta } of two.results) {
+      expect([recipe, latency?.median, delta.infer]).toEqual([
+        recipe,
+        expect.any(Number),
+        expect.any(Number),
+      ]);
+    }
+    expect(childrenOf(process.pid)).toEqual([]);
+  });
+
+  test("a process that dies costs its recipe, which is named, and no other", async () => {
+    const model = await load(folder.in("model.onnx"));
+    let killed = "";
+    const timer = setInterval(() => {
+      const [child] = childrenOf(process.pid, "trial-worker");
+      if (!child || killed !== "begun") return;
+      killed = "done";
+      process.kill(child, "SIGKILL");
+    }, 5);
+    const { results, left } = await survey(model, {
+      ...settings(),
+      workers: processes({ jobs: 2 }),
+      // Both processes are at work from the first row on.
+      onRow(_, bytes) {
+        if (bytes && killed === "") killed = "begun";
+      },
+    });
+    clearInterval(timer);
+    expect(killed).toBe("done");
+    const names = [...results.slice(1).map(({ recipe }) => recipe), ...left.map((l) => l.recipe)];
+    expect(names.toSorted()).toEqual(recipes.toSorted());
+    // Some recipes do nothing to this model, as in one process.
+    const dead = left.filter(({ reason }) => reason.includes("process"));
+    expect(dead.map(({ reason }) => reason)).toEqual([
+      "its process was ended by SIGKILL (too little memory, or someone killed it)",
+    ]);
+  });
+});
+
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+describe.each(["SIGINT", "SIGKILL"] as const)("%s of the command", (signal) => {
+  test("leaves no process, and --resume has what was measured", async () => {
+    const out = folder.in(signal);
+    const args = [
+      ...["survey", folder.in("model.onnx"), "--data", `jsonl:${folder.in("data.jsonl")}`],
+      ...["--timing", "0.3s", "--jobs", "2", "-o", out],
+    ];
+    const child = spawn(process.execPath, ["--import", "tsx", main, ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let workers: number[] = [];
+    child.stderr.on("data", (text: Buffer) => {
+      if (!String(text).includes("share-weights") || workers.length > 0) return;
+      workers = childrenOf(child.pid!, "trial-worker");
+      child.kill(signal);
+    });
+    const status = await new Promise((resolve) => child.on("exit", resolve));
+    expect(status).toBe(signal === "SIGINT" ? 130 : null);
+    expect(workers).toHaveLength(2);
+    for (let i = 0; i < 50 && workers.some(isAlive); i++) await sleep(100);
+    expect(workers.filter(isAlive)).toEqual([]);
+    const state = JSON.parse(readFileSync(`${out}/survey.json`, "utf8"));
+    expect(state.results.length).toBeGreaterThan(1);
+    expect(readdirSync(out).filter((name) => name.endsWith(".onnx")).length).toBeGreaterThan(0);
+  });
+});
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
