@@ -1,8 +1,10 @@
 /** @file What the functions of the API take and give. */
+
 import type { z } from "zod";
 import type { Result } from "./measure/measurement.ts";
 import type { distil } from "./methods/distillation/distil.ts";
 import type { MethodId } from "./methods/index.ts";
+import type { Written } from "./onnx/write.ts";
 import type { Wish } from "./recipe/advice.ts";
 import type { Advised, AdviseOptions } from "./recipe/advise.ts";
 import type { Job, OpenJob } from "./recipe/job.ts";
@@ -72,8 +74,10 @@ export interface Compression {
   readonly result: Result;
   readonly baseline: Result;
   readonly report: Report;
-  /** The compressed model as an ONNX file. */
+  /** The compressed model as an ONNX file, made when it is asked for. */
   readonly bytes: Uint8Array;
+  /** The same in pieces, as the file `name`; with weights of more than 2 GB in `name`.data. */
+  write(name: string): Written;
   /** The compressed model as a .tersor file. */
   pack(): Uint8Array;
   /** One entry per run of training, with its loss curve. */

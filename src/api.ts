@@ -1,4 +1,5 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
+
 import type {
   AdvisedModel,
   AdviseInput,
@@ -15,6 +16,7 @@ import { errors, fail, TersorError } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import type { MethodId } from "./methods/index.ts";
+import type { Written } from "./onnx/write.ts";
 import type { Platform } from "./platform.ts";
 import { advise } from "./recipe/advise.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
@@ -43,7 +45,7 @@ import { surveyTable } from "./report/table.ts";
 /** Writes a file; it must not overwrite one of `inputs`. */
 export type SaveFile = (
   path: string,
-  bytes: Uint8Array,
+  content: Uint8Array | ((name: string) => Written),
   inputs: readonly string[],
 ) => Promise<void>;
 
@@ -100,11 +102,15 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       report,
       training: done.training,
       job,
-      bytes: done.bytes,
+      get bytes() {
+        return done.bytes;
+      },
+      write: done.write,
       pack: done.pack,
       async save(path) {
         if (!saveFile) throw fail(errors.cannotWrite(path, "no files here", "Use `bytes`"));
-        await saveFile(path, /\.tersor$/i.test(path) ? done.pack() : done.bytes, [model.name]);
+        const isPacked = /\.tersor$/i.test(path);
+        await saveFile(path, isPacked ? done.pack() : done.write, [model.name]);
       },
       table: (table) => surveyTable(report, { width: 100, color: false, ...table }),
     };
@@ -360,7 +366,8 @@ function runnable(env: Environment): Environment {
 function untimed({ onEvent }: Settings) {
   return (cause: unknown): null => {
     const isTheModel =
-      cause instanceof TersorError && ["cannot-open", "bad-feeds"].includes(cause.code);
+      cause instanceof TersorError &&
+      ["cannot-open", "bad-feeds", "too-large"].includes(cause.code);
     if (!isTheModel) throw cause;
     onEvent?.({ type: "warning", text: `nothing is timed: ${cause.message}` });
     return null;

@@ -105,6 +105,12 @@ export const errors = {
     where,
     remedy: "Check the file with: tersor inspect",
   }),
+  tooLarge: (where: string, bytes: number) => ({
+    code: "too-large",
+    what: `opens models of up to 2 GiB, and this one has ${(bytes / 2 ** 30).toFixed(1)}`,
+    where,
+    remedy: "Use methods that need no data; nothing is run then",
+  }),
   runFailed: (where: string, words: string, remedy = "Compare the data with: tersor inspect") => ({
     code: "run-failed",
     what: words,

@@ -50,6 +50,11 @@ export interface Platform {
     read(path: string): Promise<Uint8Array>;
     /** Opens a file whose parts are read on demand. Throws like `read`. */
     source(path: string): ByteSource;
+    /**
+     * Whether a file lies, links followed, in the folder of another file or below it: where the path
+     * says that it is, or where that is a link to.
+     */
+    isBeside(path: string, other: string): boolean;
     /** The names in a folder, sorted; those of folders end in "/". Null if it is no folder. */
     list(path: string): Promise<string[] | null>;
     exists(path: string): boolean;

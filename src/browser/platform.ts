@@ -20,6 +20,7 @@ export function createBrowserPlatform(
     cores: navigator.hardwareConcurrency,
     files: {
       read: async (path) => files.get(path) ?? download(path),
+      isBeside: () => true, // dropped files are no links
       source(path) {
         const bytes = files.get(path);
         if (!bytes) throw fail(errors.noSuchFile(path));

@@ -106,7 +106,7 @@ export const compressCommand: Command<CompressFlags> = {
     const work = () => compress(model, input);
     const done = await untilInterrupted("compress", training, shell, work);
     if (!done) return 130;
-    await saveProduct(shell, product, packs ? done.pack() : done.bytes, done, training);
+    await saveProduct(shell, product, packs ? done.pack() : done.write, done, training);
     const { result, baseline } = done;
     printProduct(shell, "compress", product, done, () => comment(shell, result, baseline, file));
     const missed = missedTargets(targets, result);

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import type { Compression } from "../api-types.ts";
 import { errors, fail } from "../errors.ts";
-import { checkOutput, type SaveOptions, saveFile } from "../node/files.ts";
+import { checkOutput, type FileContent, type SaveOptions, saveFile } from "../node/files.ts";
 import type { Loaded } from "../recipe/load.ts";
 import { capitalized } from "../report/format.ts";
 import { htmlReport } from "../report/html.ts";
@@ -63,11 +63,11 @@ export function planProduct(
 export async function saveProduct(
   shell: Shell,
   { file, flags, saving, run }: Product,
-  bytes: Uint8Array,
+  content: FileContent,
   done: Compression,
   training: TrainingSettings,
 ): Promise<void> {
-  await saveFile(file, bytes, saving);
+  await saveFile(file, content, saving);
   if (flags.record !== undefined) {
     await saveFile(flags.record, recordText(done.training, shell), saving);
   }

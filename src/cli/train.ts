@@ -84,7 +84,7 @@ export const trainCommand: Command<TrainFlags> = {
     const work = () => train(model, input);
     const done = await untilInterrupted("train", training, shell, work);
     if (!done) return 130;
-    await saveProduct(shell, product, done.bytes, done, training);
+    await saveProduct(shell, product, done.write, done, training);
     printProduct(shell, "train", product, done);
     return 0;
   },

@@ -82,6 +82,7 @@ export class Node {
     this.op = op;
     this.domain = domain;
     this.name = name;
+    for (const [key, attribute] of Object.entries(attributes)) checkInts(key, attribute);
     this.attributes = attributes;
     this.outputs = outputs;
     for (const output of outputs) output.producer = this;
@@ -126,9 +127,7 @@ export class Node {
    * integers.
    */
   set(name: string, attribute: Attribute | null): void {
-    if (attribute?.type === "ints" && !attribute.value.every(Number.isInteger)) {
-      throw new RangeError(`${name} of ${this.name} is [${attribute.value}]`);
-    }
+    if (attribute) checkInts(name, attribute);
     const { [name]: _, ...rest } = this.attributes;
     this.attributes = attribute ? { ...rest, [name]: attribute } : rest;
   }
@@ -173,6 +172,14 @@ export class Node {
           : [],
     );
   }
+}
+
+/** Throws RangeError for ints that are no integers: sizes computed from a file that lies. */
+function checkInts(name: string, { type, value }: Attribute): void {
+  if (type === "int" ? Number.isInteger(value) : type !== "ints" || value.every(Number.isInteger)) {
+    return;
+  }
+  throw new RangeError(`the attribute ${name} is ${value}`);
 }
 
 /** A graph: a model's main graph or the body of a node. It owns nodes and values. */

@@ -32,12 +32,16 @@ export class Tensor {
   readonly byteLength: number;
   /** The elements of a string tensor, null for other types. */
   readonly strings: readonly string[] | null;
-  readonly #load: () => Uint8Array;
+  readonly #load: (length?: number) => Uint8Array;
 
+  /**
+   * `load` gives the raw_data bytes. It may give the first `length` of them only, where it is asked
+   * for no more.
+   */
   constructor(
     dtype: DType,
     shape: readonly number[],
-    load: () => Uint8Array,
+    load: (length?: number) => Uint8Array,
     strings: readonly string[] | null = null,
   ) {
     this.dtype = dtype;
@@ -51,6 +55,11 @@ export class Tensor {
   /** The raw_data bytes. They may be an unaligned view of a file and must not be written to. */
   bytes(): Uint8Array {
     return this.#load();
+  }
+
+  /** The first `length` bytes of them, or all if there are fewer, without reading the others. */
+  head(length: number): Uint8Array {
+    return this.#load(Math.min(length, this.byteLength)).subarray(0, length);
   }
 
   /**

@@ -9,7 +9,7 @@ import { concat, writeModel } from "../onnx/write.ts";
 import { constantExpressions, constantValue } from "../ops/constant.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { rewrite } from "../rewrite/index.ts";
-import type { Source } from "../runtime/runtime.ts";
+import { type ExternalFile, type Source, sourceBytes } from "../runtime/runtime.ts";
 
 /** The model to pack, as a file and as a graph. */
 export interface PackInput {
@@ -87,9 +87,10 @@ function codedBytes(tensor: Tensor | null): number {
 
 /** Access to the source's external data by path, as `packModel` asks for it. */
 function externalOf({ external = [] }: Source): OpenExternal {
-  const files = new Map(external.map(({ path, data }) => [path, data]));
+  const files = new Map(external.map((one) => [one.path, one]));
   return (path) => {
-    const data = files.get(path) as Uint8Array;
+    const { file, data } = files.get(path) as ExternalFile;
+    if (file) return file;
     return { byteLength: data.byteLength, read: (at, length) => data.subarray(at, at + length) };
   };
 }
@@ -99,7 +100,5 @@ const limit = 24e6;
 
 /** Bytes of the model's .tersor file; null for models above `limit`. */
 export function packedSize(input: PackInput): number | null {
-  const { bytes, external = [] } = input.source;
-  const size = external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength);
-  return size > limit ? null : packSmallest(input).bytes.byteLength;
+  return sourceBytes(input.source) > limit ? null : packSmallest(input).bytes.byteLength;
 }

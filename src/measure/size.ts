@@ -2,6 +2,9 @@
 import type { Platform } from "../platform.ts";
 import type { Bytes } from "./measurement.ts";
 
+/** Larger models are not compressed just to report a size, because that takes minutes. */
+const MOST = 2 ** 30;
+
 /**
  * Sizes of the concatenated files of a model (the ONNX file, then its external data): raw, with
  * gzip at level 9, with brotli at level 11. `chunks` is iterated three times, so it has to be an
@@ -14,6 +17,7 @@ export async function measureBytes(
 ): Promise<Bytes> {
   let raw = 0;
   for (const chunk of chunks) raw += chunk.byteLength;
+  if (raw > MOST) return { raw, gzip: null, brotli: null, packed };
   return {
     raw,
     gzip: await platform.gzipSize(chunks),

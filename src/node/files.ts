@@ -1,8 +1,9 @@
 /** @file Writes output files: whole or not at all, and not over an input. */
 import { lstatSync, readdirSync, rmSync, statSync } from "node:fs";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { errors, fail } from "../errors.ts";
+import { errors, fail, TersorError } from "../errors.ts";
+import type { Written } from "../onnx/write.ts";
 
 /** Which existing files may be overwritten. */
 export interface SaveOptions {
@@ -40,27 +41,51 @@ export function checkOutput(path: string, options: SaveOptions = {}): void {
   if (!overwrite) throw fail(errors.outputExists(path));
 }
 
+/** What a file will hold; or a model, which is written by its name, with external data beside it. */
+export type FileContent = Uint8Array | string | ((name: string) => Written);
+
 /**
  * Writes a file. It is written under a temporary name beside `path` and then renamed, so that no
- * reader ever sees a part of it. Throws what `checkOutput` throws.
+ * reader ever sees a part of it; external data are renamed before the model that reads them. Throws
+ * what `checkOutput` throws.
  */
 export async function saveFile(
   path: string,
-  bytes: Uint8Array | string,
+  content: FileContent,
   options: SaveOptions = {},
 ): Promise<void> {
   checkOutput(path, options);
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  const files: { readonly path: string; readonly chunks: Iterable<Uint8Array | string> }[] = [];
+  if (typeof content === "function") {
+    const { chunks, external } = content(basename(path));
+    if (external) files.push({ path: join(dirname(path), external.path), chunks: external.chunks });
+    files.push({ path, chunks });
+  } else files.push({ path, chunks: [content] });
+  const parts = files.map((file) => ({ ...file, temporary: temporaryOf(file.path) }));
+  for (const one of parts) checkOutput(one.path, options);
   try {
-    // A process of the same number may have been killed while it wrote.
-    await rm(temporary, { force: true });
-    await writeFile(temporary, bytes, { flag: "wx" });
-    await rename(temporary, path);
+    for (const { temporary, chunks } of parts) await writeNew(temporary, chunks);
+    for (const one of parts) await rename(one.temporary, one.path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    for (const { temporary } of parts) await rm(temporary, { force: true });
+    if (cause instanceof TersorError) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
     const why = code === "EACCES" || code === "EROFS" ? "no permission" : (code ?? message);
     throw fail(errors.cannotWrite(path, why, "Write somewhere else with -o"), cause);
+  }
+}
+
+const temporaryOf = (path: string): string =>
+  join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+
+async function writeNew(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
+  // A process of the same number may have been killed while it wrote.
+  await rm(path, { force: true });
+  const file = await open(path, "wx");
+  try {
+    for (const chunk of chunks) await file.writeFile(chunk);
+  } finally {
+    await file.close();
   }
 }
 

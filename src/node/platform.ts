@@ -1,9 +1,17 @@
 /** @file Node's Platform: files, images, gzip and brotli, clocks, user modules, engines. */
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, platform as system } from "node:os";
-import { join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import {
   type BrotliCompress,
   constants,
@@ -23,7 +31,7 @@ import { profileFiles } from "./profile.ts";
 export const nodePlatform: Platform = {
   name: `node ${process.versions.node} ${system()} ${arch()}`,
   cores: availableParallelism(),
-  files: { read, source, list, exists: existsSync, stat: factsOf, packaged },
+  files: { read, source, isBeside, list, exists: existsSync, stat: factsOf, packaged },
   decodeImage,
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),
   async brotliSize(chunks) {
@@ -82,7 +90,7 @@ function source(path: string): ByteSource {
     read(offset, length) {
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
-        const count = readSync(file, bytes, done, length - done, offset + done);
+        const count = readSync(file, bytes, done, Math.min(length - done, MOST), offset + done);
         if (count === 0) throw fail(errors.cannotRead(path, "it became shorter"));
         done += count;
       }
@@ -92,6 +100,15 @@ function source(path: string): ByteSource {
   abandoned.register(opened, file);
   return opened;
 }
+
+function isBeside(path: string, other: string): boolean {
+  const real = realpathSync(path);
+  const folders = [realpathSync(dirname(other)), dirname(realpathSync(other))];
+  return folders.some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep));
+}
+
+/** Bytes that are read at once; the system reads no more than 2 GiB. */
+const MOST = 2 ** 30;
 
 function open(path: string): { file: number; byteLength: number } {
   try {

@@ -23,10 +23,20 @@ import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { assignNames, type Names } from "../ir/names.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { sameBytes } from "../util/bytes.ts";
 
-/** Bytes in pieces, which are the file when they are joined. */
+/**
+ * Bytes in pieces, which are the file when they are joined. Tensors that are still in a file are read
+ * when their piece comes, so `chunks` may be walked again, but pieces should not be kept.
+ */
 export interface Chunks {
-  readonly chunks: readonly Uint8Array[];
+  readonly chunks: Iterable<Uint8Array>;
+  readonly byteLength: number;
+}
+
+/** The same, as it is put together: a tensor stands for its bytes. */
+interface Pieces {
+  readonly pieces: readonly (Uint8Array | Tensor)[];
   readonly byteLength: number;
 }
 
@@ -69,8 +79,59 @@ export function writeModel(model: Model, options: WriteOptions = {}): Written {
       metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
     }),
   );
-  const all = join([head], field(7, graph));
-  return { ...all, external: external?.finish() ?? null };
+  return { ...chunksOf(join([head], field(7, graph))), external: external?.finish() ?? null };
+}
+
+function chunksOf({ pieces, byteLength }: Pieces): Chunks {
+  const chunks = {
+    *[Symbol.iterator]() {
+      for (const piece of pieces) yield piece instanceof Uint8Array ? piece : piece.bytes();
+    },
+  };
+  return { chunks, byteLength };
+}
+
+/** Weights of more bytes in all go into a second file, because protobuf ends at 2 GiB. */
+const MOST = 2 ** 31 - 2 ** 26;
+
+/**
+ * Writes a model as the file `name`; its weights go into `name`.data where they are too many for one
+ * file.
+ */
+export function writeFile(model: Model, name = "model.onnx"): Written {
+  let bytes = 0;
+  for (const graph of model.graph.walk()) {
+    for (const { tensor, uses } of graph.constants)
+      if (uses.size > 0) bytes += tensor?.byteLength ?? 0;
+  }
+  return writeModel(model, bytes > MOST ? { external: { path: `${name}.data` } } : {});
+}
+
+/** The bytes of both files. */
+export const bytesOf = ({ byteLength, external }: Written): number =>
+  byteLength + (external?.byteLength ?? 0);
+
+/** Whether two written models are the same files. */
+export function sameFiles(a: Written, b: Written): boolean {
+  const [left, right] = [a.external, b.external];
+  return left && right
+    ? sameChunks(a, b) && sameChunks(left, right)
+    : !left && !right && sameChunks(a, b);
+}
+
+function sameChunks(a: Chunks, b: Chunks): boolean {
+  if (a.byteLength !== b.byteLength) return false;
+  const rest = b.chunks[Symbol.iterator]();
+  let other: Uint8Array = new Uint8Array(0);
+  for (let chunk of a.chunks) {
+    while (chunk.length > 0) {
+      while (other.length === 0) other = rest.next().value as Uint8Array;
+      const length = Math.min(chunk.length, other.length);
+      if (!sameBytes(chunk.subarray(0, length), other.subarray(0, length))) return false;
+      [chunk, other] = [chunk.subarray(length), other.subarray(length)];
+    }
+  }
+  return true;
 }
 
 /** The chunks in one buffer, for what needs one, such as the engine. */
@@ -97,25 +158,25 @@ interface External {
 /** Tensors start at multiples of 64 bytes, so that a mapped file can be viewed as typed arrays. */
 function createExternal(options: NonNullable<WriteOptions["external"]>): External {
   const { path, threshold = 1024 } = options;
-  const chunks: Uint8Array[] = [];
+  const pieces: (Uint8Array | Tensor)[] = [];
   let offset = 0;
-  const push = (bytes: Uint8Array): void => {
-    chunks.push(bytes);
-    offset += bytes.byteLength;
+  const push = (piece: Uint8Array | Tensor): void => {
+    pieces.push(piece);
+    offset += piece.byteLength;
   };
   return {
     place(tensor) {
       if (tensor.strings || tensor.byteLength < threshold) return null;
       push(new Uint8Array((64 - (offset % 64)) % 64));
       const start = offset;
-      push(tensor.bytes());
+      push(tensor);
       return [
         { key: "location", value: path },
         { key: "offset", value: String(start) },
         { key: "length", value: String(tensor.byteLength) },
       ];
     },
-    finish: () => (offset === 0 ? null : { path, chunks, byteLength: offset }),
+    finish: () => (offset === 0 ? null : { path, ...chunksOf({ pieces, byteLength: offset }) }),
   };
 }
 
@@ -123,7 +184,7 @@ function createExternal(options: NonNullable<WriteOptions["external"]>): Externa
 function createWriter(names: Names, external: External | null, valueInfo: boolean) {
   const valueName = (value: Value | null): string => (value ? (names.values.get(value) ?? "") : "");
 
-  function graph(graph: Graph): Chunks {
+  function graph(graph: Graph): Pieces {
     const describe = (value: Value): ValueInfoProto =>
       create(ValueInfoProtoSchema, { name: valueName(value), ...typeOf(value) });
     const inner = valueInfo
@@ -146,7 +207,7 @@ function createWriter(names: Names, external: External | null, valueInfo: boolea
     return join(...parts);
   }
 
-  function nodeChunks(node: Node): Chunks {
+  function nodeChunks(node: Node): Pieces {
     const head = create(NodeProtoSchema, {
       name: names.nodes.get(node) ?? node.name,
       opType: node.op,
@@ -160,7 +221,7 @@ function createWriter(names: Names, external: External | null, valueInfo: boolea
     return join([toBinary(NodeProtoSchema, head)], ...attributes);
   }
 
-  function attributeChunks(name: string, attribute: Attribute): Chunks {
+  function attributeChunks(name: string, attribute: Attribute): Pieces {
     const head = toBinary(
       AttributeProtoSchema,
       create(AttributeProtoSchema, { name, ...attributeFields(attribute) }),
@@ -179,7 +240,7 @@ function createWriter(names: Names, external: External | null, valueInfo: boolea
     }
   }
 
-  function tensorChunks(tensor: Tensor, name: string, mayMove = true): Chunks {
+  function tensorChunks(tensor: Tensor, name: string, mayMove = true): Pieces {
     const externalData = mayMove ? external?.place(tensor) : null;
     const head = toBinary(
       TensorProtoSchema,
@@ -192,7 +253,7 @@ function createWriter(names: Names, external: External | null, valueInfo: boolea
       }),
     );
     if (externalData || tensor.strings) return join([head]);
-    return join([head], field(9, join([tensor.bytes()])));
+    return join([head], field(9, join([tensor])));
   }
 
   return { graph };
@@ -256,12 +317,12 @@ function typeOf(value: Value): { type?: TypeProto } {
 }
 
 /** A message as the field `number` of the enclosing message: key, length, content. */
-function field(number: number, content: Chunks): Chunks {
+function field(number: number, content: Pieces): Pieces {
   const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(content.byteLength);
   return join([head.finish()], content);
 }
 
-function join(...parts: readonly (Chunks | readonly Uint8Array[])[]): Chunks {
-  const chunks = parts.flatMap((part) => ("chunks" in part ? part.chunks : part));
-  return { chunks, byteLength: chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0) };
+function join(...parts: readonly (Pieces | readonly (Uint8Array | Tensor)[])[]): Pieces {
+  const pieces = parts.flatMap((part) => ("pieces" in part ? part.pieces : part));
+  return { pieces, byteLength: pieces.reduce((sum, piece) => sum + piece.byteLength, 0) };
 }

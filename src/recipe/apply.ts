@@ -4,7 +4,7 @@ import { TersorError } from "../errors.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
-import { concat, writeModel } from "../onnx/write.ts";
+import { bytesOf, concat, type Written, writeFile } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { checkpoint, type Environment } from "./environment.ts";
@@ -22,7 +22,9 @@ type Told = { readonly [K in keyof Notes]: Readonly<Notes[K]> };
 /** The product of a recipe, together with the notes of the steps that were kept. */
 export interface Outcome extends Told {
   readonly model: Model;
-  /** The model as an ONNX file. */
+  /** The model as an ONNX file, with external data where it is too large for one. */
+  readonly written: Written;
+  /** The bytes of that file, made when they are asked for. */
   readonly bytes: Uint8Array;
   /** One entry per step; false for a step that was rolled back. `warnings` holds the reason. */
   readonly kept: readonly boolean[];
@@ -64,17 +66,17 @@ export async function applyRecipe(
   const notes = createNotes();
   const kept: boolean[] = [];
   let model = start;
-  let bytes = concat(writeModel(model));
-  const whole = bytes.byteLength;
+  let written = writeFile(model);
+  const whole = bytesOf(written);
   let original: Awaited<ReturnType<typeof outputsOf>> | null = null;
   /** Makes `candidate` the current model and returns null, or returns the reason against it. */
   const take = async (candidate: Model, limit: number): Promise<string | null> => {
-    const written = concat(writeModel(candidate));
-    const why = refusal(candidate, written.byteLength, bytes.byteLength, limit);
+    const made = writeFile(candidate);
+    const why = refusal(candidate, bytesOf(made), bytesOf(written), limit);
     if (why !== null) return why;
-    if (!env.unrun) original ??= await outputsOf(bytes, env);
-    const moved = original && difference(original, await outputsOf(written, env), openSizes(start));
-    if (moved === null) [model, bytes] = [candidate, written];
+    if (!env.unrun) original ??= await outputsOf(written, env);
+    const moved = original && difference(original, await outputsOf(made, env), openSizes(start));
+    if (moved === null) [model, written] = [candidate, made];
     return moved;
   };
   /** Applies step `i`, or the same method with other options, to a copy of `base`. */
@@ -105,21 +107,22 @@ export async function applyRecipe(
   const lastWithNorms = simplify ? steps.findLastIndex(keepsNorms) : -1;
   for (const [i, step] of steps.entries()) {
     await checkpoint(env, step.id);
-    const before = bytes.byteLength;
+    const before = bytesOf(written);
     const most = step.method.quickens ? Math.max(ROOM * whole, before) : before;
     // Training may add biases, which enlarge the file, and a long run is not thrown away for that.
     // What prepares a later step gains nothing by itself. Such steps have no size limit.
     const { prepares, grows } = step.method;
     const isFree = anySize || isTraining(step) || grows || prepares !== undefined;
     const limit = isFree ? Number.POSITIVE_INFINITY : most;
-    const base = { model, bytes };
+    const base = { model, written };
     let [made, why] = await attemptTwice(base.model, i, step, env).then(
       async (made) => [made, await take(made.model, limit)] as const,
       (cause: unknown) => [null, reasonOf(cause)] as const,
     );
     if (made && why === null && isRescued(steps, i, env)) {
       const other: Try = (step, env) => attemptTwice(base.model, i, step, env);
-      const better = await rescue(base, { ...made, bytes }, step, other, env);
+      const old = { model: base.model, bytes: concat(base.written) };
+      const better = await rescue(old, { ...made, bytes: concat(written) }, step, other, env);
       if (better && (await take(better.model, limit)) === null) made = better;
     }
     kept.push(why === null);
@@ -133,7 +136,13 @@ export async function applyRecipe(
   if (notes.usedData) notes.warnings.push(...(env.calibration?.warnings ?? []));
   if (notes.training.length > 0) notes.warnings.push(...(env.training?.warnings ?? []));
   const seconds = (env.platform.wallMs() - began) / 1000;
-  return { ...notes, model, bytes, kept, seconds };
+  const file = written;
+  return {
+    ...{ ...notes, model, written, kept, seconds },
+    get bytes() {
+      return concat(file);
+    },
+  };
 }
 
 /** Whether an error is one of the engine: it refuses a model, or fails in a run. */
@@ -169,11 +178,11 @@ function refusal(model: Model, bytes: number, before: number, limit: number): st
 
 /** Outputs of a file for `env.feeds`, or the engine's error text if it cannot be opened or run. */
 async function outputsOf(
-  bytes: Uint8Array,
+  file: Written,
   env: Environment,
 ): Promise<Record<string, Tensor> | string> {
   try {
-    const session = await env.runtime.open({ bytes }, { threads: env.threads });
+    const session = await env.runtime.open({ bytes: concat(file) }, { threads: env.threads });
     try {
       return await session.run(env.feeds);
     } finally {

@@ -14,7 +14,13 @@ import { onBasis } from "../measure/speed.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { costModel } from "../ops/cost.ts";
 import { rangeOf } from "../ops/range.ts";
-import type { Feeds, Session, Source } from "../runtime/runtime.ts";
+import {
+  type Feeds,
+  type Session,
+  type Source,
+  sourceBytes,
+  sourceChunks,
+} from "../runtime/runtime.ts";
 import { type Environment, isMeasured } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { measured } from "./measured.ts";
@@ -359,15 +365,10 @@ async function sizesOf(
   env: Environment,
   packed: () => number | null,
 ): Promise<Result["bytes"]> {
-  const files = filesOf(source);
-  if (env.measures !== false) return measureBytes(files, env.platform, packed());
-  const raw = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  return { raw, gzip: null, brotli: null, packed: null };
-}
-
-/** The contents of a model's files: the ONNX file, then its external data. */
-function filesOf({ bytes, external = [] }: Source): Uint8Array[] {
-  return [bytes, ...external.map(({ data }) => data)];
+  const raw = sourceBytes(source);
+  if (env.measures === false) return { raw, gzip: null, brotli: null, packed: null };
+  const files = { [Symbol.iterator]: () => sourceChunks(source) };
+  return measureBytes(files, env.platform, packed());
 }
 
 /** How many records one run processes: the first axis of the first input that has axes, else 1. */

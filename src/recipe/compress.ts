@@ -2,13 +2,14 @@
 import { errors, fail } from "../errors.ts";
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
+import { type Written, writeFile } from "../onnx/write.ts";
 import { assessBaseline } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds } from "./needs.ts";
 import type { TrainingRun } from "./step-context.ts";
 import type { Step } from "./steps.ts";
-import { runTrial, simplify } from "./trial.ts";
+import { runTrial, simplify, sourceOf } from "./trial.ts";
 
 /** The recipe to apply, and how. */
 export interface CompressPlan {
@@ -28,8 +29,10 @@ export interface Compressed {
   /** The original's row. */
   readonly baseline: Result;
   readonly result: Result;
-  /** The compressed model as an ONNX file. */
+  /** The compressed model as an ONNX file, made when it is asked for. */
   readonly bytes: Uint8Array;
+  /** The same in pieces, as the file `name`; with weights of more than 2 GB in `name`.data. */
+  write(name: string): Written;
   /** The compressed model as a .tersor file. */
   pack(): Uint8Array;
   /** For structured pruning: the channels before and after of each group of coupled channels. */
@@ -63,10 +66,15 @@ export async function compress(
     const options = { file, simplify: isSimplified };
     const { outcome, result } = await runTrial(baseline, start, steps, options);
     const seconds = (env.platform.wallMs() - began) / 1000;
-    const { bytes, model } = outcome;
-    const pack = () => packSmallest({ name: result.recipe, source: { bytes }, model }).bytes;
-    const { groups, training } = outcome;
-    return { baseline: baseline.result, result, bytes, pack, groups, training, seconds };
+    const { model, groups, training } = outcome;
+    return {
+      ...{ baseline: baseline.result, result, groups, training, seconds },
+      get bytes() {
+        return outcome.bytes;
+      },
+      write: (name) => writeFile(model, name),
+      pack: () => packSmallest({ name: result.recipe, source: sourceOf(outcome), model }).bytes,
+    };
   } finally {
     await baseline.close();
   }

@@ -10,7 +10,7 @@ import { readDeclared } from "../onnx/read.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
 import type { Platform } from "../platform.ts";
-import type { Source } from "../runtime/runtime.ts";
+import { externalFile, piecesOf, type Source, sourceBytes } from "../runtime/runtime.ts";
 import { isAddress, netFile, netIn, pathOf, urlOf } from "../util/address.ts";
 import { sha256, sha256Text } from "../util/sha256.ts";
 
@@ -28,7 +28,10 @@ export interface Loaded {
   readonly packed: number | null;
   /** Operator set that the file declares; `model` may be at a newer one. */
   readonly opset: number;
-  /** SHA-256 in hex: of the file; with external data, of the concatenated hashes of all files. */
+  /**
+   * SHA-256 in hex: of the file; with external data, of the concatenated hashes of all files, where
+   * that of a file of more than 64 MiB is made in the same way of its pieces of 64 MiB.
+   */
   readonly hash: string;
 }
 
@@ -77,44 +80,52 @@ export function loadSource({ bytes, external = [] }: Source, name: string): Prom
       read: (offset, length) => own.subarray(offset, offset + length),
     };
   };
-  return loadBytes(bytes, name, { exists: (path) => data.has(path), source: sourceOf }, "");
+  const files = {
+    exists: (path: string) => data.has(path),
+    source: sourceOf,
+    isBeside: () => true,
+  };
+  return loadBytes(bytes, name, files, "");
 }
 
 /** External data are looked for beside the file; without `files` they are an error. */
 async function loadBytes(
   file: Uint8Array,
   name: string,
-  files: Pick<Platform["files"], "exists" | "source"> | null,
+  files: Pick<Platform["files"], "exists" | "source" | "isBeside"> | null,
   folder = name.replace(/[^/\\]*$/, ""),
 ): Promise<Loaded> {
   const packed = isPacked(file) ? file.byteLength : null;
   const bytes = packed === null ? file : await unpacked(file, name);
-  const opened = new Set<string>();
+  const opened = new Map<string, ByteSource>();
   const { model, opset } = readDeclared(bytes, {
     name,
     external(relative) {
       if (!files?.exists(folder + relative)) {
         throw fail(errors.missingExternal(name, relative));
       }
-      const source = files.source(folder + relative);
-      opened.add(relative);
+      if (!files.isBeside(folder + relative, name)) {
+        throw fail(errors.externalOutside(name, relative));
+      }
+      // Each file is opened once, however many tensors are in it.
+      const source = opened.get(relative) ?? files.source(folder + relative);
+      opened.set(relative, source);
       return source;
     },
   });
   inferModel(model);
-  const external = [...opened].map((path) => {
-    const file = (files as Platform["files"]).source(folder + path);
-    return { path, data: file.read(0, file.byteLength) };
-  });
-  const hashes = [file, ...external.map(({ data }) => data)].map(sha256);
+  const external = [...opened].map(([path, source]) => externalFile(path, source));
+  const source = external.length > 0 ? { bytes, external } : { bytes };
+  const hashes = [await sha256(file)];
+  for (const one of opened.values()) hashes.push(await hashOf(one));
   return {
     name,
     model,
-    source: external.length > 0 ? { bytes, external } : { bytes },
-    bytes: external.reduce((sum, { data }) => sum + data.byteLength, bytes.byteLength),
+    source,
+    bytes: sourceBytes(source),
     packed,
     opset,
-    hash: await joined(await Promise.all(hashes)),
+    hash: await joined(hashes),
   };
 }
 
@@ -126,6 +137,13 @@ export async function unpacked(file: Uint8Array, name: string): Promise<Uint8Arr
     if (!(cause instanceof DecodeError)) throw cause;
     throw fail(errors.badPacked(name, cause.message), cause);
   }
+}
+
+/** The hash of a file; of one in several pieces, that of their concatenated hashes. */
+async function hashOf(file: ByteSource): Promise<string> {
+  const hashes: string[] = [];
+  for (const piece of piecesOf(file)) hashes.push(await sha256(piece));
+  return joined(hashes);
 }
 
 async function download(url: URL): Promise<Uint8Array> {

@@ -140,11 +140,12 @@ const noRecords = { data: null, calibration: null, training: null, records: null
 
 /**
  * Whether the engine cannot run a model for a reason that leaves its weights alone: operators of a
- * private domain, or inputs of which not even the number of axes is known.
+ * private domain, more than 2 GiB, or inputs of which not even the number of axes is known.
  */
 function isUnrunnable({ graph }: Model, { code }: TersorError): boolean {
   const hasPrivate = () =>
     [...graph.walk()].some(({ nodes }) => [...nodes].some((node) => isPrivate(node)));
+  if (code === "too-large") return true;
   if (code === "cannot-open") return hasPrivate();
   return code === "bad-feeds" && graph.inputs.some(({ shape }) => shape === null);
 }

@@ -7,10 +7,10 @@ import type { Result } from "../measure/measurement.ts";
 import { packedSize } from "../measure/pack.ts";
 import { familyOf } from "../methods/index.ts";
 import { type Family, needsOf } from "../methods/method.ts";
-import { concat, writeModel } from "../onnx/write.ts";
+import { bytesOf, sameFiles, writeFile } from "../onnx/write.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { beforeTraining, rewrite } from "../rewrite/index.ts";
-import { sameBytes } from "../util/bytes.ts";
+import type { Source } from "../runtime/runtime.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { fusionWarnings, refusedFusions } from "./fusion.ts";
@@ -65,7 +65,7 @@ export async function runTrial(
       errors.nothingKept(nameOf(steps), outcome.warnings.at(-1) ?? "no step did anything"),
     );
   }
-  const idle = kept.length > 0 && sameBytes(outcome.bytes, concat(writeModel(start)));
+  const idle = kept.length > 0 && sameFiles(outcome.written, writeFile(start));
   const [skip] = outcome.skipped;
   const why = skip ? `it left ${skip.node} alone: ${skip.reason}` : "it found nothing to do";
   if (idle && whole) throw fail(errors.nothingKept(nameOf(steps), why));
@@ -75,7 +75,7 @@ export async function runTrial(
     ...(idle && !kept.includes(false) ? [`the recipe changed nothing: ${why}`] : []),
     ...fusionWarnings(refused),
   ];
-  const product = { name: nameOf(steps), source: { bytes: outcome.bytes }, model: outcome.model };
+  const product = { name: nameOf(steps), source: sourceOf(outcome), model: outcome.model };
   const result = await assess(baseline, {
     recipe: nameOf(steps),
     family: familyOfRecipe(steps),
@@ -91,6 +91,14 @@ export async function runTrial(
   });
   return { outcome, result };
 }
+
+/** The product as a source, whose bytes are made when they are asked for. */
+export const sourceOf = (outcome: Pick<Outcome, "written" | "bytes">): Source => ({
+  byteLength: bytesOf(outcome.written),
+  get bytes() {
+    return outcome.bytes;
+  },
+});
 
 /**
  * The family under which a recipe is reported: that of its last step whose method belongs to one of

@@ -5,7 +5,14 @@ import type { DType } from "../ir/dtype.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { checkFeeds } from "./check-feeds.ts";
 import { fromOrt, type OrtTensorConstructor, toOrt } from "./convert.ts";
-import type { Feeds, Port, Session, SessionOptions, Source } from "./runtime.ts";
+import {
+  type Feeds,
+  type Port,
+  type Session,
+  type SessionOptions,
+  type Source,
+  sourceBytes,
+} from "./runtime.ts";
 
 type Ort = typeof import("onnxruntime-web/wasm");
 
@@ -23,6 +30,9 @@ export interface OrtSession extends Session {
   endProfiling(): void;
 }
 
+/** The engine gets models as bytes, of which it keeps a copy; it gets none of more than 2 GiB. */
+const MOST = 2 ** 31;
+
 /**
  * Opens a model. With `trace` the engine writes a trace of all runs to a file with this path
  * prefix. Rejects with TersorError "cannot-open", with the engine's error text.
@@ -33,6 +43,8 @@ export async function openSession(
   options: SessionOptions = {},
   trace?: string,
 ): Promise<OrtSession> {
+  const size = sourceBytes(source);
+  if (size > MOST) throw fail(errors.tooLarge(label, size));
   const bytes = ownMemory(source.bytes);
   let native: InferenceSession | null;
   try {
@@ -46,7 +58,9 @@ export async function openSession(
       logSeverityLevel: 4, // nothing on stderr: failures are exceptions already
       // Threads that wait by spinning would take a core from the next session of this process.
       extra: { "session.intra_op.allow_spinning": "0", ...options.extra },
-      ...(source.external && { externalData: source.external.map((file) => ({ ...file })) }),
+      ...(source.external && {
+        externalData: source.external.map(({ path, data }) => ({ path, data })),
+      }),
       ...(trace !== undefined && { enableProfiling: true, profileFilePrefix: trace }),
     });
   } catch (cause) {

@@ -1,6 +1,6 @@
 /** @file The interface every execution engine implements: open, run, profile, close. */
 import type { DType } from "../ir/dtype.ts";
-import type { Tensor } from "../ir/tensor.ts";
+import type { ByteSource, Tensor } from "../ir/tensor.ts";
 
 /** The inputs of a run, by name. */
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -46,7 +46,49 @@ export interface SessionOptions {
 /** A serialized model: the ONNX file, and its external data by the path written in the model. */
 export interface Source {
   readonly bytes: Uint8Array;
-  readonly external?: readonly { path: string; data: Uint8Array }[];
+  readonly external?: readonly ExternalFile[];
+  /** Bytes of all files, where that is known without making them. */
+  readonly byteLength?: number;
+}
+
+/** A file of external data. */
+export interface ExternalFile {
+  readonly path: string;
+  /** The whole file, which may be read only now. */
+  readonly data: Uint8Array;
+  /** The file, to be read in parts; absent where it is in memory. */
+  readonly file?: ByteSource;
+}
+
+/** An external file that is read when it is needed. */
+export const externalFile = (path: string, file: ByteSource): ExternalFile => ({
+  path,
+  file,
+  get data() {
+    return file.read(0, file.byteLength);
+  },
+});
+
+/** The bytes of a source's files, none of which is read for that. */
+export function sourceBytes(source: Source): number {
+  if (source.byteLength !== undefined) return source.byteLength;
+  const { bytes, external = [] } = source;
+  return external.reduce((sum, one) => sum + (one.file ?? one.data).byteLength, bytes.byteLength);
+}
+
+/** The contents of a source's files in pieces, each read when it comes. */
+export function* sourceChunks({ bytes, external = [] }: Source): Generator<Uint8Array> {
+  yield bytes;
+  for (const one of external) yield* one.file ? piecesOf(one.file) : [one.data];
+}
+
+/** Bytes that are read at once. */
+const PIECE = 2 ** 26;
+
+export function* piecesOf(file: ByteSource): Generator<Uint8Array> {
+  for (let at = 0; at < file.byteLength; at += PIECE) {
+    yield file.read(at, Math.min(PIECE, file.byteLength - at));
+  }
 }
 
 /** Measured time of one node of the engine's optimized graph. */
