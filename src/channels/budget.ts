@@ -72,6 +72,27 @@ export async function ratioFor(
   return high;
 }
 
+/** MACs that save less than this share of the time that they promise are told. */
+const BOUGHT = 0.5;
+
+/** Warns where a budget of MACs is met by removals that buy hardly any time on this machine. */
+export async function tellTime(
+  budget: string,
+  model: Model,
+  removals: readonly Removal[],
+  { time, warn }: Context,
+): Promise<void> {
+  if (!time || removals.length === 0 || parseBudget(budget).kind !== "macs") return;
+  const pruned = without(model, removals);
+  const [macs, left] = [model, pruned].map((each) => costModel(each).macs ?? Number.NaN);
+  const [before, after] = await time([model, pruned]);
+  const [promised, bought] = [macs / left, before / after];
+  if (bought - 1 >= BOUGHT * (promised - 1)) return;
+  warn(
+    `MACs / ${promised.toFixed(2)} run ${bought.toFixed(2)} x as fast here: the engine computes blocks of channels, and other work stays. round=16, or budget=latency<=..., removes what takes time`,
+  );
+}
+
 /** A function that measures a pruned model and returns its share of the original model's cost. */
 async function gaugeOf(
   kind: Kind,

@@ -1,7 +1,8 @@
 /** @file Channel pruning: removes channels, heads and neurons from any graph. */
 import { z } from "zod";
 import { allocate, hasBlocks, roundUp, type Share } from "../../channels/allocate.ts";
-import { budgetPattern, ratioFor } from "../../channels/budget.ts";
+import { whyNarrow } from "../../channels/bottleneck.ts";
+import { budgetPattern, ratioFor, tellTime } from "../../channels/budget.ts";
 import { type Candidate, candidatesOf, independent } from "../../channels/candidates.ts";
 import { coupleChannels } from "../../channels/couple.ts";
 import { type Criterion, criteria, criterionIds } from "../../channels/criteria.ts";
@@ -114,6 +115,9 @@ export const pruneChannels = defineMethod({
     const worth = isRanked(given)
       ? await criterion.score(candidates, model, context, given.records)
       : [];
+    if (given.allocation === "uniform") {
+      for (const i of worth.keys()) worth[i] = whyNarrow(candidates[i]) ?? worth[i];
+    }
     const isBySensitivity = given.allocation === "sensitivity";
     const scores = isBySensitivity
       ? await bySensitivity(model, all, candidates, worth, given, context)
@@ -129,6 +133,7 @@ export const pruneChannels = defineMethod({
       ? await ratioFor(given.budget, model, (share) => plan(share, quiet).map(removalOf), context)
       : given.ratio;
     const removed = plan(ratio, context);
+    if (given.budget) await tellTime(given.budget, model, removed.map(removalOf), context);
     if (removed.length > 0) {
       const finish = await repairs[given.repair](model, removed, context, given.records);
       await finish(removeUnits(model, removed.map(removalOf)));
