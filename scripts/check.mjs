@@ -12,6 +12,7 @@ const checks = {
   "format and lint": bin("@biomejs/biome/bin/biome", "ci", "--error-on-warnings"),
   "the core needs neither Node nor the DOM": tsc("tsconfig.core.json"),
   "types of all code": tsc("tsconfig.test.json"),
+  "types of the studio": tsc("studio"),
   "generated documents are fresh": tsx("scripts/docs.ts", "--check"),
   "the lockfile is complete": ["npm", ["ci", "--dry-run", "--offline"]],
 };

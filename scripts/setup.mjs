@@ -1,4 +1,7 @@
-/** @file Prepares a checkout for a command: installs packages; with `build` also makes dist/. */
+/**
+ * @file Prepares a checkout for a command: installs packages; with `build` also makes dist/, with
+ * `studio` dist/studio/.
+ */
 import { execFileSync } from "node:child_process";
 import {
   existsSync,
@@ -61,5 +64,15 @@ if (process.argv.includes("build")) {
     rmSync(join(root, "dist"), { recursive: true, force: true });
     const why = "dist/ is older than src/: tsc (some 15 seconds)";
     step(why, process.execPath, ["node_modules/typescript/bin/tsc"]);
+  }
+}
+
+// The page that `tersor studio` serves is bundled from the sources of the library.
+if (process.argv.includes("studio")) {
+  const sources = Math.max(newest("src"), newest("studio"), changed(installed));
+  if (changed("dist/studio/index.html") < sources) {
+    const why = "dist/studio/ is older than its sources: vite (some 10 seconds)";
+    const config = ["--config", "studio/vite.config.ts"];
+    step(why, process.execPath, ["node_modules/vite/bin/vite.js", "build", "studio", ...config]);
   }
 }

@@ -25,7 +25,11 @@ export interface DataInput {
 /** What the library can do, as lists and forms need it. */
 export interface About {
   readonly methods: readonly MethodInfo[];
-  readonly nets: readonly { readonly name: string; readonly title: string; readonly cite: string }[];
+  readonly nets: readonly {
+    readonly name: string;
+    readonly title: string;
+    readonly cite: string;
+  }[];
   readonly dataOptions: readonly OptionInfo[];
 }
 
@@ -89,8 +93,8 @@ export type Point = readonly [x: number, y: number];
 export interface Fidelity {
   /** "random inputs" or the name of the data. */
   readonly on: string;
-  /** Signal-to-noise ratio of the outputs, dB; null where they are equal. */
-  readonly sqnr: number | null;
+  /** Size of the outputs' error beside that of the outputs, percent: 100 / 10^(SQNR / 20). */
+  readonly error: number;
   /** Percent of predictions that changed. */
   readonly flips: number | null;
   readonly n: number;

@@ -1,5 +1,12 @@
 /** @file How far outputs move on random inputs, for models without data. */
-import { createRandom, type createTersor, type Loaded, type Model, TersorError } from "tersor";
+import {
+  createRandom,
+  type createTersor,
+  type Loaded,
+  type Metric,
+  type Model,
+  TersorError,
+} from "tersor";
 import type { Fidelity } from "./protocol.ts";
 
 /** How many records are drawn. */
@@ -28,7 +35,10 @@ export async function onRandomInputs(
   const random = createRandom(settings.seed ?? 1).fork("studio");
   records = Array.from({ length: count }, () => ({
     inputs: Object.fromEntries(
-      sizes.map(([name, size]) => [name, Float32Array.from({ length: size }, () => random.normal())]),
+      sizes.map(([name, size]) => [
+        name,
+        Float32Array.from({ length: size }, () => random.normal()),
+      ]),
     ),
   }));
   try {
@@ -38,12 +48,18 @@ export async function onRandomInputs(
       against: original,
       timingSeconds: 0.05,
     });
-    return metric && { on: "random inputs", sqnr: metric.sqnr, flips: metric.flips, n: metric.n };
+    return fidelityOf(metric, "random inputs");
   } catch (error) {
     // That these inputs cannot judge the model is no reason to lose the candidate.
     if (error instanceof TersorError && error.code !== "aborted") return null;
     throw error;
   }
+}
+
+/** A metric's figures that compare outputs with the original's; null where there are none. */
+export function fidelityOf(metric: Metric | null, on: string): Fidelity | null {
+  if (!metric || metric.sqnr === null) return null;
+  return { on, error: 100 * 10 ** (-metric.sqnr / 20), flips: metric.flips, n: metric.n };
 }
 
 /** Numbers of a record for each input; null if an input is of another kind. */

@@ -6,6 +6,7 @@ import {
   dataOptionInfos,
   dataPrefix,
   type Event,
+  format,
   formatRecipe,
   htmlReport,
   type Loaded,
@@ -21,30 +22,30 @@ import {
   type Report,
   type Result,
   TersorError,
-  format,
   z,
 } from "tersor";
 import type {
   About,
   Calls,
   Candidate,
+  Fidelity,
   FromWorker,
   NodeInfo,
-  OpenInput,
   Opened,
+  OpenInput,
   Row,
   RunInput,
   StepData,
   SurveyInput,
   ToWorker,
 } from "./protocol.ts";
-import { onRandomInputs, randomModule } from "./random-inputs.ts";
+import { fidelityOf, onRandomInputs, randomModule } from "./random-inputs.ts";
 
 // The page's Content-Security-Policy forbids to compile text, which zod would try.
 z.config({ jitless: true });
 
 /** Seconds for which a candidate is timed: less than the command line takes, to answer sooner. */
-const timingSeconds = 0.5;
+const timingSeconds = 1;
 
 /** The open model and what was last made of it. */
 interface Session {
@@ -129,7 +130,7 @@ async function compress(
   const { result, baseline } = compression;
   const { metric } = result;
   const fidelity = metric
-    ? { on: data?.spec ?? "data", sqnr: metric.sqnr, flips: metric.flips, n: metric.n }
+    ? fidelityOf(metric, data?.spec ?? "data")
     : await onRandomInputs(tersor, product, model, { seed, signal });
   current.compression = compression;
   current.report = compression.report;
@@ -153,12 +154,23 @@ async function survey(
   { signal, onEvent, onRow }: Around,
 ): Promise<readonly string[]> {
   const current = opened();
-  const surveyed = await current.tersor.survey(current.model, {
+  const { tersor, model } = current;
+  let fidelity: Fidelity | null = null;
+  const surveyed = await tersor.survey(model, {
     ...{ data, seed, budgetSeconds, trains, signal, onEvent, timingSeconds },
+    async onRow(result, bytes) {
+      // Without data a row says at least how far its outputs move on random inputs.
+      const isUnjudged = result.metric === null && bytes !== null;
+      fidelity = isUnjudged
+        ? await onRandomInputs(tersor, await tersor.load(bytes), model, { seed, signal })
+        : null;
+    },
     onReport(report) {
       current.report = report;
       const row = report.results.at(-1);
-      if (row) onRow(rowOf(row, report), report.pareto);
+      if (!row) return;
+      const own = rowOf(row, report);
+      onRow(data ? own : withError(own, fidelity), report.pareto);
     },
   });
   current.report = surveyed.report;
@@ -166,6 +178,15 @@ async function survey(
     ...surveyed.warnings,
     ...surveyed.left.map(({ recipe, reason }) => `${recipe}: ${reason}`),
   ];
+}
+
+/** The row with its output error as its loss, where it has no other; the original has none. */
+function withError(row: Row, fidelity: Fidelity | null): Row {
+  const isOriginal = row.result.recipe === "original";
+  if (row.loss || (!fidelity && !isOriginal)) return row;
+  const value = fidelity?.error ?? 0;
+  const text = `${format.precise(value)} %`;
+  return { ...row, loss: { name: "output error on random inputs", value, text } };
 }
 
 /** A result with its figures of quality as text. */

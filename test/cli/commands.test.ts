@@ -523,6 +523,7 @@ describe("help", () => {
       "bench",
       "pack",
       "unpack",
+      "studio",
       "check",
       "methods",
       "doctor",

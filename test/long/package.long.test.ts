@@ -1,6 +1,6 @@
 /** @file The packed tarball, installed into an empty folder: command line, library, types. */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ const run = (command: string, ...parameters: string[]): string =>
   execFileSync(command, parameters, { cwd: place, encoding: "utf8", stdio: "pipe" });
 
 test("works where nothing else is", () => {
-  execFileSync(process.execPath, ["scripts/setup.mjs", "build"], { cwd: root });
+  execFileSync(process.execPath, ["scripts/setup.mjs", "build", "studio"], { cwd: root });
   execFileSync("npm", ["pack", "--silent", "--pack-destination", place], { cwd: root });
   writeFileSync(join(place, "package.json"), '{ "type": "module", "private": true }');
   copyFileSync(join(root, "examples/lenet5.onnx"), join(place, "model.onnx"));
@@ -25,6 +25,11 @@ test("works where nothing else is", () => {
   const recipe = ["--recipe", "quantize-weights:bits=4", "-o", "small.onnx", "--json"];
   const { result } = JSON.parse(run("npx", "tersor", "compress", "model.onnx", ...recipe));
   expect(result.alpha.bytes).toBeGreaterThan(7);
+
+  // The studio's page is shipped, its engine comes from onnxruntime-web.
+  const shipped = readdirSync(join(place, "node_modules/tersor/dist/studio/assets"));
+  expect(shipped.some((name) => name.startsWith("worker-"))).toBe(true);
+  expect(shipped.filter((name) => name.endsWith(".wasm"))).toEqual([]);
 
   writeFileSync(
     join(place, "use.mjs"),

@@ -73,14 +73,14 @@ function Comparison({ found }: { found: Candidate }) {
               change={changeOf(before.params, after.params)}
             />
             <Line
-              name="multiply-accumulates"
+              name="MACs"
               cells={[format.quantity(before.macs), format.quantity(after.macs)]}
               change={changeOf(before.macs, after.macs)}
             />
             <Line
-              name="a run, this browser"
+              name="a run here"
               cells={[timeOf(before), timeOf(after)]}
-              change={after.delta.infer === null ? "-" : `${format.ratio(after.delta.infer)} speed`}
+              change={speedOf(after)}
             />
             {found.row.score !== null && (
               <Line
@@ -119,9 +119,21 @@ function Stale() {
 const timeOf = ({ latency }: Result): string =>
   latency ? `${format.milliseconds(latency.median)} ms` : "-";
 
+/** The speed-up, where its interval says that there is one. */
+function speedOf({ delta: { infer, ci95 } }: Result): string {
+  if (infer === null) return "-";
+  const [low, high] = ci95.infer ?? [1, 1];
+  return low <= 1 && high >= 1 ? "no difference" : `${format.ratio(infer)} speed`;
+}
+
 /** How many times smaller. */
-const changeOf = (before: number | null, after: number | null): string =>
-  before === null || after === null || after === 0 ? "-" : `${format.ratio(before / after)} less`;
+function changeOf(before: number | null, after: number | null): string {
+  if (before === null || after === null || after === 0) return "-";
+  if (Math.abs(after / before - 1) < 0.005) return "same";
+  return after < before
+    ? `${format.ratio(before / after)} less`
+    : `${format.ratio(after / before)} more`;
+}
 
 function Size(props: {
   name: string;
@@ -164,19 +176,17 @@ function Line(props: {
 
 function Fidelity({ of }: { of: Candidate["fidelity"] }) {
   if (!of) return null;
-  const { sqnr, flips, n, on } = of;
-  const isExact = sqnr === null || !Number.isFinite(sqnr);
+  const { error, flips, n, on } = of;
+  const changed = flips === null ? "" : `${format.fixed(flips, 1)} % flip`;
   return (
-    <>
-      <tr data-row="fidelity">
-        <th scope="row">
-          outputs kept <small>{`on ${format.plural(n, "record")} of ${on}`}</small>
-        </th>
-        <td class="right">exact</td>
-        <td class="right">{isExact ? "exact" : `${format.fixed(sqnr, 1)} dB`}</td>
-        <td class="right">{flips === null ? "" : `${format.fixed(flips, 1)} % changed`}</td>
-      </tr>
-    </>
+    <tr data-row="fidelity">
+      <th scope="row">
+        output error <small>{`${format.plural(n, "record")} of ${on}`}</small>
+      </th>
+      <td class="right">0 %</td>
+      <td class="right">{format.precise(error)} %</td>
+      <td class="right">{changed}</td>
+    </tr>
   );
 }
 

@@ -89,20 +89,34 @@ function LayerTable({ layers }: { layers: readonly Layer[] }) {
         <thead>
           <tr>
             <th scope="col">layer</th>
-            <th scope="col">operator</th>
-            <th scope="col">weight</th>
-            <th scope="col" class="right">parameters</th>
-            <th scope="col" class="right">bytes</th>
-            <th scope="col" class="right">MACs</th>
-            {isTimed && <th scope="col" class="right">ms</th>}
+            <th scope="col" class="wide">
+              operator
+            </th>
+            <th scope="col" class="wide">
+              weight
+            </th>
+            <th scope="col" class="right">
+              parameters
+            </th>
+            <th scope="col" class="right">
+              bytes
+            </th>
+            <th scope="col" class="right">
+              MACs
+            </th>
+            {isTimed && (
+              <th scope="col" class="right">
+                ms
+              </th>
+            )}
           </tr>
         </thead>
         <tbody>
           {layers.map((layer, i) => (
             <tr key={`${i} ${layer.name}`}>
               <td class="name">{nameOf(layer)}</td>
-              <td>{layer.op}</td>
-              <td>{layer.shape.length > 0 ? format.shape(layer.shape) : ""}</td>
+              <td class="wide">{layer.op}</td>
+              <td class="wide">{layer.shape.length > 0 ? format.shape(layer.shape) : ""}</td>
               <td class="right">{format.count(layer.params)}</td>
               <Barred text={format.bytes(layer.bytes)} share={layer.share.bytes} />
               <Barred text={format.quantity(layer.macs)} share={layer.share.macs} />

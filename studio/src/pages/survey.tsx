@@ -1,6 +1,6 @@
 /** @file The survey: rows as they come, and a plot; a row's recipe can be loaded. */
 import { useState } from "preact/hooks";
-import { familyClass, format, familyTitles } from "tersor";
+import { familyClass, familyTitles, format } from "tersor";
 import { DataPanel } from "../parts/data-panel.tsx";
 import { Scatter } from "../parts/scatter.tsx";
 import { data, go, loadRecipe, runSurvey, survey, work } from "../state.ts";
@@ -93,7 +93,7 @@ function Rows() {
             </th>
             {isJudged && (
               <th scope="col" class="right">
-                {rows.find(({ loss }) => loss)?.loss?.name}
+                {rows.findLast(({ loss }) => loss)?.loss?.name}
               </th>
             )}
           </tr>

@@ -16,6 +16,7 @@ export async function readFiles(list: Iterable<File>): Promise<Map<string, Uint8
 /** The files of a drop, those in folders included. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Map<string, Uint8Array>> {
   const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? []);
+  if (entries.length === 0) return readFiles(transfer.files);
   const files = new Map<string, Uint8Array>();
   for (const entry of entries) await collect(entry, files);
   return files;

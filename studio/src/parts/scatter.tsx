@@ -11,26 +11,27 @@ export function Scatter(props: {
   onPick(recipe: string): void;
 }) {
   const { rows, pareto, onPick } = props;
-  const points = rows.flatMap((row) =>
-    Number.isFinite(row.loss?.value)
-      ? [{ row, bytes: row.result.bytes.raw, loss: Math.max(0, row.loss?.value ?? 0) }]
-      : [],
-  );
+  const points = rows.flatMap((row, i) => {
+    // The first row is the original's: nothing is lost.
+    const loss = i === 0 ? 0 : row.loss?.value;
+    if (loss === undefined || !Number.isFinite(loss)) return [];
+    return [{ row, bytes: row.result.bytes.raw, loss: Math.max(0, loss) }];
+  });
   if (points.length < 2) return null;
   const logs = points.map(({ bytes }) => Math.log10(bytes));
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
-  const most = Math.max(...points.map(({ loss }) => loss), 1);
+  const most = Math.max(...points.map(({ loss }) => loss), 0.001);
   const x = (bytes: number) =>
     frame.left + ((Math.log10(bytes) - low) / (high - low || 1)) * (frame.right - frame.left);
   // A square root spreads the small losses, which matter, and still shows the large ones.
-  const y = (loss: number) =>
-    frame.bottom - Math.sqrt(loss / most) * (frame.bottom - frame.top);
-  const name = points[0].row.loss?.name ?? "loss";
+  const y = (loss: number) => frame.bottom - Math.sqrt(loss / most) * (frame.bottom - frame.top);
+  const name = points[1].row.loss?.name ?? "loss";
   const sizes = [low, (low + high) / 2, high].map((log) => 10 ** log);
   return (
     <figure>
       <figcaption>Bytes of the ONNX file (across, logarithmic) against {name} (up)</figcaption>
-      <svg class="plot" viewBox={`0 0 ${width} ${height}`} role="group" aria-label="Scatter plot">
+      <svg class="plot" viewBox={`0 0 ${width} ${height}`}>
+        <title>Scatter plot of the rows</title>
         {[0, most / 4, most].map((loss) => (
           <g key={loss}>
             <line class="grid" x1={frame.left} x2={frame.right} y1={y(loss)} y2={y(loss)} />
@@ -51,7 +52,7 @@ export function Scatter(props: {
         ))}
         {points.map(({ row, bytes, loss }, i) => {
           const { recipe, family } = row.result;
-          const text = `${recipe}: ${format.bytes(bytes)}, ${row.loss?.text}`;
+          const text = `${recipe}: ${format.bytes(bytes)}, ${row.loss?.text ?? "nothing lost"}`;
           return (
             // biome-ignore lint/a11y/useSemanticElements: SVG has no button element
             <circle
