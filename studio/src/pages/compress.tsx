@@ -5,6 +5,7 @@ import { call } from "../engine.ts";
 import { commandLine, productName, type Run, typeScript } from "../parts/as-text.ts";
 import { DataPanel } from "../parts/data-panel.tsx";
 import { download } from "../parts/download.ts";
+import { speedText } from "../parts/speed-text.ts";
 import { StepsEditor } from "../parts/steps-editor.tsx";
 import type { Candidate } from "../protocol.ts";
 import { candidate, compress, data, isFresh, model, seed, show, steps, work } from "../state.ts";
@@ -80,7 +81,7 @@ function Comparison({ found }: { found: Candidate }) {
             <Line
               name="a run here"
               cells={[timeOf(before), timeOf(after)]}
-              change={speedOf(after)}
+              change={speedText(after)}
             />
             {found.row.score !== null && (
               <Line
@@ -118,13 +119,6 @@ function Stale() {
 
 const timeOf = ({ latency }: Result): string =>
   latency ? `${format.milliseconds(latency.median)} ms` : "-";
-
-/** The speed-up, where its interval says that there is one. */
-function speedOf({ delta: { infer, ci95 } }: Result): string {
-  if (infer === null) return "-";
-  const [low, high] = ci95.infer ?? [1, 1];
-  return low <= 1 && high >= 1 ? "no difference" : `${format.ratio(infer)} speed`;
-}
 
 /** How many times smaller. */
 function changeOf(before: number | null, after: number | null): string {

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { familyClass, familyTitles, format } from "tersor";
 import { DataPanel } from "../parts/data-panel.tsx";
 import { Scatter } from "../parts/scatter.tsx";
+import { speedText } from "../parts/speed-text.ts";
 import { data, go, loadRecipe, runSurvey, survey, work } from "../state.ts";
 
 /** Loads a row's recipe into the cards. */
@@ -85,21 +86,21 @@ function Rows() {
             <th scope="col" class="right">
               smaller
             </th>
-            <th scope="col" class="right">
+            <th scope="col" class="right wide">
               ms
             </th>
-            <th scope="col" class="right">
-              faster
+            <th scope="col" class="right wide">
+              speed
             </th>
             {isJudged && (
-              <th scope="col" class="right">
+              <th scope="col" class="right loss">
                 {rows.findLast(({ loss }) => loss)?.loss?.name}
               </th>
             )}
           </tr>
         </thead>
         <tbody>
-          {[first, ...sorted].map(({ result, loss }) => (
+          {[first, ...sorted].map(({ result, loss }, index) => (
             <tr key={result.recipe}>
               <td class="name">
                 <span
@@ -117,8 +118,8 @@ function Rows() {
               </td>
               <td class="right">{format.bytes(result.bytes.raw)}</td>
               <td class="right">{format.ratio(result.alpha.bytes)}</td>
-              <td class="right">{format.milliseconds(result.latency?.median)}</td>
-              <td class="right">{format.ratio(result.delta.infer)}</td>
+              <td class="right wide">{format.milliseconds(result.latency?.median)}</td>
+              <td class="right wide">{index === 0 ? "" : speedText(result)}</td>
               {isJudged && <td class="right">{loss?.text ?? "-"}</td>}
             </tr>
           ))}
