@@ -20,7 +20,7 @@ import type { Job } from "../recipe/job.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
 import type { Screened } from "../recipe/search/candidate.ts";
 import { jsonText, resultJson } from "../report/json.ts";
-import { numbersNotFinite, restore } from "./not-finite.ts";
+import { numbersNotFinite, restore } from "../util/not-finite.ts";
 import { DEATHS, modelFile } from "./survey-state.ts";
 
 type Line =

@@ -23,6 +23,7 @@ import { studioCommand } from "./studio.ts";
 import { surveyCommand } from "./survey.ts";
 import { trainCommand } from "./train.ts";
 import { unpackCommand } from "./unpack.ts";
+import { workerCommand } from "./worker.ts";
 
 const commands = [
   inspectCommand,
@@ -36,6 +37,7 @@ const commands = [
   packCommand,
   unpackCommand,
   studioCommand,
+  workerCommand,
   checkCommand,
   methodsCommand,
   doctorCommand,

@@ -45,7 +45,7 @@ export function elsewhereNote({ file, content }: StoredRun): string | null {
 }
 
 /** Flags that are about one call of the command, not about the run. */
-const passing = ["output", "resume", "force", "json", "quiet", "color"];
+const passing = ["output", "resume", "force", "json", "quiet", "color", "queue", "store"];
 
 /** What to store with a run, so that it can go on with nothing but --resume. */
 export interface CallOfRun {
@@ -111,7 +111,7 @@ function refusal(
 }
 
 /** Flags of a run that decide nothing of its results. */
-const idle = [...passing, "budget", "report", "record", "target", "jobs", "queue", "store"];
+const idle = [...passing, "budget", "report", "record", "target", "jobs"];
 
 /** The name of the flag that decides a field of the job: "data limit" -> "limit". */
 function flagOf(field: string, names: Readonly<Record<string, string>>): string {

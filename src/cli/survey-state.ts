@@ -7,7 +7,7 @@ import type { OpenJob } from "../recipe/job.ts";
 import type { LayerErrors } from "../recipe/layer-errors.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
 import type { Report } from "../report/report.ts";
-import { numbersNotFinite, restore } from "./not-finite.ts";
+import { numbersNotFinite, restore } from "../util/not-finite.ts";
 import { modelName } from "./paths.ts";
 import type { CallOfRun, StoredRun } from "./resume.ts";
 

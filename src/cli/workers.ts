@@ -23,7 +23,7 @@ export const storeFlag: Flag = {
 export const workerFlags: readonly Flag[] = [
   {
     flags: "--jobs <n>",
-    doc: "Run so many trials at once, each in a process of its own. Timing still runs alone.",
+    doc: "Run so many trials at once, each in a process; timing runs alone. In a --queue: default 16.",
     parse: whole(1),
   },
   {
@@ -42,12 +42,8 @@ export async function workersOf(
   checkpoints: { readonly output: string; readonly resume: boolean },
 ): Promise<OpenRunner | undefined> {
   if (queue !== undefined) {
-    if (jobs !== undefined) {
-      const why = "is for this machine, and the trials go to a queue";
-      throw fail(errors.badUsage(`--jobs ${jobs}`, why, "Give it to tersor worker"));
-    }
     const { queued } = await import("../cluster/queued.ts");
-    return queued({ url: queue, store });
+    return queued({ url: queue, store, jobs });
   }
   if (store !== undefined) {
     throw fail(errors.badUsage("--store", "is for trials in a queue", "Give --queue too"));

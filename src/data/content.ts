@@ -7,7 +7,7 @@ import { filesBelow, join, splitPart } from "./reader.ts";
 /** Up to so many bytes are read; of more data only names, sizes and times are taken. */
 const enough = 2 ** 25;
 
-/** A file with the name that it has in the hash, which does not depend on where the data lie. */
+/** A file of a source: its name below the source's folder, "" for the files that it names itself. */
 interface Found {
   readonly name: string;
   readonly path: string;
@@ -25,7 +25,7 @@ export async function contentOf(
   limit = enough,
 ): Promise<string | null> {
   const { files } = platform;
-  const { prefix, part, found } = await filesOf(spec, platform);
+  const { prefix, part, found } = await filesOfSource(spec, platform);
   const facts = found.map(({ path }) => files.stat(path));
   if (facts.length === 0 || facts.includes(null)) return null;
   const total = facts.reduce((sum, fact) => sum + (fact?.byteLength ?? 0), 0);
@@ -38,12 +38,16 @@ export async function contentOf(
   return sha256Text(JSON.stringify(lines));
 }
 
-async function filesOf(spec: string, platform: Platform) {
+/**
+ * The files behind a source, its prefix ("module" where there is none), its part and, unless it is one
+ * of a few files, its folder. Throws TersorError "unknown-data".
+ */
+export async function filesOfSource(spec: string, platform: Platform) {
   const { reader, prefix, path } = findReader(spec, platform);
   const listed = reader.files?.(path, platform);
   if (listed !== undefined) {
     const found = (listed ?? []).map((file): Found => ({ name: "", path: file }));
-    return { prefix, part: path, found };
+    return { prefix, part: path, found, folder: null };
   }
   const isWhole = platform.files.exists(path);
   const { path: place, part } = isWhole ? { path, part: "" } : splitPart(path);
@@ -51,5 +55,5 @@ async function filesOf(spec: string, platform: Platform) {
   const found = below
     ? below.map((name): Found => ({ name, path: join(place, name) }))
     : [{ name: "", path: place }];
-  return { prefix, part, found };
+  return { prefix, part, found, folder: below ? place : null };
 }

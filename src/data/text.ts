@@ -13,7 +13,7 @@ import { describePorts, isInteger, join, known, type ReadContext } from "./reade
 import { sequenceDataset } from "./sequences.ts";
 
 /** Files that a folder of a model may hold. */
-const tokenizers = ["tokenizer.json", "vocab.json"];
+export const tokenizers = ["tokenizer.json", "vocab.json"];
 
 /** How the inputs beside the ids are fed where the user says nothing of them. */
 const usual: readonly (readonly [RegExp, Feed])[] = [
