@@ -10,6 +10,9 @@ import { type Studio, serveStudio } from "../../src/node/studio-server.ts";
 import { scriptHash } from "../../src/report/html-style.ts";
 import { run } from "../cli/run.ts";
 
+/** Of the page, in which a part of this file runs. */
+declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
+
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
 if (!executablePath) console.log("studio.long.test.ts is skipped: there is no /usr/bin/chromium");
