@@ -5,10 +5,26 @@ import type { Settings } from "../recipe/prepare.ts";
 import type { Assignment } from "../recipe/runner.ts";
 import type { Source } from "../runtime/runtime.ts";
 
-/** A model as its files, in memory. */
+/** A model as its files. */
 export interface Files {
+  /** The path, where it was loaded from one. */
   readonly name: string;
   readonly source: Source;
+}
+
+/**
+ * The same for another process of this machine, as plain data: a model whose external data are files
+ * is read there from its path, because they may be larger than memory.
+ */
+export interface LocalFiles {
+  readonly name: string;
+  readonly source: Source | null;
+}
+
+export function localFiles({ name, source: { bytes, external } }: Files): LocalFiles {
+  if (external?.some(({ file }) => file)) return { name, source: null };
+  const plain = external?.map(({ path, data }) => ({ path, data }));
+  return { name, source: plain ? { bytes, external: plain } : { bytes } };
 }
 
 /** Settings without functions and open models. */

@@ -6,7 +6,7 @@ import { type ErrorInfo, errors, fail, TersorError } from "../errors.ts";
 import type { Event } from "../recipe/environment.ts";
 import type { Failed, Tried } from "../recipe/runner.ts";
 import { createTurns } from "../util/turns.ts";
-import type { Brief } from "./brief.ts";
+import { type Brief, type LocalFiles, localFiles, type PlainSettings } from "./brief.ts";
 
 /** Where the checkpoints of trainings lie, see `fileCheckpoints`. */
 export interface CheckpointFiles {
@@ -15,7 +15,13 @@ export interface CheckpointFiles {
 }
 
 export type Request =
-  | (Brief & { readonly type: "prepare"; readonly checkpoints: CheckpointFiles | null })
+  | {
+      readonly type: "prepare";
+      readonly model: LocalFiles;
+      readonly teacher: LocalFiles | null;
+      readonly settings: PlainSettings;
+      readonly checkpoints: CheckpointFiles | null;
+    }
   | { readonly type: "run"; readonly text: string };
 
 export type Reply =
@@ -156,7 +162,9 @@ class Worker {
   async prepare({ brief, checkpoints, onEvent }: Task): Promise<void> {
     if (this.#child && this.#key === brief.key) return;
     this.#key = null;
-    await this.#ask({ type: "prepare", ...brief, checkpoints }, onEvent);
+    const { settings, teacher } = brief;
+    const models = { model: localFiles(brief.model), teacher: teacher && localFiles(teacher) };
+    await this.#ask({ type: "prepare", settings, ...models, checkpoints }, onEvent);
     this.#key = brief.key;
   }
 

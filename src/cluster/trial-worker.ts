@@ -4,12 +4,12 @@ import { fileCheckpoints } from "../node/checkpoints.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { assessBaseline } from "../recipe/assess.ts";
 import type { Environment, Event } from "../recipe/environment.ts";
-import { loadSource } from "../recipe/load.ts";
+import { loadModel, loadSource } from "../recipe/load.ts";
 import { prepare } from "../recipe/prepare.ts";
 import { localRunner, type Runner } from "../recipe/runner.ts";
 import { parseRecipe } from "../recipe/steps.ts";
 import { simplify } from "../recipe/trial.ts";
-import type { Files } from "./brief.ts";
+import type { LocalFiles } from "./brief.ts";
 import type { Reply, Request } from "./pool.ts";
 
 /** What is open for the brief that came last. */
@@ -27,7 +27,8 @@ async function open({
   settings,
   checkpoints,
 }: Extract<Request, { type: "prepare" }>) {
-  const load = ({ name, source }: Files) => loadSource(source, name);
+  const load = ({ name, source }: LocalFiles) =>
+    source ? loadSource(source, name) : loadModel(name, nodePlatform);
   const loaded = await load(model);
   const found = await prepare(loaded, nodePlatform, {
     ...settings,

@@ -2,12 +2,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { type Brief, briefOf } from "../../src/cluster/brief.ts";
+import { type Brief, briefOf, localFiles } from "../../src/cluster/brief.ts";
 import { receive, send } from "../../src/cluster/parcel.ts";
 import { queueName } from "../../src/cluster/redis.ts";
 import { getResult, putResult } from "../../src/cluster/results.ts";
 import { folderStore } from "../../src/cluster/store.ts";
 import type { DataSource } from "../../src/recipe/prepare.ts";
+import { externalFile } from "../../src/runtime/runtime.ts";
 import { temporaryFolder } from "../cli/run.ts";
 import { lenet } from "../report/fixture.ts";
 
@@ -38,6 +39,13 @@ const travel = async (settings: Brief["settings"]): Promise<Brief> => {
   return receive(store, "k", parcel, cache);
 };
 const text = (source: unknown): string => (source as DataSource).spec;
+
+test("a model whose external data are files is read by each process of this machine", () => {
+  const file = { byteLength: 2, read: () => Uint8Array.of(4, 5) };
+  const open = { ...model, source: { ...model.source, external: [externalFile("w.bin", file)] } };
+  expect(localFiles(open)).toEqual({ name: model.name, source: null });
+  expect(structuredClone(localFiles(model))).toEqual(model);
+});
 
 describe("a parcel", () => {
   test("has the models, with their external data", async () => {
