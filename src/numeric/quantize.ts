@@ -256,6 +256,9 @@ function exactGrid(
   return null;
 }
 
+/** Values after which a sum of errors is compared with the least one. */
+const STRETCH = 256;
+
 /**
  * Searches the scale of least squared error in three stages: the range shrinks step by step to a
  * sixteenth; then the best one's surroundings are tried in steps of 1 %; then levels q and their
@@ -272,7 +275,8 @@ function leastSquares(
   const [least, greatest] = quantRange(bits, true);
   const levels = new Int8Array(values.length);
   let best = cover;
-  let bestError = errorOf(cover);
+  let bestError = Number.POSITIVE_INFINITY;
+  bestError = errorOf(cover);
   let bestShare = 1;
   // 0.92^33 is about 1/16. Repeated products are used because Math.pow may differ between engines.
   for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) considerShare(share);
@@ -305,12 +309,20 @@ function leastSquares(
     return true;
   }
 
+  /** The squared error with the levels of `quantizeInto`; Infinity once it is not the least. */
   function errorOf({ scale, zeroPoint }: QuantParams): number {
-    quantizeInto(levels, values, scale, zeroPoint, least, greatest);
+    const low = least - zeroPoint;
+    const high = greatest - zeroPoint;
     let error = 0;
-    for (let k = 0; k < values.length; k++) {
-      const gap = values[k] - (levels[k] - zeroPoint) * scale;
-      error += gap * gap;
+    for (let from = 0; from < values.length; from += STRETCH) {
+      const end = Math.min(from + STRETCH, values.length);
+      for (let k = from; k < end; k++) {
+        const x = Math.fround(values[k] / scale);
+        const clamped = x > low ? Math.min(x, high) : low;
+        const gap = values[k] - (clamped + ROUND - ROUND) * scale;
+        error += gap * gap;
+      }
+      if (error >= bestError) return Number.POSITIVE_INFINITY;
     }
     return error;
   }

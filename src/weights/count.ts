@@ -4,7 +4,7 @@ import type { Tensor } from "../ir/tensor.ts";
 import type { Numbers } from "./element.ts";
 import { elementsOf } from "./elements.ts";
 import { isSparse } from "./layout.ts";
-import type { Leaf, Weight } from "./weight.ts";
+import type { Composed, Leaf, Weight } from "./weight.ts";
 
 export interface Count {
   /** Numbers that the file stores, of all parts theta. */
@@ -30,10 +30,22 @@ export function countOf(weight: Weight, seen = new Set<Tensor>()): Count {
     const count = countOf(theta[name], seen);
     numbers += count.numbers;
     const isElements = name === form.elements && count.numbers > 0;
-    if (isElements && elements && !isLeftOut(elements)) zeros += zerosIn(weight.values);
+    if (isElements && elements && !isLeftOut(elements)) {
+      zeros += isZeroWhereLevelsAre(weight) ? count.zeros : zerosIn(weight.values);
+    }
     if (!elements && part.learns && part.keepsZeros) zeros += count.zeros;
   }
   return { numbers, zeros };
+}
+
+/**
+ * Whether exactly the zeros among the elements make zeros of W, so that W need not be computed: the
+ * form has no level of its own for zero, and no other part (a scale) has a zero.
+ */
+function isZeroWhereLevelsAre({ form, theta }: Composed): boolean {
+  if (form.withZeros || form.elements === undefined || theta[form.elements].form) return false;
+  const others = Object.entries(theta).filter(([name]) => name !== form.elements);
+  return others.every(([, part]) => zerosIn(part.values) === 0);
 }
 
 function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {

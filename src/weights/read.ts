@@ -1,7 +1,8 @@
 /** @file Nodes -> Weight: finds the form in which a weight is stored, and its parts. */
 import type { DType } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
-import { constantValue } from "../ops/constant.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import { constantValue, isConstantExpression } from "../ops/constant.ts";
 import { storedInputOf } from "../ops/storage.ts";
 import type { Numbers } from "./element.ts";
 import { matchForm } from "./match-form.ts";
@@ -13,11 +14,13 @@ import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from ".
  * other expression is read as plain numbers.
  */
 export function readWeight(value: Value): FloatWeight | null {
-  const folded = constantValue(value);
-  if (!folded || !/^b?float/.test(folded.dtype)) return null;
-  const { shape } = folded;
+  const known = typeOf(value);
+  if (!known || !/^b?float/.test(known.dtype)) return null;
+  const { shape } = known;
   const found = matchForm(value, shape);
   if (!found) {
+    const folded = constantValue(value);
+    if (!folded) return null;
     return { form: null, shape, values: folded.floats(), coding: floatCoding(value), at: value };
   }
   const { form, parts } = found;
@@ -28,7 +31,23 @@ export function readWeight(value: Value): FloatWeight | null {
     if (!inner) return null;
     theta[name] = inner;
   }
-  return { form, shape, theta, values: folded.floats(), at: value };
+  // W is computed only where it is asked for: counting numbers, for instance, needs the parts alone.
+  let values: Float32Array | null = null;
+  return {
+    ...{ form, shape, theta, at: value },
+    get values() {
+      values ??= (constantValue(value) as Tensor).floats();
+      return values;
+    },
+  };
+}
+
+/** The type and shape of a constant expression, evaluated only where they are not inferred. */
+function typeOf(value: Value): Pick<Tensor, "dtype" | "shape"> | null {
+  if (!isConstantExpression(value)) return null;
+  const { dtype, shape } = value;
+  if (!dtype || !shape?.every((dim) => typeof dim === "number")) return constantValue(value);
+  return { dtype, shape: shape as readonly number[] };
 }
 
 /** A part of whole numbers: plain ones, or a form of them (a codebook of int8). */

@@ -62,8 +62,8 @@ export function uniformGrid(
 }
 
 /** The step of a weight on a grid with one step; null for any other weight. */
-export function uniformStep({ form, ...weight }: Weight): number | null {
-  if (form?.kind !== grid.kind) return null;
+export function uniformStep(weight: Weight): number | null {
+  if (weight.form?.kind !== grid.kind) return null;
   const { scale } = (weight as Composed).theta;
   return scale.values.length === 1 ? scale.values[0] : null;
 }
