@@ -524,6 +524,7 @@ describe("help", () => {
       "pack",
       "unpack",
       "studio",
+      "worker",
       "check",
       "methods",
       "doctor",
