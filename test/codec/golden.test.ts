@@ -39,6 +39,18 @@ describe("bodies of version 1", () => {
     expect([...decodeSymbols(PACKED, new Reader(bytes), [4])]).toEqual([0, 1, 5, 2]);
   });
 
+  it("grids, by hand: 1, 2, 7, 2 with a scale for each row, or for each column", () => {
+    const scales = [...new Uint8Array(Float32Array.of(0.5, -2).buffer)];
+    const packed = [0, 3, 0b11_010_001, 0b101]; // least 0, 3 bits: 1, 2, 7, 2 (as below)
+    const floats = (step: number) =>
+      new Float32Array(
+        decodeTensor(Uint8Array.from([0x80, step, 2, ...scales, ...packed]), "float32", [2, 2])
+          .buffer,
+      );
+    expect([...floats(2)]).toEqual([0.5, 1, -14, -4]);
+    expect([...floats(1)]).toEqual([0.5, -4, 3.5, -4]);
+  });
+
   it("copies, by hand: rows 1 and 3 are new, row 2 is the first again", () => {
     const table = writeTable([0, 1, 0], 1, 3);
     const packed = [0x10, 0, 0, 3, 0b11_010_001, 0b101]; // integers, centre 0: 1, 2, 7, 2

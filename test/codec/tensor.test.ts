@@ -199,4 +199,28 @@ describe("bodies that nobody wrote", () => {
     expect(() => decodeTensor(Uint8Array.of(0), "int8", [-1])).toThrow(DecodeError);
     expect(() => decodeTensor(Uint8Array.of(16), "int8", [2 ** 40, 2 ** 40])).toThrow(DecodeError);
   });
+
+  it("find a scale for each row or column of weights that were rounded so", () => {
+    const random = createRandom(8);
+    const [rows, columns] = [40, 50];
+    const rounded = (byColumn: boolean) => {
+      const scales = Float32Array.from({ length: columns }, () => Math.exp(random.normal()) / 127);
+      return Float32Array.from({ length: rows * columns }, (_, i) => {
+        const level = Math.max(-127, Math.min(127, Math.round(40 * random.normal())));
+        const line = byColumn ? i % columns : Math.floor(i / columns);
+        // A line of zeros has no scale.
+        return line === 3 || level === 0 ? 0 : Math.fround(level * scales[line]);
+      });
+    };
+    for (const byColumn of [false, true]) {
+      const values = rounded(byColumn);
+      const body = roundTrip("float32", [rows, columns], bytesOf(values));
+      // log2(40 sqrt(2 pi e)) = 7.4 bits a level, and 4 bytes for each scale.
+      expect(body.length).toBeLessThan((7.6 * rows * columns) / 8 + 4 * columns + 30);
+    }
+    // One element off its grid leaves none.
+    const values = rounded(false);
+    values[777] += 1e-3;
+    expect(roundTrip("float32", [rows, columns], bytesOf(values)).length).toBeGreaterThan(5000);
+  });
 });

@@ -120,7 +120,7 @@ function decodeGraph(coded: Uint8Array, byteLength: number): Part[] {
   };
   const parts = readGraph(next, place, byteLength);
   if (parts.reduce((sum, part) => sum + lengthOf(part), 0) === byteLength) return parts;
-  throw new DecodeError("the graph is not of the size that the header says");
+  throw new DecodeError("the graph has not the size of the header");
 }
 
 function assemble(

@@ -26,6 +26,9 @@ export const PARTS = 6;
 /** Rows or columns that occur more than once are stored once. */
 export const COPIES = 7;
 
+/** float32 only: element i is its symbol times scales[floor(i / step) mod lines]. */
+export const GRIDS = 8;
+
 /** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
 const MOST = 1 << 21;
 
@@ -63,17 +66,17 @@ export function decodeTensor(
   const bits = bitsOf(dtype);
   const byteLength = Math.ceil((size * bits) / 8);
   if (!Number.isSafeInteger(byteLength) || dims.some((dim) => !(dim >= 0))) {
-    throw new DecodeError("the dimensions are out of range");
+    throw new DecodeError("a length is wrong");
   }
   const reader = new Reader(body);
   const id = reader.byte();
   const mapping = id >> 4;
   if (mapping === RAW) {
     const bytes = reader.take();
-    if (bytes.length !== byteLength) throw new DecodeError("a raw tensor's length is wrong");
+    if (bytes.length !== byteLength) throw new DecodeError("a length is wrong");
     return new Uint8Array(bytes);
   }
-  if (mapping !== PARTS && size > MOST) throw new DecodeError("the tensor is not cut into parts");
+  if (mapping !== PARTS && size > MOST) throw new DecodeError("a tensor has no parts");
   const out = new Uint8Array(byteLength);
   if (mapping === PARTS) return joinParts(reader, dtype, dims, size, bits, out);
   if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
@@ -102,11 +105,12 @@ export function decodeTensor(
       const words = new Int32Array(out.buffer);
       for (let i = 0; i < size; i++) words[i] = elements[symbols[i]];
     } else store(out, bits, symbols, (index) => elements[index]);
-  } else if (mapping === GRID && dtype === "float32") {
-    const [scale] = new Float32Array(new Uint8Array(reader.take(4)).buffer);
+  } else if ((mapping === GRID || mapping === GRIDS) && dtype === "float32") {
+    const [step, lines] = mapping === GRID ? [1, 1] : [reader.varint(), reader.varint()];
+    const scales = new Float32Array(new Uint8Array(reader.take(4 * lines)).buffer);
     const floats = new Float32Array(out.buffer);
     const symbols = decodeSymbols(id & 15, reader, dims);
-    for (let i = 0; i < size; i++) floats[i] = symbols[i] * scale;
+    for (let i = 0; i < size; i++) floats[i] = symbols[i] * scales[((i / step) | 0) % lines];
   } else throw new DecodeError(`unknown mapping ${mapping}`);
   return out;
 }
@@ -127,7 +131,7 @@ function joinParts(
   out: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
   const length = reader.varint();
-  if (length < 4096 || (length * bits) % 8) throw new DecodeError("a part's length is wrong");
+  if (length < 4096 || (length * bits) % 8) throw new DecodeError("a length is wrong");
   let at = 0;
   for (const part of partsOf(dims, size, length)) {
     const body = reader.section();
@@ -164,10 +168,10 @@ function repeatLines(
   const distinct = reader.varint();
   const columns = dims[0] ? out.length / width / dims[0] : 0;
   const lines = byColumn ? columns : dims[0];
-  if (!(distinct < lines)) throw new DecodeError("there are no copies");
+  if (!(distinct < lines)) throw new DecodeError("a copy has no original");
   const known = readTable(reader.section(), 1, lines);
   const body = reader.take();
-  if (body[0] >> 4 >= PARTS) throw new DecodeError("a row has parts");
+  if ((body[0] & 0x60) === 0x60) throw new DecodeError("a part has parts");
   const once = decodeTensor(body, dtype, distinctOf(dims, byColumn, distinct));
   const length = byColumn ? width : columns * width;
   const step = byColumn ? distinct : 1;
@@ -186,7 +190,7 @@ type Words = { readonly length: number; [i: number]: number | bigint };
 
 /** `bytes` as whole elements of 8, 16, 32 or 64 bits; throws DecodeError for a rest. */
 function viewOf(bytes: Uint8Array<ArrayBuffer>, bits: number): Words {
-  if (bits === 128 || (bytes.length * 8) % bits) throw new DecodeError("a table's length is wrong");
+  if (bits === 128 || (bytes.length * 8) % bits) throw new DecodeError("a length is wrong");
   if (bits === 16) return new Uint16Array(bytes.buffer);
   if (bits === 32) return new Int32Array(bytes.buffer);
   return bits === 64 ? new BigInt64Array(bytes.buffer) : bytes;

@@ -40,6 +40,37 @@ export function findGrid(
 }
 
 /**
+ * A scale for each row, or column, of a matrix and the integers (symbols) with Math.fround(symbol *
+ * scale) = value; null as soon as a line has none, which for most tensors is the first.
+ */
+export function findGrids(
+  values: Float32Array,
+  rows: number,
+  byColumn: boolean,
+): { scales: Float32Array<ArrayBuffer>; symbols: Int32Array } | null {
+  const columns = values.length / rows;
+  const [lines, length] = byColumn ? [columns, rows] : [rows, columns];
+  // A scale takes as many bytes as an element.
+  if (length < 4) return null;
+  const scales = new Float32Array(lines);
+  const symbols = new Int32Array(values.length);
+  const line = new Float32Array(length);
+  const at = (i: number, n: number) => (byColumn ? n * columns + i : i * columns + n);
+  for (let i = 0; i < lines; i++) {
+    for (let n = 0; n < length; n++) line[n] = values[at(i, n)];
+    // A line of zeros is on every grid.
+    if (line.every((x) => Object.is(x, 0))) continue;
+    const grid = findGrid(line, new Map(Array.from(bitsOf(line), (bits) => [bits, 1])));
+    if (!grid) return null;
+    scales[i] = grid.scale;
+    for (let n = 0; n < length; n++) symbols[at(i, n)] = grid.symbols[n];
+  }
+  return { scales, symbols };
+}
+
+const bitsOf = (line: Float32Array): Int32Array => new Int32Array(line.buffer);
+
+/**
  * Euclid's algorithm on the magnitudes `sizes`, in ascending order, which are known to 24
  * bits; then the step that fits the largest one best. Null if the step would be smaller
  * than largest / REACH.

@@ -7,6 +7,7 @@ import {
   COPIES,
   distinctOf,
   GRID,
+  GRIDS,
   INTEGERS,
   PARTS,
   partsOf,
@@ -14,7 +15,7 @@ import {
   SPLIT,
 } from "../decode/tensor.ts";
 import { findCopies } from "./copies.ts";
-import { findGrid } from "./grid.ts";
+import { findGrid, findGrids } from "./grid.ts";
 import { writeTable } from "./rans.ts";
 import { splitFloats } from "./split.ts";
 import { type Coded, encodeSymbols, smallestOf } from "./symbols.ts";
@@ -134,6 +135,17 @@ function mappingsOf(
       mappings.push({ mapping: GRID, head, symbols: grid.symbols, dims });
     }
     const few = counts && counts.size < size / 3 ? counts : null;
+    if (dtype === "float32" && !grid) {
+      for (const byColumn of dims.length === 2 ? [false, true] : [false]) {
+        const grids =
+          dims.length < 2 ? null : findGrids(new Float32Array(raw.buffer), dims[0], byColumn);
+        if (!grids) continue;
+        const { scales } = grids;
+        const step = varint(byColumn ? 1 : size / dims[0]);
+        const head = join(step, varint(scales.length), new Uint8Array(scales.buffer));
+        mappings.push({ mapping: GRIDS, head, symbols: grids.symbols, dims });
+      }
+    }
     // No other mapping is smaller than a grid with most of its steps in use.
     if (grid && !(few && spanOf(grid.symbols) > 2 * few.size)) return mappings;
     if (few) mappings.push(codebook(dtype, words, few, bits, dims));

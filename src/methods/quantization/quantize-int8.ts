@@ -137,7 +137,7 @@ async function fastest(model: Model, plan: Plan, choice: Choice, context: Contex
   if (all > 0) {
     context.warn(
       layers.size > 0
-        ? `${layers.size} of ${all} layers compute on integers (${factor}), the others in float`
+        ? `${layers.size === all ? "all" : `${layers.size} of`} ${all} layers compute on integers (${factor})${layers.size < all ? ", the others in float" : ""}`
         : `int8 arithmetic is not worth it here (${factor}): all layers compute in float, from weights of 8 bits`,
     );
   }
