@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Studio, serveStudio } from "../../src/node/studio-server.ts";
@@ -60,6 +61,15 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
     );
     await page.dispatchEvent(".drop", "drop", { dataTransfer: transfer });
   }
+
+  test("loads at most 150 kB, compressed, before the library", () => {
+    const folder = join(root, "dist/studio");
+    const html = readFileSync(join(folder, "index.html"), "utf8");
+    const linked = [...html.matchAll(/(?:src|href)="\.\/([^"]+)"/g)].map(([, path]) => path);
+    expect(linked.length).toBeGreaterThanOrEqual(2);
+    const sizes = linked.map((path) => gzipSync(readFileSync(join(folder, path))).byteLength);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(150_000);
+  });
 
   test("says in a sentence what is wrong with a file, and how to go on", async () => {
     await drop("broken.onnx", new Uint8Array([1, 2, 3, 4]));

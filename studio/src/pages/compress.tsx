@@ -83,7 +83,7 @@ function Comparison({ found }: { found: Candidate }) {
               cells={[timeOf(before), timeOf(after)]}
               change={speedText(after)}
             />
-            {found.row.score !== null && (
+            {found.row.score !== null && after.metric?.against !== "original" && (
               <Line
                 name={after.metric?.name ?? "quality"}
                 cells={[found.baseline.score ?? "-", found.row.score]}
