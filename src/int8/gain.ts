@@ -7,6 +7,8 @@
  */
 import type { Context } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
+import { exp } from "../numeric/exp.ts";
+import { log } from "../numeric/log.ts";
 import type { WeightRole } from "../ops/weights.ts";
 
 type Target = Context["target"];
@@ -171,14 +173,14 @@ export function expectedGain(
 }
 
 const geometric = (dims: readonly (number | null)[]): number =>
-  Math.exp(dims.reduce<number>((sum, dim) => sum + Math.log(dim ?? SIDE), 0) / dims.length);
+  exp(dims.reduce<number>((sum, dim) => sum + log(dim ?? SIDE), 0) / dims.length);
 
 function at(curve: Curve, x: number): number {
   const next = curve.findIndex(([limit]) => limit >= x);
   if (next === 0) return curve[0][1];
   if (next < 0) return curve[curve.length - 1][1];
   const [[x0, y0], [x1, y1]] = [curve[next - 1], curve[next]];
-  return y0 + ((y1 - y0) * Math.log(x / x0)) / Math.log(x1 / x0);
+  return y0 + ((y1 - y0) * log(x / x0)) / log(x1 / x0);
 }
 
 /** By the row of the table with the most channels that are not more than `channels`. */

@@ -6,7 +6,7 @@
  *   x' = (q - zeroPoint) scale
  */
 import { errors, fail } from "../errors.ts";
-import { product } from "../util/product.ts";
+import { eachElement, gather, layoutOf } from "./groups.ts";
 
 /** The levels of a quantizer. */
 export interface QuantOptions {
@@ -344,63 +344,4 @@ function quantizeInto(
     const clamped = x > low ? Math.min(x, high) : low;
     q[i] = clamped + ROUND - ROUND + zeroPoint;
   }
-}
-
-/**
- * Which elements share a scale. Each group consists of `runs` runs; the elements of a run
- * are `stride` apart.
- */
-interface Layout {
-  readonly count: number;
-  readonly runs: number;
-  readonly stride: number;
-  readonly start: (group: number, run: number) => number;
-  readonly length: (group: number) => number;
-}
-
-/** The groups of a tensor of `shape`: all elements, channels, or blocks. */
-function layoutOf(shape: readonly number[], axis: number | null, block: number | null): Layout {
-  const size = product(shape);
-  if (axis === null) {
-    return { count: 1, runs: 1, stride: 1, start: () => 0, length: () => size };
-  }
-  const dim = shape[axis];
-  const outer = product(shape.slice(0, axis));
-  const inner = product(shape.slice(axis + 1));
-  if (block === null) {
-    const start = (group: number, run: number) => (run * dim + group) * inner;
-    return { count: dim, runs: outer, stride: 1, start, length: () => inner };
-  }
-  const blocks = Math.ceil(dim / block);
-  const first = (group: number) => (Math.floor(group / inner) % blocks) * block;
-  return {
-    count: outer * blocks * inner,
-    runs: 1,
-    stride: inner,
-    start: (group) =>
-      (Math.floor(group / (inner * blocks)) * dim + first(group)) * inner + (group % inner),
-    length: (group) => Math.min(block, dim - first(group)),
-  };
-}
-
-function eachElement(layout: Layout, group: number, visit: (index: number) => void): void {
-  const length = layout.length(group);
-  for (let run = 0; run < layout.runs; run++) {
-    let index = layout.start(group, run);
-    for (let k = 0; k < length; k++, index += layout.stride) visit(index);
-  }
-}
-
-function gather(values: Float32Array, layout: Layout, group: number): Float32Array {
-  const length = layout.length(group);
-  if (layout.runs === 1 && layout.stride === 1) {
-    const start = layout.start(group, 0);
-    return values.subarray(start, start + length);
-  }
-  const members = new Float32Array(layout.runs * length);
-  let at = 0;
-  eachElement(layout, group, (i) => {
-    members[at++] = values[i];
-  });
-  return members;
 }

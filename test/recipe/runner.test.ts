@@ -50,7 +50,7 @@ describe("a runner of three lanes", () => {
     const runner = runnerOf(3, log, async (recipe) => {
       most = Math.max(most, ++running);
       const turns = 2 * (texts.length - texts.indexOf(recipe));
-      await new Promise((resolve) => setTimeout(resolve, 3 * turns));
+      await new Promise((resolve) => setTimeout(resolve, 30 * turns));
       running--;
       return recipe !== "share-weights";
     });
