@@ -1,6 +1,6 @@
 /** @file A search that is killed again and again ends as one that was left alone. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Result } from "../../src/measure/measurement.ts";
@@ -28,15 +28,15 @@ const begun = (out: string) => [
   ],
 ];
 
-/** Runs the command line in a process of its own; killed after `ms`, its status is null. */
-function processOf(args: readonly string[], ms = Infinity): Promise<number | null> {
+/** Runs the command line in a process of its own; killed when `isTime`, its status is null. */
+function processOf(args: readonly string[], isTime?: () => boolean): Promise<number | null> {
   const child = spawn(process.execPath, ["--import", "tsx", main, ...args, "--quiet"], {
     stdio: "ignore",
   });
-  const timer = ms < Infinity ? setTimeout(() => child.kill("SIGKILL"), ms) : undefined;
+  const timer = isTime && setInterval(() => isTime() && child.kill("SIGKILL"), 3);
   return new Promise((resolve) => {
     child.on("exit", (status) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       resolve(status);
     });
   });
@@ -56,21 +56,25 @@ const linesOf = (out: string): Line[] =>
 
 test("twenty kills", { timeout: 1_200_000 }, async () => {
   const [whole, killed] = [folder.in("whole"), folder.in("killed")];
-  const began = performance.now();
   expect([0, 1]).toContain(await processOf(begun(whole)));
-  const usual = performance.now() - began;
   const random = createRandom(9);
+  const journal = `${killed}/journal.jsonl`;
+  const written = () =>
+    existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length : 0;
   let kills = 0;
   let args: readonly string[] = begun(killed);
   let status: number | null = null;
-  // Moments from the start of the process to a little after it would be done.
-  for (; kills < 20; kills++) {
-    status = await processOf(args, 2000 + random.float() * 0.4 * usual);
-    if (readdirSync(folder.in("")).includes("killed")) {
-      args = ["search", folder.in("model.onnx"), "-o", killed, "--resume"];
-    }
-    if (status !== null) break;
+  // After up to six more lines of the journal, and up to 40 ms, in which something is at work.
+  for (; kills < 20 && status === null; kills++) {
+    const [lines, delay] = [written() + 1 + random.int(6), 40 * random.float()];
+    let since = Infinity;
+    status = await processOf(args, () => {
+      if (since === Infinity && written() >= lines) since = performance.now();
+      return performance.now() - since >= delay;
+    });
+    args = ["search", folder.in("model.onnx"), "-o", killed, "--resume"];
   }
+  expect(kills).toBe(20);
   if (status === null) status = await processOf(args);
   expect([0, 1]).toContain(status);
   const read = (out: string) => JSON.parse(readFileSync(`${out}/search.json`, "utf8"));
