@@ -76,6 +76,9 @@ export const slow = [
   "smooth-quant > quantize-int8",
   "equalize > quantize-int8",
   "split-channels > quantize-int8",
+  "factor-cp",
+  "factor-tucker",
+  "factor-depthwise",
 ];
 /** Takes as long as all of the others. */
 export const large = ["ultraface_rfb_320"];

@@ -34,7 +34,7 @@ export function counted(seed: number) {
   return { dataset, reads: () => reads };
 }
 
-/** `some`: of the choices each third, beginning with another one for each method. */
+/** `some`: of the choices each sixth, beginning with another one for each method. */
 type Mode = "all" | "some";
 
 /** The defaults, and choices of every option over them, each once. */
@@ -48,7 +48,7 @@ function stepsOf(id: MethodId, method: Method, mode: Mode): Step[] {
     steps.map((step) => [JSON.stringify(step.options), step]),
   ).values();
   const row = table.findIndex(([own]) => own === id);
-  return [usual, ...others.filter((_, i) => mode === "all" || (row + i) % 3 === 0)];
+  return [usual, ...others.filter((_, i) => mode === "all" || (row + i) % 6 === 0)];
 }
 
 export const stepOf = (id: MethodId, given: object): Step =>

@@ -88,7 +88,7 @@ describe("training", () => {
   });
 
   test("an interrupted run goes on to the very same bytes", async () => {
-    const options = { steps: 130, batch: 8, optimizer: "adamw", ema: 0.9, holdout: 0.2 };
+    const options = { steps: 104, batch: 8, optimizer: "adamw", ema: 0.9, holdout: 0.2 };
     const whole = await trained(options);
     const store = new Map<string, Uint8Array>();
     const checkpoints = {
@@ -130,7 +130,7 @@ describe("training", () => {
     ]) {
       const env = environmentOf(net, { training });
       const before = await applyRecipe(net.model, parseRecipe(recipe), env);
-      const steps = parseRecipe("train:steps=12,batch=32,rate=0.01,holdout=0");
+      const steps = parseRecipe("train:steps=4,batch=16,rate=0.01,holdout=0");
       const after = await applyRecipe(before.model, steps, env);
       expect(after.kept).not.toContain(false);
       const [old, now] = [weights(before.model), weights(after.model)];
