@@ -10,7 +10,7 @@ export const gridOptions = {
     .min(2)
     .max(8)
     .default(4)
-    .meta({ description: "Bits per weight.", search: [8, 4, 3] }),
+    .meta({ description: "Bits per weight.", search: [8, 4, 3, 2] }),
   block: z
     .int()
     .min(0)

@@ -3,7 +3,7 @@ import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { bestChoices } from "../../numeric/knapsack.ts";
 import { weightsOf } from "../../ops/weights.ts";
-import { alone, type Choice, limited, passing } from "../layer-choice.ts";
+import { type Choice, layersOf, limited, passing } from "../layer-choice.ts";
 import { formatRecipe, type Step } from "../steps.ts";
 import type { Screen } from "./screen.ts";
 import { sorted } from "./vary.ts";
@@ -20,11 +20,13 @@ interface Variant {
 
 /** What is known of the layers. */
 export interface LayerTable {
-  readonly layers: readonly Node[];
-  readonly variants: ReadonlyMap<Node, readonly Variant[]>;
+  /** Layers that are compressed in the same way: each large one alone, and the others together. */
+  readonly groups: readonly (readonly Node[])[];
+  /** The ways for each group. */
+  readonly variants: readonly (readonly Variant[])[];
 }
 
-/** The largest layers, which hold most of the weights; others stay as they are. */
+/** The largest layers, which hold nearly all of the weights. */
 const covered = 0.98;
 const mostLayers = 48;
 
@@ -60,47 +62,56 @@ export async function layerTable(
   screen: Screen,
   goesOn: () => boolean,
 ): Promise<LayerTable> {
-  const layers = largeLayers(model);
-  const variants = new Map<Node, Variant[]>(layers.map((node) => [node, []]));
+  const layers = layersOf(model);
+  const large = largeLayers(model);
+  const small = layers.filter((node) => !large.includes(node));
+  const groups = [...large.map((node) => [node]), ...(small.length > 0 ? [small] : [])];
+  const variants = groups.map((): Variant[] => []);
   for (const step of steps) {
-    for (const node of layers) {
-      if (!goesOn()) return { layers, variants };
-      const single = limited([step], alone(node, layers));
+    for (const [i, group] of groups.entries()) {
+      if (!goesOn()) return { groups, variants };
+      const single = limited([step], chosen(group, layers));
       const { row } = await screen(formatRecipe(single), single);
       const sqnr = row?.metric?.sqnr;
       if (!row || sqnr === null || sqnr === undefined) continue;
       const noise = row.metric?.exact ? 0 : 10 ** (-sqnr / 10);
-      variants.get(node)?.push({ step, saved: whole - row.bytes.raw, noise });
+      variants[i].push({ step, saved: whole - row.bytes.raw, noise });
     }
   }
-  return { layers, variants };
+  return { groups, variants };
 }
+
+/** The fewest bytes that choices from the table make of a file of `whole` bytes. */
+export const leastBytes = ({ variants }: LayerTable, whole: number): number =>
+  variants.reduce((rest, ways) => rest - mostSaved(ways), whole);
+
+const mostSaved = (ways: readonly Variant[]): number =>
+  Math.max(0, ...ways.map(({ saved }) => saved));
 
 /**
  * The steps that bring the file to at most `bytes` with the least sum of errors: errors of single
  * layers add up as long as they are small. Null if nothing in the table brings it there. One step
  * for each way to compress, with the layers that it is best for.
  */
-export function byLayer({ layers, variants }: LayerTable, whole: number, bytes: number) {
-  const most = (node: Node): number =>
-    Math.max(0, ...(variants.get(node) ?? []).map(({ saved }) => saved));
-  const base = layers.reduce((sum, node) => sum + most(node), 0);
-  // Costs are what a choice saves less than the best one on its layer.
-  const items = layers.map((node) => [
-    { cost: most(node), loss: 0, step: null },
-    ...(variants.get(node) ?? []).map(({ step, saved, noise }) => ({
-      ...{ cost: most(node) - saved, loss: noise, step },
-    })),
-  ]);
-  const taken = bestChoices(items, bytes - (whole - base));
+export function byLayer({ groups, variants }: LayerTable, whole: number, bytes: number) {
+  const layers = groups.flat();
+  // Costs are what a choice saves less than the best one on its layers.
+  const items = variants.map((ways) => {
+    const most = mostSaved(ways);
+    return [
+      { cost: most, loss: 0, step: null },
+      ...ways.map(({ step, saved, noise }) => ({ cost: most - saved, loss: noise, step })),
+    ];
+  });
+  const taken = bestChoices(items, bytes - leastBytes({ groups, variants }, whole));
   if (!taken) return null;
-  const groups = new Map<Step, Node[]>();
+  const own = new Map<Step, Node[]>();
   for (const [i, choice] of taken.entries()) {
     const { step } = items[i][choice];
-    if (step) groups.set(step, [...(groups.get(step) ?? []), layers[i]]);
+    if (step) own.set(step, [...(own.get(step) ?? []), ...groups[i]]);
   }
-  if (groups.size === 0) return null;
-  return sorted([...groups].flatMap(([step, own]) => limited([step], chosen(own, layers))));
+  if (own.size === 0) return null;
+  return sorted([...own].flatMap(([step, nodes]) => limited([step], chosen(nodes, layers))));
 }
 
 /** The choice of these layers, whose names are read as globs and may match others. */

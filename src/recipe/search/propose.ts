@@ -12,7 +12,7 @@ import { formatRecipe, isTraining, parseRecipe, type Step } from "../steps.ts";
 import { surveyRecipes } from "../survey.ts";
 import { kindOf, type Target } from "../target.ts";
 import type { Ground, Proposals } from "../trials.ts";
-import { byLayer, isChoosy, largeLayers, layerTable } from "./by-layer.ts";
+import { byLayer, isChoosy, largeLayers, layerTable, leastBytes } from "./by-layer.ts";
 import {
   type Candidate,
   compareRows,
@@ -36,6 +36,8 @@ const LAYERS = 0.55;
 /** Candidates that vary, and variations of a generation. */
 const PARENTS = 12;
 const CHILDREN = 6;
+/** Points above the limit at which a candidate is not measured in full, where others are nearer. */
+const HOPELESS = 8;
 /** Ways to compress a layer that compete in the table of layers. */
 const WAYS = 3;
 
@@ -131,7 +133,7 @@ export async function* proposals(
       screen.few,
       () => !isOver(LAYERS),
     );
-    for (const bytes of sizesFor(targets, startBytes)) {
+    for (const bytes of sizesFor(targets, startBytes, leastBytes(table, startBytes))) {
       const made = byLayer(table, startBytes, bytes);
       if (made && !isOver()) await tryOut(made);
     }
@@ -226,9 +228,10 @@ function mostPromising(
   const rest = candidates.filter(({ recipe }) => !given.has(recipe));
   const hard = targets.filter((target) => kindOf(target) !== "quality");
   const within = rest.filter(({ row }) => violation(hard, row) === 0);
-  const isSafe = given.size % 2 === 1 && within.length > 0 && hard.length > 0;
+  const near = within.filter(({ row }) => violation(targets, row) <= HOPELESS);
+  const isSafe = given.size % 2 === 1 && near.length > 0 && hard.length > 0;
   const [best] = isSafe
-    ? within.sort((a, b) => lossOf(a.row) - lossOf(b.row))
+    ? near.sort((a, b) => lossOf(a.row) - lossOf(b.row))
     : rest.sort((a, b) => compareRows(targets, a.row, b.row));
   return best ?? null;
 }
@@ -282,11 +285,14 @@ function settingsNear(step: Step): Step[] {
   return [step, ...others.slice(0, SETTINGS - 1)];
 }
 
-/** Sizes, in bytes, for which a recipe is made from the table of layers. */
-function sizesFor(targets: readonly Target[], whole: number): number[] {
+/**
+ * Sizes, in bytes, for which a recipe is made from the table of layers; where the limit is below the
+ * `least` that the table reaches, sizes just above that, for training and pruning to go on from.
+ */
+function sizesFor(targets: readonly Target[], whole: number, least: number): number[] {
   const limit = targets.find(({ quantity }) => quantity === "size")?.limit;
-  if (limit !== undefined) return [1, 0.97, 0.9, 0.8, 1.05].map((share) => share * limit);
-  return [0.5, 0.35, 0.25, 0.18, 0.12, 0.08].map((share) => share * whole);
+  if (limit === undefined) return [0.5, 0.35, 0.25, 0.18, 0.12, 0.08].map((share) => share * whole);
+  return [1, 0.97, 0.9, 0.8, 1.05].map((share) => share * Math.max(limit, 1.02 * least));
 }
 
 /** The two ways to screen, whose results are kept. */
