@@ -88,7 +88,7 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
       const found =
         chosen ??
         asBefore(reference, fed, batch.outputs) ??
-        choose(named, { ...batch, records: fed }, dataset.name);
+        choose(named, { ...batch, records: fed }, dataset);
       for (const name of found.fit.outputs) {
         const { shape } = batch.outputs[name];
         if ((shape[0] ?? 1) % fed === 0) continue;
@@ -189,8 +189,9 @@ function asBefore(
  * The metric and how it judges: the named one, else what is clear from the batch. Labels that the
  * named one cannot use are left out if it can judge against the original.
  */
-function choose(named: MetricSpec | null, batch: Batch, where: string): Chosen {
-  if (!named) return guessMetric(batch, where);
+function choose(named: MetricSpec | null, batch: Batch, dataset: Dataset): Chosen {
+  const where = dataset.name;
+  if (!named) return guessMetric(batch, where, { mayLeaveLabels: Boolean(dataset.images) });
   const isMissing = named.needs === "labels" && !batch.label;
   const fit = isMissing ? `${where} has no labels` : named.fits(batch);
   if (typeof fit !== "string") return { spec: named, fit };

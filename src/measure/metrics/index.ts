@@ -1,7 +1,9 @@
 /** @file The table of metrics, in the order in which they are guessed from labels and outputs. */
+
 import { errors, fail } from "../../errors.ts";
 import { nearest } from "../../util/nearest.ts";
 import { splitQuoted } from "../../util/quoted.ts";
+import { shapesOf } from "../task.ts";
 import { accuracy } from "./accuracy.ts";
 import { correlation } from "./correlation.ts";
 import { detection } from "./detection.ts";
@@ -68,15 +70,32 @@ export interface Chosen {
   readonly fit: Fit;
 }
 
-/**
- * The metric of a model and data for which none was named: the first that is clear from the label
- * and the outputs. Throws TersorError "label-mismatch", which names `where`, if there is none.
- */
-export function guessMetric(batch: Batch, where: string): Chosen {
+/** The first metric that is clear from the label and the outputs; null if there is none. */
+function clearMetric(batch: Batch): Chosen | null {
   for (const spec of table) {
     const fit = spec.fits(batch);
     if (typeof fit !== "string" && spec.isGuessed(batch)) return { spec, fit };
   }
-  const shapes = Object.entries(batch.outputs).map(([name, { shape }]) => `${name} [${shape}]`);
-  throw fail(errors.labelMismatch(where, batch.label?.shape.join(",") ?? "", shapes.join(", ")));
+  return null;
+}
+
+/**
+ * The metric of a model and data for which none was named. With `mayLeaveLabels`, class indices that
+ * fit no output are left out, and a note says so: a folder of pictures has classes whether or not
+ * the model is a classifier. Throws TersorError "label-mismatch", which names `where`, if there is
+ * none.
+ */
+export function guessMetric(batch: Batch, where: string, { mayLeaveLabels = false } = {}): Chosen {
+  const found = clearMetric(batch);
+  if (found) return found;
+  const isClass = batch.label?.size === batch.records;
+  const without = mayLeaveLabels && isClass ? clearMetric({ ...batch, label: null }) : null;
+  if (without) {
+    const { spec, fit } = without;
+    const left = "the labels are left out, because classes fit none of the outputs";
+    return { spec, fit: { ...fit, note: fit.note ? `${fit.note}; ${left}` : left } };
+  }
+  throw fail(
+    errors.labelMismatch(where, batch.label?.shape.join(",") ?? "", shapesOf(batch.outputs)),
+  );
 }

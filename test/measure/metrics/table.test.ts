@@ -47,6 +47,17 @@ describe("guesses", () => {
   test("labels that fit nothing are refused as before", () => {
     const batch = { records: 2, label: ints([2, 3]), outputs: { y: floats([2, 10]) } };
     expect(() => guessMetric(batch, "data")).toThrow("a label of shape [2,3] fits none of");
+    expect(() => guessMetric(batch, "data", { mayLeaveLabels: true })).toThrow("[2,3] fits none");
+  });
+
+  test("classes of pictures are left out, and that is said, where the model is no classifier", () => {
+    const outputs = { scores: floats([1, 9, 2]), boxes: floats([1, 9, 4]) };
+    const batch = { records: 1, label: ints([1]), outputs, inputs: picture };
+    expect(() => guessMetric(batch, "data")).toThrow("a label of shape [1] fits none");
+    const { spec, fit } = guessMetric(batch, "data", { mayLeaveLabels: true });
+    expect(spec.id).toBe("detection");
+    expect(fit.against).toBe("original");
+    expect(fit.note).toMatch(/; the labels are left out, because classes fit none of the outputs$/);
   });
 });
 
