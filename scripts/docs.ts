@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { configSchema } from "../src/recipe/check.ts";
 import { benchmarksPage, demoTable } from "./docs/benchmarks.ts";
 import { cliPage } from "./docs/cli.ts";
+import { cookbookPage } from "./docs/cookbook.ts";
 import { errorsPage } from "./docs/errors.ts";
 import { methodsPage } from "./docs/methods.ts";
 import { metricsTable } from "./docs/metrics.ts";
@@ -31,6 +32,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   },
   "docs/benchmarks.md": () => benchmarksPage((name) => readJson(`bench/results/${name}.json`)),
   "docs/cli.md": cliPage,
+  "docs/cookbook.md": () => cookbookPage(readJson("bench/results/cookbook.json")),
   "docs/errors.md": () => errorsPage(read("src/errors.ts")),
   "docs/methods.md": methodsPage,
   "docs/own-method.md": () =>

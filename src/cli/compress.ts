@@ -1,8 +1,10 @@
 /** @file tersor compress: applies one recipe, measures the result and writes it. */
 import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
+import { isPattern } from "../node/expand-globs.ts";
 import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
 import { isPacked, parseRecipe } from "../recipe/steps.ts";
@@ -12,6 +14,7 @@ import { bytes, ratio } from "../report/format.ts";
 import { plainText } from "../report/span.ts";
 import { speedup } from "../report/speed.ts";
 import type { Command } from "./command.ts";
+import { eachModel, refuseForMany } from "./each-model.ts";
 import { type DataFlags, dataFlags, dataSettings, measureFlag, oneOf } from "./flags.ts";
 import { isPackedName, withEnding } from "./paths.ts";
 import { planProduct, printProduct, saveProduct } from "./product.ts";
@@ -43,7 +46,10 @@ export const compressCommand: Command<CompressFlags> = {
   takes: "<model>",
   summary: "Applies a recipe to a model, measures the result beside the original, writes it.",
   flags: [
-    { flags: "-o, --output <file>", doc: "File for the model (default: beside the input)." },
+    {
+      flags: "-o, --output <file>",
+      doc: "File for the model (default: beside the input); a folder where a pattern names several models.",
+    },
     {
       flags: "--recipe <recipe>",
       doc: 'The steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (put a value with , or > in it in double quotes: only="a,b")',
@@ -70,50 +76,71 @@ export const compressCommand: Command<CompressFlags> = {
     "tersor compress model.onnx --data images:photos/ --mean .485,.456,.406 --std .229,.224,.225",
     'tersor compress model.onnx --recipe "prune-magnitude:sparsity=0.8 > share-weights:bits=5"',
     'tersor compress model.onnx --preset small --target "size<=1MB, drop<=0.5" --data npz:test.npz',
+    "tersor compress 'models/*.onnx' --preset half -o small/",
   ],
   runFile: ([path], flags) => runFileOf(path, flags),
   async run(shell, [path], flags, run) {
-    const targets = flags.target === undefined ? [] : parseTargets(flags.target);
-    const unmeasured = targets.find(({ quantity }) => quantity !== "size");
-    if (unmeasured && !flags.measure) {
-      const why = "is not known without measuring";
-      throw fail(errors.badTarget(unmeasured.text, why, "Leave out --no-measure"));
+    if (!isPattern(path)) return compressOne(shell, path, flags, run);
+    const { output: folder, ...others } = flags;
+    const { report, record, replay } = others;
+    refuseForMany(path, { resume: run !== null, report, record, replay });
+    if (folder !== undefined && /\.(onnx|tersor)$/i.test(folder)) {
+      const why = "is one file, and the pattern may match several models";
+      throw fail(errors.badUsage(`-o ${folder}`, why, "Name a folder"));
     }
-    if (flags.recipe !== undefined && flags.preset !== undefined) {
-      if (run) refuseOther(run);
-      throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
-    }
-    const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
-    if (recipe !== undefined) parseRecipe(recipe);
-    const model = await load(path, shell.settings);
-    const isToPack = recipe !== undefined && isPacked(parseRecipe(recipe));
-    const file = flags.output ?? withEnding(path, endingOf(flags, isToPack));
-    const packs = isPackedName(file);
-    if (isToPack && !packs) {
-      const why = "is no name for what the recipe ends with, a .tersor file";
-      throw fail(
-        errors.badUsage(`-o ${file}`, why, "Name it *.tersor, or leave out the step pack"),
-      );
-    }
-    const product = planProduct(shell, path, model, file, flags, run);
-    const training = await trainingSettings({ flags, model: path, file, run }, shell);
-    const { preset, simplify } = flags;
-    const input = {
-      ...{ ...shell.settings, ...dataSettings(flags), ...training },
-      measures: flags.measure,
-      ...{ recipe, preset, simplify, targets, file, layers: flags.report !== undefined },
-    };
-    const work = () => compress(model, input);
-    const done = await untilInterrupted("compress", training, shell, work);
-    if (!done) return 130;
-    await saveProduct(shell, product, packs ? done.pack() : done.write, done, training);
-    const { result, baseline } = done;
-    printProduct(shell, "compress", product, done, () => comment(shell, result, baseline, file));
-    const missed = missedTargets(targets, result);
-    for (const text of missed) shell.warn(`target missed: ${text}`);
-    return missed.length > 0 ? 1 : 0;
+    return eachModel(shell, "compress", path, (own, model) =>
+      compressOne(own, model, { ...others, folder }, null),
+    );
   },
 };
+
+/** `folder` is where the product goes whose file is not named. */
+async function compressOne(
+  shell: Shell,
+  path: string,
+  flags: CompressFlags & { readonly folder?: string | undefined },
+  run: StoredRun | null,
+): Promise<number> {
+  const targets = flags.target === undefined ? [] : parseTargets(flags.target);
+  const unmeasured = targets.find(({ quantity }) => quantity !== "size");
+  if (unmeasured && !flags.measure) {
+    const why = "is not known without measuring";
+    throw fail(errors.badTarget(unmeasured.text, why, "Leave out --no-measure"));
+  }
+  if (flags.recipe !== undefined && flags.preset !== undefined) {
+    if (run) refuseOther(run);
+    throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
+  }
+  const recipe = flags.recipe === undefined ? undefined : await readRecipe(flags.recipe);
+  if (recipe !== undefined) parseRecipe(recipe);
+  const model = await load(path, shell.settings);
+  const isToPack = recipe !== undefined && isPacked(parseRecipe(recipe));
+  const named = withEnding(path, endingOf(flags, isToPack));
+  const file =
+    flags.output ?? (flags.folder === undefined ? named : join(flags.folder, basename(named)));
+  const packs = isPackedName(file);
+  if (isToPack && !packs) {
+    const why = "is no name for what the recipe ends with, a .tersor file";
+    throw fail(errors.badUsage(`-o ${file}`, why, "Name it *.tersor, or leave out the step pack"));
+  }
+  const product = planProduct(shell, path, model, file, flags, run);
+  const training = await trainingSettings({ flags, model: path, file, run }, shell);
+  const { preset, simplify } = flags;
+  const input = {
+    ...{ ...shell.settings, ...dataSettings(flags), ...training },
+    measures: flags.measure,
+    ...{ recipe, preset, simplify, targets, file, layers: flags.report !== undefined },
+  };
+  const work = () => compress(model, input);
+  const done = await untilInterrupted("compress", training, shell, work);
+  if (!done) return 130;
+  await saveProduct(shell, product, packs ? done.pack() : done.write, done, training);
+  const { result, baseline } = done;
+  printProduct(shell, "compress", product, done, () => comment(shell, result, baseline, file));
+  const missed = missedTargets(targets, result);
+  for (const text of missed) shell.warn(`target missed: ${text}`);
+  return missed.length > 0 ? 1 : 0;
+}
 
 /** How the name of the output ends where the user names none. */
 function endingOf({ recipe, preset }: Partial<CompressFlags>, isToPack: boolean): string {

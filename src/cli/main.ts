@@ -10,6 +10,7 @@ import { adviseCommand } from "./advise.ts";
 import { benchCommand } from "./bench.ts";
 import { checkCommand } from "./check.ts";
 import { type Command, dispatch } from "./command.ts";
+import { completionCommand } from "./completion.ts";
 import { compressCommand } from "./compress.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
@@ -25,7 +26,7 @@ import { trainCommand } from "./train.ts";
 import { unpackCommand } from "./unpack.ts";
 import { workerCommand } from "./worker.ts";
 
-const commands = [
+const own = [
   inspectCommand,
   compressCommand,
   surveyCommand,
@@ -42,6 +43,8 @@ const commands = [
   methodsCommand,
   doctorCommand,
 ] as readonly Command[];
+
+const commands = [...own, completionCommand(own)];
 
 /**
  * Runs the command line and resolves with the exit status: 0 done, 1 a target was missed (doctor:

@@ -528,6 +528,7 @@ describe("help", () => {
       "check",
       "methods",
       "doctor",
+      "completion",
       "help",
     ]);
     expect((await run(["--help"])).stdout).toBe(stdout);
