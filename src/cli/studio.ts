@@ -3,7 +3,7 @@
 import { serveStudio } from "../node/studio-server.ts";
 import { load } from "../node.ts";
 import type { Loaded } from "../recipe/load.ts";
-import { scriptHash } from "../report/html-style.ts";
+import { scriptHash } from "../report/html-script.ts";
 import { jsonText } from "../report/json.ts";
 import type { Command } from "./command.ts";
 import { whole } from "./flags.ts";

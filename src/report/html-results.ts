@@ -190,7 +190,12 @@ export function resultsTable(
   const body = rows.map((row, i) =>
     el(
       "tr",
-      { id: `row-${i}`, class: row === report.baseline ? "original" : null },
+      {
+        id: `row-${i}`,
+        class: row === report.baseline ? "original" : null,
+        "data-recipe": row.recipe,
+        "data-family": row.family,
+      },
       shown.map(({ upper, lower }) =>
         upper.id === "recipe"
           ? recipeCell(report, row, i, row === report.baseline ? null : linkOf)
@@ -219,6 +224,13 @@ function recipeCell(report: Report, row: Result, i: number, linkOf: LinkOf | nul
     el("span", { class: `dot ${familyClass(row.family)}` }),
     isBest ? el("span", { class: "star fair", title: starHint(report) }, "★") : null,
     linked(row, linkOf, recipeCode(row.recipe)),
+    i && report.results.length > 2
+      ? el(
+          "button",
+          { type: "button", class: "take", title: "Show as a command and as TypeScript" },
+          "take",
+        )
+      : null,
     el("span", { class: "under" }, i ? `${i}\u00a0·\u00a0${row.family}` : "as it was given"),
   );
 }

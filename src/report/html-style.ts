@@ -1,4 +1,4 @@
-/** @file The style sheet and the script of the HTML report, which are written into the page. */
+/** @file The style sheet of the HTML report, which is written into the page. */
 import { colorStyle, plotStyle } from "./svg.ts";
 
 export const pageStyle = `${colorStyle}
@@ -57,6 +57,13 @@ figcaption h3{color:var(--ink)}
 .plot{display:block;width:100%;height:auto}
 .wide{overflow-x:auto}.wide .plot{min-width:680px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 18px;padding:0;list-style:none;font-size:13px;color:var(--soft)}
+.controls{display:flex;flex-wrap:wrap;gap:8px 14px;align-items:center;margin:0 0 12px;font-size:13px}.controls[hidden],.taken[hidden]{display:none}
+.controls input{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:4px;padding:4px 8px;width:min(100%,240px)}
+.controls button,button.take{font:inherit;color:inherit;background:none;border:1px solid var(--line);border-radius:4px;padding:3px 9px;cursor:pointer}
+.controls [aria-pressed=false]{opacity:.4;text-decoration:line-through}.controls output{color:var(--soft);font-variant-numeric:tabular-nums}
+button.take{position:absolute;right:6px;top:5px;padding:0 6px;font-size:12px;background:var(--paper);opacity:0}tr:hover button.take,button.take:focus-visible{opacity:1}@media (hover:none){button.take{opacity:.7}}
+.taken{margin:14px 0 0}.taken .text{margin:4px 0 10px;padding:9px 12px;background:var(--wash);border:1px solid var(--line);border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}.taken p{margin:0;color:var(--soft);font-size:13px}
+.brush{cursor:crosshair;touch-action:pan-y}.brush a{cursor:pointer;transition:opacity .15s}.brush a.off{opacity:.1}.brushed{position:fixed;z-index:9;border:1px solid var(--accent);background:color-mix(in srgb,var(--accent) 14%,transparent);pointer-events:none}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:5px 22px;margin:0}
 .facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
 .list,.notes{overflow-wrap:anywhere}.list{margin:0;padding-left:18px}.list li{margin:3px 0}
@@ -65,28 +72,4 @@ details .scroll{margin:10px 0 22px}
 footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:13px}
 @media (max-width:640px){.sortable .recipe{min-width:0;max-width:168px;padding-left:24px}td.recipe .dot{left:8px}td.recipe .star{left:6px}th,td{padding:6px}.picks{gap:12px}.pick{padding:14px 16px}main{padding:24px 16px 48px}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}}
 @page{margin:14mm 12mm}
-@media print{body{font-size:9.5pt}.lead{font-size:11pt}.pick dd b{font-size:12pt}.pick dd span,.pick dt,figcaption,.legend{font-size:8.5pt}main{max-width:none;padding:0}.scroll,.wide{max-height:none;overflow:visible;border:0}table{font-size:7.4pt}th,td{padding:2.5pt 4pt}.sortable .recipe{position:relative;min-width:0}.plots{grid-template-columns:1fr 1fr;gap:12px}.wide .plot{min-width:0}h2{margin-top:24pt}h2,h3,figcaption{break-after:avoid}figure,.pick,tr{break-inside:avoid}}`;
-
-/** Sorts a table by a click on a column's title, and opens all collapsed parts before printing. */
-export const pageScript = `for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, i) => head.firstElementChild?.addEventListener("click", () => {
-    const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    for (const other of heads) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-    const key = (row) => row.cells[i].dataset.key;
-    body.append(...[...body.rows].sort((a, b) => {
-      const [x, y] = [key(a), key(b)];
-      if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
-      return sign * (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y);
-    }));
-  }));
-}
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));`;
-
-/**
- * Hash of `pageScript` for the page's Content-Security-Policy, which lets no other script run, such
- * as one in the name of a hostile model. A change of the script needs a new hash.
- */
-export const scriptHash = "sha256-Wwn9VlA+o4Ws3YvwL1dsRhcQDF+LSdGkegEx70ILPys=";
+@media print{.controls,.taken,button.take{display:none}body{font-size:9.5pt}.lead{font-size:11pt}.pick dd b{font-size:12pt}.pick dd span,.pick dt,figcaption,.legend{font-size:8.5pt}main{max-width:none;padding:0}.scroll,.wide{max-height:none;overflow:visible;border:0}table{font-size:7.4pt}th,td{padding:2.5pt 4pt}.sortable .recipe{position:relative;min-width:0}.plots{grid-template-columns:1fr 1fr;gap:12px}.wide .plot{min-width:0}h2{margin-top:24pt}h2,h3,figcaption{break-after:avoid}figure,.pick,tr{break-inside:avoid}}`;

@@ -5,7 +5,8 @@ import { familiesText, familyColumns, familyRows, hasFamilies } from "./family-t
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
 import { cards, type LinkOf, marksTable, prose, resultsTable } from "./html-results.ts";
-import { pageScript, pageStyle, scriptHash } from "./html-style.ts";
+import { pageScript, scriptHash } from "./html-script.ts";
+import { pageStyle } from "./html-style.ts";
 import { marksText } from "./mark-columns.ts";
 import { breakable, type Child, el, fragment, type Markup, raw } from "./markup.ts";
 import { type Figure, figuresOf } from "./plots.ts";
@@ -69,7 +70,13 @@ export function htmlReport(report: Report, { linkOf }: PageOptions = {}): string
               notes.map((note) => el("li", {}, prose(note))),
             )
           : null,
-        section("Results", resultsTable(report, rows, linkOf ?? null), legend(report, rows)),
+        section(
+          "Results",
+          rows.length > 2 ? controls(rows) : null,
+          resultsTable(report, rows, linkOf ?? null),
+          rows.length > 2 ? taken(model.name) : null,
+          legend(report, rows),
+        ),
         plots.pareto.length
           ? section(
               "Quality against size and time",
@@ -154,9 +161,41 @@ function legend(report: Report, rows: readonly Result[]): Markup | null {
     ...(latency ? [timeNote(latency)] : []),
     ...(report.pareto.length > 0 ? [`${starHint(report)}.`] : []),
     ...(rows.length > 2 && hasQuality(report) ? ["Rows that keep quality come first."] : []),
-    ...(rows.length > 2 ? ["Click a title to sort."] : []),
+    ...(rows.length > 2 ? ["Click a title to sort, draw a rectangle in a plot to pick rows."] : []),
   ];
   return parts.length ? el("p", { class: "dim" }, parts.join(" ")) : null;
+}
+
+/** What filters the rows, for the page's script, which shows it. */
+function controls(rows: readonly Result[]): Markup {
+  const others = [...new Set(rows.slice(1).map(({ family }) => family))];
+  return el(
+    "div",
+    { class: "controls", hidden: "" },
+    el("input", { type: "search", placeholder: "filter recipes", "aria-label": "filter recipes" }),
+    others.map((family) =>
+      el(
+        "button",
+        { type: "button", "data-family": family, "aria-pressed": "true" },
+        el("span", { class: `dot ${familyClass(family)}` }),
+        familyTitle(family),
+      ),
+    ),
+    el("output", {}),
+    el("button", { type: "button", class: "clear" }, "show all"),
+  );
+}
+
+/** Where the script writes the recipe of a row. */
+function taken(model: string): Markup {
+  return el(
+    "div",
+    { class: "taken", hidden: "", "data-model": model },
+    el("p", {}, "As a command, for the data flags of this run; it is in the clipboard:"),
+    el("div", { class: "text" }),
+    el("p", {}, "As TypeScript:"),
+    el("div", { class: "text" }),
+  );
 }
 
 /** The colours of the families in the plots. */

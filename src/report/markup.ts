@@ -34,7 +34,7 @@ function inner(child: Child): string {
 }
 
 /** The elements used here that HTML writes without an end tag. */
-const empty = new Set(["meta", "br", "wbr"]);
+const empty = new Set(["meta", "br", "wbr", "input"]);
 
 /** An element, `<name a="b">children</name>`. Attributes that are null are left out. */
 export function el(

@@ -3,6 +3,7 @@ import type { Result } from "../measure/measurement.ts";
 import { bars, type Panel } from "./bars.ts";
 import { curveFigure } from "./curve.ts";
 import * as format from "./format.ts";
+import { heatMap } from "./heat.ts";
 import type { Markup } from "./markup.ts";
 import {
   familyTitle,
@@ -188,17 +189,47 @@ function heaviest<L>(
   };
 }
 
-/** Bar charts of the SQNR of each layer's output, with four recipes in a figure. */
+/** Recipes whose errors are drawn as bars, at most; of more there is a map of all as well. */
+const mostBars = 4;
+
+/** The SQNR of each layer's output: as bars for a few recipes, as a map for many. */
 function errorFigures(report: Report): Figure[] {
   const errors = (report.errors ?? []).filter((entry) => entry.layers.length > 1);
-  const figures: Figure[] = [];
-  for (let start = 0; start < errors.length; start += 4)
-    figures.push(errorFigure(report, errors.slice(start, start + 4), start));
-  return figures;
+  if (errors.length === 0) return [];
+  if (errors.length <= mostBars) return [errorFigure(report, errors)];
+  return [errorMap(report, errors), errorFigure(report, errors.slice(0, mostBars))];
 }
 
-/** The chart for up to four recipes; the layers with the worst SQNR in any of them are shown. */
-function errorFigure(report: Report, errors: readonly LayerErrors[], start: number): Figure {
+/** Decibels at which an error is not seen in the map. */
+const clean = 60;
+
+/** All layers that differ in any recipe, in network order; the worst of many. */
+function errorMap(report: Report, errors: readonly LayerErrors[]): Figure {
+  const { names, sqnr, rest } = worstLayers(errors);
+  const numbers = new Map(rowsOf(report).map(({ recipe }, i) => [recipe, String(i)]));
+  return {
+    title: "Error by layer and recipe",
+    caption: `Signal to quantization noise of each layer's output: the darker, the worse; a full cell is 0 dB, an empty one ${clean} dB or unchanged. A number stands for a row of the table${rest ? `; the ${names.length} worst of ${names.length + rest} layers` : ""}.`,
+    image: heatMap({
+      id: "error-map",
+      title: "Error of each layer by recipe",
+      description: `${format.plural(errors.length, "recipe")}, ${format.plural(names.length, "layer")}. Hover a cell for its figure.`,
+      rows: names,
+      columns: errors.map(({ recipe }, i) => ({
+        short: numbers.get(recipe) ?? "",
+        name: recipe,
+        cells: names.map((name) => {
+          const value = sqnr[i].get(name) ?? null;
+          const heat = value === null ? null : Math.min(1, Math.max(0, 1 - value / clean));
+          return { heat, text: decibels(value) };
+        }),
+      })),
+    }),
+  };
+}
+
+/** The SQNR of layers by recipe, and the layers that are worst in any of them, in network order. */
+function worstLayers(errors: readonly LayerErrors[]) {
   // An unchanged layer has the SQNR Infinity, or null if the errors were read from JSON.
   const sqnr = errors.map(
     ({ layers }) =>
@@ -207,14 +238,20 @@ function errorFigure(report: Report, errors: readonly LayerErrors[], start: numb
   const names = [...new Set(errors.flatMap(({ layers }) => layers.map(({ name }) => name)))];
   const worst = (name: string) => Math.min(...sqnr.map((map) => map.get(name) ?? Infinity));
   const { shown, rest } = heaviest(names, (name) => -worst(name));
+  return { names: shown, sqnr, rest: rest.length };
+}
+
+/** The chart for a few recipes; the layers with the worst SQNR in any of them are shown. */
+function errorFigure(report: Report, errors: readonly LayerErrors[]): Figure {
+  const { names: shown, sqnr, rest } = worstLayers(errors);
   const figures = errors.flatMap(({ layers }) => layers.map(({ sqnr }) => sqnr ?? 0));
   const full = Math.max(...figures.filter(Number.isFinite));
   const family = new Map(report.results.map((row) => [row.recipe, row.family]));
   return {
-    title: start ? "Error by layer, continued" : "Error by layer",
-    caption: `Signal to quantization noise of each layer's output in dB: shorter is worse, grey is unchanged${rest.length ? `; the ${shown.length} worst of ${names.length} layers` : ""}.`,
+    title: "Error by layer",
+    caption: `Signal to quantization noise of each layer's output in dB: shorter is worse, grey is unchanged${rest ? `; the ${shown.length} worst of ${shown.length + rest} layers` : ""}.`,
     image: bars({
-      id: `errors-${start}`,
+      id: "errors",
       title: "Signal to noise of each layer, dB",
       description: errors.map(({ recipe }) => recipe).join("; "),
       rows: shown,

@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Studio, serveStudio } from "../../src/node/studio-server.ts";
-import { scriptHash } from "../../src/report/html-style.ts";
+import { scriptHash } from "../../src/report/html-script.ts";
 import { run } from "../cli/run.ts";
 
 /** Of the page, in which a part of this file runs. */

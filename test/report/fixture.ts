@@ -632,7 +632,7 @@ export function checkMarkup(text: string): void {
     }
     if (attributes.replace(/ [a-zA-Z][a-zA-Z0-9-]*="[^"<>]*"/g, ""))
       throw new Error(`attributes of ${tag}`);
-    if (!["meta", "br", "wbr"].includes(name)) open.push(name);
+    if (!["meta", "br", "wbr", "input"].includes(name)) open.push(name);
   }
   if (open.length) throw new Error(`left open: ${open.join(" ")}`);
   const outside = bare.replace(/<[^<>]*>/g, "");

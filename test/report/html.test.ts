@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { htmlReport } from "../../src/report/html.ts";
-import { pageScript, scriptHash } from "../../src/report/html-style.ts";
+import { pageScript, scriptHash } from "../../src/report/html-script.ts";
 import { printedTables } from "../../src/report/printed.ts";
 import { attributesOf, checkMarkup, hostile, lenet, mobile, unlabelled } from "./fixture.ts";
 
