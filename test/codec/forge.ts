@@ -6,6 +6,9 @@ import { expect } from "vitest";
 import { plausible } from "../../src/codec/decode/limits.ts";
 import { DecodeError, unpack } from "../../src/unpack.ts";
 
+/** What is given damaged files. */
+type Unpack = (bytes: Uint8Array) => Promise<Uint8Array>;
+
 /** With the checksum that belongs to it: a small file has one, at its end. */
 export function resealed(file: Uint8Array): Uint8Array {
   const copy = file.slice();
@@ -15,17 +18,25 @@ export function resealed(file: Uint8Array): Uint8Array {
 }
 
 /** Every so many bytes, one bit flipped: never unnoticed. */
-export async function expectFlipsNoticed(packed: Uint8Array, step: number): Promise<void> {
+export async function expectFlipsNoticed(
+  packed: Uint8Array,
+  step: number,
+  open: Unpack = unpack,
+): Promise<void> {
   for (let at = 0; at < packed.length; at += at < 32 ? 1 : step) {
     const damaged = packed.slice();
     damaged[at] ^= 1 << (at % 8);
-    await expect(unpack(damaged), `byte ${at}`).rejects.toThrow(DecodeError);
+    await expect(open(damaged), `byte ${at}`).rejects.toThrow(DecodeError);
   }
 }
 
-export async function expectCutsNoticed(packed: Uint8Array, step: number): Promise<void> {
+export async function expectCutsNoticed(
+  packed: Uint8Array,
+  step: number,
+  open: Unpack = unpack,
+): Promise<void> {
   for (let end = 0; end < packed.length; end += end < 32 ? 1 : step) {
-    await expect(unpack(packed.subarray(0, end)), `byte ${end}`).rejects.toThrow(DecodeError);
+    await expect(open(packed.subarray(0, end)), `byte ${end}`).rejects.toThrow(DecodeError);
   }
 }
 

@@ -11,7 +11,7 @@ const layers = [
   ["ir"],
   ["ops", "codec"],
   ["weights"],
-  ["unpack"],
+  ["unpack", "load"],
   ["onnx", "rewrite"],
   ["train"],
   ["context"],
