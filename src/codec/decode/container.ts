@@ -28,6 +28,13 @@ export const stretch = 2 ** 16;
 /** Gives the next `length` bytes of the file, or as many as are left. */
 export type Take = (length: number) => Promise<Uint8Array>;
 
+/** Decodes a tensor's body to its bytes, as `decodeTensor` does. */
+export type Decode = (
+  body: Uint8Array,
+  dtype: string,
+  dims: readonly number[],
+) => Uint8Array | PromiseLike<Uint8Array>;
+
 /** True for the first bytes of a .tersor file of any version. */
 export function isPacked(bytes: Uint8Array): boolean {
   return bytes.length >= magic.length && [0, 1, 2].every((i) => bytes[i] === magic[i]);
@@ -38,9 +45,14 @@ export function isPacked(bytes: Uint8Array): boolean {
  * packed.
  *
  * Each tensor is decoded as soon as the checksum over its body has arrived. Throws DecodeError for
- * a file that is damaged, cut, or larger than limits.ts allows, and whatever `take` throws.
+ * a file that is damaged, cut, or larger than limits.ts allows, and whatever `take` and `decode`
+ * throw. `spare` bytes of tensors are allowed beyond those limits: those of a base that `decode` has.
  */
-export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffer>> {
+export async function decodeContainer(
+  take: Take,
+  decode: Decode = decodeTensor,
+  spare = 0,
+): Promise<Uint8Array<ArrayBuffer>> {
   let read = 0;
   let crc = 0;
   let unchecked = 0;
@@ -97,9 +109,9 @@ export async function decodeContainer(take: Take): Promise<Uint8Array<ArrayBuffe
     if (unchecked > 0) continue;
     for (const { gap, body } of waiting) {
       size += gap.byteLength;
-      if (size > plausible(read))
+      if (size > plausible(read) + spare)
         throw new DecodeError(`${body.length} bytes claim to be a tensor of ${gap.byteLength}`);
-      tensors.set(gap, decodeTensor(body, gap.dtype, gap.dims));
+      tensors.set(gap, await decode(body, gap.dtype, gap.dims));
     }
     waiting = [];
   }

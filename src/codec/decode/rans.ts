@@ -104,10 +104,11 @@ export function decodeRans(reader: Reader, shape: Shape): Int32Array<ArrayBuffer
   const half = (1 << low) >> 1;
   const alphabet = reader.byte();
   if (classes < 1 || alphabet < 1 || alphabet > TOKENS) {
-    throw new DecodeError("the token tables are too large");
+    throw new DecodeError("an option is out of range");
   }
   const classOf = classes > 1 ? readTable(reader.section(), 1, LEVELS) : new Int32Array(LEVELS);
-  if (classOf.some((k) => k < 0 || k >= classes)) throw new DecodeError("no such class");
+  if (classOf.some((k) => k < 0 || k >= classes))
+    throw new DecodeError("an option is out of range");
   const slots = slotsOf(readTable(reader.section(), classes, alphabet), classes, alphabet);
   const coded = reader.section();
   const bits = new BitReader(reader.take());

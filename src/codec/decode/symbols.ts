@@ -34,7 +34,7 @@ const coders: ((reader: Reader, shape: Shape) => Int32Array)[] = [];
 coders[PACKED] = (reader, { size }) => {
   const least = reader.signed();
   const width = reader.byte();
-  if (width > 32) throw new DecodeError("packed numbers are too wide");
+  if (width > 32) throw new DecodeError("an option is out of range");
   const bits = new BitReader(reader.take());
   const out = new Int32Array(size);
   for (let i = 0; i < size; i++) out[i] = least + bits.take(width);
@@ -74,7 +74,8 @@ coders[HUFFMAN] = (reader, { size }) => {
 coders[GAPS] = (reader, { size }) => {
   const reach = 2 ** reader.byte() - 1;
   const entries = reader.varint();
-  if (reach < 1 || reach > 255 || entries > size) throw new DecodeError("too many entries");
+  if (reach < 1 || reach > 255 || entries > size)
+    throw new DecodeError("an option is out of range");
   const gapLengths = readTable(reader.section(), 1, reach + 1);
   const lengths = readTable(reader.section(), 1, tokens(reader.byte()));
   const bits = new BitReader(reader.take());
@@ -94,7 +95,7 @@ coders[CONTEXT] = (reader, shape) => {
   const options = readOptions(reader);
   const { lag, first, most } = options;
   if (!(lag > 0 && lag <= shape.size && first <= most && most <= MAX_CLASS)) {
-    throw new DecodeError("the options are out of range");
+    throw new DecodeError("an option is out of range");
   }
   const out = new Int32Array(shape.size);
   codeByContext(new RangeDecoder(reader.take()), out, shape, options);
@@ -127,7 +128,7 @@ coders[RANS] = decodeRans;
 
 /** Checks the size of an alphabet of tokens. */
 function tokens(count: number): number {
-  if (count > TOKENS) throw new DecodeError("the alphabet is too large");
+  if (count > TOKENS) throw new DecodeError("an option is out of range");
   return count;
 }
 

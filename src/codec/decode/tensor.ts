@@ -29,6 +29,9 @@ export const COPIES = 7;
 /** float32 only: element i is its symbol times scales[floor(i / step) mod lines]. */
 export const GRIDS = 8;
 
+/** The tensor differs little from one of a base, which `../load/difference.ts` knows. */
+export const DIFFERENCE = 9;
+
 /** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
 const MOST = 1 << 21;
 
@@ -78,8 +81,14 @@ export function decodeTensor(
   }
   if (mapping !== PARTS && size > MOST) throw new DecodeError("a tensor has no parts");
   const out = new Uint8Array(byteLength);
-  if (mapping === PARTS) return joinParts(reader, dtype, dims, size, bits, out);
-  if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
+  let at = 0;
+  if (mapping === PARTS) {
+    for (const [part, partDims] of readParts(reader, dims, size, bits)) {
+      const bytes = decodeTensor(part, dtype, partDims);
+      out.set(bytes, at);
+      at += bytes.length;
+    }
+  } else if (mapping === SPLIT) joinFloats(id, reader, dims, bits, out);
   else if (mapping === COPIES && bits >= 8) repeatLines(reader, dtype, dims, bits >> 3, out);
   else if (mapping === BYTES) out.set(decodeSymbols(id & 15, reader, [size, bits >> 3]));
   else if (mapping === INTEGERS) {
@@ -111,36 +120,32 @@ export function decodeTensor(
     const floats = new Float32Array(out.buffer);
     const symbols = decodeSymbols(id & 15, reader, dims);
     for (let i = 0; i < size; i++) floats[i] = symbols[i] * scales[((i / step) | 0) % lines];
+  } else if (mapping === DIFFERENCE) {
+    throw new DecodeError("it is a delta: unpack it with its base (tersor/load)");
   } else throw new DecodeError(`unknown mapping ${mapping}`);
   return out;
 }
 
 /**
- * A tensor in parts.
+ * The bodies of a tensor in parts, with the dimensions of each.
  *
  *   field   type      meaning
  *   length  varint    elements of a part, at least 4096; the last part may be shorter
  *   bodies  sections  a body for each part, which has no parts of its own
  */
-function joinParts(
+export function* readParts(
   reader: Reader,
-  dtype: string,
   dims: readonly number[],
   size: number,
   bits: number,
-  out: Uint8Array<ArrayBuffer>,
-): Uint8Array<ArrayBuffer> {
+): Generator<readonly [body: Uint8Array, dims: number[]]> {
   const length = reader.varint();
   if (length < 4096 || (length * bits) % 8) throw new DecodeError("a length is wrong");
-  let at = 0;
   for (const part of partsOf(dims, size, length)) {
     const body = reader.section();
     if (body[0] >> 4 === PARTS) throw new DecodeError("a part has parts");
-    const bytes = decodeTensor(body, dtype, part);
-    out.set(bytes, at);
-    at += bytes.length;
+    yield [body, part];
   }
-  return out;
 }
 
 /** `dims` with only `count` rows, or with `count` columns where they are seen as a matrix. */

@@ -2,7 +2,7 @@
  * @file The function `unpack` and what it accepts: the bytes of a file, or bytes that
  * are still arriving.
  */
-import { decodeContainer, type Take } from "./container.ts";
+import { type Decode, decodeContainer, type Take } from "./container.ts";
 import { DecodeError } from "./error.ts";
 
 /** A whole file, or a source of its pieces. */
@@ -21,15 +21,19 @@ export type Packed =
  * Throws DecodeError when the file is damaged or the server answers with an error, and what
  * the source throws.
  */
-export async function unpack(
+export function unpack(packed: Packed | PromiseLike<Packed>): Promise<Uint8Array<ArrayBuffer>> {
+  return unpackBy(packed);
+}
+
+/** `unpack`, with what `decodeContainer` takes beside the bytes. */
+export async function unpackBy(
   packed: Packed | PromiseLike<Packed>,
+  decode?: Decode,
+  spare?: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const source = await packed;
-  if (source instanceof Uint8Array) return decodeContainer(takeFrom(source));
-  if (source instanceof ArrayBuffer) return decodeContainer(takeFrom(new Uint8Array(source)));
-  const pieces = piecesOf(source)[Symbol.asyncIterator]();
+  const pieces = piecesOf(await packed)[Symbol.asyncIterator]();
   try {
-    return await decodeContainer(takeNext(pieces));
+    return await decodeContainer(takeNext(pieces), decode, spare);
   } finally {
     // This stops a download after an error. After the end of the file it has no effect.
     await pieces.return?.();
@@ -37,11 +41,17 @@ export async function unpack(
 }
 
 /** The pieces of a source, of whatever kind it is. */
-function piecesOf(source: Exclude<Packed, Uint8Array | ArrayBuffer>): AsyncIterable<Uint8Array> {
+function piecesOf(source: Packed): AsyncIterable<Uint8Array> {
+  if ("byteLength" in source) return whole(source);
   if ("ok" in source && !source.ok) throw new DecodeError(`the server answers ${source.status}`);
   if ("body" in source) return source.body ? read(source.body) : read(new Blob([]).stream());
   if ("stream" in source) return read(source.stream());
   return "getReader" in source ? read(source) : source;
+}
+
+/** Bytes that are all there, as one piece. */
+async function* whole(bytes: Uint8Array | ArrayBuffer): AsyncGenerator<Uint8Array> {
+  yield bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
 }
 
 /** The pieces of a stream. Not every browser's streams are async iterables. */
@@ -56,16 +66,6 @@ async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
   } finally {
     await reader.cancel();
   }
-}
-
-/** Reads from bytes that are all there. */
-function takeFrom(bytes: Uint8Array): Take {
-  let at = 0;
-  return async (length) => {
-    const taken = bytes.subarray(at, at + length);
-    at += taken.length;
-    return taken;
-  };
 }
 
 /** Reads from pieces as they arrive, and allocates memory only for bytes that have arrived. */

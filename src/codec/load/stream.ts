@@ -3,6 +3,7 @@
  * page draw while it is decoded.
  */
 import type { Packed } from "../decode/unpack.ts";
+import type { Rest } from "./rest.ts";
 
 export interface Watch {
   /**
@@ -17,22 +18,20 @@ export interface Watch {
 /** Bytes of a piece of a source that is all there. */
 const PIECE = 1 << 16;
 
-/** After this time without a pause the page gets a turn, in ms: that of a frame. */
-const FRAME = 16;
-
-/** The bytes of `source` in pieces, watched. */
-export function watched(source: Packed, { onProgress, signal }: Watch): ReadableStream<Uint8Array> {
+/** The bytes of `source` in pieces, watched, with a rest after each. */
+export function watched(
+  source: Packed,
+  { onProgress, signal }: Watch,
+  rest: Rest,
+): ReadableStream<Uint8Array> {
   const total = totalOf(source);
   let loaded = 0;
-  let rested = Date.now();
   const watch = new TransformStream<Uint8Array, Uint8Array>({
     async transform(piece, controller) {
       loaded += piece.byteLength;
       onProgress?.(loaded, total !== null && loaded > total ? null : total);
       controller.enqueue(piece);
-      if (Date.now() - rested < FRAME) return;
-      await new Promise((resume) => setTimeout(resume));
-      rested = Date.now();
+      await rest();
     },
   });
   return streamOf(source).pipeThrough(watch, signal ? { signal } : {});

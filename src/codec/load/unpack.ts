@@ -1,9 +1,12 @@
 /**
  * @file `unpack` for pages: that of `tersor/unpack`, with progress, an AbortSignal, and a cache.
  */
-import { unpack as decode, type Packed } from "../decode/unpack.ts";
+import type { Decode } from "../decode/container.ts";
+import { type Packed, unpackBy } from "../decode/unpack.ts";
 import { keep, kept, versionOf } from "./cache.ts";
+import { createRest } from "./rest.ts";
 import { type Watch, watched } from "./stream.ts";
+import { decodeWithRests } from "./tensor.ts";
 
 export interface UnpackOptions extends Watch {
   /**
@@ -45,15 +48,17 @@ export async function unpack(
     throw cause;
   }
   const response = "headers" in packed ? packed : null;
-  // `decode` tells what the answer is.
-  if (response && !response.ok) return decode(response);
+  // `unpackBy` tells what the answer is.
+  if (response && !response.ok) return unpackBy(response);
   const version = options.cache && response ? versionOf(response) : null;
   const same = version && address ? await kept(address, version) : null;
   if (same) {
     await response?.body?.cancel();
     return done(same);
   }
-  const bytes = await decode(watched(packed, options));
+  const rest = createRest();
+  const decode: Decode = (body, dtype, dims) => decodeWithRests(body, dtype, dims, rest);
+  const bytes = await unpackBy(watched(packed, options, rest), decode);
   if (version && address) await keep(address, version, bytes);
   return bytes;
 }
