@@ -7,7 +7,7 @@ import { TensorProtoSchema } from "onnx-buf";
 import { coderOf } from "../codec/coder-name.ts";
 import { pushVarint, wires } from "../codec/decode/graph.ts";
 import { plausible } from "../codec/decode/limits.ts";
-import { encodeTensor, type Plain } from "../codec/tensor.ts";
+import type { Plain } from "../codec/tensor.ts";
 import { type DType, dtypes } from "../ir/dtype.ts";
 import { type Name, resolveNames } from "./pack-names.ts";
 import { all, type Field, type Message, one, readFields, textOf } from "./proto-tree.ts";
@@ -61,11 +61,21 @@ const tensorFields = {
   raw_data: { number: 9 },
 };
 
+export interface TokenOptions extends TensorContext {
+  /** Whether all names are kept. */
+  readonly keepNames: boolean;
+  /** Codes a tensor to its body. */
+  readonly encode: (tensor: Plain) => Uint8Array;
+  /** Bytes of tensors that a decoder allows beyond its limits: those of a base. */
+  readonly spare: number;
+}
+
 /**
- * The tokens of a model, and the tensors that they refer to. With `keepNames` all names are kept.
+ * The tokens of a model, and the tensors that they refer to.
  * Throws TersorError "bad-tensor", "external-outside" or "missing-external".
  */
-export function modelTokens(model: Message, context: TensorContext, keepNames: boolean): Tokens {
+export function modelTokens(model: Message, options: TokenOptions): Tokens {
+  const { keepNames, encode, spare } = options;
   const main = one(model, "graph")?.message as Message;
   const symbols = resolveNames(main, keepNames);
   const domains = domainsOf(model);
@@ -184,7 +194,7 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
    */
   function writeTensor(field: Field, symbol: Name | null): void {
     const proto = fromBinary(TensorProtoSchema, field.bytes, { readUnknownFields: false });
-    const tensor = readTensor(proto, context);
+    const tensor = readTensor(proto, options);
     const { dims, data_type, name, raw_data } = tensorFields;
     key(field, wires.message);
     if (symbol) writeName(name, symbol);
@@ -228,9 +238,9 @@ export function modelTokens(model: Message, context: TensorContext, keepNames: b
    * too small (decode/limits.ts).
    */
   function bodyOf(tensor: Plain): Uint8Array {
-    const body = encodeTensor(tensor);
+    const body = encode(tensor);
     const { bytes } = tensor;
-    if (raw + bytes.length <= plausible(coded + body.length)) return body;
+    if (raw + bytes.length <= plausible(coded + body.length) + spare) return body;
     return concat({ chunks: [new Uint8Array(1), bytes], byteLength: bytes.length + 1 });
   }
 

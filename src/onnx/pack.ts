@@ -4,7 +4,10 @@
  */
 import { encodeContainer } from "../codec/container.ts";
 import { encodeGraph } from "../codec/graph.ts";
+import { bytesOf } from "../codec/load/tensor.ts";
+import { encodeTensor } from "../codec/tensor.ts";
 import { errors, fail } from "../errors.ts";
+import { encodeOn, type PackBase } from "./pack-base.ts";
 import { modelTokens, type PackedTensor } from "./pack-tokens.ts";
 import { one, readTree } from "./proto-tree.ts";
 import type { OpenExternal } from "./tensor-proto.ts";
@@ -16,6 +19,10 @@ export interface PackOptions {
   readonly external?: OpenExternal;
   /** Whether to keep the names of nodes and inner values, for debugging (default false). */
   readonly keepNames?: boolean;
+  /** A base to pack a delta against, which is then needed to unpack it. */
+  readonly base?: PackBase | null;
+  /** Whether a delta keeps every bit (default false; without `base` every bit is kept anyway). */
+  readonly exact?: boolean;
 }
 
 /** A packed model, with the sizes of its parts. */
@@ -33,9 +40,16 @@ export interface Packed {
  */
 export function packModel(model: Uint8Array, options: PackOptions = {}): Packed {
   const { name: where = "model", external = null, keepNames = false } = options;
+  const { base = null, exact = false } = options;
   const tree = readTree(model, where);
   if (!one(tree, "graph")) throw fail(errors.notAModel(where, "it has no graph"));
-  const { tokens, tensors } = modelTokens(tree, { where, external }, keepNames);
+  const { tokens, tensors } = modelTokens(tree, {
+    where,
+    external,
+    keepNames,
+    encode: base ? encodeOn(base, exact) : encodeTensor,
+    spare: bytesOf(base?.base ?? null),
+  });
   const { bytes: graph, byteLength } = encodeGraph(tokens);
   const bodies = tensors.map(({ body }) => body);
   return { bytes: encodeContainer(byteLength, graph, bodies), graph: graph.length, tensors };
