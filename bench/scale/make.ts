@@ -1,36 +1,15 @@
 /**
- * @file Large models for the bench of scale: chains of layers, and shapes like BERT base, ResNet-50
- * and a decoder of 1.1 billion parameters with external data. Weights are drawn, one tensor at a time.
+ * @file Large models for the bench of scale: chains of layers, shapes like BERT base, ResNet-50,
+ * VGG-16, and decoders with external data. Weights are drawn, one tensor at a time.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { Graph, type Value } from "../../src/ir/graph.ts";
 import { createModel, type Model } from "../../src/ir/model.ts";
 import { Tensor } from "../../src/ir/tensor.ts";
 import { makeNet } from "../../src/nets/index.ts";
-import { createRandom } from "../../src/numeric/random.ts";
 import { writeModel } from "../../src/onnx/write.ts";
-
-let seeds = 1;
-
-/** A float32 tensor whose numbers are drawn when they are read: a tile of 2^16, shifted by its seed. */
-function drawn(shape: readonly number[], spread: number): Tensor {
-  const seed = seeds++;
-  const size = shape.reduce((a, b) => a * b, 1);
-  return new Tensor("float32", shape, () => {
-    const random = createRandom(seed);
-    const tile = Float32Array.from(
-      { length: Math.min(size, 2 ** 16) },
-      () => spread * random.normal(),
-    );
-    const all = new Float32Array(size);
-    for (let at = 0, k = 0; at < size; at += tile.length, k++) {
-      const part = tile.subarray(0, Math.min(tile.length, size - at));
-      all.set(part, at);
-      all[at] += 1e-3 * k;
-    }
-    return new Uint8Array(all.buffer);
-  });
-}
+import { decoder, largeDecoder, tinyLlama } from "./decoder.ts";
+import { drawn } from "./drawn.ts";
 
 /** A chain of `layers` layers of 16 x 16 with biases and Relus. */
 export function chain(layers: number): Model {
@@ -58,8 +37,6 @@ interface Sizes {
   readonly inner: number;
   readonly heads: number;
   readonly words: number;
-  /** Llama's gate beside the first inner layer. */
-  readonly isGated: boolean;
 }
 
 export const bertBase: Sizes = {
@@ -68,20 +45,9 @@ export const bertBase: Sizes = {
   inner: 3072,
   heads: 12,
   words: 30522,
-  isGated: false,
 };
-/** TinyLlama 1.1B without grouped keys: 22 layers of 2048, 5632 inside, 32,000 words. */
-export const decoder: Sizes = {
-  layers: 22,
-  width: 2048,
-  inner: 5632,
-  heads: 32,
-  words: 32000,
-  isGated: true,
-};
-
 /** A transformer without masks: ids [N, T] -> scores [N, T, words]. */
-export function transformer({ layers, width, inner, heads, words, isGated }: Sizes): Model {
+export function transformer({ layers, width, inner, heads, words }: Sizes): Model {
   const graph = new Graph("transformer");
   const ids = graph.addInput("ids", "int64", ["N", "T"]);
   const node = (op: string, inputs: Value[], name: string, attributes = {}): Value =>
@@ -132,10 +98,7 @@ export function transformer({ layers, width, inner, heads, words, isGated }: Siz
     x = node("Add", [x, out], name("add1"));
     const g = norm(x, name("norm2"));
     const up = node("Sigmoid", [linear(g, width, inner, name("up"))], name("act"));
-    const gated = isGated
-      ? node("Mul", [up, linear(g, width, inner, name("gate"))], name("gated"))
-      : up;
-    x = node("Add", [x, linear(gated, inner, width, name("down"))], name("add2"));
+    x = node("Add", [x, linear(up, inner, width, name("down"))], name("add2"));
   }
   const y = linear(x, width, words, "head");
   y.name = "scores";
@@ -146,9 +109,13 @@ export function transformer({ layers, width, inner, heads, words, isGated }: Siz
 }
 
 export const makers: Readonly<Record<string, () => Model>> = {
-  bert: () => transformer(bertBase),
-  decoder: () => transformer(decoder),
-  resnet50: () => makeNet("resnet-50", 1),
+  "bert-base": () => transformer(bertBase),
+  "resnet-50": () => makeNet("resnet-50", 1),
+  "vgg-16": () => makeNet("vgg-16", 1),
+  "decoder-4gb": () => decoder(tinyLlama),
+  "decoder-6gb": () => decoder(largeDecoder),
+  /** The same, cut to two layers. */
+  "decoder-2-layers": () => decoder({ ...largeDecoder, layers: 2 }),
   ...Object.fromEntries([100, 300, 1000, 3000, 5000].map((n) => [`chain-${n}`, () => chain(n)])),
 };
 
