@@ -4,7 +4,7 @@ import { Graph, type Value } from "../../ir/graph.ts";
 import { type Blocks, type Heads, type KeysValues, present } from "./blocks.ts";
 import { defineTransformer } from "./net.ts";
 import { size } from "./options.ts";
-import { wordTokenizer } from "./tokenizer.ts";
+import { madeUp, wordTokenizer } from "./tokenizer.ts";
 
 const MELS = 80;
 /** Samples a second, and samples from one frame of the spectrogram to the next. */
@@ -95,56 +95,60 @@ export const speech = defineTransformer({
       graph.setOutputs([Object.assign(logits, { name: "logits" }), ...outputs]);
     },
   },
-  files: ({ words, width, layers, heads, inner, seconds, positions }) => ({
-    "config.json": {
-      architectures: ["WhisperForConditionalGeneration"],
-      model_type: "whisper",
-      is_encoder_decoder: true,
-      d_model: width,
-      encoder_layers: layers,
-      decoder_layers: layers,
-      encoder_attention_heads: heads,
-      decoder_attention_heads: heads,
-      encoder_ffn_dim: inner,
-      decoder_ffn_dim: inner,
-      num_mel_bins: MELS,
-      max_source_positions: (seconds * RATE) / HOP / 2,
-      max_target_positions: positions,
-      vocab_size: words,
-      ...ends,
-    },
-    "generation_config.json": {
-      ...ends,
-      max_length: positions,
-      is_multilingual: false,
-      no_timestamps_token_id: special.indexOf("<|notimestamps|>"),
-    },
-    "preprocessor_config.json": {
-      feature_extractor_type: "WhisperFeatureExtractor",
-      processor_class: "WhisperProcessor",
-      feature_size: MELS,
-      chunk_length: seconds,
-      hop_length: HOP,
-      n_fft: 400,
-      n_samples: seconds * RATE,
-      nb_max_frames: (seconds * RATE) / HOP,
-      sampling_rate: RATE,
-      padding_value: 0,
-    },
-    ...wordTokenizer({
-      words,
-      frame: ["<|startoftranscript|>", "<|endoftext|>"],
-      length: positions,
-      special,
-      ...{ unknown: "<|unk|>", padding: "<|endoftext|>", className: "WhisperTokenizer" },
-    }),
-  }),
+  files({ words, width, layers, heads, inner, seconds, positions }) {
+    // Special words come last, as Whisper's do: what follows <|notimestamps|> would be times.
+    const all = [...madeUp(words - special.length), ...special];
+    const [end, , begin, silent] = special.map((word) => all.indexOf(word));
+    const ends = { pad_token_id: end, bos_token_id: end, eos_token_id: end };
+    const start = { decoder_start_token_id: begin };
+    return {
+      "config.json": {
+        architectures: ["WhisperForConditionalGeneration"],
+        model_type: "whisper",
+        is_encoder_decoder: true,
+        d_model: width,
+        encoder_layers: layers,
+        decoder_layers: layers,
+        encoder_attention_heads: heads,
+        decoder_attention_heads: heads,
+        encoder_ffn_dim: inner,
+        decoder_ffn_dim: inner,
+        num_mel_bins: MELS,
+        max_source_positions: (seconds * RATE) / HOP / 2,
+        max_target_positions: positions,
+        vocab_size: words,
+        ...{ ...ends, ...start },
+      },
+      "generation_config.json": {
+        ...{ ...ends, ...start },
+        max_length: positions,
+        is_multilingual: false,
+        no_timestamps_token_id: silent,
+      },
+      "preprocessor_config.json": {
+        feature_extractor_type: "WhisperFeatureExtractor",
+        processor_class: "WhisperProcessor",
+        feature_size: MELS,
+        chunk_length: seconds,
+        hop_length: HOP,
+        n_fft: 400,
+        n_samples: seconds * RATE,
+        nb_max_frames: (seconds * RATE) / HOP,
+        sampling_rate: RATE,
+        padding_value: 0,
+      },
+      ...wordTokenizer({
+        words: all,
+        frame: ["<|startoftranscript|>", "<|endoftext|>"],
+        length: positions,
+        special,
+        ...{ unknown: "<|unk|>", padding: "<|endoftext|>", className: "WhisperTokenizer" },
+      }),
+    };
+  },
 });
 
 const special = ["<|endoftext|>", "<|unk|>", "<|startoftranscript|>", "<|notimestamps|>"];
-const ends = {
-  ...{ pad_token_id: 0, bos_token_id: 0, eos_token_id: 0, decoder_start_token_id: 2 },
-};
 
 /** Rows of the table of positions for `ids`, which follow the words in the cache. */
 function placed(

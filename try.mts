@@ -1,0 +1,12 @@
+import { env, pipeline, RawImage } from "@huggingface/transformers";
+env.allowRemoteModels=false; env.localModelPath=process.argv[2];
+const dtype = process.argv[3] as any ?? "fp32";
+const c = await pipeline("text-classification","text-encoder",{dtype});
+console.log(await c("ba be bi bo bu da", {top_k:3} as any));
+const g = await pipeline("text-generation","decoder",{dtype});
+console.log(await g("ba be bi bo bu da",{max_new_tokens:12}));
+const v = await pipeline("image-classification","vit",{dtype});
+const img = new RawImage(Uint8ClampedArray.from({length:80*70*3},(_,i)=>(i*7919)%256),80,70,3);
+console.log(await v(img,{top_k:3} as any));
+const s = await pipeline("automatic-speech-recognition","speech",{dtype});
+console.log(await s(Float32Array.from({length:20000},(_,i)=>Math.sin(i*i*1e-5)),{max_new_tokens:10} as any));
