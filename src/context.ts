@@ -5,6 +5,7 @@ import type { Model } from "./ir/model.ts";
 import type { Tensor } from "./ir/tensor.ts";
 import type { Random } from "./numeric/random.ts";
 import type { Builder } from "./ops/builder.ts";
+import type { TargetDevice } from "./targets/target.ts";
 import type { trainOptions } from "./train/options.ts";
 import type { ComputeChoice, CurvePoint, TrainState } from "./train/state.ts";
 import type { StepGraph, Student } from "./train/step.ts";
@@ -23,8 +24,8 @@ export interface Context {
   readonly signal: AbortSignal | null;
   /** The model that the recipe starts from, before its first step. It must not be changed. */
   readonly original: Model;
-  /** The engine that the result should run well on. What is fast differs between the two. */
-  readonly target: "node" | "web";
+  /** Where the result should run well: a table of what is fast and what is wrong there. */
+  readonly target: TargetDevice;
   /** Reports that a layer was left unchanged, and why. */
   skip(node: string, reason: string): void;
   /** Reports how many of the channels that `node` produces are left, and why. */
@@ -55,7 +56,7 @@ export interface Context {
   readonly run: Run;
   /**
    * Milliseconds that one run of each model takes on the user's inputs, timed in turn. Missing
-   * where there is no engine to time with.
+   * where no engine here is as that of the target.
    */
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
   /** Microseconds that the engine spends on each node; null where it gives no trace. */

@@ -2,6 +2,7 @@
 
 import type { ByteSource } from "./ir/tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
+import type { Processor } from "./targets/index.ts";
 
 /** A decoded image: 8 bits per channel, row-major, [height, width, channels]. */
 export interface Image {
@@ -45,6 +46,7 @@ export interface Platform {
   /** The machine, for reports: "node 20.20.2 linux x64". */
   readonly name: string;
   readonly cores: number;
+  readonly processor: Processor;
   readonly files: {
     /** Reads a whole file. Rejects with TersorError "no-such-file" or "cannot-read". */
     read(path: string): Promise<Uint8Array>;

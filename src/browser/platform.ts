@@ -18,6 +18,7 @@ export function createBrowserPlatform(
   return {
     name: `browser ${navigator.userAgent}`,
     cores: navigator.hardwareConcurrency,
+    processor: { arch: "unknown", vnni: null },
     files: {
       read: async (path) => files.get(path) ?? download(path),
       isBeside: () => true, // dropped files are no links

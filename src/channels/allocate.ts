@@ -86,10 +86,10 @@ export const roundUp = (count: number, step: number): number => Math.ceil(count 
 
 /**
  * Whether the count of channels should be a multiple of a block size. Native convolutions compute
- * blocks of channels; matrix products and kernels of the web target do not.
+ * blocks of channels; matrix products and kernels of some targets do not.
  */
 export const hasBlocks = ({ makers }: Candidate, target: Context["target"]): boolean =>
-  target === "node" && makers.some(({ use }) => use.role.kind.startsWith("conv"));
+  target.channelBlock > 1 && makers.some(({ use }) => use.role.kind.startsWith("conv"));
 
 /**
  * The multiple of 16, 8 or 4 nearest to `count`: the largest step whose multiple changes the count

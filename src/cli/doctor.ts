@@ -1,11 +1,11 @@
 /** @file tersor doctor: checks what tersor needs on this machine, and says how to get it. */
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { TersorError } from "../errors.ts";
 import { parseModel } from "../ir/parse.ts";
 import { tensor } from "../ir/tensor.ts";
 import { nodePlatform } from "../node/platform.ts";
+import { cpuFeatures } from "../node/processor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { jsonText } from "../report/json.ts";
 import type { Command } from "./command.ts";
@@ -95,28 +95,18 @@ function processor(): Finding {
   const found = `${model.trim()}, ${nodePlatform.cores} cores`;
   const name = "processor";
   if (process.arch !== "x64") return { name, ok: true, found, remedy: null };
-  const flags = cpuFlags();
+  const flags = cpuFeatures();
   if (!flags) return { name, ok: true, found: `${found}, features unknown`, remedy: null };
   const has = (flag: string) => flags.has(flag);
   const features = [
     has("avx512f") ? "AVX512" : has("avx2") ? "AVX2" : "no AVX2",
-    has("avx512_vnni") || has("avx_vnni") ? "VNNI" : "no VNNI",
+    nodePlatform.processor.vnni ? "VNNI" : "no VNNI",
   ];
   const isSafe = features[1] === "VNNI";
   const remedy = isSafe
     ? null
     : "int8 sums can saturate: use quantize-int8:reduceRange=auto, and believe the measured metric";
   return { name, ok: true, found: `${found}, ${features.join(", ")}`, remedy };
-}
-
-/** The feature flags in /proc/cpuinfo; null on systems without it. */
-function cpuFlags(): Set<string> | null {
-  try {
-    const [, line = ""] = /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8")) ?? [];
-    return line ? new Set(line.trim().split(/\s+/)) : null;
-  } catch {
-    return null; // not Linux
-  }
 }
 
 /** Whether sharp, which decodes images, is installed. */

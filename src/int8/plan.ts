@@ -42,7 +42,8 @@ export interface Choice extends Selection {
   /** "weighted": only layers with weights; "all": also Add, pools and Concat between them. */
   readonly ops: "weighted" | "all";
   /**
-   * Whether depthwise convolutions stay in float. They do for the web, where int8 ones are slower.
+   * Whether depthwise convolutions stay in float. They do where int8 ones are slow even between layers
+   * that are in int8.
    */
   readonly floatDepthwise: boolean;
   /** Whether a layer is computed on integers; the others only store them. All are, if missing. */
@@ -116,7 +117,7 @@ function refusal(use: WeightUse, choice: Choice): string | null {
   if (int8KernelOf(node)?.kind !== "layer") return `${node.op} has no fast int8 kernel here`;
   if (role.kind === "conv" && role.groups > 1) {
     const perGroup = value.shape?.[1];
-    if (perGroup === 1 && choice.floatDepthwise) return "depthwise int8 is slow in wasm";
+    if (perGroup === 1 && choice.floatDepthwise) return "depthwise int8 is slow on the target";
     if (typeof perGroup === "number" && perGroup > 1 && perGroup <= 16) {
       return `${perGroup} channels per group: the int8 kernel is slower than float32`;
     }

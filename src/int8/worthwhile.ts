@@ -64,7 +64,7 @@ export async function worthwhile(
 }
 
 /**
- * Whether the tables expect a layer to be faster. Natively, a depthwise convolution between two
+ * Whether the tables expect a layer to be faster. On some targets a depthwise convolution between two
  * layers that are is taken with them: to convert its input and its output costs more than it loses.
  */
 function isExpected({ layers }: Plan, { target }: Context): (layer: Int8Layer) => boolean {
@@ -78,7 +78,7 @@ function isExpected({ layers }: Plan, { target }: Context): (layer: Int8Layer) =
   const gainOf = (node: Node | null | undefined): number => (node ? (gains.get(node) ?? 0) : 0);
   return ({ node, inputIndex, role }) => {
     if (gainOf(node) > 1) return true;
-    if (target === "web" || role.groups === 1) return false;
+    if (!target.int8?.takesDepthwiseAlong || role.groups === 1) return false;
     const before = makerOf(rootOf(node.inputs[inputIndex] as Value), makers);
     const after = readersOf(node.output).filter((reader) => gains.has(reader));
     return gainOf(before) > 1 && after.length > 0 && after.every((reader) => gainOf(reader) > 1);

@@ -25,12 +25,14 @@ import type { FileFacts, Platform } from "../platform.ts";
 import { decodeImage } from "./decode-image.ts";
 import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
+import { ownProcessor } from "./processor.ts";
 import { profileFiles } from "./profile.ts";
 
 /** The Platform of Node. */
 export const nodePlatform: Platform = {
   name: `node ${process.versions.node} ${system()} ${arch()}`,
   cores: availableParallelism(),
+  processor: ownProcessor(),
   files: { read, source, isBeside, list, exists: existsSync, stat: factsOf, packaged },
   decodeImage,
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),

@@ -232,7 +232,7 @@ export async function timeRow(
   row: Result,
   version: TimedVersion & Pick<Version, "source">,
 ): Promise<Result> {
-  if (!baseline.original) return row;
+  if (!baseline.original || baseline.env.times === false) return row;
   const product = await openTimed(version.source, baseline.env);
   try {
     return await timeOpened(baseline, row, version, product);

@@ -7,6 +7,8 @@ import type { Records } from "../measure/measurement.ts";
 import type { MetricSpec } from "../measure/metrics/spec.ts";
 import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
+import { ownTarget } from "../targets/index.ts";
+import type { TargetDevice } from "../targets/target.ts";
 import type { ComputeChoice } from "../train/state.ts";
 
 /** A report from long-running work to `onEvent`. The library itself prints nothing. */
@@ -28,6 +30,8 @@ export type Event =
 export interface Environment {
   readonly platform: Platform;
   readonly runtime: Runtime;
+  /** Where the models will run. They are timed only where this machine is like it: `isTimed`. */
+  readonly target: TargetDevice;
   /** Threads of an engine that runs or times the model (training: `trainThreads`). */
   readonly threads: number;
   readonly seed: number;
@@ -73,7 +77,8 @@ export interface Environment {
   /** Wall time, in ms, for timing one version beside the original (default 2000). */
   readonly timingMs?: number;
   /**
-   * False: versions are judged but not timed, because other work runs at the same time (default true).
+   * False: versions are judged but not timed, because other work runs at the same time, or because
+   * this machine is not as the target (default true).
    */
   readonly times?: boolean;
   /** Whether runs of training also time their steps beside the original's (default false). */
@@ -98,3 +103,11 @@ export async function checkpoint(env: Pick<Environment, "signal">, where: string
 /** Whether models are run to be judged and timed. */
 export const isMeasured = ({ unrun, measures }: Pick<Environment, "unrun" | "measures">): boolean =>
   !unrun && measures !== false;
+
+/** Whether what is measured here is what the target would measure. */
+export const isOfTarget = ({
+  target,
+  runtime,
+  platform,
+}: Pick<Environment, "target" | "runtime" | "platform">): boolean =>
+  ownTarget(runtime.name, platform.processor) === target;

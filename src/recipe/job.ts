@@ -6,6 +6,7 @@ import type { Platform } from "../platform.ts";
 import type { ComputeChoice } from "../train/state.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { version } from "../version.ts";
+import { engineOf } from "./engine.ts";
 import type { Loaded } from "./load.ts";
 import { needsTraining } from "./needs.ts";
 import { type DataSource, isMetricFile, type Settings, sourceOf, withDefaults } from "./prepare.ts";
@@ -42,6 +43,8 @@ export interface OpenJob {
   readonly input?: Inputs;
   /** The engine that runs and times the models, and that methods optimize for. */
   readonly runtime: string;
+  /** The target that the user named; missing where it is this machine. */
+  readonly on?: string;
   readonly threads: number;
   /** Seconds spent on timing each version beside the original. */
   readonly timingSeconds: number;
@@ -80,7 +83,7 @@ export async function openJobOf(
     settings,
     platform,
   );
-  const { runtime } = await platform.runtime(settings.runtime ?? "auto");
+  const { runtime } = await engineOf(settings, platform);
   const trains = recipes.some(needsTraining);
   return {
     model: loaded.hash,
@@ -92,6 +95,7 @@ export async function openJobOf(
     dims,
     ...(settings.input !== undefined && { input: settings.input }),
     runtime: runtime.name,
+    ...(settings.on !== undefined && { on: settings.on }),
     threads,
     timingSeconds,
     simplify,

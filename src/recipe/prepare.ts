@@ -17,7 +17,8 @@ import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
-import type { Environment, Event } from "./environment.ts";
+import { engineOf, untimedWords } from "./engine.ts";
+import { type Environment, type Event, isOfTarget } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { sampleFeeds, spreadFeeds } from "./sample.ts";
 import { withStates } from "./states.ts";
@@ -47,6 +48,11 @@ export interface Settings {
   readonly keepAll?: boolean | undefined;
   /** Engine (default "auto": the native one where it is installed). */
   readonly runtime?: "auto" | "node" | "web" | undefined;
+  /**
+   * Where the models will run, a target of docs/targets.md: "web-wasm" (default: this machine). It
+   * decides the engine and what methods choose; where this machine is no such target nothing is timed.
+   */
+  readonly on?: string | undefined;
   /** Engine threads (default 1). */
   readonly threads?: number | undefined;
   /** Some step will train: most of `data` is set aside for that (default false). */
@@ -116,12 +122,14 @@ export async function prepare(
   const { signal = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
   const metric = await metricOf(settings.metric, platform);
-  const { runtime, warning } = await platform.runtime(settings.runtime ?? "auto");
+  const { runtime, target, warning } = await engineOf(settings, platform);
   if (warning) onEvent({ type: "warning", text: warning });
+  const times = isOfTarget({ target, runtime, platform });
+  if (!times) onEvent({ type: "warning", text: untimedWords(target) });
   const { checkpoints = null } = settings;
   const timingMs = timingSeconds * 1000;
   const around = {
-    ...{ platform, runtime, threads, seed, signal, onEvent, timingMs },
+    ...{ platform, runtime, target, threads, seed, signal, onEvent, timingMs, times },
     ...{ teacher, trainThreads, checkpoints, computeChoice, metric },
     measures: settings.measures ?? true,
   };

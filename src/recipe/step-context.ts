@@ -8,7 +8,7 @@ import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { trainOptions } from "../train/options.ts";
-import { checkpoint, type Environment } from "./environment.ts";
+import { checkpoint, type Environment, isOfTarget } from "./environment.ts";
 import { createObserve } from "./observe.ts";
 import { formatRecipe, type Step } from "./steps.ts";
 import { timeNodes } from "./time-nodes.ts";
@@ -75,7 +75,7 @@ export function createContext(
     random: createRandom(env.seed).fork(`${index}/${method}`),
     signal: env.signal,
     original,
-    target: env.runtime.name === "web" ? "web" : "node",
+    target: env.target,
     skip: (node, reason) => notes.skipped.push({ node, method, reason }),
     group: (node, before, after, reason) =>
       notes.groups.push({ method, node, before, after, reason }),
@@ -96,13 +96,7 @@ export function createContext(
     ),
     run: createRun(env, method),
     read: (path) => env.platform.files.read(path),
-    time: (models) => timeModels(models, env),
-    async timeNodes(model) {
-      const times = await timeNodes(model, env);
-      const sums = new Map<Node, number>();
-      for (const { node, us } of times ?? []) if (node) sums.set(node, (sums.get(node) ?? 0) + us);
-      return times && sums;
-    },
+    ...(isOfTarget(env) && clockOf(env)),
     async train(model, options, hooks = {}) {
       // A step may train several times; each run needs a checkpoint name of its own: "2 train",
       // "2.2 train" ...
@@ -133,6 +127,17 @@ export function createRun(env: Environment, where: string): Run {
     return outputs;
   };
 }
+
+/** The clocks of a context. */
+const clockOf = (env: Environment): Required<Pick<Context, "time" | "timeNodes">> => ({
+  time: (models) => timeModels(models, env),
+  async timeNodes(model) {
+    const times = await timeNodes(model, env);
+    const sums = new Map<Node, number>();
+    for (const { node, us } of times ?? []) if (node) sums.set(node, (sums.get(node) ?? 0) + us);
+    return times && sums;
+  },
+});
 
 /** Milliseconds per run of each model on `env.feeds`, from interleaved rounds. */
 async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {

@@ -123,7 +123,7 @@ export function contextOf(model: Model, x: Tensor): Context {
     random: createRandom(1),
     signal: null,
     original: model,
-    target: "node",
+    target: env.target,
     skip() {},
     group() {},
     warn() {},

@@ -95,7 +95,7 @@ function givenBy(records: Tensor): Given {
   const context = {
     observe: createObserve(env, () => {}, "test"),
     hasCalibration: true,
-    target: "node",
+    target: env.target,
     skip() {},
     warn() {},
     group() {},

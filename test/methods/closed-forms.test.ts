@@ -11,6 +11,7 @@ import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Environment } from "../../src/recipe/environment.ts";
+import { webWasm } from "../../src/targets/web-wasm.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
@@ -379,11 +380,11 @@ describe("quantize-weights", () => {
     });
 
     test("where there is no such kernel, weights are unpacked at load, with a warning", async () => {
-      const web = { ...env, runtime: { ...env.runtime, name: "web" as const } };
+      const web = { ...env, target: webWasm };
       for (const [given, where, why] of [
         [{ ...options, block: 24 }, env, "there is no n-bit MatMul for blocks of 24"],
         [{ ...options, bits: 3 }, env, "there is no 3-bit MatMul"],
-        [options, web, "the n-bit MatMul is slow in browsers"],
+        [options, web, "the n-bit MatMul is slow on web-wasm"],
       ] as const) {
         const result = await apply(layers.Gemm, "quantize-weights", given, where);
         expect(result.warnings[0]).toBe(`${why}: weights are unpacked at load`);

@@ -10,6 +10,8 @@ import type { Builder } from "../../src/ops/builder.ts";
 import { costModel } from "../../src/ops/cost.ts";
 import { inferModel } from "../../src/ops/infer.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
+import { nodeCpu } from "../../src/targets/node-cpu.ts";
+import { webWasm } from "../../src/targets/web-wasm.ts";
 import { type Applied, apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
@@ -314,14 +316,11 @@ describe("which channels go", () => {
 
 describe("how many go", () => {
   const conv = nets[1];
-  const widths = async (
-    options: Record<string, unknown>,
-    name: "node" | "web" = "node",
-  ): Promise<number[]> => {
+  const widths = async (options: Record<string, unknown>, target = nodeCpu): Promise<number[]> => {
     const env = environmentOf(conv);
     const { model } = await apply(conv.model, "prune-channels", options, {
       ...env,
-      runtime: { ...env.runtime, name },
+      target,
       calibration: null,
     });
     return weightsOf(model).map(({ value, role }) => Number(value.shape?.[role.outputAxis]));
@@ -331,7 +330,7 @@ describe("how many go", () => {
     expect(await widths({ ratio: 0 })).toEqual([16, 16, 16, 32, 32, 10]);
     expect(await widths({ ratio: 0.3 })).toEqual([12, 12, 12, 24, 24, 10]);
     expect(await widths({ ratio: 0.5 })).toEqual([8, 8, 8, 16, 16, 10]);
-    expect(await widths({ ratio: 0.3 }, "web")).toEqual([11, 11, 11, 22, 22, 10]);
+    expect(await widths({ ratio: 0.3 }, webWasm)).toEqual([11, 11, 11, 22, 22, 10]);
     expect(await widths({ ratio: 0.3, round: 5 })).toEqual([15, 15, 15, 25, 25, 10]);
   });
 

@@ -6,6 +6,8 @@ import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
+import { nodeCpu } from "../../src/targets/node-cpu.ts";
+import { webWasm } from "../../src/targets/web-wasm.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
@@ -132,14 +134,14 @@ test("kernel=auto computes wide layers on integers and stores narrow ones in 8 b
 });
 
 test.each([
-  ["3x3 of 64 channels", [64, 64, 3, 3], 1, 52, "node", 2.7],
-  ["3x3 of 8 channels in wasm", [8, 8, 3, 3], 1, 52, "web", 0.8],
-  ["1x1 of 64 channels on 14 x 14", [64, 256, 1, 1], 1, 14, "node", 1.6],
-  ["1x1 of 128 channels on one position", [128, 128, 1, 1], 1, 1, "node", 0.9],
-  ["1x1 of 64 channels in wasm", [64, 64, 1, 1], 1, 52, "web", 0.7],
-  ["depthwise 3x3 of 256 channels", [256, 1, 3, 3], 256, 14, "node", 0.75],
-  ["depthwise along one axis", [64, 1, 5], 64, 100, "node", 2],
-  ["32 channels a group", [128, 32, 3, 3], 4, 14, "node", 1.35],
+  ["3x3 of 64 channels", [64, 64, 3, 3], 1, 52, nodeCpu, 2.7],
+  ["3x3 of 8 channels in wasm", [8, 8, 3, 3], 1, 52, webWasm, 0.8],
+  ["1x1 of 64 channels on 14 x 14", [64, 256, 1, 1], 1, 14, nodeCpu, 1.6],
+  ["1x1 of 128 channels on one position", [128, 128, 1, 1], 1, 1, nodeCpu, 0.9],
+  ["1x1 of 64 channels in wasm", [64, 64, 1, 1], 1, 52, webWasm, 0.7],
+  ["depthwise 3x3 of 256 channels", [256, 1, 3, 3], 256, 14, nodeCpu, 0.75],
+  ["depthwise along one axis", [64, 1, 5], 64, 100, nodeCpu, 2],
+  ["32 channels a group", [128, 32, 3, 3], 4, 14, nodeCpu, 1.35],
 ] as const)("the tables say of %s", (_, shape, groups, side, target, gain) => {
   const spread = shape.slice(2).map(() => side);
   const model = layerModel([1, shape[1] * groups, ...spread], (g, input) =>

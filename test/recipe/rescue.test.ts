@@ -10,6 +10,7 @@ import type { Environment } from "../../src/recipe/environment.ts";
 
 import { lossIn } from "../../src/recipe/rescue.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
+import { nodeCpu } from "../../src/targets/node-cpu.ts";
 import { runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { quickPlatform } from "../support/quick-platform.ts";
@@ -67,6 +68,7 @@ async function environment(changes: Partial<Environment> = {}): Promise<Environm
     platform: quickPlatform(),
     ...{
       runtime,
+      target: nodeCpu,
       threads: 1,
       seed: 1,
       signal: null,

@@ -11,6 +11,7 @@ import { type Sensitivity, sensitivity } from "../../src/recipe/sensitivity.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { simplify } from "../../src/recipe/trial.ts";
 import { sensitivityTable } from "../../src/report/sensitivity.ts";
+import { nodeCpu } from "../../src/targets/node-cpu.ts";
 import { runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { quickPlatform } from "../support/quick-platform.ts";
@@ -82,7 +83,16 @@ const x = tensor("float32", [count, n], records);
 const data = tensorDataset({ x }, tensor("int64", [count], labels));
 const env: Environment = {
   platform: quickPlatform(),
-  ...{ runtime, threads: 1, seed: 1, signal: null, data, calibration: data, training: null },
+  ...{
+    runtime,
+    target: nodeCpu,
+    threads: 1,
+    seed: 1,
+    signal: null,
+    data,
+    calibration: data,
+    training: null,
+  },
   ...{ teacher: null, trainThreads: 1, checkpoints: null, computeChoice: null, timingMs: 1 },
   feeds: (await data.read([0, 1])).inputs,
   onEvent() {},

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 const layers = [
   ["util", "version"],
   ["errors"],
-  ["options", "numeric"],
+  ["options", "numeric", "targets"],
   ["ir"],
   ["ops", "codec"],
   ["weights"],

@@ -16,6 +16,7 @@ import { trainModel } from "../../src/recipe/train.ts";
 import { rewrite } from "../../src/rewrite/index.ts";
 import { openNodeRuntime } from "../../src/runtime/ort-node.ts";
 import type { Feeds, Runtime } from "../../src/runtime/runtime.ts";
+import { ownTarget } from "../../src/targets/index.ts";
 import { trainOptions } from "../../src/train/options.ts";
 import { plainChoice } from "../../src/train/state.ts";
 import { tensorDataset } from "./dataset.ts";
@@ -32,6 +33,7 @@ export function environmentOf(net: Net, changes: Partial<Environment> = {}): Env
   return {
     platform: nodePlatform,
     runtime,
+    target: ownTarget((changes.runtime ?? runtime).name, nodePlatform.processor),
     threads: 1,
     seed: 1,
     signal: null,
@@ -82,7 +84,7 @@ export async function apply(
     }),
     signal: env.signal,
     original: start,
-    target: env.runtime.name === "web" ? "web" : "node",
+    target: env.target,
     skip: (node, reason) => skipped.push({ node, method: id, reason }),
     group: (node, before, after, reason) =>
       groups.push({ method: id, node, before, after, reason }),

@@ -129,7 +129,7 @@ async function faster(
     if (gains[best] >= LEAST_GAIN) for (const name of names) chosen.set(name, sizes[best]);
     else {
       const told = sizes.map((m, i) => `${gains[i].toFixed(2)}x in tiles of ${m} x ${m}`);
-      const reason = `runs at ${told.join(", at ")} on ${context.target}: not worth it`;
+      const reason = `runs at ${told.join(", at ")} on ${context.target.id}: not worth it`;
       for (const name of names) context.skip(name, reason);
     }
   }
@@ -139,7 +139,7 @@ async function faster(
   if (after < before) return chosen;
   const gain = (before / after).toFixed(2);
   for (const name of chosen.keys()) {
-    const reason = `is faster in tiles by itself, but the model runs at ${gain}x with them on ${context.target}`;
+    const reason = `is faster in tiles by itself, but the model runs at ${gain}x with them on ${context.target.id}`;
     context.skip(name, reason);
   }
   return new Map();

@@ -5,6 +5,7 @@ import type { Model } from "../../ir/model.ts";
 import { quantizeBlocks } from "../../numeric/quantize.ts";
 import { build } from "../../ops/builder.ts";
 import type { WeightUse } from "../../ops/weights.ts";
+import { pays, type TargetDevice } from "../../targets/target.ts";
 import { elementsOf } from "../../weights/elements.ts";
 import { isSparse } from "../../weights/layout.ts";
 import { hasRows, rowReaders, storeRows, whyNotRows } from "../../weights/look-up.ts";
@@ -99,8 +100,10 @@ function whyNotStored(weight: FloatWeight, { block, bits, symmetric }: Options):
 }
 
 /** Why ONNX Runtime 1.30 has no kernel for such rows; null if it has one. */
-function missingKernel({ bits, symmetric, block }: Options, target: "node" | "web"): string | null {
-  if (target === "web") return "quantized look-ups are slow in browsers";
+function missingKernel({ bits, symmetric, block }: Options, target: TargetDevice): string | null {
+  if (target.engine === "web" && !pays(target, "rows-4")) {
+    return `quantized look-ups are slow on ${target.id}`;
+  }
   if (bits !== 4 && bits !== 8) return `there is no ${bits}-bit kernel`;
   if (!symmetric) return "zero points have no kernel here";
   const isPower = block === 0 || (block >= 16 && (block & (block - 1)) === 0);

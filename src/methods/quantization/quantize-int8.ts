@@ -94,7 +94,7 @@ export const quantizeInt8 = defineMethod({
   survey: [{}, { kernel: "auto" }],
   neutral: null,
   async apply(model, options, context) {
-    const choice = { ...options, floatDepthwise: context.target === "web" };
+    const choice = { ...options, floatDepthwise: !context.target.int8?.takesDepthwiseAlong };
     const every = planInt8(model, choice, context);
     const whole = options.kernel === "auto" ? await fastest(model, every, choice, context) : every;
     for (const table of whole.tables) storeTable(table, table.weight, options.scale);

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { build } from "../../ops/builder.ts";
 import { linearOf, whyNotRight } from "../../ops/linear.ts";
 import { gridOptions } from "../../rounding/options.ts";
+import { pays, type TargetDevice } from "../../targets/target.ts";
 import { transposed } from "../../weights/elements.ts";
 import { leafOf } from "../../weights/form.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
@@ -39,9 +40,9 @@ export const quantizeWeights = defineMethod({
         description: "Scale from the largest weight, or the one with the least squared error.",
         search: ["mse"],
       }),
-    kernel: z.enum(["float", "integer"]).default("float").meta({
+    kernel: z.enum(["float", "integer", "auto"]).default("float").meta({
       description:
-        "float: unpacked once at load. integer: DequantizeLinear stays, ONNX Runtime uses its n-bit MatMul (fast on native CPUs for batch 1, never in a browser).",
+        "float: unpacked once at load. integer: DequantizeLinear stays, ONNX Runtime uses its n-bit MatMul (fast on native CPUs for batch 1, slow in WebAssembly). auto: integer where that is fast on the target (--on).",
     }),
     ...siteOptions,
     ...rescueOptions,
@@ -50,8 +51,8 @@ export const quantizeWeights = defineMethod({
   neutral: null,
   async apply(model, { bits, block, scale, kernel, ...selection }, context) {
     const sites = thetasOf(model, selection, context);
-    const missing = kernel === "integer" ? missingKernel(bits, block, context.target) : null;
-    if (missing) context.warn(`${missing}: weights are unpacked at load`);
+    const missing = missingKernel(bits, block, context.target);
+    if (missing && kernel === "integer") context.warn(`${missing}: weights are unpacked at load`);
     for (const [i, site] of sites.entries()) {
       await context.progress(i, sites.length);
       const { node, weight } = site;
@@ -59,7 +60,7 @@ export const quantizeWeights = defineMethod({
       const inputs = weight.shape[along];
       // A block larger than all inputs would be an output channel of a matrix.
       const isBlocked = block > 0 && block <= inputs;
-      const isFused = kernel === "integer" && !missing && isProduct(site);
+      const isFused = kernel !== "float" && !missing && isProduct(site);
       const isRagged = isBlocked && inputs % block > 0;
       if (isFused && isRagged) {
         context.warn(
@@ -82,11 +83,13 @@ export const quantizeWeights = defineMethod({
  * Why ONNX Runtime 1.30 would not run its n-bit MatMul on such weights, or not fast; null if it
  * would.
  */
-function missingKernel(bits: number, block: number, target: "node" | "web"): string | null {
-  if (target === "web") return "the n-bit MatMul is slow in browsers";
+function missingKernel(bits: number, block: number, target: TargetDevice): string | null {
   if (bits !== 4 && bits !== 8) return `there is no ${bits}-bit MatMul`;
-  if (block === 0 || [16, 32, 64, 128, 256].includes(block)) return null;
-  return `there is no n-bit MatMul for blocks of ${block}`;
+  if (block !== 0 && ![16, 32, 64, 128, 256].includes(block)) {
+    return `there is no n-bit MatMul for blocks of ${block}`;
+  }
+  const kernel = bits === 4 ? "weights-4" : "weights-8";
+  return pays(target, kernel) ? null : `the n-bit MatMul is slow on ${target.id}`;
 }
 
 /** Whether the layer is x W and the only reader of its weight. */

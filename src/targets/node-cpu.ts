@@ -1,0 +1,121 @@
+/** @file Target: x64 processors with VNNI (or AVX-VNNI), in ONNX Runtime's native build. */
+import { figures, measured, published, type TargetDevice } from "./target.ts";
+
+const bench = measured("npm run bench:targets");
+
+export const nodeCpu: TargetDevice = {
+  id: "node-cpu",
+  title: "x64 with VNNI, native",
+  engine: "node",
+  // Chains of equal layers with a Relu between (docs/engine.md, "Where int8 arithmetic is faster").
+  int8: {
+    spatial: [
+      [8, 0.8],
+      [16, 1.1],
+      [32, 1.8],
+      [64, 2.7],
+      [128, 3.4],
+    ],
+    line: [
+      [16, 1.2],
+      [64, 2.5],
+      [256, 4.2],
+    ],
+    pointwise: {
+      16: [[1, 0.9]],
+      32: [
+        [14, 0.95],
+        [56, 1.35],
+      ],
+      64: [
+        [4, 0.94],
+        [7, 1.26],
+        [14, 1.6],
+        [56, 2],
+      ],
+      128: [
+        [1, 0.9],
+        [4, 1.4],
+        [7, 1.8],
+        [14, 2.4],
+      ],
+      256: [[1, 2.8]],
+    },
+    depthwise: {
+      by: "channels",
+      curve: [
+        [16, 0.45],
+        [64, 0.63],
+        [256, 0.75],
+        [512, 0.85],
+      ],
+      line: 2,
+    },
+    grouped: [
+      [16, 0.74],
+      [32, 1.35],
+      [64, 2],
+    ],
+    products: {
+      64: [
+        [16, 0.95],
+        [64, 1.15],
+      ],
+      128: [
+        [4, 0.85],
+        [16, 1.2],
+        [64, 1.7],
+      ],
+      256: [[1, 2.4]],
+    },
+    takesDepthwiseAlong: true,
+  },
+  saturates: false,
+  channelBlock: 16,
+  facts: {
+    "static-int8": figures(bench, {
+      "product-1": 2.15,
+      "product-128": 3.36,
+      dense: 3.4,
+      pointwise: 2.14,
+      depthwise: 0.66,
+      gate: 1.44,
+    }),
+    "dynamic-int8": figures(bench, {
+      "product-1": 2.3,
+      "product-128": 2.74,
+      dense: 0.25,
+      pointwise: 0.25,
+      depthwise: 0.04,
+    }),
+    "weights-8": figures(bench, { "product-1": 2.3, "product-128": 1.6 }),
+    "weights-4": figures(bench, { "product-1": 2.62, "product-128": 1.5 }),
+    "weights-2": figures(bench, { "product-1": 2.64, "product-128": 1.3 }),
+    "rows-4": figures(bench, { "look-up": 0.17 }),
+    float16: figures(bench, {
+      "product-1": 1.06,
+      "product-128": 1.01,
+      dense: 1,
+      pointwise: 0.99,
+      depthwise: 1.01,
+      gate: 0.99,
+    }),
+  },
+  limits: [
+    {
+      bytes: 2 ** 31,
+      what: "a model without external data, which protobuf holds in one message",
+      source: published("https://protobuf.dev/programming-guides/proto-limits/"),
+    },
+  ],
+  notes: [
+    {
+      text: "Activations have to be uint8: with int8 ones half of the convolutions stay float, or run on kernels without VNNI at a quarter of the speed of float32.",
+      source: measured("docs/engine.md"),
+    },
+    {
+      text: "float16 arithmetic is computed in float32, with casts around it: half the file, no speed.",
+      source: bench,
+    },
+  ],
+};
