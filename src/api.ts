@@ -21,11 +21,12 @@ import type { Platform } from "./platform.ts";
 import { advise } from "./recipe/advise.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
+import type { Kept } from "./recipe/assess.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
-import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
+import { type Job, jobHash, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
@@ -170,9 +171,11 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       checkTargets(options.targets ?? [], env.data, env.metric);
       checkNeeds(steps, env);
       await checkTraining([steps], model, env);
-      const job = jobOf(await openJobOf(model, platform, options, [steps], simplify), steps);
+      const open = await openJobOf(model, platform, options, [steps], simplify);
+      const job = jobOf(open, steps);
       await options.onJob?.(job);
-      const done = await compress(model, env, { steps, simplify, file: file ?? null });
+      const kept = await keptUnder(open, options);
+      const done = await compress(model, env, { steps, simplify, file: file ?? null, kept });
       return compressionOf("compress", model, env, options, done, job);
     },
 
@@ -305,13 +308,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       model: Loaded,
       options: Settings & { readonly against?: Loaded | undefined } = {},
     ): Promise<Result> {
-      const env = await prepare(options.against ?? model, platform, {
-        ...options,
-        // Nothing is calibrated here, so the metric is measured on all records.
-        calib: null,
-        keepAll: true,
-      });
-      return evaluate(model, runnable(env), options.against ?? null);
+      const { against = null } = options;
+      // Nothing is calibrated here, so the metric is measured on all records.
+      const settings = { ...options, calib: null, keepAll: true };
+      const env = await prepare(against ?? model, platform, settings);
+      const open = await openJobOf(against ?? model, platform, settings, []);
+      const kept = await keptUnder(open, options);
+      return evaluate(model, runnable(env), against, kept);
     },
 
     /** Packs a model into a small .tersor file, which `tersor/unpack` opens. */
@@ -345,6 +348,10 @@ function stepsOf<M extends readonly MethodRef[]>(
   if (options.preset === undefined) return parseRecipe(options.recipe);
   throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
 }
+
+/** The user's keeper under what the original's figures depend on; null without one. */
+const keptUnder = async (job: OpenJob, { keeper }: Settings): Promise<Kept | null> =>
+  keeper ? { keeper, key: await jobHash(job) } : null;
 
 /** Warns that a product will be neither run nor judged, and why. */
 function tellUnrun({ unrun, onEvent }: Environment): void {

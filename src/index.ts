@@ -53,6 +53,7 @@ export {
   jobOf,
   type OpenJob,
 } from "./recipe/job.ts";
+export { createKeeper, type Keeper } from "./recipe/keeper.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { MethodInfo } from "./recipe/method-info.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";

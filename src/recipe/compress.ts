@@ -3,7 +3,7 @@ import { errors, fail } from "../errors.ts";
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
 import { type Written, writeFile } from "../onnx/write.ts";
-import { assessBaseline } from "./assess.ts";
+import { assessBaseline, type Kept } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds } from "./needs.ts";
@@ -22,6 +22,8 @@ export interface CompressPlan {
   readonly untrained?: boolean;
   /** Path that `result.file` will name; nothing is written here. Null if no file is written. */
   readonly file?: string | null;
+  /** Holds the measured original for the next recipe (default: it is measured for this one). */
+  readonly kept?: Kept | null;
 }
 
 /** A compressed model with its measurements. */
@@ -58,9 +60,10 @@ export async function compress(
   }
   checkNeeds(plan.steps, env);
   const began = env.platform.wallMs();
-  const { steps, file = null, simplify: isSimplified = true, untrained = false } = plan;
+  const { steps, file = null, simplify: isSimplified = true } = plan;
+  const { untrained = false, kept = null } = plan;
   const simplified = isSimplified ? simplify(loaded.model) : null;
-  const baseline = await assessBaseline(loaded, env, { untrained, simplified });
+  const baseline = await assessBaseline(loaded, env, { untrained, simplified, kept });
   try {
     const start = isSimplified ? simplify(loaded.model, steps) : loaded.model;
     const options = { file, simplify: isSimplified };

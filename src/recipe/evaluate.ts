@@ -1,6 +1,6 @@
 /** @file Evaluate: a model's score on data, alone or compared with the original it came from. */
 import { type Result, untimed } from "../measure/measurement.ts";
-import { assess, assessBaseline, packedOf } from "./assess.ts";
+import { assess, assessBaseline, type Kept, packedOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
@@ -14,8 +14,9 @@ export async function evaluate(
   loaded: Loaded,
   env: Environment,
   against: Loaded | null = null,
+  kept: Kept | null = null,
 ): Promise<Result> {
-  const baseline = await assessBaseline(against ?? loaded, env);
+  const baseline = await assessBaseline(against ?? loaded, env, { kept });
   try {
     const { result } = baseline;
     if (!against) {

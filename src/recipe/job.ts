@@ -128,7 +128,7 @@ async function dataOf(
 }
 
 /** SHA-256 of the job's canonical JSON: equal for equal jobs, on every platform. */
-export const jobHash = (job: Job): Promise<string> => sha256Text(canonical(job));
+export const jobHash = (job: OpenJob): Promise<string> => sha256Text(canonical(job));
 
 /** JSON with the keys of each object sorted and without undefined values. */
 function canonical(value: unknown): string {

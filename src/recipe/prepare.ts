@@ -19,6 +19,7 @@ import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
 import { engineOf, untimedWords } from "./engine.ts";
 import { type Environment, type Event, isOfTarget } from "./environment.ts";
+import type { Keeper } from "./keeper.ts";
 import type { Loaded } from "./load.ts";
 import { sampleFeeds, spreadFeeds } from "./sample.ts";
 import { withStates } from "./states.ts";
@@ -82,6 +83,8 @@ export interface Settings {
   readonly measures?: boolean | undefined;
   /** Seconds spent on timing each version beside the original (default 2). */
   readonly timingSeconds?: number | undefined;
+  /** Holds the measured original for the next call (`compress`, `evaluate`); see `createKeeper`. */
+  readonly keeper?: Keeper | undefined;
   readonly signal?: AbortSignal | null | undefined;
   readonly onEvent?: ((event: Event) => void) | undefined;
 }

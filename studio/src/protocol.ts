@@ -19,8 +19,16 @@ export interface StepData {
 export interface DataInput {
   /** Its kind and name as the command line takes it: "npz:digits.npz". */
   readonly spec: string;
+  /** How its records are read, as the library understood what was typed. */
   readonly options: DataOptions;
+  /** The same as it was typed, by the names of the options: what a command line has. */
+  readonly typed: Typed;
 }
+
+export type Typed = Readonly<Record<string, unknown>>;
+
+/** Sizes of axes that the model leaves open: { H: 224, "x.3": 224 }. */
+export type Dims = Readonly<Record<string, number>>;
 
 /** What the library can do, as lists and forms need it. */
 export interface About {
@@ -50,6 +58,8 @@ export interface PresetInfo {
 export interface Opened {
   readonly presets: readonly PresetInfo[];
   readonly nodes: readonly NodeInfo[];
+  /** Axes of inputs that have no fixed size, as `dims` names them: "H", or "x.3" without a name. */
+  readonly openAxes: readonly string[];
 }
 
 /** A node of a graph. */
@@ -67,10 +77,15 @@ export interface Row {
   readonly loss: { readonly name: string; readonly value: number; readonly text: string } | null;
 }
 
-export interface RunInput {
-  readonly steps: readonly StepData[];
+/** What all work on the open model depends on. */
+export interface SettingsInput {
   readonly data: DataInput | null;
   readonly seed: number | undefined;
+  readonly dims: Dims;
+}
+
+export interface RunInput extends SettingsInput {
+  readonly steps: readonly StepData[];
 }
 
 /** A compressed model. */
@@ -100,9 +115,7 @@ export interface Fidelity {
   readonly n: number;
 }
 
-export interface SurveyInput {
-  readonly data: DataInput | null;
-  readonly seed: number | undefined;
+export interface SurveyInput extends SettingsInput {
   readonly budgetSeconds: number;
   readonly trains: boolean;
 }
@@ -114,8 +127,8 @@ export interface Calls {
   /** Adds a file of records to those that were dropped; gives its specification. */
   addData: [{ readonly name: string; readonly bytes: Uint8Array }, string];
   /** Checks data options that were typed. */
-  dataOptions: [Readonly<Record<string, unknown>>, DataOptions];
-  inspect: [undefined, Inspection];
+  dataOptions: [Typed, DataOptions];
+  inspect: [{ readonly dims: Dims }, Inspection];
   /** The steps of a recipe's text. */
   parse: [string, readonly StepData[]];
   compress: [RunInput, Candidate];

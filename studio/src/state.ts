@@ -2,7 +2,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { ErrorInfo, Event, Inspection, MethodInfo } from "tersor";
 import { call, Problem } from "./engine.ts";
-import type { About, Candidate, DataInput, Opened, Row, StepData } from "./protocol.ts";
+import type { About, Candidate, DataInput, Dims, Opened, Row, StepData, Typed } from "./protocol.ts";
 
 export const pages = ["model", "overview", "compress", "survey", "graph", "report"] as const;
 export type Page = (typeof pages)[number];
@@ -30,6 +30,11 @@ export const model = signal<OpenModel | null>(null);
 export const inspection = signal<Inspection | null>(null);
 export const data = signal<DataInput | null>(null);
 export const seed = signal<number | undefined>(undefined);
+
+/** Sizes of axes that the model leaves open, for random inputs. */
+export const dims = signal<Dims>({});
+/** What all work on the model depends on. */
+const settings = () => ({ data: data.value, seed: seed.value, dims: dims.value });
 
 export const steps = signal<readonly StepData[]>([]);
 export const candidate = signal<Candidate | null>(null);
@@ -111,6 +116,7 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
     model.value = { ...found, path };
     inspection.value = null;
     data.value = null;
+    dims.value = {};
     steps.value = [];
     candidate.value = null;
     survey.value = noRows;
@@ -122,13 +128,13 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
 
 const inspect = (): Promise<void> =>
   run("inspecting", async (signal) => {
-    inspection.value = await call("inspect", undefined, { signal, onEvent });
+    inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent });
   }).then(compressSoon);
 
 /** Compresses with the steps that are shown. */
 export const compress = (): Promise<void> =>
   run("compressing", async (signal) => {
-    const input = { steps: steps.value, data: data.value, seed: seed.value };
+    const input = { steps: steps.value, ...settings() };
     candidate.value = await call("compress", input, { signal, onEvent });
     isFresh.value = true;
     report.value = null;
@@ -138,7 +144,7 @@ export const runSurvey = (budgetSeconds: number, trains: boolean): Promise<void>
   run("surveying", async (signal) => {
     survey.value = noRows;
     report.value = null;
-    const input = { data: data.value, seed: seed.value, budgetSeconds, trains };
+    const input = { ...settings(), budgetSeconds, trains };
     const left = await call("survey", input, {
       signal,
       onEvent,
@@ -163,7 +169,24 @@ export async function loadRecipe(text: string): Promise<boolean> {
 export async function addData(file: File): Promise<void> {
   try {
     const bytes = new Uint8Array(await file.arrayBuffer());
-    data.value = { spec: await call("addData", { name: file.name, bytes }), options: {} };
+    const spec = await call("addData", { name: file.name, bytes });
+    // What was typed for another file of the same kind holds for this one: the mean of pictures.
+    const before = data.peek();
+    const isAlike = before !== null && kindOf(before.spec) === kindOf(spec);
+    await readAs(spec, isAlike ? before.typed : {});
+  } catch (error) {
+    show(error);
+  }
+}
+
+/** npz:digits.npz -> npz */
+const kindOf = (spec: string): string => spec.replace(/:.*$/s, "");
+
+/** Takes the records of `spec`, read as the typed options say; refused options change nothing. */
+export async function readAs(spec: string, typed: Typed): Promise<void> {
+  try {
+    const options = await call("dataOptions", typed);
+    data.value = { spec, options, typed };
     problem.value = null;
   } catch (error) {
     show(error);
@@ -181,7 +204,7 @@ function compressSoon(): void {
 let timer = 0;
 
 effect(() => {
-  void [steps.value, data.value, seed.value];
+  void [steps.value, settings()];
   isFresh.value = false;
   compressSoon();
 });

@@ -1,5 +1,5 @@
 /** @file A run of the page as a command line and as TypeScript. */
-import type { DataInput, StepData } from "../protocol.ts";
+import type { DataInput, Dims, StepData } from "../protocol.ts";
 
 export interface Run {
   readonly path: string;
@@ -7,6 +7,8 @@ export interface Run {
   readonly steps: readonly StepData[];
   readonly data: DataInput | null;
   readonly seed: number | undefined;
+  /** Sizes of axes that the model leaves open, for random inputs. */
+  readonly dims: Dims;
 }
 
 /** An argument quoted for a POSIX shell, where it needs quotes. */
@@ -22,26 +24,41 @@ export const productName = (path: string, ending: "onnx" | "tersor"): string => 
   return `${name.replace(/\.(onnx|tersor)$/i, "").replace(/[?&=]/g, "-")}.small.${ending}`;
 };
 
-export function commandLine({ path, recipe, data, seed }: Run): string {
-  const options = Object.entries(data?.options ?? {}).flatMap(([name, value]) =>
-    value === true
-      ? [`--${kebab(name)}`]
-      : [`--${kebab(name)}`, Array.isArray(value) ? value.join(",") : String(value)],
-  );
-  const parts = [
-    ...["tersor", "compress", path, "--recipe", recipe || "simplify"],
-    ...(data ? ["--data", data.spec, ...options] : []),
-    ...(seed === undefined ? [] : ["--seed", String(seed)]),
-    ...["-o", productName(path, "onnx")],
-  ];
-  return `npx ${parts.map(quoted).join(" ")}`;
+export function commandLine({ path, recipe, ...settings }: Run): string {
+  const own = ["--recipe", recipe || "simplify", ...flagsOf(settings)];
+  return lineOf(["compress", path, ...own, "-o", productName(path, "onnx")]);
 }
 
-export function typeScript({ path, steps, data, seed }: Run): string {
+/** The survey of the page as a command line. */
+export const surveyLine = ({ path, ...settings }: SettingsOf & Pick<Run, "path">): string =>
+  lineOf(["survey", path, ...flagsOf(settings)]);
+
+type SettingsOf = Pick<Run, "data" | "seed" | "dims">;
+
+const lineOf = (parts: readonly string[]): string =>
+  `npx tersor ${parts.map(quoted).join(" ")}`;
+
+/** Flags are written with the text that was typed: that is what the command line parses. */
+function flagsOf({ data, seed, dims }: SettingsOf): string[] {
+  const typed = Object.entries(data?.typed ?? {}).flatMap(([name, value]) =>
+    value === true ? [`--${kebab(name)}`] : [`--${kebab(name)}`, String(value)],
+  );
+  const sizes = Object.entries(dims).map(([axis, size]) => `${axis}=${size}`);
+  return [
+    ...(data ? ["--data", data.spec, ...typed] : []),
+    // With data the records decide the sizes.
+    ...(!data && sizes.length > 0 ? ["--dims", sizes.join(",")] : []),
+    ...(seed === undefined ? [] : ["--seed", String(seed)]),
+  ];
+}
+
+export function typeScript({ path, steps, data, seed, dims }: Run): string {
+  const isSized = !data && Object.keys(dims).length > 0;
   const recipe = steps.map(({ method, options }) => literal({ method, ...options }));
   const settings = [
     `  recipe: [\n${recipe.map((step) => `    ${step},\n`).join("")}  ],`,
-    ...(data ? [`  data: ${literal({ ...data })},`] : []),
+    ...(data ? [`  data: ${literal({ spec: data.spec, options: data.options })},`] : []),
+    ...(isSized ? [`  dims: ${literal(dims)},`] : []),
     ...(seed === undefined ? [] : [`  seed: ${seed},`]),
   ];
   return [
@@ -58,6 +75,11 @@ export function typeScript({ path, steps, data, seed }: Run): string {
 function literal(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).map(([name, field]) => `${name}: ${literal(field)}`);
+  const fields = Object.entries(value).flatMap(([name, field]) =>
+    field === undefined ? [] : [`${keyOf(name)}: ${literal(field)}`],
+  );
   return fields.length > 0 ? `{ ${fields.join(", ")} }` : "{}";
 }
+
+/** A name as a key of an object: quoted where it is no identifier. */
+const keyOf = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name));

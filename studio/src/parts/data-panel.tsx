@@ -1,7 +1,6 @@
 /** @file The records to judge and calibrate on: a file, and how its records are read. */
 import { familyClass } from "tersor";
-import { call } from "../engine.ts";
-import { about, addData, data, seed, show } from "../state.ts";
+import { about, addData, data, readAs, seed } from "../state.ts";
 import { OptionField } from "./option-field.tsx";
 
 export function DataPanel() {
@@ -63,7 +62,7 @@ export function DataPanel() {
                 key={info.name}
                 info={info}
                 id="data"
-                value={typed.get(info.name)}
+                value={chosen.typed[info.name]}
                 onChange={(value) => void setOption(info.name, value)}
               />
             ))}
@@ -73,18 +72,9 @@ export function DataPanel() {
   );
 }
 
-/** Options as they were typed, by name; `data` holds what they mean. */
-const typed = new Map<string, unknown>();
-
 async function setOption(name: string, value: unknown): Promise<void> {
-  if (value === undefined) typed.delete(name);
-  else typed.set(name, value);
   const chosen = data.value;
   if (!chosen) return;
-  try {
-    const options = await call("dataOptions", Object.fromEntries(typed));
-    data.value = { ...chosen, options };
-  } catch (error) {
-    show(error);
-  }
+  const { [name]: _, ...others } = chosen.typed;
+  await readAs(chosen.spec, value === undefined ? others : { ...others, [name]: value });
 }
