@@ -2,7 +2,8 @@
 
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import { type QuantParams, roundHalfEven } from "../numeric/quantize.ts";
+import { roundHalfEven } from "../numeric/level.ts";
+import type { QuantParams } from "../numeric/quantize.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { wantsIntegerBias } from "../ops/int8.ts";
 import { biasOf } from "../ops/weights.ts";

@@ -2,6 +2,7 @@
  * @file Tensor: immutable elements behind one interface, whether they are in memory or still in a
  * file.
  */
+import { type Counts, countValues } from "../numeric/finite.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../numeric/float16.ts";
 import { product } from "../util/product.ts";
 import { arrayOf, byteLengthOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
@@ -32,7 +33,10 @@ export class Tensor {
   readonly byteLength: number;
   /** The elements of a string tensor, null for other types. */
   readonly strings: readonly string[] | null;
+  /** Whether the bytes are read from a file whenever they are asked for, so that nobody keeps them. */
+  readonly isInFile: boolean;
   readonly #load: (length?: number) => Uint8Array;
+  #counts: Counts | null = null;
 
   /**
    * `load` gives the raw_data bytes. It may give the first `length` of them only, where it is asked
@@ -43,12 +47,14 @@ export class Tensor {
     shape: readonly number[],
     load: (length?: number) => Uint8Array,
     strings: readonly string[] | null = null,
+    isInFile = false,
   ) {
     this.dtype = dtype;
     this.shape = shape;
     this.size = product(shape);
     this.byteLength = byteLengthOf(dtype, this.size);
     this.strings = strings;
+    this.isInFile = isInFile;
     this.#load = load;
   }
 
@@ -106,9 +112,15 @@ export class Tensor {
     }
   }
 
+  /** How many elements are zero, NaN and infinite; they are counted at the first access. */
+  get counts(): Counts {
+    this.#counts ??= countValues(this.numbers());
+    return this.#counts;
+  }
+
   /** The same bytes in another shape of equal size. */
   reshape(shape: readonly number[]): Tensor {
-    return new Tensor(this.dtype, shape, this.#load, this.strings);
+    return new Tensor(this.dtype, shape, this.#load, this.strings, this.isInFile);
   }
 }
 

@@ -1,4 +1,5 @@
 /** @file Rows: a layer's weight as matrices W of y = W x, whatever way its operator stores it. */
+import { product } from "../util/product.ts";
 import type { ThetaSite } from "../weights/sites.ts";
 
 /** One matrix [rows, columns] per group; in columns, inputs vary fastest, then kernel positions. */
@@ -47,12 +48,12 @@ export function rowsOf({
   weight,
   node,
 }: Pick<ThetaSite, "role" | "weight" | "node">): Rows | string {
-  const { shape, values } = weight;
+  const { shape } = weight;
   if (!role) return "stores a part of a form, which has no rows of inputs";
   if (role.kind === "conv") {
     const rows = shape[0] / role.groups;
     const depth = shape[1];
-    const columns = values.length / shape[0];
+    const columns = product(shape) / shape[0];
     const taps = columns / depth;
     return {
       groups: role.groups,

@@ -1,7 +1,7 @@
 /** @file Weights on a grid whose step is learned (LSQ: Esser et al. 2020, arXiv 1902.08153). */
 import type { Value } from "../ir/graph.ts";
 import type { Range } from "../numeric/calibrate.ts";
-import { roundHalfEven } from "../numeric/quantize.ts";
+import { roundHalfEven } from "../numeric/level.ts";
 import type { Builder } from "../ops/builder.ts";
 import { roundToGrid, uniformGrid, uniformStep } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type Theta } from "../weights/latent.ts";

@@ -2,7 +2,7 @@
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
-import { countNonFinite, describeNonFinite, type NonFinite } from "../numeric/finite.ts";
+import { describeNonFinite, type NonFinite } from "../numeric/finite.ts";
 import { biasOf } from "../ops/bias.ts";
 import { normInputsOf } from "../ops/norms.ts";
 import { weightsOf } from "../ops/weights.ts";
@@ -27,7 +27,7 @@ export function brokenWeights(model: Model): string | null {
     for (const value of graph.constants) {
       const { tensor, name } = value;
       if (!tensor || dtypes[tensor.dtype].kind !== "float") continue;
-      const counts = countNonFinite(tensor.numbers());
+      const { counts } = tensor;
       const infinite = parameters.has(value) ? counts.infinite : 0;
       if (counts.nan + infinite > 0) found.push({ name, counts: { nan: counts.nan, infinite } });
     }

@@ -1,4 +1,4 @@
-/** @file Counts the values that are no finite numbers. */
+/** @file Counts the values that are no finite numbers, and zeros. */
 
 /** How many values are NaN, and how many are infinite. */
 export interface NonFinite {
@@ -12,16 +12,27 @@ export function areFinite(values: ArrayLike<number>): boolean {
   return true;
 }
 
+/** The same, and how many are zero. */
+export interface Counts extends NonFinite {
+  readonly zeros: number;
+}
+
 /** Counts NaN and infinities. */
 export function countNonFinite(values: ArrayLike<number>): NonFinite {
-  let [nan, infinite] = [0, 0];
+  const { nan, infinite } = countValues(values);
+  return { nan, infinite };
+}
+
+/** Counts zeros, NaN and infinities. */
+export function countValues(values: ArrayLike<number>): Counts {
+  let [zeros, nan, infinite] = [0, 0, 0];
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
-    if (x - x === 0) continue;
-    if (Number.isNaN(x)) nan++;
+    if (x - x === 0) zeros += x === 0 ? 1 : 0;
+    else if (Number.isNaN(x)) nan++;
     else infinite++;
   }
-  return { nan, infinite };
+  return { zeros, nan, infinite };
 }
 
 /** The counts as text: "3 NaNs", "1 infinity", "1 NaN and 2 infinities". */

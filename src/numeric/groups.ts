@@ -51,17 +51,51 @@ export function eachElement(layout: Layout, group: number, visit: (index: number
   }
 }
 
-/** The elements of a group; a view where they lie side by side. */
-export function gather(values: Float32Array, layout: Layout, group: number): Float32Array {
+/**
+ * How many groups beside each other are read and written at once. The elements of a block may be far
+ * apart, and those of the next group are their neighbours: both are in the same cache lines.
+ */
+export const TOGETHER = 16;
+
+/** How many of the groups from `group` on, TOGETHER at most, are of one length and beside each other. */
+export function neighboursOf({ stride, count }: Layout, group: number): number {
+  return Math.min(TOGETHER, stride === 1 ? 1 : stride - (group % stride), count - group);
+}
+
+/** Copies the elements of `groups` groups, `neighboursOf` at most, one group after the other. */
+export function gather(
+  values: Float32Array,
+  layout: Layout,
+  group: number,
+  groups: number,
+  into: Float32Array,
+): void {
+  const { runs, stride } = layout;
   const length = layout.length(group);
-  if (layout.runs === 1 && layout.stride === 1) {
-    const start = layout.start(group, 0);
-    return values.subarray(start, start + length);
+  for (let run = 0, at = 0; run < runs; run++) {
+    let index = layout.start(group, run);
+    for (let k = 0; k < length; k++, index += stride, at++) {
+      for (let t = 0, to = at; t < groups; t++, to += runs * length) into[to] = values[index + t];
+    }
   }
-  const members = new Float32Array(layout.runs * length);
-  let at = 0;
-  eachElement(layout, group, (i) => {
-    members[at++] = values[i];
-  });
-  return members;
+}
+
+/** Writes what `gather` read, or what was made of it, to the places where it was read. */
+export function scatter(
+  members: Int8Array,
+  layout: Layout,
+  group: number,
+  groups: number,
+  into: Int8Array,
+): void {
+  const { runs, stride } = layout;
+  const length = layout.length(group);
+  for (let run = 0, at = 0; run < runs; run++) {
+    let index = layout.start(group, run);
+    for (let k = 0; k < length; k++, index += stride, at++) {
+      for (let t = 0, from = at; t < groups; t++, from += runs * length) {
+        into[index + t] = members[from];
+      }
+    }
+  }
 }

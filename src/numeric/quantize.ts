@@ -6,7 +6,9 @@
  *   x' = (q - zeroPoint) scale
  */
 import { errors, fail } from "../errors.ts";
-import { eachElement, gather, layoutOf } from "./groups.ts";
+import { eachElement, gather, layoutOf, neighboursOf, scatter, TOGETHER } from "./groups.ts";
+import { levelOf, roundHalfEven, scaleOf } from "./level.ts";
+import { fitSymmetric } from "./symmetric.ts";
 
 /** The levels of a quantizer. */
 export interface QuantOptions {
@@ -51,21 +53,17 @@ export interface Quantized {
   readonly block: number | null;
 }
 
-/** For |x| < 2^51, adding and subtracting this rounds to the nearest integer, ties to even. */
-const ROUND = 1.5 * 2 ** 52;
-
-/** The nearest integer, ties to even, for |x| < 2^51, as ONNX rounds. */
-export function roundHalfEven(x: number): number {
-  return x + ROUND - ROUND;
-}
-
 /** The least and the greatest level. Throws TersorError "bad-number" unless `bits` is 2 to 8. */
 export function quantRange(bits: number, signed: boolean): readonly [number, number] {
   if (!(Number.isInteger(bits) && bits >= 2 && bits <= 8)) {
     throw fail(errors.badNumber("quantize", `bits is ${bits}`, "Give a whole number from 2 to 8"));
   }
-  return signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  return (signed ? signedRanges : unsignedRanges)[bits];
 }
+
+const widths = Array.from({ length: 9 }, (_, bits) => bits);
+const signedRanges = widths.map((bits) => [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] as const);
+const unsignedRanges = widths.map((bits) => [0, 2 ** bits - 1] as const);
 
 /**
  * The scale and the zero point that cover [min, max] and 0, which is represented exactly. Throws
@@ -86,15 +84,6 @@ export function quantParams(min: number, max: number, options: QuantOptions = {}
   const scale = scaleOf(Math.fround(high - low), greatest - least);
   const zeroPoint = roundHalfEven(Math.fround(least - Math.fround(low / scale)));
   return { scale, zeroPoint: Math.min(greatest, Math.max(least, zeroPoint)) };
-}
-
-/**
- * The scale of a range of `width` with `steps` steps. An empty range gets scale 1, as
- * all its values are 0.
- */
-function scaleOf(width: number, steps: number): number {
-  const scale = Math.fround(width / steps);
-  return scale < 2 ** -126 ? 1 : scale;
 }
 
 /**
@@ -209,55 +198,51 @@ function quantizeGroups(
   const scales = new Float32Array(groups.count);
   const zeroPoints = symmetric ? null : new Int8Array(groups.count);
   const [least, greatest] = quantRange(bits, true);
-  for (let group = 0; group < groups.count; group++) {
-    const members = gather(values, groups, group);
-    const [min, max] = spanOf(members);
-    const cover = quantParams(min, max, { bits, signed: true, symmetric });
-    const params =
-      search === "mse"
-        ? (exactGrid(members, cover, bits, symmetric) ??
-          leastSquares(members, cover, min, max, bits, symmetric))
-        : cover;
-    const levels = new Int8Array(members.length);
-    quantizeInto(levels, members, params.scale, params.zeroPoint, least, greatest);
-    scales[group] = params.scale;
-    if (zeroPoints) zeroPoints[group] = params.zeroPoint;
-    let at = 0;
-    eachElement(groups, group, (i) => {
-      q[i] = levels[at++];
-    });
+  // A weight may have millions of groups, so buffers are made once for each length.
+  const buffers = new Map<number, Buffers>();
+  for (let first = 0, together = 1; first < groups.count; first += together) {
+    together = neighboursOf(groups, first);
+    const size = groups.runs * groups.length(first);
+    const own = buffers.get(size) ?? buffersOf(size, groups.stride === 1 ? 1 : TOGETHER);
+    buffers.set(size, own);
+    gather(values, groups, first, together, own.values);
+    for (let t = 0; t < together; t++) {
+      const members = own.valuesOf[t];
+      const [min, max] = spanOf(members);
+      const cover = quantParams(min, max, { bits, signed: true, symmetric });
+      const params =
+        search !== "mse"
+          ? cover
+          : symmetric
+            ? { scale: fitSymmetric(members, min, max, bits), zeroPoint: 0 }
+            : leastSquares(members, cover, min, max, bits);
+      quantizeInto(own.levelsOf[t], members, params.scale, params.zeroPoint, least, greatest);
+      scales[first + t] = params.scale;
+      if (zeroPoints) zeroPoints[first + t] = params.zeroPoint;
+    }
+    scatter(own.levels, groups, first, together, q);
   }
   return { q, scales, zeroPoints, axis, block };
 }
 
-/**
- * The step of values that already lie on a grid, as those of a model that was quantized before.
- * The largest value is then k steps with k <= 2^(bits - 1) - 1, and quantizing is lossless.
- * Null where no k fits.
- */
-function exactGrid(
-  values: Float32Array,
-  cover: QuantParams,
-  bits: number,
-  symmetric: boolean,
-): QuantParams | null {
-  const steps = 2 ** (bits - 1) - 1;
-  const largest = cover.scale * steps;
-  if (!symmetric || values.every((x) => x === 0)) return null;
-  for (let k = 1; k <= steps; k++) {
-    const perUnit = k / largest;
-    let fits = true;
-    for (let i = 0; fits && i < values.length; i++) {
-      const level = values[i] * perUnit;
-      fits = Math.abs(level - roundHalfEven(level)) < 1e-3;
-    }
-    if (fits) return { scale: Math.fround(largest / k), zeroPoint: 0 };
-  }
-  return null;
+/** Values and levels of several groups, and views of each group's. */
+interface Buffers {
+  readonly values: Float32Array;
+  readonly valuesOf: readonly Float32Array[];
+  readonly levels: Int8Array;
+  readonly levelsOf: readonly Int8Array[];
+}
+
+function buffersOf(size: number, groups: number): Buffers {
+  const values = new Float32Array(groups * size);
+  const levels = new Int8Array(groups * size);
+  const viewsOf = <A extends Float32Array | Int8Array>(all: A): A[] =>
+    Array.from({ length: groups }, (_, t) => all.subarray(t * size, (t + 1) * size) as A);
+  return { values, levels, valuesOf: viewsOf(values), levelsOf: viewsOf(levels) };
 }
 
 /** Values after which a sum of errors is compared with the least one. */
-const STRETCH = 256;
+const STRETCH = 32;
 
 /**
  * Searches the scale of least squared error in three stages: the range shrinks step by step to a
@@ -270,10 +255,8 @@ function leastSquares(
   min: number,
   max: number,
   bits: number,
-  symmetric: boolean,
 ): QuantParams {
   const [least, greatest] = quantRange(bits, true);
-  const levels = new Int8Array(values.length);
   let best = cover;
   let bestError = Number.POSITIVE_INFINITY;
   bestError = errorOf(cover);
@@ -283,11 +266,12 @@ function leastSquares(
   const middle = bestShare;
   for (let i = -8; i <= 8; i++) considerShare(middle * (1 + i / 100));
   for (let i = 0; i < 8; i++) {
-    quantizeInto(levels, values, best.scale, best.zeroPoint, least, greatest);
+    const low = least - best.zeroPoint;
+    const high = greatest - best.zeroPoint;
     let along = 0;
     let square = 0;
     for (let k = 0; k < values.length; k++) {
-      const level = levels[k] - best.zeroPoint;
+      const level = levelOf(values[k], best.scale, low, high);
       along += values[k] * level;
       square += level * level;
     }
@@ -296,7 +280,7 @@ function leastSquares(
   return best;
 
   function considerShare(share: number): void {
-    const options = { bits, signed: true, symmetric };
+    const options = { bits, signed: true };
     if (share * (max - min) > 2 ** 127) return;
     if (consider(quantParams(min * share, max * share, options))) bestShare = share;
   }
@@ -313,13 +297,15 @@ function leastSquares(
   function errorOf({ scale, zeroPoint }: QuantParams): number {
     const low = least - zeroPoint;
     const high = greatest - zeroPoint;
+    // The extremes come first: where the range is too narrow, their errors alone are too large.
+    const below = min - levelOf(min, scale, low, high) * scale;
+    const above = max - levelOf(max, scale, low, high) * scale;
+    if (below * below >= bestError || above * above >= bestError) return Number.POSITIVE_INFINITY;
     let error = 0;
     for (let from = 0; from < values.length; from += STRETCH) {
       const end = Math.min(from + STRETCH, values.length);
       for (let k = from; k < end; k++) {
-        const x = Math.fround(values[k] / scale);
-        const clamped = x > low ? Math.min(x, high) : low;
-        const gap = values[k] - (clamped + ROUND - ROUND) * scale;
+        const gap = values[k] - levelOf(values[k], scale, low, high) * scale;
         error += gap * gap;
       }
       if (error >= bestError) return Number.POSITIVE_INFINITY;
@@ -340,8 +326,6 @@ function quantizeInto(
   const low = least - zeroPoint;
   const high = greatest - zeroPoint;
   for (let i = 0; i < values.length; i++) {
-    const x = Math.fround(values[i] / scale);
-    const clamped = x > low ? Math.min(x, high) : low;
-    q[i] = clamped + ROUND - ROUND + zeroPoint;
+    q[i] = levelOf(values[i], scale, low, high) + zeroPoint;
   }
 }

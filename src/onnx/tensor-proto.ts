@@ -133,7 +133,7 @@ function readExternal(
   if (!(Number.isSafeInteger(offset) && offset >= 0) || offset + length > source.byteLength) {
     throw bad(`lies beyond the end of ${path} (${source.byteLength} bytes)`);
   }
-  return new Tensor(dtype, shape, (part = length) => source.read(offset, part));
+  return new Tensor(dtype, shape, (part = length) => source.read(offset, part), null, true);
 }
 
 function open(external: OpenExternal, path: string, where: string): ByteSource {

@@ -2,7 +2,8 @@
  * @file A layer's weight as a matrix of levels: W ~ s (q - z), with a scale s and a zero point z for
  * each row, or for each row and block of columns.
  */
-import { type QuantParams, quantRange, roundHalfEven } from "../numeric/quantize.ts";
+import { roundHalfEven } from "../numeric/level.ts";
+import { type QuantParams, quantRange } from "../numeric/quantize.ts";
 
 /** Which columns of a row share a scale: runs of neighbouring columns. */
 export interface Blocks {

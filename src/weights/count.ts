@@ -1,6 +1,7 @@
 /** @file Counts the numbers that a weight is stored in. */
 import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { product } from "../util/product.ts";
 import type { Numbers } from "./element.ts";
 import { elementsOf } from "./elements.ts";
 import { isSparse } from "./layout.ts";
@@ -50,8 +51,8 @@ function isZeroWhereLevelsAre({ form, theta }: Composed): boolean {
 
 function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {
   if (!isStored(leaf, seen)) return { numbers: 0, zeros: 0 };
-  const { length } = leaf.values;
-  const zeros = zerosIn(leaf.values);
+  const length = product(leaf.shape);
+  const zeros = leaf.at?.tensor?.counts.zeros ?? zerosIn(leaf.values);
   return isLeftOut(leaf) ? { numbers: length - zeros, zeros: 0 } : { numbers: length, zeros };
 }
 

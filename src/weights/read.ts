@@ -21,7 +21,8 @@ export function readWeight(value: Value): FloatWeight | null {
   if (!found) {
     const folded = constantValue(value);
     if (!folded) return null;
-    return { form: null, shape, values: folded.floats(), coding: floatCoding(value), at: value };
+    const own = { form: null, shape, coding: floatCoding(value), at: value };
+    return folded.isInFile ? leafInFile(own, folded) : { ...own, values: folded.floats() };
   }
   const { form, parts } = found;
   const theta: Record<string, Weight> = {};
@@ -37,6 +38,22 @@ export function readWeight(value: Value): FloatWeight | null {
     ...{ form, shape, theta, at: value },
     get values() {
       values ??= (constantValue(value) as Tensor).floats();
+      return values;
+    },
+  };
+}
+
+/**
+ * A leaf whose numbers are read when they are asked for and kept no longer than they are used:
+ * methods list all weights of a model before they change the first.
+ */
+function leafInFile(own: Omit<Leaf<Float32Array>, "values">, tensor: Tensor): Leaf<Float32Array> {
+  let last: WeakRef<Float32Array> | null = null;
+  return {
+    ...own,
+    get values() {
+      const values = last?.deref() ?? tensor.floats();
+      last = new WeakRef(values);
       return values;
     },
   };

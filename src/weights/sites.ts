@@ -6,10 +6,12 @@
  */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { areFinite } from "../numeric/finite.ts";
 import { build } from "../ops/builder.ts";
 import { perByteOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
+import { product } from "../util/product.ts";
 import { isElementwise } from "./elements.ts";
 import { expand } from "./expand.ts";
 import type { Part } from "./form.ts";
@@ -56,7 +58,7 @@ export function layersOf(
   minSize = SMALLEST,
 ): LayerSite[] {
   return chosenWeights(model, selection, notes).flatMap(({ node, role, value, weight }) => {
-    const size = weight.values.length;
+    const size = product(weight.shape);
     const reason = isElementwise(weight)
       ? size < minSize
         ? `has only ${size} weights`
@@ -82,14 +84,14 @@ export function thetasOf(
   const sites = new Map<Value, ThetaSite>();
   for (const { node, role, value, weight } of chosenWeights(model, selection, notes)) {
     if (isElementwise(weight)) {
-      const size = weight.values.length;
+      const size = product(weight.shape);
       if (size < minSize) notes.skip(node.name, `has only ${size} weights`);
       else sites.set(value, { node, role, value, weight, part: null, channels: scaleAxisOf(role) });
       continue;
     }
     for (const { name, part, weight: inner } of innerOf(weight as Composed)) {
       const at = inner.at as Value;
-      const size = inner.values.length;
+      const size = product(inner.shape);
       if (sites.has(at)) continue;
       if (size < minSize) notes.skip(node.name, `its ${name} has only ${size} numbers`);
       else {
@@ -122,7 +124,7 @@ export function tablesOf(
   return uses.flatMap((use) => {
     const weight = stored.get(use.value);
     if (!weight || !stored.delete(use.value)) return [];
-    const size = weight.values.length;
+    const size = product(weight.shape);
     if (size < minSize) skip(use.node.name, `has only ${size} weights`);
     return size < minSize ? [] : [{ ...use, weight }];
   });
@@ -237,7 +239,12 @@ export function refusalOf(value: Value, weight: FloatWeight | null, stores = fal
   }
   const dtype = value.tensor?.dtype ?? value.dtype;
   if (dtype && dtype !== "float32") return `its weight is ${dtype}; only float32 is compressed`;
-  return weight.values.every(Number.isFinite) ? null : "its weight holds infinities or NaNs";
+  return hasOnlyFinite(value, weight) ? null : "its weight holds infinities or NaNs";
+}
+
+function hasOnlyFinite({ tensor }: Value, weight: FloatWeight): boolean {
+  if (weight.form || !tensor) return areFinite(weight.values);
+  return tensor.counts.nan + tensor.counts.infinite === 0;
 }
 
 /** A node that looks rows of the numbers up from which `value` is computed; null if there is none. */

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../src/ir/dtype.ts";
+import { roundHalfEven } from "../../src/numeric/level.ts";
 import {
   dequantize,
   dequantizeGroups,
@@ -9,7 +10,6 @@ import {
   quantizeBlocks,
   quantizeChannels,
   quantParams,
-  roundHalfEven,
 } from "../../src/numeric/quantize.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { type TinyNode, type TinyWeight, tinyModel } from "../support/tiny.ts";

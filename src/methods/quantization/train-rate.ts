@@ -1,8 +1,8 @@
 /** @file Training against the coded size: levels learn from the loss and from their coding cost. */
 import { z } from "zod";
 import type { Node, Value } from "../../ir/graph.ts";
+import { roundHalfEven } from "../../numeric/level.ts";
 import { log } from "../../numeric/log.ts";
-import { roundHalfEven } from "../../numeric/quantize.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { needsOfLoss } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
