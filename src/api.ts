@@ -19,14 +19,15 @@ import type { MethodId } from "./methods/index.ts";
 import type { Written } from "./onnx/write.ts";
 import type { Platform } from "./platform.ts";
 import { advise } from "./recipe/advise.ts";
+import type { Kept } from "./recipe/assess.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
-import type { Kept } from "./recipe/assess.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
 import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
 import { type Job, jobHash, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
+import { makeVariants, type VariantOptions, type Variants } from "./recipe/layout/variants.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
@@ -178,6 +179,13 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const done = await compress(model, env, { steps, simplify, file: file ?? null, kept });
       return compressionOf("compress", model, env, options, done, job);
     },
+
+    /**
+     * The files of a float model for transformers.js, one for each dtype (`parseDtypes` lists them):
+     * made, compared with the float one and timed natively and in WebAssembly.
+     */
+    variants: (model: Loaded, options: VariantOptions): Promise<Variants> =>
+      makeVariants(model, platform, options),
 
     /** Trains a model on data, optionally with a teacher, and measures it before and after. */
     async train(model: Loaded, options: TrainInput): Promise<Compression> {

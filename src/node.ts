@@ -9,6 +9,7 @@ export { nodePlatform } from "./node/platform.ts";
 export const {
   load,
   compress,
+  variants,
   train,
   survey,
   search,

@@ -15,7 +15,15 @@ import { plainText } from "../report/span.ts";
 import { speedup } from "../report/speed.ts";
 import type { Command } from "./command.ts";
 import { eachModel, refuseForMany } from "./each-model.ts";
-import { type DataFlags, dataFlags, dataSettings, measureFlag, oneOf } from "./flags.ts";
+import { dataSettings, measureFlag, oneOf } from "./flags.ts";
+import {
+  compressLayout,
+  dataOf,
+  LAYOUT,
+  type LayoutFlags,
+  layoutFlags,
+  refuseAlone,
+} from "./layout.ts";
 import { isPackedName, withEnding } from "./paths.ts";
 import { planProduct, printProduct, saveProduct } from "./product.ts";
 import { readRecipe } from "./recipe-file.ts";
@@ -29,9 +37,7 @@ import {
   untilInterrupted,
 } from "./training.ts";
 
-interface CompressFlags extends DataFlags, TrainingFlags {
-  readonly output?: string;
-  readonly measure: boolean;
+interface CompressFlags extends LayoutFlags, TrainingFlags {
   readonly recipe?: string;
   readonly preset?: PresetId;
   readonly target?: string;
@@ -70,16 +76,19 @@ export const compressCommand: Command<CompressFlags> = {
     },
     ...trainingFlags,
     measureFlag,
-    ...dataFlags,
+    ...layoutFlags,
   ],
   examples: [
     "tersor compress model.onnx --data images:photos/ --mean .485,.456,.406 --std .229,.224,.225",
     'tersor compress model.onnx --recipe "prune-magnitude:sparsity=0.8 > share-weights:bits=5"',
     'tersor compress model.onnx --preset small --target "size<=1MB, drop<=0.5" --data npz:test.npz',
     "tersor compress 'models/*.onnx' --preset half -o small/",
+    "tersor compress my-model/ --layout transformers.js --dtypes fp16,q8,q4 -o my-model-web",
   ],
   runFile: ([path], flags) => runFileOf(path, flags),
   async run(shell, [path], flags, run) {
+    if (flags.layout === LAYOUT) return compressLayout(shell, path, flags);
+    refuseAlone(flags);
     if (!isPattern(path)) return compressOne(shell, path, flags, run);
     const { output: folder, ...others } = flags;
     const { report, record, replay } = others;
@@ -127,7 +136,7 @@ async function compressOne(
   const training = await trainingSettings({ flags, model: path, file, run }, shell);
   const { preset, simplify } = flags;
   const input = {
-    ...{ ...shell.settings, ...dataSettings(flags), ...training },
+    ...{ ...shell.settings, ...dataSettings(dataOf(flags)), ...training },
     measures: flags.measure,
     ...{ recipe, preset, simplify, targets, file, layers: flags.report !== undefined },
   };

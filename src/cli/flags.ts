@@ -6,6 +6,7 @@ import { errors, fail } from "../errors.ts";
 import { metricNamed, metrics } from "../measure/metrics/index.ts";
 import { plainIssue } from "../options.ts";
 import { type DataSource, isMetricFile } from "../recipe/prepare.ts";
+import { parseBytes } from "../recipe/target.ts";
 import { nearest } from "../util/nearest.ts";
 
 /** The declaration of a flag. */
@@ -48,6 +49,13 @@ export function seconds(text: string, flag: string): number {
   const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text) ?? [];
   if (value !== "" && Number(value) > 0) return Number(value) * units[unit];
   throw bad(flag, `"${text}" is no time`, "Give for example 500ms, 90s, 10m or 1h");
+}
+
+/** Parses a size such as `25MiB`, `500kB` or `2GB`; the result is in bytes. */
+export function fileSize(text: string, flag: string): number {
+  const bytes = Math.floor(parseBytes(text));
+  if (bytes > 0) return bytes;
+  throw bad(flag, `"${text}" is no size`, "Give for example 25MiB, 500kB or 2GB");
 }
 
 /** Parses sizes of axes, `H=224,W=224`, to numbers by name. */

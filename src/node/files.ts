@@ -57,8 +57,10 @@ export async function saveFile(
   checkOutput(path, options);
   const files: { readonly path: string; readonly chunks: Iterable<Uint8Array | string> }[] = [];
   if (typeof content === "function") {
-    const { chunks, external } = content(basename(path));
-    if (external) files.push({ path: join(dirname(path), external.path), chunks: external.chunks });
+    const { chunks, external, shards = [] } = content(basename(path));
+    for (const data of external ? [external, ...shards] : []) {
+      files.push({ path: join(dirname(path), data.path), chunks: data.chunks });
+    }
     files.push({ path, chunks });
   } else files.push({ path, chunks: [content] });
   const parts = files.map((file) => ({ ...file, temporary: temporaryOf(file.path) }));

@@ -43,9 +43,14 @@ interface Pieces {
 export interface WriteOptions {
   /**
    * Moves weights of `threshold` bytes or more (default 1024) into a second file. `path` is that
-   * file's name beside the model.
+   * file's name beside the model. What would make it larger than `most` bytes (default: no limit)
+   * goes on in `path`_1, `path`_2 ...; a weight is never divided.
    */
-  readonly external?: { readonly path: string; readonly threshold?: number };
+  readonly external?: {
+    readonly path: string;
+    readonly threshold?: number;
+    readonly most?: number;
+  };
   /** Whether to write the inferred types of inner values (default false, for smaller files). */
   readonly valueInfo?: boolean;
 }
@@ -53,6 +58,8 @@ export interface WriteOptions {
 export interface Written extends Chunks {
   /** The file of external data, or null if no weight is in one. */
   readonly external: (Chunks & { readonly path: string }) | null;
+  /** Further files of external data, where a size was given that none may exceed. */
+  readonly shards?: readonly (Chunks & { readonly path: string })[];
 }
 
 /**
@@ -79,7 +86,12 @@ export function writeModel(model: Model, options: WriteOptions = {}): Written {
       metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
     }),
   );
-  return { ...chunksOf(join([head], field(7, graph))), external: external?.finish() ?? null };
+  const [first = null, ...shards] = external?.finish() ?? [];
+  return {
+    ...chunksOf(join([head], field(7, graph))),
+    external: first,
+    ...(shards.length > 0 && { shards }),
+  };
 }
 
 function chunksOf({ pieces, byteLength }: Pieces): Chunks {
@@ -107,9 +119,9 @@ export function writeFile(model: Model, name = "model.onnx"): Written {
   return writeModel(model, bytes > MOST ? { external: { path: `${name}.data` } } : {});
 }
 
-/** The bytes of both files. */
-export const bytesOf = ({ byteLength, external }: Written): number =>
-  byteLength + (external?.byteLength ?? 0);
+/** The bytes of all files. */
+export const bytesOf = ({ byteLength, external, shards = [] }: Written): number =>
+  [external, ...shards].reduce((sum, file) => sum + (file?.byteLength ?? 0), byteLength);
 
 /** Whether two written models are the same files. */
 export function sameFiles(a: Written, b: Written): boolean {
@@ -152,31 +164,37 @@ interface External {
    * stay in the model.
    */
   place(tensor: Tensor): { key: string; value: string }[] | null;
-  finish(): (Chunks & { path: string }) | null;
+  finish(): (Chunks & { path: string })[];
 }
 
 /** Tensors start at multiples of 64 bytes, so that a mapped file can be viewed as typed arrays. */
 function createExternal(options: NonNullable<WriteOptions["external"]>): External {
-  const { path, threshold = 1024 } = options;
-  const pieces: (Uint8Array | Tensor)[] = [];
-  let offset = 0;
-  const push = (piece: Uint8Array | Tensor): void => {
-    pieces.push(piece);
-    offset += piece.byteLength;
-  };
+  const { path, threshold = 1024, most = Number.POSITIVE_INFINITY } = options;
+  const files: { readonly path: string; pieces: (Uint8Array | Tensor)[]; byteLength: number }[] =
+    [];
   return {
     place(tensor) {
       if (tensor.strings || tensor.byteLength < threshold) return null;
-      push(new Uint8Array((64 - (offset % 64)) % 64));
-      const start = offset;
-      push(tensor);
+      let file = files.at(-1);
+      const padding = (64 - ((file?.byteLength ?? 0) % 64)) % 64;
+      if (!file || file.byteLength + padding + tensor.byteLength > most) {
+        const name = files.length === 0 ? path : `${path}_${files.length}`;
+        file = { path: name, pieces: [], byteLength: 0 };
+        files.push(file);
+      } else if (padding > 0) {
+        file.pieces.push(new Uint8Array(padding));
+        file.byteLength += padding;
+      }
+      const start = file.byteLength;
+      file.pieces.push(tensor);
+      file.byteLength += tensor.byteLength;
       return [
-        { key: "location", value: path },
+        { key: "location", value: file.path },
         { key: "offset", value: String(start) },
         { key: "length", value: String(tensor.byteLength) },
       ];
     },
-    finish: () => (offset === 0 ? null : { path, ...chunksOf({ pieces, byteLength: offset }) }),
+    finish: () => files.map((file) => ({ path: file.path, ...chunksOf(file) })),
   };
 }
 

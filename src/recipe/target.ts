@@ -215,7 +215,7 @@ const scales: Readonly<Record<string, number>> = {
 };
 
 /** "1.5MB" -> 1500000; NaN if it is no size. Units are SI: 1 kB is 1000 bytes, 1 KiB is 1024. */
-function parseBytes(text: string): number {
+export function parseBytes(text: string): number {
   const [, value = "", unit = "?"] = /^(\d*\.?\d+)\s*([a-z]*)$/i.exec(text) ?? [];
   return Number(value || Number.NaN) * (scales[unit.toLowerCase()] ?? Number.NaN);
 }

@@ -51,7 +51,7 @@ function prose(parts: Line): string {
 }
 
 /** A Markdown table with padded cells, so that its source is readable too. */
-function table(
+export function table(
   header: readonly string[],
   align: readonly ("left" | "right")[],
   rows: readonly (readonly string[])[],
