@@ -2,10 +2,12 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema, AttributeProto_AttributeType as Type } from "onnx-buf";
 import { describe, expect, test } from "vitest";
 import { fail } from "../../src/errors.ts";
+import { Graph } from "../../src/ir/graph.ts";
+import { createModel } from "../../src/ir/model.ts";
 import type { ByteSource } from "../../src/ir/tensor.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { readModel } from "../../src/onnx/read.ts";
-import { concat, writeModel } from "../../src/onnx/write.ts";
+import { bytesOf, concat, writeModel } from "../../src/onnx/write.ts";
 import { catchError, imports, noise, port, protoBytes, runBytes, textBytes } from "./support.ts";
 
 const floats = (values: readonly number[]): Uint8Array<ArrayBuffer> =>
@@ -438,6 +440,38 @@ describe("external data", () => {
     await session.close();
     expect(Array.from(y.floats())).toEqual([13, 24]);
     expect(writeModel(read).external).toBeNull();
+  });
+
+  test("is divided into files of a most size, and a weight never is", async () => {
+    const graph = new Graph("g");
+    const x = graph.addInput("x", "float32", [4]);
+    let y = x;
+    for (let i = 0; i < 4; i++) {
+      const w = graph.addConstant(`w${i}`, tensor("float32", [4], [i, i, i, 10 ** i]));
+      y = graph.add("Add", [y, w], { name: `y${i}` }).output;
+    }
+    y.dtype = "float32";
+    y.shape = [4];
+    graph.setOutputs([y]);
+    const model = createModel(graph, 21);
+    const written = writeModel(model, { external: { path: "d", threshold: 1, most: 80 } });
+    // 16 bytes each, at multiples of 64: two in a file.
+    const files = [written.external!, ...(written.shards ?? [])];
+    expect(files.map(({ path, byteLength }) => [path, byteLength])).toEqual([
+      ["d", 80],
+      ["d_1", 80],
+    ]);
+    expect(bytesOf(written)).toBe(written.byteLength + 160);
+    const { runtime } = await import("./support.ts");
+    const session = await runtime.open({
+      bytes: concat(written),
+      external: files.map((file) => ({ path: file.path, data: concat(file) })),
+    });
+    const { y3 } = await session.run({ x: tensor("float32", [4], [0, 0, 0, 0]) });
+    await session.close();
+    expect(Array.from(y3.floats())).toEqual([6, 6, 6, 1111]);
+    const tight = writeModel(model, { external: { path: "d", threshold: 1, most: 8 } });
+    expect(tight.shards?.map(({ path }) => path)).toEqual(["d_1", "d_2", "d_3"]);
   });
 
   test.each([

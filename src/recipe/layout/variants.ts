@@ -77,7 +77,9 @@ export async function makeVariants(
   const refused: Refused[] = [];
   const found: Product[] = [];
   for (const dtype of names) {
-    const product = await make(original, env, dtype);
+    const { recipe }: Dtype = dtypes[dtype];
+    const same = found.find((product) => product.recipe === recipe);
+    const product = same ? { ...same, dtype } : await make(original, env, dtype);
     if ("why" in product) refused.push(product);
     else found.push(product);
   }
@@ -204,16 +206,20 @@ async function timeAll(
     const own = Object.keys(oneWord(original)).length > 0 ? { data: null, calib: null } : {};
     const env = await prepare(original, platform, { ...settings, ...own, dims, runtime });
     if (env.runtime.name !== runtime) continue;
-    const refusals = new Map<number, string>();
-    for (const [i, { loaded }] of products.entries()) {
+    // Each file is timed once, also where two dtypes have the same recipe.
+    const unlike = [...new Set(products.map(({ loaded }) => loaded))].filter(
+      (loaded) => loaded !== original,
+    );
+    const results = new Map<Loaded, Speed | string>();
+    for (const loaded of unlike) {
       const why = await whyNot(loaded, env);
-      if (why !== null) refusals.set(i, why);
+      if (why !== null) results.set(loaded, why);
     }
-    const open = products.filter((_, i) => !refusals.has(i)).map(({ loaded }) => loaded);
+    const open = [original, ...unlike.filter((loaded) => !results.has(loaded))];
     const seconds = settings.timingSeconds ?? SECONDS;
-    const runs = await bench([original, ...open], env, { secondsEach: seconds });
-    let next = 1;
-    found[device] = products.map((_, i) => refusals.get(i) ?? runs[next++]);
+    const runs = await bench(open, env, { secondsEach: seconds });
+    for (const [i, loaded] of open.entries()) results.set(loaded, runs[i]);
+    found[device] = products.map(({ loaded }) => results.get(loaded) as Speed | string);
   }
   return found;
 }
