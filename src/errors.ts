@@ -272,6 +272,24 @@ export const errors = {
     where,
     remedy: "Fetch or pack it again",
   }),
+  needsBase: (where: string) => ({
+    code: "needs-base",
+    what: "is a delta, which holds only what another model, its base, does not have",
+    where,
+    remedy: "Unpack it with its base: tersor unpack FILE --base BASE",
+  }),
+  badBase: (where: string, of: string, why: string) => ({
+    code: "bad-base",
+    what: `cannot be the base of ${of} (${why})`,
+    where,
+    remedy: "Give the model that --base named when the delta was packed",
+  }),
+  foreignBase: (where: string, of: string) => ({
+    code: "foreign-base",
+    what: `has no tensor that makes ${of} smaller`,
+    where,
+    remedy: "Give the model that it was fine-tuned from, or pack without --base",
+  }),
   // methods/, recipe/
   unknownMethod: (where: string, name: string, near: string | undefined) => ({
     code: "unknown-method",

@@ -86,7 +86,7 @@ function codedBytes(tensor: Tensor | null): number {
 }
 
 /** Access to the source's external data by path, as `packModel` asks for it. */
-function externalOf({ external = [] }: Source): OpenExternal {
+export function externalOf({ external = [] }: Source): OpenExternal {
   const files = new Map(external.map((one) => [one.path, one]));
   return (path) => {
     const { file, data } = files.get(path) as ExternalFile;

@@ -1,11 +1,16 @@
 /** @file Loads a model (file, URL, bytes or benchmark network) into a graph, with its hash. */
 import { isPacked } from "../codec/decode/container.ts";
 import { DecodeError } from "../codec/decode/error.ts";
+import { needsBase } from "../codec/decode/tensor.ts";
 import { unpack } from "../codec/decode/unpack.ts";
+import { BaseError } from "../codec/load/difference.ts";
+import { unpackOnto } from "../codec/load/unpack.ts";
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import type { ByteSource } from "../ir/tensor.ts";
+import { externalOf } from "../measure/pack.ts";
 import { makeNet } from "../nets/index.ts";
+import { type PackBase, readBase } from "../onnx/pack-base.ts";
 import { readDeclared } from "../onnx/read.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { inferModel } from "../ops/infer.ts";
@@ -129,12 +134,23 @@ async function loadBytes(
   };
 }
 
-/** The ONNX bytes in a .tersor file. Throws TersorError "bad-packed" if it is damaged. */
-export async function unpacked(file: Uint8Array, name: string): Promise<Uint8Array> {
+/**
+ * The ONNX bytes in a .tersor file; those of a delta are made with its base. Throws TersorError
+ * "bad-packed" if it is damaged, "needs-base" for a delta without one, "bad-base" for another.
+ */
+export async function unpacked(
+  file: Uint8Array,
+  name: string,
+  base: Pick<Loaded, "name" | "source"> | null = null,
+): Promise<Uint8Array> {
   try {
-    return await unpack(file);
+    return base ? await unpackOnto(file, (await baseFrom(base)).base) : await unpack(file);
   } catch (cause) {
     if (!(cause instanceof DecodeError)) throw cause;
+    if (cause.message === needsBase) throw fail(errors.needsBase(name), cause);
+    if (cause instanceof BaseError) {
+      throw fail(errors.badBase(base?.name ?? name, name, cause.message), cause);
+    }
     throw fail(errors.badPacked(name, cause.message), cause);
   }
 }
@@ -161,3 +177,8 @@ async function download(url: URL): Promise<Uint8Array> {
 /** A single hash as it is; several as the hash of their concatenation. */
 const joined = (hashes: readonly string[]): Promise<string> | string =>
   hashes.length === 1 ? hashes[0] : sha256Text(hashes.join(""));
+
+/** The tensors of a loaded model, as the base of a delta. */
+export function baseFrom({ name, source }: Pick<Loaded, "name" | "source">): Promise<PackBase> {
+  return readBase(source.bytes, { where: name, external: externalOf(source) });
+}

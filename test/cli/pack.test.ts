@@ -45,6 +45,36 @@ test("unpack gives the ONNX file", async () => {
   expect(readFileSync(file)).toEqual(Buffer.from(await unpack(readFileSync(packed))));
 });
 
+test("pack --base stores a difference, unpack --base adds it", async () => {
+  const tuned = folder.in("tuned.onnx");
+  const delta = folder.in("tuned.tersor");
+  const file = folder.in("tuned.again.onnx");
+  const bytes = readFileSync(model);
+  // Another value in one weight: its lowest bits changed.
+  const at = bytes.length - 300;
+  bytes[at] ^= 3;
+  writeFileSync(tuned, bytes);
+  const { result } = await json("pack", tuned, "--base", model, "--exact", "--force");
+  expect(result.bytes.packed).toBe(readFileSync(delta).length);
+  expect(result.bytes.packed).toBeLessThan(readFileSync(packed).length);
+  const { status } = await run(["unpack", delta, "--base", packed, "-o", file]);
+  expect(status).toBe(0);
+  const own = await run(["pack", tuned, "-o", folder.in("own.tersor")]);
+  expect(own.status).toBe(0);
+  await run(["unpack", folder.in("own.tersor"), "-o", folder.in("own.onnx")]);
+  expect(readFileSync(file)).toEqual(readFileSync(folder.in("own.onnx")));
+
+  const said = await run(["pack", tuned, "--base", model, "--force"]);
+  expect(said.stdout).toContain("Matrices are kept within the error of int8; to unpack: ");
+  const without = await run(["eval", delta, ...data]);
+  expect(without).toMatchObject({ status: 2, stderr: expect.stringContaining("needs-base: ") });
+  const small = folder.in("lenet.onnx");
+  const wrong = await run(["unpack", delta, "--base", "net:lenet-300-100", "-o", small]);
+  expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining("bad-base: ") });
+  const foreign = await run(["pack", tuned, "--base", "net:lenet-300-100", "-o", small]);
+  expect(foreign).toMatchObject({ status: 2, stderr: expect.stringContaining("foreign-base: ") });
+});
+
 test("eval, inspect and bench read .tersor files", async () => {
   const original = await json("eval", model, ...data);
   const { result, model: info } = await json("eval", packed, ...data, "--against", model);

@@ -142,7 +142,7 @@ describe("refused", () => {
 
   test("no base, another base, a base that is no model", async () => {
     const packed = await delta;
-    await expect(unpack(packed)).rejects.toThrow("it is a delta: give the base");
+    await expect(unpack(packed)).rejects.toThrow("it is a delta: unpack it with its base");
     await expect(unpackPlainly(packed)).rejects.toThrow("it is a delta: unpack it with its base");
     const other = modelOf([matrix("a", B)]);
     await expect(unpack(packed, { base: other })).rejects.toThrow(

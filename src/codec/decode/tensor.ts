@@ -32,6 +32,9 @@ export const GRIDS = 8;
 /** The tensor differs little from one of a base, which `../load/difference.ts` knows. */
 export const DIFFERENCE = 9;
 
+/** The message of a DecodeError where a tensor differs from one of a base, and there is no base. */
+export const needsBase = "it is a delta: unpack it with its base (tersor/load)";
+
 /** Elements that may be decoded at once: the working memory is a few dozen bytes for each. */
 const MOST = 1 << 21;
 
@@ -121,7 +124,7 @@ export function decodeTensor(
     const symbols = decodeSymbols(id & 15, reader, dims);
     for (let i = 0; i < size; i++) floats[i] = symbols[i] * scales[((i / step) | 0) % lines];
   } else if (mapping === DIFFERENCE) {
-    throw new DecodeError("it is a delta: unpack it with its base (tersor/load)");
+    throw new DecodeError(needsBase);
   } else throw new DecodeError(`unknown mapping ${mapping}`);
   return out;
 }

@@ -1,7 +1,7 @@
 /** @file Finds the tensors in an ONNX file's bytes that a delta may refer to. */
 import { sha256 } from "../../util/sha256.ts";
 import { DecodeError } from "../decode/error.ts";
-import { type Base, KEY } from "./difference.ts";
+import { type Base, BaseError, KEY } from "./difference.ts";
 
 /** Tensors of fewer bytes are not worth a reference. */
 export const LEAST = 2 * KEY;
@@ -36,7 +36,7 @@ const model: Fields = { 7: graph };
 export function* tensorsOf(bytes: Uint8Array, fields = model, depth = 0): Generator<Uint8Array> {
   let at = 0;
   const take = (count: number): Uint8Array => {
-    if (!(count <= bytes.length - at)) throw new DecodeError("the base is no ONNX file");
+    if (!(count <= bytes.length - at)) throw new BaseError("the base is no ONNX file");
     at += count;
     return bytes.subarray(at - count, at);
   };
@@ -46,7 +46,7 @@ export function* tensorsOf(bytes: Uint8Array, fields = model, depth = 0): Genera
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw new DecodeError("the base is no ONNX file");
+    throw new BaseError("the base is no ONNX file");
   };
   while (at < bytes.length) {
     const key = varint();
@@ -58,6 +58,6 @@ export function* tensorsOf(bytes: Uint8Array, fields = model, depth = 0): Genera
       const inner = Object.hasOwn(fields, number) ? fields[number] : null;
       if (inner === 0) yield value;
       else if (inner) yield* tensorsOf(value, inner, depth + 1);
-    } else throw new DecodeError("the base is no ONNX file");
+    } else throw new BaseError("the base is no ONNX file");
   }
 }

@@ -19,7 +19,7 @@
  */
 import { DecodeError } from "../decode/error.ts";
 import { Reader } from "../decode/reader.ts";
-import { bitsOf, DIFFERENCE } from "../decode/tensor.ts";
+import { bitsOf, DIFFERENCE, needsBase } from "../decode/tensor.ts";
 
 /** Tensors of a base by `keyOf` their bytes. */
 export type Base = ReadonlyMap<string, Uint8Array>;
@@ -37,6 +37,9 @@ export const flipBits = (bits: number): number => Math.min(bits, 28);
 
 /** Whether elements of a type have a sign bit and a magnitude. */
 export const isFloating = (dtype: string): boolean => /^b?float(16|32)$/.test(dtype);
+
+/** The DecodeError of a base that is another model, or none. */
+export class BaseError extends DecodeError {}
 
 /** Decodes a body of another mapping. */
 type Inner = (body: Uint8Array, dtype: string, dims: readonly number[]) => Promise<Uint8Array>;
@@ -58,12 +61,12 @@ export async function decodeDifference(
   const reader = new Reader(body);
   const kind = reader.byte() & 15;
   const key = hexOf(reader.take(KEY));
-  if (!base) throw new DecodeError("it is a delta: give the base it was packed with");
+  if (!base) throw new DecodeError(needsBase);
   const from = base.get(key);
   const size = dims.reduce((product, dim) => product * dim, 1);
   const bits = bitsOf(dtype);
   if (!from) {
-    throw new DecodeError(`the base is another model: it has no tensor ${key.slice(0, 8)}...`);
+    throw new BaseError(`the base is another model: it has no tensor ${key.slice(0, 8)}...`);
   }
   if (from.length !== Math.ceil((size * bits) / 8)) {
     throw new DecodeError("a tensor of the base has another size");
