@@ -1,5 +1,6 @@
 /** @file Writes src/codec/decode/primer.ts: tokens that every graph coder has seen beforehand. */
 import { writeFileSync } from "node:fs";
+import { encodeTensor } from "../src/codec/tensor.ts";
 import { parseModel } from "../src/ir/parse.ts";
 import { modelTokens } from "../src/onnx/pack-tokens.ts";
 import { readTree } from "../src/onnx/proto-tree.ts";
@@ -84,7 +85,9 @@ main (float[N,3,224,224] input) => (float[N,10] output)
 }`;
 
 const model = readTree(concat(writeModel(parseModel(text))), "prime");
-const { tokens } = modelTokens(model, { where: "prime", external: null }, false);
+const { tokens } = modelTokens(model, {
+  ...{ where: "prime", external: null, keepNames: false, encode: encodeTensor, spare: 0 },
+});
 const printable = (byte: number): string => {
   if (byte === 92 || byte === 34) return `\\${String.fromCharCode(byte)}`;
   if (byte >= 32 && byte < 127) return String.fromCharCode(byte);
