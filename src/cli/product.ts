@@ -57,8 +57,8 @@ export function planProduct(
 }
 
 /**
- * Writes the model, the training record and the report. The model is written first, so that an
- * error at one of the others does not lose the work.
+ * Prints the warnings, then writes the model, the training record and the report. The model is written
+ * first, so that an error at one of the others does not lose the work.
  */
 export async function saveProduct(
   shell: Shell,
@@ -67,6 +67,7 @@ export async function saveProduct(
   done: Compression,
   training: TrainingSettings,
 ): Promise<void> {
+  for (const warning of done.result.warnings) shell.warn(warning);
   await saveFile(file, content, saving);
   if (flags.record !== undefined) {
     await saveFile(flags.record, recordText(done.training, shell), saving);
@@ -86,7 +87,6 @@ export function printProduct(
   { result, baseline, report }: Compression,
   more: () => void = () => {},
 ): void {
-  for (const warning of result.warnings) shell.warn(warning);
   if (shell.json) {
     shell.print(jsonText(resultReportJson(command, report.model, result)));
     return;

@@ -5,6 +5,7 @@
 import { aboutOf } from "../measure/about.ts";
 import type { Metric, Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
+import { factOf, pays, type Work, works } from "../targets/target.ts";
 import type { Facts, LayerKind } from "./facts.ts";
 
 export type Goal = "size" | "speed" | "accuracy";
@@ -49,7 +50,7 @@ const rules: readonly Rule[] = [
   /** Integer kernels. */
   (facts, { goal }) => {
     const dense = macs(facts, "conv") + macs(facts, "full") + macs(facts, "pointwise");
-    if (facts.records === null || dense < 0.3) return null;
+    if (facts.records === null || dense < 0.3 || !pays(facts.target, "static-int8")) return null;
     return {
       recipe: "quantize-int8",
       because: `${percent(dense)} of the arithmetic is in layers that the engine has 8-bit kernels for, and quantization keeps accuracy stable`,
@@ -60,12 +61,23 @@ const rules: readonly Rule[] = [
   /** Matrix products without data. */
   (facts, { goal }) => {
     const share = macs(facts, "full");
-    if (share < 0.4) return null;
+    if (share < 0.4 || !pays(facts.target, "dynamic-int8")) return null;
     return {
       recipe: "quantize-dynamic",
       because: `${percent(share)} of the arithmetic is in matrix products, whose inputs can be rounded as they come${facts.records === null ? ", without data" : ""}`,
       source: "ONNX Runtime, dynamic quantization; Zafrir et al. 2019, arXiv 1910.06188",
       weight: (goal === "speed" ? 0.9 : 0.45) * share,
+    };
+  },
+  /** Half precision, where the target computes in it. */
+  ({ target, records }, { goal }) => {
+    const work = (Object.keys(works) as Work[]).find((each) => pays(target, "float16", each));
+    if (!work) return null;
+    return {
+      recipe: records === null ? "store-float16" : "store-float16:compute=float16",
+      because: `${target.id} computes in float16, which takes half the memory`,
+      source: factOf(target, "float16", work)?.source.where ?? "",
+      weight: goal === "speed" ? 0.9 : 0.6,
     };
   },
   /** Fully connected layers: pruning and sharing. */
@@ -123,9 +135,12 @@ const rules: readonly Rule[] = [
       facts.records === null
         ? ["quantize-hqq:bits=4", "without data"]
         : ["quantize-gptq:bits=4,block=32", "on calibration records"];
+    const faster = pays(facts.target, "weights-4", "product-1")
+      ? "are read faster and need"
+      : "need";
     return {
       recipe,
-      because: `at batch 1 a text model reads each weight for one token: 4-bit weights, rounded ${how}, are read faster and need a fraction of the memory`,
+      because: `at batch 1 a text model reads each weight for one token: 4-bit weights, rounded ${how}, ${faster} a fraction of the memory`,
       source: "Frantar et al. 2023, arXiv 2210.17323; Badri, Shaji 2023 (HQQ)",
       weight: 0.55,
     };
@@ -209,7 +224,9 @@ export function checkedAdvice(
       return { ...one, result, verdict, isConfirmed: false };
     }
     const against = objection(result, goal);
-    const verdict = against ? `overruled: ${against}` : `confirmed: ${gain(result)}`;
+    const isTimed = goal !== "speed" || knownSpeedup(result.delta) !== null;
+    const found = isTimed ? "confirmed" : "not timed, published figures speak for it";
+    const verdict = against ? `overruled: ${against}` : `${found}: ${gain(result)}`;
     return { ...one, result, verdict, isConfirmed: against === null };
   });
   const rank = ({ result, isConfirmed }: Checked): number =>
@@ -229,7 +246,9 @@ function objection(result: Result, goal: Goal): string | null {
     return `here it raises the perplexity by ${short((100 * lost) / metric.baseline)} %`;
   }
   const speed = knownSpeedup(result.delta);
-  if (goal === "speed" && (speed ?? 0) <= 1) return `here it is not faster (${short(speed ?? 0)}x)`;
+  if (goal === "speed" && speed !== null && speed <= 1) {
+    return `here it is not faster (${short(speed)}x)`;
+  }
   if (goal !== "speed" && alpha.bytes <= 1.05) return "here the file does not become smaller";
   return null;
 }

@@ -11,8 +11,8 @@ import { decides, type Opened, openTimed, timeSessions } from "./time-sessions.t
 export interface BenchRun {
   readonly file: string;
   readonly bytes: number | null;
-  /** The first file's milliseconds, divided by `ratio`. */
-  readonly latency: Latency;
+  /** The first file's milliseconds, divided by `ratio`. Null where nothing was timed. */
+  readonly latency: Latency | null;
   /** Speed-up over the first file; null for the first. */
   readonly ratio: number | null;
   /** 95 % interval of `ratio`. */
@@ -39,6 +39,10 @@ export async function bench(
     for (const model of models) {
       opened.push(await openTimed(model.source, env));
       await tryFeeds(opened[opened.length - 1].session, feeds, model.name);
+    }
+    if (env.times === false) {
+      const untimed = { latency: null, ratio: null, ci95: null };
+      return models.map(({ name, bytes }) => ({ file: name, bytes, ...untimed }));
     }
     const budgetMs = secondsEach * 1000 * models.length;
     const timings = await timeSessions(opened, env, budgetMs, {

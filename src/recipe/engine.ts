@@ -39,4 +39,4 @@ export async function engineOf(
 
 /** What the rows of a run say in place of times. */
 export const untimedWords = ({ id }: TargetDevice): string =>
-  `nothing here runs as ${id} does: speeds are not measured, and what is said of them are published figures (docs/targets.md)`;
+  `speeds are not measured, because nothing here runs as ${id} does: what is said of them are published figures (docs/targets.md)`;

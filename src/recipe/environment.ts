@@ -32,6 +32,8 @@ export interface Environment {
   readonly runtime: Runtime;
   /** Where the models will run. They are timed only where this machine is like it: `isTimed`. */
   readonly target: TargetDevice;
+  /** Whether the user named the target: reports then tell what is known of it (default false). */
+  readonly isTargetNamed?: boolean;
   /** Threads of an engine that runs or times the model (training: `trainThreads`). */
   readonly threads: number;
   readonly seed: number;

@@ -5,6 +5,7 @@ import { blocksOf } from "../layers/residual.ts";
 import { countParams } from "../measure/params.ts";
 import { costModel } from "../ops/cost.ts";
 import { type WeightRole, weightsOf } from "../ops/weights.ts";
+import type { TargetDevice } from "../targets/target.ts";
 import { dimsOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
 
@@ -33,6 +34,8 @@ export interface Facts {
   readonly isText: boolean;
   /** The engine that the model is for, as the library calls it: "node" or "web". */
   readonly runtime: string;
+  /** Where the model will run. */
+  readonly target: TargetDevice;
 }
 
 const kinds: readonly LayerKind[] = [
@@ -77,6 +80,7 @@ export function factsOf(model: Model, env: Environment): Facts {
       model.graph.inputs.some(({ dtype }) => dtype?.startsWith("int")) &&
       sums.get("embedding")!.layers > 0,
     runtime: env.runtime.name,
+    target: env.target,
   };
 }
 

@@ -123,9 +123,10 @@ export async function inspect(loaded: Loaded, env: Environment | null): Promise<
   const stored = countParams(model, cost);
   const whole = { params: stored.params, macs: cost.macs };
   const rows = rowsOf(model, cost, stored);
-  const times = env && (await timeNodes(model, env));
+  const isClocked = env !== null && env.times !== false;
+  const times = isClocked ? await timeNodes(model, env) : null;
   for (const { node, op, us } of times ?? []) rows.of(node, op).us += us;
-  const latency = env && (await latencyOf(loaded, env));
+  const latency = isClocked ? await latencyOf(loaded, env) : null;
   const ms = latency?.median ?? null;
   const layers = mergeOthers([...rows.layers.values()], [...rows.others.values()], whole);
   const bytes = sum(layers, (row) => row.bytes);

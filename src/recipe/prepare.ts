@@ -17,7 +17,7 @@ import type { Checkpoints, Platform } from "../platform.ts";
 import type { Feeds, Port, Session } from "../runtime/runtime.ts";
 import { type ComputeChoice, plainChoice } from "../train/state.ts";
 import { nearest } from "../util/nearest.ts";
-import { engineOf, untimedWords } from "./engine.ts";
+import { engineOf } from "./engine.ts";
 import { type Environment, type Event, isOfTarget } from "./environment.ts";
 import type { Keeper } from "./keeper.ts";
 import type { Loaded } from "./load.ts";
@@ -128,12 +128,12 @@ export async function prepare(
   const { runtime, target, warning } = await engineOf(settings, platform);
   if (warning) onEvent({ type: "warning", text: warning });
   const times = isOfTarget({ target, runtime, platform });
-  if (!times) onEvent({ type: "warning", text: untimedWords(target) });
   const { checkpoints = null } = settings;
   const timingMs = timingSeconds * 1000;
   const around = {
     ...{ platform, runtime, target, threads, seed, signal, onEvent, timingMs, times },
     ...{ teacher, trainThreads, checkpoints, computeChoice, metric },
+    isTargetNamed: settings.on !== undefined,
     measures: settings.measures ?? true,
   };
   try {

@@ -2,14 +2,15 @@
 import { errors, fail } from "../errors.ts";
 import type { Model } from "../ir/model.ts";
 import { weightsOf } from "../ops/weights.ts";
+import type { TargetDevice } from "../targets/target.ts";
 import { nearest } from "../util/nearest.ts";
 import { parseRecipe, type Step } from "./steps.ts";
 
 interface Preset {
   /** One sentence for the command line's help. */
   readonly summary: string;
-  /** The recipe as text, chosen by the kinds of layers in `model`. */
-  recipe(model: Model, hasCalibration: boolean): string;
+  /** The recipe as text, chosen by the kinds of layers in `model` and by the target, if one is named. */
+  recipe(model: Model, hasCalibration: boolean, target: TargetDevice | null): string;
 }
 
 /** All presets by name. */
@@ -28,7 +29,9 @@ export const presets = {
   },
   fast: {
     summary: "int8 arithmetic, its ranges calibrated where there is data, else found at run time.",
-    recipe: (model, hasCalibration) => {
+    recipe: (model, hasCalibration, target) => {
+      // Without integer kernels, as on a GPU of a browser, half precision is what there is.
+      if (target && !target.int8) return "store-float16:compute=auto";
       const uses = weightsOf(model);
       const has = (kind: string): boolean => uses.some(({ role }) => role.kind === kind);
       // For transformers dynamic quantization was as fast as static and more accurate (on BERT).
@@ -71,9 +74,14 @@ export const defaultPreset: PresetId = "fast";
 
 /**
  * The steps of a preset for this model. `hasCalibration` says whether calibration records will be
- * there. Throws TersorError "bad-option" for an unknown name.
+ * there, `target` where the user says that the model will run. Throws TersorError "bad-option" for an unknown name.
  */
-export function presetRecipe(name: string, model: Model, hasCalibration: boolean): Step[] {
+export function presetRecipe(
+  name: string,
+  model: Model,
+  hasCalibration: boolean,
+  target: TargetDevice | null = null,
+): Step[] {
   if (!Object.hasOwn(presets, name)) {
     const near = nearest(name, Object.keys(presets));
     const remedy = near
@@ -82,5 +90,5 @@ export function presetRecipe(name: string, model: Model, hasCalibration: boolean
     throw fail(errors.badOption("--preset", `there is no preset "${name}"`, remedy));
   }
   const preset: Preset = presets[name as PresetId];
-  return parseRecipe(preset.recipe(model, hasCalibration));
+  return parseRecipe(preset.recipe(model, hasCalibration, target));
 }

@@ -14,6 +14,7 @@ import type { Source } from "../runtime/runtime.ts";
 import { type ApplyOptions, applyRecipe, type Outcome } from "./apply.ts";
 import { assess, type Baseline } from "./assess.ts";
 import { fusionWarnings, refusedFusions } from "./fusion.ts";
+import { warningsOnTarget } from "./on-target.ts";
 import { formatRecipe, keepsNorms, type Step, simplifyId } from "./steps.ts";
 
 /**
@@ -74,6 +75,7 @@ export async function runTrial(
     ...outcome.warnings,
     ...(idle && !kept.includes(false) ? [`the recipe changed nothing: ${why}`] : []),
     ...fusionWarnings(refused),
+    ...warningsOnTarget(outcome.model, bytesOf(outcome.written), env),
   ];
   const product = { name: nameOf(steps), source: sourceOf(outcome), model: outcome.model };
   const result = await assess(baseline, {

@@ -43,7 +43,7 @@ export function adviceJson(model: ModelInfo, facts: Facts, advice: readonly Chec
   return {
     command: "advise",
     model: modelJson(model),
-    facts,
+    facts: { ...facts, target: facts.target.id },
     advice: advice.map(({ recipe, because, source, weight, verdict, isConfirmed, result }) => ({
       ...{ recipe, because, source, weight, verdict, confirmed: isConfirmed },
       result: result && resultJson(result),

@@ -261,7 +261,7 @@ const share = (n: number | null) => format.fixed(n === null ? null : n * 100, 1)
 
 /** The columns of `tersor bench`. */
 export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
-  const unit = unitOf(runs[0]?.latency.clock);
+  const unit = unitOf(runs[0]?.latency?.clock);
   const speed = (run: BenchRun) =>
     isSame(run.ci95) ? "no difference" : factor(run.ratio, run.ci95);
   return measured<BenchRun>(
@@ -272,14 +272,14 @@ export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
         "median",
         `median ${unit}`,
         "Median of single runs: the first file's divided by the speed-up",
-        (r) => r.latency.median,
+        (r) => r.latency?.median,
         format.milliseconds,
       ),
       number(
         "p90",
         `p90 ${unit}`,
         "90th percentile of single runs",
-        (r) => r.latency.p90,
+        (r) => r.latency?.p90,
         format.milliseconds,
       ),
       {
@@ -297,10 +297,10 @@ export function benchColumns(runs: readonly BenchRun[]): Column<BenchRun>[] {
         align: "right",
         key: (r) => r.ratio,
       },
-      number("n", "runs", "Timed runs", (r) => r.latency.n, format.count),
-      text("runtime", "engine", "ONNX Runtime: node or web", (r) => r.latency.runtime),
-      number("threads", "threads", "Threads", (r) => r.latency.threads, format.count),
-      number("batch", "batch", "Records per run", (r) => r.latency.batch, format.count),
+      number("n", "runs", "Timed runs", (r) => r.latency?.n, format.count),
+      text("runtime", "engine", "ONNX Runtime: node or web", (r) => r.latency?.runtime ?? ""),
+      number("threads", "threads", "Threads", (r) => r.latency?.threads, format.count),
+      number("batch", "batch", "Records per run", (r) => r.latency?.batch, format.count),
     ],
     runs,
   );

@@ -205,7 +205,7 @@ export function benchJson(runs: readonly BenchRun[]) {
     runs: runs.map(({ file, bytes, latency, ratio, ci95 }) => ({
       file,
       bytes: num(bytes),
-      latency: latencyJson(latency),
+      latency: latency && latencyJson(latency),
       ratio: num(ratio),
       ci95: pair(ci95),
     })),

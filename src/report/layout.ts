@@ -80,6 +80,7 @@ function speedText(speed: Speed | string | null): string {
   if (speed === null) return "-";
   if (typeof speed === "string") return "does not open";
   const { latency, ratio } = speed;
+  if (latency === null) return "-";
   const factor = ratio === null ? "" : ` (${format.fixed(ratio)}x)`;
   return `${format.milliseconds(latency.median)}${factor}`;
 }
@@ -91,6 +92,7 @@ export function layoutJson(report: LayoutReport): string {
   const speedJson = (speed: Speed | string | null) => {
     if (speed === null || typeof speed === "string") return { error: speed, median: null };
     const { latency, ratio, ci95 } = speed;
+    if (latency === null) return { error: null, median: null };
     const { median, p90, runtime, threads, n } = latency;
     return { error: null, median, p90, runtime, threads, n, ratio, ci95: ci95 ? [...ci95] : null };
   };

@@ -237,7 +237,7 @@ export function benchTable(runs: readonly BenchRun[], options: TableOptions): st
 
 /** What the columns of times hold; a list of one sentence. */
 export const benchNotes = ([first]: readonly BenchRun[]): string[] =>
-  first ? [timeNote(first.latency, "the first file")] : [];
+  first?.latency ? [timeNote(first.latency, "the first file")] : [];
 
 /** The table of `tersor eval`: one quantity per line. */
 export function evalTable(result: Result, options: TableOptions): string {

@@ -13,7 +13,7 @@ export const arm: TargetDevice = {
   // Nobody has published speed-ups by width. Those of x64 with VNNI stand in for them, because udot and sdot
   // add four products of bytes an instruction and lane, as vpdpbusd does.
   int8: nodeCpu.int8,
-  saturates: false,
+  saturates: null,
   channelBlock: 1,
   facts: {
     "static-int8": words(dotProducts, ["product-1", "product-128", "dense", "pointwise"], {

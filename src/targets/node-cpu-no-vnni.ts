@@ -73,7 +73,7 @@ export const nodeCpuNoVnni: TargetDevice = {
     },
     takesDepthwiseAlong: true,
   },
-  saturates: true,
+  saturates: published(options),
   channelBlock: 8,
   facts: {
     "static-int8": figures(bench, {

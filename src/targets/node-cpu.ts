@@ -70,7 +70,7 @@ export const nodeCpu: TargetDevice = {
     },
     takesDepthwiseAlong: true,
   },
-  saturates: false,
+  saturates: null,
   channelBlock: 16,
   facts: {
     "static-int8": figures(bench, {

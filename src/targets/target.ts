@@ -93,9 +93,10 @@ export interface TargetDevice {
   /** Null: there are no integer kernels. */
   readonly int8: Int8Gains | null;
   /**
-   * Whether int8 sums saturate at 16 bits (vpmaddubsw): weights then need 7 bits where they do.
+   * Says that int8 sums saturate at 16 bits (vpmaddubsw), so that weights need 7 bits where they do; null:
+   * they do not.
    */
-  readonly saturates: boolean;
+  readonly saturates: Source | null;
   /** Channels that a float convolution computes at once; 1: any number of them is as good. */
   readonly channelBlock: number;
   /** Speed-ups and troubles by representation and kind of layer. */

@@ -82,7 +82,7 @@ export const webWasm: TargetDevice = {
     },
     takesDepthwiseAlong: false,
   },
-  saturates: false,
+  saturates: null,
   channelBlock: 1,
   facts: {
     "static-int8": figures(bench, {

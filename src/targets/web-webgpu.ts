@@ -2,10 +2,8 @@
 import { published, type TargetDevice, type Work, words } from "./target.ts";
 import { webLimits } from "./web-wasm.ts";
 
-/** The operators that have a GPU kernel; the file is in the package onnxruntime-web too (1.30). */
-const operators = published(
-  "https://github.com/microsoft/onnxruntime/blob/main/js/web/docs/webgpu-operators.md",
-);
+/** The package's list of operators that have a GPU kernel: webgpu-operators.md. */
+const operators = published("https://www.npmjs.com/package/onnxruntime-web/v/1.30.0");
 const wrongOutputs = published("https://github.com/huggingface/transformers.js/issues/1728");
 const wrongInt8 = published("https://github.com/huggingface/transformers.js/issues/1512");
 const halfFloats = published("https://developer.chrome.com/blog/io24-webassembly-webgpu-2");
@@ -29,7 +27,7 @@ export const webWebgpu: TargetDevice = {
   title: "browser, WebGPU",
   engine: "web",
   int8: null,
-  saturates: false,
+  saturates: null,
   channelBlock: 1,
   facts: {
     "static-int8": words(operators, layers, { problem: onCpu }),

@@ -39,7 +39,8 @@ export const quantizeDynamic = defineMethod({
         search: ["minmax", "mse"],
       }),
     reduceRange: z.boolean().default(false).meta({
-      description: "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate.",
+      description:
+        "7-bit weights: for x64 CPUs without VNNI, whose int8 sums saturate. For such a target (--on) all have 7 bits anyway.",
     }),
     ...siteOptions,
     ...rescueOptions,
@@ -50,6 +51,7 @@ export const quantizeDynamic = defineMethod({
     const uses = weightsOf(model);
     const chosen = chosenLayers(model, selection, context, uses);
     const shared = sharedOutside(uses, chosen);
+    const bits = reduceRange || context.target.saturates ? 7 : 8;
     // Each activation gets one DynamicQuantizeLinear, however many layers read it (q, k, v).
     const rounded = new Map<Value, readonly Value[]>();
     for (const [i, use] of uses.entries()) {
@@ -63,7 +65,7 @@ export const quantizeDynamic = defineMethod({
       const reason = bound ?? refusalOf(use.value, weight);
       if (reason || !weight) context.skip(use.node.name, reason ?? "it has no weight");
       else if (isTable) storeTable(use, weight, scale);
-      else replaceLayer(use, weight, { bits: reduceRange ? 7 : 8, search: scale }, rounded);
+      else replaceLayer(use, weight, { bits, search: scale }, rounded);
     }
   },
 });

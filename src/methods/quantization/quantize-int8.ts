@@ -65,11 +65,11 @@ const options = z.object({
     description: "Moves scales between layers first, so that all channels use the 8 bits.",
   }),
   reduceRange: z
-    .enum(["false", "true", "auto"])
-    .default("false")
+    .enum(["target", "false", "true", "auto"])
+    .default("target")
     .meta({
       description:
-        "7-bit weights, for x64 CPUs without VNNI, whose int8 sums saturate; auto: in layers where they do on calibration records.",
+        "7-bit weights, for x64 CPUs without VNNI, whose int8 sums saturate; auto: in layers where they do on calibration records; target: auto for a target whose sums saturate (--on), else false.",
       search: ["false", "auto"],
     }),
   ...siteOptions,
@@ -118,11 +118,16 @@ export const quantizeInt8 = defineMethod({
     const means = options.correctBias
       ? await observeMeans(model, plan, params, observe)
       : new Map();
-    const { scale, reduceRange } = options;
+    const { scale } = options;
+    const bySaturation = context.target.saturates ? "auto" : "false";
+    const reduceRange = options.reduceRange === "target" ? bySaturation : options.reduceRange;
     const saturated =
       reduceRange === "auto"
         ? await saturatedShares(model, plan, params, scale, observe)
         : new Map<Node, number>();
+    if (options.reduceRange === "false" && context.target.saturates) {
+      context.warn(`int8 sums may saturate on ${context.target.id}: reduceRange=auto avoids it`);
+    }
     if (saturated.size > 0) context.warn(saturationWarning(saturated));
     const reducesRange = (node: Node): boolean => reduceRange === "true" || saturated.has(node);
     computeOnIntegers(plan, params, means, { scale, reducesRange }, context);

@@ -9,6 +9,7 @@ import { areFinite } from "../../numeric/finite.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../numeric/float16.ts";
 import { linearOf } from "../../ops/linear.ts";
 import { weightsOf } from "../../ops/weights.ts";
+import { pays } from "../../targets/target.ts";
 import { chosenLayers, type Selection, siteOptions } from "../../weights/select.ts";
 import { storeWeight, thetasOf } from "../../weights/sites.ts";
 import { leaf } from "../../weights/weight.ts";
@@ -35,7 +36,7 @@ export const storeFloat16 = defineMethod({
   equation: "W' = the nearest 16-bit float of W",
   cite: "Gupta et al. 2015, arXiv 1502.02551 (limited precision)",
   summary:
-    "Stores weights in 16 bits; computation stays float32, because CPUs gain nothing from half.",
+    "Stores weights in 16 bits; computation stays float32, because most processors gain nothing from half.",
   needs: ({ compute }) => (compute === "float16" ? ["calibration"] : []),
   options: z.object({
     dtype: z
@@ -45,17 +46,17 @@ export const storeFloat16 = defineMethod({
         description: "float16 has more precision, bfloat16 the range of float32.",
         search: ["float16"],
       }),
-    compute: z.enum(["float32", "float16"]).default("float32").meta({
+    compute: z.enum(["float32", "float16", "auto"]).default("float32").meta({
       description:
-        "float16: layers also compute in it, for engines that are faster so; those that would overflow on calibration records stay float32.",
+        "float16: layers also compute in it, for engines that are faster so; those that would overflow on calibration records stay float32. auto: float16 where there are such records and it is faster on the target (--on).",
     }),
     ...siteOptions,
   }),
   survey: [{}],
   neutral: null,
   async apply(model, { dtype, compute, ...selection }, context) {
-    const halved =
-      compute === "float16" ? await halveLayers(model, selection, context) : new Set<string>();
+    const isHalf = compute === "float16" || (compute === "auto" && isFaster(context));
+    const halved = isHalf ? await halveLayers(model, selection, context) : new Set<string>();
     const { largest, round } = types[dtype];
     const sites = thetasOf(model, selection, {
       // Layers that compute in float16 are stored in it already.
@@ -81,6 +82,17 @@ export const storeFloat16 = defineMethod({
     }
   },
 });
+
+/** Whether float16 arithmetic is faster on the target, and overflows can be looked for. */
+function isFaster({ target, hasCalibration, warn }: Context): boolean {
+  if (!pays(target, "float16")) return false;
+  if (!hasCalibration) {
+    warn(
+      `float16 arithmetic is faster on ${target.id}, but without calibration records nobody knows what overflows: layers compute in float32`,
+    );
+  }
+  return hasCalibration;
+}
 
 /**
  * Lets the chosen layers compute in float16, but those whose inputs, outputs or sums overflow.
