@@ -11,6 +11,7 @@ import { inBlock } from "./docs/page.ts";
 import { presetTable } from "./docs/presets.ts";
 import { quantizationPage } from "./docs/quantization.ts";
 import { rewritesPage } from "./docs/rewrites.ts";
+import { targetsPage } from "./docs/targets.ts";
 
 const root = new URL("../", import.meta.url);
 
@@ -55,6 +56,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
       example("own-metric.ts"),
     ),
   "docs/rewrites.md": rewritesPage,
+  "docs/targets.md": () => targetsPage(readJson("bench/results/targets.json") ?? {}),
   "docs/tersor.config.schema.json": () => `${JSON.stringify(configSchema(), null, 2)}\n`,
   "src/version.ts": () => {
     const { version } = readJson("package.json");

@@ -23,7 +23,6 @@ import type { Kept } from "./recipe/assess.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";
-import { untimedWords } from "./recipe/engine.ts";
 import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
@@ -32,7 +31,7 @@ import { makeVariants, type VariantOptions, type Variants } from "./recipe/layou
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
-import { foreignWarnings } from "./recipe/on-target.ts";
+import { tellTarget, tellUntimed } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
@@ -376,21 +375,6 @@ function tellUnrun({ unrun, onEvent }: Environment): void {
   if (!unrun) return;
   const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
   onEvent({ type: "warning", text });
-}
-
-/** Tells that nothing will be timed, where this machine is not as the target. */
-function tellUntimed({ target, times, onEvent }: Environment): void {
-  if (times === false) onEvent({ type: "warning", text: untimedWords(target) });
-}
-
-/** Tells what is known against models as they are, on a target that the user named. */
-function tellTarget(models: readonly Loaded[], env: Environment): void {
-  tellUntimed(env);
-  if (!env.isTargetNamed) return;
-  for (const { model, bytes, name } of models) {
-    const found = foreignWarnings(model, env.target, bytes ?? 0);
-    for (const text of found) env.onEvent({ type: "warning", text: `${name}: ${text}` });
-  }
 }
 
 /** The environment, if versions of the model can be run; else throws why they cannot. */

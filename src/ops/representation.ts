@@ -1,6 +1,7 @@
 /** @file In which representation a layer is stored and computed, and which kind of layer it is. */
 import type { Node, Value } from "../ir/graph.ts";
 import type { Representation, Work } from "../targets/target.ts";
+import { int8KernelOf } from "./int8.ts";
 import { entryOf, type OpTable } from "./table.ts";
 import { hasTrait } from "./traits.ts";
 
@@ -40,8 +41,14 @@ const as =
     return work && { representation, work };
   };
 
-const isConverted = (value: Value | null | undefined): boolean =>
-  hasTrait(value?.producer, "converts");
+/** Whether a value was rounded, directly or before nodes that only move its elements. */
+function isConverted(value: Value | null | undefined): boolean {
+  const node = value?.producer;
+  if (!node) return false;
+  return hasTrait(node, "converts") || (isMover(node) && isConverted(node.inputs[0]));
+}
+
+const isMover = (node: Node): boolean => int8KernelOf(node)?.kind === "moves";
 
 /** The representation of weights that an n-bit kernel unpacks. */
 const byBits: Readonly<Record<number, Representation>> = {

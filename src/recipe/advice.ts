@@ -52,7 +52,7 @@ const rules: readonly Rule[] = [
     const dense = macs(facts, "conv") + macs(facts, "full") + macs(facts, "pointwise");
     if (facts.records === null || dense < 0.3 || !pays(facts.target, "static-int8")) return null;
     return {
-      recipe: "quantize-int8",
+      recipe: goal === "speed" ? "quantize-int8:kernel=auto" : "quantize-int8",
       because: `${percent(dense)} of the arithmetic is in layers that the engine has 8-bit kernels for, and quantization keeps accuracy stable`,
       source: `${survey}: pruning and quantization where a stable accuracy is needed; Jacob et al. 2018, arXiv 1712.05877`,
       weight: goal === "size" ? 0.6 : 0.5 + 0.4 * dense,

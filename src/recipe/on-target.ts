@@ -14,6 +14,7 @@ import {
 } from "../targets/target.ts";
 import { untimedWords } from "./engine.ts";
 import { type Environment, isOfTarget } from "./environment.ts";
+import type { Loaded } from "./load.ts";
 
 /** The same for an environment: nothing where the user named no target. */
 export function warningsOnTarget(
@@ -74,6 +75,21 @@ export function foreignWarnings(model: Model, target: TargetDevice, bytes: numbe
   const what = "int8 sums may saturate, silently, in layers with weights of 8 bits";
   const where = listed(names.map(({ name }) => name));
   return [...warnings, `on ${target.id} ${what}: ${where} (${sourceText(target.saturates)})`];
+}
+
+/** Tells that nothing will be timed, where this machine is not as the target. */
+export function tellUntimed({ target, times, onEvent }: Environment): void {
+  if (times === false) onEvent({ type: "warning", text: untimedWords(target) });
+}
+
+/** Tells what is known against models as they are, on a target that the user named. */
+export function tellTarget(models: readonly Loaded[], env: Environment): void {
+  tellUntimed(env);
+  if (!env.isTargetNamed) return;
+  for (const { model, bytes, name } of models) {
+    const found = foreignWarnings(model, env.target, bytes ?? 0);
+    for (const text of found) env.onEvent({ type: "warning", text: `${name}: ${text}` });
+  }
 }
 
 /**

@@ -23,14 +23,6 @@ test("compress", async () => {
   for (const text of result.warnings) expect(stderr.split(text).length).toBe(2);
 });
 
-test("compress for WebAssembly is timed in it", async () => {
-  const args = ["-o", folder.in("wasm.onnx"), "--on", "web-wasm", "--json"];
-  const { stdout } = await run(["compress", model, ...recipe, ...args]);
-  const { result } = JSON.parse(stdout);
-  expect(result.latency.runtime).toBe("web");
-  expect(result.warnings).toEqual([expect.stringMatching(/n-bit MatMul is slow on web-wasm/)]);
-});
-
 test("bench and inspect", async () => {
   const bench = await run(["bench", model, "--on", "web-webgpu", "--json"]);
   const [row] = JSON.parse(bench.stdout).runs;

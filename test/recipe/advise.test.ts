@@ -133,5 +133,5 @@ test("the recipes for which most speaks are measured, and printed with their rea
   expect(text).toMatch(/fully connected +\d+ layers +\d+ % of the weights/);
   for (const { recipe, source } of advice) expect(text).toMatch(recipe && source.slice(0, 12));
   const json = adviceJson({ inputs: [], outputs: [] } as never, facts, advice);
-  expect(json).toMatchObject({ command: "advise", facts });
+  expect(json).toMatchObject({ command: "advise", facts: { ...facts, target: facts.target.id } });
 });

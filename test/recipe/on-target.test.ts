@@ -89,6 +89,18 @@ describe("warnings", () => {
     }
   });
 
+  test("see through what moves integers", async () => {
+    const flat = layerModel([1, 4, 4, 4], (g, x) => {
+      const maps = g.MaxPool(x, { kernel_shape: [2, 2], strides: [2, 2] });
+      const weight = g.constant(normal(512), { shape: [16, 32] });
+      return g.Gemm(g.Reshape(maps, g.ints([1, 16])), weight);
+    });
+    const { model } = await apply(flat, "quantize-int8", {}, on(nodeCpu, [1, 4, 4, 4]));
+    expect(targetWarnings(model, webWasm, 0)).toEqual([
+      expect.stringContaining("static int8 (QDQ) (matrix product, 1 row)"),
+    ]);
+  });
+
   test("name limits that the file exceeds, and none that it meets", () => {
     const mebi = 2 ** 20;
     expect(targetWarnings(separable, webWasm, 25 * mebi)).toEqual([]);
@@ -181,8 +193,8 @@ describe("methods ask the table", () => {
       adviceFor(factsOf(model, { ...env, target }), {
         ...{ goal: "speed", trains: false, symmetric: false },
       }).map(({ recipe }) => recipe);
-    expect(recipes(nodeCpu)[0]).toBe("quantize-int8");
+    expect(recipes(nodeCpu)[0]).toBe("quantize-int8:kernel=auto");
     expect(recipes(webWebgpu)[0]).toBe("store-float16:compute=float16");
-    expect(recipes(webWebgpu)).not.toContain("quantize-int8");
+    expect(recipes(webWebgpu)).not.toContain("quantize-int8:kernel=auto");
   });
 });

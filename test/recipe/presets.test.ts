@@ -11,8 +11,8 @@ const fast = (name: string, hasCalibration: boolean): string => {
 };
 
 test("fast calibrates networks of convolutions where it can", () => {
-  expect(fast("conv", true)).toBe("quantize-int8");
-  expect(fast("lenet5", true)).toBe("quantize-int8");
+  expect(fast("conv", true)).toBe("quantize-int8:kernel=auto");
+  expect(fast("lenet5", true)).toBe("quantize-int8:kernel=auto");
   expect(fast("lenet5", false)).toBe("quantize-dynamic > quantize-weights");
 });
 
