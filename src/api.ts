@@ -27,6 +27,7 @@ import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
 import { type Job, jobHash, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
+import type { Kept } from "./recipe/keeper.ts";
 import { makeVariants, type VariantOptions, type Variants } from "./recipe/layout/variants.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";

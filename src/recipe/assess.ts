@@ -22,7 +22,6 @@ import {
   sourceChunks,
 } from "../runtime/runtime.ts";
 import { type Environment, isMeasured } from "./environment.ts";
-import type { Keeper } from "./keeper.ts";
 import type { Loaded } from "./load.ts";
 import { measured } from "./measured.ts";
 import { betterPreprocessing } from "./preprocessing.ts";
@@ -49,14 +48,6 @@ export interface BaselineOptions {
   readonly untrained?: boolean;
   /** The simplified original, if recipes start from it: products are timed beside it as well. */
   readonly simplified?: Model | null;
-  /** Gives a baseline that was measured before under the same key, if it holds one. */
-  readonly kept?: Kept | null;
-}
-
-/** A keeper, and what has to be the same for its baseline to count. */
-export interface Kept {
-  readonly keeper: Keeper;
-  readonly key: string;
 }
 
 /** Outputs of the original are kept up to this many bytes, to count flipped predictions. */
@@ -71,16 +62,7 @@ const KEEP_BYTES = 2 ** 29;
 export async function assessBaseline(
   loaded: Loaded,
   env: Environment,
-  { kept = null, ...options }: BaselineOptions = {},
-): Promise<Baseline> {
-  const assess = () => assessAnew(loaded, env, options);
-  return kept ? kept.keeper.baseline(kept.key, env, assess) : assess();
-}
-
-async function assessAnew(
-  loaded: Loaded,
-  env: Environment,
-  { untrained = false, simplified: model = null }: BaselineOptions,
+  { untrained = false, simplified: model = null }: BaselineOptions = {},
 ): Promise<Baseline> {
   const opened: Opened[] = [];
   const open = async (source: Source): Promise<Opened> => {

@@ -3,8 +3,8 @@ import { errors, fail } from "../errors.ts";
 import type { GroupChange, Result } from "../measure/measurement.ts";
 import { packSmallest } from "../measure/pack.ts";
 import { type Written, writeFile } from "../onnx/write.ts";
-import { assessBaseline, type Kept } from "./assess.ts";
 import type { Environment } from "./environment.ts";
+import { baselineFor, type Kept } from "./keeper.ts";
 import type { Loaded } from "./load.ts";
 import { checkNeeds } from "./needs.ts";
 import type { TrainingRun } from "./step-context.ts";
@@ -63,7 +63,7 @@ export async function compress(
   const { steps, file = null, simplify: isSimplified = true } = plan;
   const { untrained = false, kept = null } = plan;
   const simplified = isSimplified ? simplify(loaded.model) : null;
-  const baseline = await assessBaseline(loaded, env, { untrained, simplified, kept });
+  const baseline = await baselineFor(loaded, env, { untrained, simplified }, kept);
   try {
     const start = isSimplified ? simplify(loaded.model, steps) : loaded.model;
     const options = { file, simplify: isSimplified };

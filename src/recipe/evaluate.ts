@@ -1,7 +1,8 @@
 /** @file Evaluate: a model's score on data, alone or compared with the original it came from. */
 import { type Result, untimed } from "../measure/measurement.ts";
-import { assess, assessBaseline, type Kept, packedOf } from "./assess.ts";
+import { assess, packedOf } from "./assess.ts";
 import type { Environment } from "./environment.ts";
+import { baselineFor, type Kept } from "./keeper.ts";
 import type { Loaded } from "./load.ts";
 
 /**
@@ -16,7 +17,7 @@ export async function evaluate(
   against: Loaded | null = null,
   kept: Kept | null = null,
 ): Promise<Result> {
-  const baseline = await assessBaseline(against ?? loaded, env, { kept });
+  const baseline = await baselineFor(against ?? loaded, env, {}, kept);
   try {
     const { result } = baseline;
     if (!against) {

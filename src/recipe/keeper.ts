@@ -1,6 +1,7 @@
 /** @file Keeper: holds the measured original between calls, so that only the products are measured. */
-import type { Baseline } from "./assess.ts";
+import { assessBaseline, type Baseline, type BaselineOptions } from "./assess.ts";
 import type { Environment } from "./environment.ts";
+import type { Loaded } from "./load.ts";
 
 /**
  * Holds the original that was measured last, with its engines open. Pass one keeper to several calls
@@ -33,4 +34,21 @@ export function createKeeper(): Keeper {
       return { ...held.baseline, env, close: async () => {} };
     },
   };
+}
+
+/** A keeper, and what has to be the same for its baseline to count. */
+export interface Kept {
+  readonly keeper: Keeper;
+  readonly key: string;
+}
+
+/** The baseline that is kept, else a new one, which is kept. */
+export function baselineFor(
+  loaded: Loaded,
+  env: Environment,
+  options: BaselineOptions,
+  kept: Kept | null,
+): Promise<Baseline> {
+  const assess = () => assessBaseline(loaded, env, options);
+  return kept ? kept.keeper.baseline(kept.key, env, assess) : assess();
 }

@@ -2,12 +2,19 @@
 import {
   createRandom,
   type createTersor,
+  type Keeper,
   type Loaded,
   type Metric,
   type Model,
   TersorError,
 } from "tersor";
 import type { Fidelity } from "./protocol.ts";
+
+export interface Settings {
+  readonly seed: number | undefined;
+  readonly signal: AbortSignal;
+  readonly keeper: Keeper;
+}
 
 /** How many records are drawn. */
 const count = 32;
@@ -28,10 +35,11 @@ export async function onRandomInputs(
   tersor: ReturnType<typeof createTersor>,
   product: Loaded,
   original: Loaded,
-  settings: { readonly seed: number | undefined; readonly signal: AbortSignal },
+  settings: Settings,
 ): Promise<Fidelity | null> {
   const sizes = sizesOf(original.model);
   if (!sizes) return null;
+  // The same seed gives the same records, so that the keeper may hold the original on them.
   const random = createRandom(settings.seed ?? 1).fork("studio");
   records = Array.from({ length: count }, () => ({
     inputs: Object.fromEntries(

@@ -2,7 +2,16 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { ErrorInfo, Event, Inspection, MethodInfo } from "tersor";
 import { call, Problem } from "./engine.ts";
-import type { About, Candidate, DataInput, Dims, Opened, Row, StepData, Typed } from "./protocol.ts";
+import type {
+  About,
+  Candidate,
+  DataInput,
+  Dims,
+  Opened,
+  Row,
+  StepData,
+  Typed,
+} from "./protocol.ts";
 
 export const pages = ["model", "overview", "compress", "survey", "graph", "report"] as const;
 export type Page = (typeof pages)[number];
@@ -34,7 +43,7 @@ export const seed = signal<number | undefined>(undefined);
 /** Sizes of axes that the model leaves open, for random inputs. */
 export const dims = signal<Dims>({});
 /** What all work on the model depends on. */
-const settings = () => ({ data: data.value, seed: seed.value, dims: dims.value });
+export const settings = () => ({ data: data.value, seed: seed.value, dims: dims.value });
 
 export const steps = signal<readonly StepData[]>([]);
 export const candidate = signal<Candidate | null>(null);

@@ -2,6 +2,7 @@
 import {
   type Compression,
   createBrowserPlatform,
+  createKeeper,
   createTersor,
   dataOptionInfos,
   dataPrefix,
@@ -9,6 +10,7 @@ import {
   format,
   formatRecipe,
   htmlReport,
+  type Keeper,
   type Loaded,
   lossOf,
   type Model,
@@ -35,6 +37,7 @@ import type {
   OpenInput,
   Row,
   RunInput,
+  SettingsInput,
   StepData,
   SurveyInput,
   ToWorker,
@@ -52,6 +55,9 @@ interface Session {
   readonly files: Map<string, Uint8Array>;
   readonly tersor: ReturnType<typeof createTersor>;
   readonly model: Loaded;
+  /** Hold the measured original: on the data, and on random inputs. */
+  readonly keeper: Keeper;
+  readonly onRandom: Keeper;
   compression?: Compression;
   report?: Report;
 }
@@ -76,14 +82,15 @@ const handlers: Handlers = {
   }),
   open,
   async addData({ name, bytes }) {
-    const { files } = opened();
+    const { files, keeper } = opened();
     files.set(name, bytes);
+    await keeper.close();
     const prefix = dataPrefix(name, { files: { exists: (path) => files.has(path) } });
     return prefix ? `${prefix}:${name}` : name;
   },
   dataOptions: async (given) => parseDataOptions(given),
-  inspect: (_, { signal, onEvent }) =>
-    opened().tersor.inspect(opened().model, { signal, onEvent, timingSeconds }),
+  inspect: ({ dims }, { signal, onEvent }) =>
+    opened().tersor.inspect(opened().model, { dims, signal, onEvent, timingSeconds }),
   parse: async (text) => stepsOf(parseRecipe(text)),
   compress,
   onnx: async () => compressed().bytes,
@@ -101,9 +108,38 @@ async function open({ files, model: path }: OpenInput): Promise<Opened> {
   const platform = createBrowserPlatform(own);
   const tersor = createTersor({ ...platform, module: randomModule });
   const model = await tersor.load(path);
-  session = { files: own, tersor, model };
-  return { presets: presetsFor(model.model), nodes: nodesOf(model.model) };
+  await forget();
+  session = { files: own, tersor, model, keeper: createKeeper(), onRandom: createKeeper() };
+  const { graph } = model.model;
+  return {
+    presets: presetsFor(model.model),
+    nodes: nodesOf(model.model),
+    openAxes: openAxes(graph),
+  };
 }
+
+/** Closes what the session before holds open. */
+async function forget(): Promise<void> {
+  await session?.keeper.close();
+  await session?.onRandom.close();
+}
+
+/** The axes of inputs that have no fixed size; a symbol that several axes share counts once. */
+function openAxes({ inputs }: Model["graph"]): string[] {
+  const axes = inputs.flatMap(({ name, shape }) =>
+    (shape ?? []).flatMap((dim, axis) =>
+      typeof dim === "number" ? [] : [dim === null ? `${name}.${axis}` : String(dim)],
+    ),
+  );
+  return [...new Set(axes)];
+}
+
+/** Settings of the library from those of the page. With data the records decide the sizes. */
+const settingsOf = ({ data, seed, dims }: SettingsInput) => ({
+  data: data && { spec: data.spec, options: data.options },
+  seed,
+  dims: data ? {} : dims,
+});
 
 function opened(): Session {
   if (!session) throw new Error("no model is open");
@@ -116,22 +152,20 @@ function compressed(): Compression {
   return compression;
 }
 
-async function compress(
-  { steps, data, seed }: RunInput,
-  { signal, onEvent }: Around,
-): Promise<Candidate> {
+async function compress(input: RunInput, { signal, onEvent }: Around): Promise<Candidate> {
+  const { steps, data, seed } = input;
   const current = opened();
-  const { tersor, model } = current;
+  const { tersor, model, keeper } = current;
   const recipe = parseRecipe(steps.map(inputOf) as unknown as RecipeInput);
   const notes: string[] = [];
-  const settings = { data, seed, signal, onEvent: noting(onEvent, notes) };
+  const settings = { ...settingsOf(input), signal, onEvent: noting(onEvent, notes), keeper };
   const compression = await tersor.compress(model, { recipe, ...settings, timingSeconds });
   const product = await tersor.load(compression.bytes);
   const { result, baseline } = compression;
   const { metric } = result;
   const fidelity = metric
     ? fidelityOf(metric, data?.spec ?? "data")
-    : await onRandomInputs(tersor, product, model, { seed, signal });
+    : await onRandomInputs(tersor, product, model, { seed, signal, keeper: current.onRandom });
   current.compression = compression;
   current.report = compression.report;
   return {
@@ -150,19 +184,21 @@ async function compress(
 }
 
 async function survey(
-  { data, seed, budgetSeconds, trains }: SurveyInput,
+  { budgetSeconds, trains, ...input }: SurveyInput,
   { signal, onEvent, onRow }: Around,
 ): Promise<readonly string[]> {
   const current = opened();
   const { tersor, model } = current;
   let fidelity: Fidelity | null = null;
   const surveyed = await tersor.survey(model, {
-    ...{ data, seed, budgetSeconds, trains, signal, onEvent, timingSeconds },
+    ...{ ...settingsOf(input), budgetSeconds, trains, signal, onEvent, timingSeconds },
     async onRow(result, bytes) {
       // Without data a row says at least how far its outputs move on random inputs.
       const isUnjudged = result.metric === null && bytes !== null;
       fidelity = isUnjudged
-        ? await onRandomInputs(tersor, await tersor.load(bytes), model, { seed, signal })
+        ? await onRandomInputs(tersor, await tersor.load(bytes), model, {
+            ...{ seed: input.seed, signal, keeper: current.onRandom },
+          })
         : null;
     },
     onReport(report) {
@@ -170,7 +206,7 @@ async function survey(
       const row = report.results.at(-1);
       if (!row) return;
       const own = rowOf(row, report);
-      onRow(data ? own : withError(own, fidelity), report.pareto);
+      onRow(input.data ? own : withError(own, fidelity), report.pareto);
     },
   });
   current.report = surveyed.report;

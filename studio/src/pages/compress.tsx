@@ -5,10 +5,11 @@ import { call } from "../engine.ts";
 import { commandLine, productName, type Run, typeScript } from "../parts/as-text.ts";
 import { DataPanel } from "../parts/data-panel.tsx";
 import { download } from "../parts/download.ts";
+import { inPage } from "../parts/in-page.ts";
 import { speedText } from "../parts/speed-text.ts";
 import { StepsEditor } from "../parts/steps-editor.tsx";
 import type { Candidate } from "../protocol.ts";
-import { candidate, compress, data, isFresh, model, seed, show, steps, work } from "../state.ts";
+import { candidate, compress, isFresh, model, settings, show, steps, work } from "../state.ts";
 
 export function CompressPage() {
   return (
@@ -187,7 +188,7 @@ function Fidelity({ of }: { of: Candidate["fidelity"] }) {
 function Actions({ found }: { found: Candidate }) {
   const [said, say] = useState("");
   const { path } = model.value ?? { path: "model.onnx" };
-  const own: Run = { path, ...found, data: data.value, seed: seed.value };
+  const own: Run = { path, ...found, ...settings() };
   const copy = (what: string, text: string) => {
     navigator.clipboard.writeText(text).then(
       () => say(`The ${what} is in the clipboard.`),
@@ -229,7 +230,7 @@ function Actions({ found }: { found: Candidate }) {
 /** What was skipped, and what the user should know, in sentences. */
 function Notes({ found }: { found: Candidate }) {
   const { skipped, warnings } = found.row.result;
-  const lines = [...new Set([...warnings, ...found.notes])];
+  const lines = [...new Set([...warnings, ...found.notes].map(inPage))];
   return (
     <>
       {lines.length > 0 && (

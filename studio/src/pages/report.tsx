@@ -1,9 +1,9 @@
 /** @file The report of the last compression or survey: the same page that the command line writes. */
 import { useEffect } from "preact/hooks";
 import { call } from "../engine.ts";
-import { commandLine, productName } from "../parts/as-text.ts";
+import { commandLine, productName, surveyLine } from "../parts/as-text.ts";
 import { download } from "../parts/download.ts";
-import { candidate, data, model, report, seed, show, survey, work } from "../state.ts";
+import { candidate, model, report, settings, show, survey, work } from "../state.ts";
 
 export function ReportPage() {
   const html = report.value;
@@ -30,10 +30,10 @@ export function ReportPage() {
 async function make(): Promise<void> {
   const path = model.value?.path ?? "model.onnx";
   const found = candidate.value;
-  const own = { path, data: data.value, seed: seed.value };
+  const own = { path, ...settings() };
   const line = found
     ? commandLine({ ...own, recipe: found.recipe, steps: found.steps })
-    : `npx tersor survey ${path}`;
+    : surveyLine(own);
   await call("report", { commandLine: line })
     .then((html) => {
       report.value = html;

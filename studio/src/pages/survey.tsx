@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { familyClass, familyTitles, format } from "tersor";
 import { DataPanel } from "../parts/data-panel.tsx";
+import { inPage } from "../parts/in-page.ts";
 import { Scatter } from "../parts/scatter.tsx";
 import { speedText } from "../parts/speed-text.ts";
 import { data, go, loadRecipe, runSurvey, survey, work } from "../state.ts";
@@ -59,7 +60,7 @@ export function SurveyPage() {
         <details>
           <summary>{format.plural(left.length, "recipe")} not measured, and why</summary>
           <ul class="hints">
-            {left.map((line) => (
+            {left.map(inPage).map((line) => (
               <li key={line}>{line}</li>
             ))}
           </ul>

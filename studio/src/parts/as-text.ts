@@ -35,14 +35,14 @@ export const surveyLine = ({ path, ...settings }: SettingsOf & Pick<Run, "path">
 
 type SettingsOf = Pick<Run, "data" | "seed" | "dims">;
 
-const lineOf = (parts: readonly string[]): string =>
-  `npx tersor ${parts.map(quoted).join(" ")}`;
+const lineOf = (parts: readonly string[]): string => `npx tersor ${parts.map(quoted).join(" ")}`;
 
 /** Flags are written with the text that was typed: that is what the command line parses. */
 function flagsOf({ data, seed, dims }: SettingsOf): string[] {
-  const typed = Object.entries(data?.typed ?? {}).flatMap(([name, value]) =>
-    value === true ? [`--${kebab(name)}`] : [`--${kebab(name)}`, String(value)],
-  );
+  const typed = Object.entries(data?.typed ?? {}).flatMap(([name, value]) => {
+    if (typeof value === "boolean") return value ? [`--${kebab(name)}`] : [];
+    return [`--${kebab(name)}`, String(value)];
+  });
   const sizes = Object.entries(dims).map(([axis, size]) => `${axis}=${size}`);
   return [
     ...(data ? ["--data", data.spec, ...typed] : []),
@@ -82,4 +82,5 @@ function literal(value: unknown): string {
 }
 
 /** A name as a key of an object: quoted where it is no identifier. */
-const keyOf = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name));
+const keyOf = (name: string): string =>
+  /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);

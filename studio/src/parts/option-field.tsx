@@ -1,5 +1,6 @@
 /** @file One option as a labelled control, made from its declaration. */
 import { type OptionInfo, rangeText } from "tersor";
+import { inPage } from "./in-page.ts";
 
 export interface FieldProps {
   readonly info: OptionInfo;
@@ -13,10 +14,11 @@ export interface FieldProps {
 export function OptionField({ info, value, id, onChange }: FieldProps) {
   const field = `${id}-${info.name}`;
   const isChanged = value !== undefined;
+  const doc = inPage(info.description);
   const range = info.type === "number" ? rangeText(info) : "";
   return (
     <div class={`field ${isChanged ? "changed" : ""}`}>
-      <label for={field} title={info.description}>
+      <label for={field} title={doc}>
         {info.name}
         {range && <small>{range}</small>}
       </label>
@@ -37,7 +39,7 @@ export function OptionField({ info, value, id, onChange }: FieldProps) {
         </span>
       )}
       <p class="doc" id={`${field}-doc`}>
-        {info.description}
+        {doc}
       </p>
     </div>
   );
@@ -45,7 +47,7 @@ export function OptionField({ info, value, id, onChange }: FieldProps) {
 
 /** Undefined for the default and for an empty field. */
 function unlessDefault(info: OptionInfo, value: unknown): unknown {
-  const isEmpty = value === "" || value === null;
+  const isEmpty = value === "" || value === null || (value === false && info.default === null);
   return isEmpty || textOf(value) === textOf(info.default) ? undefined : value;
 }
 

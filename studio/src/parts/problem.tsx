@@ -1,9 +1,10 @@
 /** @file What went wrong, as a sentence, and the remedy. */
 import { problem } from "../state.ts";
+import { infoInPage } from "./in-page.ts";
 
 export function ProblemNote() {
-  const info = problem.value;
-  if (!info) return null;
+  if (!problem.value) return null;
+  const info = infoInPage(problem.value);
   const where = info.where && info.where !== "worker" ? `${info.where}: ` : "";
   return (
     <div class="problem" role="alert" data-code={info.code}>
