@@ -19,7 +19,6 @@ import type { MethodId } from "./methods/index.ts";
 import type { Written } from "./onnx/write.ts";
 import type { Platform } from "./platform.ts";
 import { advise } from "./recipe/advise.ts";
-import type { Kept } from "./recipe/assess.ts";
 import { type BenchOptions, type BenchRun, bench } from "./recipe/bench.ts";
 import { checkTraining } from "./recipe/check-training.ts";
 import { type Compressed, compress } from "./recipe/compress.ts";

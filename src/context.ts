@@ -124,7 +124,7 @@ export interface Trained {
   readonly steps: number;
   /** How many numbers were trained. */
   readonly parameters: number;
-  /** Why the run ended early with its last good state, because the loss broke; else null. */
+  /** Why the run ended early: the loss broke, or the user ended it; else null. */
   readonly stopped: string | null;
   /** Whether the loss used labels. */
   readonly labelled: boolean;

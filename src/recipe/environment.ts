@@ -21,6 +21,8 @@ export type Event =
       readonly total: number;
       /** Current figures as text: "loss 0.12, 3200 records/s". */
       readonly detail?: string;
+      /** Of a run of training: the loss of the step `done`, and the last held-out score. */
+      readonly training?: { readonly loss: number; readonly score: number | null };
     }
   | { readonly type: "note"; readonly text: string }
   /** A problem that the user should know of; the work goes on. */
@@ -38,6 +40,8 @@ export interface Environment {
   readonly threads: number;
   readonly seed: number;
   readonly signal: AbortSignal | null;
+  /** Where set, runs of training end with their present step and keep what they have. */
+  readonly finish?: AbortSignal | null;
   /** Records that the metric is measured on; null without data. */
   readonly data: Dataset | null;
   /**

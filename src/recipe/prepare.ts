@@ -86,6 +86,11 @@ export interface Settings {
   /** Holds the measured original for the next call (`compress`, `evaluate`); see `createKeeper`. */
   readonly keeper?: Keeper | undefined;
   readonly signal?: AbortSignal | null | undefined;
+  /**
+   * Ends runs of training early, without an error: each is scored once more on its held-out records
+   * and keeps what its option `keep` says. The result's warnings tell after which step.
+   */
+  readonly finish?: AbortSignal | null | undefined;
   readonly onEvent?: ((event: Event) => void) | undefined;
 }
 
@@ -122,7 +127,7 @@ export async function prepare(
     settings,
     platform,
   );
-  const { signal = null, onEvent = () => {} } = settings;
+  const { signal = null, finish = null, onEvent = () => {} } = settings;
   const teacher = teacherOf(settings.teacher);
   const metric = await metricOf(settings.metric, platform);
   const { runtime, target, warning } = await engineOf(settings, platform);
@@ -131,7 +136,7 @@ export async function prepare(
   const { checkpoints = null } = settings;
   const timingMs = timingSeconds * 1000;
   const around = {
-    ...{ platform, runtime, target, threads, seed, signal, onEvent, timingMs, times },
+    ...{ platform, runtime, target, threads, seed, signal, finish, onEvent, timingMs, times },
     ...{ teacher, trainThreads, checkpoints, computeChoice, metric },
     isTargetNamed: settings.on !== undefined,
     measures: settings.measures ?? true,

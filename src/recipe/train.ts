@@ -129,6 +129,7 @@ async function runOnce(
         rateOf: rateOf(model, options.rates),
         ...(hooks.beforeUpdate && { beforeUpdate: hooks.beforeUpdate }),
         ...(hooks.afterUpdate && { afterUpdate: hooks.afterUpdate }),
+        isFinishing: () => env.finish?.aborted === true,
         onProgress: reporter(env, label),
         save: env.checkpoints ? (bytes) => env.checkpoints!.save(label, bytes) : null,
         saveEvery,
@@ -144,12 +145,13 @@ async function runOnce(
     if (!isTrial) write(job, model, step, parameters, statistics);
     const seconds = (env.platform.wallMs() - began) / 1000;
     const { curve, bestScore: score } = state;
+    const isFinished = env.finish?.aborted === true && state.step < steps;
     return {
       curve,
       score,
       steps: state.step,
       parameters: parameters.length,
-      stopped: state.stopped ?? null,
+      stopped: state.stopped ?? (isFinished ? finishedText(state.step, steps, score) : null),
       labelled: objective.label,
       computeChoice,
       speedup,
@@ -266,7 +268,8 @@ function reporter(env: Environment, label: string) {
     [shown, seen] = [now, 0];
     const what = label.replace(/^[\d.]+ /, "");
     const detail = progressText(point.loss, score, speed);
-    env.onEvent({ type: "progress", what, done: point.step, total: point.steps, detail });
+    const training = { loss: point.loss, score };
+    env.onEvent({ type: "progress", what, done: point.step, total: point.steps, detail, training });
     await checkpoint(env, label);
   };
 }
@@ -334,6 +337,11 @@ function write(
     });
     closeLatent(opened, Object.fromEntries(theta), of);
   }
+}
+
+function finishedText(step: number, steps: number, score: number | null): string {
+  const kept = score === null ? "" : "; the best by the held-out records is kept";
+  return `training was ended after step ${step} of ${steps}${kept}`;
 }
 
 function progressText(loss: number, score: number | null, speed: number): string {

@@ -72,6 +72,8 @@ export interface LoopParts {
   /** May change the gradient before an update, or the parameters after it (a projection). */
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
   readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
+  /** Whether the run is to end with the present step, as if it were the last one. */
+  readonly isFinishing?: () => boolean;
   readonly onProgress: (point: Progress) => Promise<void>;
   /** Stores the state every `saveEvery` steps, at the end, and when `onProgress` rejects. */
   readonly save: ((bytes: Uint8Array) => Promise<void>) | null;
@@ -177,7 +179,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
     sum += loss * rows;
     count += rows;
 
-    const ended = state.step === options.steps;
+    const ended = state.step === options.steps || parts.isFinishing?.() === true;
     let score: number | null = null;
     if (parts.score && (ended || state.step % options.lookEvery === 0)) {
       score = await look(parts, options, state);
@@ -199,7 +201,7 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       if (!isDue) await save(); // the run was interrupted
       throw cause;
     }
-    if (stop) break;
+    if (stop || ended) break;
   }
   return state;
 }

@@ -8,12 +8,13 @@ import {
   type Model,
   TersorError,
 } from "tersor";
-import type { Fidelity } from "./protocol.ts";
+import type { Dims, Fidelity } from "./protocol.ts";
 
 export interface Settings {
   readonly seed: number | undefined;
   readonly signal: AbortSignal;
   readonly keeper: Keeper;
+  readonly dims: Dims;
 }
 
 /** How many records are drawn. */
@@ -37,7 +38,7 @@ export async function onRandomInputs(
   original: Loaded,
   settings: Settings,
 ): Promise<Fidelity | null> {
-  const sizes = sizesOf(original.model);
+  const sizes = sizesOf(original.model, settings.dims);
   if (!sizes) return null;
   // The same seed gives the same records, so that the keeper may hold the original on them.
   const random = createRandom(settings.seed ?? 1).fork("studio");
@@ -71,11 +72,14 @@ export function fidelityOf(metric: Metric | null, on: string): Fidelity | null {
 }
 
 /** Numbers of a record for each input; null if an input is of another kind. */
-function sizesOf({ graph }: Model): [string, number][] | null {
+function sizesOf({ graph }: Model, dims: Dims): [string, number][] | null {
   const sizes: [string, number][] = [];
   for (const { name, dtype, shape } of graph.inputs) {
-    const [, ...rest] = shape ?? [];
-    if (!shape || dtype !== "float32" || rest.some((dim) => typeof dim !== "number")) return null;
+    const known = shape?.map((dim, axis) =>
+      typeof dim === "number" ? dim : (dims[`${name}.${axis}`] ?? dims[String(dim)]),
+    );
+    const [, ...rest] = known ?? [];
+    if (!shape || dtype !== "float32" || rest.includes(undefined)) return null;
     sizes.push([name, (rest as number[]).reduce((size, dim) => size * dim, 1)]);
   }
   return sizes;

@@ -165,7 +165,9 @@ async function compress(input: RunInput, { signal, onEvent }: Around): Promise<C
   const { metric } = result;
   const fidelity = metric
     ? fidelityOf(metric, data?.spec ?? "data")
-    : await onRandomInputs(tersor, product, model, { seed, signal, keeper: current.onRandom });
+    : await onRandomInputs(tersor, product, model, {
+        ...{ seed, dims: input.dims, signal, keeper: current.onRandom },
+      });
   current.compression = compression;
   current.report = compression.report;
   return {
@@ -197,7 +199,7 @@ async function survey(
       const isUnjudged = result.metric === null && bytes !== null;
       fidelity = isUnjudged
         ? await onRandomInputs(tersor, await tersor.load(bytes), model, {
-            ...{ seed: input.seed, signal, keeper: current.onRandom },
+            ...{ seed: input.seed, dims: input.dims, signal, keeper: current.onRandom },
           })
         : null;
     },

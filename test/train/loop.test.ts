@@ -283,6 +283,23 @@ describe("held-out records", () => {
     expect(state.step).toBe(4);
   });
 
+  test("a run that is told to finish looks once more and keeps the best", async () => {
+    const { asked, score } = scores(1, 0.5);
+    let done = 0;
+    const parts = {
+      score,
+      isFinishing: () => done === 3,
+      onProgress: async ({ step }: { step: number }) => void (done = step),
+    };
+    const options = { steps: 9, rate: 0.5, lookEvery: 2 };
+    const state = await run([weight([8])], [[0]], options, parts);
+    // 8, 4, 2 (score 1), 1; told so after step 3, it ends with step 4 (score 0.5).
+    expect(state.step).toBe(4);
+    expect(asked).toEqual([2, 0.5]);
+    expect(state.curve.at(-1)).toMatchObject({ step: 4, score: 0.5 });
+    expect([...resultOf(state, { keep: "best", ema: 0 }).parameters]).toEqual([2]);
+  });
+
   test("a score that is no number is never the best, and no gain", async () => {
     const first = await run([weight([8])], [[0]], { steps: 3 }, scores(Number.NaN, 1, 2));
     expect(first.bestScore).toBe(2);

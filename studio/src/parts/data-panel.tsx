@@ -1,6 +1,6 @@
 /** @file The records to judge and calibrate on: a file, and how its records are read. */
 import { familyClass } from "tersor";
-import { about, addData, data, readAs, seed } from "../state.ts";
+import { about, addData, data, dims, model, readAs, seed } from "../state.ts";
 import { OptionField } from "./option-field.tsx";
 
 export function DataPanel() {
@@ -38,6 +38,7 @@ export function DataPanel() {
           </span>
         )}
       </p>
+      {!chosen && <OpenAxes />}
       <details>
         <summary>How records are read, seed</summary>
         <div class="fields">
@@ -69,6 +70,34 @@ export function DataPanel() {
         </div>
       </details>
     </div>
+  );
+}
+
+/** Sizes of the axes that the model leaves open: without data the library would guess them. */
+function OpenAxes() {
+  const axes = model.value?.openAxes ?? [];
+  if (axes.length === 0) return null;
+  return (
+    <fieldset class="axes">
+      <legend>Sizes of open axes</legend>
+      {axes.map((axis, i) => (
+        <label key={axis}>
+          <code>{axis}</code>
+          <input
+            id={`axis-${i}`}
+            type="text"
+            inputMode="numeric"
+            placeholder="guessed"
+            value={dims.value[axis] ?? ""}
+            onChange={(event) => {
+              const { [axis]: _, ...others } = dims.value;
+              const size = Number(event.currentTarget.value);
+              dims.value = Number.isInteger(size) && size > 0 ? { ...others, [axis]: size } : others;
+            }}
+          />
+        </label>
+      ))}
+    </fieldset>
   );
 }
 
