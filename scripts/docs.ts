@@ -34,7 +34,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/benchmarks.md": () => benchmarksPage((name) => readJson(`bench/results/${name}.json`)),
   "docs/cli.md": cliPage,
   "docs/cookbook.md": () => cookbookPage(readJson("bench/results/cookbook.json")),
-  "docs/errors.md": () => errorsPage(read("src/errors.ts")),
+  "docs/errors.md": () => errorsPage(`${read("src/errors.ts")}\n${read("src/errors-recipe.ts")}`),
   "docs/methods.md": methodsPage,
   "docs/own-method.md": () =>
     inBlock(

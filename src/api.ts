@@ -1,5 +1,14 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
 
+import {
+  keptUnder,
+  runnable,
+  specOf,
+  stepsOf,
+  tellUnrun,
+  trainsIn,
+  untimed,
+} from "./api-inputs.ts";
 import type {
   AdvisedModel,
   AdviseInput,
@@ -12,7 +21,7 @@ import type {
   SurveyInput,
   TrainInput,
 } from "./api-types.ts";
-import { errors, fail, TersorError } from "./errors.ts";
+import { errors, fail } from "./errors.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import type { MethodId } from "./methods/index.ts";
@@ -25,8 +34,7 @@ import { type Compressed, compress } from "./recipe/compress.ts";
 import { type Environment, isMeasured } from "./recipe/environment.ts";
 import { evaluate } from "./recipe/evaluate.ts";
 import { type Inspection, infoOf, inspect, timedAs } from "./recipe/inspect.ts";
-import { type Job, jobHash, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
-import type { Kept } from "./recipe/keeper.ts";
+import { type Job, jobOf, type OpenJob, openJobOf } from "./recipe/job.ts";
 import { makeVariants, type VariantOptions, type Variants } from "./recipe/layout/variants.ts";
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
@@ -34,17 +42,15 @@ import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
 import { tellTarget, tellUntimed } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
-import { defaultPreset, presetRecipe } from "./recipe/presets.ts";
 import { search } from "./recipe/search/search.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
-import { type MethodRef, parseRecipe, type Step } from "./recipe/steps.ts";
-import { survey, surveyRecipes, type Trains } from "./recipe/survey.ts";
+import { type MethodRef, parseRecipe } from "./recipe/steps.ts";
+import { survey, surveyRecipes } from "./recipe/survey.ts";
 import { checkTargets, parseTargets } from "./recipe/target.ts";
 import { judgedHeldOut } from "./recipe/train.ts";
 import type { SoFar, Trials, TrialsOptions } from "./recipe/trials.ts";
 import type { Report } from "./report/report.ts";
 import { surveyTable } from "./report/table.ts";
-import { targetNamed } from "./targets/index.ts";
 
 /** Writes a file; it must not overwrite one of `inputs`. */
 export type SaveFile = (
@@ -348,57 +354,4 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     /** All built-in methods, with their options and needs. */
     methods: methodInfos,
   };
-}
-
-/** Whether the usual recipes of a survey train: where asked, and one of a family with data for it. */
-const trainsIn = ({ trains, calib }: SurveyInput): Trains => trains ?? (calib ? "families" : false);
-
-function stepsOf<M extends readonly MethodRef[]>(
-  model: Loaded,
-  options: CompressOptions<M>,
-  hasCalibration: boolean,
-): Step[] {
-  if (options.recipe === undefined) {
-    const target = options.on === undefined ? null : targetNamed(options.on, "--on");
-    return presetRecipe(options.preset ?? defaultPreset, model.model, hasCalibration, target);
-  }
-  if (options.preset === undefined) return parseRecipe(options.recipe);
-  throw fail(errors.badUsage("compress", "got a recipe and a preset", "Give one of them"));
-}
-
-/** The user's keeper under what the original's figures depend on; null without one. */
-const keptUnder = async (job: OpenJob, { keeper }: Settings): Promise<Kept | null> =>
-  keeper ? { keeper, key: await jobHash(job) } : null;
-
-/** Warns that a product will be neither run nor judged, and why. */
-function tellUnrun({ unrun, onEvent }: Environment): void {
-  if (!unrun) return;
-  const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
-  onEvent({ type: "warning", text });
-}
-
-/** The environment, if versions of the model can be run; else throws why they cannot. */
-function runnable(env: Environment): Environment {
-  if (env.unrun) throw env.unrun;
-  return env;
-}
-
-/**
- * A handler for errors of `prepare` in `inspect`: a model that does not open or run is inspected
- * without times, with a warning; other errors are thrown.
- */
-function untimed({ onEvent }: Settings) {
-  return (cause: unknown): null => {
-    const isTheModel =
-      cause instanceof TersorError &&
-      ["cannot-open", "bad-feeds", "too-large"].includes(cause.code);
-    if (!isTheModel) throw cause;
-    onEvent?.({ type: "warning", text: `nothing is timed: ${cause.message}` });
-    return null;
-  };
-}
-
-/** The name of the data in reports. */
-function specOf(data: Settings["data"]): string | null {
-  return typeof data === "string" ? data : (data?.spec ?? null);
 }

@@ -1,10 +1,12 @@
 /** @file The catalogue of every error that tersor raises: a code, what is wrong, where, and the remedy. */
+import { recipeErrors } from "./errors-recipe.ts";
 import type { ErrorInfo } from "./util/error.ts";
 
 export { type ErrorInfo, fail, isAborted, isRefusal, TersorError } from "./util/error.ts";
 
 /**
- * The catalogue, grouped by the folder that raises the error. docs/errors.md is generated from it:
+ * The catalogue, grouped by the folder that raises the error. docs/errors.md is generated from it
+ * and from errors-recipe.ts:
  * the comments between the entries are its headings. Tests quote the messages.
  *
  * Parameters that recur: `where` is the file, node, option or record concerned; `why` a clause that
@@ -12,6 +14,7 @@ export { type ErrorInfo, fail, isAborted, isRefusal, TersorError } from "./util/
  * names; `without` a further remedy, with the conjunction that joins it.
  */
 export const errors = {
+  ...recipeErrors,
   // onnx/
   notAModel: (where: string, why: string) => ({
     code: "not-a-model",
@@ -289,91 +292,6 @@ export const errors = {
     what: `has no tensor that makes ${of} smaller`,
     where,
     remedy: "Give the model that it was fine-tuned from, or pack without --base",
-  }),
-  // methods/, recipe/
-  unknownMethod: (where: string, name: string, near: string | undefined) => ({
-    code: "unknown-method",
-    what: `there is no method "${name}"`,
-    where,
-    remedy: near ? `Did you mean "${near}"? See: tersor methods` : "See: tersor methods",
-  }),
-  unknownOption: (
-    where: string,
-    name: string,
-    near: string | undefined,
-    known: readonly string[],
-  ) => ({
-    code: "unknown-option",
-    what: `there is no option "${name}"`,
-    where,
-    remedy: near ? `Did you mean "${near}"?` : `Options: ${known.join(", ") || "none"}`,
-  }),
-  badRecipe: (where: string, why: string) => ({
-    code: "bad-recipe",
-    what: why,
-    where,
-    remedy: "Write steps as: method:option=value,option=value > method",
-  }),
-  needsData: (method: string, without = "") => ({
-    code: "needs-data",
-    what: "needs data to calibrate on",
-    where: method,
-    remedy: `Give --data or --calib (a few hundred unlabelled inputs are enough)${without}`,
-  }),
-  nothingKept: (recipe: string, why: string) => ({
-    code: "nothing-kept",
-    what: `changed nothing: ${why}`,
-    where: recipe,
-    remedy: "Try another method or gentler options",
-  }),
-  noMatch: (where: string, glob: string, near: string | undefined) => ({
-    code: "no-match",
-    what: `"${glob}" matches no layer`,
-    where,
-    remedy: near ? `Did you mean "${near}"?` : "See the layer names: tersor inspect",
-  }),
-  needsTraining: (where: string, without = "") => ({
-    code: "needs-training",
-    what: "needs records to train on, and there are none",
-    where,
-    remedy: `Give --calib with training data, e.g. --calib mnist:train${without}`,
-  }),
-  needsLabels: (where: string, without = "") => ({
-    code: "needs-labels",
-    what: "learns from labels, and the records to train on have none",
-    where,
-    remedy: `Give labelled data${without}`,
-  }),
-  needsTeacher: (where: string) => ({
-    code: "needs-teacher",
-    what: "learns from a teacher, and the only one is the model itself",
-    where,
-    remedy: "Give --teacher <model>, labels to learn from, or a step before it that compresses",
-  }),
-  badOption: (where: string, why: string, remedy = "See: tersor methods") => ({
-    code: "bad-option",
-    what: why,
-    where,
-    remedy,
-  }),
-  aborted: (where: string) => ({
-    code: "aborted",
-    what: "was interrupted",
-    where,
-    remedy: "Run it again",
-  }),
-  // recipe/ (presets, targets, surroundings)
-  badTarget: (where: string, why: string, remedy: string) => ({
-    code: "bad-target",
-    what: why,
-    where,
-    remedy,
-  }),
-  badFeeds: (where: string, why: string, remedy: string) => ({
-    code: "bad-feeds",
-    what: why,
-    where,
-    remedy,
   }),
   // cli/, node/files
   badUsage: (where: string, why: string, remedy: string) => ({

@@ -12,7 +12,7 @@ const samples: Readonly<Record<string, unknown>> = {
   near: undefined,
 };
 
-/** `source` is the text of src/errors.ts, whose comments name the folders that throw the errors. */
+/** `source` is the text of src/errors.ts and its parts, whose comments name the folders that throw the errors. */
 export function errorsPage(source: string): string {
   const sections = sectionsOf(source);
   return page(
@@ -47,8 +47,7 @@ function example(make: (...args: unknown[]) => ErrorInfo): ErrorInfo {
 /** The errors in the order of the source, under the comment that stands before them. */
 function sectionsOf(source: string): { title: string; names: (keyof typeof errors)[] }[] {
   const sections: { title: string; names: (keyof typeof errors)[] }[] = [];
-  const body = source.slice(source.indexOf("export const errors"));
-  for (const [, folder, name] of body.matchAll(/^ {2}(?:\/\/ (.+\/.*)|(\w+): \()/gm)) {
+  for (const [, folder, name] of source.matchAll(/^ {2}(?:\/\/ (.+\/.*)|(\w+): \()/gm)) {
     if (folder) sections.push({ title: folder.replace(/\/(?=,|$)/g, ""), names: [] });
     else sections.at(-1)?.names.push(name as keyof typeof errors);
   }

@@ -28,7 +28,8 @@ export const presets = {
     recipe: () => "share-weights:bits=4,init=optimal",
   },
   fast: {
-    summary: "int8 arithmetic where it is faster: ranges calibrated, and layers timed, where there is data, else ranges found at run time.",
+    summary:
+      "int8 arithmetic where it is faster: ranges calibrated, and layers timed, where there is data, else ranges found at run time.",
     recipe: (model, hasCalibration, target) => {
       // Without integer kernels, as on a GPU of a browser, half precision is what there is.
       if (target && !target.int8) return "store-float16:compute=auto";

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 /** A folder (or a file of src/ itself) imports from lines above its own only (DESIGN 2). */
 const layers = [
   ["util", "version"],
+  ["errors-recipe"],
   ["errors"],
   ["options", "numeric", "targets"],
   ["ir"],
@@ -28,6 +29,7 @@ const layers = [
   ["node", "browser", "recipe"],
   ["report"],
   ["api-types"],
+  ["api-inputs"],
   ["api"],
   ["index"],
   ["web"],

@@ -85,6 +85,7 @@ describe("methods", () => {
       "cli/doctor.ts": "a remedy in words",
       "cli/methods.ts": "an example of its usage",
       "cli/inspect.ts": "an example of a recipe",
+      "recipe/layout/dtypes.ts": "dtypes of files are recipes",
       "recipe/presets.ts": "presets are recipes",
       "recipe/sensitivity.ts": "what it tries where the user names none are recipes",
       "recipe/survey.ts": "combinations are recipes",

@@ -23,9 +23,9 @@ const blocks = (bits: number, kernel: "integer" | "float"): string =>
 const int8 = "quantize-dynamic > quantize-weights:bits=8";
 const half = "store-float16:compute=float16";
 const signs =
-  "1-bit weights need training (binarize-bwn, binarize-lossaware): compress with such a recipe, and name the file yourself";
+  "1-bit weights need training (binarize-bwn, binarize-loss-aware): compress with such a recipe, and name the file yourself";
 
-/** As in transformers.js 4.3.2, src/utils/dtypes.js. */
+/** As in transformers.js 4.3.2. */
 export const dtypes = {
   fp32: { suffix: "", doc: "the float model", recipe: null, traits: [] },
   fp16: {

@@ -92,7 +92,8 @@ function OpenAxes() {
             onChange={(event) => {
               const { [axis]: _, ...others } = dims.value;
               const size = Number(event.currentTarget.value);
-              dims.value = Number.isInteger(size) && size > 0 ? { ...others, [axis]: size } : others;
+              dims.value =
+                Number.isInteger(size) && size > 0 ? { ...others, [axis]: size } : others;
             }}
           />
         </label>
