@@ -115,7 +115,7 @@ function textOf(attribute: Attribute): string {
  * The nodes of an expression in order of evaluation. It uses a stack of its own, because chains may
  * be longer than the call stack.
  */
-function nodesOf(value: Value): Node[] {
+export function nodesOf(value: Value): Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
   const stack: { readonly node: Node; next: number }[] = [];

@@ -1,6 +1,8 @@
 /** @file Counts the numbers that a weight is stored in. */
-import type { Value } from "../ir/graph.ts";
+import { dtypes } from "../ir/dtype.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
 import type { Numbers } from "./element.ts";
 import { elementsOf } from "./elements.ts";
@@ -52,8 +54,20 @@ function isZeroWhereLevelsAre({ form, theta }: Composed): boolean {
 function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {
   if (!isStored(leaf, seen)) return { numbers: 0, zeros: 0 };
   const length = product(leaf.shape);
-  const zeros = leaf.at?.tensor?.counts.zeros ?? zerosIn(leaf.values);
+  const zeros = (leaf.at && storedZeros(leaf.at)) ?? zerosIn(leaf.values);
   return isLeftOut(leaf) ? { numbers: length - zeros, zeros: 0 } : { numbers: length, zeros };
+}
+
+/**
+ * The zeros of a stored tensor, or of stored levels without a zero point and with scales that are not
+ * zero, which need not be multiplied out; null for any other value.
+ */
+function storedZeros({ tensor, producer }: Value): number | null {
+  if (tensor) return tensor.counts.zeros;
+  if (!hasTrait(producer, "converts")) return null;
+  const [levels, scale, ...others] = (producer as Node).inputs.map((input) => input?.tensor);
+  if (!levels || dtypes[levels.dtype].kind !== "int" || others.length > 0) return null;
+  return scale?.counts.zeros === 0 ? levels.counts.zeros : null;
 }
 
 /**

@@ -2,8 +2,10 @@
 import type { DType } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import { constantValue, isConstantExpression } from "../ops/constant.ts";
+import { constantValue, isConstantExpression, nodesOf } from "../ops/constant.ts";
+import { inferNode } from "../ops/infer.ts";
 import { storedInputOf } from "../ops/storage.ts";
+import { hasTrait } from "../ops/traits.ts";
 import type { Numbers } from "./element.ts";
 import { matchForm } from "./match-form.ts";
 import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from "./weight.ts";
@@ -19,10 +21,13 @@ export function readWeight(value: Value): FloatWeight | null {
   const { shape } = known;
   const found = matchForm(value, shape);
   if (!found) {
+    const own = { form: null, shape, coding: floatCoding(value), at: value };
+    if (isStoredLevels(value))
+      return lazyLeaf(own, () => (constantValue(value) as Tensor).floats());
     const folded = constantValue(value);
     if (!folded) return null;
-    const own = { form: null, shape, coding: floatCoding(value), at: value };
-    return folded.isInFile ? leafInFile(own, folded) : { ...own, values: folded.floats() };
+    const read = (): Float32Array => folded.floats();
+    return folded.isInFile ? lazyLeaf(own, read) : { ...own, values: read() };
   }
   const { form, parts } = found;
   const theta: Record<string, Weight> = {};
@@ -43,16 +48,25 @@ export function readWeight(value: Value): FloatWeight | null {
   };
 }
 
+/** Whether the value is what one node makes of stored integers and scales; it can be evaluated then. */
+const isStoredLevels = ({ producer }: Value): boolean =>
+  producer !== null &&
+  hasTrait(producer, "converts") &&
+  producer.inputs.every((input) => !input || input.tensor !== null);
+
 /**
  * A leaf whose numbers are read when they are asked for and kept no longer than they are used:
  * methods list all weights of a model before they change the first.
  */
-function leafInFile(own: Omit<Leaf<Float32Array>, "values">, tensor: Tensor): Leaf<Float32Array> {
+function lazyLeaf(
+  own: Omit<Leaf<Float32Array>, "values">,
+  read: () => Float32Array,
+): Leaf<Float32Array> {
   let last: WeakRef<Float32Array> | null = null;
   return {
     ...own,
     get values() {
-      const values = last?.deref() ?? tensor.floats();
+      const values = last?.deref() ?? read();
       last = new WeakRef(values);
       return values;
     },
@@ -62,6 +76,8 @@ function leafInFile(own: Omit<Leaf<Float32Array>, "values">, tensor: Tensor): Le
 /** The type and shape of a constant expression, evaluated only where they are not inferred. */
 function typeOf(value: Value): Pick<Tensor, "dtype" | "shape"> | null {
   if (!isConstantExpression(value)) return null;
+  // The nodes may be new.
+  if (!value.dtype || !value.shape) for (const node of nodesOf(value)) inferNode(node);
   const { dtype, shape } = value;
   if (!dtype || !shape?.every((dim) => typeof dim === "number")) return constantValue(value);
   return { dtype, shape: shape as readonly number[] };
