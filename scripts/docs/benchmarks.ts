@@ -13,6 +13,7 @@ import { peersSection } from "./peers.ts";
 import { pruneSection, widthsSection } from "./pruning.ts";
 import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
+import { scaleSection } from "./scale.ts";
 import { searchSection } from "./search.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
@@ -41,6 +42,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   filters: filtersSection,
   structured: structuredSection,
   products: productsSection,
+  scale: scaleSection,
   winograd: winogradSection,
 };
 
