@@ -35,6 +35,11 @@ export interface Cache {
   save(key: string, bytes: Uint8Array): Promise<void>;
 }
 
+/** Room outside memory for bytes that are not needed for a while; it is gone when the process ends. */
+export interface Scratch {
+  keep(bytes: Uint8Array): ByteSource;
+}
+
 export interface FileFacts {
   readonly byteLength: number;
   /** Time of the last change, milliseconds since 1970; null where that is not known. */
@@ -43,6 +48,8 @@ export interface FileFacts {
 
 /** The surroundings of the core. */
 export interface Platform {
+  /** Makes such room; null or missing where there is none. */
+  readonly scratch?: () => Scratch | null;
   /** The machine, for reports: "node 20.20.2 linux x64". */
   readonly name: string;
   readonly cores: number;

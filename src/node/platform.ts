@@ -27,12 +27,14 @@ import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
 import { ownProcessor } from "./processor.ts";
 import { profileFiles } from "./profile.ts";
+import { openScratch } from "./scratch.ts";
 
 /** The Platform of Node. */
 export const nodePlatform: Platform = {
   name: `node ${process.versions.node} ${system()} ${arch()}`,
   cores: availableParallelism(),
   processor: ownProcessor(),
+  scratch: openScratch,
   files: { read, source, isBeside, list, exists: existsSync, stat: factsOf, packaged },
   decodeImage,
   gzipSize: (chunks) => compressedSize(createGzip({ level: 9 }), chunks),

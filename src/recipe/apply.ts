@@ -10,6 +10,7 @@ import { rewrite } from "../rewrite/index.ts";
 import { checkpoint, type Environment } from "./environment.ts";
 import { checkNeeds } from "./needs.ts";
 import { type Attempt, isRescued, rescue, type Try } from "./rescue.ts";
+import { createSpill } from "./spill.ts";
 import { addNotes, createContext, createNotes, type Notes } from "./step-context.ts";
 import { formatRecipe, isTraining, keepsNorms, type Step } from "./steps.ts";
 import { createSweep } from "./sweep.ts";
@@ -90,7 +91,14 @@ export async function applyRecipe(
     inferModel(candidate);
     const sweep = createSweep(candidate);
     const told = createNotes();
-    await step.method.apply(candidate, step.options, createContext(step, i, start, own, told));
+    const context = createContext(step, i, start, own, told);
+    const spill = createSpill(candidate, env.platform);
+    const progress: typeof context.progress = (done, total) => {
+      spill();
+      return context.progress(done, total);
+    };
+    await step.method.apply(candidate, step.options, { ...context, progress });
+    spill();
     if (!simplify) sweep();
     else rewrite(candidate, i === lastWithNorms ? {} : { rules: ["drop-dead", "share-constants"] });
     return { model: candidate, notes: told };

@@ -1,7 +1,8 @@
 /** @file Counts the numbers that a weight is stored in. */
 import { dtypes } from "../ir/dtype.ts";
-import type { Node, Value } from "../ir/graph.ts";
+import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { placesNumbers, storedInputOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
 import type { Numbers } from "./element.ts";
@@ -59,15 +60,21 @@ function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {
 }
 
 /**
- * The zeros of a stored tensor, or of stored levels without a zero point and with scales that are not
- * zero, which need not be multiplied out; null for any other value.
+ * The zeros of a stored tensor, of integers below a Cast or a Reshape, or of levels without a zero
+ * point and with scales that are not zero, which need not be multiplied out; null for any other value.
  */
-function storedZeros({ tensor, producer }: Value): number | null {
-  if (tensor) return tensor.counts.zeros;
-  if (!hasTrait(producer, "converts")) return null;
-  const [levels, scale, ...others] = (producer as Node).inputs.map((input) => input?.tensor);
-  if (!levels || dtypes[levels.dtype].kind !== "int" || others.length > 0) return null;
-  return scale?.counts.zeros === 0 ? levels.counts.zeros : null;
+function storedZeros(value: Value): number | null {
+  let at = value;
+  for (let node = at.producer; node && !at.tensor; node = at.producer) {
+    const source = placesNumbers(node) ? null : storedInputOf(node);
+    if (source === null && !hasTrait(node, "converts")) return null;
+    const [, scale, ...others] = node.inputs;
+    if (source === null && (others.length > 0 || scale?.tensor?.counts.zeros !== 0)) return null;
+    at = node.inputs[source ?? 0] as Value;
+  }
+  const { tensor } = at;
+  const isExact = tensor && (at === value || dtypes[tensor.dtype].kind === "int");
+  return isExact ? tensor.counts.zeros : null;
 }
 
 /**

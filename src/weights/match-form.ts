@@ -155,8 +155,10 @@ function fits(
     const value = parts.get(name) as Value;
     if (dtypeOf(value) !== part.dtype) return false;
     if (name === form.elements && product(shapeOf(value)) !== product(shape)) return false;
-    if (!part.integers || (byType && isWhole(value))) return true;
+    if (!part.integers) return true;
     const [least, greatest] = part.integers;
+    const stored = wholeTypeOf(value);
+    if (stored && (byType || isWithin(stored, least, greatest))) return true;
     const folded = constantValue(value);
     const numbers = folded?.numbers() ?? [];
     for (let i = 0; i < numbers.length; i++) {
@@ -176,14 +178,23 @@ export function shapeOf(value: Value): Shape {
   return isKnown ? (shape as Shape) : (constantValue(value)?.shape ?? []);
 }
 
-/** Whether the numbers are integers by their type, below any layout and Cast to floats. */
-function isWhole(value: Value): boolean {
+/** The type of the numbers if it is one of integers, below any layout and Cast to floats; else null. */
+function wholeTypeOf(value: Value): DType | null {
   const { dtype } = value;
-  if (dtype !== null && dtypes[dtype].kind === "int") return true;
+  if (dtype !== null && dtypes[dtype].kind === "int") return dtype;
   const node = value.producer;
   const source = node && storedInputOf(node);
   const input = source === null ? null : node?.inputs[source];
-  return input ? isWhole(input) : false;
+  return input ? wholeTypeOf(input) : null;
+}
+
+/** Whether every number of an integer type lies in a range. Zeros that a layout adds do if 0 does. */
+function isWithin(dtype: DType, least: number, greatest: number): boolean {
+  const { bits } = dtypes[dtype];
+  const [low, high] = dtype.startsWith("u")
+    ? [0, 2 ** bits - 1]
+    : [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
+  return low >= least && high <= greatest && least <= 0 && greatest >= 0;
 }
 
 /** Whether `build`, called with the shapes that were found, gives exactly these nodes. */

@@ -85,9 +85,10 @@ function typeOf(value: Value): Pick<Tensor, "dtype" | "shape"> | null {
 
 /** A part of whole numbers: plain ones, or a form of them (a codebook of int8). */
 function readWhole(value: Value, dtype: DType, range: readonly [number, number]): Weight | null {
-  const folded = constantValue(value);
-  if (!folded) return null;
-  const found = matchForm(value, folded.shape);
+  const known = typeOf(value);
+  if (!known) return null;
+  const { shape } = known;
+  const found = matchForm(value, shape);
   if (found) {
     const theta: Record<string, Weight> = {};
     for (const [name, at] of Object.entries(found.parts)) {
@@ -96,12 +97,29 @@ function readWhole(value: Value, dtype: DType, range: readonly [number, number])
       if (!inner) return null;
       theta[name] = inner;
     }
-    return { form: found.form, shape: folded.shape, theta, values: folded.floats(), at: value };
+    return {
+      ...{ form: found.form, shape, theta, at: value },
+      get values() {
+        return (constantValue(value) as Tensor).floats();
+      },
+    };
   }
   const signed = range[0] < 0;
-  const numbers = wholeArray(folded.numbers(), dtype, range);
-  const coding: Coding = dtype === "int64" ? "int64" : { bits: bitsOf(numbers, signed), signed };
-  return { form: null, shape: folded.shape, values: numbers, coding, at: value };
+  // Counting, for instance, needs no number unpacked.
+  let numbers: Numbers | null = null;
+  const read = (): Numbers => {
+    numbers ??= wholeArray((constantValue(value) as Tensor).numbers(), dtype, range);
+    return numbers;
+  };
+  return {
+    ...{ form: null, shape, at: value },
+    get values() {
+      return read();
+    },
+    get coding(): Coding {
+      return dtype === "int64" ? "int64" : { bits: bitsOf(read(), signed), signed };
+    },
+  };
 }
 
 /** An array that holds every number of the range, which takes at most 16 bits except in int64. */
