@@ -1,9 +1,9 @@
 /** @file transformers.js loads the folders that compress --layout writes, in Node and in Chromium. */
-import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   AutoModel,
@@ -107,7 +107,9 @@ describe("in Node", () => {
     expect(["fp32", "fp16", ...made]).toContain(devices.cpu.dtype);
     const classify = await pipeline("text-classification", "text-encoder", { device: "cpu" });
     const scores = await classify(text, { top_k: 3 });
-    expect((scores as { score: number }[]).reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1);
+    expect((scores as { score: number }[]).reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(
+      1,
+    );
     await classify.dispose();
   });
 
@@ -134,9 +136,9 @@ describe("in Node", () => {
     await compare("decoder", AutoModelForCausalLM as never, inputs, "logits");
     const textOf = async (dtype: string): Promise<string> => {
       const write = await pipeline("text-generation", "decoder", { dtype } as never);
-      const [{ generated_text }] = (await write(text, { max_new_tokens: 12 })) as never;
+      const [first] = (await write(text, { max_new_tokens: 12 })) as { generated_text: string }[];
       await write.dispose();
-      return generated_text;
+      return first.generated_text;
     };
     const float = await textOf("fp32");
     expect(float.split(" ").length).toBe(18);
@@ -186,5 +188,91 @@ describe("in Node", () => {
     expect(float.split(" ").length).toBeGreaterThan(5);
     expect(await heard("fp16")).toBe(float);
     expect((await heard("q8")).length).toBeGreaterThan(0);
+  });
+});
+
+const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
+if (!executablePath) console.log("transformers.js in a page is skipped: no /usr/bin/chromium");
+
+describe.skipIf(!executablePath)("in Chromium", () => {
+  const library = fileURLToPath(
+    new URL("../../node_modules/@huggingface/transformers/", import.meta.url),
+  );
+  /** Folders by the first part of an address. */
+  const folders: Readonly<Record<string, string>> = {
+    models,
+    library: join(library, "dist"),
+    engine: join(library, "node_modules/onnxruntime-web/dist"),
+  };
+  const types: Readonly<Record<string, string>> = {
+    ...{ ".js": "text/javascript", ".mjs": "text/javascript" },
+    ...{ ".json": "application/json", ".wasm": "application/wasm" },
+  };
+  /** A page as a user writes it. */
+  const html = `<!doctype html><title>page</title><script type="module">
+    import { env, pipeline } from "/library/transformers.js";
+    env.allowRemoteModels = false;
+    env.allowLocalModels = true;
+    env.useBrowserCache = false;
+    env.localModelPath = "/models/";
+    Object.assign(env.backends.onnx.wasm, { wasmPaths: "/engine/", numThreads: 1 });
+    globalThis.classify = async (dtype, text) => {
+      const options = { dtype, device: "wasm" };
+      const classify = await pipeline("text-classification", "text-encoder", options);
+      return classify(text, { top_k: 3 });
+    };
+  </script>`;
+  const asked: string[] = [];
+  let server: Server;
+  let browser: Browser;
+  let origin: string;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const path = normalize(decodeURIComponent((request.url ?? "/").split("?")[0]));
+      asked.push(path);
+      const [, top, ...rest] = path.split("/");
+      const file = Object.hasOwn(folders, top) ? join(folders[top], ...rest) : null;
+      if (path === "/") response.setHeader("content-type", "text/html").end(html);
+      else if (file && existsSync(file)) {
+        const type = types[extname(file)] ?? "application/octet-stream";
+        response.setHeader("content-type", type).end(readFileSync(file));
+      } else response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+  });
+
+  test.each(["q8", "fp16"] as const)("a text encoder: %s on wasm", async (dtype) => {
+    if (!existsSync(join(models, "text-encoder"))) await write("text-encoder", "--no-measure");
+    const text = "ba be bi bo bu da";
+    const page = await browser.newPage();
+    await page.goto(origin);
+    await page.waitForFunction("globalThis.classify");
+    const inPage = await page.evaluate(
+      ([dtype, text]) =>
+        (globalThis as unknown as { classify(dtype: string, text: string): unknown }).classify(
+          dtype,
+          text,
+        ),
+      [dtype, text],
+    );
+    await page.close();
+    const classify = await pipeline("text-classification", "text-encoder", { dtype: "fp32" });
+    const float = (await classify(text, { top_k: 3 })) as { label: string; score: number }[];
+    await classify.dispose();
+    const scores = new Map(
+      (inPage as { label: string; score: number }[]).map(({ label, score }) => [label, score]),
+    );
+    for (const { label, score } of float) {
+      expect(Math.abs((scores.get(label) ?? 9) - score)).toBeLessThan(dtype === "q8" ? 0.03 : 1e-3);
+    }
+    const file = `/models/text-encoder/onnx/model_${dtype === "q8" ? "quantized" : "fp16"}.onnx`;
+    expect(asked).toContain(file);
   });
 });
