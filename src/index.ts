@@ -54,6 +54,8 @@ export {
   type OpenJob,
 } from "./recipe/job.ts";
 export { createKeeper, type Keeper } from "./recipe/keeper.ts";
+export type { DtypeName } from "./recipe/layout/dtypes.ts";
+export type { Variant, VariantOptions, Variants } from "./recipe/layout/variants.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { MethodInfo } from "./recipe/method-info.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";

@@ -6,6 +6,7 @@ import { codecSection, resnetSection } from "./coding.ts";
 import { distilSection } from "./distil.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
+import { layoutSection } from "./layout.ts";
 import { lenetSection } from "./lenet.ts";
 import { lowRankSection } from "./low-rank.ts";
 import { code, latest, page, table } from "./page.ts";
@@ -44,6 +45,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   products: productsSection,
   scale: scaleSection,
   winograd: winogradSection,
+  layout: layoutSection,
 };
 
 /** `resultsOf` reads the results of a bench; null for one that has not been run. */

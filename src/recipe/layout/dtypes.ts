@@ -25,7 +25,7 @@ const half = "store-float16:compute=float16";
 const signs =
   "1-bit weights need training (binarize-bwn, binarize-loss-aware): compress with such a recipe, and name the file yourself";
 
-/** As in transformers.js 4.3.2. */
+/** As in the file utils/dtypes.js of transformers.js 4.3.2. */
 export const dtypes = {
   fp32: { suffix: "", doc: "the float model", recipe: null, traits: [] },
   fp16: {
