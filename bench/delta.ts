@@ -4,9 +4,7 @@
  * nearest of that rank to the change that was trained. Outputs of what the delta unpacks to are held
  * against those of the fine-tune, beside those of its int8 weights. Writes results/delta.json.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { cloneModel, type Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
@@ -16,7 +14,7 @@ import { createRandom } from "../src/numeric/random.ts";
 import { truncatedSvd } from "../src/numeric/randomized-svd.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { type Task, tasksIn } from "./delta-tasks.ts";
-import { writeRun } from "./record.ts";
+import { readRun, writeRun } from "./record.ts";
 
 /** A fine-tune and what it takes beside its base. Sizes in bytes, accuracies in percent. */
 export interface DeltaRow {
@@ -36,26 +34,32 @@ export interface DeltaRow {
   readonly moved: number;
 }
 
-const rows: DeltaRow[] = [];
-const folder = mkdtempSync(join(tmpdir(), "tersor-delta-"));
+/** Data and fine-tunes are kept here; a fine-tune that is there is not trained again. */
+const folder = new URL("../tersor-out/delta/", import.meta.url).pathname;
 const chosen = process.argv.slice(2);
-try {
-  for (const task of tasksIn(folder)) {
-    if (chosen.length > 0 && !chosen.includes(task.base)) continue;
-    const base = await load(task.path);
-    const options = { steps: 300, batch: 64, rate: task.rate, holdout: 0.02 };
-    const settings = { data: task.data, options, simplify: false, timingSeconds: 0.05, threads: 2 };
-    const done = await train(base, settings);
-    const tuned = await load(done.bytes);
-    const changes = { full: tuned.model, "rank 4": lowRank(base.model, tuned.model, 4) } as const;
-    for (const [change, model] of Object.entries(changes)) {
-      rows.push(await rowOf(task, change as DeltaRow["change"], concat(writeModel(model))));
-      console.log(JSON.stringify(rows.at(-1)));
-    }
+const rows = [...(readRun<{ rows: DeltaRow[] }>("delta")?.rows ?? [])].filter(
+  ({ base }) => chosen.length > 0 && !chosen.includes(base),
+);
+for (const task of tasksIn(folder)) {
+  if (chosen.length > 0 && !chosen.includes(task.base)) continue;
+  const base = await load(task.path);
+  const tuned = await load(await tune(task));
+  const changes = { full: tuned.model, "rank 4": lowRank(base.model, tuned.model, 4) } as const;
+  for (const [change, model] of Object.entries(changes)) {
+    rows.push(await rowOf(task, change as DeltaRow["change"], concat(writeModel(model))));
+    console.log(JSON.stringify(rows.at(-1)));
   }
   writeRun("delta", { rows });
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+}
+
+/** The path of the fine-tune. */
+async function tune(task: Task): Promise<string> {
+  const path = `${folder}${task.base}-${task.name.replaceAll(" ", "-")}.onnx`;
+  if (existsSync(path)) return path;
+  const options = { steps: 300, batch: 64, rate: task.rate, holdout: 0.02 };
+  const settings = { data: task.data, options, simplify: false, timingSeconds: 0.05, threads: 2 };
+  writeFileSync(path, (await train(await load(task.path), settings)).bytes);
+  return path;
 }
 
 async function rowOf(task: Task, change: DeltaRow["change"], bytes: Uint8Array): Promise<DeltaRow> {

@@ -5,5 +5,5 @@
 
 export { DecodeError } from "./codec/decode/error.ts";
 export type { Packed } from "./codec/decode/unpack.ts";
-export { type FetchOptions, tersorFetch } from "./codec/load/fetch.ts";
+export { type Fetch, type FetchOptions, tersorFetch } from "./codec/load/fetch.ts";
 export { type UnpackOptions, unpack } from "./codec/load/unpack.ts";

@@ -1,6 +1,6 @@
 /** @file tersor/load: unpack with progress, a way to stop and a cache; fetch for other libraries. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { DecodeError, tersorFetch, unpack } from "../../src/load.ts";
+import { DecodeError, type Fetch, tersorFetch, unpack } from "../../src/load.ts";
 import { packModel } from "../../src/onnx/pack.ts";
 import { unpack as plainly } from "../../src/unpack.ts";
 import { linear } from "../support/tiny.ts";
@@ -153,7 +153,7 @@ describe("cache", () => {
 describe("tersorFetch", () => {
   /** A server with one packed model, one plain one, and a page for any other path. */
   const asked: string[] = [];
-  const server: typeof globalThis.fetch = async (input, init) => {
+  const server: Fetch = async (input, init) => {
     const { url, headers } = new Request(input, init);
     asked.push(url);
     if (url.endsWith("/a.tersor?v=1")) {
@@ -170,7 +170,7 @@ describe("tersorFetch", () => {
   const fetch = tersorFetch(server);
 
   test("hands a packed model over unpacked", async () => {
-    for (const input of ["https://h/a.onnx?v=1", new Request("https://h/a.onnx?v=1")]) {
+    for (const input of ["https://h/a.onnx?v=1", new URL("https://h/a.onnx?v=1")]) {
       const response = await fetch(input);
       expect(response.headers.get("content-length")).toBe(String(expected.length));
       same(new Uint8Array(await response.arrayBuffer()));

@@ -2,15 +2,20 @@
  * @file Codes a tensor by its difference from one of a base: the mirror of load/difference.ts.
  *
  * With the tensor w, the base's tensor b and d = w - b, a float32 matrix is stored either exactly, or
- * within an error budget: where d is quantized, its step in a row (or column) is
+ * within an error budget: what is left of d after a product u v of few columns is rounded to steps,
+ * for each row (or column)
  *
  *   s = min(max |w| / 127, sqrt(mean d^2))
  *
  * The first is the step of symmetric int8 weights with a scale per channel, so that no element is
- * further off than there. The second keeps a small d from being rounded away as a whole: its noise
- * s^2 / 12 is at most a twelfth of d's energy. Where a product u v of few columns has no more noise
- * than that, in the sum of squares, and is smaller, it is stored in the place of d: fine-tuning by
- * LoRA (Hu et al. 2021, arXiv 2106.09685) leaves such a d.
+ * further off than there. The second keeps a small d from being rounded away as a whole: the noise
+ * s^2 / 12 is at most a twelfth of d's energy.
+ *
+ * The product holds the leading singular vectors of d, in fine steps. Fine-tuning by LoRA (Hu et al.
+ * 2021, arXiv 2106.09685) changes nothing else, and then nothing is left to round. Other changes have
+ * some large singular values, too: those of directions that many inputs share. Rounding errs there
+ * in the same direction for all of them, so that outputs are further off than by int8 (on LeNet-5 by
+ * a factor of two); the product takes these directions out of what is rounded.
  */
 import { createRandom } from "../../numeric/random.ts";
 import { truncatedSvd } from "../../numeric/randomized-svd.ts";
@@ -48,8 +53,7 @@ export function encodeDifference(
   const { dtype, dims } = base;
   const size = product(dims);
   const matrix = dtype === "float32" && !exact && dims.length > 1 ? floatsOf(base, raw) : null;
-  const bodies = matrix ? lossyBodies(base, matrix, size) : [exactBody(base, raw)];
-  const found = bodies.filter((body) => body !== null).sort((a, b) => a.length - b.length)[0];
+  const found = matrix ? lossyBody(base, matrix, size) : exactBody(base, raw);
   return found && found.length < limit ? found : null;
 }
 
@@ -93,93 +97,141 @@ function floatsOf({ bytes }: BaseTensor, raw: Uint8Array): Pair | null {
   return [w, b, d].every((all) => all.every(Number.isFinite)) ? { w, b, d } : null;
 }
 
-function lossyBodies(base: BaseTensor, pair: Pair, size: number): (Uint8Array | null)[] {
+function lossyBody(base: BaseTensor, pair: Pair, size: number): Uint8Array {
   const { dims } = base;
   const rows = dims[0];
   const columns = size / rows;
-  const grids = (dims.length === 2 ? [false, true] : [false]).map((byColumn) =>
-    gridOf(pair, rows, columns, byColumn),
+  const steps = stepsOf(pair, rows, columns, dims.length === 2);
+  const factors = factorsOf(pair.d, rows, columns, steps.noise);
+  if (!factors) return bodyOf(SUM, base, restBody(pair.d, steps, dims));
+  const { u, v, rank } = factors;
+  const moved = new Float32Array(pair.b);
+  addProduct(moved, u, v, rank, null);
+  const rest = pair.w.map((x, i) => x - moved[i]);
+  const factor = (dims: readonly number[], values: Float32Array<ArrayBuffer>) =>
+    section(encodeBody("float32", dims, new Uint8Array(values.buffer)));
+  return bodyOf(
+    ...([PRODUCT, base, Uint8Array.of(rank)] as const),
+    factor([rows, rank], u),
+    factor([rank, columns], v),
+    factors.isAll ? new Uint8Array(0) : restBody(rest, steps, dims),
   );
-  // Rows and columns are two readings of "channel"; the one with less noise is within both.
-  const grid = grids.reduce((a, b) => (b.noise < a.noise ? b : a));
-  const body = encodeBody("float32", dims, new Uint8Array(grid.rounded.buffer));
-  const sum = bodyOf(SUM, base, body);
-  return [sum, productBody(base, pair, rows, columns, grid.noise, body.length)];
 }
 
-interface Grid {
-  /** d rounded to the steps of its rows or columns. */
-  readonly rounded: Float32Array<ArrayBuffer>;
+/** The steps of rows or columns. */
+interface Steps {
+  readonly byColumn: boolean;
+  readonly columns: number;
+  readonly steps: Float32Array;
   /** Sum over the elements of s^2 / 12. */
   readonly noise: number;
 }
 
-function gridOf({ w, d }: Pair, rows: number, columns: number, byColumn: boolean): Grid {
-  const rounded = new Float32Array(d.length);
-  const [lines, length] = byColumn ? [columns, rows] : [rows, columns];
-  const [next, step] = byColumn ? [1, columns] : [columns, 1];
-  let noise = 0;
-  for (let line = 0; line < lines; line++) {
-    let most = 0;
-    let energy = 0;
-    for (let n = 0, i = line * next; n < length; n++, i += step) {
-      most = Math.max(most, Math.abs(w[i]));
-      energy += d[i] * d[i];
-    }
-    const s = Math.fround(Math.min(most / 127, Math.sqrt(energy / length)));
-    noise += (length * s * s) / 12;
-    if (s === 0) continue;
-    for (let n = 0, i = line * next; n < length; n++, i += step) {
-      rounded[i] = roundTo(d[i], s);
-    }
+/** Lines of fewer elements are not worth a step of their own where the other lines are longer. */
+const LINE = 64;
+
+/** Rows and columns are two readings of "channel"; the one with less noise is within both. */
+function stepsOf(pair: Pair, rows: number, columns: number, isFlat: boolean): Steps {
+  const byRow = stepsAlong(pair, rows, columns, false);
+  if (!isFlat || rows < LINE) return byRow;
+  const byColumn = stepsAlong(pair, rows, columns, true);
+  return columns < LINE || byColumn.noise < byRow.noise ? byColumn : byRow;
+}
+
+function stepsAlong({ w, d }: Pair, rows: number, columns: number, byColumn: boolean): Steps {
+  const most = new Float64Array(byColumn ? columns : rows);
+  const energy = new Float64Array(most.length);
+  for (let i = 0; i < d.length; i++) {
+    const line = byColumn ? i % columns : Math.floor(i / columns);
+    most[line] = Math.max(most[line], Math.abs(w[i]));
+    energy[line] += d[i] * d[i];
   }
-  return { rounded, noise };
+  const length = d.length / most.length;
+  const steps = Float32Array.from(most, (x, i) => Math.min(x / 127, Math.sqrt(energy[i] / length)));
+  const noise = steps.reduce((sum, s) => sum + (length * s * s) / 12, 0);
+  return { byColumn, columns, steps, noise };
+}
+
+/** The body of `values`, rounded. */
+function restBody(
+  values: Float32Array,
+  { byColumn, columns, steps }: Steps,
+  dims: readonly number[],
+): Uint8Array {
+  const rounded = values.map((x, i) => {
+    const s = steps[byColumn ? i % columns : Math.floor(i / columns)];
+    return s === 0 ? 0 : roundTo(x, s);
+  });
+  return encodeBody("float32", dims, new Uint8Array(rounded.buffer));
 }
 
 /** The multiple of `step` next to `x`; never -0, which is on no grid. */
 const roundTo = (x: number, step: number): number => Math.round(x / step) * step + 0;
 
+interface Factors {
+  /** [rows, rank] */
+  readonly u: Float32Array<ArrayBuffer>;
+  /** [rank, columns] */
+  readonly v: Float32Array<ArrayBuffer>;
+  readonly rank: number;
+  /** Whether nothing is left of d but what is below the noise. */
+  readonly isAll: boolean;
+}
+
+/** Bits of a factor's element, roughly. */
+const FACTOR_BITS = 9;
+
 /**
- * d as u v, where that leaves a squared error of at most `noise` and may take fewer than `limit`
- * bytes. Half of the error is what the singular values that are dropped leave, half is that of the
- * rounded factors: with u = U sqrt(S) and v = sqrt(S) V^T, rounding column k of u by steps of a adds
- * rows a^2 / 12 s_k, and row k of v likewise.
+ * The leading singular vectors of d that are worth their bits, rounded; null where there are none.
+ *
+ * Column k takes FACTOR_BITS (rows + columns) bits. It saves about size / 2 log2(E / (E - s_k^2)) of
+ * those of what is left, whose energy is E, because each element takes log2 of its deviation. Where
+ * what remains of d is at most half of `noise`, the columns up to there are all that is stored.
+ *
+ * With u = U sqrt(S) and v = sqrt(S) V^T, rounding column k of u by steps of a adds rows a^2 / 12 s_k
+ * to the squared error, and row k of v likewise. They share a 64th of `noise`: the errors of factors
+ * act on the very inputs that d acts on, and so count more than those of single elements.
  */
-function productBody(
-  base: BaseTensor,
-  { w, b, d }: Pair,
-  rows: number,
-  columns: number,
-  noise: number,
-  limit: number,
-): Uint8Array | null {
-  // A factor's element takes about 6 bits.
-  const affordable = Math.floor((limit * 8) / (6 * (rows + columns)));
-  const most = Math.min(MAX_RANK, affordable, Math.floor((rows * columns) / (rows + columns)));
-  if (most < 1) return null;
+function factorsOf(d: Float32Array, rows: number, columns: number, noise: number): Factors | null {
+  const size = rows * columns;
+  const price = FACTOR_BITS * (rows + columns);
+  const most = Math.min(
+    MAX_RANK,
+    Math.floor((3 * size) / price),
+    Math.floor(size / (rows + columns)),
+  );
+  if (most < 1 || noise === 0) return null;
   const { u, s, v, rank: found } = truncatedSvd(d, rows, columns, most, createRandom(0));
   let left = d.reduce((sum, x) => sum + x * x, 0);
-  let rank = 0;
-  while (rank < found && left > noise / 2) left -= s[rank++] ** 2;
-  if (rank === 0 || left > noise / 2) return null;
-  const uRounded = new Float32Array(rows * rank);
-  const vRounded = new Float32Array(rank * columns);
-  for (let k = 0; k < rank; k++) {
+  let [worth, rank] = [0, 0];
+  while (rank < found && left > noise / 2) {
+    const next = Math.max(left - s[rank] ** 2, 0);
+    rank++;
+    if (isWorth(left / Math.max(next, noise), price, size)) worth = rank;
+    left = next;
+  }
+  const isAll = left <= noise / 2;
+  const kept = isAll ? rank : worth;
+  if (kept === 0) return null;
+  const uRounded = new Float32Array(rows * kept);
+  const vRounded = new Float32Array(kept * columns);
+  for (let k = 0; k < kept; k++) {
     const root = Math.sqrt(s[k]);
-    const share = (12 * noise) / 4 / rank / s[k];
-    const [a, c] = [Math.fround(Math.sqrt(share / rows)), Math.fround(Math.sqrt(share / columns))];
+    const share = (12 * noise) / 64 / (2 * kept) / s[k];
+    const [a, c] = [Math.sqrt(share / rows), Math.sqrt(share / columns)].map(Math.fround);
     for (let i = 0; i < rows; i++) {
-      uRounded[i * rank + k] = roundTo(u[i * found + k] * root, a);
+      uRounded[i * kept + k] = roundTo(u[i * found + k] * root, a);
     }
     for (let i = 0; i < columns; i++) {
       vRounded[k * columns + i] = roundTo(v[i * found + k] * root, c);
     }
   }
-  const sum = new Float32Array(b);
-  addProduct(sum, uRounded, vRounded, rank);
-  if (sum.reduce((error, x, i) => error + (x - w[i]) ** 2, 0) > noise) return null;
-  const factor = (dims: readonly number[], values: Float32Array<ArrayBuffer>) =>
-    encodeBody("float32", dims, new Uint8Array(values.buffer));
-  const factors = [section(factor([rows, rank], uRounded)), factor([rank, columns], vRounded)];
-  return bodyOf(PRODUCT, base, Uint8Array.of(rank), ...factors);
+  return { u: uRounded, v: vRounded, rank: kept, isAll };
 }
+
+/**
+ * Whether size / 2 log2(ratio) > bits. Math.log2 differs between engines; ln x >= 2 (x - 1) / (x + 1)
+ * for x >= 1 is close enough and does not.
+ */
+const isWorth = (ratio: number, bits: number, size: number): boolean =>
+  ((size / 2) * 2 * (ratio - 1)) / (ratio + 1) / Math.LN2 > bits;

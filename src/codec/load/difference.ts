@@ -10,8 +10,9 @@
  *   0 copy    none                                       b
  *   1 words   body of int32 d, of the same dimensions    the bits of b, changed by d (see below)
  *   2 sum     body of float32 d, of the same dimensions  float32(b + d)
- *   3 product byte r; section: body of float32 u [rows,  float32(b + sum_k u[row, k] v[k, column]),
- *             r]; body of float32 v [r, columns]         the sum in doubles, k ascending
+ *   3 product byte r; section: body of float32 u [rows,  float32(b + (d + sum_k u[row, k] v[k, column])),
+ *             r]; section: body of float32 v [r,         in doubles, k ascending, d first
+ *             columns]; body of float32 d, or nothing
  *
  * Kind 1 changes an integer b of w bits to (b + d) mod 2^w. Of a float it changes the magnitude, the
  * w - 1 low bits, to (magnitude + d) mod 2^(w - 1). Where the sign changes too, d is 2^flipBits(w)
@@ -92,8 +93,10 @@ export async function decodeDifference(
   // The factors of more elements than the tensor would be no saving, but a way to fill the memory.
   if (!(rank > 0 && rank * (rows + columns) <= size)) throw new DecodeError("a rank is too large");
   const u = numbers(await inner(reader.section(), dtype, [rows, rank]), Float32Array);
-  const v = numbers(await inner(reader.take(), dtype, [rank, columns]), Float32Array);
-  addProduct(floats, u, v, rank);
+  const v = numbers(await inner(reader.section(), dtype, [rank, columns]), Float32Array);
+  const rest = reader.take();
+  const d = rest.length > 0 ? numbers(await inner(rest, dtype, dims), Float32Array) : null;
+  addProduct(floats, u, v, rank, d);
   return numbersBytes(floats);
 }
 
@@ -116,17 +119,19 @@ function addWords(
   }
 }
 
-/** Adds u v to the matrix `out` in place: u is [rows, rank], v [rank, columns]. */
+/** Adds d + u v to the matrix `out` in place: u is [rows, rank], v [rank, columns]. */
 export function addProduct(
   out: Float32Array,
   u: Float32Array,
   v: Float32Array,
   rank: number,
+  d: Float32Array | null,
 ): void {
   const columns = v.length / rank;
   const sums = new Float64Array(columns);
   for (let r = 0, at = 0; at < out.length; r++, at += columns) {
-    sums.fill(0);
+    if (d) sums.set(d.subarray(at, at + columns));
+    else sums.fill(0);
     for (let k = 0; k < rank; k++) {
       const factor = u[r * rank + k];
       for (let c = 0, from = k * columns; c < columns; c++) sums[c] += factor * v[from + c];

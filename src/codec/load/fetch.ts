@@ -8,7 +8,8 @@ import { type UnpackOptions, unpack } from "./unpack.ts";
 
 export type FetchOptions = Pick<UnpackOptions, "cache">;
 
-type Fetch = typeof globalThis.fetch;
+/** fetch as libraries call it. */
+export type Fetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
 
 /**
  * Wraps `fetch`: for transformers.js `env.fetch = tersorFetch()`. A GET of `name.onnx` becomes one
@@ -21,23 +22,21 @@ type Fetch = typeof globalThis.fetch;
 export function tersorFetch(fetch: Fetch = globalThis.fetch, options: FetchOptions = {}): Fetch {
   const inner: Fetch = (input, init) => fetch(input, init);
   return async (input, init) => {
-    const request = input instanceof Request ? input : null;
-    const address = request?.url ?? String(input);
+    const address = String(input);
     const name = /\.onnx(?=$|[?#])/;
-    const method = init?.method ?? request?.method ?? "GET";
+    const method = init?.method ?? "GET";
     if (!name.test(address) || method.toUpperCase() !== "GET") return inner(input, init);
     const renamed = address.replace(name, ".tersor");
-    const headers = new Headers(init?.headers ?? request?.headers);
+    const headers = new Headers(init?.headers);
     const isRange = headers.has("range");
     if (isRange) headers.set("range", "bytes=0-15");
-    const asked = request ? new Request(renamed, request) : renamed;
-    const packed = await inner(asked, { ...init, headers });
+    const packed = await inner(renamed, { ...init, headers });
     if (!packed.ok || packed.headers.get("content-type")?.startsWith("text/html")) {
       await packed.body?.cancel();
       return inner(input, init);
     }
     if (isRange) return sizeOf(packed);
-    const signal = init?.signal ?? request?.signal;
+    const signal = init?.signal ?? undefined;
     const bytes = await unpack(packed, { ...options, signal });
     return new Response(bytes, { headers: headersOf(bytes.length) });
   };
