@@ -22,10 +22,10 @@ export interface DeltaRow {
   readonly task: string;
   readonly change: "full" | "rank 4";
   readonly baseBytes: number;
-  /** The fine-tune alone, as a .tersor file. */
-  readonly alone: number;
   readonly delta: number;
-  readonly exact: number;
+  /** The fine-tune without its base, as a .tersor file; null for a change of rank 4. */
+  readonly alone: number | null;
+  readonly exact: number | null;
   /** Root mean square of the outputs' error over their standard deviation, in percent. */
   readonly error: number;
   readonly int8Error: number;
@@ -37,9 +37,7 @@ export interface DeltaRow {
 /** Data and fine-tunes are kept here; a fine-tune that is there is not trained again. */
 const folder = new URL("../tersor-out/delta/", import.meta.url).pathname;
 const chosen = process.argv.slice(2);
-const rows = [...(readRun<{ rows: DeltaRow[] }>("delta")?.rows ?? [])].filter(
-  ({ base }) => chosen.length > 0 && !chosen.includes(base),
-);
+const rows: DeltaRow[] = [];
 for (const task of tasksIn(folder)) {
   if (chosen.length > 0 && !chosen.includes(task.base)) continue;
   const base = await load(task.path);
@@ -49,7 +47,11 @@ for (const task of tasksIn(folder)) {
     rows.push(await rowOf(task, change as DeltaRow["change"], concat(writeModel(model))));
     console.log(JSON.stringify(rows.at(-1)));
   }
-  writeRun("delta", { rows });
+  const isNew = (row: DeltaRow): boolean =>
+    rows.some(({ base, task }) => base === row.base && task === row.task);
+  const others = readRun<{ rows: DeltaRow[] }>("delta")?.rows.filter((row) => !isNew(row)) ?? [];
+  const all = [...others, ...rows].sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
+  writeRun("delta", { rows: all });
 }
 
 /** The path of the fine-tune. */
@@ -82,9 +84,9 @@ async function rowOf(task: Task, change: DeltaRow["change"], bytes: Uint8Array):
   };
   return {
     ...{ base: task.base, task: task.name, change, baseBytes: original.byteLength },
-    alone: (await pack(tuned)).bytes.byteLength,
     delta: delta.bytes.byteLength,
-    exact: (await pack(tuned, { base, exact: true })).bytes.byteLength,
+    alone: change === "full" ? (await pack(tuned)).bytes.byteLength : null,
+    exact: change === "full" ? (await pack(tuned, { base, exact: true })).bytes.byteLength : null,
     error: round(errorOf(ofDelta, wanted)),
     int8Error: round(errorOf(ofInt8, wanted)),
     accuracy: {

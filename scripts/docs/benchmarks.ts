@@ -3,6 +3,7 @@ import type { Result } from "../../src/measure/measurement.ts";
 import * as format from "../../src/report/format.ts";
 import { speedup } from "../../src/report/speed.ts";
 import { codecSection, resnetSection } from "./coding.ts";
+import { deltaSection } from "./delta.ts";
 import { distilSection } from "./distil.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
@@ -35,6 +36,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   lenet: lenetSection,
   resnet20: resnetSection,
   codec: codecSection,
+  delta: deltaSection,
   prune: pruneSection,
   widths: widthsSection,
   "low-rank": lowRankSection,

@@ -17,7 +17,7 @@ export interface PackSettings {
   /**
    * A base, such as the model that this one was fine-tuned from: what both share is not stored, and
    * the file can only be unpacked with the base. float32 matrices are stored within the error of
-   * int8 weights with a scale per channel, all else to the bit.
+   * int8 weights with a scale per row or column, all else to the bit.
    */
   readonly base?: Loaded | undefined;
   /** With `base`: keep every bit of the matrices, too (default false). */

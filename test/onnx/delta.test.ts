@@ -102,19 +102,19 @@ describe("within the error of int8", () => {
       expect(Math.max(...error)).toBeLessThanOrEqual((step / 2) * 1.00001);
     }
     expect(restored).not.toEqual(W);
-    // A step is about half a sigma: log2(sqrt(2 pi e) sigma / step) = 3 bits, and the scales.
-    expect(tensors[0].body.length).toBeLessThan((1600 * 3.4) / 8 + 40 * 4 + 100);
+    // A step is a quarter to half of sigma: log2(sqrt(2 pi e) sigma / step) < 4 bits, and the scales.
+    expect(tensors[0].body.length).toBeLessThan((1600 * 4.4) / 8 + 40 * 4 + 100);
   });
 
-  test("a small change is kept: at most a twelfth of its energy is lost", async () => {
+  test("a small change is kept: a 48th of its energy is lost", async () => {
     const d = normal(1600, 1e-5);
     const W = plus(A, d);
     const { bytes } = await packOn(base, modelOf([matrix("a", W)]));
     const restored = floats((await tensorsOf(bytes, base))[0]);
     const error = restored.reduce((sum, x, i) => sum + (x - W[i]) ** 2, 0);
     const change = W.reduce((sum, x, i) => sum + (x - A[i]) ** 2, 0);
-    expect(error).toBeLessThan(change / 10);
-    expect(error).toBeGreaterThan(change / 20);
+    expect(error).toBeLessThan(change / 40);
+    expect(error).toBeGreaterThan(change / 60);
   });
 
   test("a change of rank 2 is a product of rank 2, with no more error", async () => {
@@ -132,8 +132,34 @@ describe("within the error of int8", () => {
     expect(tensors[0].body.length).toBeLessThan(2 * 2 * size + 200);
     const restored = floats((await tensorsOf(bytes, from))[0]);
     const error = restored.reduce((sum, x, i) => sum + (x - W[i]) ** 2, 0);
-    expect(error).toBeLessThanOrEqual(d.reduce((sum, x) => sum + x * x, 0) / 12);
+    expect(error).toBeLessThanOrEqual(d.reduce((sum, x) => sum + x * x, 0) / 48);
   });
+});
+
+test("one direction of a change is a product, what is left is rounded: fewer bytes, no more error", async () => {
+  const size = 128;
+  const big = normal(size * size, 0.1);
+  const [u, v] = [normal(size, 0.1), normal(size, 0.1)];
+  const rest = normal(size * size, 0.003);
+  const d = rest.map((x, i) => x + u[Math.floor(i / size)] * v[i % size]);
+  const from = modelOf([matrix("a", big, size)]);
+  const W = plus(big, d);
+  const { bytes, tensors } = await packOn(from, modelOf([matrix("a", W, size)]));
+  expect(tensors[0].coder).toBe("base, product");
+  // Rounded without the product, an element would take log2(0.0104 / 0.003) = 1.8 bits more.
+  const { tensors: alone } = await packOn(from, modelOf([matrix("a", plus(big, rest), size)]));
+  expect(alone[0].coder).toBe("base, sum");
+  expect(tensors[0].body.length).toBeLessThan(alone[0].body.length + 2 * size * 2);
+  const restored = floats((await tensorsOf(bytes, from))[0]);
+  // Steps are those of rows or of columns.
+  const isWithin = (lineOf: (i: number) => number): boolean => {
+    const most = new Float32Array(size);
+    W.forEach((x, i) => {
+      most[lineOf(i)] = Math.max(most[lineOf(i)], Math.abs(x));
+    });
+    return restored.every((x, i) => Math.abs(x - W[i]) <= (most[lineOf(i)] / 127 / 2) * 1.0001);
+  };
+  expect(isWithin((i) => Math.floor(i / size)) || isWithin((i) => i % size)).toBe(true);
 });
 
 describe("refused", () => {
@@ -174,7 +200,7 @@ describe("refused", () => {
           if (outcome instanceof Error) expect(outcome).toBeInstanceOf(DecodeError);
           else expect(outcome.length).toBeLessThan(2 ** 22 + 4096 * packed.length + 20_000);
         }),
-        { numRuns: 12 },
+        { numRuns: 6 },
       );
     }
   });

@@ -118,6 +118,12 @@ function lossyBody(base: BaseTensor, pair: Pair, size: number): Uint8Array {
   );
 }
 
+/**
+ * Matrices of fewer elements take half the step: a bit more for each of few elements. In networks of
+ * convolutions these are the first layers, whose errors all others pass on.
+ */
+const SMALL = 1 << 16;
+
 /** The steps of rows or columns. */
 interface Steps {
   readonly byColumn: boolean;
@@ -130,7 +136,7 @@ interface Steps {
 /** Lines of fewer elements are not worth a step of their own where the other lines are longer. */
 const LINE = 64;
 
-/** Rows and columns are two readings of "channel"; the one with less noise is within both. */
+/** Rows and columns are two readings of "channel"; those with less noise are taken. */
 function stepsOf(pair: Pair, rows: number, columns: number, isFlat: boolean): Steps {
   const byRow = stepsAlong(pair, rows, columns, false);
   if (!isFlat || rows < LINE) return byRow;
@@ -147,7 +153,11 @@ function stepsAlong({ w, d }: Pair, rows: number, columns: number, byColumn: boo
     energy[line] += d[i] * d[i];
   }
   const length = d.length / most.length;
-  const steps = Float32Array.from(most, (x, i) => Math.min(x / 127, Math.sqrt(energy[i] / length)));
+  const share = d.length < SMALL ? 0.5 : 1;
+  const steps = Float32Array.from(
+    most,
+    (x, i) => Math.min(x / 127, Math.sqrt(energy[i] / length)) * share,
+  );
   const noise = steps.reduce((sum, s) => sum + (length * s * s) / 12, 0);
   return { byColumn, columns, steps, noise };
 }
