@@ -66,9 +66,12 @@ describe("sources", () => {
   });
 });
 
-test("the decoder stands alone and is small", async () => {
+test.each([
+  ["unpack", 10_000, /src\/(unpack|codec\/decode\/[a-z0-9-]+)\.ts$/],
+  ["load", 13_500, /src\/(load|util\/sha256|codec\/(decode|load)\/[a-z0-9-]+)\.ts$/],
+])("tersor/%s stands alone and is small", async (entry, most, own) => {
   const { outputFiles, metafile } = await build({
-    entryPoints: [fileURLToPath(new URL("../../src/unpack.ts", import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(`../../src/${entry}.ts`, import.meta.url))],
     bundle: true,
     minify: true,
     format: "esm",
@@ -76,11 +79,8 @@ test("the decoder stands alone and is small", async () => {
     metafile: true,
     write: false,
   });
-  const parts = Object.keys(metafile.inputs);
-  expect(
-    parts.filter((path) => !/src\/(unpack|codec\/decode\/[a-z0-9-]+)\.ts$/.test(path)),
-  ).toEqual([]);
+  expect(Object.keys(metafile.inputs).filter((path) => !own.test(path))).toEqual([]);
   const size = gzipSync(outputFiles[0].contents, { level: 9 }).length;
-  console.info(`tersor/unpack: ${size} bytes minified and gzipped`);
-  expect(size).toBeLessThanOrEqual(10_000);
+  console.info(`tersor/${entry}: ${size} bytes minified and gzipped`);
+  expect(size).toBeLessThanOrEqual(most);
 });

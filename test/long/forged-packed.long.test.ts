@@ -1,7 +1,9 @@
 /** @file Damaged and forged .tersor files of many kinds of tensors: errors, no hang, no growth. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { unpack } from "../../src/load.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { packModel } from "../../src/onnx/pack.ts";
+import { readBase } from "../../src/onnx/pack-base.ts";
 import { expectCutsNoticed, expectFlipsNoticed, expectForgeriesBounded } from "../codec/forge.ts";
 import { type TinyWeight, tinyModel } from "../support/tiny.ts";
 
@@ -25,9 +27,40 @@ const nodes = weights.map(({ name }, i) => ({
   outputs: [`y${i}`],
 }));
 const outputs = nodes.map((node) => ({ name: node.outputs[0], dims: ["N", 25] }));
-const { bytes, tensors } = packModel(
-  tinyModel({ inputs: [{ name: "x", dims: ["N", 24] }], outputs, nodes, weights }),
+const modelOf = (weights: readonly TinyWeight[]) =>
+  tinyModel({ inputs: [{ name: "x", dims: ["N", 24] }], outputs, nodes, weights });
+const model = modelOf(weights);
+const { bytes, tensors } = packModel(model);
+
+/** The same against a base: every kind of difference. */
+const base = modelOf(
+  weights.map((weight, i) => ({
+    ...weight,
+    data: (weight.data as Float32Array).map((x, at) =>
+      i === 0 ? x : i === 1 ? x + Math.sin(at / 25) * Math.cos(at % 25) : x + random.normal() / 99,
+    ),
+  })),
 );
+const deltas = await Promise.all(
+  [false, true].map(async (exact) => {
+    const read = await readBase(base, { where: "base", external: null });
+    return packModel(model, { base: read, exact }).bytes;
+  }),
+);
+
+/** From a stream of uneven pieces. */
+const openStreamed = (file: Uint8Array) => {
+  let at = 0;
+  const pieces = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (at >= file.length) return controller.close();
+      const length = 1 + ((at * 7919) % 97);
+      controller.enqueue(file.slice(at, at + length));
+      at += length;
+    },
+  });
+  return unpack(pieces, { base });
+};
 
 test("the file has coders of several kinds", () => {
   expect(new Set(tensors.map(({ coder }) => coder)).size).toBeGreaterThan(1);
@@ -35,3 +68,13 @@ test("the file has coders of several kinds", () => {
 test("flips", () => expectFlipsNoticed(bytes, 19));
 test("cuts", () => expectCutsNoticed(bytes, 53));
 test("forgeries", () => expectForgeriesBounded(bytes, 1000));
+
+describe.each([
+  ["a file", bytes],
+  ["a delta", deltas[0]],
+  ["an exact delta", deltas[1]],
+])("streamed: %s", (_, file) => {
+  test("flips", () => expectFlipsNoticed(file, 97, openStreamed));
+  test("cuts", () => expectCutsNoticed(file, 211, openStreamed));
+  test("forgeries", () => expectForgeriesBounded(file, 300, openStreamed, base.length));
+});
