@@ -78,6 +78,8 @@ export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
 export { familyTitles, lossOf, type Report } from "./report/report.ts";
 export { colorStyle, familyClass, plotStyle } from "./report/svg.ts";
+export { targets } from "./targets/index.ts";
+export { factOf, pays, type TargetDevice } from "./targets/target.ts";
 export { type Form, integers, learns, type Part, type Shape } from "./weights/form.ts";
 export { type Latent, type Opened, open as openLatent, openable } from "./weights/latent.ts";
 export { addForm as defineForm } from "./weights/match-form.ts";

@@ -31,7 +31,7 @@ function note(source: Source): string {
 function cell(fact: Fact | null): string {
   if (!fact) return "";
   const { speedup, pays, problem, source } = fact;
-  const short = problem ? (pays ? "faster, check outputs" : "no") : pays ? "faster" : "same";
+  const short = problem ? (pays ? "yes, check outputs" : "no") : pays ? "yes" : "same";
   return `${speedup ?? short} ${note(source)}`;
 }
 
@@ -103,7 +103,7 @@ export function targetsPage(runs: Runs<TargetsBench>): string {
     `What a representation gains depends on where the model runs. ${code("--on TARGET")} (in the library ${code("on")}) names it for compress, survey, search, advise, inspect, eval and bench: it decides the engine that judges and times the products, what options such as ${code("kernel=auto")}, ${code("compute=auto")} and ${code("reduceRange=target")} and the preset ${code("fast")} choose, and what reports warn of. Without it this machine is the target; ${code("tersor doctor")} says which one that is.`,
     "A target that this machine is not is not timed: rows say so in words, their times are empty, and what is said of speed is from the table below.",
     "## What pays where",
-    `float32 time / time of the representation: above 1 is faster. The measured figures are of ${Object.keys(runs).at(-1) ?? "this project's machine"}, one thread, the median of rounds that alternate with float32: a product of 512 inputs and 2048 outputs, chains of four convolutions of 64 channels on 28 x 28, 64 rows of a table. For ${code("node-cpu-no-vnni")} the same machine hid AVX512 and VNNI from the engine (${code("bench/hidden-cpu.ts")}). "faster" and "no" are what a publication says; an empty cell is not known.`,
+    `float32 time / time of the representation: above 1 is faster. The measured figures are of ${Object.keys(runs).at(-1) ?? "this project's machine"}, one thread, the median of rounds that alternate with float32: a product of 512 inputs and 2048 outputs, chains of four convolutions of 64 channels on 28 x 28, 64 rows of a table. For ${code("node-cpu-no-vnni")} the same machine hid AVX512 and VNNI from the engine (${code("bench/hidden-cpu.ts")}). "yes" (there are kernels made to be faster) and "no" (there are none, or something is against them) are what a publication says; an empty cell is not known.`,
     grid,
     ...sections,
     ...widthsTable(latest(runs) ?? {}),

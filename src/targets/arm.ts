@@ -38,7 +38,7 @@ export const arm: TargetDevice = {
       source: dotProducts,
     },
     {
-      text: "Processors without dot products of bytes (such as Cortex-A53 and A72) gain memory but no speed from int8.",
+      text: "Processors without dot products of bytes gain memory but no speed from int8.",
       source: published("https://github.com/ARM-software/armnn/issues/382"),
     },
     {

@@ -110,8 +110,10 @@ export const nodeCpu: TargetDevice = {
   ],
   notes: [
     {
-      text: "Activations have to be uint8: with int8 ones half of the convolutions stay float, or run on kernels without VNNI at a quarter of the speed of float32.",
-      source: measured("docs/engine.md"),
+      text: "Activations have to be uint8: products of two int8 factors have no fast kernels on x64.",
+      source: published(
+        "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",
+      ),
     },
     {
       text: "float16 arithmetic is computed in float32, with casts around it: half the file, no speed.",

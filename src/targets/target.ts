@@ -40,7 +40,7 @@ export interface Source {
 export interface Fact {
   /** float32 time / its time: above 1 is faster. Null where there is no figure. */
   readonly speedup: number | null;
-  /** Whether it is worth it there: where the figure says so, or the source in words. */
+  /** Whether it is worth it there: by the figure, or because the source tells of kernels for it. */
   readonly pays: boolean;
   /** What is wrong with it, as a predicate: "has no kernel on the GPU". Null if nothing. */
   readonly problem: string | null;

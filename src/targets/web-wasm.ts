@@ -114,10 +114,5 @@ export const webWasm: TargetDevice = {
     }),
   },
   limits: webLimits,
-  notes: [
-    {
-      text: "Convolutions compute any number of channels equally well: pruning need not keep multiples.",
-      source: measured("docs/benchmarks.md"),
-    },
-  ],
+  notes: [],
 };

@@ -142,7 +142,7 @@ describe("compress", () => {
       );
       return found.result.recipe;
     };
-    expect(await recipeOf("--data", data)).toBe("quantize-int8");
+    expect(await recipeOf("--data", data)).toBe("quantize-int8:kernel=auto");
     expect(await recipeOf()).toBe("quantize-dynamic > quantize-weights");
   });
 
