@@ -32,13 +32,6 @@ export function stepsOf<M extends readonly MethodRef[]>(
 export const keptUnder = async (job: OpenJob, { keeper }: Settings): Promise<Kept | null> =>
   keeper ? { keeper, key: await jobHash(job) } : null;
 
-/** Warns that a product will be neither run nor judged, and why. */
-export function tellUnrun({ unrun, onEvent }: Environment): void {
-  if (!unrun) return;
-  const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
-  onEvent({ type: "warning", text });
-}
-
 /** The environment, if versions of the model can be run; else throws why they cannot. */
 export function runnable(env: Environment): Environment {
   if (env.unrun) throw env.unrun;

@@ -1,14 +1,6 @@
 /** @file The API: the functions that programs and the command line call, bound to a platform. */
 
-import {
-  keptUnder,
-  runnable,
-  specOf,
-  stepsOf,
-  tellUnrun,
-  trainsIn,
-  untimed,
-} from "./api-inputs.ts";
+import { keptUnder, runnable, specOf, stepsOf, trainsIn, untimed } from "./api-inputs.ts";
 import type {
   AdvisedModel,
   AdviseInput,
@@ -39,7 +31,7 @@ import { makeVariants, type VariantOptions, type Variants } from "./recipe/layou
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
-import { tellTarget, tellUntimed } from "./recipe/on-target.ts";
+import { tellTarget, tellUnrun, tellUntimed } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { search } from "./recipe/search/search.ts";

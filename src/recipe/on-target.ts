@@ -77,6 +77,13 @@ export function foreignWarnings(model: Model, target: TargetDevice, bytes: numbe
   return [...warnings, `on ${target.id} ${what}: ${where} (${sourceText(target.saturates)})`];
 }
 
+/** Warns that a product will be neither run nor judged, and why. */
+export function tellUnrun({ unrun, onEvent }: Environment): void {
+  if (!unrun) return;
+  const text = `nothing is run, timed or judged, only weights are compressed: ${unrun.message}`;
+  onEvent({ type: "warning", text });
+}
+
 /** Tells that nothing will be timed, where this machine is not as the target. */
 export function tellUntimed({ target, times, onEvent }: Environment): void {
   if (times === false) onEvent({ type: "warning", text: untimedWords(target) });

@@ -35,7 +35,8 @@ interface Flags extends DataFlags {
   readonly recipe?: string;
   readonly output?: string;
 }
-type Parsed = { model: string } & Omit<Flags, "data"> & ReturnType<typeof dataSettings>;
+type Parsed = { model: string } & Omit<Flags, keyof ReturnType<typeof dataSettings>> &
+  ReturnType<typeof dataSettings>;
 
 const run = {
   path: "my models/it's.onnx",
