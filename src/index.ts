@@ -36,7 +36,7 @@ export { type NetName, nets } from "./nets/index.ts";
 export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
 export { type Builder, build } from "./ops/builder.ts";
-export { type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
+export { constantValue, type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
 export { type OptionInfo, rangeText } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";

@@ -7,13 +7,25 @@ import { ModelPage } from "./pages/model.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
 import { ReportPage } from "./pages/report.tsx";
 import { SurveyPage } from "./pages/survey.tsx";
+import { TrainPage } from "./pages/train.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
-import { inspection, model, type Page, page, pages, progress, stop, work } from "./state.ts";
+import {
+  finishTraining,
+  inspection,
+  model,
+  type Page,
+  page,
+  pages,
+  progress,
+  stop,
+  work,
+} from "./state.ts";
 
 const views: Readonly<Record<Page, FunctionComponent>> = {
   model: ModelPage,
   overview: OverviewPage,
   compress: CompressPage,
+  train: TrainPage,
   survey: SurveyPage,
   graph: GraphPage,
   report: ReportPage,
@@ -78,6 +90,11 @@ function WorkBar() {
             {step && step.total > 1 && ` ${Math.min(step.done + 1, step.total)} of ${step.total}`}
             {step?.detail && `, ${step.detail}`}
           </span>
+          {step?.training && (
+            <button type="button" onClick={finishTraining}>
+              Keep the best
+            </button>
+          )}
           <button type="button" onClick={() => void stop()}>
             Stop
           </button>

@@ -8,6 +8,14 @@ export interface Listener {
   onRow?(row: Row, pareto: readonly string[]): void;
 }
 
+/** What a caller may want besides. */
+interface Caller extends Listener {
+  /** Stops the call. */
+  readonly signal?: AbortSignal;
+  /** Ends runs of training early; the call goes on. */
+  readonly finish?: AbortSignal;
+}
+
 /** An error as the library states it: what, where, remedy. */
 export class Problem extends Error {
   readonly info: ErrorInfo;
@@ -35,7 +43,7 @@ let opened: { readonly files: Map<string, Uint8Array>; readonly model: string } 
 export async function call<K extends CallName>(
   name: K,
   input: Calls[K][0],
-  listener: Listener & { readonly signal?: AbortSignal } = {},
+  listener: Caller = {},
 ): Promise<Calls[K][1]> {
   if (!worker && opened && name !== "open") await ask("open", opened, {});
   const result = await ask(name, input, listener);
@@ -50,11 +58,7 @@ export async function call<K extends CallName>(
   return result as Calls[K][1];
 }
 
-function ask(
-  call: CallName,
-  input: unknown,
-  listener: Listener & { readonly signal?: AbortSignal },
-): Promise<unknown> {
+function ask(call: CallName, input: unknown, listener: Caller): Promise<unknown> {
   worker ??= start();
   const id = ++last;
   const message: ToWorker = { id, call, input };
@@ -63,6 +67,9 @@ function ask(
   });
   worker.postMessage(message);
   listener.signal?.addEventListener("abort", () => stop(id), { once: true });
+  const finish = () =>
+    waiting.has(id) && worker?.postMessage({ id, finish: true } satisfies ToWorker);
+  listener.finish?.addEventListener("abort", finish, { once: true });
   return done;
 }
 

@@ -115,6 +115,20 @@ export interface Fidelity {
   readonly n: number;
 }
 
+/** How the numbers of a layer's weight are spread. */
+export interface Spread {
+  readonly layer: string;
+  readonly shape: readonly number[];
+  readonly n: number;
+  readonly zeros: number;
+  readonly mean: number;
+  readonly std: number;
+  /** Limits of the bins, and how many numbers lie in each. */
+  readonly low: number;
+  readonly high: number;
+  readonly counts: readonly number[];
+}
+
 export interface SurveyInput extends SettingsInput {
   readonly budgetSeconds: number;
   readonly trains: boolean;
@@ -129,6 +143,8 @@ export interface Calls {
   /** Checks data options that were typed. */
   dataOptions: [Typed, DataOptions];
   inspect: [{ readonly dims: Dims }, Inspection];
+  /** The numbers of a layer's weight; null where it is no constant of the model. */
+  spread: [{ readonly layer: string }, Spread | null];
   /** The steps of a recipe's text. */
   parse: [string, readonly StepData[]];
   compress: [RunInput, Candidate];
@@ -144,7 +160,9 @@ export type CallName = keyof Calls;
 
 export type ToWorker =
   | { readonly id: number; readonly call: CallName; readonly input: unknown }
-  | { readonly id: number; readonly abort: true };
+  | { readonly id: number; readonly abort: true }
+  /** Ends the training of a call early; the call goes on with what was learned. */
+  | { readonly id: number; readonly finish: true };
 
 export type FromWorker =
   | { readonly id: number; readonly event: Event }

@@ -79,7 +79,7 @@ function sizesOf({ graph }: Model, dims: Dims): [string, number][] | null {
       typeof dim === "number" ? dim : (dims[`${name}.${axis}`] ?? dims[String(dim)]),
     );
     const [, ...rest] = known ?? [];
-    if (!shape || dtype !== "float32" || rest.includes(undefined)) return null;
+    if (!shape || dtype !== "float32" || rest.some((dim) => dim === undefined)) return null;
     sizes.push([name, (rest as number[]).reduce((size, dim) => size * dim, 1)]);
   }
   return sizes;

@@ -8,12 +8,22 @@ import type {
   DataInput,
   Dims,
   Opened,
+  Point,
   Row,
+  Spread,
   StepData,
   Typed,
 } from "./protocol.ts";
 
-export const pages = ["model", "overview", "compress", "survey", "graph", "report"] as const;
+export const pages = [
+  "model",
+  "overview",
+  "compress",
+  "train",
+  "survey",
+  "graph",
+  "report",
+] as const;
 export type Page = (typeof pages)[number];
 
 const pageOf = (hash: string): Page => pages.find((page) => `#${page}` === hash) ?? "model";
@@ -37,6 +47,8 @@ export interface OpenModel extends Opened {
 }
 export const model = signal<OpenModel | null>(null);
 export const inspection = signal<Inspection | null>(null);
+/** The layer that the overview shows closely, and the spread of its weight. */
+export const spread = signal<Spread | null>(null);
 export const data = signal<DataInput | null>(null);
 export const seed = signal<number | undefined>(undefined);
 
@@ -63,9 +75,21 @@ export const report = signal<string | null>(null);
 export type Work = "opening" | "inspecting" | "compressing" | "surveying";
 export const work = signal<Work | null>(null);
 export const progress = signal<Extract<Event, { type: "progress" }> | null>(null);
+/** The run of training that goes on, or the last one of the work before. */
+export interface Training {
+  /** The step's method. */
+  readonly what: string;
+  readonly total: number;
+  /** [step, loss] */
+  readonly points: readonly Point[];
+  /** The last score on held-out records; null if none were held out. */
+  readonly score: number | null;
+}
+export const training = signal<Training | null>(null);
 export const problem = signal<ErrorInfo | null>(null);
 
 let controller: AbortController | null = null;
+let finishing = new AbortController();
 let ended: Promise<unknown> = Promise.resolve();
 
 /** Stops the work that is going on. */
@@ -73,6 +97,9 @@ export async function stop(): Promise<void> {
   controller?.abort();
   await ended;
 }
+
+/** Ends the training that goes on: the best so far is kept, and the work goes on with it. */
+export const finishTraining = (): void => finishing.abort();
 
 /** Does one piece of work in the place of the one before; shows its progress and what is wrong. */
 async function run(name: Work, job: (signal: AbortSignal) => Promise<void>): Promise<void> {
@@ -83,6 +110,7 @@ async function run(name: Work, job: (signal: AbortSignal) => Promise<void>): Pro
     if (own.signal.aborted) return;
     work.value = name;
     problem.value = null;
+    training.value = null;
     try {
       await job(own.signal);
     } catch (error) {
@@ -107,8 +135,20 @@ export function show(error: unknown): void {
 }
 
 const onEvent = (event: Event): void => {
-  if (event.type === "progress") progress.value = event;
+  if (event.type !== "progress") return;
+  progress.value = event;
+  if (event.training) training.value = trainingAt(event, event.training);
 };
+
+/** The curve with another point; an event of another run, or an earlier step, begins a new one. */
+function trainingAt(
+  { what, done, total }: NonNullable<typeof progress.value>,
+  { loss, score }: { readonly loss: number; readonly score: number | null },
+): Training {
+  const before = training.peek();
+  const isSame = before?.what === what && (before.points.at(-1)?.[0] ?? 0) < done;
+  return { what, total, score, points: [...(isSame ? before.points : []), [done, loss]] };
+}
 
 export async function loadAbout(): Promise<void> {
   await call("about", undefined)
@@ -124,6 +164,7 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
     const found = await call("open", { files, model: path });
     model.value = { ...found, path };
     inspection.value = null;
+    spread.value = null;
     data.value = null;
     dims.value = {};
     steps.value = [];
@@ -140,11 +181,22 @@ const inspect = (): Promise<void> =>
     inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent });
   }).then(compressSoon);
 
+/** Shows the weight of a layer closely. */
+export async function showLayer(layer: string): Promise<void> {
+  try {
+    spread.value = await call("spread", { layer });
+  } catch (error) {
+    show(error);
+  }
+}
+
 /** Compresses with the steps that are shown. */
 export const compress = (): Promise<void> =>
   run("compressing", async (signal) => {
     const input = { steps: steps.value, ...settings() };
-    candidate.value = await call("compress", input, { signal, onEvent });
+    finishing = new AbortController();
+    const { signal: finish } = finishing;
+    candidate.value = await call("compress", input, { signal, finish, onEvent });
     isFresh.value = true;
     report.value = null;
   });

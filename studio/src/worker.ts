@@ -43,6 +43,7 @@ import type {
   ToWorker,
 } from "./protocol.ts";
 import { fidelityOf, onRandomInputs, randomModule } from "./random-inputs.ts";
+import { spreadOf } from "./spread.ts";
 
 // The page's Content-Security-Policy forbids to compile text, which zod would try.
 z.config({ jitless: true });
@@ -66,6 +67,7 @@ let session: Session | null = null;
 /** What a call is given besides its input. */
 interface Around {
   readonly signal: AbortSignal;
+  readonly finish: AbortSignal;
   onEvent(event: Event): void;
   onRow(row: Row, pareto: readonly string[]): void;
 }
@@ -91,6 +93,7 @@ const handlers: Handlers = {
   dataOptions: async (given) => parseDataOptions(given),
   inspect: ({ dims }, { signal, onEvent }) =>
     opened().tersor.inspect(opened().model, { dims, signal, onEvent, timingSeconds }),
+  spread: async ({ layer }) => spreadOf(opened().model.model, layer),
   parse: async (text) => stepsOf(parseRecipe(text)),
   compress,
   onnx: async () => compressed().bytes,
@@ -152,13 +155,19 @@ function compressed(): Compression {
   return compression;
 }
 
-async function compress(input: RunInput, { signal, onEvent }: Around): Promise<Candidate> {
+async function compress(input: RunInput, { signal, finish, onEvent }: Around): Promise<Candidate> {
   const { steps, data, seed } = input;
   const current = opened();
   const { tersor, model, keeper } = current;
   const recipe = parseRecipe(steps.map(inputOf) as unknown as RecipeInput);
   const notes: string[] = [];
-  const settings = { ...settingsOf(input), signal, onEvent: noting(onEvent, notes), keeper };
+  const settings = {
+    ...settingsOf(input),
+    signal,
+    finish,
+    onEvent: noting(onEvent, notes),
+    keeper,
+  };
   const compression = await tersor.compress(model, { recipe, ...settings, timingSeconds });
   const product = await tersor.load(compression.bytes);
   const { result, baseline } = compression;
@@ -273,18 +282,20 @@ const nodesOf = ({ graph }: Model): NodeInfo[] =>
   [...graph.nodes].map(({ name, op }) => ({ name, op }));
 
 /** The calls that run, by id. */
-const running = new Map<number, AbortController>();
+const running = new Map<number, Record<"abort" | "finish", AbortController>>();
 const reply = (message: FromWorker): void => postMessage(message);
 
 addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
   const { id } = data;
-  if ("abort" in data) return running.get(id)?.abort();
-  const controller = new AbortController();
-  running.set(id, controller);
+  if ("abort" in data) return running.get(id)?.abort.abort();
+  if ("finish" in data) return running.get(id)?.finish.abort();
+  const own = { abort: new AbortController(), finish: new AbortController() };
+  running.set(id, own);
   try {
     const handler = handlers[data.call] as (input: unknown, around: Around) => Promise<unknown>;
     const result = await handler(data.input, {
-      signal: controller.signal,
+      signal: own.abort.signal,
+      finish: own.finish.signal,
       onEvent: (event) => reply({ id, event }),
       onRow: (row, pareto) => reply({ id, row, pareto }),
     });

@@ -1,5 +1,6 @@
 /** @file The model's layers: where bytes, work and time sit. */
 import { format, type Inspection, type Layer } from "tersor";
+import { nameOf, SpreadPlot, Treemap } from "../parts/treemap.tsx";
 import { inspection, model } from "../state.ts";
 
 export function OverviewPage() {
@@ -24,8 +25,8 @@ export function OverviewPage() {
           <li key={hint}>{hint}</li>
         ))}
       </ul>
-      <Strip title="Bytes" layers={layers} share={(layer) => layer.share.bytes} />
-      <Strip title="Multiply-accumulates" layers={layers} share={(layer) => layer.share.macs} />
+      <Treemap layers={layers} />
+      <SpreadPlot />
       <h2>Layers</h2>
       <LayerTable layers={layers} />
       <h2>Inputs and outputs</h2>
@@ -47,37 +48,6 @@ function Figure({ name, value }: { name: string; value: string }) {
       <dt>{name}</dt>
       <dd>{value}</dd>
     </div>
-  );
-}
-
-const nameOf = ({ name, op }: Layer): string => (name === "other" ? `${op} (all)` : name);
-
-/** One bar for the whole model, a part for each layer. */
-function Strip(props: {
-  title: string;
-  layers: readonly Layer[];
-  share: (layer: Layer) => number | null;
-}) {
-  const parts = props.layers
-    .map((layer) => ({ layer, share: props.share(layer) ?? 0 }))
-    .filter(({ share }) => share > 0.001);
-  if (parts.length === 0) return null;
-  const text = parts.map(({ layer, share }) => `${nameOf(layer)} ${format.percent(share)}`);
-  return (
-    <figure class="strip">
-      <figcaption>{props.title} by layer</figcaption>
-      <div role="img" aria-label={`${props.title}: ${text.join(", ")}`}>
-        {parts.map(({ layer, share }, i) => (
-          <span key={`${i} ${layer.name}`} title={text[i]} style={{ flexGrow: share }}>
-            {share > 0.06 && (
-              <>
-                {nameOf(layer)} <i>{format.percent(share, 0)}</i>
-              </>
-            )}
-          </span>
-        ))}
-      </div>
-    </figure>
   );
 }
 
