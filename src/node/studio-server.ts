@@ -174,9 +174,11 @@ function enginePath(path: string): string | null {
   }
 }
 
-/** The page, with the names of the files that it opens with in a <meta> element. */
+/**
+ * The page, with the names of the files that it opens with in a <meta> element, which also tells it
+ * that this server serves it.
+ */
 function withFiles(html: string, files: readonly ServedFile[]): string {
-  if (files.length === 0) return html;
   const names = JSON.stringify(files.map(({ name }) => name));
   const escaped = names.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
   return html.replace("</head>", () => `<meta name="tersor-files" content="${escaped}"></head>`);

@@ -10,11 +10,19 @@ style.textContent = `${colorStyle}${plotStyle}`;
 document.head.prepend(style);
 render(<App />, document.getElementById("app") as HTMLElement);
 
+const served = document.querySelector<HTMLMetaElement>('meta[name="tersor-files"]');
+
+/** A static host's page opens offline later; that of `tersor studio` has its own server. */
+async function keepOffline(): Promise<void> {
+  if (served) return;
+  // Without it (private windows, plain http) the page only needs the network.
+  await navigator.serviceWorker?.register("./service-worker.js").catch(() => {});
+}
+
 /** The files that `tersor studio model.onnx` serves: the model, then its external data. */
 async function openServed(): Promise<void> {
-  const meta = document.querySelector<HTMLMetaElement>('meta[name="tersor-files"]');
-  if (!meta) return;
-  const names = JSON.parse(meta.content) as string[];
+  const names = JSON.parse(served?.content ?? "[]") as string[];
+  if (names.length === 0) return;
   const files = await Promise.all(
     names.map(async (name) => {
       const path = name.split("/").map(encodeURIComponent).join("/");
@@ -27,3 +35,4 @@ async function openServed(): Promise<void> {
 
 await loadAbout();
 await openServed();
+await keepOffline();
