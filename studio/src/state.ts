@@ -47,6 +47,8 @@ export interface OpenModel extends Opened {
 }
 export const model = signal<OpenModel | null>(null);
 export const inspection = signal<Inspection | null>(null);
+/** What the inspection warned of: that no engine opens the model, and why. */
+export const warnings = signal<readonly string[]>([]);
 /** The layer that the overview shows closely, and the spread of its weight. */
 export const spread = signal<Spread | null>(null);
 export const data = signal<DataInput | null>(null);
@@ -178,7 +180,12 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
 
 const inspect = (): Promise<void> =>
   run("inspecting", async (signal) => {
-    inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent });
+    warnings.value = [];
+    const listen = (event: Event): void => {
+      if (event.type === "warning") warnings.value = [...warnings.value, event.text];
+      onEvent(event);
+    };
+    inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent: listen });
   }).then(compressSoon);
 
 /** Shows the weight of a layer closely. */

@@ -119,6 +119,11 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
       nodes: [{ op: "Frobnicate", inputs: ["x"], outputs: ["y"] }],
     });
     await drop(page, { "unknown.onnx": unknown });
+    // It is shown, and what cannot be done with it is said: on opening, and where it is tried.
+    const why = /nothing is timed: .*Frobnicate.*\. .+/;
+    expect(await page.locator(".warnings").textContent()).toMatch(why);
+    await go(page, "Compress");
+    await recipe(page, "store-float16");
     expect(await alertText()).toMatch(/Frobnicate.*\. .+\./);
 
     const data = Float32Array.from({ length: 256 }, (_, i) => Math.sin(i));

@@ -1,7 +1,8 @@
 /** @file The model's layers: where bytes, work and time sit. */
 import { format, type Inspection, type Layer } from "tersor";
+import { inPage } from "../parts/in-page.ts";
 import { nameOf, SpreadPlot, Treemap } from "../parts/treemap.tsx";
-import { inspection, model } from "../state.ts";
+import { inspection, model, warnings } from "../state.ts";
 
 export function OverviewPage() {
   const found = inspection.value;
@@ -20,13 +21,24 @@ export function OverviewPage() {
         />
         <Figure name="operator set" value={String(info.opset)} />
       </dl>
+      {warnings.value.length > 0 && (
+        <ul class="hints warnings">
+          {warnings.value.map(inPage).map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
       <ul class="hints">
         {hintsOf(found).map((hint) => (
           <li key={hint}>{hint}</li>
         ))}
       </ul>
-      <Treemap layers={layers} />
-      <SpreadPlot />
+      {layers.some(({ bytes, macs }) => bytes > 0 || macs) && (
+        <>
+          <Treemap layers={layers} />
+          <SpreadPlot />
+        </>
+      )}
       <h2>Layers</h2>
       <LayerTable layers={layers} />
       <h2>Inputs and outputs</h2>
