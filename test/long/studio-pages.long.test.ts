@@ -83,7 +83,7 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await page.getByRole("button", { name: "Try every family" }).click();
     await page.getByText(/not measured, and why/).waitFor();
     await go("Overview");
-    await page.getByRole("button", { name: /^fc1: / }).click();
+    await page.getByRole("button", { name: /^fc1 93 %/ }).click();
     await page.getByRole("img", { name: /Histogram of fc1/ }).waitFor();
     await page.evaluate(axe);
     const found: string[] = [];

@@ -1,5 +1,7 @@
 /** @file The operators of the model before and after the recipe, and the nodes by name. */
+
 import { format } from "tersor";
+import { Scroll } from "../parts/scroll.tsx";
 import type { NodeInfo } from "../protocol.ts";
 import { candidate, model } from "../state.ts";
 
@@ -9,7 +11,7 @@ export function GraphPage() {
   return (
     <section>
       <h2>Operators</h2>
-      <div class="scroll narrow">
+      <Scroll name="Operators" class="narrow">
         <table>
           <thead>
             <tr>
@@ -34,7 +36,7 @@ export function GraphPage() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <div class="columns">
         <Nodes title="Original" nodes={before} />
         {after && <Nodes title="Candidate" nodes={after} />}

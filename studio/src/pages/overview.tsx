@@ -1,6 +1,8 @@
 /** @file The model's layers: where bytes, work and time sit. */
+
 import { format, type Inspection, type Layer } from "tersor";
 import { inPage } from "../parts/in-page.ts";
+import { Scroll } from "../parts/scroll.tsx";
 import { nameOf, SpreadPlot, Treemap } from "../parts/treemap.tsx";
 import { inspection, model, warnings } from "../state.ts";
 
@@ -66,7 +68,7 @@ function Figure({ name, value }: { name: string; value: string }) {
 function LayerTable({ layers }: { layers: readonly Layer[] }) {
   const isTimed = layers.some(({ ms }) => ms !== null);
   return (
-    <div class="scroll">
+    <Scroll name="Layers">
       <table>
         <thead>
           <tr>
@@ -107,7 +109,7 @@ function LayerTable({ layers }: { layers: readonly Layer[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

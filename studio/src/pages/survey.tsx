@@ -1,9 +1,11 @@
 /** @file The survey: rows as they come, and a plot; a row's recipe can be loaded. */
+
 import { useState } from "preact/hooks";
 import { familyClass, familyTitles, format } from "tersor";
 import { DataPanel } from "../parts/data-panel.tsx";
 import { inPage } from "../parts/in-page.ts";
 import { Scatter } from "../parts/scatter.tsx";
+import { Scroll } from "../parts/scroll.tsx";
 import { speedText } from "../parts/speed-text.ts";
 import { data, go, loadRecipe, runSurvey, survey, work } from "../state.ts";
 
@@ -76,7 +78,7 @@ function Rows() {
   const sorted = [...others].sort((a, b) => a.result.bytes.raw - b.result.bytes.raw);
   const isJudged = rows.some(({ loss }) => loss !== null);
   return (
-    <div class="scroll">
+    <Scroll name="Rows of the survey">
       <table class="rows">
         <thead>
           <tr>
@@ -126,6 +128,6 @@ function Rows() {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }

@@ -1,4 +1,5 @@
 /** @file The candidate beside the original: figures, downloads, the same run as text, notes. */
+
 import { useState } from "preact/hooks";
 import { format, type Result } from "tersor";
 import { call } from "../engine.ts";
@@ -8,6 +9,7 @@ import { commandLine, productName, type Run, typeScript } from "./as-text.ts";
 import { Curve } from "./curve.tsx";
 import { download } from "./download.ts";
 import { inPage } from "./in-page.ts";
+import { Scroll } from "./scroll.tsx";
 import { speedText } from "./speed-text.ts";
 
 /** The original at the left, the candidate at the right, and what changed. */
@@ -21,7 +23,7 @@ export function Comparison({ found }: { found: Candidate }) {
       <p class="recipe">
         <code>{found.recipe || "simplify"}</code>
       </p>
-      <div class="scroll">
+      <Scroll name="The original and the candidate">
         <table class="compare">
           <thead>
             <tr>
@@ -71,7 +73,7 @@ export function Comparison({ found }: { found: Candidate }) {
             <Fidelity of={found.fidelity} />
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <Actions found={found} />
       <Notes found={found} />
     </div>

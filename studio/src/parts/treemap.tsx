@@ -53,7 +53,11 @@ export function Treemap({ layers }: { layers: readonly Layer[] }) {
           const { x, y, width, height } = boxes[i];
           if (width * height < 12) return null;
           const share = format.percent(values[i] / sum, values[i] / sum < 0.1 ? 1 : 0);
-          const label = `${nameOf(layer)}: ${text(values[i])} of ${title}, ${share}`;
+          // It begins with what is seen, so that speech input finds it.
+          const label = `${nameOf(layer)} ${share}: ${text(values[i])} of ${title}`.replace(
+            " of time",
+            "",
+          );
           const isShown = spread.value?.layer === layer.name;
           return (
             <li
@@ -106,7 +110,7 @@ export function SpreadPlot() {
         <code>{layer}</code> {format.shape(shape)}: {format.plural(n, "weight")}, {says}
       </figcaption>
       <svg
-        class="plot"
+        class="plot histogram"
         viewBox={`0 0 ${width} ${height + 20}`}
         role="img"
         aria-label={`Histogram of ${layer}: ${says}`}
