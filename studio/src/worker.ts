@@ -169,8 +169,9 @@ async function compress(input: RunInput, { signal, finish, onEvent }: Around): P
     keeper,
   };
   const compression = await tersor.compress(model, { recipe, ...settings, timingSeconds });
-  const product = await tersor.load(compression.bytes);
   const { result, baseline } = compression;
+  // Its packed size is known: it is not packed a second time.
+  const product = { ...(await tersor.load(compression.bytes)), packed: result.bytes.packed };
   const { metric } = result;
   const fidelity = metric
     ? fidelityOf(metric, data?.spec ?? "data")

@@ -73,10 +73,10 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await go("Compress");
     await page.locator('.data input[type="file"]').setInputFiles({
       ...{ name: "digits.zip", mimeType: "application/zip" },
-      buffer: Buffer.from(digitsZip(60)),
+      buffer: Buffer.from(digitsZip(100)),
     });
     await page.locator('[data-fresh="true"]', { hasText: "accuracy" }).waitFor();
-    await load("prune-magnitude:sparsity=0.9 > share-weights:bits=4");
+    await load("prune-magnitude:sparsity=0.5 > share-weights:bits=5");
     await page.locator('[data-fresh="true"]', { hasText: "accuracy" }).waitFor();
     await go("Survey");
     await page.getByLabel("Minutes").fill("0.3");

@@ -183,7 +183,7 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
   test("judges on a zip of pictures and on an npz, as the command line does", async () => {
     await withLenet("Compress");
     await recipe(page, "quantize-weights:bits=3");
-    await choose("digits.zip", digitsZip(60));
+    await choose("digits.zip", digitsZip(100));
     await page.getByText("images:digits.zip").waitFor();
     await fresh("accuracy");
     await page.getByText("How records are read").click();
@@ -193,7 +193,7 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
     await fresh("accuracy");
     const files = { "lenet5.onnx": lenet, "digits.zip": join(place, "digits.zip") };
     expect((await saved("onnx")).equals(await fromCommand(files))).toBe(true);
-    await choose("digits.npz", digitsNpz(60));
+    await choose("digits.npz", digitsNpz(100));
     await page.getByText("npz:digits.npz", { exact: true }).waitFor();
     await page.locator(".command", { hasText: "npz:digits.npz" }).waitFor();
     await fresh("accuracy");

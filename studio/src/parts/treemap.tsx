@@ -77,11 +77,7 @@ export function Treemap({ layers }: { layers: readonly Layer[] }) {
                 disabled={layer.shape.length === 0}
                 onClick={() => void showLayer(layer.name)}
               >
-                {height > 34 && width > 40 && (
-                  <>
-                    <b>{nameOf(layer)}</b> <span>{share}</span>
-                  </>
-                )}
+                <b>{nameOf(layer)}</b> <span>{share}</span>
               </button>
             </li>
           );
