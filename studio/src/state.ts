@@ -10,6 +10,7 @@ import type {
   Opened,
   Point,
   Row,
+  SettingsInput,
   Spread,
   StepData,
   Typed,
@@ -60,7 +61,11 @@ export const dims = signal<Dims>({});
 export const settings = () => ({ data: data.value, seed: seed.value, dims: dims.value });
 
 export const steps = signal<readonly StepData[]>([]);
-export const candidate = signal<Candidate | null>(null);
+/** A candidate, and what it was made with: that is what its command line says. */
+export interface Made extends Candidate {
+  readonly settings: SettingsInput;
+}
+export const candidate = signal<Made | null>(null);
 /** Whether the candidate belongs to the steps, data and seed that are shown. */
 export const isFresh = signal(false);
 
@@ -200,10 +205,12 @@ export async function showLayer(layer: string): Promise<void> {
 /** Compresses with the steps that are shown. */
 export const compress = (): Promise<void> =>
   run("compressing", async (signal) => {
-    const input = { steps: steps.value, ...settings() };
+    const own = settings();
+    const input = { steps: steps.value, ...own };
     finishing = new AbortController();
     const { signal: finish } = finishing;
-    candidate.value = await call("compress", input, { signal, finish, onEvent });
+    const made = await call("compress", input, { signal, finish, onEvent });
+    candidate.value = { ...made, settings: own };
     isFresh.value = true;
     report.value = null;
   });

@@ -121,14 +121,14 @@ export const digitsZip = (count: number): Uint8Array =>
     ),
   );
 
-/** A NumPy archive of the same: x as the model takes it, y as digits. */
+/** A NumPy archive of the same: pictures as the model takes them, labels. */
 export function digitsNpz(count: number): Uint8Array {
   const all = digits(count);
   const x = Float32Array.from(all.flatMap(({ pixels }) => [...pixels].map((value) => value / 255)));
   const y = Int32Array.from(all.map(({ label }) => label));
   return zipSync({
-    "x.npy": npy("<f4", [count, 1, 28, 28], x),
-    "y.npy": npy("<i4", [count], y),
+    "image.npy": npy("<f4", [count, 1, 28, 28], x),
+    "label.npy": npy("<i4", [count], y),
   });
 }
 

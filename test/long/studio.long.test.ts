@@ -184,17 +184,16 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
     await withLenet("Compress");
     await recipe(page, "quantize-weights:bits=3");
     await choose("digits.zip", digitsZip(100));
-    await page.getByText("images:digits.zip").waitFor();
+    await page.locator(".data code", { hasText: "images:digits.zip" }).waitFor();
     await fresh("accuracy");
     await page.getByText("How records are read").click();
-    await page.getByLabel("limit", { exact: false }).first().fill("40");
+    await page.locator("#data-limit").fill("40");
     await page.keyboard.press("Enter");
     await page.locator(".command", { hasText: "--limit 40" }).waitFor();
     await fresh("accuracy");
     const files = { "lenet5.onnx": lenet, "digits.zip": join(place, "digits.zip") };
     expect((await saved("onnx")).equals(await fromCommand(files))).toBe(true);
     await choose("digits.npz", digitsNpz(100));
-    await page.getByText("npz:digits.npz", { exact: true }).waitFor();
     await page.locator(".command", { hasText: "npz:digits.npz" }).waitFor();
     await fresh("accuracy");
     // What was typed for pictures is not said of arrays.
@@ -206,12 +205,12 @@ describe.skipIf(!executablePath)("the studio in a browser", () => {
   test("trains with a live curve; what is stopped keeps the best", async () => {
     await withLenet("Train");
     await choose("digits.zip", digitsZip(300));
-    await page.getByText("images:digits.zip").waitFor();
+    await page.locator(".data code", { hasText: "images:digits.zip" }).waitFor();
     await page.getByRole("button", { name: "Train", exact: true }).click();
     await page.locator("[data-live] .curve").waitFor();
     await fresh("train:steps=50");
     expect(await page.getByText(/in 50 steps/).count()).toBeGreaterThan(0);
-    await page.getByLabel("steps", { exact: false }).first().fill("5000");
+    await page.locator("#train-steps").fill("5000");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Train", exact: true }).click();
     await page.locator("[data-live] .curve").waitFor();

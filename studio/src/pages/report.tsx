@@ -30,10 +30,9 @@ export function ReportPage() {
 async function make(): Promise<void> {
   const path = model.value?.path ?? "model.onnx";
   const found = candidate.value;
-  const own = { path, ...settings() };
   const line = found
-    ? commandLine({ ...own, recipe: found.recipe, steps: found.steps })
-    : surveyLine(own);
+    ? commandLine({ path, ...found, ...found.settings })
+    : surveyLine({ path, ...settings() });
   await call("report", { commandLine: line })
     .then((html) => {
       report.value = html;

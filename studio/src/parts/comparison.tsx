@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { format, type Result } from "tersor";
 import { call } from "../engine.ts";
 import type { Candidate } from "../protocol.ts";
-import { compress, isFresh, model, settings, show, work } from "../state.ts";
+import { compress, isFresh, type Made, model, show, work } from "../state.ts";
 import { commandLine, productName, type Run, typeScript } from "./as-text.ts";
 import { Curve } from "./curve.tsx";
 import { download } from "./download.ts";
@@ -13,7 +13,7 @@ import { Scroll } from "./scroll.tsx";
 import { speedText } from "./speed-text.ts";
 
 /** The original at the left, the candidate at the right, and what changed. */
-export function Comparison({ found }: { found: Candidate }) {
+export function Comparison({ found }: { found: Made }) {
   const before = found.baseline.result;
   const after = found.row.result;
   const isStale = !isFresh.value;
@@ -164,10 +164,10 @@ function Fidelity({ of }: { of: Candidate["fidelity"] }) {
   );
 }
 
-function Actions({ found }: { found: Candidate }) {
+function Actions({ found }: { found: Made }) {
   const [said, say] = useState("");
   const { path } = model.value ?? { path: "model.onnx" };
-  const own: Run = { path, ...found, ...settings() };
+  const own: Run = { path, ...found, ...found.settings };
   const copy = (what: string, text: string) => {
     navigator.clipboard.writeText(text).then(
       () => say(`The ${what} is in the clipboard.`),
@@ -207,7 +207,7 @@ function Actions({ found }: { found: Candidate }) {
 }
 
 /** What was skipped, and what the user should know, in sentences. */
-function Notes({ found }: { found: Candidate }) {
+function Notes({ found }: { found: Made }) {
   const { skipped, warnings } = found.row.result;
   const lines = [...new Set([...warnings, ...found.notes].map(inPage))];
   return (
