@@ -68,6 +68,7 @@ import { quantizePact } from "./quantization/quantize-pact.ts";
 import { quantizeRate } from "./quantization/quantize-rate.ts";
 import { quantizeTable } from "./quantization/quantize-table.ts";
 import { quantizeWeights } from "./quantization/quantize-weights.ts";
+import { rotateWeights } from "./quantization/rotate-weights.ts";
 import { shareVectors } from "./quantization/share-vectors.ts";
 import { shareWeights } from "./quantization/share-weights.ts";
 import { sketchWeights } from "./quantization/sketch-weights.ts";
@@ -107,6 +108,7 @@ export const families = {
     "fixed-point": fixedPoint,
     "store-float16": storeFloat16,
     "smooth-quant": smoothQuant,
+    "rotate-weights": rotateWeights,
     equalize,
     "split-channels": splitChannels,
     "share-weights": shareWeights,

@@ -16,13 +16,15 @@ export interface Norm {
    * scale acts on some elements only (PRelu: on the negative ones).
    */
   readonly channelAxis: 1 | -1 | null;
+  /** Whether it subtracts the mean over the channels of each position. */
+  readonly centres?: true;
 }
 
 const norms: OpTable<Norm> = {
   BatchNormalization: { scale: 1, shift: 2, statistics: { mean: 3, variance: 4 }, channelAxis: 1 },
   GroupNormalization: { scale: 1, shift: 2, channelAxis: 1 },
   InstanceNormalization: { scale: 1, shift: 2, channelAxis: 1 },
-  LayerNormalization: { scale: 1, shift: 2, channelAxis: -1 },
+  LayerNormalization: { scale: 1, shift: 2, channelAxis: -1, centres: true },
   // Not a normalization, but its slope is a vector of scales too: it learns, and it is no weight.
   PRelu: { scale: 1, channelAxis: null },
   RMSNormalization: { scale: 1, channelAxis: -1 },
