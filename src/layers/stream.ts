@@ -291,3 +291,10 @@ class Walk implements Stream {
     }
   }
 }
+
+/** Whether each position of a source has the same length, so that what is cut makes the rest longer. */
+export function isNormalized({ value, norm }: Source, { means }: Stream): boolean {
+  if (norm) return true;
+  const factors = value.producer?.inputs.filter((input) => input?.shape?.at(-1) === 1) ?? [];
+  return means.length > 0 && factors.some((factor) => factor !== null && !factor.tensor);
+}

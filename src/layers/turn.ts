@@ -127,7 +127,9 @@ function plainNorm(norm: Node, stream: Stream, make: Float64Array, width: number
     );
     changeConstant(norm, shift as number, turned(ratio, 1, make, features));
   }
-  changeConstant(norm, scale, tensor("float32", [width], new Float32Array(width).fill(1)));
+  // A variance over fewer features stands for one over all: those that are cut are zeros.
+  const size = Math.sqrt(features / width);
+  changeConstant(norm, scale, tensor("float32", [width], new Float32Array(width).fill(size)));
   if (width !== features) {
     const epsilon = norm.float("epsilon", 1e-5);
     norm.set("epsilon", { type: "float", value: (epsilon * features) / width });

@@ -45,6 +45,7 @@ import { pruneTaps } from "./pruning/prune-taps.ts";
 import { pruneTrained } from "./pruning/prune-trained.ts";
 import { pruneVocabulary } from "./pruning/prune-vocabulary.ts";
 import { pruneWanda } from "./pruning/prune-wanda.ts";
+import { sliceHidden } from "./pruning/slice-hidden.ts";
 import { binarizeBnn } from "./quantization/binarize-bnn.ts";
 import { binarizeBwn } from "./quantization/binarize-bwn.ts";
 import { binarizeConnect } from "./quantization/binarize-connect.ts";
@@ -144,6 +145,7 @@ export const families = {
     "prune-taps": pruneTaps,
     "prune-vocabulary": pruneVocabulary,
     "merge-neurons": mergeNeurons,
+    "slice-hidden": sliceHidden,
     "hash-weights": hashWeights,
   },
   structured: {

@@ -16,7 +16,7 @@ import type { Random } from "./random.ts";
 export function hadamard(n: number): Float64Array | null {
   const found = n <= 2 ? sylvester(n) : n % 4 === 0 ? (doubled(n) ?? paley(n)) : null;
   // A column may change its sign: H diag(s) is a Hadamard matrix as well.
-  return found && found.map((x, i) => x * found[i % n]);
+  return found?.map((x, i) => x * found[i % n]) ?? null;
 }
 
 const sylvester = (n: number): Float64Array | null =>

@@ -5,6 +5,7 @@ import type { Model } from "../../ir/model.ts";
 import type { Stream } from "../../layers/stream.ts";
 import { residualStreams, valueStreams } from "../../layers/streams.ts";
 import { turnStream } from "../../layers/turn.ts";
+import { transpose } from "../../numeric/matrix.ts";
 import { randomRotation } from "../../numeric/rotation.ts";
 import { roundingError } from "../../rounding/turned.ts";
 import { chosenLayers, type Selection, siteOptions } from "../../weights/select.ts";
@@ -64,11 +65,12 @@ export const rotateWeights = defineMethod({
       let [best, least]: [Float64Array | null, number] = [null, Number.POSITIVE_INFINITY];
       for (let draw = 0; draw < options.draws; draw++) {
         const q = randomRotation(block, random, options.matrix, isCentred);
-        const error = options.draws === 1 ? 0 : roundingError(stream, q, options.bits);
-        if (error < least || !best) [best, least] = [q, error];
+        const turn = transpose(q, block, block);
+        const error = options.draws === 1 ? 0 : roundingError(stream, turn, options.bits);
+        if (error < least || !best) [best, least] = [turn, error];
       }
-      const q = best as Float64Array;
-      turnStream(stream, { make: q, read: () => q });
+      const turn = best as Float64Array;
+      turnStream(stream, { make: turn, read: () => turn });
     }
   },
 });
