@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Context, Tap } from "../../context.ts";
 import { calibrationOptions } from "../../evidence/options.ts";
-import type { Value } from "../../ir/graph.ts";
+import type { Node, Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { fitBack, keptDirections } from "../../layers/slice.ts";
 import { isNormalized, type Source, type Stream } from "../../layers/stream.ts";
@@ -100,7 +100,7 @@ async function slice(
   const width = widthOf(eigen.values, options);
   if (width >= block) return context.skip(name, `keeps all of its ${block} directions`);
   const make = keptDirections(eigen, width, isCentred);
-  const back = new Map<string, Float64Array>();
+  const back = new Map<Node | Value, Float64Array>();
   if (options.refit) {
     const sums = new Map(
       sources.map((source) => [keyOf(source), new Float64Array(width * (block + width))]),
@@ -119,7 +119,7 @@ async function slice(
   context.group(name, block, width, "hidden states: the directions of least variance are cut");
 }
 
-const keyOf = ({ value, norm }: Source): string => `${norm?.name ?? ""} ${value.name}`;
+const keyOf = ({ value, norm }: Source): Node | Value => norm ?? value;
 
 function sourcesOf({ readers }: Stream): Source[] {
   return [...new Map(readers.map(({ from }) => [keyOf(from), from])).values()];
@@ -184,9 +184,14 @@ function cutStatesOf(
       const n = states(g, x, source, stream);
       let cut: Value = g.MatMul(n, g.constant(a, { shape: [block, width] }));
       if (isNormalized(source, stream)) {
-        const squares = g.ReduceSum(g.Mul(cut, cut), g.ints([1], "axes"), { keepdims: 1 });
-        const power = g.Mul(squares, g.constant(1 / block));
-        cut = g.Div(cut, g.Sqrt(g.Add(power, g.constant(1e-12))));
+        // With u = |n|^2 / D = s / (s + epsilon): s' + epsilon = (s + epsilon) (|n A|^2 / D + 1 - u).
+        const share = (v: Value) =>
+          g.Mul(
+            g.ReduceSum(g.Mul(v, v), g.ints([1], "axes"), { keepdims: 1 }),
+            g.constant(1 / block),
+          );
+        const left = g.Sub(g.Add(share(cut), g.constant(1)), share(n));
+        cut = g.Div(cut, g.Sqrt(g.Max(left, g.constant(1e-12))));
       }
       const t = g.Transpose(cut, { perm: [1, 0] });
       return g.MatMul(t, g.Concat(cut, n, { axis: 1 }));
