@@ -108,10 +108,17 @@ export function transformer({ layers, width, inner, heads, words }: Sizes): Mode
   return createModel(graph, 21);
 }
 
+/** A network without the record of how pictures become its input, as numbers are given instead. */
+function plainNet(name: string): Model {
+  const model = makeNet(name, 1);
+  model.metadata.clear();
+  return model;
+}
+
 export const makers: Readonly<Record<string, () => Model>> = {
   "bert-base": () => transformer(bertBase),
-  "resnet-50": () => makeNet("resnet-50", 1),
-  "vgg-16": () => makeNet("vgg-16", 1),
+  "resnet-50": () => plainNet("resnet-50"),
+  "vgg-16": () => plainNet("vgg-16"),
   "decoder-4gb": () => decoder(tinyLlama),
   "decoder-6gb": () => decoder(largeDecoder),
   /** The same, cut to two layers. */
