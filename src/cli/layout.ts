@@ -166,7 +166,7 @@ function writtenAs(model: Variant["model"], file: string, shard: number | undefi
 /** The float models and the JSON files of a folder. Throws TersorError "bad-usage" where there are none. */
 function filesIn(folder: string): { models: string[]; jsons: string[] } {
   const onnx = join(folder, "onnx");
-  if (!statSync(onnx, { throwIfNoEntry: false })?.isDirectory()) {
+  if (!isFolder(folder) || !isFolder(onnx)) {
     const why = "holds no folder onnx/";
     throw fail(errors.badUsage(folder, why, "Name the folder that has config.json and onnx/"));
   }
@@ -178,6 +178,9 @@ function filesIn(folder: string): { models: string[]; jsons: string[] } {
   const isText = (name: string): boolean => /\.(json|txt|model|jinja)$/.test(name);
   return { models, jsons: readdirSync(folder).filter(isText).sort() };
 }
+
+const isFolder = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 function configOf(folder: string): Readonly<Record<string, unknown>> | null {
   const path = join(folder, "config.json");

@@ -78,7 +78,7 @@ export async function makeVariants(
   const found: Product[] = [];
   for (const dtype of names) {
     const { recipe }: Dtype = dtypes[dtype];
-    const same = found.find((product) => product.recipe === recipe);
+    const same = recipe === null ? null : found.find((product) => product.recipe === recipe);
     const product = same ? { ...same, dtype } : await make(original, env, dtype);
     if ("why" in product) refused.push(product);
     else found.push(product);

@@ -1,62 +1,83 @@
-/** @file What is slow, wrong or refused somewhere, by what a file holds and how large it is. */
-import type { DtypeName, Trait } from "./dtypes.ts";
-import { dtypes } from "./dtypes.ts";
+/** @file What is slow, wrong or refused somewhere, by what a dtype holds and how large its file is. */
+import { targets } from "../../targets/index.ts";
+import {
+  factOf,
+  published,
+  type Representation,
+  representations,
+  type Source,
+  type Work,
+  works,
+} from "../../targets/target.ts";
+import { webLimits } from "../../targets/web-wasm.ts";
+import { type Dtype, type DtypeName, dtypes } from "./dtypes.ts";
 
-interface Caution {
-  readonly trait: Trait;
-  readonly text: string;
+/** Where pages run, and the works that transformers are made of. */
+const places = targets.filter(({ id }) => ["web-wasm", "web-webgpu", "arm"].includes(id));
+const asked: readonly Work[] = ["product-1", "product-128", "look-up"];
+
+/** What users reported beyond the tables of targets. */
+const reports: readonly { representation: Representation; text: string; source: Source | null }[] =
+  [
+    {
+      representation: "dynamic-int8",
+      text: "on web-webgpu outputs were silently wrong on some GPUs: give its users fp16",
+      source: published("https://github.com/huggingface/transformers.js/issues/1512"),
+    },
+    {
+      representation: "dynamic-int8",
+      text: "on phones users saw half the speed of float: time it there before you make it the default",
+      source: null,
+    },
+    {
+      representation: "float16",
+      text: "in wasm and natively float16 gains no speed, only bytes",
+      source: { kind: "measured", where: "docs/engine.md" },
+    },
+  ];
+
+/**
+ * What to know of these dtypes before files are made: one sentence for each target and representation
+ * that its table has something against, and for each report.
+ */
+export function dtypeWarnings(names: readonly DtypeName[]): string[] {
+  const having = (representation: Representation): string =>
+    names.filter((name) => (dtypes[name] as Dtype).computes.includes(representation)).join(", ");
+  const found = (Object.keys(representations) as Representation[]).flatMap((representation) => {
+    const own = having(representation);
+    if (own === "") return [];
+    const troubles = places.flatMap((target) => {
+      const bad = asked.filter((work) => factOf(target, representation, work)?.problem);
+      if (bad.length === 0) return [];
+      const fact = factOf(target, representation, bad[0]);
+      const what = `${representations[representation]} (${works[bad[0]]}) ${fact?.problem}`;
+      return [`on ${target.id} ${what} (${fact?.source.where})`];
+    });
+    const told = reports
+      .filter((report) => report.representation === representation)
+      .map(({ text, source }) => (source ? `${text} (${source.where})` : text));
+    return [...troubles, ...told].map((text) => `${own}: ${text}`);
+  });
+  return found;
 }
-
-/** Figures: docs/engine.md, and issues of onnxruntime and transformers.js. */
-const cautions: readonly Caution[] = [
-  {
-    trait: "int8",
-    text: "WebGPU has no int8 kernels: it falls back to the CPU, or computes wrong without a word on some GPUs. Give its users fp16",
-  },
-  {
-    trait: "int8",
-    text: "on phones int8 may run at half the speed of float: time it there before you make it the default",
-  },
-  {
-    trait: "blocks",
-    text: "in WebAssembly MatMulNBits takes 10x the time of float at batch 1 (one word at a time): give wasm q8",
-  },
-  {
-    trait: "blocks",
-    text: "on WebGPU 4-bit weights compute wrong without a word on some GPUs: compare outputs there with fp16",
-  },
-  {
-    trait: "float16",
-    text: "CPUs gain no speed from float16 (native and wasm): it is for WebGPU with shader-f16, and for the download",
-  },
-];
 
 /** Sizes of one file at which something refuses it. */
 const walls = [
-  {
-    bytes: 25 * 2 ** 20,
-    text: "over 25 MiB, which static hosts such as Cloudflare Pages do not serve",
-    remedy: "--shard 25MiB splits its weights",
-  },
+  ...webLimits.map(({ bytes, what }) => ({
+    ...{ bytes, what, remedy: "--shard 25MiB divides its weights" },
+  })),
   {
     bytes: 250e6,
-    text: "over 250 MB, the unzipped limit of serverless functions (AWS Lambda, Vercel)",
+    what: "the unzipped package of a serverless function (AWS Lambda, Vercel)",
     remedy: "load it from storage, or take fewer bits",
   },
-] as const;
+];
 
-/** What to know of these dtypes before files are made: one sentence for each caution that applies. */
-export function dtypeWarnings(names: readonly DtypeName[]): string[] {
-  return cautions.flatMap(({ trait, text }) => {
-    const having = names.filter((name) =>
-      (dtypes[name].traits as readonly Trait[]).includes(trait),
-    );
-    return having.length > 0 ? [`${having.join(", ")}: ${text}`] : [];
-  });
-}
-
-/** What to know of a file of this many bytes; `name` is the largest one of a model's files. */
+/** What to know of a file of which the largest part has this many bytes. */
 export const sizeWarnings = (name: string, bytes: number): string[] =>
   walls
     .filter((wall) => bytes > wall.bytes)
-    .map(({ text, remedy }) => `${name} is ${text}: ${remedy}`);
+    .map(({ bytes: most, what, remedy }) => {
+      const limit = most === 250e6 ? "250 MB" : `${most / 2 ** 20} MiB`;
+      return `${name} is over ${limit}, the limit of ${what}: ${remedy}`;
+    });
