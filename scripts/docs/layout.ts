@@ -12,7 +12,7 @@ export function layoutSection(runs: Runs<LayoutBench>): string[] {
   const docs = Object.entries(dtypes).filter(([name]) => used.has(name));
   return [
     "## Dtypes for transformers.js",
-    `What \`tersor compress FOLDER --layout transformers.js\` makes of five models: bytes of each file, the signal-to-noise ratio of its worst output against the float file's, and median CPU ms of one run with the speed-up over the float file, native and in onnxruntime-web's WebAssembly (${setting}; a decoder with a cache: one word). Weights of the first four are drawn, not trained. \`npm run bench:layout\`.`,
+    `What \`tersor compress FOLDER --layout transformers.js\` makes of five models: bytes of each file, the signal-to-noise ratio of its worst output against the float file's, and median CPU ms of one run with the speed-up over the float file, native and in onnxruntime-web's WebAssembly (${setting}; a decoder with a cache: one word). Weights of the first four are drawn, not trained. Measured beside other work: times below 2 ms spread by up to a factor of 2. \`npm run bench:layout\`.`,
     docs.map(([name, { doc }]) => `- ${code(name)}: ${doc}`).join("\n"),
     ...Object.values(models).flatMap(({ title, files }) => [
       `${title[0].toUpperCase()}${title.slice(1)}:`,
