@@ -2,7 +2,7 @@
 import type { Tensor } from "../ir/tensor.ts";
 import type { Slot, Stream } from "../layers/stream.ts";
 import { turned, withGain } from "../layers/turn.ts";
-import { roundHalfEven } from "../numeric/quantize.ts";
+import { roundHalfEven } from "../numeric/level.ts";
 
 /**
  * Sum over all matrices of |W' - round(W')|^2 / |W'|^2, with W' = W Q or Q^T W and one step per

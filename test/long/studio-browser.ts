@@ -34,7 +34,10 @@ export async function openStudio(): Promise<Open> {
   execFileSync(process.execPath, ["scripts/setup.mjs", "studio"], { cwd: root });
   mkdirSync(pictures, { recursive: true });
   const studio = await serveStudio({ scriptHashes: [scriptHash] });
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await chromium.launch({
+    ...(executablePath !== undefined && { executablePath }),
+    args: ["--no-sandbox"],
+  });
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
   const faults = faultsOf(page, studio.url);
   await page.goto(studio.url);

@@ -90,7 +90,6 @@ describe("methods", () => {
       "recipe/sensitivity.ts": "what it tries where the user names none are recipes",
       "recipe/survey.ts": "combinations are recipes",
       "recipe/advice.ts": "advice is recipes",
-      "recipe/layout/dtypes.ts": "dtypes are recipes",
     };
     expect(strangers("methods/", (code) => named.test(code), reasons)).toEqual([]);
   });
