@@ -1,7 +1,8 @@
 /** @file docs/benchmarks.md: CPU and memory of commands on large models, from bench/results/scale.json. */
+import type { Runs } from "../../bench/record.ts";
 import type { ScaleRow } from "../../bench/scale.ts";
 import * as format from "../../src/report/format.ts";
-import { table } from "./page.ts";
+import { latest, table } from "./page.ts";
 
 export interface ScaleBench {
   readonly rows: readonly ScaleRow[];
@@ -14,7 +15,8 @@ const pairs: Readonly<Record<string, string>> = {
   "peer static": "static",
 };
 
-export function scaleSection({ rows }: ScaleBench): string[] {
+export function scaleSection(runs: Runs<ScaleBench>): string[] {
+  const { rows } = latest(runs);
   const own = rows.filter(({ command }) => !(command in pairs));
   const peers = rows.flatMap((peer) => {
     const ours = rows.find(
