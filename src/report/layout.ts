@@ -79,9 +79,9 @@ function sqnrText({ dtype, sqnr }: LayoutFile): string {
 function speedText(speed: Speed | string | null): string {
   if (speed === null) return "-";
   if (typeof speed === "string") return "does not open";
-  const { latency, ratio } = speed;
+  const { latency, ratio, ci95 } = speed;
   if (latency === null) return "-";
-  const factor = ratio === null ? "" : ` (${format.fixed(ratio)}x)`;
+  const factor = ratio === null ? "" : ` (${speedup(ratio, ci95)})`;
   return `${format.milliseconds(latency.median)}${factor}`;
 }
 
