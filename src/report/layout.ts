@@ -6,6 +6,7 @@ import { type Device, devices, type Speed, type Variant } from "../recipe/layout
 import * as format from "./format.ts";
 import { jsonText } from "./json.ts";
 import { escapeMarkdown, table } from "./markdown.ts";
+import { speedup } from "./speed.ts";
 
 /** One file, with its external data. */
 export interface LayoutFile extends Omit<Variant, "model"> {

@@ -35,7 +35,7 @@ export async function openStudio(): Promise<Open> {
   mkdirSync(pictures, { recursive: true });
   const studio = await serveStudio({ scriptHashes: [scriptHash] });
   const browser = await chromium.launch({
-    ...(executablePath !== undefined && { executablePath }),
+    executablePath: executablePath!,
     args: ["--no-sandbox"],
   });
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });

@@ -1,7 +1,8 @@
 /** @file The studio's pages in Chromium: how they look, who can use them, what they cost. */
-import { copyFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   digitsZip,
@@ -109,7 +110,9 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     const picture = join(pictures, "studio.png");
     await page.screenshot({ path: picture });
     // The README's picture is renewed where it is asked for, so that a run changes no tracked file.
-    if (process.env.TERSOR_PICTURE) copyFileSync(picture, join(root, "docs/studio.png"));
+    if (process.env.TERSOR_PICTURE) {
+      await sharp(picture).png({ palette: true, effort: 10 }).toFile(join(root, "docs/studio.png"));
+    }
   });
 
   test("memory does not grow from recipe to recipe", async () => {
