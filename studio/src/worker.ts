@@ -275,7 +275,7 @@ function stepsOf(steps: ReturnType<typeof parseRecipe>): StepData[] {
 function presetsFor(model: Model): Opened["presets"] {
   return (Object.keys(presets) as PresetId[]).map((name) => {
     const { summary, recipe } = presets[name];
-    return { name, summary, steps: stepsOf(parseRecipe(recipe(model, false))) };
+    return { name, summary, steps: stepsOf(parseRecipe(recipe(model, false, null))) };
   });
 }
 
