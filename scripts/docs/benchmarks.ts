@@ -15,7 +15,11 @@ import { peersSection } from "./peers.ts";
 import { pruneSection, widthsSection } from "./pruning.ts";
 import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
+<<<<<<< HEAD
 import { scaleSection } from "./scale.ts";
+=======
+import { rotateSection } from "./rotate.ts";
+>>>>>>> 301f542 (docs: section of the rotations' bench)
 import { searchSection } from "./search.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
@@ -41,6 +45,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   widths: widthsSection,
   "low-rank": lowRankSection,
   ranks: ranksSection,
+  rotate: rotateSection,
   forms: formsSection,
   filters: filtersSection,
   structured: structuredSection,
