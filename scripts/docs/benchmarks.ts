@@ -15,11 +15,8 @@ import { peersSection } from "./peers.ts";
 import { pruneSection, widthsSection } from "./pruning.ts";
 import { ranksSection } from "./ranks.ts";
 import { opsetSection, rewriteSection } from "./rewriting.ts";
-<<<<<<< HEAD
-import { scaleSection } from "./scale.ts";
-=======
 import { rotateSection } from "./rotate.ts";
->>>>>>> 301f542 (docs: section of the rotations' bench)
+import { scaleSection } from "./scale.ts";
 import { searchSection } from "./search.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
