@@ -124,8 +124,8 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await idle();
     const heaps: number[] = [];
     for (let i = 0; i < 20; i++) {
-      await load(`quantize-weights:bits=${2 + (i % 7)}`);
-      await page.locator(".recipe", { hasText: `bits=${2 + (i % 7)}` }).waitFor();
+      await load(`quantize-weights:bits=${2 + (i % 6)}`);
+      await page.locator(".recipe", { hasText: `bits=${2 + (i % 6)}` }).waitFor();
       heaps.push(await residentBytes(open));
     }
     const mib = heaps.map((bytes) => Math.round(bytes / 2 ** 20));
