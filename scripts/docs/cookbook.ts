@@ -25,7 +25,7 @@ function dishSection({ title, text, command, rows }: CookbookDish): string[] {
       `${format.bytes(smaller)}${left}`,
       format.ratio(alpha.bytes),
       speedup(delta.infer, delta.ci95.infer),
-      metric ? format.metricValue(metric, metric.value) : "-",
+      metric ? format.score(metric) : "-",
     ];
   });
   const value =
