@@ -25,7 +25,7 @@ function dishSection({ title, text, command, rows }: CookbookDish): string[] {
       `${format.bytes(smaller)}${left}`,
       format.ratio(alpha.bytes),
       speedup(delta.infer, delta.ci95.infer),
-      metric ? format.score(metric) : "-",
+      metric ? (metric.value === null ? "equal" : format.metricValue(metric, metric.value)) : "-",
     ];
   });
   const value =
