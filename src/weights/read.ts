@@ -48,11 +48,15 @@ export function readWeight(value: Value): FloatWeight | null {
   };
 }
 
-/** Whether the value is what one node makes of stored integers and scales; it can be evaluated then. */
+/**
+ * Whether the value is what one node makes of integers and scales that are stored in a file: large
+ * ones, which are evaluated only when they are asked for.
+ */
 const isStoredLevels = ({ producer }: Value): boolean =>
   producer !== null &&
   hasTrait(producer, "converts") &&
-  producer.inputs.every((input) => !input || input.tensor !== null);
+  producer.inputs.every((input) => !input || input.tensor !== null) &&
+  producer.inputs.some((input) => input?.tensor?.isInFile === true);
 
 /**
  * A leaf whose numbers are read when they are asked for and kept no longer than they are used:
@@ -105,10 +109,12 @@ function readWhole(value: Value, dtype: DType, range: readonly [number, number])
     };
   }
   const signed = range[0] < 0;
-  // Counting, for instance, needs no number unpacked.
+  // The tensor is taken now, because the nodes may be changed before its numbers are asked for; they
+  // are unpacked only then: counting, for instance, needs none.
+  const stored = constantValue(value) as Tensor;
   let numbers: Numbers | null = null;
   const read = (): Numbers => {
-    numbers ??= wholeArray((constantValue(value) as Tensor).numbers(), dtype, range);
+    numbers ??= wholeArray(stored.numbers(), dtype, range);
     return numbers;
   };
   return {
