@@ -9,13 +9,16 @@ import { blocksOf } from "./residual.ts";
 import { type Stream, streamOf } from "./stream.ts";
 
 /**
- * The streams that the sums x + f(x) of residual blocks belong to, over all of their features. A sum
- * that belongs to none is skipped with the reason, once for all sums that were reached from it.
+ * The streams that the sums x + f(x) of residual blocks belong to, over all of their features. The
+ * first layer of a block that belongs to none is skipped with the reason.
  */
 export function residualStreams(model: Model, chosen: ReadonlySet<Node>, notes: Skips): Stream[] {
   const layers = new Set(weightsOf(model).map(({ node }) => node));
-  const sums = blocksOf(model, layers).map(({ sum }) => [sum, sum.output] as const);
-  return distinct(sums, chosen, notes);
+  const starts = blocksOf(model, layers).map((block) => ({
+    value: block.sum.output,
+    layers: block.layers,
+  }));
+  return distinct(starts, chosen, notes);
 }
 
 /**
@@ -27,23 +30,37 @@ export function valueStreams(model: Model, chosen: ReadonlySet<Node>, notes: Ski
     const isProduct = linearOf(node)?.kind === "product" && activationsOf(node).length === 2;
     return isProduct && hasTrait(node.inputs[0]?.producer, "probabilities");
   });
-  return distinct(
-    products.map((node) => [node, node.inputs[1] as Value] as const),
-    chosen,
-    notes,
-  );
+  const layers = new Set(weightsOf(model).map(({ node }) => node));
+  const starts = products.map((node) => {
+    const value = node.inputs[1] as Value;
+    return { value, layers: [...layersBefore(value, layers)] };
+  });
+  return distinct(starts, chosen, notes);
+}
+
+/** The nearest layers in front of a value. */
+function layersBefore(value: Value, layers: ReadonlySet<Node>): Set<Node> {
+  const found = new Set<Node>();
+  const seen = new Set<Value>([value]);
+  // The set grows while it is walked.
+  for (const { producer } of seen) {
+    if (!producer) continue;
+    if (layers.has(producer)) found.add(producer);
+    else for (const input of producer.inputs) if (input) seen.add(input);
+  }
+  return found;
 }
 
 const activationsOf = (node: Node): Value[] =>
   node.inputs.filter((input): input is Value => input !== null && !isConstantExpression(input));
 
 function distinct(
-  starts: readonly (readonly [Node, Value])[],
+  starts: readonly { readonly value: Value; readonly layers: readonly Node[] }[],
   chosen: ReadonlySet<Node>,
   notes: Skips,
 ): Stream[] {
   const seen = new Set<Value>();
-  return starts.flatMap(([node, value]) => {
+  return starts.flatMap(({ value, layers }) => {
     if (seen.has(value)) return [];
     const width = value.shape?.at(-1);
     const found =
@@ -52,7 +69,8 @@ function distinct(
         : streamOf(value, width, chosen);
     for (const each of found.values) seen.add(each);
     if ("readers" in found) return [found];
-    notes.skip(node.name, found.reason);
+    const layer = layers.find((node) => chosen.has(node));
+    if (layer) notes.skip(layer.name, found.reason);
     return [];
   });
 }

@@ -74,6 +74,8 @@ export const slow = [
   "prune-taps",
   "sketch-weights",
   "smooth-quant > quantize-int8",
+  "rotate-weights > quantize-int8",
+  "slice-hidden",
   "equalize > quantize-int8",
   "split-channels > quantize-int8",
   "factor-cp",

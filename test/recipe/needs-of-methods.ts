@@ -65,8 +65,14 @@ const more: Readonly<Record<string, object>> = {
 const other: Readonly<Record<string, number>> = { depth: 0.5 };
 
 /** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens, no
- * smaller model, no two linear layers. */
-const idle: readonly MethodId[] = ["equalize", "prune-vocabulary", "cascade", "mixture-of-experts"];
+ * smaller model, no two linear layers, no residual stream. */
+const idle: readonly MethodId[] = [
+  "equalize",
+  "prune-vocabulary",
+  "slice-hidden",
+  "cascade",
+  "mixture-of-experts",
+];
 
 export function describeNeeds(mode: Mode): void {
   describe.each(table)("%s", (id, method) => {

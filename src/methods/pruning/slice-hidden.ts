@@ -12,6 +12,7 @@ import { symmetricEigen } from "../../numeric/eigen.ts";
 import { transpose } from "../../numeric/matrix.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { linearOf } from "../../ops/linear.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -62,9 +63,10 @@ export const sliceHidden = defineMethod({
   async apply(model, options, context) {
     const chosen = chosenLayers(model, options, context);
     const streams = residualStreams(model, chosen, context);
+    await context.progress(0, streams.length);
     for (const [i, stream] of streams.entries()) {
-      await context.progress(i, streams.length);
       await slice(model, stream, options, context);
+      await context.progress(i + 1, streams.length);
     }
   },
 });
@@ -84,7 +86,9 @@ async function slice(
   context: Context,
 ): Promise<void> {
   const { block, isCentred } = stream;
-  const { name } = (stream.constants[0] ?? stream.readers[0]).node;
+  const maker = stream.constants.find(({ node }) => linearOf(node) !== null);
+  const [reader] = stream.readers;
+  const { name } = (maker ?? reader ?? stream.constants[0]).node;
   const fixed = whyFixedWidth(stream) ?? whyUnread(stream);
   if (fixed) return context.skip(name, fixed);
   const sources = sourcesOf(stream);

@@ -24,7 +24,7 @@ export const rotateWeights = defineMethod({
   summary:
     "Rotates the hidden states of a transformer, so that weights and activations have no outliers when they are quantized; outputs stay the same.",
   needs: [],
-  prepares: "quantize-gptq",
+  prepares: "quantize-int8",
   options: z.object({
     residual: z.boolean().default(true).meta({
       description: "Rotates the residual stream (R1).",
@@ -58,8 +58,8 @@ export const rotateWeights = defineMethod({
   neutral: null,
   async apply(model, options, context) {
     const streams = streamsOf(model, options, context);
+    await context.progress(0, streams.length);
     for (const [i, { stream, name }] of streams.entries()) {
-      await context.progress(i, streams.length);
       const random = context.random.fork(name);
       const { block, isCentred } = stream;
       let [best, least]: [Float64Array | null, number] = [null, Number.POSITIVE_INFINITY];
@@ -71,6 +71,7 @@ export const rotateWeights = defineMethod({
       }
       const turn = best as Float64Array;
       turnStream(stream, { make: turn, read: () => turn });
+      await context.progress(i + 1, streams.length);
     }
   },
 });
