@@ -54,7 +54,13 @@ describe("reading", () => {
     const source: typeof nodePlatform.files.source = (path) => {
       opened.push(path);
       const file = nodePlatform.files.source(path);
-      return { ...file, read: (at, n) => (read.push([at, n]), file.read(at, n)) };
+      return {
+        ...file,
+        read(at, n) {
+          read.push([at, n]);
+          return file.read(at, n);
+        },
+      };
     };
     const platform = { ...nodePlatform, files: { ...nodePlatform.files, source } };
     const { model, bytes: size } = await loadModel(path, platform);

@@ -6,7 +6,14 @@ import { expect, it } from "vitest";
 import { folder } from "../data/folder.ts";
 
 const root = new URL("../../", import.meta.url);
-const sources = ["errors", "util/error", "data/resize", "node/decode-image", "node/import-module"];
+const sources = [
+  "errors",
+  "errors-recipe",
+  "util/error",
+  "data/resize",
+  "node/decode-image",
+  "node/import-module",
+];
 
 /** Runs `script` beside our compiled sources in an empty folder; gives what it prints. */
 function run(script: string, files: Record<string, string> = {}): string {
