@@ -3,6 +3,7 @@
 import type { Dataset } from "../../data/dataset.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
+import { writeModel } from "../../onnx/write.ts";
 import { describeOptions } from "../../options.ts";
 import type { Environment } from "../environment.ts";
 import { fewRecords } from "../few-records.ts";
@@ -122,8 +123,8 @@ export async function* proposals(
   const ways = select(targets, steady([...known.values()]), known.size)
     .filter(({ steps }, i, all) => isChoosy(steps) && i === firstOf(all, steps[0].id))
     .slice(0, WAYS);
-  const whole = ground.baseline.result.bytes.raw;
-  const startBytes = known.get("")?.row.bytes.raw ?? whole;
+  // What layers save is counted from the simplified model, from which all recipes start.
+  const startBytes = writeModel(ground.start).byteLength;
   if (ways.length > 0 && !isOver(LAYERS)) {
     const steps = ways.flatMap((way) => settingsNear(way.steps[0]));
     const table = await layerTable(
