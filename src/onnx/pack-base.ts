@@ -3,9 +3,10 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
 import { crc32 } from "../codec/decode/crc32.ts";
 import { type BaseTensor, encodeCopy, encodeDifference } from "../codec/encode/difference.ts";
-import { baseOf, keyOf, LEAST } from "../codec/load/base.ts";
+import { keyOf, LEAST } from "../codec/load/base.ts";
 import { type Base, KEY } from "../codec/load/difference.ts";
 import { encodeTensor, type Plain } from "../codec/tensor.ts";
+import { sameBytes } from "../util/bytes.ts";
 import { type Message, readTree } from "./proto-tree.ts";
 import { readTensor, type TensorContext } from "./tensor-proto.ts";
 
@@ -22,7 +23,7 @@ export async function readBase(model: Uint8Array, context: TensorContext): Promi
   const large = plain.filter(({ bytes }) => bytes.length >= LEAST);
   const tensors: BaseTensor[] = [];
   for (const tensor of large) tensors.push({ ...tensor, key: await keyOf(tensor.bytes) });
-  return { tensors, base: await baseOf(large.map(({ bytes }) => bytes)) };
+  return { tensors, base: new Map(tensors.map(({ key, bytes }) => [key, bytes])) };
 }
 
 function* plainIn(message: Message, context: TensorContext): Generator<Plain> {
@@ -45,7 +46,7 @@ export function encodeOn({ tensors }: PackBase, exact: boolean): (tensor: Plain)
   const byShape = grouped(tensors, ({ dtype, dims }) => `${dtype} ${dims}`);
   return (tensor) => {
     const { dtype, dims, bytes } = tensor;
-    const same = byContent.get(crc32(bytes))?.find((one) => isEqual(one.bytes, bytes));
+    const same = byContent.get(crc32(bytes))?.find((one) => sameBytes(one.bytes, bytes));
     // A small tensor may take fewer bytes than a reference.
     if (same && bytes.length > 4096) return encodeCopy(same);
     const plain = encodeTensor(tensor);
@@ -64,9 +65,6 @@ function grouped<T, K>(all: readonly T[], keyFor: (one: T) => K): Map<K, T[]> {
   }
   return groups;
 }
-
-const isEqual = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((x, i) => x === b[i]);
 
 /** Elements, or bytes of other types than float32, by which tensors are compared. */
 const SAMPLE = 4096;
