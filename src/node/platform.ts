@@ -1,13 +1,5 @@
 /** @file Node's Platform: files, images, gzip and brotli, clocks, user modules, engines. */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, realpathSync, statSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, platform as system } from "node:os";
@@ -27,6 +19,7 @@ import { startEngineWorker } from "./engine-workers.ts";
 import { importModule } from "./import-module.ts";
 import { ownProcessor } from "./processor.ts";
 import { profileFiles } from "./profile.ts";
+import { readPart } from "./read-part.ts";
 import { openScratch } from "./scratch.ts";
 
 /** The Platform of Node. */
@@ -91,15 +84,7 @@ function source(path: string): ByteSource {
   const { file, byteLength } = open(path);
   const opened: ByteSource = {
     byteLength,
-    read(offset, length) {
-      const bytes = new Uint8Array(length);
-      for (let done = 0; done < length; ) {
-        const count = readSync(file, bytes, done, Math.min(length - done, MOST), offset + done);
-        if (count === 0) throw fail(errors.cannotRead(path, "it became shorter"));
-        done += count;
-      }
-      return bytes;
-    },
+    read: (offset, length) => readPart(file, path, offset, length),
   };
   abandoned.register(opened, file);
   return opened;
@@ -110,9 +95,6 @@ function isBeside(path: string, other: string): boolean {
   const folders = [realpathSync(dirname(other)), dirname(realpathSync(other))];
   return folders.some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep));
 }
-
-/** Bytes that are read at once; the system reads no more than 2 GiB. */
-const MOST = 2 ** 30;
 
 function open(path: string): { file: number; byteLength: number } {
   try {

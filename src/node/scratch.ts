@@ -1,11 +1,11 @@
 /** @file Scratch of Node: a file that no folder names, which the system frees when the process ends. */
 import { randomUUID } from "node:crypto";
-import { openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { openSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { errors, fail } from "../errors.ts";
 import type { ByteSource } from "../ir/tensor.ts";
 import type { Scratch } from "../platform.ts";
+import { readPart } from "./read-part.ts";
 
 /** Null where the system does not let an open file be unlinked, or the folder cannot be written. */
 export function openScratch(): Scratch | null {
@@ -27,15 +27,7 @@ export function openScratch(): Scratch | null {
       }
       return {
         byteLength: bytes.byteLength,
-        read(offset, length) {
-          const part = new Uint8Array(length);
-          for (let done = 0; done < length; ) {
-            const count = readSync(file, part, done, length - done, start + offset + done);
-            if (count === 0) throw fail(errors.cannotRead(path, "it became shorter"));
-            done += count;
-          }
-          return part;
-        },
+        read: (offset, length) => readPart(file, path, start + offset, length),
       };
     },
   };
