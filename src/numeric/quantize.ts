@@ -7,7 +7,7 @@
  */
 import { errors, fail } from "../errors.ts";
 import { eachElement, gather, layoutOf, neighboursOf, scatter, TOGETHER } from "./groups.ts";
-import { levelOf, roundHalfEven, scaleOf } from "./level.ts";
+import { endError, levelOf, roundHalfEven, scaleOf, squaredError } from "./level.ts";
 import { fitSymmetric } from "./symmetric.ts";
 
 /** The levels of a quantizer. */
@@ -241,9 +241,6 @@ function buffersOf(size: number, groups: number): Buffers {
   return { values, levels, valuesOf: viewsOf(values), levelsOf: viewsOf(levels) };
 }
 
-/** Values after which a sum of errors is compared with the least one. */
-const STRETCH = 32;
-
 /**
  * Searches the scale of least squared error in three stages: the range shrinks step by step to a
  * sixteenth; then the best one's surroundings are tried in steps of 1 %; then levels q and their
@@ -298,19 +295,8 @@ function leastSquares(
     const low = least - zeroPoint;
     const high = greatest - zeroPoint;
     // The extremes come first: where the range is too narrow, their errors alone are too large.
-    const below = min - levelOf(min, scale, low, high) * scale;
-    const above = max - levelOf(max, scale, low, high) * scale;
-    if (below * below >= bestError || above * above >= bestError) return Number.POSITIVE_INFINITY;
-    let error = 0;
-    for (let from = 0; from < values.length; from += STRETCH) {
-      const end = Math.min(from + STRETCH, values.length);
-      for (let k = from; k < end; k++) {
-        const gap = values[k] - levelOf(values[k], scale, low, high) * scale;
-        error += gap * gap;
-      }
-      if (error >= bestError) return Number.POSITIVE_INFINITY;
-    }
-    return error;
+    if (endError(min, max, scale, low, high) >= bestError) return Number.POSITIVE_INFINITY;
+    return squaredError(values, scale, low, high, bestError);
   }
 }
 

@@ -1,8 +1,5 @@
 /** @file The scale of a symmetric grid, whose zero point is 0, with the least squared error. */
-import { levelOf, roundHalfEven, scaleOf } from "./level.ts";
-
-/** Values after which a sum of errors is compared with the least one. */
-const STRETCH = 16;
+import { endError, levelOf, roundHalfEven, scaleOf, squaredError } from "./level.ts";
 
 /** Ranges that are wider are not searched, because their errors leave float32. */
 const FARTHEST = 2 ** 127;
@@ -24,7 +21,7 @@ export function fitSymmetric(values: Float32Array, min: number, max: number, bit
   const exact = exactStep(values, cover * high, high);
   if (exact !== null) return exact;
   let best = cover;
-  let least = errorOf(values, cover, low, high, Number.POSITIVE_INFINITY);
+  let least = squaredError(values, cover, low, high, Number.POSITIVE_INFINITY);
   let middle = 1;
   // 0.92^33 is about 1/16. Repeated products are used because Math.pow may differ between engines.
   for (let i = 0, share = 0.92; i < 33; i++, share *= 0.92) {
@@ -32,7 +29,7 @@ export function fitSymmetric(values: Float32Array, min: number, max: number, bit
     const scale = scaleOf(Math.fround(largest * share), high);
     // The error of the extremes alone grows as the scale shrinks on.
     if (endError(min, max, scale, low, high) >= least && largest / scale > -low) break;
-    const error = errorOf(values, scale, low, high, least);
+    const error = squaredError(values, scale, low, high, least);
     if (error < least) [best, least, middle] = [scale, error, share];
   }
   for (let i = -8; i <= 8; i++) {
@@ -40,7 +37,7 @@ export function fitSymmetric(values: Float32Array, min: number, max: number, bit
     if (share * (max - min) > FARTHEST) continue;
     const scale = scaleOf(Math.fround(largest * share), high);
     if (endError(min, max, scale, low, high) >= least) continue;
-    const error = errorOf(values, scale, low, high, least);
+    const error = squaredError(values, scale, low, high, least);
     if (error < least) [best, least] = [scale, error];
   }
   for (let i = 0; i < 8; i++) {
@@ -53,38 +50,11 @@ export function fitSymmetric(values: Float32Array, min: number, max: number, bit
     }
     if (!(along > 0)) break;
     const scale = Math.fround(along / square);
-    const error = errorOf(values, scale, low, high, least);
+    const error = squaredError(values, scale, low, high, least);
     if (!(error < least)) break;
     [best, least] = [scale, error];
   }
   return best;
-}
-
-/** The larger squared error of the two extremes. No sum of all errors is less, however it is rounded. */
-function endError(min: number, max: number, scale: number, low: number, high: number): number {
-  const below = min - levelOf(min, scale, low, high) * scale;
-  const above = max - levelOf(max, scale, low, high) * scale;
-  return Math.max(below * below, above * above);
-}
-
-/** The squared error; Infinity once it is no less than `least`. */
-function errorOf(
-  values: Float32Array,
-  scale: number,
-  low: number,
-  high: number,
-  least: number,
-): number {
-  let error = 0;
-  for (let from = 0; from < values.length; from += STRETCH) {
-    const end = Math.min(from + STRETCH, values.length);
-    for (let k = from; k < end; k++) {
-      const gap = values[k] - levelOf(values[k], scale, low, high) * scale;
-      error += gap * gap;
-    }
-    if (error >= least) return Number.POSITIVE_INFINITY;
-  }
-  return error;
 }
 
 /**
