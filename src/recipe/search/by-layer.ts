@@ -2,6 +2,7 @@
 import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import { bestChoices } from "../../numeric/knapsack.ts";
+import { writeModel } from "../../onnx/write.ts";
 import { weightsOf } from "../../ops/weights.ts";
 import { type Choice, layersOf, limited, passing } from "../layer-choice.ts";
 import { formatRecipe, type Step } from "../steps.ts";
@@ -24,6 +25,8 @@ export interface LayerTable {
   readonly groups: readonly (readonly Node[])[];
   /** The ways for each group. */
   readonly variants: readonly (readonly Variant[])[];
+  /** Bytes of the file in which nothing is compressed. */
+  readonly whole: number;
 }
 
 /** The largest layers, which hold nearly all of the weights. */
@@ -52,16 +55,16 @@ export const isChoosy = (steps: readonly Step[]): boolean =>
   steps.length === 1 && "only" in steps[0].options && "except" in steps[0].options;
 
 /**
- * Tries each step on each layer alone. `whole` is the file without it, in bytes. `goesOn` is asked
- * before every try; where it says no the table ends with what is known.
+ * Tries each step on each layer alone; what it saves is counted from the model as it is. `goesOn` is
+ * asked before every try; where it says no the table ends with what is known.
  */
 export async function layerTable(
   model: Model,
   steps: readonly Step[],
-  whole: number,
   screen: Screen,
   goesOn: () => boolean,
 ): Promise<LayerTable> {
+  const whole = writeModel(model).byteLength;
   const layers = layersOf(model);
   const large = largeLayers(model);
   const small = layers.filter((node) => !large.includes(node));
@@ -69,7 +72,7 @@ export async function layerTable(
   const variants = groups.map((): Variant[] => []);
   for (const step of steps) {
     for (const [i, group] of groups.entries()) {
-      if (!goesOn()) return { groups, variants };
+      if (!goesOn()) return { groups, variants, whole };
       const single = limited([step], chosen(group, layers));
       const { row } = await screen(formatRecipe(single), single);
       const sqnr = row?.metric?.sqnr;
@@ -78,11 +81,11 @@ export async function layerTable(
       variants[i].push({ step, saved: whole - row.bytes.raw, noise });
     }
   }
-  return { groups, variants };
+  return { groups, variants, whole };
 }
 
-/** The fewest bytes that choices from the table make of a file of `whole` bytes. */
-export const leastBytes = ({ variants }: LayerTable, whole: number): number =>
+/** The fewest bytes that choices from the table make . */
+export const leastBytes = ({ variants, whole }: LayerTable): number =>
   variants.reduce((rest, ways) => rest - mostSaved(ways), whole);
 
 const mostSaved = (ways: readonly Variant[]): number =>
@@ -93,7 +96,8 @@ const mostSaved = (ways: readonly Variant[]): number =>
  * layers add up as long as they are small. Null if nothing in the table brings it there. One step
  * for each way to compress, with the layers that it is best for.
  */
-export function byLayer({ groups, variants }: LayerTable, whole: number, bytes: number) {
+export function byLayer(table: LayerTable, bytes: number) {
+  const { groups, variants } = table;
   const layers = groups.flat();
   // Costs are what a choice saves less than the best one on its layers.
   const items = variants.map((ways) => {
@@ -103,7 +107,7 @@ export function byLayer({ groups, variants }: LayerTable, whole: number, bytes: 
       ...ways.map(({ step, saved, noise }) => ({ cost: most - saved, loss: noise, step })),
     ];
   });
-  const taken = bestChoices(items, bytes - leastBytes({ groups, variants }, whole));
+  const taken = bestChoices(items, bytes - leastBytes(table));
   if (!taken) return null;
   const own = new Map<Step, Node[]>();
   for (const [i, choice] of taken.entries()) {

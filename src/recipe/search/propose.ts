@@ -3,7 +3,6 @@
 import type { Dataset } from "../../data/dataset.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
-import { writeModel } from "../../onnx/write.ts";
 import { describeOptions } from "../../options.ts";
 import type { Environment } from "../environment.ts";
 import { fewRecords } from "../few-records.ts";
@@ -13,7 +12,14 @@ import { formatRecipe, isTraining, parseRecipe, type Step } from "../steps.ts";
 import { surveyRecipes } from "../survey.ts";
 import { kindOf, type Target } from "../target.ts";
 import type { Ground, Proposals } from "../trials.ts";
-import { byLayer, isChoosy, largeLayers, layerTable, leastBytes } from "./by-layer.ts";
+import {
+  byLayer,
+  isChoosy,
+  type LayerTable,
+  largeLayers,
+  layerTable,
+  leastBytes,
+} from "./by-layer.ts";
 import {
   type Candidate,
   compareRows,
@@ -123,19 +129,11 @@ export async function* proposals(
   const ways = select(targets, steady([...known.values()]), known.size)
     .filter(({ steps }, i, all) => isChoosy(steps) && i === firstOf(all, steps[0].id))
     .slice(0, WAYS);
-  // What layers save is counted from the simplified model, from which all recipes start.
-  const startBytes = writeModel(ground.start).byteLength;
   if (ways.length > 0 && !isOver(LAYERS)) {
     const steps = ways.flatMap((way) => settingsNear(way.steps[0]));
-    const table = await layerTable(
-      ground.start,
-      steps,
-      startBytes,
-      screen.few,
-      () => !isOver(LAYERS),
-    );
-    for (const bytes of sizesFor(targets, startBytes, leastBytes(table, startBytes))) {
-      const made = byLayer(table, startBytes, bytes);
+    const table = await layerTable(ground.start, steps, screen.few, () => !isOver(LAYERS));
+    for (const bytes of sizesFor(targets, table)) {
+      const made = byLayer(table, bytes);
       if (made && !isOver()) await tryOut(made);
     }
     yield* promising(2);
@@ -288,12 +286,15 @@ function settingsNear(step: Step): Step[] {
 
 /**
  * Sizes, in bytes, for which a recipe is made from the table of layers; where the limit is below the
- * `least` that the table reaches, sizes just above that, for training and pruning to go on from.
+ * least that the table reaches, sizes just above that, for training and pruning to go on from.
  */
-function sizesFor(targets: readonly Target[], whole: number, least: number): number[] {
+function sizesFor(targets: readonly Target[], table: LayerTable): number[] {
   const limit = targets.find(({ quantity }) => quantity === "size")?.limit;
-  if (limit === undefined) return [0.5, 0.35, 0.25, 0.18, 0.12, 0.08].map((share) => share * whole);
-  return [1, 0.97, 0.9, 0.8, 1.05].map((share) => share * Math.max(limit, 1.02 * least));
+  if (limit === undefined)
+    return [0.5, 0.35, 0.25, 0.18, 0.12, 0.08].map((share) => share * table.whole);
+  return [1, 0.97, 0.9, 0.8, 1.05].map(
+    (share) => share * Math.max(limit, 1.02 * leastBytes(table)),
+  );
 }
 
 /** The two ways to screen, whose results are kept. */
