@@ -5,7 +5,7 @@ import { infoOf } from "../recipe/inspect.ts";
 import { adviceJson, adviceText } from "../report/advice.ts";
 import { jsonText } from "../report/json.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, oneOf, seconds, whole } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, seconds, whole } from "./flags.ts";
 
 interface AdviseFlags extends DataFlags {
   readonly goal?: Goal;
@@ -23,7 +23,7 @@ export const adviseCommand: Command<AdviseFlags> = {
     {
       flags: "--goal <goal>",
       doc: "What matters: size (default), speed or accuracy.",
-      parse: oneOf(["size", "speed", "accuracy"]),
+      choices: ["size", "speed", "accuracy"],
     },
     { flags: "--no-train", doc: "Training is not wanted." },
     {

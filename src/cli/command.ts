@@ -1,7 +1,7 @@
 /** @file Command: the declaration of one command, and how the package commander runs them. */
 import { Command as Commander, CommanderError, Help, Option } from "commander";
 import { errors, fail, isAborted, TersorError } from "../errors.ts";
-import { type Flag, globalFlags } from "./flags.ts";
+import { type Flag, globalFlags, oneOf } from "./flags.ts";
 import { elsewhereNote, type FlagValues, readRun, type StoredRun } from "./resume.ts";
 import { createShell, type GlobalOptions, type Io, type Shell, widthOf } from "./shell.ts";
 
@@ -132,7 +132,13 @@ function helpLayout(helpWidth: number): ReturnType<Commander["configureHelp"]> {
  * The flag for commander. A flag that is given twice and does not repeat is an error, because
  * commander would use the last one and ignore the other without a word.
  */
-function optionOf({ flags, doc, parse, repeats }: Flag): Option {
+function optionOf({
+  flags,
+  doc,
+  choices,
+  parse = choices && oneOf(choices),
+  repeats,
+}: Flag): Option {
   const option = new Option(flags, doc);
   const flag = option.long ?? flags;
   if (!/[<[]/.test(flags)) return option;

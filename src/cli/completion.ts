@@ -1,33 +1,26 @@
 /** @file tersor completion: a script that completes commands, flags and names in a shell. */
 import { errors, fail } from "../errors.ts";
-import { metrics } from "../measure/metrics/index.ts";
 import { methods } from "../methods/index.ts";
-import { presets } from "../recipe/presets.ts";
 import type { Command } from "./command.ts";
 import { type Flag, globalFlags } from "./flags.ts";
 
-/** What may follow a flag; files where it is not listed. */
-const valuesOf: Readonly<Record<string, readonly string[]>> = {
-  "--recipe": Object.keys(methods),
-  "--preset": Object.keys(presets),
-  "--metric": [...metrics.keys()],
-  "--runtime": ["auto", "node", "web"],
-  "--data": [
-    "mnist",
-    "mnist:test",
-    "mnist:train",
-    "images:",
-    "npz:",
-    "csv:",
-    "jsonl:",
-    "text:",
-    "wav:",
-  ],
-  "--layout": ["nchw", "nhwc"],
-};
-
 const longNames = (flags: readonly Flag[]): string[] =>
   flags.flatMap(({ flags: text }) => text.match(/--[a-z-]+/g) ?? []);
+
+/** What shells offer behind a flag; files where it tells nothing. */
+const valuesOf = ({ choices, suggests }: Flag): readonly string[] => choices ?? suggests ?? [];
+
+/** The same by the long name of the flag, which may have other values in another command. */
+function valuesByName(commands: readonly Command[]): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const flag of [...globalFlags, ...commands.flatMap(({ flags }) => flags)]) {
+    const values = valuesOf(flag);
+    for (const name of values.length > 0 ? longNames([flag]) : []) {
+      found.set(name, new Set([...(found.get(name) ?? []), ...values]));
+    }
+  }
+  return found;
+}
 
 /** The command that prints the script for the other commands. */
 export function completionCommand(commands: readonly Command[]): Command {
@@ -44,8 +37,9 @@ export function completionCommand(commands: readonly Command[]): Command {
     const cases = commands.map(
       ({ name, flags }) => `    ${name}) words="${[...longNames(flags), ...shared].join(" ")}" ;;`,
     );
-    const values = Object.entries(valuesOf).map(
-      ([flag, words]) => `    ${flag}) words="${words.join(" ")}" ;;`,
+    const values = Array.from(
+      valuesByName(commands),
+      ([flag, words]) => `    ${flag}) words="${[...words].join(" ")}" ;;`,
     );
     return `# Completes tersor's commands, flags and names. Put it where your shell reads it:
 #   eval "$(tersor completion bash)"
@@ -73,7 +67,8 @@ complete -o default -F _tersor tersor
       own.flatMap((flag) => {
         const [long] = longNames([flag]);
         if (!long) return [];
-        const values = valuesOf[long] ? ` -xa "${valuesOf[long].join(" ")}"` : "";
+        const words = valuesOf(flag);
+        const values = words.length > 0 ? ` -xa "${words.join(" ")}"` : "";
         const doc = flag.doc.replaceAll(/["$\\]/g, "");
         return [
           `complete -c tersor -n "__fish_seen_subcommand_from ${name}" -l ${long.slice(2)}${values} -d "${doc}"`,

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { errors, fail } from "../errors.ts";
 import type { Result } from "../measure/measurement.ts";
 import { knownSpeedup } from "../measure/speed.ts";
+import { methods } from "../methods/index.ts";
 import { isPattern } from "../node/expand-globs.ts";
 import { compress, load } from "../node.ts";
 import { defaultPreset, type PresetId, presets } from "../recipe/presets.ts";
@@ -15,7 +16,7 @@ import { plainText } from "../report/span.ts";
 import { speedup } from "../report/speed.ts";
 import type { Command } from "./command.ts";
 import { eachModel, refuseForMany } from "./each-model.ts";
-import { dataSettings, measureFlag, oneOf } from "./flags.ts";
+import { dataSettings, measureFlag } from "./flags.ts";
 import {
   compressLayout,
   dataOf,
@@ -59,11 +60,12 @@ export const compressCommand: Command<CompressFlags> = {
     {
       flags: "--recipe <recipe>",
       doc: 'The steps, as text or in a .json or .mjs file: prune-magnitude:sparsity=0.9 > share-weights:bits=5 (put a value with , or > in it in double quotes: only="a,b")',
+      suggests: Object.keys(methods),
     },
     {
       flags: "--preset <name>",
       doc: `A ready-made recipe: ${presetNames.join(", ")} (default ${defaultPreset}).`,
-      parse: oneOf(presetNames),
+      choices: presetNames,
     },
     {
       flags: "--target <limits>",

@@ -1,6 +1,6 @@
 /** @file Flags: parsers of their values, the flags of all commands, and the flags for data. */
 import { feedingOf } from "../data/feed.ts";
-import { trainingPart } from "../data/open.ts";
+import { readers, trainingPart } from "../data/open.ts";
 import { DataOptions, dataOptionInfos } from "../data/options.ts";
 import { errors, fail } from "../errors.ts";
 import { metricNamed, metrics } from "../measure/metrics/index.ts";
@@ -16,7 +16,14 @@ export interface Flag {
   readonly flags: string;
   /** One sentence for the help. */
   readonly doc: string;
-  /** Parses the value. Throws TersorError "bad-usage", which names the flag. */
+  /** The values, where there are no others; shells complete them. */
+  readonly choices?: readonly string[];
+  /** Values, or their beginnings, that shells complete where others are accepted too. */
+  readonly suggests?: readonly string[];
+  /**
+   * Parses the value (default: as it is, if it is one of `choices`). Throws TersorError "bad-usage",
+   * which names the flag.
+   */
   readonly parse?: (text: string, flag: string) => unknown;
   /** The flag may be given several times; its value is the list of them (default false). */
   readonly repeats?: boolean;
@@ -80,7 +87,7 @@ export const globalFlags: readonly Flag[] = [
   {
     flags: "--runtime <name>",
     doc: "Engine: auto, node or web (default auto: node where it is installed).",
-    parse: oneOf(["auto", "node", "web"]),
+    choices: ["auto", "node", "web"],
   },
   { flags: "--quiet", doc: "Print nothing but errors on stderr: no progress, notes or warnings." },
   { flags: "--force", doc: "Overwrite existing files." },
@@ -95,6 +102,7 @@ const sourceFlags: readonly Flag[] = dataOptionInfos().map(
   ({ name, description, choices, repeats, type }): Flag => ({
     flags: `--${kebab(name)}${type === "boolean" ? "" : ` <${choices?.join("|") ?? "value"}>`}`,
     doc: description,
+    ...(choices && { choices }),
     repeats,
     parse: (text, flag) => {
       const { success, data, error } = DataOptions.safeParse({ [name]: text });
@@ -114,6 +122,9 @@ const dimsFlag: Flag = {
 const dataFlag: Flag = {
   flags: "--data <data>",
   doc: "Data to measure on: mnist:test, images:folder, npz:file, csv:file, ./my-data.mjs ...",
+  suggests: Object.entries(readers).flatMap(([prefix, { usual, training }]) =>
+    usual ? [prefix, `${prefix}:${usual}`, `${prefix}:${training}`] : [`${prefix}:`],
+  ),
 };
 const calibFlag: Flag = {
   flags: "--calib <data>",
@@ -123,6 +134,7 @@ const calibFlag: Flag = {
 const metricFlag: Flag = {
   flags: "--metric <name>",
   doc: `What judges the outputs: ${[...metrics.keys()].join(", ")}, or ./my-metric.ts (default: what labels and outputs make clear).`,
+  suggests: [...metrics.keys()],
   parse(text) {
     if (!isMetricFile(text)) metricNamed(text, "--metric");
     return text;
@@ -132,7 +144,7 @@ const metricFlag: Flag = {
 const onFlag: Flag = {
   flags: "--on <target>",
   doc: `Where the model will run: ${targetIds.join(", ")} (default: this machine). It decides the engine, what methods choose and what is warned of; see docs/targets.md.`,
-  parse: oneOf(targetIds),
+  choices: targetIds,
 };
 
 const timingFlag: Flag = {

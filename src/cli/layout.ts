@@ -19,7 +19,7 @@ import {
   layoutJson,
   layoutMarkdown,
 } from "../report/layout.ts";
-import { type DataFlags, dataFlags, dataSettings, type Flag, fileSize, oneOf } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, type Flag, fileSize } from "./flags.ts";
 import type { Shell } from "./shell.ts";
 
 export interface LayoutFlags extends Omit<DataFlags, "layout"> {
@@ -40,7 +40,7 @@ export const layoutFlags: readonly Flag[] = [
       ? {
           flags: `--layout <nchw|nhwc|${LAYOUT}>`,
           doc: `${LAYOUT}: <model> is a folder with config.json and onnx/; -o gets such a folder with a file for each of --dtypes, under the names that the library loads, and a table for the model card. nchw, nhwc: ${flag.doc}`,
-          parse: oneOf(["nchw", "nhwc", LAYOUT]),
+          choices: ["nchw", "nhwc", LAYOUT],
         }
       : flag,
   ),

@@ -17,7 +17,7 @@ import { optunaJournal } from "../report/optuna.ts";
 import type { Report } from "../report/report.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, oneOf, seconds, whole } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, seconds, whole } from "./flags.ts";
 import { openJournal } from "./journal.ts";
 import { inputsOf } from "./paths.ts";
 import { callOfRun, checkSameJob } from "./resume.ts";
@@ -63,7 +63,7 @@ export const searchCommand: Command<SearchFlags> = {
     {
       flags: "--strategy <name>",
       doc: "evolve (default), or random: recipes at random, to compare with.",
-      parse: oneOf(["evolve", "random"]),
+      choices: ["evolve", "random"],
     },
     ...learningFlags,
     ...dataFlags,
