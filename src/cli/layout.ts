@@ -133,14 +133,14 @@ export async function compressLayout(
   return 0;
 }
 
-/** Warns of the sizes of one variant's files, and writes them. */
+/** Warns of the sizes of one variant's files, and writes them; `name` is that of the model. */
 async function save(
-  { model: _, ...variant }: Variant,
-  model: string,
+  { model, ...variant }: Variant,
+  name: string,
   { out, shard, shell }: { out: string; shard: number | undefined; shell: Shell },
 ): Promise<LayoutFile> {
-  const file = fileName(model, variant.dtype);
-  const written = writtenAs(_, file, shard);
+  const file = fileName(name, variant.dtype);
+  const written = writtenAs(model, file, shard);
   const parts = [
     written,
     ...(written.external ? [written.external] : []),
@@ -154,7 +154,7 @@ async function save(
     shell.warn(text);
   }
   await saveFile(join(out, "onnx", file), () => written, { force: shell.force });
-  return { ...variant, file, model, bytes: bytesOf(written), shards: parts.length - 1 };
+  return { ...variant, file, model: name, bytes: bytesOf(written), shards: parts.length - 1 };
 }
 
 /** The model as transformers.js names its parts; `shard` is the most bytes of one. */

@@ -3,20 +3,15 @@ import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { computedOf } from "../ops/representation.ts";
 import { hasTrait } from "../ops/traits.ts";
-import {
-  factOf,
-  type Representation,
-  representations,
-  type Source,
-  type TargetDevice,
-  type Work,
-  works,
-} from "../targets/target.ts";
+import { type Source, type TargetDevice, troubleOf } from "../targets/target.ts";
 import { untimedWords } from "./engine.ts";
 import { type Environment, isOfTarget } from "./environment.ts";
 import type { Loaded } from "./load.ts";
 
-/** The same for an environment: nothing where the user named no target. */
+/**
+ * Warnings for a product, where the user named a target: that nothing is timed, if this machine is not as
+ * it, and what `targetWarnings` says.
+ */
 export function warningsOnTarget(
   model: Model,
   bytes: number,
@@ -37,23 +32,21 @@ const NAMED = 3;
  * that the table has something against, one for each limit that `bytes` (of all its files) exceed.
  */
 export function targetWarnings(model: Model, target: TargetDevice, bytes: number): string[] {
-  const found = new Map<string, { representation: Representation; work: Work; names: string[] }>();
+  const found = new Map<string, { source: Source; names: string[] }>();
   for (const graph of model.graph.walk()) {
     for (const node of graph.sorted()) {
       const computed = computedOf(node);
-      if (!computed) continue;
-      if (!factOf(target, computed.representation, computed.work)?.problem) continue;
-      const key = `${computed.representation} ${computed.work}`;
-      const known = found.get(key) ?? { ...computed, names: [] };
+      const trouble = computed && troubleOf(target, computed.representation, computed.work);
+      if (!trouble) continue;
+      const known = found.get(trouble.text) ?? { source: trouble.source, names: [] };
       known.names.push(node.name);
-      found.set(key, known);
+      found.set(trouble.text, known);
     }
   }
-  const troubles = Array.from(found.values(), ({ representation, work, names }) => {
-    const fact = factOf(target, representation, work);
-    const what = `${representations[representation]} (${works[work]}) ${fact?.problem}`;
-    return `on ${target.id} ${what}: ${listed(names)} (${sourceText(fact?.source)})`;
-  });
+  const troubles = Array.from(
+    found,
+    ([text, { source, names }]) => `${text}: ${firstOf(names)} (${sourceText(source)})`,
+  );
   const tooLarge = target.limits
     .filter((limit) => bytes > limit.bytes)
     .map(({ bytes: most, what, source }) => {
@@ -73,7 +66,7 @@ export function foreignWarnings(model: Model, target: TargetDevice, bytes: numbe
   const names = nodes.filter((node) => computedOf(node) && hasLargeLevels(node));
   if (names.length === 0) return warnings;
   const what = "int8 sums may saturate, silently, in layers with weights of 8 bits";
-  const where = listed(names.map(({ name }) => name));
+  const where = firstOf(names.map(({ name }) => name));
   return [...warnings, `on ${target.id} ${what}: ${where} (${sourceText(target.saturates)})`];
 }
 
@@ -111,12 +104,12 @@ function hasLargeLevels({ inputs }: Node): boolean {
 }
 
 /** Where a fact is from, as reports print it. */
-export const sourceText = (source: Source | undefined): string =>
-  source ? `${source.kind}: ${source.where}` : "no source";
+const sourceText = ({ kind, where }: Source): string => `${kind}: ${where}`;
 
 const mebibytes = (bytes: number): string => `${Number((bytes / 2 ** 20).toPrecision(3))} MiB`;
 
-function listed(names: readonly string[]): string {
+/** The first names, and how many more there are. */
+function firstOf(names: readonly string[]): string {
   const rest = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
   return names.slice(0, NAMED).join(", ") + rest;
 }

@@ -177,8 +177,7 @@ function controls(rows: readonly Result[]): Markup {
       el(
         "button",
         { type: "button", "data-family": family, "aria-pressed": "true" },
-        el("span", { class: `dot ${familyClass(family)}` }),
-        familyTitle(family),
+        familyName(family),
       ),
     ),
     el("output", {}),
@@ -198,14 +197,16 @@ function taken(model: string): Markup {
   );
 }
 
+/** A family's name behind its colour. */
+const familyName = (family: string): Markup =>
+  fragment(el("span", { class: `dot ${familyClass(family)}` }), familyTitle(family));
+
 /** The colours of the families in the plots. */
 function families(rows: readonly Result[]): Markup {
   return el(
     "ul",
     { class: "legend" },
-    [...new Set(rows.map((row) => row.family))].map((family) =>
-      el("li", {}, el("span", { class: `dot ${familyClass(family)}` }), familyTitle(family)),
-    ),
+    [...new Set(rows.map((row) => row.family))].map((family) => el("li", {}, familyName(family))),
   );
 }
 

@@ -29,7 +29,7 @@ export interface LayoutReport {
   readonly files: readonly LayoutFile[];
   readonly refused: readonly LayoutRefusal[];
   readonly warnings: readonly string[];
-  /** Whether decoders with a cache were timed one word at a time. */
+  /** Where it was timed. */
   readonly platform: string;
 }
 

@@ -142,6 +142,18 @@ export const factOf = (
   work: Work,
 ): Fact | null => target.facts[representation]?.[work] ?? null;
 
+/** What is against a representation for a kind of layer, as a sentence with its source; null if nothing. */
+export function troubleOf(
+  target: Pick<TargetDevice, "id" | "facts">,
+  representation: Representation,
+  work: Work,
+): { readonly text: string; readonly source: Source } | null {
+  const fact = factOf(target, representation, work);
+  if (!fact?.problem) return null;
+  const what = `${representations[representation]} (${works[work]})`;
+  return { text: `on ${target.id} ${what} ${fact.problem}`, source: fact.source };
+}
+
 /** Whether a representation is faster there for some of these kinds of layers, as far as is known. */
 export const pays = (
   target: Pick<TargetDevice, "facts">,

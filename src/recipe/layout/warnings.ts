@@ -1,13 +1,12 @@
 /** @file What is slow, wrong or refused somewhere, by what a dtype holds and how large its file is. */
 import { targets } from "../../targets/index.ts";
 import {
-  factOf,
   published,
   type Representation,
   representations,
   type Source,
+  troubleOf,
   type Work,
-  works,
 } from "../../targets/target.ts";
 import { webLimits } from "../../targets/web-wasm.ts";
 import { type Dtype, type DtypeName, dtypes } from "./dtypes.ts";
@@ -43,31 +42,28 @@ const reports: readonly { representation: Representation; text: string; source: 
 export function dtypeWarnings(names: readonly DtypeName[]): string[] {
   const having = (representation: Representation): string =>
     names.filter((name) => (dtypes[name] as Dtype).computes.includes(representation)).join(", ");
-  const found = (Object.keys(representations) as Representation[]).flatMap((representation) => {
+  return (Object.keys(representations) as Representation[]).flatMap((representation) => {
     const own = having(representation);
     if (own === "") return [];
     const troubles = places.flatMap((target) => {
-      const bad = asked.filter((work) => factOf(target, representation, work)?.problem);
-      if (bad.length === 0) return [];
-      const fact = factOf(target, representation, bad[0]);
-      const what = `${representations[representation]} (${works[bad[0]]}) ${fact?.problem}`;
-      return [`on ${target.id} ${what} (${fact?.source.where})`];
+      const [first] = asked.flatMap((work) => troubleOf(target, representation, work) ?? []);
+      return first ? [`${first.text} (${first.source.where})`] : [];
     });
     const told = reports
       .filter((report) => report.representation === representation)
       .map(({ text, source }) => (source ? `${text} (${source.where})` : text));
     return [...troubles, ...told].map((text) => `${own}: ${text}`);
   });
-  return found;
 }
 
 /** Sizes of one file at which something refuses it. */
 const walls = [
   ...webLimits.map(({ bytes, what }) => ({
-    ...{ bytes, what, remedy: "--shard 25MiB divides its weights" },
+    ...{ bytes, what, size: `${bytes / 2 ** 20} MiB`, remedy: "--shard 25MiB divides its weights" },
   })),
   {
     bytes: 250e6,
+    size: "250 MB",
     what: "the unzipped package of a serverless function (AWS Lambda, Vercel)",
     remedy: "load it from storage, or take fewer bits",
   },
@@ -77,7 +73,4 @@ const walls = [
 export const sizeWarnings = (name: string, bytes: number): string[] =>
   walls
     .filter((wall) => bytes > wall.bytes)
-    .map(({ bytes: most, what, remedy }) => {
-      const limit = most === 250e6 ? "250 MB" : `${most / 2 ** 20} MiB`;
-      return `${name} is over ${limit}, the limit of ${what}: ${remedy}`;
-    });
+    .map(({ size, what, remedy }) => `${name} is over ${size}, the limit of ${what}: ${remedy}`);
