@@ -85,7 +85,7 @@ function streamsOf(
   const whole = residual ? residualStreams(model, chosen, context) : [];
   const heads = values ? valueStreams(model, chosen, context) : [];
   return [
-    ...whole.map((s, i) => [s, `residual ${i}`] as const),
-    ...heads.map((s, i) => [s, `values ${i}`] as const),
-  ].map(([stream, name]) => ({ stream, name }));
+    ...whole.map((stream, i) => ({ stream, name: `residual ${i}` })),
+    ...heads.map((stream, i) => ({ stream, name: `values ${i}` })),
+  ];
 }
