@@ -71,7 +71,7 @@ async function rowOf(task: Task, change: DeltaRow["change"], bytes: Uint8Array):
   const delta = await pack(tuned, { base });
   const restored = await unpack(delta.bytes, { base: original });
   const recipe = "quantize-weights:bits=8,rescue=false";
-  const int8 = await compress(tuned, { recipe, simplify: false, measure: false } as never);
+  const int8 = await compress(tuned, { recipe, simplify: false, measures: false });
   const wanted = await outputsOf(task, bytes);
   const [ofBase, ofDelta, ofInt8] = [
     await outputsOf(task, original),
