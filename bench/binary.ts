@@ -39,6 +39,8 @@ export interface BinaryRow extends Plan {
   readonly error: number;
   readonly bytes: { readonly onnx: number; readonly packed: number };
   readonly trainSeconds: number;
+  /** CPU time of one seed, with the measurements of original and product. */
+  readonly cpuSeconds: number;
 }
 
 const kd = "loss=kd,alpha=0.7,temperature=2";
@@ -122,6 +124,7 @@ async function rowOf(net: string, plan: Plan, start: Loaded): Promise<BinaryRow>
   const records = recordsOf(net);
   const accuracy: number[] = [];
   let [original, trainSeconds, onnx, packed] = [0, 0, 0, 0];
+  const before = process.cpuUsage();
   for (const seed of plan.seeds ?? [1]) {
     const around = { ...quick, ...records, seed, teacher: start };
     const done = await compress(start, { ...around, recipe: plan.recipe });
@@ -138,6 +141,7 @@ async function rowOf(net: string, plan: Plan, start: Loaded): Promise<BinaryRow>
     [onnx, packed] = [done.bytes.length, bytes.length];
   }
   const mean = accuracy.reduce((sum, x) => sum + x, 0) / accuracy.length;
+  const { user, system } = process.cpuUsage(before);
   return {
     ...plan,
     accuracy: accuracy.map(round),
@@ -146,6 +150,7 @@ async function rowOf(net: string, plan: Plan, start: Loaded): Promise<BinaryRow>
     error: round(100 - mean),
     bytes: { onnx, packed },
     trainSeconds: Math.round(trainSeconds / accuracy.length),
+    cpuSeconds: Math.round((user + system) / 1e6 / accuracy.length),
   };
 }
 
