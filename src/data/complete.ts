@@ -72,6 +72,7 @@ export function completed(dataset: Dataset, completion: Completion): Dataset {
       readWindows: async (indices, windows) =>
         complete(await dataset.readWindows!(indices, windows), indices),
     }),
+    ...(dataset.even && { even: async () => completed(await dataset.even!(), completion) }),
   };
 
   function complete(batch: Batch, indices: readonly number[]): Batch {

@@ -69,6 +69,11 @@ export interface Dataset {
    * has.
    */
   readWindows?(indices: readonly number[], windows: readonly Window[]): Promise<Batch>;
+  /**
+   * Where batches are padded to their own longest record: the same records, all padded to the longest
+   * of the dataset, so that every batch has one shape.
+   */
+  even?(): Promise<Dataset>;
 }
 
 /** The number that the record of this index has in its source, counted from 0. */
@@ -106,5 +111,6 @@ export function subset(dataset: Dataset, indices: readonly number[], name = data
     ...(dataset.readWindows && {
       readWindows: (wanted, windows) => dataset.readWindows!(own(wanted), windows),
     }),
+    ...(dataset.even && { even: async () => subset(await dataset.even!(), indices, name) }),
   };
 }

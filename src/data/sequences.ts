@@ -38,7 +38,7 @@ interface Place {
   readonly axis: number;
   /** Elements of one step. */
   readonly each: number;
-  /** The number of steps, where the model fixes it. */
+  /** The number of steps, where the model fixes it, or where all batches are to have one shape. */
   readonly fixed: number | null;
 }
 
@@ -52,7 +52,12 @@ export function sequenceDataset(source: SequenceSource, context: ReadContext): D
   if (source.length === 0) throw fail(errors.noRecords(spec, "holds no records", "Check the file"));
   const places = source.ports.map((port) => placeOf(port, spec));
   const labels = source.labels && offsetLabels(source.labels, options.labelOffset);
-  const { targets } = source;
+  return datasetOf({ ...source, labels }, places, spec);
+}
+
+function datasetOf(source: SequenceSource, places: readonly Place[], spec: string): Dataset {
+  const { labels, targets } = source;
+  const isOpen = places.some(({ fixed }) => fixed === null);
   return {
     name: spec,
     length: source.length,
@@ -61,9 +66,7 @@ export function sequenceDataset(source: SequenceSource, context: ReadContext): D
     labels,
     async read(indices) {
       const records = await Promise.all(indices.map((index) => source.values(index)));
-      const steps = places.map(({ each, fixed }, i) =>
-        records.map((record) => Math.min(Math.ceil(record[i].length / each), fixed ?? Infinity)),
-      );
+      const steps = places.map((place, i) => records.map((record) => stepsOf(record[i], place)));
       const inputs = places.map((place, i): [string, Tensor] => {
         const all = records.map((record) => record[i]);
         return [place.port.name, padded(all, steps[i], place, source.padding[i], spec)];
@@ -90,7 +93,26 @@ export function sequenceDataset(source: SequenceSource, context: ReadContext): D
         size: indices.length,
       };
     },
+    ...(isOpen && {
+      even: async () => datasetOf(source, await withLongest(source, places), spec),
+    }),
   };
+}
+
+/** How many steps of these values are read. */
+const stepsOf = (values: Values, { each, fixed }: Place): number =>
+  Math.min(Math.ceil(values.length / each), fixed ?? Number.POSITIVE_INFINITY);
+
+/** The places, of which the open ones have as many steps as the longest record. */
+async function withLongest(source: SequenceSource, places: readonly Place[]): Promise<Place[]> {
+  const longest = places.map(({ fixed }) => fixed ?? 1);
+  for (let index = 0; index < source.length; index++) {
+    const record = await source.values(index);
+    for (const [i, place] of places.entries()) {
+      longest[i] = Math.max(longest[i], stepsOf(record[i], place));
+    }
+  }
+  return places.map((place, i) => ({ ...place, fixed: longest[i] }));
 }
 
 /** The first `length` values, filled up. */

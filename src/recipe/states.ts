@@ -57,7 +57,7 @@ export async function withStates(
       axes.get(name) == null ||
       states.some((record) => shapeOf(name, record) !== shapeOf(name, states[0])),
   );
-  return {
+  const withStates = (dataset: Dataset): Dataset => ({
     ...dataset,
     ...(isSingle && { isSingle }),
     read: async (indices) => {
@@ -68,7 +68,9 @@ export async function withStates(
       });
       return { ...batch, inputs: { ...batch.inputs, ...Object.fromEntries(fed) } };
     },
-  };
+    ...(dataset.even && { even: async () => withStates(await dataset.even!()) }),
+  });
+  return withStates(dataset);
 }
 
 /** A copy: the engine may use the memory of its outputs again. */

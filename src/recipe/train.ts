@@ -100,7 +100,9 @@ async function runOnce(
 ): Promise<Trained & Pick<TrainingRun, "speedup">> {
   if (!env.training) throw fail(errors.needsTraining(label));
   const began = env.platform.wallMs();
-  const { training, heldOut } = holdOut(env.training, options.holdout, env.seed);
+  const { training: records, heldOut } = holdOut(env.training, options.holdout, env.seed);
+  // The graph of a step is made for inputs of one shape.
+  const training = (await records.even?.()) ?? records;
   const given: TrainJob = { model, options, hooks, training, env, original };
   const job: TrainJob = { ...given, hooks: await withRegressors(given) };
   const saved = (await env.checkpoints?.load(label)) ?? null;

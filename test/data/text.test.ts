@@ -1,5 +1,6 @@
 /** @file Text and sequences of different length: ids, padding, masks, labels, blocks. */
 import { describe, expect, test } from "vitest";
+import { subset } from "../../src/data/dataset.ts";
 import { openData } from "../../src/data/open.ts";
 import type { DataOptions } from "../../src/data/options.ts";
 import { parseModel } from "../../src/ir/parse.ts";
@@ -102,6 +103,17 @@ describe("JSON lines of different length", () => {
     expect(rows(inputs.input_ids.numbers())).toEqual([8, 0, 0, 5, 6, 7]);
     expect(rows(inputs.attention_mask.numbers())).toEqual([1, 0, 0, 1, 1, 1]);
     expect(rows(label?.numbers())).toEqual([4, -100, -100, 1, 2, 3]);
+  });
+
+  test("padded to the longest of all, for batches of one shape; parts of them, too", async () => {
+    const lines = [[5, 6, 7], [8], [9, 4]].map((input_ids, i) => ({ input_ids, label: i }));
+    const data = await jsonl(lines, encoder, { input: "attention_mask=mask" });
+    const even = await subset(data, [1, 2]).even?.();
+    const { inputs, label } = await even!.read([0]);
+    expect(rows(inputs.input_ids.numbers())).toEqual([8, 0, 0]);
+    expect(rows(inputs.attention_mask.numbers())).toEqual([1, 0, 0]);
+    expect(rows(label?.numbers())).toEqual([1]);
+    expect(even!.even).toBeUndefined();
   });
 
   test("steps of several features, one class for each record", async () => {

@@ -1,11 +1,15 @@
 /** @file Batches, their parts and the last one of an epoch, against gradient descent in plain arithmetic. */
 import { describe, expect, test } from "vitest";
 import type { Dataset } from "../../src/data/dataset.ts";
+import type { ReadContext } from "../../src/data/reader.ts";
+import { sequenceDataset } from "../../src/data/sequences.ts";
 import { cloneModel, type Model } from "../../src/ir/model.ts";
+import { parseModel } from "../../src/ir/parse.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { trainModel } from "../../src/recipe/train.ts";
 import { trainOptions } from "../../src/train/options.ts";
+import { port } from "../data/folder.ts";
 import { environmentOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { layerModel } from "../support/layer.ts";
@@ -124,6 +128,45 @@ describe("a batch has as many records as asked for, and an epoch takes all of th
     for (const [k, w] of gemm.inputs[1]!.tensor!.floats().entries()) {
       expect(w).toBeCloseTo(weights[k], 5);
     }
+  });
+
+  test("sequences of different length train as if all had been padded to the longest", async () => {
+    const ids = [[1], [2, 3, 1], [3, 2]];
+    const table = Float32Array.from({ length: 8 }, (_, i) => Math.sin(i));
+    const bag = parseModel(`<ir_version: 10, opset_import: ["" : 21]>
+      g (int64[N,T] ids) => (float[N,2] y)
+      <float[4,2] table = {${[...table].map((x) => x.toFixed(6))}}, int64[1] axis = {1}> {
+        rows = Gather (table, ids)
+        y = ReduceSum <keepdims: int = 0> (rows, axis)
+      }`);
+    const ports = [port(["N", "T"], "ids", "int64")];
+    const tableOf = ({ graph }: Model) => [...graph.sorted()][0].inputs[0]?.tensor?.floats();
+    const labels = Int32Array.of(1, 0, 1);
+    const source = { length: 3, classes: null, labels, targets: null, ports, padding: [0] };
+    const context = { spec: "ids", options: {} } as ReadContext;
+    const ragged = sequenceDataset({ ...source, values: (i) => [ids[i]] }, context);
+    const padded = tensorDataset(
+      { ids: tensor("int64", [3, 3], [1, 0, 0, 2, 3, 1, 3, 2, 0]) },
+      tensor("int64", [3], labels),
+    );
+    const [own, all] = await Promise.all(
+      [ragged, padded].map(async (training) => {
+        const model = cloneModel(bag);
+        const options = trainOptions.parse({ ...sgd, loss: "cross-entropy", batch: 1, epochs: 2 });
+        const around = { label: "1 train", original: bag };
+        const { steps } = await trainModel(
+          model,
+          options,
+          {},
+          environmentOf(nets[0], { training }),
+          around,
+        );
+        return { steps, table: [...(tableOf(model) ?? [])] };
+      }),
+    );
+    expect(own).toEqual(all);
+    expect(own.steps).toBe(6);
+    expect(own.table).not.toEqual([...(tableOf(bag) ?? [])]);
   });
 
   test("a little of an epoch is at least one step", async () => {
