@@ -43,6 +43,7 @@ const SIZE = 24;
 
 export const nets = {
   "2 x 30": perceptron(2, 30),
+  "2 x 800": perceptron(2, 800),
   "20 x 24": perceptron(20, 24),
   "locator 16": locator(16),
   "locator 3": locator(3),

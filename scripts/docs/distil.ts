@@ -8,8 +8,8 @@ import { code, latest, table, thousands } from "./page.ts";
 /** What a part of the bench asks. */
 const questions: Readonly<Record<string, string>> = {
   mnist:
-    "A perceptron of two layers of 30 units on MNIST, taught by LeNet-5 (after Hinton et al. 2015, whose students of 2 x 800 units make 146 errors alone and 74 with a teacher that makes 67)",
-  few: "The same with a thousand labelled records",
+    "A perceptron of two layers of 800 units on MNIST, taught by LeNet-5 (Hinton et al. 2015, where such a student makes 146 errors alone and 74 with a teacher that makes 67)",
+  few: "A perceptron of two layers of 30 units, with a thousand labelled records",
   losses: "Every loss: ResNet-8 taught by ResNet-20 on 5,000 images of CIFAR-10 (JPEG)",
   deep: "FitNets: twenty layers of 24 units on MNIST, deeper and thinner than LeNet-300-100, their teacher; fitnet brings layer 10 to the teacher's first layer before it distils",
   boxes:
