@@ -59,6 +59,10 @@ const calibrated = (text: string, data: string) => (model: string, to: string) =
   ...recipe(text)(model, to),
   ...["--calib", at(`scale/${data}.mjs`)],
 ];
+/** The caches of two layers, empty. */
+const caches = [0, 1]
+  .flatMap((i) => ["key", "value"].map((part) => `past_key_values.${i}.${part}=zeros`))
+  .join();
 const peer = (job: string) => (model: string, to: string) => [
   ...[python ?? "", at("scale/peer.py"), job, model, to],
 ];
@@ -85,7 +89,13 @@ const commands: Readonly<Record<string, ScaleCommand>> = {
   int4: { run: recipe(`${int4},scale=minmax`) },
   "int4, least squares": { run: recipe(int4), only: /^(bert|decoder-4gb)/ },
   hqq: { run: recipe("quantize-hqq:bits=4"), only: /^(bert|decoder-2-layers)/ },
-  gptq: { run: calibrated("quantize-gptq:bits=4,block=32", "tokens"), only: /^decoder-2-layers/ },
+  gptq: {
+    run: (model, to) => [
+      ...calibrated("quantize-gptq:bits=4,block=32", "tokens")(model, to),
+      ...["--input", caches],
+    ],
+    only: /^decoder-2-layers/,
+  },
   pack: {
     run: (model, to) => ["node", main, "pack", model, "-o", to, "--force"],
     of: "int4",

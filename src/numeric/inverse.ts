@@ -19,13 +19,22 @@ export function damped(gram: Float64Array, columns: number, damping: number): Fl
 }
 
 /**
- * The upper triangular U of H^-1 = U^T U, for `matrix` = H [n, n]. With H = R R^T and R upper
- * triangular, U = R^-1. Rows and columns in reverse order make R the ordinary lower Cholesky
- * factor, so one factor and its inverse are all that is computed. Throws as cholesky does.
+ * The upper triangular R of H = R R^T, for `matrix` = H [n, n]. Rows and columns in reverse order make
+ * it the ordinary lower Cholesky factor. Throws as cholesky does.
  */
-export function inverseFactor(matrix: Float64Array, n: number): Float64Array<ArrayBuffer> {
-  return invertLower(cholesky(matrix.slice().reverse(), n), n).reverse();
-}
+export const upperFactor = (matrix: Float64Array, n: number): Float64Array<ArrayBuffer> =>
+  cholesky(matrix.slice().reverse(), n).reverse();
+
+/** The inverse of an upper triangular matrix [n, n]. */
+export const inverseOfUpper = (factor: Float64Array, n: number): Float64Array<ArrayBuffer> =>
+  invertLower(factor.slice().reverse(), n).reverse();
+
+/**
+ * The upper triangular U of H^-1 = U^T U, for `matrix` = H [n, n]: U = R^-1 with R of `upperFactor`,
+ * so one factor and its inverse are all that is computed. Throws as cholesky does.
+ */
+export const inverseFactor = (matrix: Float64Array, n: number): Float64Array<ArrayBuffer> =>
+  inverseOfUpper(upperFactor(matrix, n), n);
 
 /**
  * Lets the columns behind `column` of one row make up for an error e there: w_k -= e / U_jj U_jk for

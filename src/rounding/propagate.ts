@@ -8,8 +8,9 @@
  *
  * if all later weights could take any value.
  */
-import { compensate, inverseFactor } from "../numeric/inverse.ts";
+import { compensate, inverseOfUpper, upperFactor } from "../numeric/inverse.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
+import { descend } from "./descend.ts";
 import {
   emptyLevels,
   type HessianLayer,
@@ -17,6 +18,7 @@ import {
   type Levels,
   nearestLevel,
 } from "./matrix.ts";
+import { panelsOf, sweepTile } from "./panels.ts";
 import { candidateScales, fitScale } from "./scale.ts";
 
 export interface PropagateOptions {
@@ -34,37 +36,60 @@ const TRIALS = 4e9;
 /** About how many scales are tried for a row. */
 const SCALES = 30;
 
+/** Rows that are rounded together. */
+const TILE = 256;
+
 /** Rounds the layer. Weights that are exactly 0, because pruning made them so, stay 0. */
-export function propagate(layer: HessianLayer, { order, passes }: PropagateOptions): Levels {
-  const { weight, rows, columns, blocks, range } = layer;
+export function propagate(
+  layer: HessianLayer,
+  { order, passes }: PropagateOptions,
+  { tile = TILE, panel }: { readonly tile?: number; readonly panel?: number } = {},
+): Levels {
+  const { rows, columns, blocks, range } = layer;
   const isOrdered = order === "activations" && blocks.count === 1;
   const places = isOrdered
     ? byActivation(layer.hessian, columns)
     : Int32Array.from({ length: columns }, (_, j) => j);
   const hessian = isOrdered ? permuted(layer.hessian, places) : layer.hessian;
-  const upper = inverseFactor(hessian, columns);
-  const sweep = new Sweep(upper, hessian, columns, range);
-  const result = emptyLevels(layer);
+  const factor = upperFactor(hessian, columns);
+  const importance = Float64Array.from({ length: columns }, (_, j) => factor[j * columns + j] ** 2);
   const triesAll = blocks.count === 1 && (rows * columns * columns * SCALES) / 2 < TRIALS;
-  const given = new Float64Array(columns);
-  for (let row = 0; row < rows; row++) {
-    const at = row * columns;
-    for (let j = 0; j < columns; j++) given[j] = weight[at + places[j]];
-    const first = row * blocks.count;
-    const grids =
-      blocks.count > 1
-        ? sweep.byBlocks(given, blocks.of)
-        : [triesAll ? sweep.bestScale(given) : fitScale(given, sweep.importance, range)];
-    if (blocks.count === 1) sweep.run(given, grids[0]);
-    for (const [b, { scale, zeroPoint }] of grids.entries()) {
-      result.scales[first + b] = scale;
-      result.zeros[first + b] = zeroPoint;
+  const trials = triesAll ? new Trials(inverseOfUpper(factor, columns), importance, range) : null;
+  const gridOf = (own: Float64Array): QuantParams =>
+    trials?.best(own) ?? fitScale(own, importance, range);
+  const panels = panelsOf(factor, blocks, panel);
+  const result = emptyLevels(layer);
+  for (let first = 0; first < rows; first += tile) {
+    const count = Math.min(tile, rows - first);
+    const weight = ordered(layer, places, first, count);
+    const of = (row: number) => weight.subarray(row * columns, (row + 1) * columns);
+    const grids = blocks.count > 1 ? null : Array.from({ length: count }, (_, i) => gridOf(of(i)));
+    const own = { weight, rows: count, columns, blocks, range, grids };
+    const swept = sweepTile(own, panels, importance);
+    descend(own, swept, hessian, passes);
+    for (let i = 0; i < count * columns; i++) {
+      result.q[(first + Math.floor(i / columns)) * columns + places[i % columns]] = swept.q[i];
     }
-    const scaleAt = (j: number): QuantParams => grids[blocks.of[places[j]]];
-    sweep.refine(given, scaleAt, passes);
-    for (let j = 0; j < columns; j++) result.q[at + places[j]] = sweep.levels[j];
+    for (const [i, { scale, zeroPoint }] of swept.grids.entries()) {
+      result.scales[first * blocks.count + i] = scale;
+      result.zeros[first * blocks.count + i] = zeroPoint;
+    }
   }
   return result;
+}
+
+/** Some rows of the weight, with their columns in the order of `places`. */
+function ordered(
+  { weight, columns }: HessianLayer,
+  places: Int32Array,
+  first: number,
+  count: number,
+): Float64Array {
+  const rows = new Float64Array(count * columns);
+  for (let i = 0; i < rows.length; i++) {
+    rows[i] = weight[(first + Math.floor(i / columns)) * columns + places[i % columns]];
+  }
+  return rows;
 }
 
 /** Columns by falling H_jj, the energy of their input. */
@@ -80,106 +105,42 @@ export function permuted(matrix: Float64Array, places: Int32Array): Float64Array
   return matrix.map((_, i) => matrix[places[Math.floor(i / n)] * n + places[i % n]]);
 }
 
-/** Rounds rows of one layer, one after the other; `levels` holds the last one. */
-class Sweep {
-  readonly levels: Int8Array;
-  /** 1 / U_jj^2: what an error of column j costs if only later columns make up for it. */
-  readonly importance: Float64Array;
+/** Rounds a row with scale after scale. */
+class Trials {
   readonly #rest: Float64Array;
-  readonly #gradient: Float64Array;
   readonly #upper: Float64Array;
-  readonly #hessian: Float64Array;
-  readonly #columns: number;
+  /** 1 / U_jj^2: what an error of column j costs if only later columns make up for it. */
+  readonly #importance: Float64Array;
   readonly #range: LevelRange;
 
-  constructor(upper: Float64Array, hessian: Float64Array, columns: number, range: LevelRange) {
+  constructor(upper: Float64Array, importance: Float64Array, range: LevelRange) {
     this.#upper = upper;
-    this.#hessian = hessian;
-    this.#columns = columns;
+    this.#importance = importance;
     this.#range = range;
-    this.levels = new Int8Array(columns);
-    this.#rest = new Float64Array(columns);
-    this.#gradient = new Float64Array(columns);
-    this.importance = Float64Array.from(
-      { length: columns },
-      (_, j) => 1 / upper[j * columns + j] ** 2,
-    );
+    this.#rest = new Float64Array(importance.length);
   }
 
-  /** Rounds a row on one grid. Returns the sum of e_j^2, or a part of it that exceeds `most`. */
-  run(row: Float64Array, grid: QuantParams, most = Infinity): number {
-    this.#rest.set(row);
-    let total = 0;
-    for (let j = 0; j < this.#columns && total < most; j++) total += this.#step(row, j, grid);
-    return total;
-  }
-
-  /** The scale of the least sum of e_j^2. */
-  bestScale(row: Float64Array): QuantParams {
-    let best = fitScale(row, this.importance, this.#range);
-    let least = this.run(row, best);
+  /** The grid of the least sum of e_j^2. */
+  best(row: Float64Array): QuantParams {
+    let best = fitScale(row, this.#importance, this.#range);
+    let least = this.#run(row, best);
     for (const grid of candidateScales(row, this.#range)) {
-      const error = this.run(row, grid, least);
+      const error = this.#run(row, grid, least);
       if (error < least) [best, least] = [grid, error];
     }
     return best;
   }
 
-  /** Rounds a row whose blocks have scales of their own, chosen when the first column is reached. */
-  byBlocks(row: Float64Array, blockOf: Int32Array): QuantParams[] {
-    const grids: QuantParams[] = [];
-    this.#rest.set(row);
-    for (let j = 0; j < this.#columns; j++) {
-      const block = blockOf[j];
-      if (block === grids.length) {
-        let end = j + 1;
-        while (end < this.#columns && blockOf[end] === block) end++;
-        const own = this.#rest.subarray(j, end);
-        grids.push(fitScale(own, this.importance.subarray(j, end), this.#range));
-      }
-      this.#step(row, j, grids[block]);
-    }
-    return grids;
-  }
-
-  /** Rounds one column and passes its error on. Returns e_j^2. */
-  #step(row: Float64Array, j: number, { scale, zeroPoint }: QuantParams): number {
+  /** Rounds a row on one grid. Returns the sum of e_j^2, or a part of it that exceeds `most`. */
+  #run(row: Float64Array, { scale, zeroPoint }: QuantParams, most = Infinity): number {
     const rest = this.#rest;
-    const w = rest[j];
-    const level = row[j] === 0 ? zeroPoint : nearestLevel(w, scale, zeroPoint, this.#range);
-    this.levels[j] = level;
-    const share = compensate(rest, j, w - scale * (level - zeroPoint), this.#upper);
-    return share * share;
-  }
-
-  /**
-   * Coordinate descent of d^T H d, d = s (q - z) - w: in turn each level moves by one if that lowers
-   * it. With g = H d, moving d_j by t changes it by 2 t g_j + t^2 H_jj.
-   */
-  refine(row: Float64Array, gridAt: (column: number) => QuantParams, passes: number): void {
-    if (passes === 0) return;
-    const n = this.#columns;
-    const { least, greatest } = this.#range;
-    const gradient = this.#gradient.fill(0);
-    for (let j = 0; j < n; j++) {
-      const { scale, zeroPoint } = gridAt(j);
-      const d = scale * (this.levels[j] - zeroPoint) - row[j];
-      if (d === 0) continue;
-      for (let k = 0, from = j * n; k < n; k++) gradient[k] += d * this.#hessian[from + k];
+    rest.set(row);
+    let total = 0;
+    for (let j = 0; j < row.length && total < most; j++) {
+      const w = rest[j];
+      const level = row[j] === 0 ? zeroPoint : nearestLevel(w, scale, zeroPoint, this.#range);
+      total += compensate(rest, j, w - scale * (level - zeroPoint), this.#upper) ** 2;
     }
-    for (let pass = 0; pass < passes; pass++) {
-      let moved = false;
-      for (let j = 0; j < n; j++) {
-        const { scale } = gridAt(j);
-        const step = gradient[j] > 0 ? -scale : scale;
-        const level = this.levels[j] + Math.sign(step);
-        const change = 2 * step * gradient[j] + step * step * this.#hessian[j * n + j];
-        if (row[j] === 0 || level < least || level > greatest || change >= 0) continue;
-        this.levels[j] = level;
-        moved = true;
-        for (let k = 0, from = j * n; k < n; k++) gradient[k] += step * this.#hessian[from + k];
-      }
-      if (!moved) break;
-    }
+    return total;
   }
 }

@@ -4,6 +4,7 @@ import { solveSpd } from "../../src/numeric/cholesky.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { blocksOf, type HessianLayer, rangeOf, weightOf } from "../../src/rounding/matrix.ts";
 import { propagate } from "../../src/rounding/propagate.ts";
+import { fitScale } from "../../src/rounding/scale.ts";
 
 const random = createRandom(3);
 
@@ -151,6 +152,41 @@ describe("propagate", () => {
         0,
       );
     expect(total(own)).toBeLessThan(0.8 * total(nearest));
+  });
+
+  test("panels of columns and tiles of rows change nothing, with blocks and without", () => {
+    for (const layer of [layerOf(7, 24, 3), layerOf(7, 24, 3, 4)]) {
+      const options = { order: "activations", passes: 2 } as const;
+      const whole = propagate(layer, options, { panel: 24 });
+      expect(propagate(layer, options, { panel: 5, tile: 3 })).toEqual(whole);
+      expect(propagate(layer, options, { panel: 1, tile: 1 })).toEqual(whole);
+    }
+  });
+
+  test("the scale of a block is chosen for the weights that make up for what was lost before", () => {
+    const layer = layerOf(5, 8, 3, 4);
+    const { weight, hessian } = layer;
+    const { q, scales } = propagate(layer, { order: "natural", passes: 0 });
+    for (let row = 0; row < 5; row++) {
+      const w = weight.slice(8 * row, 8 * row + 8);
+      const [first, second] = scales.subarray(2 * row, 2 * row + 2);
+      const lost = Array.from({ length: 4 }, (_, j) => first * q[8 * row + j] - w[j]);
+      // The least-squares answer of the later four columns to what the first four lost.
+      const later = [4, 5, 6, 7];
+      const a = Float64Array.from(later.flatMap((i) => later.map((k) => hessian[8 * i + k])));
+      const b = Float64Array.from(later, (i) =>
+        lost.reduce((sum, d, k) => sum - hessian[8 * i + k] * d, 0),
+      );
+      const free = solveSpd(a, 4, b).map((d, k) => w[4 + k] + d);
+      // 1 / R_jj^2 = ((H_ll)^-1)_jj for l = j, j + 1, ...: what an error costs if the later ones can move.
+      const importance = later.map((j) => {
+        const rest = later.filter((k) => k >= j);
+        const own = Float64Array.from(rest.flatMap((i) => rest.map((k) => hessian[8 * i + k])));
+        const one = Float64Array.from(rest, (k) => (k === j ? 1 : 0));
+        return 1 / solveSpd(own, rest.length, one)[0];
+      });
+      expect(second).toBe(fitScale(free, importance, layer.range).scale);
+    }
   });
 
   test("zeros of pruned weights stay, and asymmetric grids have whole zero points", () => {
