@@ -84,8 +84,9 @@ export function fitZero(
       const q = nearestLevel(x, 1, zero, range);
       const gap = x - (q - zero);
       const size = Math.abs(gap);
-      error += size === 0 ? 0 : power(size, norm);
-      const sparse = size === 0 ? 0 : Math.max(0, size - power(size, norm - 1) / beta);
+      const slope = size === 0 ? 0 : power(size, norm - 1);
+      error += size * slope;
+      const sparse = Math.max(0, size - slope / beta);
       sum += q - (x - Math.sign(gap) * sparse);
     }
     if (!(error < least)) break;
