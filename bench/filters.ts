@@ -29,7 +29,7 @@ const cifar = (part: string, limit?: number) =>
 const [records, test] = [cifar("train_25k"), cifar("test")];
 
 const kinds = ["plain", "mba", "crelu", "circ", "dcnn", "p4", "p4m"] as const;
-const budget = { epochs: 8, batch: 128, rate: 0.002, warmup: 30, augment: "flip+crop=4" } as const;
+const budget = { epochs: 5, batch: 128, rate: 0.002, warmup: 30, augment: "flip+crop=4" } as const;
 const width = 16;
 const seeds = [1, 2];
 
