@@ -39,11 +39,17 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Model {
   return readDeclared(bytes, options).model;
 }
 
-/** The same, with the operator set that the file declares; the model is converted to another. */
-export function readDeclared(
-  bytes: Uint8Array,
-  options: ReadOptions = {},
-): { readonly model: Model; readonly opset: number } {
+/** A model with what only its file says. */
+export interface Declared {
+  readonly model: Model;
+  /** The operator set that the file declares; the model is converted to another. */
+  readonly opset: number;
+  /** Whether some node names inputs that are left out behind its last one. */
+  readonly namesLeftOut: boolean;
+}
+
+/** The same, with what only the file says. */
+export function readDeclared(bytes: Uint8Array, options: ReadOptions = {}): Declared {
   const where = options.name ?? "model";
   const proto = parse(bytes, where);
   const reader = createReader(proto, where, options.external ?? null);
@@ -61,8 +67,16 @@ export function readDeclared(
   }
   upgrade(model, { where, versions: reader.versions });
   nameNodes(model.graph);
-  return { model, opset: reader.opset };
+  const namesLeftOut = nodesIn(proto.graph as GraphProto).some(({ input }) => input.at(-1) === "");
+  return { model, opset: reader.opset, namesLeftOut };
 }
+
+/** The nodes of a graph and of the graphs inside it. */
+const nodesIn = (graph: GraphProto): NodeProto[] =>
+  graph.node.flatMap((node) => [
+    node,
+    ...node.attribute.flatMap(({ g, graphs }) => [...(g ? [g] : []), ...graphs].flatMap(nodesIn)),
+  ]);
 
 const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx";
 

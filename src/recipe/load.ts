@@ -25,7 +25,10 @@ export interface Loaded {
   readonly name: string;
   /** The graph with inferred shapes, converted to the one operator set that tersor works with. */
   readonly model: Model;
-  /** The unchanged ONNX file with its external data. The original is measured by running this. */
+  /**
+   * The unchanged ONNX file with its external data. The original is measured by running this. Only a
+   * file that would end the engine's process is written anew.
+   */
   readonly source: Source;
   /** Bytes of the ONNX file and its external data. */
   readonly bytes: number;
@@ -103,7 +106,7 @@ async function loadBytes(
   const packed = isPacked(file) ? file.byteLength : null;
   const bytes = packed === null ? file : await unpacked(file, name);
   const opened = new Map<string, ByteSource>();
-  const { model, opset } = readDeclared(bytes, {
+  const { model, opset, namesLeftOut } = readDeclared(bytes, {
     name,
     external(relative) {
       if (!files?.exists(folder + relative)) {
@@ -120,7 +123,9 @@ async function loadBytes(
   });
   inferModel(model);
   const external = [...opened].map(([path, source]) => externalFile(path, source));
-  const source = external.length > 0 ? { bytes, external } : { bytes };
+  // ONNX Runtime ends the process on a LayerNormalization whose bias is named and left out.
+  const own = namesLeftOut && external.length === 0 ? concat(writeModel(model)) : bytes;
+  const source = external.length > 0 ? { bytes, external } : { bytes: own };
   const hashes = [await sha256(file)];
   for (const one of opened.values()) hashes.push(await hashOf(one));
   return {
