@@ -18,6 +18,7 @@ import { inspectCommand } from "./inspect.ts";
 import { methodsCommand } from "./methods.ts";
 import { packCommand } from "./pack.ts";
 import { programOf } from "./program.ts";
+import { renumberCommand } from "./renumber.ts";
 import { searchCommand } from "./search.ts";
 import { commandLineOf, type Io } from "./shell.ts";
 import { studioCommand } from "./studio.ts";
@@ -37,6 +38,7 @@ const own = [
   benchCommand,
   packCommand,
   unpackCommand,
+  renumberCommand,
   studioCommand,
   workerCommand,
   checkCommand,

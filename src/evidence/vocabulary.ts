@@ -1,5 +1,6 @@
 /** @file Vocabularies: which tokens there are, and how often a text has each. */
 import { errors, fail } from "../errors.ts";
+import { neededTokens } from "./renumber-tokenizer.ts";
 
 /** Turns texts into the ids that a model reads. */
 export interface Vocabulary {
@@ -14,6 +15,8 @@ export interface Vocabulary {
   /** The id that the model expects before every text; null where `encode` puts it there. */
   readonly start: number | null;
   encode(text: string): readonly number[];
+  /** Tokens that a smaller tokenizer needs beside these (`neededTokens`). */
+  needed(kept: Iterable<number>): readonly number[];
 }
 
 /**
@@ -68,6 +71,7 @@ function plain(ids: ReadonlyMap<string, number>, where: string): Vocabulary {
         .toLowerCase()
         .split(/\s+/)
         .flatMap((word) => (word ? (ids.get(word) ?? unknown ?? []) : [])),
+    needed: () => [],
   };
 }
 
@@ -98,6 +102,7 @@ async function trained(json: Trained, where: string): Promise<Vocabulary> {
     // Version 0.2.0 gives undefined for words that a WordLevel vocabulary does not have.
     encode: (text) =>
       (tokenizer.encode(text).ids as (number | undefined)[]).flatMap((id) => id ?? unknown ?? []),
+    needed: (kept) => neededTokens(json, kept),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { constantValue } from "./constant.ts";
 import { isOp } from "./table.ts";
 import { hasTrait } from "./traits.ts";
 
@@ -32,3 +33,65 @@ function isFed(value: Value): boolean {
     at = node.inputs[0] as Value;
   }
 }
+
+/** A table of whole numbers in front of look-ups: row places[id] of their tables is that of an id. */
+export interface IdMap {
+  readonly node: Node;
+  readonly ids: Value;
+  readonly places: readonly number[];
+  /** The nodes that read tables by its numbers; nothing else reads them. */
+  readonly readers: readonly Node[];
+}
+
+/** Every such table behind an integer input of the model. */
+export function idMapsOf(model: Model): IdMap[] {
+  return lookUpsOf(model).flatMap(({ node, table, ids }) => {
+    const { dtype, shape } = table.tensor;
+    if (shape.length !== 1 || !/^u?int/.test(dtype)) return [];
+    const readers: Node[] = [];
+    // The list grows while it is walked.
+    const pending = [node.output];
+    for (const value of pending) {
+      if (value.isOutput) return [];
+      for (const reader of value.consumers) {
+        if (isOp(reader, "Cast")) pending.push(reader.output);
+        else if (isOp(reader, "Gather") && reader.inputs[1] === value) readers.push(reader);
+        else return [];
+      }
+    }
+    const places = Array.from(table.tensor.numbers(), Number);
+    return readers.length > 0 ? [{ node, ids, places, readers }] : [];
+  });
+}
+
+/** An output whose scores were put at other places along the last axis: y_i = padded_places[i]. */
+export interface PlacedScores {
+  readonly node: Node;
+  /** The scores, without the constant one behind them that all others get. */
+  readonly scores: Value;
+  readonly places: readonly number[];
+}
+
+/** The outputs of the model with `count` scores at places of a table. */
+export function placedScoresOf({ graph }: Model, count: number): PlacedScores[] {
+  return [...graph.nodes].flatMap((node) => {
+    const [padded, indices] = node.inputs;
+    if (!isOp(node, "Gather") || node.int("axis", 0) !== -1 || !padded || !indices) return [];
+    const pad = padded.producer;
+    const places = isOp(pad, "Pad") ? constantValue(indices) : null;
+    if (places?.shape.length !== 1 || places.size !== count || !pad?.inputs[0]) return [];
+    return [{ node, scores: pad.inputs[0], places: Array.from(places.numbers(), Number) }];
+  });
+}
+
+/** The values between an input of the model and a value in another type or shape, that included. */
+export function fedThrough(value: Value): Value[] {
+  const values = [value];
+  for (let node = value.producer; node; node = values[values.length - 1].producer) {
+    values.push(node.inputs[0] as Value);
+  }
+  return values;
+}
+
+/** Whether a node reads the sizes of its input and none of its values. */
+export const readsSizes = (node: Node): boolean => isOp(node, "Shape") || isOp(node, "Size");

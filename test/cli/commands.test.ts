@@ -523,6 +523,7 @@ describe("help", () => {
       "bench",
       "pack",
       "unpack",
+      "renumber",
       "studio",
       "worker",
       "check",

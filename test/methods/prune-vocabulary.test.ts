@@ -7,6 +7,8 @@ import { readVocabulary } from "../../src/evidence/vocabulary.ts";
 import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { createRandom } from "../../src/numeric/random.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
+import { renumberModel } from "../../src/recipe/renumber.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { nets } from "../support/nets.ts";
@@ -199,4 +201,95 @@ test("a table that the model reads in other places keeps its rows", async () => 
   );
   const done = await apply(shared, "prune-vocabulary", { unknown: 5 }, env);
   expect(done.skipped[0].reason).toBe("shares its table with node1, which reads all rows");
+});
+
+describe("the new numbers outside of the model", () => {
+  const words = Array.from({ length: rows }, (_, i) => `w${i}`);
+  const bytes = new TextEncoder().encode(JSON.stringify(words));
+  const kept = [0, 2, 7, 11, 30, 39];
+  const tied = model((g, ids, table) =>
+    g.MatMul(g.Gather(table, ids), g.Transpose(table, { perm: [1, 0] })),
+  );
+
+  test.each([
+    ["the unknown token has a row", { unknown: 0 }, kept],
+    ["a row is the mean of those that went", {}, kept.slice(1)],
+  ])("%s: rows and scores of kept tokens are the same bits", async (_, options, left) => {
+    const own = { ...env, feeds: feed([2]) };
+    const pruned = await apply(tied, "prune-vocabulary", { ...options, head: true }, own);
+    const before = (await outputsOf(pruned.bytes, feed(left))).y;
+    const done = await renumberModel({ name: "m.onnx", model: pruned.model }, bytes, {
+      where: "v",
+      ...options,
+    });
+    expect(done.kept).toEqual(left);
+    expect(JSON.parse(done.tokenizer)).toEqual(left.map((id) => words[id]));
+    const shapes = [...done.model.graph.constants].map(({ tensor: t }) => t?.shape);
+    expect(shapes).toEqual([[left.length, features]]);
+    const { y } = await outputsOf(concat(writeModel(done.model)), feed(left.map((_, i) => i)));
+    expect(y.shape).toEqual([1, left.length, left.length]);
+    const was = before.floats();
+    for (const [i, score] of y.floats().entries()) {
+      const [position, place] = [Math.floor(i / left.length), i % left.length];
+      expect(score).toBe(was[position * rows + left[place]]);
+    }
+    expect(pruned.model.graph.constants.size).toBeGreaterThan(1);
+  });
+
+  test("a tokenizer whose unknown token has no row of its own is refused", async () => {
+    const pruned = await apply(plain, "prune-vocabulary", {}, env);
+    const own = new TextEncoder().encode(JSON.stringify(words.with(0, "<unk>")));
+    const found = renumberModel({ name: "m.onnx", model: pruned.model }, own, { where: "v.json" });
+    await expect(found).rejects.toThrow(/v.json: has the unknown token 0, .* Prune/);
+  });
+
+  test("a model that reads the numbers otherwise, or has no table, is left", async () => {
+    const masked = model((g, ids, table) =>
+      g.Add(
+        g.Gather(table, ids),
+        g.Unsqueeze(
+          g.Cast(g.Equal(ids, g.constant(0, { dtype: "int64" })), { to: 1 }),
+          g.ints([2]),
+        ),
+      ),
+    );
+    const pruned = await apply(masked, "prune-vocabulary", { unknown: 0 }, env);
+    for (const [own, why] of [
+      [pruned.model, /in node1 as well/],
+      [plain, /no table of old numbers/],
+    ] as const) {
+      const found = renumberModel({ name: "m.onnx", model: own }, bytes, {
+        where: "v",
+        unknown: 0,
+      });
+      await expect(found).rejects.toThrow(why);
+    }
+  });
+
+  test("ids=outside keeps the parts of merges", async () => {
+    const letters = ["<s>", "a", "b", "c", "ab", "abc"];
+    const own = [...letters, ...Array.from({ length: rows - 6 }, (_, i) => `x${i}`)];
+    const around = { pre_tokenizer: { type: "WhitespaceSplit" }, normalizer: null, decoder: null };
+    const ends = { continuing_subword_prefix: null, end_of_word_suffix: null };
+    const flags = { unk_token: "<s>", fuse_unk: false, byte_fallback: false, dropout: null };
+    const bpe = {
+      ...around,
+      post_processor: null,
+      added_tokens: [],
+      model: {
+        ...{ type: "BPE", ...ends, ...flags, merges: ["a b", "ab c"] },
+        vocab: Object.fromEntries(own.map((token, id) => [token, id])),
+      },
+    };
+    const tokenizer = file("bpe.json", JSON.stringify(bpe));
+    const corpus = file("abc.txt", "abc abc");
+    const options = { tokenizer, corpus, ids: "outside" };
+    const done = await apply(plain, "prune-vocabulary", options, env);
+    expect(done.groups).toMatchObject([{ before: rows, after: 6 }]);
+    const inside = await apply(plain, "prune-vocabulary", { tokenizer, corpus }, env);
+    expect(inside.groups).toMatchObject([{ before: rows, after: 2 }]);
+    await expect(apply(plain, "prune-vocabulary", { ids: "outside" }, env)).rejects.toThrow(
+      "ids=outside needs a tokenizer",
+    );
+  });
 });

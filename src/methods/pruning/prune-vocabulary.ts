@@ -34,6 +34,10 @@ const options = z.object({
     description:
       "Id whose row stands for tokens that went; -1: the tokenizer's, or the mean of their rows.",
   }),
+  ids: z.enum(["inside", "outside"]).default("inside").meta({
+    description:
+      "outside: also keep the tokens that a smaller tokenizer needs (the parts of merges); tersor renumber then takes the table of old numbers out of the model and writes that tokenizer. inside: the model keeps the table.",
+  }),
   head: z.boolean().default(false).meta({
     description:
       "Also remove what computes the scores of these tokens; the scores keep their places, at -10000.",
@@ -45,7 +49,9 @@ type Options = z.output<typeof options>;
 
 /**
  * E'[j] = E[k_j] for the kept ids k, and a look-up reads E'[map[id]] with map[k_j] = j, and the place
- * of the unknown token for all others. So the model takes the same ids as before.
+ * of the unknown token for all others. So the model takes the same ids as before. `tersor renumber`
+ * (recipe/renumber.ts) takes map away afterwards, for users who can change the tokenizer: recipes
+ * cannot, because the records they are measured on hold the old ids.
  */
 export const pruneVocabulary = defineMethod({
   title: "vocabulary pruning",
@@ -56,8 +62,8 @@ export const pruneVocabulary = defineMethod({
   survey: [],
   neutral: null,
   async apply(model, options, context) {
-    if (options.corpus && !options.tokenizer) {
-      const why = "corpus needs a tokenizer";
+    if ((options.corpus || options.ids === "outside") && !options.tokenizer) {
+      const why = `${options.corpus ? "corpus" : "ids=outside"} needs a tokenizer`;
       throw fail(errors.badOption("prune-vocabulary", why, "Add tokenizer=FILE"));
     }
     const groups = chosenGroups(model, options);
@@ -126,7 +132,7 @@ async function countTokens(
 function keptOf(
   seen: Float64Array,
   vocabulary: Vocabulary | null,
-  { frequency, keep, unknown: given }: Options,
+  { frequency, keep, unknown: given, ids: place }: Options,
 ): Kept {
   const unknown = given >= 0 ? given : (vocabulary?.unknown ?? null);
   const needed = new Set([...(vocabulary?.special ?? []), ...(unknown === null ? [] : [unknown])]);
@@ -134,7 +140,9 @@ function keptOf(
     .filter((id) => !needed.has(id) && seen[id] >= frequency)
     .sort((a, b) => seen[b] - seen[a] || a - b);
   const room = keep > 0 ? Math.max(0, keep - needed.size) : order.length;
-  const ids = [...needed, ...order.slice(0, room)].filter((id) => id < seen.length);
+  const own = [...needed, ...order.slice(0, room)];
+  const parts = place === "outside" ? (vocabulary?.needed(own) ?? []) : [];
+  const ids = [...own, ...parts].filter((id) => id < seen.length);
   return { ids: ids.sort((a, b) => a - b), unknown };
 }
 
