@@ -1,9 +1,10 @@
 /** @file A pruned vocabulary by its new numbers: the model without the table of old ones. */
 import type { Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import { type Tensor, tensor } from "../ir/tensor.ts";
 import { take } from "../ops/coupling/remove.ts";
 import { inferModel } from "../ops/infer.ts";
-import { fedThrough, type IdMap, idMapsOf, placedScoresOf, readsSizes } from "../ops/look-up.ts";
+import { fedBy, idMapsOf, numberReadersOf, placedScoresOf } from "../ops/look-up.ts";
 import { rewrite } from "../rewrite/index.ts";
 
 /** A model whose input holds the new numbers. */
@@ -29,13 +30,16 @@ export function renumber(
   const maps = idMapsOf(model).filter(({ places }) => places.length >= size);
   if (maps.length === 0) return "has no table of old numbers in front of an embedding";
   const [{ places, ids }] = maps;
-  const input = fedThrough(ids).at(-1) as Value;
+  const input = fedBy(ids);
   for (const map of maps) {
     const isSame =
       map.places.length === places.length && map.places.every((p, i) => p === places[i]);
     if (!isSame) return "has several tables of old numbers, which are not alike";
-    const other = otherReader(input, maps);
-    if (other) return `reads the numbers of tokens in ${other} as well, which knows the old ones`;
+  }
+  const { values, comparisons, others } = numberReadersOf(input);
+  const other = others.find((node) => maps.every((map) => map.node !== node))?.name;
+  if (other || [...values].some(({ isOutput }) => isOutput)) {
+    return `gives the numbers of tokens to ${other ?? "an output"} as well, which knows the old ones`;
   }
   const kept = keptOf(places, unknown);
   if (typeof kept === "string") return kept;
@@ -53,6 +57,12 @@ export function renumber(
         table.graph.setConstant(table, take(table.tensor, 0, rows));
       }
     }
+  }
+  for (const { node, index } of comparisons) {
+    const { name, tensor: old } = node.inputs[index] as Value & { readonly tensor: Tensor };
+    // A number that no token has any more equals none.
+    const places = Array.from(old.numbers(), (id) => kept.indexOf(Number(id)));
+    node.setInput(index, node.graph.addConstant(name, tensor(old.dtype, old.shape, places)));
   }
   for (const { node, scores } of scored) node.graph.replace(node.output, scores);
   rewrite(model, { rules: ["drop-dead"] });
@@ -78,18 +88,4 @@ function keptOf(places: readonly number[], unknown: number | null): number[] | s
   return kept.every((id, i) => id !== undefined && (i === 0 || id > kept[i - 1]))
     ? kept
     : "has a table of numbers that is not one of a pruned vocabulary";
-}
-
-/** The name of a node that reads the input beside the tables; null if there is none. */
-function otherReader(input: Value, maps: readonly IdMap[]): string | null {
-  const ways = new Set(maps.flatMap(({ ids }) => fedThrough(ids)));
-  const known = new Set(maps.map(({ node }) => node));
-  for (const value of ways) {
-    if (value.isOutput) return "an output";
-    for (const node of value.consumers) {
-      const goesOn = node.outputs.some((output) => ways.has(output));
-      if (!known.has(node) && !goesOn && !readsSizes(node)) return node.name;
-    }
-  }
-  return input.isOutput ? "an output" : null;
 }

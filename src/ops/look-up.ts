@@ -84,14 +84,38 @@ export function placedScoresOf({ graph }: Model, count: number): PlacedScores[] 
   });
 }
 
-/** The values between an input of the model and a value in another type or shape, that included. */
-export function fedThrough(value: Value): Value[] {
-  const values = [value];
-  for (let node = value.producer; node; node = values[values.length - 1].producer) {
-    values.push(node.inputs[0] as Value);
-  }
-  return values;
+/** The input of the model that a value holds the numbers of, in another type or shape perhaps. */
+export function fedBy(value: Value): Value {
+  let at = value;
+  while (at.producer) at = at.producer.inputs[0] as Value;
+  return at;
 }
 
-/** Whether a node reads the sizes of its input and none of its values. */
-export const readsSizes = (node: Node): boolean => isOp(node, "Shape") || isOp(node, "Size");
+/** What reads the numbers of an integer input. */
+export interface NumberReaders {
+  /** The input, and the same numbers in other types and shapes. */
+  readonly values: ReadonlySet<Value>;
+  /** Nodes that tell which numbers equal a constant one, and that constant's input. */
+  readonly comparisons: readonly { readonly node: Node; readonly index: number }[];
+  /** All others but those that read the sizes alone. */
+  readonly others: readonly Node[];
+}
+
+export function numberReadersOf(input: Value): NumberReaders {
+  const values = new Set([input]);
+  const comparisons: { node: Node; index: number }[] = [];
+  const others: Node[] = [];
+  // The set grows while it is walked.
+  for (const value of values) {
+    for (const node of value.consumers) {
+      const beside = node.inputs[1 - node.inputs.indexOf(value)];
+      if (isOp(node, "Shape") || isOp(node, "Size")) continue;
+      if (isOp(node, "Cast") || (hasTrait(node, "rearranges") && node.inputs[0] === value)) {
+        values.add(node.output);
+      } else if (isOp(node, "Equal") && beside?.tensor) {
+        comparisons.push({ node, index: node.inputs.indexOf(beside) });
+      } else others.push(node);
+    }
+  }
+  return { values, comparisons, others };
+}

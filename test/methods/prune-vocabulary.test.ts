@@ -243,19 +243,28 @@ describe("the new numbers outside of the model", () => {
     await expect(found).rejects.toThrow(/v.json: has the unknown token 0, .* Prune/);
   });
 
-  test("a model that reads the numbers otherwise, or has no table, is left", async () => {
-    const masked = model((g, ids, table) =>
-      g.Add(
-        g.Gather(table, ids),
-        g.Unsqueeze(
-          g.Cast(g.Equal(ids, g.constant(0, { dtype: "int64" })), { to: 1 }),
-          g.ints([2]),
-        ),
-      ),
-    );
+  test("masks of a token follow its number", async () => {
+    const masked = model((g, ids, table) => {
+      const isPadding = g.Equal(ids, g.constant(7, { dtype: "int64" }));
+      return g.Add(g.Gather(table, ids), g.Unsqueeze(g.Cast(isPadding, { to: 1 }), g.ints([2])));
+    });
     const pruned = await apply(masked, "prune-vocabulary", { unknown: 0 }, env);
+    const where = { where: "v", unknown: 0 };
+    const done = await renumberModel({ name: "m.onnx", model: pruned.model }, bytes, where);
+    const places = feed(kept.map((_, i) => i));
+    const { y } = await outputsOf(concat(writeModel(done.model)), places);
+    expect([...y.floats()]).toEqual(
+      kept.flatMap((id) => rowOf(id).map((x) => Math.fround(x + Number(id === 7)))),
+    );
+  });
+
+  test("a model that reads the numbers otherwise, or has no table, is left", async () => {
+    const summed = model((g, ids, table) =>
+      g.Add(g.Gather(table, ids), g.Unsqueeze(g.Cast(g.Neg(ids), { to: 1 }), g.ints([2]))),
+    );
+    const pruned = await apply(summed, "prune-vocabulary", { unknown: 0 }, env);
     for (const [own, why] of [
-      [pruned.model, /in node1 as well/],
+      [pruned.model, /to node1 as well/],
       [plain, /no table of old numbers/],
     ] as const) {
       const found = renumberModel({ name: "m.onnx", model: own }, bytes, {
