@@ -56,6 +56,7 @@ import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { quantizeBrecq } from "./quantization/quantize-brecq.ts";
+import { quantizeDorefa } from "./quantization/quantize-dorefa.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
 import { quantizeGptq } from "./quantization/quantize-gptq.ts";
@@ -120,6 +121,7 @@ export const families = {
     "quantize-brecq": quantizeBrecq,
     "quantize-lsq": quantizeLsq,
     "quantize-pact": quantizePact,
+    "quantize-dorefa": quantizeDorefa,
     "quantize-hwgq": quantizeHwgq,
     "quantize-inq": quantizeInq,
     "binarize-connect": binarizeConnect,

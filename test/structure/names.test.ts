@@ -60,6 +60,7 @@ describe("forms", () => {
       "learned/connect.ts": "levels of one bit, by BinaryConnect and by BNN",
       "learned/scaled.ts": "levels of one or two bits, of every method that fits scales to them",
       "learned/step.ts": "grids of one step, by LSQ and for the ends of binary networks",
+      "learned/tanh.ts": "even levels through tanh, by DoReFa and by PACT with its weights",
       "weights/gains.ts": "a grid, whose scales take up factors of channels",
       ...methodsThatMake(),
     });

@@ -4,6 +4,7 @@ import type { Node } from "../../ir/graph.ts";
 import { openInputs, storedOn } from "../../learned/inputs.ts";
 import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
 import { detached } from "../../learned/straight-through.ts";
+import { openTanh } from "../../learned/tanh.ts";
 import {
   bitsOption,
   endsOf,
@@ -21,8 +22,8 @@ import { defineMethod } from "../method.ts";
  * the share of the rounding error. Weight decay keeps alpha from growing: without it
  * alpha only follows the few values above it.
  *
- * Weights are on LSQ's grid and not on DoReFa's, whose tanh would change what a trained network
- * computes. So this method and quantize-lsq differ in their activations alone.
+ * Weights are on LSQ's grid, so that this method and quantize-lsq differ in their activations alone;
+ * with weights=dorefa on DoReFa's levels, as in the paper (section 4).
  */
 export const quantizePact = defineMethod({
   title: "parameterized clipping activation (PACT)",
@@ -37,6 +38,14 @@ export const quantizePact = defineMethod({
       description: "Bits of what layers read.",
       search: [2, 4],
     }),
+    weights: z
+      .enum(["lsq", "dorefa"])
+      .default("lsq")
+      .meta({
+        description:
+          "Levels of weights: lsq, a grid with a learned step; dorefa, 2^bits even ones through tanh.",
+        search: ["lsq", "dorefa"],
+      }),
     ends: bitsOption(8, 2).meta({ description: "Bits of both, in the first and the last layer." }),
     decay: z
       .number()
@@ -47,12 +56,13 @@ export const quantizePact = defineMethod({
   }),
   survey: [{}],
   neutral: { epochs: 0 },
-  async apply(model, { bits, activations, ends, decay, ...options }, context) {
+  async apply(model, { bits, activations, weights: levels, ends, decay, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
     const isEnd = endsOf(model);
     const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
-    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits));
+    const openWeight = levels === "dorefa" ? openTanh : openOnGrid;
+    const weights = sites.map((site) => openWeight(site, isEnd(site.node) ? ends : bits));
     const inputs = await openInputs(model, sites, bitsAt, context, (range, own) =>
       clipped(range, own, decay),
     );
