@@ -9,7 +9,7 @@ import type { Shape } from "../weights/form.ts";
 import { uniformGrid } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
-import { passing, signLevels } from "./straight-through.ts";
+import { passing, powersOfTwo, signLevels } from "./straight-through.ts";
 
 /** The option for how latent weights become binary. */
 export const roundingOption = z
@@ -19,6 +19,19 @@ export const roundingOption = z
     description:
       "How the latent weight u becomes binary: its sign, or +1 with probability (u + 1) / 2.",
   });
+
+/** The option for what gradients of weights are computed from. */
+export const gradientsOption = z.enum(["exact", "powers-of-two"]).default("exact").meta({
+  description:
+    "powers-of-two: gradients of weights see what layers read with magnitudes rounded to powers of two (quantized back-propagation). That replaces multiplications by shifts in hardware for training; here it saves nothing.",
+});
+
+/** Opened weights with such gradients. */
+export const withGradients = (
+  opened: readonly Opened[],
+  gradients: z.output<typeof gradientsOption>,
+): readonly Opened[] =>
+  gradients === "exact" ? opened : opened.map((one) => ({ ...one, seenAs: powersOfTwo }));
 
 /**
  * Opens a weight as W = H sign(u) with u in [-1, 1] (algorithm 1); gradients pass straight through the

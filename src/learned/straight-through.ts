@@ -36,3 +36,15 @@ export const indicator = (g: Builder, condition: Value): Value =>
  * the same, and only then cancels out exactly.
  */
 export const detached = (g: Builder, u: Value): Value => g.Sub(u, passing(g, u));
+
+/** The smallest magnitude that is told from 0: below it log2 would end in infinity. */
+const LEAST = 2 ** -100;
+
+/**
+ * x with its magnitude rounded to the nearest power of two in the exponent, sign(x) 2^round(log2 |x|)
+ * (Lin et al. 2016, arXiv 1510.03009, section 4); 0 stays 0.
+ */
+export function powersOfTwo(g: Builder, x: Value): Value {
+  const log2 = g.Div(g.Log(g.Max(g.Abs(x), g.constant(LEAST))), g.constant(Math.LN2));
+  return g.Mul(g.Sign(x), g.Pow(g.constant(2), g.Round(log2)));
+}

@@ -20,6 +20,12 @@ import { branchGradients, type Differentiate } from "./branch.ts";
 
 const freeze = "Freeze below it: --freeze <glob>";
 
+/**
+ * For weights: what their own gradients see in the place of what the layer reads. Gradients of
+ * everything else are as they are.
+ */
+export type StandIns = ReadonlyMap<Value, (g: Builder, x: Value) => Value>;
+
 const unrolling = "Export the model with it unrolled, or freeze below it: --freeze <glob>";
 
 /**
@@ -30,7 +36,8 @@ const unrolling = "Export the model with it unrolled, or freeze below it: --free
  * Integers have no gradient, except levels that quantizing makes, which pass it straight through.
  * On the way recurrent nodes are unrolled, Attention is expanded to plain nodes, and If is
  * differentiated branch by branch. `forms` chooses the nodes for convolutions; blocked forms only
- * give right results on the processor that they were tried on.
+ * give right results on the processor that they were tried on. `standIns` changes what the gradients
+ * of single weights are computed from.
  *
  * Throws TersorError "no-gradient" for a node without a rule between a wanted value and the loss,
  * and for a wanted value on which the loss does not depend.
@@ -39,12 +46,18 @@ export function backward(
   model: Model,
   loss: Value,
   wanted: readonly Value[],
-  { forms = defaultForms }: { readonly forms?: Forms } = {},
+  {
+    forms = defaultForms,
+    standIns = new Map(),
+  }: { readonly forms?: Forms; readonly standIns?: StandIns } = {},
 ): ReadonlyMap<Value, Value> {
   inferModel(model);
   const { graph } = model;
   const before = { nodes: new Set(graph.nodes), constants: new Set(graph.constants) };
-  const found = differentiate(graph, new Map([[loss, [onesLike(graph, loss)]]]), wanted, forms);
+  const found = differentiate(graph, new Map([[loss, [onesLike(graph, loss)]]]), wanted, {
+    forms,
+    standIns,
+  });
   const result = new Map<Value, Value>();
   for (const [value, gradient] of found) {
     if (!gradient) {
@@ -58,6 +71,11 @@ export function backward(
   return result;
 }
 
+interface How {
+  readonly forms: Forms;
+  readonly standIns: StandIns;
+}
+
 /**
  * Gradients of `wanted` in one graph. `parts` holds what is known already of the gradients of the
  * values to start from (the loss). Nodes are visited in reverse order; a value's gradient is the
@@ -67,7 +85,7 @@ function differentiate(
   graph: Graph,
   parts: Map<Value, Value[]>,
   wanted: readonly Value[],
-  forms: Forms,
+  how: How,
 ): ReadonlyMap<Value, Value | null> {
   const targets = [...parts.keys()];
   const passOf = () => {
@@ -91,7 +109,7 @@ function differentiate(
   for (const node of order.toReversed()) {
     const dys = node.outputs.map(settle);
     if (dys.every((dy) => dy === null)) continue;
-    for (const [value, part] of partsOf(node, dys, live, forms)) {
+    for (const [value, part] of partsOf(node, dys, live, how)) {
       parts.set(value, [...(parts.get(value) ?? []), part]);
     }
   }
@@ -103,18 +121,19 @@ function partsOf(
   node: Node,
   dys: Gradients,
   live: ReadonlySet<Value>,
-  forms: Forms,
+  how: How,
 ): (readonly [Value, Value])[] {
   if (hasTrait(node, "branches")) {
     const captured = [...new Set(readsOf(node))].filter((value) => live.has(value));
-    const inside: Differentiate = (...args) => differentiate(...args, forms);
+    const inside: Differentiate = (...args) => differentiate(...args, how);
     const made = branchGradients(node, dys, captured, inside);
     return captured.map((value, i) => [value, made[i]]);
   }
-  const found = apply(node, dys, forms);
+  const found = apply(node, dys, how.forms);
   return node.inputs.flatMap((input, i) => {
     if (!input || !live.has(input)) return [];
-    const gradient = found[i];
+    const seen = how.standIns.get(input);
+    const gradient = seen ? apply(standIn(node, i, seen), dys, how.forms)[i] : found[i];
     if (!gradient) {
       const why = `${node.op} has no gradient rule for its input "${input.name}"`;
       throw fail(errors.noGradient(node.name, why, freeze));
@@ -165,6 +184,13 @@ function liveValues(
     for (const value of readsOf(node)) if (moving.has(value)) live.add(value);
   }
   return live;
+}
+
+/** The node with others of its inputs than `index` replaced, for a rule to look at. */
+function standIn(node: Node, index: number, seen: (g: Builder, x: Value) => Value): Node {
+  const g = typed(node.graph, node.name);
+  const inputs = node.inputs.map((x, i) => (x && i !== index && !x.tensor ? seen(g, x) : x));
+  return Object.create(node, { inputs: { value: inputs } }) as Node;
 }
 
 /** The gradients of a node's inputs by its rule. */

@@ -130,7 +130,11 @@ export function stepOf(model: Model, spec: StepSpec): StepGraph {
     parameters,
     found.map(([, place]) => place),
   );
-  const gradients = backward(work, loss, pieces, spec.forms ? { forms: spec.forms } : {});
+  const standIns = new Map(
+    opened.flatMap(({ expression, seenAs }) => (seenAs ? [[expression, seenAs] as const] : [])),
+  );
+  const { forms } = spec;
+  const gradients = backward(work, loss, pieces, { standIns, ...(forms && { forms }) });
   const flat = pieces.map((piece) =>
     g.Reshape(gradients.get(piece) as Value, g.ints([-1], "shape")),
   );
@@ -157,7 +161,7 @@ export function stepOf(model: Model, spec: StepSpec): StepGraph {
   };
 }
 
-interface OpenedInStep {
+interface OpenedInStep extends Pick<Opened, "seenAs"> {
   readonly value: Value;
   readonly expression: Value;
   readonly thetas: readonly { readonly parameter: Unplaced; readonly place: Value }[];
@@ -170,7 +174,7 @@ function openAll(
   twins: ReadonlyMap<Value, Value>,
   feeds: Readonly<Record<string, Value>>,
 ): OpenedInStep[] {
-  return latents.map(({ node, value, readers, latent }, i) => {
+  return latents.map(({ node, value, readers, latent, seenAs }, i) => {
     const twin = twins.get(value) as Value;
     const g = build(twin.graph, `latent${i}`);
     const places: Record<string, Value> = {};
@@ -194,6 +198,7 @@ function openAll(
       value,
       expression,
       thetas,
+      ...(seenAs && { seenAs }),
       ...(penalty && { penalty: (at: Builder) => penalty(at, places, own) }),
     };
   });

@@ -77,6 +77,11 @@ export interface Opened {
   /** The nodes that read the expression; all readers of the value if left out. */
   readonly readers?: readonly Node[];
   readonly latent: Latent;
+  /**
+   * For a weight: what its gradient sees in the place of what its layer reads. Outputs and all other
+   * gradients are as they are.
+   */
+  readonly seenAs?: (g: Builder, x: Value) => Value;
 }
 
 /** Infers the names of the thetas, so that `build` and `close` see exactly the declared ones. */

@@ -1,6 +1,11 @@
 /** @file BinaryConnect: weights of -1 and +1 times one scale, trained through real-valued ones. */
 import { z } from "zod";
-import { openConnected, roundingOption } from "../../learned/connect.ts";
+import {
+  gradientsOption,
+  openConnected,
+  roundingOption,
+  withGradients,
+} from "../../learned/connect.ts";
 import { learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import { defineMethod } from "../method.ts";
 
@@ -12,14 +17,15 @@ export const binarizeConnect = defineMethod({
   needs: ["training"],
   options: z.object({
     rounding: roundingOption,
+    gradients: gradientsOption,
     ...learnedOptions(0.005),
   }),
   survey: [{}],
   neutral: { epochs: 0 },
-  async apply(model, { rounding, ...options }, context) {
+  async apply(model, { rounding, gradients, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
     const opened = sites.map((site) => openConnected(site, rounding));
-    await trainLevels(model, options, opened, context);
+    await trainLevels(model, options, withGradients(opened, gradients), context);
   },
 });

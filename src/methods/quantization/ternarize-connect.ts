@@ -1,6 +1,6 @@
 /** @file TernaryConnect: weights of -1, 0 and +1 drawn at random while they are trained. */
 import { z } from "zod";
-import { uniform } from "../../learned/connect.ts";
+import { gradientsOption, uniform, withGradients } from "../../learned/connect.ts";
 import { innerOptions, trainInner } from "../../learned/inner.ts";
 import { indicator, passing } from "../../learned/straight-through.ts";
 import { uniformGrid } from "../../weights/forms/grid.ts";
@@ -16,8 +16,9 @@ const MIDDLE = 0.5;
  * (section 3.2). The most probable level is stored: sign(u) where |u| >= 1/2. H is the layer's mean
  * magnitude above 0.7 mean |W|, as in ternarize-twn.
  *
- * The paper also rounds what layers read to powers of two, in the gradients of weights alone (section
- * 4). That saves multiplications of training hardware and nothing of the model; it is left out.
+ * gradients=powers-of-two also rounds what layers read to powers of two, in the gradients of weights
+ * alone (section 4). That saves multiplications of hardware for training, and nothing here: the model is as
+ * large and as fast, and the engine multiplies by powers of two as by all other numbers.
  */
 export const ternarizeConnect = defineMethod({
   title: "TernaryConnect",
@@ -30,13 +31,17 @@ export const ternarizeConnect = defineMethod({
       description:
         "How the latent weight u becomes ternary: +-1 with probability |u|, or if it is 1/2.",
     }),
+    gradients: gradientsOption,
     ...innerOptions({ rate: 0.002 }),
   }),
   survey: [{}],
   neutral: { epochs: 0 },
-  apply: (model, { rounding, ...options }, context) =>
+  apply: (model, { rounding, gradients, ...options }, context) =>
     trainInner(model, options, context, "-1, 0 and +1, a scale for each layer", (sites) =>
-      sites.map((site) => openDrawn(site, rounding === "stochastic")),
+      withGradients(
+        sites.map((site) => openDrawn(site, rounding === "stochastic")),
+        gradients,
+      ),
     ),
 });
 
