@@ -53,3 +53,50 @@ export function bestChoices(
   }
   return found;
 }
+
+/** A way to take an item that takes of two budgets. */
+export interface TwoCosts extends Choice {
+  readonly time: number;
+}
+
+/** Halvings of the interval of prices. */
+const HALVINGS = 40;
+
+/**
+ * The same with a second budget: least sum of losses with sum of costs <= `budget.cost` and sum of
+ * times <= `budget.time`; null if no choice fits both. By Lagrange's method: `bestChoices` within the
+ * times, of losses + lambda cost, with the least lambda >= 0 that meets the other budget. No choice that
+ * fits has both a smaller loss and a smaller cost.
+ */
+export function bestWithinBoth(
+  items: readonly (readonly TwoCosts[])[],
+  budget: { readonly cost: number; readonly time: number },
+): number[] | null {
+  const at = (lambda: number): number[] | null =>
+    bestChoices(
+      items.map((choices) =>
+        choices.map(({ cost, loss, time }) => ({ cost: time, loss: loss + lambda * cost })),
+      ),
+      budget.time,
+    );
+  const costOf = (taken: readonly number[]): number =>
+    taken.reduce((sum, c, i) => sum + items[i][c].cost, 0);
+  const fits = (taken: readonly number[] | null): taken is number[] =>
+    taken !== null && costOf(taken) <= budget.cost * (1 + 1e-12);
+  const free = at(0);
+  if (free === null || fits(free)) return free;
+  const losses = items.flatMap((choices) => choices.map(({ loss }) => loss));
+  // Beyond this price the cheapest choices are taken, whatever they lose.
+  let high = 1e6 * (losses.reduce((sum, loss) => sum + Math.abs(loss), 0) || 1);
+  let best = at(high);
+  if (!fits(best)) return null;
+  let low = 0;
+  for (let i = 0; i < HALVINGS; i++) {
+    // Prices of many sizes: by factors, once the lower end is known not to be 0.
+    const middle = low > 0 ? Math.sqrt(low * high) : high / 1e4;
+    const taken = at(middle);
+    if (fits(taken)) [best, high] = [taken, middle];
+    else low = middle;
+  }
+  return best;
+}

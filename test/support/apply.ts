@@ -1,4 +1,5 @@
 /** @file Applies one method to a fixture network as a recipe does, but without the rollback. */
+import type { Context } from "../../src/context.ts";
 import { cloneModel, type Model } from "../../src/ir/model.ts";
 import type { Tensor } from "../../src/ir/tensor.ts";
 import type { GroupChange, Skip } from "../../src/measure/measurement.ts";
@@ -63,13 +64,14 @@ export interface Applied {
 
 /**
  * Applies method `id` with the options `given` to a clone of `start` and writes the result. The
- * context reports skips, groups and warnings as that of a recipe's step does.
+ * context reports skips, groups and warnings as that of a recipe's step does; it has no clock but `clock`.
  */
 export async function apply(
   start: Model,
   id: MethodId,
   given: Readonly<Record<string, unknown>>,
   env: Environment,
+  clock: Pick<Context, "time" | "timeNodes"> = {},
 ): Promise<Applied> {
   const method = methodOf(id) as Method;
   const model = cloneModel(start);
@@ -84,6 +86,7 @@ export async function apply(
     }),
     signal: env.signal,
     original: start,
+    ...clock,
     target: env.target,
     skip: (node, reason) => skipped.push({ node, method: id, reason }),
     group: (node, before, after, reason) =>

@@ -4,9 +4,12 @@ import type { Context } from "../../context.ts";
 import { curvatures } from "../../evidence/curvature.ts";
 import { gainsOf } from "../../evidence/gains.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
+import type { Value } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
-import { bestChoices, type Choice } from "../../numeric/knapsack.ts";
+import { storeDequantized } from "../../layers/n-bit.ts";
+import { bestChoices, bestWithinBoth, type TwoCosts } from "../../numeric/knapsack.ts";
 import { roundByHessian, roundMoments } from "../../rounding/by-layer.ts";
+import { type KernelTimes, kernelTimes } from "../../rounding/kernel-times.ts";
 import { type HessianLayer, outputErrors, weightOf } from "../../rounding/matrix.ts";
 import {
   gridOptions,
@@ -15,8 +18,10 @@ import {
   siteOptions,
 } from "../../rounding/options.ts";
 import { propagate } from "../../rounding/propagate.ts";
+import { readWeight } from "../../weights/read.ts";
 import type { Selection } from "../../weights/select.ts";
 import { type LayerSite, type ThetaSite, thetasOf } from "../../weights/sites.ts";
+import type { Composed } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
 /**
@@ -25,6 +30,10 @@ import { defineMethod } from "../method.ts";
  * where n_l is the number of weights and loss_l = sum_o g_o dw_o^T H dw_o what GPTQ at b_l bits leaves
  * at the outputs of the network (gains.ts); by dynamic programming. Then the layers are rounded by
  * GPTQ in order, each with the inputs that the rounded layers before it give.
+ *
+ * With unit=milliseconds, also sum_l time_l <= budget sum_l time_l of now. Weights of any bits that are
+ * unpacked at load take the same time, so that a layer is faster only where the engine has an n-bit MatMul
+ * for it: that is a choice of its own, whose time is measured (rounding/kernel-times.ts).
  */
 export const quantizeMixed = defineMethod({
   title: "mixed precision",
@@ -41,6 +50,13 @@ export const quantizeMixed = defineMethod({
       .max(8)
       .default(4)
       .meta({ description: "Mean bits per weight, over all chosen layers.", search: [3, 4, 5] }),
+    unit: z.enum(["bytes", "milliseconds"]).default("bytes").meta({
+      description:
+        "What `budget` counts: bytes of the weights in float32, in the place of `bits`; or milliseconds of the layers as they are, measured, beside `bits`. A layer gains time where the engine has an n-bit MatMul for its bits (products, 4 and 8 bits).",
+    }),
+    budget: z.number().min(0).max(1).default(0).meta({
+      description: "Share of these bytes or milliseconds that may stay; 0: `bits` decides.",
+    }),
     least: z.int().min(2).max(8).default(2).meta({ description: "Fewest bits of a layer." }),
     most: z.int().min(2).max(8).default(8).meta({ description: "Most bits of a layer." }),
     block: gridOptions.block,
@@ -56,64 +72,151 @@ export const quantizeMixed = defineMethod({
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { bits, least, most, ...options }, context) {
+  async apply(model, { least, most, unit, budget, ...given }, context) {
+    const mean = unit === "bytes" && budget > 0 ? FLOAT_BITS * budget : given.bits;
+    const options = { ...given, bits: Math.round(mean) };
     const widths = Array.from({ length: 9 }, (_, b) => b).filter((b) => b >= least && b <= most);
-    const chosen = await widthsFor(model, { ...options, bits, widths }, context);
+    const time = unit === "milliseconds" && budget > 0 ? budget : null;
+    const chosen = await widthsFor(model, { ...options, widths, mean, time }, context);
     const round = (layer: HessianLayer) =>
       propagate(layer, { order: "activations", passes: options.passes });
     await roundByHessian(
       model,
-      { ...options, bits: Math.round(bits) },
+      options,
       context,
       round,
-      (site) => chosen.get(site.node.name) ?? Math.round(bits),
+      (site) => chosen.get(site.node.name)?.bits ?? options.bits,
     );
+    for (const site of thetasOf(model, options, { skip() {} })) {
+      const { node } = site;
+      const weight = chosen.get(node.name)?.isInteger ? readWeight(node.inputs[1] as Value) : null;
+      if (weight?.form)
+        storeDequantized({ node, value: node.inputs[1] as Value }, weight as Composed);
+    }
   },
 });
 
+const FLOAT_BITS = 32;
+
+/** How a layer is stored. */
+interface Chosen {
+  readonly bits: number;
+  /** Left to the engine's n-bit MatMul; else unpacked at load. */
+  readonly isInteger: boolean;
+}
+
 interface Plan extends HessianChoice, Selection {
-  /** The bits to choose from; `bits` is their mean. */
+  /** The bits to choose from, and the most that they may be in the mean. */
   readonly widths: readonly number[];
+  readonly mean: number;
+  /** The share of the layers' time that may stay; null: any. */
+  readonly time: number | null;
 }
 
 const isLayer = (site: ThetaSite): site is ThetaSite & LayerSite => site.role !== null;
 
-/** The bits of every layer whose inputs and gradients are known, by the node's name. */
-async function widthsFor(model: Model, plan: Plan, context: Context): Promise<Map<string, number>> {
+interface Option extends TwoCosts, Chosen {}
+
+/** How every layer whose inputs and gradients are known is stored, by the node's name. */
+async function widthsFor(model: Model, plan: Plan, context: Context): Promise<Map<string, Chosen>> {
   const sites = thetasOf(model, plan, { skip() {} }).filter(isLayer);
+  const times =
+    plan.time === null ? null : await kernelTimes(model, sites, plan.widths, plan, context);
+  if (plan.time !== null && !times) {
+    context.warn("the engine does not tell the time of each layer: bits alone decide");
+  }
   const found = await curvatures(model, sites, Math.ceil(plan.records / 4), context);
   const moments = await momentsOf(model, sites, "gram", plan.records, context);
-  const items: { site: ThetaSite; choices: Choice[] }[] = [];
+  const items: { site: ThetaSite; options: Option[]; now: number }[] = [];
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
     const own = moments.get(site) as Moments | string;
     const curvature = found[i];
     if (typeof own === "string" || !curvature) continue;
     const gains = gainsOf(own.rows, own.groups, curvature);
-    const choices = plan.widths.map((width): Choice => {
-      const rounded = roundMoments(site, own, { ...plan, bits: width }, (layer) =>
-        propagate(layer, { order: "activations", passes: 0 }),
-      );
-      const loss = rounded.reduce((sum, { layer, levels }, group) => {
-        const difference = weightOf(levels, layer).map((w, k) => w - layer.weight[k]);
-        const errors = outputErrors(difference, layer.hessian, layer.columns);
-        return sum + errors.reduce((a, e, row) => a + e * gains[group * layer.rows + row], 0);
-      }, 0);
-      return { cost: site.weight.values.length * width, loss };
-    });
-    items.push({ site, choices });
+    const options = plan.widths.flatMap((bits) =>
+      stored(bits, site.weight.values.length, lossOf(site, own, gains, bits, plan), times?.[i]),
+    );
+    items.push({ site, options, now: times?.[i].float ?? 0 });
   }
-  const total = items.reduce((sum, { site }) => sum + site.weight.values.length, 0);
-  const taken = bestChoices(
-    items.map(({ choices }) => choices),
-    plan.bits * total,
+  const taken = takenOf(items, plan, times !== null, context);
+  const chosen = items.map(({ site, options }, i) => [site.node.name, options[taken[i]]] as const);
+  const text = chosen.map(
+    ([name, { bits, isInteger }]) => `${name} ${bits}${isInteger ? " (n-bit kernel)" : ""}`,
   );
-  if (!taken)
-    context.warn(`${plan.bits} bits are fewer than the fewest allowed: all layers get these`);
-  const widths = items.map(({ site: { node } }, i): [string, number] => [
-    node.name,
-    plan.widths[taken?.[i] ?? 0],
-  ]);
-  context.note(`bits by layer: ${widths.map(([name, width]) => `${name} ${width}`).join(", ")}`);
-  return new Map(widths);
+  context.note(`bits by layer: ${text.join(", ")}`);
+  return new Map(chosen);
+}
+
+/** What a layer loses in so many bits: sum_o g_o dw_o^T H dw_o. */
+function lossOf(
+  site: ThetaSite,
+  moments: Moments,
+  gains: Float64Array,
+  bits: number,
+  plan: Plan,
+): number {
+  const rounded = roundMoments(site, moments, { ...plan, bits }, (layer) =>
+    propagate(layer, { order: "activations", passes: 0 }),
+  );
+  return rounded.reduce((sum, { layer, levels }, group) => {
+    const difference = weightOf(levels, layer).map((w, k) => w - layer.weight[k]);
+    const errors = outputErrors(difference, layer.hessian, layer.columns);
+    return sum + errors.reduce((a, e, row) => a + e * gains[group * layer.rows + row], 0);
+  }, 0);
+}
+
+/** The ways to store a layer in so many bits: unpacked at load, and for the engine's kernel. */
+function stored(bits: number, count: number, loss: number, times?: KernelTimes): Option[] {
+  const both = { bits, cost: count * bits, loss };
+  const kernel = times?.integer.get(bits);
+  return [
+    { ...both, time: times?.float ?? 0, isInteger: false },
+    ...(kernel === undefined ? [] : [{ ...both, time: kernel, isInteger: true }]),
+  ];
+}
+
+/** The option for every layer, within the bits and the time; warns where none fits. */
+function takenOf(
+  items: readonly {
+    readonly site: ThetaSite;
+    readonly options: readonly Option[];
+    readonly now: number;
+  }[],
+  { mean, time }: Plan,
+  isTimed: boolean,
+  context: Context,
+): number[] {
+  const choices = items.map(({ options }) => options);
+  const total = items.reduce((sum, { site }) => sum + site.weight.values.length, 0);
+  const now = items.reduce((sum, item) => sum + item.now, 0);
+  const budget = { cost: mean * total, time: (time ?? 0) * now };
+  const found = isTimed ? bestWithinBoth(choices, budget) : bestChoices(choices, budget.cost);
+  if (found) return found;
+  const least = choices.reduce(
+    (sum, own) => sum + Math.min(...own.map((option) => option.time)),
+    0,
+  );
+  if (isTimed && least > budget.time) {
+    const share = ((100 * least) / now).toFixed(0);
+    context.warn(
+      `the layers cannot be faster than ${share} % of their time: each takes its fastest kernel`,
+    );
+    return choices.map((own) => indexOfLeast(own, ({ time, cost }) => [time, cost]));
+  }
+  context.warn(`${mean} bits are fewer than the fewest allowed: all layers get these`);
+  return choices.map((own) => indexOfLeast(own, ({ cost, time }) => [cost, time]));
+}
+
+/** The index of the option of least first number, and of those of least second number. */
+function indexOfLeast(
+  options: readonly Option[],
+  of: (option: Option) => readonly [number, number],
+): number {
+  let best = 0;
+  for (const [i, option] of options.entries()) {
+    const [[a, b], [c, d]] = [of(option), of(options[best])];
+    if (a < c || (a === c && b < d)) best = i;
+  }
+  return best;
 }
