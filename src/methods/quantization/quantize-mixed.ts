@@ -190,33 +190,27 @@ function takenOf(
   const choices = items.map(({ options }) => options);
   const total = items.reduce((sum, { site }) => sum + site.weight.values.length, 0);
   const now = items.reduce((sum, item) => sum + item.now, 0);
-  const budget = { cost: mean * total, time: (time ?? 0) * now };
-  const found = isTimed ? bestWithinBoth(choices, budget) : bestChoices(choices, budget.cost);
-  if (found) return found;
+  const wanted = (time ?? 0) * now;
   const least = choices.reduce(
     (sum, own) => sum + Math.min(...own.map((option) => option.time)),
     0,
   );
-  if (isTimed && least > budget.time) {
+  if (isTimed && least > wanted) {
     const share = ((100 * least) / now).toFixed(0);
     context.warn(
-      `the layers cannot be faster than ${share} % of their time: each takes its fastest kernel`,
+      `no kernels take less than ${share} % of the layers' time, which is taken as the budget`,
     );
-    return choices.map((own) => indexOfLeast(own, ({ time, cost }) => [time, cost]));
   }
-  context.warn(`${mean} bits are fewer than the fewest allowed: all layers get these`);
-  return choices.map((own) => indexOfLeast(own, ({ cost, time }) => [cost, time]));
+  const budget = { cost: mean * total, time: Math.max(wanted, least) };
+  const found = isTimed ? bestWithinBoth(choices, budget) : bestChoices(choices, budget.cost);
+  if (found) return found;
+  const limits = isTimed ? " in that time" : "";
+  context.warn(`${mean} bits are fewer than the fewest allowed${limits}: all layers get these`);
+  return choices.map((own) => indexOfLeast(own, ({ cost }) => cost));
 }
 
-/** The index of the option of least first number, and of those of least second number. */
-function indexOfLeast(
-  options: readonly Option[],
-  of: (option: Option) => readonly [number, number],
-): number {
-  let best = 0;
-  for (const [i, option] of options.entries()) {
-    const [[a, b], [c, d]] = [of(option), of(options[best])];
-    if (a < c || (a === c && b < d)) best = i;
-  }
-  return best;
+/** The index of the option of the least number. */
+function indexOfLeast(options: readonly Option[], of: (option: Option) => number): number {
+  const all = options.map(of);
+  return all.indexOf(Math.min(...all));
 }
