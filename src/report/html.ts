@@ -4,12 +4,11 @@ import { cellText, starHint } from "./columns.ts";
 import { familiesText, familyColumns, familyRows, hasFamilies } from "./family-table.ts";
 import { opinionLines, skippedLines, thresholdLines, warningLines } from "./findings.ts";
 import * as format from "./format.ts";
+import { figure, fileName, scrollTable, section, wholePage } from "./html-page.ts";
 import { cards, type LinkOf, marksTable, prose, resultsTable } from "./html-results.ts";
-import { pageScript, scriptHash } from "./html-script.ts";
-import { pageStyle } from "./html-style.ts";
 import { marksText } from "./mark-columns.ts";
-import { breakable, type Child, el, fragment, type Markup, raw } from "./markup.ts";
-import { type Figure, figuresOf } from "./plots.ts";
+import { breakable, type Child, el, fragment, type Markup } from "./markup.ts";
+import { figuresOf } from "./plots.ts";
 import { type PrintedTable, printedTables, surveySource } from "./printed.ts";
 import { familyTitle, hasQuality, type Port, type Report, rowsOf } from "./report.ts";
 import type { Line } from "./span.ts";
@@ -32,101 +31,66 @@ export function htmlReport(report: Report, { linkOf }: PageOptions = {}): string
   const best = cards(report, linkOf ?? null);
   // The cards say what the other sentences would.
   const lead = best.length > 0 ? picks.slice(0, 1) : picks;
-  const page = el(
-    "html",
-    { lang: "en" },
+  return wholePage(
+    {
+      ...{ title: `${model.name}: tersor ${command}`, command, date },
+      ...{ heading: fileName(model.name), subtitle: subtitle(report) },
+    },
     el(
-      "head",
-      {},
-      el("meta", { charset: "utf-8" }),
-      el("meta", { "http-equiv": "Content-Security-Policy", content: policy }),
-      el("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }),
-      el("title", {}, `${model.name}: tersor ${command}`),
-      el("style", {}, raw(pageStyle)),
+      "p",
+      { class: "lead" },
+      lead.map((sentence, i) => [i ? " " : "", prose(sentence)]),
     ),
-    el(
-      "body",
-      {},
-      el(
-        "main",
-        {},
-        el(
-          "header",
-          {},
-          el("p", { class: "eyebrow" }, `tersor ${command}, ${date.slice(0, 10)}`),
-          el("h1", {}, breakable(fileName(model.name))),
-          el("p", {}, breakable(subtitle(report))),
-        ),
-        el(
-          "p",
-          { class: "lead" },
-          lead.map((sentence, i) => [i ? " " : "", prose(sentence)]),
-        ),
-        best.length ? el("div", { class: "picks" }, best) : null,
-        notes.length
-          ? el(
-              "ul",
-              { class: "notes" },
-              notes.map((note) => el("li", {}, prose(note))),
-            )
-          : null,
-        section(
-          "Results",
-          rows.length > 2 ? controls(rows) : null,
-          resultsTable(report, rows, linkOf ?? null),
-          rows.length > 2 ? taken(model.name) : null,
-          legend(report, rows),
-        ),
-        plots.pareto.length
-          ? section(
-              "Quality against size and time",
-              families(rows),
-              el(
-                "div",
-                { class: "plots" },
-                plots.pareto.map((f) => figure(f)),
-              ),
-            )
-          : null,
-        plots.layers.length
-          ? section(
-              "Layers",
-              plots.layers.map((f) => figure(f, "wide")),
-            )
-          : null,
-        plots.training.length
-          ? section(
-              "Training",
-              el(
-                "div",
-                { class: "plots" },
-                plots.training.map((f) => figure(f)),
-              ),
-            )
-          : null,
-        report.groups?.length
-          ? section("Channels, heads and neurons", groupTable(report.groups))
-          : null,
-        list("Skipped, and why", skippedLines(rows)),
-        list("Warnings", warningLines(rows)),
-        besidePaper(report, rows),
-        section("Reproduce", reproduce(report)),
-      ),
-      el("script", {}, raw(pageScript)),
+    best.length ? el("div", { class: "picks" }, best) : null,
+    notes.length
+      ? el(
+          "ul",
+          { class: "notes" },
+          notes.map((note) => el("li", {}, prose(note))),
+        )
+      : null,
+    section(
+      "Results",
+      rows.length > 2 ? controls(rows) : null,
+      resultsTable(report, rows, linkOf ?? null),
+      rows.length > 2 ? taken(model.name) : null,
+      legend(report, rows),
     ),
+    plots.pareto.length
+      ? section(
+          "Quality against size and time",
+          families(rows),
+          el(
+            "div",
+            { class: "plots" },
+            plots.pareto.map((f) => figure(f)),
+          ),
+        )
+      : null,
+    plots.layers.length
+      ? section(
+          "Layers",
+          plots.layers.map((f) => figure(f, "wide")),
+        )
+      : null,
+    plots.training.length
+      ? section(
+          "Training",
+          el(
+            "div",
+            { class: "plots" },
+            plots.training.map((f) => figure(f)),
+          ),
+        )
+      : null,
+    report.groups?.length
+      ? section("Channels, heads and neurons", groupTable(report.groups))
+      : null,
+    list("Skipped, and why", skippedLines(rows)),
+    list("Warnings", warningLines(rows)),
+    besidePaper(report, rows),
+    section("Reproduce", reproduce(report)),
   );
-  return `<!doctype html>\n${page.markup}\n`;
-}
-
-/** Content-Security-Policy: no requests, no script but our own. */
-const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src '${scriptHash}'; base-uri 'none'; form-action 'none'`;
-
-/** The last part of a path, in which the page has room for a heading. */
-const fileName = (path: string): string => path.replace(/^.*[/\\](?=.)/s, "");
-
-/** A part of the page under a heading. */
-function section(title: string, ...children: readonly Child[]): Markup {
-  return el("section", {}, el("h2", {}, title), ...children);
 }
 
 /** A section with a bullet list; null if there are no lines. */
@@ -210,15 +174,6 @@ function families(rows: readonly Result[]): Markup {
   );
 }
 
-function figure({ title, caption, image }: Figure, className: string | null = null): Markup {
-  return el(
-    "figure",
-    { class: className },
-    el("figcaption", {}, el("h3", {}, title), caption),
-    image,
-  );
-}
-
 /** The marks of the rows beside those of the survey paper, and tables from it; closed at first. */
 function besidePaper(report: Report, rows: readonly Result[]): Markup {
   const held = opinionLine(report);
@@ -267,14 +222,6 @@ function details(title: string, ...children: readonly Child[]): Markup {
 
 function printed({ title, note, header, rows }: PrintedTable): Markup {
   return details(title, el("p", { class: "dim" }, note), scrollTable(header, rows));
-}
-
-function scrollTable(header: readonly string[], rows: readonly (readonly string[])[]): Markup {
-  const row = (cells: readonly Markup[]) => el("tr", {}, cells);
-  const head = row(header.map((name) => el("th", { scope: "col" }, name)));
-  const body = rows.map((texts) => row(texts.map((text) => el("td", {}, text))));
-  const table = el("table", {}, el("thead", {}, head), el("tbody", {}, body));
-  return el("div", { class: "scroll" }, table);
 }
 
 /** Structured pruning, group by group: the channels before and after, and the reason. */
