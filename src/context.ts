@@ -155,10 +155,15 @@ export interface Fed {
   readonly share: number;
 }
 
-/** Which calibration records: at most so many first ones, or every `step`-th in [from, to). */
+/**
+ * Which records: at most so many of the first calibration records, or every `step`-th of them in [from,
+ * to); or those that a run of training with this share as its `holdout` does not train on, which are
+ * the calibration records where the share is of no record.
+ */
 export type Records =
   | number
-  | { readonly from: number; readonly to: number; readonly step?: number };
+  | { readonly from: number; readonly to: number; readonly step?: number }
+  | { readonly heldOut: number };
 
 /** See `Context.observe`. */
 export type Observe = <T extends Tap>(

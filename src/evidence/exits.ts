@@ -17,6 +17,9 @@ export interface Exit {
   readonly taken: number;
 }
 
+/** The share of the training records that no classifier is trained on, by which exits are judged. */
+export const HELD_OUT = 0.1;
+
 /** The option of methods that add an exit. */
 export const flipsOption = z
   .number()
@@ -76,11 +79,7 @@ async function calibrateExit(
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   graph.setOutputs([graph.outputs[0], twins.get(early) as Value]);
-  const [late, scores] = await outputsOf(
-    { ...model, graph },
-    { from: 0, to: Number.POSITIVE_INFINITY },
-    observe,
-  );
+  const [late, scores] = await outputsOf({ ...model, graph }, { heldOut: HELD_OUT }, observe);
   return thresholdFor(late, scores, model.graph.outputs[0].shape?.[1] as number, flips);
 }
 

@@ -13,6 +13,7 @@ import type { Session } from "../runtime/runtime.ts";
 import { listed } from "../util/listed.ts";
 import { product } from "../util/product.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { holdOut } from "./hold-out.ts";
 import { createSieve } from "./sieve.ts";
 
 /**
@@ -34,7 +35,7 @@ export function createObserve(
 ): Observe {
   const told = new Set<number>();
   return async (model, taps, collect, wanted) => {
-    const { calibration } = env;
+    const calibration = recordsFor(env, wanted);
     if (!calibration) throw fail(errors.needsData(where));
     onUse();
     const tapped = tapModel(model, taps);
@@ -89,13 +90,20 @@ export function createObserve(
 
 const nameOf = (index: number): string => `tersor_tap_${index}`;
 
+/** The records of which some are wanted. */
+function recordsFor(
+  { calibration, training, seed }: Environment,
+  wanted?: Records,
+): Dataset | null {
+  if (typeof wanted !== "object" || !("heldOut" in wanted) || !training) return calibration;
+  return holdOut(training, wanted.heldOut, seed).heldOut ?? calibration;
+}
+
 /** The indices of the wanted records. */
 function chosen(wanted: Records | undefined, length: number): number[] {
-  const {
-    from,
-    to,
-    step = 1,
-  } = typeof wanted === "object" ? wanted : { from: 0, to: wanted ?? length };
+  const all = { from: 0, to: length, step: 1 };
+  const part = typeof wanted === "number" ? { to: wanted } : wanted;
+  const { from, to, step } = { ...all, ...part };
   const indices: number[] = [];
   for (let i = from; i < Math.min(to, length); i += step) indices.push(i);
   return indices;

@@ -1,9 +1,10 @@
-/** @file Early exit: a classifier in the middle answers what it is sure of; the rest runs otherwise. */
+/** @file Early exit: a small classifier answers what it is sure of; the rest runs otherwise. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
+import { addExit, addedTo, flipsOption, HELD_OUT } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
+import { copyShortcut, type Rest } from "../../layers/rest.ts";
 import { blocksOf } from "../../learned/blocks.ts";
 import type { Random } from "../../numeric/random.ts";
 import { type Builder, build } from "../../ops/builder.ts";
@@ -11,45 +12,59 @@ import { costModel } from "../../ops/cost.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
 import { hasTrait } from "../../ops/traits.ts";
 import { distillation } from "../../train/losses.ts";
+import { scoresOf } from "../../train/objective.ts";
 import { trainOptions } from "../../train/options.ts";
 import { ports } from "../../train/step.ts";
 import { product } from "../../util/product.ts";
 import { defineMethod } from "../method.ts";
 
-const { epochs, steps, batch, rate, augment } = trainOptions.shape;
+const { epochs, steps, batch, optimizer, rate, schedule, augment } = trainOptions.shape;
+
+/** The share of the multiplications in front of a classifier of each kind, where none is asked for. */
+const PLACES = { short: 0.15, plain: 0.5 } as const;
 
 /**
- * With h the values behind a block in the middle, a small classifier e(h) is trained to answer as the
- * model f does, which stays as it is. The output becomes
+ * With h the values behind a block, a small classifier e(h) is trained to answer as the model f does,
+ * which stays as it is. The output becomes
  *   e(h) if max softmax(e(h)) >= threshold, else f(h)
  * as an ONNX `If`, which the engine really skips. In a batch all records have to be sure. The
- * threshold is the least one with which at most `flips` percent of the answers change.
+ * threshold is the least one with which at most `flips` percent of the answers change, on records that
+ * the classifier was not trained on.
+ *
+ * A classifier that comes early has to be strong: with the share a of the work in front of it, its own
+ * share e and the share t of the records that take it, the mean work is a + e + (1 - t) (1 - a).
+ * `short` is the rest of the model without the residual blocks that keep the shape of their input, and
+ * starts from the model's weights.
  */
 export const earlyExit = defineMethod({
   title: "early exit",
   cite: "Teerapittayanon et al. 2016, BranchyNet, arXiv 1709.01686",
   equation: "y = e(h) if max softmax(e(h)) >= threshold, else f(h)",
   summary:
-    "Adds a small classifier in the middle; records of which it is sure skip the rest of the network.",
+    "Adds a small classifier behind one of the blocks; records of which it is sure skip the rest of the network.",
   needs: ["calibration", "training"],
   grows: true,
   options: z.object({
     at: z
       .number()
-      .min(0.01)
+      .min(0)
       .max(0.99)
-      .default(0.5)
+      .default(0)
       .meta({
-        description: "Share of the model's multiplications in front of the exit.",
-        search: [0.35, 0.5, 0.65],
+        description: `Share of the model's multiplications in front of the exit; 0: ${PLACES.short} for head=short, ${PLACES.plain} for head=plain.`,
+        search: [0, 0.35, 0.5],
       }),
+    head: z.enum(["short", "plain"]).default("short").meta({
+      description:
+        "The classifier. short: the rest of the model without the residual blocks that keep the shape of their input (plain, where there are none); plain: new layers, see hidden and layers.",
+    }),
     flips: flipsOption,
     hidden: z.int().min(1).max(4096).default(64).meta({
       description:
-        "Channels of the 3x3 convolutions, or neurons, in front of the classifier's last layer.",
+        "Channels of the 3x3 convolutions, or neurons, in front of the classifier's last layer (head=plain).",
     }),
     layers: z.int().min(0).max(8).default(2).meta({
-      description: "How many of these there are; the first one halves the map.",
+      description: "How many of these there are; the first one halves the map (head=plain).",
     }),
     joint: z.boolean().default(false).meta({
       description:
@@ -58,18 +73,24 @@ export const earlyExit = defineMethod({
     epochs: epochs.default(4),
     steps,
     batch,
+    optimizer,
     rate,
+    schedule,
     augment,
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { at, flips, hidden, layers, joint, ...training }, context) {
-    const found = placeOf(model, at);
-    if (typeof found === "string") {
-      context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", found);
+  async apply(model, { at, head, flips, hidden, layers, joint, ...training }, context) {
+    const placed = placeOf(model, at || PLACES[head]);
+    if (typeof placed === "string") {
+      context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", placed);
       return;
     }
-    const { early, nodes } = addClassifier(model.graph, found, { hidden, layers }, context.random);
+    const scores = scoresOf(model.graph.outputs[0]);
+    const short = head === "short" ? copyShortcut(model, placed.value, scores) : null;
+    const found = short || at ? placed : (placeOf(model, PLACES.plain) as Place);
+    const { output: early, nodes } =
+      short ?? addClassifier(model.graph, found, { hidden, layers }, context.random);
     inferModel(model);
     const added = addedTo(found.macs, costModel(model).macs);
     if (joint) await teachBoth(model, early, training, context);
@@ -151,7 +172,7 @@ function addClassifier(
   { value, classes }: Place,
   { hidden, layers }: { readonly hidden: number; readonly layers: number },
   random: Random,
-) {
+): Rest {
   const nodes: Node[] = [];
   const g = build(graph, "exit", (node) => {
     inferNode(node);
@@ -185,8 +206,8 @@ function addClassifier(
     x = g.Relu(g.Gemm(x, weight, zeros(hidden, `b${layer}`)));
     width = hidden;
   }
-  const early = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
-  return { early, nodes };
+  const output = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
+  return { output, nodes };
 }
 
 /** The softmax temperature of what the exit learns beside the model. */
@@ -201,7 +222,7 @@ async function teachBoth(
 ): Promise<void> {
   await context.train(
     model,
-    { ...training, loss: "distil" },
+    { ...training, loss: "distil", holdout: HELD_OUT, keep: "last" },
     {
       teacher: context.original,
       penalty: (g, student, feeds) =>
@@ -226,7 +247,7 @@ async function teach(
   const only = nodes.map((node) => (twins.get(node.output) as Value).producer?.name as string);
   await context.train(
     copy,
-    { ...training, only, loss: "distil", batchnorm: "frozen" },
+    { ...training, only, loss: "distil", holdout: HELD_OUT, keep: "last" },
     { teacher: context.original },
   );
   for (const node of nodes) {
