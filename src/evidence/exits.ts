@@ -1,6 +1,6 @@
 /** @file Exits: when a smaller classifier is sure enough to answer in the place of a model. */
 import { z } from "zod";
-import type { Context, Observe } from "../context.ts";
+import type { Context, Observe, Records } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
 import { exitEarly } from "../layers/branch.ts";
@@ -13,12 +13,9 @@ import { outputsOf } from "./output-shift.ts";
 /** From which probability on an exit answers. */
 export interface Exit {
   readonly threshold: number;
-  /** Share of the calibration records that take it. */
+  /** Share of the records that take it. */
   readonly taken: number;
 }
-
-/** The share of the training records that no classifier is trained on, by which exits are judged. */
-export const HELD_OUT = 0.1;
 
 /** The option of methods that add an exit. */
 export const flipsOption = z
@@ -27,7 +24,7 @@ export const flipsOption = z
   .max(100)
   .default(1)
   .meta({
-    description: "Percent of the answers on calibration records that may change.",
+    description: "Percent of the answers that may change, on records that the classifier was not trained on.",
     search: [0.5, 1, 2],
   });
 
@@ -43,6 +40,8 @@ export interface Exiting {
   /** Completes the node's skip where the classifier is sure of nothing. */
   readonly unsure: string;
   readonly work: Work;
+  /** Records that the classifier was not trained on; of others it would look surer than it is. */
+  readonly records: Records;
 }
 
 /**
@@ -51,11 +50,11 @@ export interface Exiting {
  */
 export async function addExit(
   model: Model,
-  { scores, output, name, node, unsure, work }: Exiting,
+  { scores, output, name, node, unsure, work, records }: Exiting,
   flips: number,
   context: Context,
 ): Promise<void> {
-  const exit = await calibrateExit(model, scores, flips, context.observe);
+  const exit = await calibrateExit(model, scores, flips, records, context.observe);
   if (exit === null) {
     context.skip(node, unsure);
     return;
@@ -74,12 +73,13 @@ async function calibrateExit(
   model: Model,
   early: Value,
   flips: number,
+  records: Records,
   observe: Observe,
 ): Promise<Exit | null> {
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   graph.setOutputs([graph.outputs[0], twins.get(early) as Value]);
-  const [late, scores] = await outputsOf({ ...model, graph }, { heldOut: HELD_OUT }, observe);
+  const [late, scores] = await outputsOf({ ...model, graph }, records, observe);
   return thresholdFor(late, scores, model.graph.outputs[0].shape?.[1] as number, flips);
 }
 

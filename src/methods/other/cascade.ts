@@ -30,10 +30,14 @@ export const cascade = defineMethod({
       description: "The smaller model, an ONNX file with the same input and classes.",
     }),
     flips: flipsOption,
+    heldout: z.number().min(0).max(0.9).default(0).meta({
+      description:
+        "The threshold is found on this share of the training records, with which `train:holdout` trained the smaller model (data and seed being the same); 0: on the calibration records, which the smaller model should not have been trained on.",
+    }),
   }),
   survey: [],
   neutral: { model: "" },
-  async apply(model, { model: path, flips }, context) {
+  async apply(model, { model: path, flips, heldout }, context) {
     await context.progress(0, 1);
     if (path === "") return;
     const first = readModel(await context.read(path), { name: path });
@@ -44,7 +48,7 @@ export const cascade = defineMethod({
     const work = { front: 0, added: addedTo(macs, costModel(model).macs) };
     const unsure = `is reached by every record: ${path} is not sure of any`;
     const exiting = { scores, output: () => early, name: path, node, unsure, work };
-    await addExit(model, exiting, flips, context);
+    await addExit(model, { ...exiting, records: { heldOut: heldout } }, flips, context);
   },
 });
 

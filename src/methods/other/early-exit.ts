@@ -1,9 +1,10 @@
 /** @file Early exit: a small classifier answers what it is sure of; the rest runs otherwise. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { addExit, addedTo, flipsOption, HELD_OUT } from "../../evidence/exits.ts";
+import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
+import { projectShortcuts } from "../../layers/project-shortcut.ts";
 import { copyShortcut, type Rest } from "../../layers/rest.ts";
 import { blocksOf } from "../../learned/blocks.ts";
 import type { Random } from "../../numeric/random.ts";
@@ -19,6 +20,9 @@ import { product } from "../../util/product.ts";
 import { defineMethod } from "../method.ts";
 
 const { epochs, steps, batch, optimizer, rate, schedule, augment } = trainOptions.shape;
+
+/** The share of the training records that the classifier is not trained on. */
+const HELD_OUT = 0.1;
 
 /** The share of the multiplications in front of a classifier of each kind, where none is asked for. */
 const PLACES = { short: 0.15, plain: 0.5 } as const;
@@ -89,8 +93,9 @@ export const earlyExit = defineMethod({
     const scores = scoresOf(model.graph.outputs[0]);
     const short = head === "short" ? copyShortcut(model, placed.value, scores) : null;
     const found = short || at ? placed : (placeOf(model, PLACES.plain) as Place);
-    const { output: early, nodes } =
-      short ?? addClassifier(model.graph, found, { hidden, layers }, context.random);
+    const { output: early, nodes } = short
+      ? { ...short, nodes: projectShortcuts(short.nodes, context.random) }
+      : addClassifier(model.graph, found, { hidden, layers }, context.random);
     inferModel(model);
     const added = addedTo(found.macs, costModel(model).macs);
     if (joint) await teachBoth(model, early, training, context);
@@ -102,6 +107,7 @@ export const earlyExit = defineMethod({
         ...{ scores: early, name: node, node, unsure: "is not sure of any record" },
         output: (g) => found.asOutput(g, early),
         work: { front: found.share, added },
+        records: { heldOut: HELD_OUT },
       },
       flips,
       context,
