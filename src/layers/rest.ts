@@ -12,6 +12,8 @@ export interface Rest {
   readonly output: Value;
   /** The nodes of the copy, whose constants are its own. */
   readonly nodes: readonly Node[];
+  /** Nodes of the copy whose output should resemble that of another node, behind blocks left out. */
+  readonly hints: readonly { readonly own: Node; readonly other: Node }[];
 }
 
 /**
@@ -25,11 +27,8 @@ export function copyShortcut(model: Model, from: Value, to: Value): Rest | null 
   const { graph } = model;
   const before = dependencies([from]);
   const layers = new Set(weightsOf(model).map(({ node }) => node));
-  const through = new Map(
-    blocksOf(model, layers)
-      .filter(({ sum }) => !before.has(sum.output))
-      .map(({ sum, through }) => [sum, through]),
-  );
+  const blocks = blocksOf(model, layers).filter(({ sum }) => !before.has(sum.output));
+  const through = new Map(blocks.map(({ sum, through }) => [sum, through]));
   if (through.size === 0) return null;
   const needed = new Set([to]);
   for (const { producer } of needed) {
@@ -60,5 +59,11 @@ export function copyShortcut(model: Model, from: Value, to: Value): Rest | null 
     for (const [i, value] of node.outputs.entries()) twins.set(value, twin.outputs[i]);
     nodes.push(twin);
   }
-  return { output: twinOf(to), nodes };
+  const passedOn = new Set(through.values());
+  const ends = blocks.flatMap(({ result }) => (passedOn.has(result) ? [] : [result]));
+  const hints = ends.flatMap((end) => {
+    const [own, other] = [twins.get(end)?.producer, end.producer];
+    return own && other && nodes.includes(own) ? [{ own, other }] : [];
+  });
+  return { output: twinOf(to), nodes, hints };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
-import { cloneGraph, type Model } from "../../ir/model.ts";
+import { cloneGraph, cloneModel, type Model } from "../../ir/model.ts";
 import { projectShortcuts } from "../../layers/project-shortcut.ts";
 import { copyShortcut, type Rest } from "../../layers/rest.ts";
 import { blocksOf } from "../../learned/blocks.ts";
@@ -19,7 +19,7 @@ import { ports } from "../../train/step.ts";
 import { product } from "../../util/product.ts";
 import { defineMethod } from "../method.ts";
 
-const { epochs, steps, batch, optimizer, rate, schedule, augment } = trainOptions.shape;
+const { epochs, steps, batch, optimizer, rate, schedule, augment, hintweight } = trainOptions.shape;
 
 /** The share of the training records that the classifier is not trained on. */
 const HELD_OUT = 0.1;
@@ -74,6 +74,10 @@ export const earlyExit = defineMethod({
       description:
         "Also trains the model itself, with the exit, to answer as it did; slower, and more records take the exit.",
     }),
+    hintweight: hintweight.default(10).meta({
+      description:
+        "Weight of the hints: behind blocks that it leaves out, a short classifier is also taught the values that the model has there.",
+    }),
     epochs: epochs.default(4),
     steps,
     batch,
@@ -90,16 +94,18 @@ export const earlyExit = defineMethod({
       context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", placed);
       return;
     }
+    const teacher = cloneModel(model);
     const scores = scoresOf(model.graph.outputs[0]);
     const short = head === "short" ? copyShortcut(model, placed.value, scores) : null;
     const found = short || at ? placed : (placeOf(model, PLACES.plain) as Place);
-    const { output: early, nodes } = short
+    const rest = short
       ? { ...short, nodes: projectShortcuts(short.nodes, context.random) }
       : addClassifier(model.graph, found, { hidden, layers }, context.random);
+    const early = rest.output;
     inferModel(model);
     const added = addedTo(found.macs, costModel(model).macs);
     if (joint) await teachBoth(model, early, training, context);
-    else await teach(model, early, nodes, training, context);
+    else await teach(model, rest, training, teacher, context);
     const node = found.value.producer?.name ?? "";
     await addExit(
       model,
@@ -213,7 +219,7 @@ function addClassifier(
     width = hidden;
   }
   const output = g.Gemm(x, normal([width, classes], width, "scores"), zeros(classes, "bias"));
-  return { output, nodes };
+  return { output, nodes, hints: [] };
 }
 
 /** The softmax temperature of what the exit learns beside the model. */
@@ -237,24 +243,30 @@ async function teachBoth(
   );
 }
 
-/** Trains the classifier alone, by what the model answers, and keeps what it learned in `model`. */
+/**
+ * Trains the classifier alone, by what the model answers (`teacher` is the model without it), and keeps
+ * what it learned in `model`.
+ */
 async function teach(
   model: Model,
-  early: Value,
-  nodes: readonly Node[],
+  { output, nodes, hints }: Rest,
   training: object,
+  teacher: Model,
   context: Context,
 ): Promise<void> {
   const twins = new Map<Value, Value>();
   const graph = cloneGraph(model.graph, twins);
   const copy: Model = { ...model, graph };
-  graph.setOutputs([twins.get(early) as Value]);
+  graph.setOutputs([twins.get(output) as Value]);
   inferModel(copy);
   const only = nodes.map((node) => (twins.get(node.output) as Value).producer?.name as string);
+  const named = hints
+    .filter(({ own, other }) => [own, other].every(isNameable))
+    .map(({ own, other }) => `${own.name}=${other.name}`);
   await context.train(
     copy,
-    { ...training, only, loss: "distil", holdout: HELD_OUT, keep: "last" },
-    { teacher: context.original },
+    { ...training, only, loss: "distil", hints: named, holdout: HELD_OUT, keep: "last" },
+    { teacher },
   );
   for (const node of nodes) {
     for (const input of node.inputs) {
@@ -263,3 +275,9 @@ async function teach(
     }
   }
 }
+
+/** Whether a hint can name the node, and its values have a size that is known. */
+const isNameable = ({ name, output: { dtype, shape } }: Node): boolean =>
+  /^[^=*?]+$/.test(name) &&
+  dtype === "float32" &&
+  shape?.slice(1).every((dim) => typeof dim === "number") === true;
