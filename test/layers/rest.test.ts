@@ -44,7 +44,12 @@ const plus = (x: readonly number[], y: readonly number[]): number[] => x.map((v,
 
 test("leaves out the blocks behind the place that keep their shape, and nothing else", async () => {
   const { model, from, to } = net();
-  const { output, nodes } = copyShortcut(model, from, to)!;
+  const wide = to.producer!.inputs[0]!.producer!.inputs[0]!.producer!.inputs[1]!.producer!;
+  const { output, nodes, hints } = copyShortcut(model, from, to)!;
+  // What stands where the third block ended is to resemble what the third block gives.
+  expect(hints.map(({ own, other }) => [own.name, other])).toEqual([
+    [`${wide.inputs[0]!.producer!.name}/exit`, wide.inputs[0]!.producer],
+  ]);
   model.graph.setOutputs([to, output]);
   const x = Array.from({ length: 5 }, () => random.normal());
   const found = await outputsOf(concat(writeModel(model)), { x: tensor("float32", [1, 5], x) });

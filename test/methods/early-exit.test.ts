@@ -2,18 +2,20 @@
 import { describe, expect, test } from "vitest";
 import { tellExit, thresholdFor } from "../../src/evidence/exits.ts";
 import type { DType } from "../../src/ir/dtype.ts";
+import type { Graph } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { exitEarly } from "../../src/layers/branch.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { readModel } from "../../src/onnx/read.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
-import { build } from "../../src/ops/builder.ts";
+import { type Builder, build } from "../../src/ops/builder.ts";
 import { inferModel, inferNode } from "../../src/ops/infer.ts";
 import { applyRecipe } from "../../src/recipe/apply.ts";
 import { parseRecipe } from "../../src/recipe/steps.ts";
 import { decides, timeSessions } from "../../src/recipe/time-sessions.ts";
 import { environmentOf, runtime } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
+import { layerModel } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 import { linear, type TinyNode, tinyModel } from "../support/tiny.ts";
 
@@ -168,6 +170,38 @@ test("the work of what decides is told, and where it makes an exit no gain", asy
   );
   const few = tellExit("a", { front: 0.5, added: 0.1 }, { threshold: 0.9, taken: 0.6 });
   expect(few).toMatch(/takes 80 % on average$/);
+});
+
+test("a short classifier is the rest without the blocks that keep their shape", async () => {
+  const weight = (g: Builder, rows: number, columns: number) =>
+    g.constant(some(rows * columns), { shape: [rows, columns] });
+  const start = layerModel(["N", 5], (g, x) => {
+    let y = g.Relu(g.MatMul(x, weight(g, 5, 4)));
+    for (let i = 0; i < 3; i++) y = g.Relu(g.Add(y, g.MatMul(y, weight(g, 4, 4))));
+    const [short, branch] = [0, 1].map(() => g.MatMul(y, weight(g, 4, 6)));
+    return g.MatMul(g.Relu(g.Add(short, branch)), weight(g, 6, 3));
+  });
+  const feeds = { x: tensor("float32", [40, 5], some(200)) };
+  const training = tensorDataset(feeds);
+  const read = () => Promise.reject(new Error("the classifier was trained on these"));
+  const calibration = { ...training, read };
+  const env = environmentOf(nets[0], { calibration, training, feeds });
+  const recipe = "early-exit:flips=100,steps=1,rate=1e-9,at=0.25";
+  const { model, warnings } = await applyRecipe(start, parseRecipe(recipe), env);
+  // Multiplications: 20 + 3 x 16 + 2 x 24 + 18 = 134; 20 + 16 lie in front, the copy has 48 + 18.
+  expect(warnings.join()).toMatch(/26.9 % of the work: 100 % .* adds 49.3 % of the work/);
+  const shapesIn = (graph: Graph | undefined) =>
+    [...(graph?.constants ?? [])]
+      .map(({ tensor }) => tensor!.shape.join())
+      .filter((own) => own !== "");
+  const late = [...model.graph.walk()].find(({ name }) => name === "late");
+  const copied = ["4,6", "4,6", "6,3"];
+  expect(
+    shapesIn(model.graph)
+      .filter((own) => own.includes(","))
+      .sort(),
+  ).toEqual(["4,4", "5,4", ...copied].sort());
+  expect(shapesIn(late).sort()).toEqual(["4,4", "4,4", ...copied].sort());
 });
 
 describe("no exit", () => {

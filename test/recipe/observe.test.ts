@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { Fed } from "../../src/context.ts";
+import type { Dataset } from "../../src/data/dataset.ts";
+import { cloneModel } from "../../src/ir/model.ts";
 import { type Tensor, tensor } from "../../src/ir/tensor.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import { createObserve } from "../../src/recipe/observe.ts";
+import { trainModel } from "../../src/recipe/train.ts";
+import { trainOptions } from "../../src/train/options.ts";
 import { environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { layerModel } from "../support/layer.ts";
@@ -87,6 +91,42 @@ describe("observe", () => {
     await observe(net.model, [{ value: input }], collect, { from: 3, to: 9, step: 2 });
     const expected = [3, 5, 7].flatMap((i) => [...all.floats().subarray(48 * i, 48 * i + 48)]);
     expect(rows).toEqual(expected);
+  });
+
+  test("the records that a run of training with the same share holds out, else the calibration records", async () => {
+    const rows: number[] = [];
+    const collect = (_: unknown, batch: Tensor): void => void rows.push(...batch.floats());
+    const firsts = async (heldOut: number, around = env): Promise<number[]> => {
+      rows.length = 0;
+      await createObserve(around, () => {}, "test")(net.model, [{ value: input }], collect, {
+        heldOut,
+      });
+      return rows.filter((_, i) => i % 48 === 0).sort();
+    };
+    const firstOf = async (records: Dataset): Promise<number[]> => {
+      const { inputs } = await records.read([...Array(records.length).keys()]);
+      const [all] = Object.values(inputs);
+      return [...all.floats()].filter((_, i) => i % 48 === 0).sort();
+    };
+    const [held, training] = [await firsts(0.25), await firstOf(env.training!)];
+    expect(held.length).toBe(6);
+    expect(held.every((first) => training.includes(first))).toBe(true);
+    const trained = new Set<number>();
+    const read: Dataset["read"] = async (indices) => {
+      const batch = await env.training!.read(indices);
+      const [all] = Object.values(batch.inputs);
+      for (let i = 0; i < all.size; i += 48) trained.add(all.floats()[i]);
+      return batch;
+    };
+    const around = { ...env, training: { ...env.training!, read } };
+    const options = trainOptions.parse({ steps: 8, batch: 8, holdout: 0.25, loss: "distil" });
+    const about = { label: "1 train", original: nets[0].model };
+    await trainModel(cloneModel(net.model), options, { teacher: net.model }, around, about);
+    expect(trained.size).toBe(18);
+    expect(held.some((first) => trained.has(first))).toBe(false);
+    const calibration = await firstOf(env.calibration!);
+    expect(await firsts(0)).toEqual(calibration);
+    expect(await firsts(0.25, { ...env, training: null })).toEqual(calibration);
   });
 
   test("leaves the model's outputs alone", async () => {
