@@ -5,6 +5,7 @@ import { speedup } from "../../src/report/speed.ts";
 import { codecSection, resnetSection } from "./coding.ts";
 import { deltaSection } from "./delta.ts";
 import { distilSection } from "./distil.ts";
+import { exitsSection } from "./exits.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { layoutSection } from "./layout.ts";
@@ -49,6 +50,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   products: productsSection,
   scale: scaleSection,
   winograd: winogradSection,
+  exits: exitsSection,
   layout: layoutSection,
 };
 

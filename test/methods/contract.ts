@@ -78,7 +78,8 @@ export function describeContract(mode: "all" | "some"): void {
 
           const repeated = await apply(net.model, id, options, env);
           expect(same(repeated.bytes, bytes)).toBe(true);
-          if (drew) {
+          // What was drawn for a step that then left all as it was is in no bytes.
+          if (drew && !same(bytes, before)) {
             const other = await apply(net.model, id, options, { ...env, seed: 2 });
             expect(same(other.bytes, bytes)).toBe(false);
           }

@@ -46,7 +46,7 @@ export const earlyExit = defineMethod({
   equation: "y = e(h) if max softmax(e(h)) >= threshold, else f(h)",
   summary:
     "Adds a small classifier behind one of the blocks; records of which it is sure skip the rest of the network.",
-  needs: ["calibration", "training"],
+  needs: ["training"],
   grows: true,
   options: z.object({
     at: z

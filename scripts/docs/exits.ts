@@ -1,0 +1,36 @@
+/** @file docs/benchmarks.md: early exit and cascade, from bench/results/exits.json. */
+import type { ExitsBench, ExitsRow } from "../../bench/exits.ts";
+import type { Runs } from "../../bench/record.ts";
+import { speedup } from "../../src/report/speed.ts";
+import { code, latest, table, thousands } from "./page.ts";
+
+export function exitsSection(runs: Runs<ExitsBench>): string[] {
+  const { rows, timed, records } = latest(runs);
+  const found = Object.entries(rows);
+  const [[, { accuracy }]] = found;
+  const cpu = Object.keys(runs).at(-1);
+  return [
+    "## Early exit and cascade",
+    `ResNet-20 on CIFAR-10 (JPEG, ${accuracy.original.toFixed(2)} %), whose easy records a smaller classifier answers. Classifiers learn from the network's answers on the 25,000 training records but a tenth, by which the threshold is found (flips: 1 %); the ${thousands(records)} test records are looked at once. Speed-up: batch 1, one thread, ${timed} test records one after the other with both models in turn, CPU time; CPU seconds of training and calibration. ${code("npm run bench:exits")}; ${cpu}.`,
+    table(
+      ["row", "answered early", "accuracy", "drop, points", "answers changed", "speed-up", "CPU s"],
+      found.map(([name, row]) => [
+        name,
+        `${(100 * row.taken).toFixed(1)} % (${(100 * row.timedTaken).toFixed(1)} % of those timed)`,
+        `${row.accuracy.product.toFixed(2)} %`,
+        (row.accuracy.original - row.accuracy.product).toFixed(2),
+        `${row.flips.toFixed(2)} %`,
+        speedup(row.speedup, row.ci95),
+        String(row.cpuSeconds),
+      ]),
+    ),
+    ...found.map(([name, row]) => `${name}: ${planOf(row)}. ${row.told.join("; ")}.`),
+  ];
+}
+
+function planOf({ small, recipe, alone }: ExitsRow): string {
+  const first = small
+    ? `${code(small.net)} with ${code(`train:${small.options}`)}, alone ${alone?.toFixed(2)} %, then `
+    : "";
+  return `${first}${code(recipe)}`;
+}
