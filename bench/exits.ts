@@ -1,12 +1,12 @@
 /**
  * @file Early exit and cascade on ResNet-20 (CIFAR-10 as JPEG): the share of the test records that
  * never reach the whole network, what that costs in accuracy, and the speed-up at batch 1. Arguments
- * choose rows; others are kept. Writes results/exits.json after every row.
+ * choose rows; others are kept, and products stay in tersor-out/exits/. Writes results/exits.json after every row.
  *
  * Exits are trained, and their thresholds found, on the training set alone: the test set is looked at
  * once, for the figures. A row takes about ten minutes of CPU time on one thread.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { openData } from "../src/data/open.ts";
 import { tensor } from "../src/ir/tensor.ts";
 import { measureLatency } from "../src/measure/latency.ts";
@@ -28,6 +28,8 @@ const TIMING_MS = 20_000;
 
 /** A row: the small model that is trained first, if there is one, then the recipe. */
 interface Plan {
+  /** The row whose product the recipe goes on from; without it, ResNet-20. */
+  readonly from?: string;
   readonly small?: { readonly net: string; readonly options: string };
   readonly recipe: string;
 }
@@ -37,7 +39,9 @@ const sgd = "optimizer=nesterov,schedule=one-cycle,augment=flip+crop=2";
 const stages = [3, 5, 7].map((own, i) => `relu${own}=/layer${i + 1}/layer${i + 1}.2/Relu_1`);
 const hints = `hints=${stages.join("|")},hintweight=10`;
 const rows: Readonly<Record<string, Plan>> = {
-  "early-exit": { recipe: `early-exit:epochs=10,rate=0.05,${sgd}` },
+  "shortcuts alone": { recipe: "project-shortcuts" },
+  "early-exit": { recipe: `early-exit:epochs=9,rate=0.05,${sgd}` },
+  "early-exit, shortcuts": { from: "early-exit", recipe: "project-shortcuts" },
   cascade: {
     small: {
       net: "net:resnet-8",
@@ -45,6 +49,7 @@ const rows: Readonly<Record<string, Plan>> = {
     },
     recipe: `cascade:model=${work}small.onnx,heldout=0.1`,
   },
+  "cascade, shortcuts": { from: "cascade", recipe: "project-shortcuts" },
 };
 
 /** What one row found. */
@@ -92,12 +97,14 @@ const optionsOf = (text: string) =>
     }),
   );
 
+/** The file that holds the product of a row. */
+const fileOf = (row: string): string => `${work}${row.replace(/\W+/g, "-")}.onnx`;
+
 /** Trains the small model by the answers of the large one, and writes it where the recipe reads it. */
 async function trainSmall(model: Loaded, { net, options }: NonNullable<Plan["small"]>) {
   const data = { data: cifar("train_25k"), test: cifar("test") };
   const settings = { ...quick, ...data, teacher: model, options: optionsOf(options) };
   const done = await train(await load(net), settings);
-  mkdirSync(work, { recursive: true });
   writeFileSync(`${work}small.onnx`, done.bytes);
   return done.result.metric?.value ?? Number.NaN;
 }
@@ -156,18 +163,22 @@ const share = (all: readonly boolean[]): number =>
   round(all.filter(Boolean).length / all.length, 4);
 
 const path = assets("models/resnet20_cifar10_jpegft.onnx");
+mkdirSync(work, { recursive: true });
 const wanted = process.argv.slice(2);
 for (const [name, plan] of path ? Object.entries(rows) : []) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const model = await load(path as string);
+  if (plan.from && !existsSync(fileOf(plan.from))) continue;
+  const model = await load(plan.from ? fileOf(plan.from) : (path as string));
+  const original = await load(path as string);
   const began = cpuSeconds();
   const alone = plan.small ? await trainSmall(model, plan.small) : null;
   const few = images(assets("data/cifar10/test.zip") ?? "", { ...colours, limit: 100 });
   const data = { data: few, calib: cifar("train_25k") };
   const { bytes, result } = await compress(model, { ...quick, ...data, recipe: plan.recipe });
   const seconds = cpuSeconds() - began;
+  writeFileSync(fileOf(name), bytes);
 
-  const session = await runtime.open(model.source, { threads: 1 });
+  const session = await runtime.open(original.source, { threads: 1 });
   const { spec, options } = cifar("test");
   const test = await openData(spec, session.inputs, options, nodePlatform);
   await session.close();
@@ -179,7 +190,7 @@ for (const [name, plan] of path ? Object.entries(rows) : []) {
     return { [input]: tensor("float32", [1, ...pixels.shape.slice(1)], own) };
   });
   const labels = [...(all.label?.numbers() ?? [])].map(Number);
-  const source = concat(writeModel(model.model));
+  const source = concat(writeModel(original.model));
   const [before, after] = [await answersOf(source, records), await answersOf(bytes, records)];
   const accuracy = ({ answers }: typeof before): number =>
     round((100 * answers.filter((own, i) => own === labels[i]).length) / labels.length, 2);

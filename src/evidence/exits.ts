@@ -24,7 +24,8 @@ export const flipsOption = z
   .max(100)
   .default(1)
   .meta({
-    description: "Percent of the answers that may change, on records that the classifier was not trained on.",
+    description:
+      "Percent of the answers that may change, on records that the classifier was not trained on.",
     search: [0.5, 1, 2],
   });
 

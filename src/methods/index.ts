@@ -29,6 +29,7 @@ import { mixtureOfExperts } from "./other/mixture-of-experts.ts";
 import { openClips } from "./other/open-clips.ts";
 import { pack } from "./other/pack.ts";
 import { poolDetail } from "./other/pool-detail.ts";
+import { projectShortcuts } from "./other/project-shortcuts.ts";
 import { train } from "./other/train.ts";
 import { winograd } from "./other/winograd.ts";
 import { hashWeights } from "./pruning/hash-weights.ts";
@@ -193,6 +194,7 @@ export const families = {
     "mixture-of-experts": mixtureOfExperts,
     "pool-detail": poolDetail,
     winograd,
+    "project-shortcuts": projectShortcuts,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
     "open-clips": openClips,

@@ -4,7 +4,7 @@ import type { Context } from "../../context.ts";
 import { addExit, addedTo, flipsOption } from "../../evidence/exits.ts";
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { cloneGraph, cloneModel, type Model } from "../../ir/model.ts";
-import { projectShortcuts } from "../../layers/project-shortcut.ts";
+import { convolveShortcuts } from "../../layers/convolve-shortcuts.ts";
 import { copyShortcut, type Rest } from "../../layers/rest.ts";
 import { blocksOf } from "../../learned/blocks.ts";
 import type { Random } from "../../numeric/random.ts";
@@ -99,7 +99,7 @@ export const earlyExit = defineMethod({
     const short = head === "short" ? copyShortcut(model, placed.value, scores) : null;
     const found = short || at ? placed : (placeOf(model, PLACES.plain) as Place);
     const rest = short
-      ? { ...short, nodes: projectShortcuts(short.nodes, context.random) }
+      ? { ...short, nodes: convolveShortcuts(short.nodes, context.random) }
       : addClassifier(model.graph, found, { hidden, layers }, context.random);
     const early = rest.output;
     inferModel(model);

@@ -17,11 +17,12 @@ const NOISE = 1e-3;
  * A residual network of option A (He et al. 2016, arXiv 1512.03385, section 4.1) has shortcuts without
  * parameters: every s-th position, and zeros in the channels that are missing,
  *   y_c,i,j = x_k(c),s i,s j  or 0
- * Among `nodes` such a shortcut into a sum is replaced by a 1x1 convolution of stride s (option B)
- * that starts as the same function, but for small noise. It learns, and the engine computes it in its
- * blocked layout, which it would leave for the shortcut and the sum. Returns what `nodes` are then.
+ * Among `nodes` such a shortcut into a sum is replaced by a 1x1 convolution of stride s (option B) of
+ * ones and zeros, which the engine computes in its blocked layout; for a shortcut it would leave that,
+ * and compute the sum and what follows outside. With `noise` the zeros become small numbers, so that
+ * they can learn. Returns what `nodes` are then.
  */
-export function projectShortcuts(nodes: readonly Node[], random: Random): Node[] {
+export function convolveShortcuts(nodes: readonly Node[], noise: Random | null = null): Node[] {
   const kept = new Set(nodes);
   for (const sum of nodes) {
     if (!hasTrait(sum, "adds")) continue;
@@ -39,7 +40,7 @@ export function projectShortcuts(nodes: readonly Node[], random: Random): Node[]
       const weight = found.picks.map((pick) =>
         Array.from(
           { length: found.channels },
-          (_, k) => Number(k === pick) || NOISE * random.normal(),
+          (_, k) => Number(k === pick) || (noise ? NOISE * noise.normal() : 0),
         ),
       );
       const shape = [weight.length, found.channels, 1, 1];

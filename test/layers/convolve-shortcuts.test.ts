@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Value } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
-import { projectShortcuts } from "../../src/layers/project-shortcut.ts";
+import { convolveShortcuts } from "../../src/layers/convolve-shortcuts.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
@@ -39,7 +39,7 @@ test("positions and channels that are picked are convolved, with nearly the same
   const model = net(optionA, 6, 2);
   const x = tensor("float32", [2, 3, 6, 6], numbers(216));
   const before = (await outputsOf(concat(writeModel(model)), { x })).y.floats();
-  const nodes = projectShortcuts(model.graph.sorted(), random);
+  const nodes = convolveShortcuts(model.graph.sorted(), random);
   expect(new Set(nodes)).toEqual(new Set(model.graph.nodes));
   expect(model.graph.sorted().map(({ op }) => op)).not.toContain("Pad");
   const [conv] = nodes.filter(({ inputs: [, w] }) => w?.shape?.join() === "6,3,1,1");
@@ -81,7 +81,7 @@ describe("left alone", () => {
   ] as const)("%s", (_, shortcut, stride) => {
     const { graph } = net(shortcut, 3, stride);
     const before = graph.sorted();
-    expect(projectShortcuts(before, random)).toEqual(before);
+    expect(convolveShortcuts(before, random)).toEqual(before);
     expect(graph.sorted()).toEqual(before);
   });
 });
