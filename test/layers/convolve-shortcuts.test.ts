@@ -2,12 +2,15 @@
 import { describe, expect, test } from "vitest";
 import type { Value } from "../../src/ir/graph.ts";
 import { tensor } from "../../src/ir/tensor.ts";
+import { exitEarly } from "../../src/layers/branch.ts";
 import { convolveShortcuts } from "../../src/layers/convolve-shortcuts.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
-import type { Builder } from "../../src/ops/builder.ts";
-import { outputsOf } from "../support/apply.ts";
+import { type Builder, build } from "../../src/ops/builder.ts";
+import { inferModel, inferNode } from "../../src/ops/infer.ts";
+import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { layerModel } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
 
 const random = createRandom(5);
 const numbers = (size: number) => Float32Array.from({ length: size }, () => random.normal());
@@ -53,6 +56,29 @@ test("positions and channels that are picked are convolved, with nearly the same
   }
   const after = (await outputsOf(concat(writeModel(model)), { x })).y.floats();
   for (const [i, y] of after.entries()) expect(Math.abs(y - before[i])).toBeLessThan(0.1);
+});
+
+test("project-shortcuts: the same outputs, in the bodies of an If as well", async () => {
+  const model = net(optionA, 6, 2);
+  const { graph } = model;
+  const g = build(graph, "choice", inferNode);
+  const other = g.Mul(graph.sorted()[0].output, g.constant(2));
+  const few = g.Pad(other, g.ints([0, 0, 0, 0, 0, 3, -3, -3]));
+  const isTaken = g.Greater(g.ReduceMax(few, null, { keepdims: 0 }), g.constant(99));
+  expect(exitEarly(graph, isTaken, few)).toBeNull();
+  inferModel(model);
+  const x = tensor("float32", [2, 3, 6, 6], numbers(216));
+  const before = (await outputsOf(concat(writeModel(model)), { x })).y.floats();
+  const {
+    model: after,
+    bytes,
+    skipped,
+  } = await apply(model, "project-shortcuts", {}, environmentOf(nets[0]));
+  expect(skipped).toEqual([]);
+  const ops = [...after.graph.walk()].flatMap(({ nodes }) => [...nodes].map(({ op }) => op));
+  expect(ops).not.toContain("Slice");
+  const found = (await outputsOf(bytes, { x })).y.floats();
+  for (const [i, value] of found.entries()) expect(value).toBeCloseTo(before[i], 5);
 });
 
 describe("left alone", () => {

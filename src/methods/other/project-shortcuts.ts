@@ -21,7 +21,8 @@ export const projectShortcuts = defineMethod({
   options: z.object({}),
   survey: [{}],
   neutral: null,
-  apply(model, _, context) {
+  async apply(model, _, context) {
+    await context.progress(0, 1);
     const added = [...model.graph.walk()].flatMap((graph) => {
       const nodes = graph.sorted();
       return convolveShortcuts(nodes).filter((node) => !nodes.includes(node));
