@@ -1,6 +1,6 @@
 /** @file Nodes -> Weight: finds the form in which a weight is stored, and its parts. */
 import type { DType } from "../ir/dtype.ts";
-import type { Value } from "../ir/graph.ts";
+import { Graph, type Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantValue, isConstantExpression, nodesOf } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
@@ -22,8 +22,8 @@ export function readWeight(value: Value): FloatWeight | null {
   const found = matchForm(value, shape);
   if (!found) {
     const own = { form: null, shape, coding: floatCoding(value), at: value };
-    if (isStoredLevels(value))
-      return lazyLeaf(own, () => (constantValue(value) as Tensor).floats());
+    const levels = storedLevels(value);
+    if (levels) return lazyLeaf(own, () => (constantValue(levels) as Tensor).floats());
     const folded = constantValue(value);
     if (!folded) return null;
     const read = (): Float32Array => folded.floats();
@@ -48,15 +48,27 @@ export function readWeight(value: Value): FloatWeight | null {
   };
 }
 
+/** Levels of fewer numbers are multiplied out at once. */
+const LARGE = 2 ** 22;
+
 /**
- * Whether the value is what one node makes of integers and scales that are stored in a file: large
- * ones, which are evaluated only when they are asked for.
+ * A copy of the value where one node makes it of many stored levels and their scales, which are
+ * multiplied out only when they are asked for; else null. A copy, because the node may be changed by
+ * then.
  */
-const isStoredLevels = ({ producer }: Value): boolean =>
-  producer !== null &&
-  hasTrait(producer, "converts") &&
-  producer.inputs.every((input) => !input || input.tensor !== null) &&
-  producer.inputs.some((input) => input?.tensor?.isInFile === true);
+function storedLevels({ producer, shape }: Value): Value | null {
+  if (!producer || !hasTrait(producer, "converts")) return null;
+  const { op, domain, attributes, inputs } = producer;
+  const isStored = inputs.every((input) => !input || input.tensor !== null);
+  const isInFile = inputs.some((input) => input?.tensor?.isInFile === true);
+  const size = shape?.reduce<number>((all, dim) => all * Number(dim), 1) ?? 0;
+  if (!isStored || !(isInFile || size >= LARGE)) return null;
+  const graph = new Graph("levels");
+  const constants = inputs.map(
+    (input) => input && graph.addConstant(input.name, input.tensor as Tensor),
+  );
+  return graph.add(op, constants, { domain, attributes }).output;
+}
 
 /**
  * A leaf whose numbers are read when they are asked for and kept no longer than they are used:
