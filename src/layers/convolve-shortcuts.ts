@@ -1,7 +1,6 @@
 /** @file Shortcuts that only pick positions and channels become 1x1 convolutions. */
 import type { Node, Value } from "../ir/graph.ts";
 import { type Tensor, tensor } from "../ir/tensor.ts";
-import type { Random } from "../numeric/random.ts";
 import { build } from "../ops/builder.ts";
 import { constantValue } from "../ops/constant.ts";
 import { evaluateNode } from "../ops/evaluate.ts";
@@ -10,8 +9,8 @@ import { linearOf } from "../ops/linear.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
 
-/** The size of the weights that start at next to nothing; exact zeros would count as pruned. */
-const NOISE = 1e-3;
+/** Elements of a map of one record, of which more are not looked at. */
+const MOST = 2 ** 22;
 
 /**
  * A residual network of option A (He et al. 2016, arXiv 1512.03385, section 4.1) has shortcuts without
@@ -19,10 +18,10 @@ const NOISE = 1e-3;
  *   y_c,i,j = x_k(c),s i,s j  or 0
  * Among `nodes` such a shortcut into a sum is replaced by a 1x1 convolution of stride s (option B) of
  * ones and zeros, which the engine computes in its blocked layout; for a shortcut it would leave that,
- * and compute the sum and what follows outside. With `noise` the zeros become small numbers, so that
- * they can learn. Returns what `nodes` are then.
+ * and compute the sum and what follows outside. `draw` gives the numbers that stand in the place of
+ * zeros: training moves small ones, and takes exact ones for pruned. Returns what `nodes` are then.
  */
-export function convolveShortcuts(nodes: readonly Node[], noise: Random | null = null): Node[] {
+export function convolveShortcuts(nodes: readonly Node[], draw: () => number = () => 0): Node[] {
   const kept = new Set(nodes);
   for (const sum of nodes) {
     if (!hasTrait(sum, "adds")) continue;
@@ -38,10 +37,7 @@ export function convolveShortcuts(nodes: readonly Node[], noise: Random | null =
         kept.add(node);
       });
       const weight = found.picks.map((pick) =>
-        Array.from(
-          { length: found.channels },
-          (_, k) => Number(k === pick) || (noise ? NOISE * noise.normal() : 0),
-        ),
+        Array.from({ length: found.channels }, (_, k) => Number(k === pick) || draw()),
       );
       const shape = [weight.length, found.channels, 1, 1];
       const y = g.Conv(x, g.constant(weight.flat(), { shape, name: "weight" }), null, {
@@ -88,7 +84,7 @@ function selectionOf(x: Value, chain: readonly Node[]): Selection | null {
       ? (shape.slice(1) as number[])
       : null,
   );
-  if (!inner || !outer) return null;
+  if (!inner || !outer || x.dtype !== "float32" || product(inner) > MOST) return null;
   const [channels, ...sides] = inner;
   const strides = sides.map((side, i) => Math.max(1, Math.ceil(side / outer[i + 1])));
   // Channel k holds sizes from k + 1 to below k + 2, which differ, and both signs, which a Relu tells.
@@ -110,7 +106,8 @@ function selectionOf(x: Value, chain: readonly Node[]): Selection | null {
     const at = pick * plane + row * strides[0] * sides[1] + column * strides[1];
     return value === (pick < 0 ? 0 : probe[at]);
   });
-  return isSame ? { strides, channels, picks } : null;
+  const isAll = String(inner) === String(outer);
+  return isSame && !isAll ? { strides, channels, picks } : null;
 }
 
 /** What the chain computes of `x`; null where that is not known. */

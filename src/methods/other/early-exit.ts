@@ -24,6 +24,9 @@ const { epochs, steps, batch, optimizer, rate, schedule, augment, hintweight } =
 /** The share of the training records that the classifier is not trained on. */
 const HELD_OUT = 0.1;
 
+/** The size of the weights of shortcuts that start at next to nothing. */
+const NOISE = 1e-3;
+
 /** The share of the multiplications in front of a classifier of each kind, where none is asked for. */
 const PLACES = { short: 0.15, plain: 0.5 } as const;
 
@@ -99,7 +102,7 @@ export const earlyExit = defineMethod({
     const short = head === "short" ? copyShortcut(model, placed.value, scores) : null;
     const found = short || at ? placed : (placeOf(model, PLACES.plain) as Place);
     const rest = short
-      ? { ...short, nodes: convolveShortcuts(short.nodes, context.random) }
+      ? { ...short, nodes: convolveShortcuts(short.nodes, () => NOISE * context.random.normal()) }
       : addClassifier(model.graph, found, { hidden, layers }, context.random);
     const early = rest.output;
     inferModel(model);

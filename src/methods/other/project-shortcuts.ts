@@ -18,14 +18,20 @@ export const projectShortcuts = defineMethod({
   needs: [],
   simplifyFirst: true,
   grows: true,
-  options: z.object({}),
+  options: z.object({
+    noise: z.number().min(0).max(1).default(0).meta({
+      description:
+        "Deviation of the numbers in the place of the zeros, for a step `train` after it, which leaves exact zeros alone; 0: zeros.",
+    }),
+  }),
   survey: [{}],
   neutral: null,
-  async apply(model, _, context) {
+  async apply(model, { noise }, context) {
     await context.progress(0, 1);
     const added = [...model.graph.walk()].flatMap((graph) => {
       const nodes = graph.sorted();
-      return convolveShortcuts(nodes).filter((node) => !nodes.includes(node));
+      const draw = () => (noise > 0 ? noise * context.random.normal() : 0);
+      return convolveShortcuts(nodes, draw).filter((node) => !nodes.includes(node));
     });
     if (added.length > 0) return;
     const last = model.graph.outputs[0]?.producer?.name ?? "the output";
