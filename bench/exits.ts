@@ -7,15 +7,10 @@
  * once, for the figures. A row takes about ten minutes of CPU time on one thread.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { openData } from "../src/data/open.ts";
-import { tensor } from "../src/ir/tensor.ts";
-import { measureLatency } from "../src/measure/latency.ts";
-import { nodePlatform } from "../src/node/platform.ts";
 import { compress, images, type Loaded, load, train } from "../src/node.ts";
-import { argmax } from "../src/numeric/argmax.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
-import type { Feeds } from "../src/runtime/runtime.ts";
 import { assets } from "../test/support/assets.ts";
+import { answersOf, recordsOf, singles, speedOf, withFlips } from "./exits-measure.ts";
 import { readRun, writeRun } from "./record.ts";
 
 const work = new URL("../tersor-out/exits/", import.meta.url).pathname;
@@ -30,6 +25,8 @@ const TIMING_MS = 20_000;
 interface Plan {
   /** The row whose product the recipe goes on from; without it, ResNet-20. */
   readonly from?: string;
+  /** Percent of changed answers that the exit of `from` gets its threshold by, instead of a recipe. */
+  readonly flips?: number;
   readonly small?: { readonly net: string; readonly options: string };
   readonly recipe: string;
 }
@@ -38,18 +35,20 @@ const sgd = "optimizer=nesterov,schedule=one-cycle,augment=flip+crop=2";
 /** The outputs of the three stages, which have one size in ResNet-8 and ResNet-20. */
 const stages = [3, 5, 7].map((own, i) => `relu${own}=/layer${i + 1}/layer${i + 1}.2/Relu_1`);
 const hints = `hints=${stages.join("|")},hintweight=10`;
+const small = {
+  net: "net:resnet-8",
+  options: `epochs=9,rate=0.05,${sgd},loss=distil,${hints},keep=last`,
+};
+const cascade = `cascade:model=${work}small.onnx,heldout=0.1`;
 const rows: Readonly<Record<string, Plan>> = {
   "shortcuts alone": { recipe: "project-shortcuts" },
   "early-exit": { recipe: `early-exit:epochs=9,rate=0.05,${sgd}` },
   "early-exit, shortcuts": { from: "early-exit", recipe: "project-shortcuts" },
-  cascade: {
-    small: {
-      net: "net:resnet-8",
-      options: `epochs=9,rate=0.05,${sgd},loss=distil,${hints},keep=last`,
-    },
-    recipe: `cascade:model=${work}small.onnx,heldout=0.1`,
-  },
-  "cascade, shortcuts": { from: "cascade", recipe: "project-shortcuts" },
+  "early-exit, shortcuts, flips=0.5": { from: "early-exit, shortcuts", flips: 0.5, recipe: "" },
+  "early-exit, shortcuts, flips=2": { from: "early-exit, shortcuts", flips: 2, recipe: "" },
+  cascade: { small, recipe: cascade },
+  "cascade, shortcuts": { small, recipe: `${cascade} > project-shortcuts` },
+  "cascade, shortcuts, flips=2": { small, recipe: `${cascade},flips=2 > project-shortcuts` },
 };
 
 /** What one row found. */
@@ -61,14 +60,14 @@ export interface ExitsRow extends Plan {
   /** Accuracy on the test set, percent. */
   readonly accuracy: { readonly original: number; readonly product: number };
   /** Percent of the test records whose answer changes. */
-  readonly flips: number;
+  readonly changed: number;
   /** Time of all timed records with the original / with the product, batch 1. */
   readonly speedup: number;
   readonly ci95: readonly [number, number] | null;
   /** Share of the timed records that take the exit. */
   readonly timedTaken: number;
   readonly cpuSeconds: number;
-  /** What the step told. */
+  /** What the steps told. */
   readonly told: readonly string[];
 }
 
@@ -80,7 +79,6 @@ export interface ExitsBench {
   readonly rows: Readonly<Record<string, ExitsRow>>;
 }
 
-const { runtime } = await nodePlatform.runtime("node");
 const cpuSeconds = (): number => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
@@ -100,62 +98,36 @@ const optionsOf = (text: string) =>
 /** The file that holds the product of a row. */
 const fileOf = (row: string): string => `${work}${row.replace(/\W+/g, "-")}.onnx`;
 
-/** Trains the small model by the answers of the large one, and writes it where the recipe reads it. */
+/**
+ * Trains the small model by the answers of the large one, and writes it where the recipe reads it; its
+ * accuracy, and the CPU seconds that took. One that was trained so before is taken.
+ */
 async function trainSmall(model: Loaded, { net, options }: NonNullable<Plan["small"]>) {
+  const known = Object.values(readRun<ExitsBench>("exits")?.rows ?? {}).find(
+    (row) => row.small?.net === net && row.small.options === options && row.alone !== null,
+  );
+  if (known && existsSync(`${work}small.onnx`)) {
+    return { alone: known.alone, seconds: known.cpuSeconds };
+  }
+  const began = cpuSeconds();
   const data = { data: cifar("train_25k"), test: cifar("test") };
   const settings = { ...quick, ...data, teacher: model, options: optionsOf(options) };
   const done = await train(await load(net), settings);
   writeFileSync(`${work}small.onnx`, done.bytes);
-  return done.result.metric?.value ?? Number.NaN;
+  return { alone: done.result.metric?.value ?? Number.NaN, seconds: cpuSeconds() - began };
 }
 
-/** The model with the condition of its If as a second output. */
-async function withCondition(bytes: Uint8Array): Promise<Uint8Array> {
-  const { model } = await load(bytes);
-  const { graph } = model;
-  const choice = [...graph.nodes].find(({ op }) => op === "If");
-  const condition = choice?.inputs[0];
-  if (!condition) return bytes;
-  graph.setOutputs([...graph.outputs, condition]);
-  return concat(writeModel(model));
-}
-
-/** The answers of a model on single records, and where it takes its exit. */
-async function answersOf(bytes: Uint8Array, records: readonly Feeds[]) {
-  const session = await runtime.open({ bytes: await withCondition(bytes) }, { threads: 1 });
-  const answers: number[] = [];
-  const taken: boolean[] = [];
-  for (const feeds of records) {
-    const [scores, condition] = Object.values(await session.run(feeds));
-    answers.push(argmax(scores.floats()));
-    taken.push(condition ? Number(condition.numbers()[0]) === 1 : false);
+/** The product of a row, and what its steps told. */
+async function made({ flips, recipe }: Plan, model: Loaded) {
+  if (flips !== undefined) {
+    const file = concat(writeModel(model.model));
+    return { bytes: await withFlips(file, flips, cifar("train_25k"), 0.1), told: [] };
   }
-  await session.close();
-  return { answers, taken };
-}
-
-/** The speed-up over `records`, one by one: every round runs all of them with both models in turn. */
-async function speedOf(models: readonly Uint8Array[], records: readonly Feeds[]) {
-  const sessions = await Promise.all(
-    models.map((bytes) => runtime.open({ bytes }, { threads: 1 })),
-  );
-  const candidates = sessions.map((first, i) => {
-    let session = first;
-    return {
-      name: String(i),
-      async run() {
-        for (const feeds of records) await session.run(feeds);
-      },
-      async renew() {
-        const next = await runtime.open({ bytes: models[i] }, { threads: 1 });
-        await session.close();
-        session = next;
-      },
-    };
-  });
-  const options = { platform: nodePlatform, budgetMs: TIMING_MS, warmup: 1 };
-  const [, product] = await measureLatency(candidates, options);
-  return product.ratio;
+  const few = images(assets("data/cifar10/test.zip") ?? "", { ...colours, limit: 100 });
+  const data = { data: few, calib: cifar("train_25k") };
+  const { bytes, result } = await compress(model, { ...quick, ...data, recipe });
+  const told = [...result.warnings, ...result.skipped.map(({ reason }) => reason)];
+  return { bytes, told: told.map((text) => text.replaceAll(work, "")) };
 }
 
 const round = (x: number, digits = 3): number => Number(x.toFixed(digits));
@@ -165,54 +137,40 @@ const share = (all: readonly boolean[]): number =>
 const path = assets("models/resnet20_cifar10_jpegft.onnx");
 mkdirSync(work, { recursive: true });
 const wanted = process.argv.slice(2);
-for (const [name, plan] of path ? Object.entries(rows) : []) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  if (plan.from && !existsSync(fileOf(plan.from))) continue;
-  const model = await load(plan.from ? fileOf(plan.from) : (path as string));
-  const original = await load(path as string);
+const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
+const chosen = Object.entries(rows).filter(([name]) => path && isWanted(name));
+const source = path ? new Uint8Array(readFileSync(path)) : new Uint8Array();
+const test = chosen.length > 0 ? await singles(await recordsOf(source, cifar("test"))) : null;
+const before = test && (await answersOf(source, test.feeds));
+for (const [name, plan] of chosen) {
+  if (!test || !before || (plan.from && !existsSync(fileOf(plan.from)))) continue;
+  const model = await load(plan.from ? fileOf(plan.from) : source);
+  const first = plan.small ? await trainSmall(model, plan.small) : { alone: null, seconds: 0 };
   const began = cpuSeconds();
-  const alone = plan.small ? await trainSmall(model, plan.small) : null;
-  const few = images(assets("data/cifar10/test.zip") ?? "", { ...colours, limit: 100 });
-  const data = { data: few, calib: cifar("train_25k") };
-  const { bytes, result } = await compress(model, { ...quick, ...data, recipe: plan.recipe });
-  const seconds = cpuSeconds() - began;
+  const { bytes, told } = await made(plan, model);
+  const seconds = cpuSeconds() - began + first.seconds;
   writeFileSync(fileOf(name), bytes);
-
-  const session = await runtime.open(original.source, { threads: 1 });
-  const { spec, options } = cifar("test");
-  const test = await openData(spec, session.inputs, options, nodePlatform);
-  await session.close();
-  const all = await test.read(Array.from({ length: test.length }, (_, i) => i));
-  const [[input, pixels]] = Object.entries(all.inputs);
-  const size = pixels.size / test.length;
-  const records = Array.from({ length: test.length }, (_, i): Feeds => {
-    const own = pixels.floats().slice(i * size, (i + 1) * size);
-    return { [input]: tensor("float32", [1, ...pixels.shape.slice(1)], own) };
-  });
-  const labels = [...(all.label?.numbers() ?? [])].map(Number);
-  const source = concat(writeModel(original.model));
-  const [before, after] = [await answersOf(source, records), await answersOf(bytes, records)];
+  const { feeds, labels } = test;
+  const after = await answersOf(bytes, feeds);
   const accuracy = ({ answers }: typeof before): number =>
     round((100 * answers.filter((own, i) => own === labels[i]).length) / labels.length, 2);
   const isTimed = (i: number): boolean =>
     Math.floor((i * TIMED) / labels.length) !== Math.floor(((i - 1) * TIMED) / labels.length);
-  const timed = records.filter((_, i) => isTimed(i));
-  const { value, ci95 } = await speedOf([readFileSync(path as string), bytes], timed);
+  const timed = feeds.filter((_, i) => isTimed(i));
+  const { value, ci95 } = await speedOf([source, bytes], timed, TIMING_MS);
   const changed = after.answers.filter((own, i) => own !== before.answers[i]).length;
   const row: ExitsRow = {
     ...plan,
     recipe: plan.recipe.replace(work, ""),
-    alone: alone && round(alone, 2),
+    alone: first.alone && round(first.alone, 2),
     taken: share(after.taken),
     accuracy: { original: accuracy(before), product: accuracy(after) },
-    flips: round((100 * changed) / labels.length, 2),
+    changed: round((100 * changed) / labels.length, 2),
     speedup: round(value),
     ci95: ci95 && [round(ci95[0]), round(ci95[1])],
     timedTaken: share(after.taken.filter((_, i) => isTimed(i))),
     cpuSeconds: Math.round(seconds),
-    told: [...result.warnings, ...result.skipped.map(({ reason }) => reason)].map((text) =>
-      text.replaceAll(work, ""),
-    ),
+    told,
   };
   console.log(name, JSON.stringify(row));
   const { rows: known = {} } = readRun<ExitsBench>("exits") ?? {};

@@ -19,12 +19,14 @@ export function exitsSection(runs: Runs<ExitsBench>): string[] {
         `${(100 * row.taken).toFixed(1)} % (${(100 * row.timedTaken).toFixed(1)} % of those timed)`,
         `${row.accuracy.product.toFixed(2)} %`,
         (row.accuracy.original - row.accuracy.product).toFixed(2),
-        `${row.flips.toFixed(2)} %`,
+        `${row.changed.toFixed(2)} %`,
         speedup(row.speedup, row.ci95),
         String(row.cpuSeconds),
       ]),
     ),
-    ...found.map(([name, row]) => `${name}: ${planOf(row)}. ${row.told.join("; ")}.`),
+    ...found
+      .filter(([, { from }]) => !from)
+      .map(([name, row]) => `${name}: ${[planOf(row), ...row.told].join(". ")}.`),
   ];
 }
 
