@@ -1,17 +1,21 @@
 /** @file tersor inspect: the layers of a model with the bytes, MACs and time of each. */
 import { errors, fail } from "../errors.ts";
+import { checkOutput, saveFile } from "../node/files.ts";
 import { inspect, load } from "../node.ts";
 import { type SensitivityOptions, sensitivityRecipes } from "../recipe/sensitivity.ts";
+import { sensitivityPage } from "../report/html-sensitivity.ts";
 import { inspectJson, jsonText } from "../report/json.ts";
 import { sensitivityTable } from "../report/sensitivity.ts";
 import { layerTable } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { type DataFlags, dataFlags, dataSettings, whole } from "./flags.ts";
+import { inputsOf } from "./paths.ts";
 
 interface InspectFlags extends DataFlags {
   readonly sensitivity?: true;
   readonly recipe?: readonly string[];
   readonly records?: number;
+  readonly report?: string;
 }
 
 export const inspectCommand: Command<InspectFlags> = {
@@ -33,19 +37,31 @@ export const inspectCommand: Command<InspectFlags> = {
       doc: "With --sensitivity: records to measure on (default 256).",
       parse: whole(1),
     },
+    {
+      flags: "--report <file>",
+      doc: "With --sensitivity: write an HTML page with the damage of each layer as a plot, and the recipes to copy.",
+    },
     ...dataFlags,
   ],
   examples: [
     "tersor inspect model.onnx",
     "tersor inspect model.onnx --dims H=224,W=224 --json",
     "tersor inspect model.onnx --sensitivity --data mnist:test --recipe share-weights:bits=3",
+    "tersor inspect model.onnx --sensitivity --data mnist:test --report sensitivity.html",
     "tersor inspect net:resnet-20",
   ],
   async run(shell, [path], flags) {
     const sensitivity = sensitivityOf(flags);
     const settings = { ...shell.settings, ...dataSettings(flags), sensitivity };
     const model = await load(path, shell.settings);
+    const saving = { inputs: inputsOf(path, model), force: shell.force };
+    if (flags.report !== undefined) checkOutput(flags.report, saving);
     const found = await inspect(model, settings);
+    if (flags.report !== undefined && found.sensitivity) {
+      const { commandLine } = shell;
+      const about = { commandLine, date: new Date().toISOString(), data: flags.data ?? null };
+      await saveFile(flags.report, sensitivityPage(found, found.sensitivity, about), saving);
+    }
     if (shell.json) shell.print(jsonText(inspectJson(found)));
     else {
       const { sensitivity: layers } = found;
@@ -61,7 +77,7 @@ export const inspectCommand: Command<InspectFlags> = {
 function sensitivityOf(flags: InspectFlags): SensitivityOptions | undefined {
   const { sensitivity, recipe, records } = flags;
   if (sensitivity) return { recipes: recipe, records };
-  const [flag] = (["recipe", "records", "calib"] as const).filter((name) => flags[name]);
+  const [flag] = (["recipe", "records", "report", "calib"] as const).filter((name) => flags[name]);
   if (flag === undefined) return undefined;
   throw fail(errors.badUsage(`--${flag}`, "is for --sensitivity", "Add --sensitivity --data DATA"));
 }

@@ -1,6 +1,6 @@
 /** @file Bar chart: one row per layer, one panel per quantity (bytes, MACs, time, error). */
 import { el, fragment, type Markup } from "./markup.ts";
-import { image, label, shorten, textWidth } from "./svg.ts";
+import { image, label, namesWidth, shorten, textWidth } from "./svg.ts";
 
 /** A column of bars, with a figure as text at the right of each. */
 export interface Panel {
@@ -29,7 +29,7 @@ const gap = 22;
 export function bars({ rows, panels, ...about }: Bars): Markup {
   const rowHeight = rows.length > 12 ? 17 : 23;
   const top = 24;
-  const names = Math.min(260, Math.max(...rows.map((row) => textWidth(row))) + 10);
+  const names = namesWidth(rows);
   const panelWidth = (width - names) / panels.length - gap;
   return image(
     about,

@@ -1,6 +1,6 @@
 /** @file Heat map: one row per layer, one column per recipe; the darker a cell, the larger its error. */
 import { el, fragment, type Markup } from "./markup.ts";
-import { image, label, shorten, textWidth } from "./svg.ts";
+import { image, label, namesWidth, shorten } from "./svg.ts";
 
 export interface Heat {
   readonly id: string;
@@ -24,7 +24,7 @@ const widest = 64;
 
 /** The map as an SVG element; its height grows with the number of rows. */
 export function heatMap({ rows, columns, ...about }: Heat): Markup {
-  const names = Math.min(260, Math.max(...rows.map((row) => textWidth(row))) + 10);
+  const names = namesWidth(rows);
   const cell = Math.min(widest, (width - names) / columns.length);
   return image(
     about,

@@ -6,7 +6,7 @@
 /**
  * A click on a column's title sorts. A text, families that are switched off, and a rectangle drawn
  * in a plot filter: rows that do not pass are hidden, their circles dimmed in every plot. A button
- * in a row shows its recipe as a command and as TypeScript. All collapsed parts open for printing.
+ * in a row shows its recipe as a command and as TypeScript; one beside a text selects and copies it. All collapsed parts open for printing.
  * Without the script the page shows everything; its controls are hidden until the script runs.
  */
 export const pageScript = `for (const table of document.querySelectorAll("table.sortable")) {
@@ -111,10 +111,19 @@ if (controls) {
   controls.hidden = false;
   update();
 }
+for (const button of document.querySelectorAll("button.copy")) {
+  const text = button.previousElementSibling;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    // Pages opened from disk may have no clipboard: then the text is selected, to be copied by keys.
+    getSelection().selectAllChildren(text);
+    navigator.clipboard?.writeText(text.textContent).then(() => { button.textContent = "copied"; }, () => {});
+  });
+}
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));`;
 
 /**
  * Hash of `pageScript` for the page's Content-Security-Policy, which lets no other script run, such
  * as one in the name of a hostile model. A change of the script needs a new hash.
  */
-export const scriptHash = "sha256-cOGixKXSqcLePBwp7gdEMOHd4oQ3ER6wpVhhxppNIMM=";
+export const scriptHash = "sha256-mV5bWtxzTlS7uOVkj3LRvG6/pXIDqhvjEonNdJ5soe8=";

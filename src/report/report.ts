@@ -9,7 +9,13 @@ import type { TrainingRun } from "../recipe/step-context.ts";
 export type { BenchRun } from "../recipe/bench.ts";
 export type { Inspection, Layer, ModelInfo, Port, Totals } from "../recipe/inspect.ts";
 export type { LayerErrors } from "../recipe/layer-errors.ts";
-export type { Damage, LayerDamage, RecipeSensitivity, Sensitivity } from "../recipe/sensitivity.ts";
+export type {
+  Damage,
+  LayerDamage,
+  LayerSensitivity,
+  RecipeSensitivity,
+  Sensitivity,
+} from "../recipe/sensitivity.ts";
 
 export interface Report {
   /** "survey", "compress" or "train". */

@@ -12,7 +12,7 @@ const longest = 6;
 const eighths = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /** The quantity beside the SQNR: the metric's drop, without labels flips, without classes none. */
-interface Second {
+export interface Second {
   /** What it is, with its unit, and in a word. */
   readonly name: string;
   readonly word: string;
@@ -55,7 +55,7 @@ export function sensitivityTable(found: Sensitivity, options: TableOptions): str
   ].join("\n");
 }
 
-function secondOf({ layers, metric, about }: Sensitivity): Second | null {
+export function secondOf({ layers, metric, about }: Sensitivity): Second | null {
   const all = layers.flatMap(({ recipes }) => recipes.flatMap(({ damage }) => damage ?? []));
   if (metric !== null && all.some(({ drop }) => drop !== null)) {
     const { dropUnit: unit, digits } = aboutOf({ name: metric, ...(about && { about }) });
@@ -77,7 +77,7 @@ function cellsOf(column: readonly LayerDamage[], second: Second | null): Line[] 
   });
 }
 
-function sqnrText({ sqnr }: Damage): string {
+export function sqnrText({ sqnr }: Damage): string {
   if (sqnr === Number.POSITIVE_INFINITY) return "exact";
   if (sqnr === Number.NEGATIVE_INFINITY) return "broken";
   return format.fixed(sqnr, 1);
@@ -92,14 +92,25 @@ export function bar(share: number): string {
 
 /** Which layers cause half of the noise, what leaving them out gives, and the recipe to copy. */
 function adviceLines(
-  { recipe, all, except, share, advice, rest }: RecipeSensitivity,
+  found: RecipeSensitivity,
   second: Second | null,
   paragraph: (parts: Line) => string[],
 ): string[] {
+  const text = paragraph(adviceText(found, second));
+  return hasAdvice(found) ? ["", ...text, `  ${found.advice}`] : ["", ...text];
+}
+
+/** Whether there are layers that are better left out. */
+export const hasAdvice = ({ all, except }: RecipeSensitivity): boolean =>
+  all !== null && except.length > 0;
+
+/** The layers that cause half of the noise, and what leaving them out gives, behind the recipe. */
+export function adviceText(
+  { recipe, all, except, share, rest }: RecipeSensitivity,
+  second: Second | null,
+): Line {
   const title = span(recipe, "bold");
-  if (!all || except.length === 0) {
-    return ["", ...paragraph(line(title, ": no layer's outputs change."))];
-  }
+  if (!all || except.length === 0) return line(title, ": no layer's outputs change.");
   const layers = `${format.plural(except.length, "layer")} of the most noise`;
   const have = except.length === 1 ? "has" : "have";
   const told = (damage: Damage) =>
@@ -109,5 +120,5 @@ function adviceLines(
   const saves = (damage: Damage) => `${format.bytes(damage.saved)} saved`;
   const without = rest ? `; without: ${told(rest)}, ${saves(rest)}` : "";
   const text = `: the ${layers} ${have} ${format.percent(share, 0)} of it. All layers: ${told(all)}, ${saves(all)}${without}.`;
-  return ["", ...paragraph(line(title, text)), `  ${advice}`];
+  return line(title, text);
 }

@@ -23,6 +23,10 @@ export function textWidth(text: string, size = fontSize): number {
   return [...text].length * advance * size;
 }
 
+/** Room for the names of rows left of a chart, px. Short names may be of wide letters alone. */
+export const namesWidth = (names: readonly string[]): number =>
+  Math.min(260, Math.max(64, Math.max(...names.map((name) => textWidth(name))) + 10));
+
 /** Cuts a text to `width` px, in the middle: names of layers differ more at their ends. */
 export function shorten(text: string, width: number, size = fontSize): string {
   const most = Math.max(3, Math.floor(width / (advance * size)));
