@@ -104,6 +104,12 @@ export interface TrainHooks {
   readonly latents?: readonly Opened[];
   /** The model whose outputs or hints the loss compares with, whichever teacher the user named. */
   readonly teacher?: Model;
+  /**
+   * What is compared on held-out records in the place of the metric: how far `value` of the model, its
+   * latents closed, is from `target` of the teacher, -|y' - y|^2 / |y|^2. It is looked at `looks`
+   * times, at even distances.
+   */
+  readonly heldOut?: { readonly value: Value; readonly target: Value; readonly looks: number };
   /** Inputs of the step's graph that are no data but computed for each step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /** Called with the number of steps before the first one. */

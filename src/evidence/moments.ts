@@ -1,6 +1,6 @@
 /** @file Second moments of what layers read: the Hessian of a layer's squared output error. */
 
-import type { Context, Observe, Tap } from "../context.ts";
+import type { Context, Observe, Records, Tap } from "../context.ts";
 import type { Model } from "../ir/model.ts";
 import { inputsOf } from "../layers/inputs.ts";
 import { type Rows, rowsOf } from "../layers/rows.ts";
@@ -43,7 +43,7 @@ export async function momentsOf(
   model: Model,
   sites: readonly LayerSite[],
   kind: Kind,
-  records: number,
+  records: Records,
   context: Context,
 ): Promise<Map<LayerSite, Moments | string>> {
   const found = new Map<LayerSite, Moments | string>();
@@ -87,7 +87,7 @@ interface SiteTap extends Tap {
 async function run(
   model: Model,
   taps: readonly SiteTap[],
-  records: number,
+  records: Records,
   observe: Observe,
 ): Promise<void> {
   await observe(

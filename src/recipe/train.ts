@@ -22,6 +22,7 @@ import type { StepGraph } from "../train/step.ts";
 import type { Choices } from "../train/tune.ts";
 import { closeLatent } from "../weights/latent.ts";
 import { checkpoint, type Environment } from "./environment.ts";
+import { valueJudge } from "./held-out-value.ts";
 import { holdOut } from "./hold-out.ts";
 import { withRegressors } from "./regressors.ts";
 import type { TrainingRun } from "./step-context.ts";
@@ -124,10 +125,7 @@ async function runOnce(
       {
         ...{ step, sessions, micro, taken, read },
         records: training.length,
-        score:
-          heldOut && task.kind !== "none"
-            ? (parameters, statistics) => scoreOf(job, step, parameters, statistics, heldOut)
-            : null,
+        score: heldOut && scorer(job, step, task.kind !== "none", heldOut),
         rateOf: rateOf(model, options.rates),
         ...(hooks.beforeUpdate && { beforeUpdate: hooks.beforeUpdate }),
         ...(hooks.afterUpdate && { afterUpdate: hooks.afterUpdate }),
@@ -140,7 +138,12 @@ async function runOnce(
         computeChoice,
         where: env.checkpoints?.where(label) ?? "memory",
       },
-      { ...options, steps, batch, lookEvery: stepsPerEpoch(taken, batch), seed: env.seed },
+      {
+        ...{ ...options, steps, batch, seed: env.seed },
+        lookEvery: hooks.heldOut
+          ? Math.ceil(steps / hooks.heldOut.looks)
+          : stepsPerEpoch(taken, batch),
+      },
     );
     const speedup = env.timesTraining ? await timeSteps(setup, job) : null;
     const { parameters, statistics } = resultOf(state, options);
@@ -277,22 +280,27 @@ function reporter(env: Environment, label: string) {
 }
 
 /**
- * The metric of the model with these parameters on the held-out records, higher is better:
- * one of which lower is better, such as a perplexity, is negated. 0 where there is no metric.
+ * The function that scores parameters on held-out records, higher is better: by what the hooks compare,
+ * else by the metric; null where there is neither.
  */
-async function scoreOf(
-  job: TrainJob,
-  step: StepGraph,
-  parameters: Float32Array,
-  statistics: Float32Array,
-  heldOut: Dataset,
-): Promise<number> {
-  const { model, env } = job;
-  const twins = new Map<Value, Value>();
-  const clone: Model = { ...model, graph: cloneGraph(model.graph, twins) };
-  write(job, clone, step, parameters, statistics, (value) => twins.get(value) as Value);
+function scorer(job: TrainJob, step: StepGraph, hasTask: boolean, heldOut: Dataset) {
+  const { model, env, hooks } = job;
+  const { heldOut: own, teacher = job.original } = hooks;
+  if (!own && !hasTask) return null;
+  const judge = own && valueJudge(teacher, own.target, heldOut, env);
+  return async (parameters: Float32Array, statistics: Float32Array): Promise<number> => {
+    const twins = new Map<Value, Value>();
+    const clone: Model = { ...model, graph: cloneGraph(model.graph, twins) };
+    const of = (value: Value): Value => twins.get(value) as Value;
+    write(job, clone, step, parameters, statistics, of);
+    return judge && own ? judge(clone, of(own.value)) : metricOf(clone, heldOut, env);
+  };
+}
+
+/** The metric on these records, negated where lower is better. 0 where there is no metric. */
+async function metricOf(model: Model, heldOut: Dataset, env: Environment): Promise<number> {
   const session = await env.runtime.open(
-    { bytes: concat(writeModel(clone)) },
+    { bytes: concat(writeModel(model)) },
     { threads: env.trainThreads },
   );
   try {

@@ -1,5 +1,5 @@
 /** @file Rounds the weights of a model layer by layer, with or without what the layers read. */
-import type { Context } from "../context.ts";
+import type { Context, Records } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
 import { matrixIn, type Rows, rowsOf, storeMatrix } from "../layers/rows.ts";
@@ -55,7 +55,7 @@ export async function roundByHessian(
   const scarce: string[] = [];
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
-    const moments = await hessiansOf(model, site, options.records, context);
+    const moments = await hessiansOf(model, site, options, context);
     const own = { ...options, bits: bitsOf(site) };
     if (typeof moments === "string") {
       context.warn(`${site.node.name} ${moments}: rounded to the nearest levels`);
@@ -65,8 +65,12 @@ export async function roundByHessian(
     const positions = positionsOf(site);
     const isScarce = positions !== null && moments.records * positions < moments.rows.columns;
     if (isScarce) scarce.push(site.node.name);
+    const held = moments.heldOut;
     store(site, layoutOf(site, own), own, (layer, group) =>
-      round(withHessian(layer, moments.groups[group], own.damping)),
+      round({
+        ...withHessian(layer, moments.groups[group], own.damping),
+        ...(held && { heldOut: held[group] }),
+      }),
     );
   }
   if (scarce.length > 0) {
@@ -193,16 +197,33 @@ function store(
   storeWeight(site, factors ? scaledOf(rounded, factors, layout.inputAxis) : rounded);
 }
 
-/** The moments of one site's inputs, or the reason why it has none. */
+/** Moments of fewer records than these are not divided. */
+const FEWEST = 16;
+
+/**
+ * The moments of one site's inputs, or the reason why it has none. With a `holdout` every so many-th
+ * record is left out of them; `heldOut` are the moments of these.
+ */
 async function hessiansOf(
   model: Model,
   site: ThetaSite,
-  records: number,
+  { records, holdout = 0 }: HessianChoice,
   context: Context,
-): Promise<Moments | string> {
+): Promise<(Moments & { readonly heldOut?: Moments["groups"] }) | string> {
   if (!site.role) return "stores a part of a form, which has no rows of inputs";
   const layer = site as LayerSite;
-  return (await momentsOf(model, [layer], "gram", records, context)).get(layer) as Moments | string;
+  const gramOf = async (which: Records) =>
+    (await momentsOf(model, [layer], "gram", which, context)).get(layer) as Moments | string;
+  const all = await gramOf(records);
+  if (typeof all === "string" || holdout === 0 || all.records < FEWEST) return all;
+  const held = await gramOf({ from: 0, to: records, step: Math.max(2, Math.round(1 / holdout)) });
+  if (typeof held === "string") return all;
+  // Moments are means over records: those of the others follow.
+  const left = all.records - held.records;
+  const groups = all.groups.map((sum, g) =>
+    sum.map((x, i) => (all.records * x - held.records * held.groups[g][i]) / left),
+  );
+  return { ...all, groups, records: left, heldOut: held.groups };
 }
 
 /** Input vectors that one record gives; null where sizes are not known. */

@@ -38,6 +38,8 @@ export interface MatrixLayer {
 /** The same with H = E[x x^T] [columns, columns], damped: an error dW costs tr(dW H dW^T). */
 export interface HessianLayer extends MatrixLayer {
   readonly hessian: Float64Array;
+  /** The same of other records, which `hessian` has not seen: to compare roundings by. */
+  readonly heldOut?: Float64Array;
 }
 
 /** A rounded matrix. */

@@ -47,4 +47,6 @@ export interface GridChoice {
 export interface HessianChoice extends GridChoice {
   readonly records: number;
   readonly damping: number;
+  /** Share of the records that a layer's Hessian leaves out, for its `heldOut`; default 0. */
+  readonly holdout?: number;
 }

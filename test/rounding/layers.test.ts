@@ -9,6 +9,7 @@ import { levelsByRate } from "../../src/rounding/by-rate.ts";
 import {
   blocksOf,
   type HessianLayer,
+  type Levels,
   outputError,
   rangeOf,
   weightOf,
@@ -145,6 +146,39 @@ test("AdaRound comes near the best of all choices of up and down", () => {
   }
   expect(own).toBeLessThan(0.8 * nearest);
   expect(own).toBeLessThan(1.3 * best);
+});
+
+test("AdaRound keeps the rounding of least error on held-out records", () => {
+  let gained = 0;
+  for (let trial = 0; trial < 6; trial++) {
+    // Few records for many columns: what suits them best need not suit others.
+    const columns = 10;
+    const truth = layerOf(2, columns, 3);
+    const few = new Float64Array(columns ** 2);
+    for (let s = 0; s < 4; s++) {
+      const x = normal(columns);
+      for (let i = 0; i < columns; i++)
+        for (let j = 0; j < columns; j++) few[i * columns + j] += x[i] * x[j];
+    }
+    const layer = { ...truth, hessian: few };
+    const heldOut = truth.hessian;
+    const errorOf = (levels: Levels): number => {
+      const w = weightOf(levels, layer);
+      let sum = 0;
+      for (let row = 0; row < 2; row++) {
+        const d = Float64Array.from({ length: columns }, (_, j) => {
+          return w[row * columns + j] - layer.weight[row * columns + j];
+        });
+        sum += outputError(d, heldOut, columns);
+      }
+      return sum;
+    };
+    const [last, best] = [learn(layer, 120), learn({ ...layer, heldOut }, 120)];
+    const bound = Math.min(errorOf(last), errorOf(nearestByHessian(layer)));
+    expect(errorOf(best)).toBeLessThanOrEqual(bound * (1 + 1e-9));
+    if (errorOf(best) < 0.999 * errorOf(last)) gained++;
+  }
+  expect(gained).toBeGreaterThan(0);
 });
 
 test("levels by rate: the distortion is that of the weights, and a higher price gives more zeros", () => {

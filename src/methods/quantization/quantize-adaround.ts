@@ -3,7 +3,7 @@ import { z } from "zod";
 import { sigmoid } from "../../numeric/exp.ts";
 import { multiplyTransposed } from "../../numeric/matrix.ts";
 import { roundByHessian } from "../../rounding/by-layer.ts";
-import { type HessianLayer, type Levels, perWeight } from "../../rounding/matrix.ts";
+import { type HessianLayer, type Levels, outputErrors, perWeight } from "../../rounding/matrix.ts";
 import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
 import { GAMMA, inverse, ZETA } from "../../rounding/rectified.ts";
 import { nearestByHessian } from "../../rounding/scale.ts";
@@ -15,6 +15,10 @@ import { defineMethod } from "../method.ts";
  *   h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1)
  * (eq. 21-24), where beta falls so that every h ends at 0 or 1. The layer's inputs x come from the
  * model whose earlier layers are rounded; E|dW x|^2 = tr(dW H dW^T) needs nothing but H = E[x x^T].
+ *
+ * h is 0 or 1 only at the end, and the end may suit the records that it was learned on too well. So at
+ * LOOKS places of the schedule every h is rounded, and the levels of least tr(dW H' dW^T) are kept, H' of
+ * records that H has not seen (`holdout`); the nearest levels are among them.
  */
 export const quantizeAdaround = defineMethod({
   title: "AdaRound",
@@ -31,6 +35,10 @@ export const quantizeAdaround = defineMethod({
       .max(100_000)
       .default(200)
       .meta({ description: "Steps of Adam for each layer." }),
+    holdout: z.number().min(0).max(0.5).default(0.125).meta({
+      description:
+        "Share of the calibration records by which roundings are compared on the way; 0: the last ones are taken.",
+    }),
     ...hessianOptions,
     ...siteOptions,
   }),
@@ -46,9 +54,12 @@ const [BETA, LAST_BETA, WARM] = [8, 2, 0.2];
 const LAMBDA = 3;
 const RATE = 0.1;
 
+/** How often rounded levels are compared on held-out records. */
+const LOOKS = 8;
+
 /** Rounds one layer, from the nearest levels on scales that suit its outputs. */
 export function learn(layer: HessianLayer, iterations: number): Levels {
-  const { weight, rows, columns, range, hessian } = layer;
+  const { weight, rows, columns, range, hessian, heldOut } = layer;
   const start = nearestByHessian(layer);
   const { scale, zero } = perWeight(start, layer);
   const size = weight.length;
@@ -64,11 +75,19 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
     return sum + (scale[i] ** 2 * hessian[j * columns + j]) / (12 * size);
   }, 0);
   const adam = new Adam(size);
+  const levelsNow = () =>
+    weight.map((w, i) => (w === 0 ? 0 : valueAt(i, soft(v[i]) >= 0.5 ? 1 : 0)));
+  let best: { levels: Float64Array; error: number } = { levels: levelsNow(), error: Infinity };
+  const look = (levels: Float64Array): void => {
+    const error = heldOut ? errorOf(levels, scale, layer, heldOut) : 0;
+    if (error <= best.error) best = { levels, error };
+  };
+  look(weight.map((_, i) => start.q[i] - zero[i]));
   for (let step = 0; step < iterations && unit > 0; step++) {
     for (let i = 0; i < size; i++) {
       const s = sigmoid(v[i]);
       const stretched = (ZETA - GAMMA) * s + GAMMA;
-      h[i] = Math.max(0, Math.min(1, stretched));
+      h[i] = soft(v[i]);
       slope[i] = h[i] === stretched ? (ZETA - GAMMA) * s * (1 - s) : 0;
       difference[i] = weight[i] === 0 ? 0 : scale[i] * valueAt(i, h[i]) - weight[i];
     }
@@ -83,11 +102,25 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
       adam.slopes[i] = slope[i] * ((2 * gradient[i] * scale[i]) / unit - pull);
     }
     adam.update(v, RATE);
+    const isLast = step === iterations - 1;
+    if (isLast || (heldOut && (step + 1) % Math.ceil(iterations / LOOKS) === 0)) look(levelsNow());
   }
-  for (let i = 0; i < size; i++) {
-    start.q[i] = (weight[i] === 0 ? 0 : valueAt(i, h[i] >= 0.5 ? 1 : 0)) + zero[i];
-  }
+  for (let i = 0; i < size; i++) start.q[i] = best.levels[i] + zero[i];
   return start;
+}
+
+/** h(V). */
+const soft = (v: number): number => Math.max(0, Math.min(1, (ZETA - GAMMA) * sigmoid(v) + GAMMA));
+
+/** tr(dW H dW^T) of levels, without zero points, on these scales. */
+function errorOf(
+  levels: Float64Array,
+  scale: ArrayLike<number>,
+  { weight, columns }: HessianLayer,
+  hessian: Float64Array,
+): number {
+  const difference = levels.map((q, i) => scale[i] * q - weight[i]);
+  return outputErrors(difference, hessian, columns).reduce((sum, error) => sum + error, 0);
 }
 
 /** x^n for whole n >= 0. */

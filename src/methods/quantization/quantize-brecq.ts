@@ -29,6 +29,10 @@ import { defineMethod } from "../method.ts";
  * and one step for each activation. While training, each element of an activation is rounded or
  * left as it is with probability 1/2 (QDrop, eq. 8): levels of weights then suit both, which is
  * flatter. No label is needed.
+ *
+ * h is 0 or 1 only at the end of the schedule, and the end may suit the training records too well. So at
+ * LOOKS places of it the block is closed as it would be stored, and compared on records that are held out;
+ * the best is kept.
  */
 export const quantizeBrecq = defineMethod({
   title: "block reconstruction (BRECQ, QDrop)",
@@ -53,6 +57,10 @@ export const quantizeBrecq = defineMethod({
     }),
     steps: trainOptions.shape.steps,
     batch: trainOptions.shape.batch.default(32),
+    holdout: trainOptions.shape.holdout.meta({
+      description:
+        "Share of the training records by which roundings are compared on the way; 0: the last ones are taken.",
+    }),
     ...siteOptions,
   }),
   survey: [{}],
@@ -85,6 +93,7 @@ interface Rebuilding {
   readonly epochs: number;
   readonly steps: number;
   readonly batch: number;
+  readonly holdout: number;
   isEnd(node: Node): boolean;
   /** The model before any block of it was quantized. */
   readonly teacher: Model;
@@ -105,15 +114,16 @@ async function rebuild(
     activations === 0
       ? []
       : await openInputs(model, sites, bitsAt, context, (range, own) => dropped(range, own, drop));
-  const { epochs, steps, batch } = length;
+  const { epochs, steps, batch, holdout } = length;
+  const target = [...teacher.graph.nodes].find(({ name }) => name === end.name)?.output;
   const run = {
     epochs,
     steps,
     batch,
     rate: RATE,
     schedule: "constant",
-    holdout: 0,
-    keep: "last",
+    holdout,
+    keep: "best",
   } as const;
   await context.train(
     model,
@@ -122,6 +132,7 @@ async function rebuild(
     {
       latents: [...weights, ...inputs],
       teacher,
+      ...(target && { heldOut: { value: end.output, target, looks: LOOKS } }),
       begin(count) {
         over.steps = count;
       },
@@ -129,6 +140,8 @@ async function rebuild(
   );
 }
 
+/** How often a closed block is compared on held-out records. */
+const LOOKS = 8;
 /** beta falls from the first to the last over the steps after the first WARM share. */
 const [BETA, LAST_BETA, WARM] = [20, 2, 0.2];
 /** The penalty's strength, in units of the share of W^2 that rounding to the nearest level costs. */
