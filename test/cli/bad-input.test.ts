@@ -143,6 +143,10 @@ const cases: readonly (readonly [args: readonly string[], message: string])[] = 
     "bad-usage: --records: is for --sensitivity. Add --sensitivity --data DATA.",
   ],
   [
+    ["inspect", "@model.onnx", "--report", "@page.html"],
+    "bad-usage: --report: is for --sensitivity. Add --sensitivity --data DATA.",
+  ],
+  [
     ["inspect", "@model.onnx", "--sensitivity", "--data", "@data.jsonl", "--recipe", "train"],
     "bad-option: train: trains, which would be a run per layer. Give recipes that do not train.",
   ],

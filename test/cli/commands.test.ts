@@ -384,8 +384,10 @@ describe("inspect", () => {
       advice: "quantize-weights:bits=2,except=Gemm_0",
       rest: null,
     });
-    const { status, stdout } = await run(asked);
+    const page = folder.in("sensitivity.html");
+    const { status, stdout } = await run([...asked, "--report", page]);
     expect(status).toBe(0);
+    expect(readFileSync(page, "utf8")).toContain("quantize-weights:bits=2,except=Gemm_0</pre>");
     const lines = stdout.split("\n");
     expect(lines).toContain("Sensitivity");
     const [, sqnr] = /^Gemm_0 +Gemm +\S+ +\S+ +█{6} +(\S+) +\S+ +█{6}$/m.exec(stdout) ?? [];

@@ -55,6 +55,7 @@ describe("forms", () => {
       "int8/store-table.ts":
         "tables that int8 methods look up are stored in 8 bits by both of them",
       "rounding/by-layer.ts": "the grids that all rounding methods store",
+      "rounding/kernel-times.ts": "a grid for the n-bit kernel, whose time is measured",
       "rounding/rate-sites.ts": "the uniform grid that a price per bit is for",
       "learned/gaussian-mixture.ts": "the codebook that a mixture collapses to",
       "learned/connect.ts": "levels of one bit, by BinaryConnect and by BNN",
