@@ -16,9 +16,11 @@ import { defineMethod } from "../method.ts";
  * (eq. 21-24), where beta falls so that every h ends at 0 or 1. The layer's inputs x come from the
  * model whose earlier layers are rounded; E|dW x|^2 = tr(dW H dW^T) needs nothing but H = E[x x^T].
  *
- * h is 0 or 1 only at the end, and the end may suit the records that it was learned on too well. So at
- * LOOKS places of the schedule every h is rounded, and the levels of least tr(dW H' dW^T) are kept, H' of
- * records that H has not seen (`holdout`); the nearest levels are among them.
+ * h is 0 or 1 only at the end, and the end may suit the records that it was learned on too well. With
+ * `holdout`, every h is rounded at LOOKS places of the schedule, and the levels of least
+ * tr(dW H' dW^T) are kept, H' of records that H has not seen; the nearest levels are among them. It is 0
+ * by default: on the DS-CNN for keywords in 3 bits the last levels were the best in 256 of 262 groups, and
+ * the records were missed in H (KL 0.090 -> 0.108 nats, mean of three seeds).
  */
 export const quantizeAdaround = defineMethod({
   title: "AdaRound",
@@ -35,7 +37,7 @@ export const quantizeAdaround = defineMethod({
       .max(100_000)
       .default(200)
       .meta({ description: "Steps of Adam for each layer." }),
-    holdout: z.number().min(0).max(0.5).default(0.125).meta({
+    holdout: z.number().min(0).max(0.5).default(0).meta({
       description:
         "Share of the calibration records by which roundings are compared on the way; 0: the last ones are taken.",
     }),
