@@ -25,6 +25,11 @@ export interface PackInput {
 /** Roughly the bytes of one node in the coded graph. */
 const nodeBytes = 5;
 
+/** Elements from which on a weight is not decoded if its stored form has a level for each element. */
+const LARGE = 2 ** 25;
+/** Bytes per element that tell such a form from a sparse one or one of shared rows. */
+const LEVELS = 0.2;
+
 /**
  * Packs a model. A compressed weight is stored as an expression (indices with a codebook, packed
  * bits, values with positions), which makes a plain ONNX file small. The entropy coder often does
@@ -54,9 +59,10 @@ function withPlainWeights(model: Model): Model | null {
       const { nodes, constants } = expressionOf(value);
       // QuantizeLinear and DequantizeLinear stay: the engine's integer kernels need them.
       if (nodes.some((node) => hasTrait(node, "converts"))) continue;
+      const own = constants.filter(({ consumers }) => consumers.every((n) => nodes.includes(n)));
+      if (isLargeLevels(value, own)) continue;
       const tensor = constantValue(value);
       if (!tensor || tensor.strings) continue;
-      const own = constants.filter(({ consumers }) => consumers.every((n) => nodes.includes(n)));
       const before = own.reduce((sum, { tensor }) => sum + codedBytes(tensor), 0);
       if (codedBytes(tensor) > before + nodeBytes * nodes.length) continue;
       graph.replace(value, graph.addConstant(value.name, tensor));
@@ -65,6 +71,16 @@ function withPlainWeights(model: Model): Model | null {
   }
   if (isChanged) rewrite(clone, { rules: ["drop-dead"] });
   return isChanged ? clone : null;
+}
+
+/**
+ * Whether the value has many elements and is stored as a level for each: its levels take about as many
+ * coded bytes as its numbers, which would take gigabytes of memory.
+ */
+function isLargeLevels({ shape }: Value, stored: readonly Value[]): boolean {
+  const size = shape?.reduce<number>((all, dim) => all * Number(dim), 1) ?? 0;
+  const bytes = stored.reduce((sum, { tensor }) => sum + (tensor?.byteLength ?? 0), 0);
+  return size >= LARGE && bytes >= LEVELS * size;
 }
 
 /** The nodes and constants that a constant expression computes `value` from. */
