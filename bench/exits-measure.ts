@@ -49,15 +49,20 @@ function conditionOf({ graph }: Model) {
 export async function answersOf(file: Uint8Array, records: readonly Feeds[]) {
   const { model } = await load(file);
   const found = conditionOf(model);
-  if (found) model.graph.setOutputs([...model.graph.outputs, found.condition]);
+  // By name, because an object's values of integer names ("19") come first.
+  const [output] = model.graph.outputs;
+  if (found) {
+    found.condition.name = "taken";
+    model.graph.setOutputs([output, found.condition]);
+  }
   const bytes = found ? concat(writeModel(model)) : file;
   const session = await runtime.open({ bytes }, { threads: 1 });
   const answers: number[] = [];
   const taken: boolean[] = [];
   for (const feeds of records) {
-    const [scores, condition] = Object.values(await session.run(feeds));
-    answers.push(argmax(scores.floats()));
-    taken.push(condition ? Number(condition.numbers()[0]) === 1 : false);
+    const found = await session.run(feeds);
+    answers.push(argmax(found[output.name].floats()));
+    taken.push("taken" in found && Number(found.taken.numbers()[0]) === 1);
   }
   await session.close();
   return { answers, taken };

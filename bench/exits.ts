@@ -45,6 +45,7 @@ const rows: Readonly<Record<string, Plan>> = {
   "early-exit": { recipe: `early-exit:epochs=9,rate=0.05,${sgd}` },
   "early-exit, shortcuts": { from: "early-exit", recipe: "project-shortcuts" },
   "early-exit, shortcuts, flips=0.5": { from: "early-exit, shortcuts", flips: 0.5, recipe: "" },
+  "early-exit, shortcuts, flips=1.5": { from: "early-exit, shortcuts", flips: 1.5, recipe: "" },
   "early-exit, shortcuts, flips=2": { from: "early-exit, shortcuts", flips: 2, recipe: "" },
   cascade: { small, recipe: cascade },
   "cascade, shortcuts": { small, recipe: `${cascade} > project-shortcuts` },
