@@ -32,7 +32,7 @@ export interface SentenceRow {
   /** Percent on the test set. */
   readonly accuracy: number;
   readonly speedup: number | null;
-  readonly ci95: readonly number[] | null;
+  readonly ci95: readonly [number, number] | null;
   /** Percent of the ten nearest texts that stay. */
   readonly recall: number;
   /** What is said beside it: the mean cosine of old and new vectors. */
@@ -147,7 +147,7 @@ async function rowOf(
       packed: classifier.pack().length,
       accuracy: accuracyOf(result),
       speedup: result.delta.infer === null ? null : round(result.delta.infer),
-      ci95: result.delta.ci95.infer?.map((x) => round(x)) ?? null,
+      ci95: result.delta.ci95.infer ?? null,
       recall: accuracyOf(vectors.result),
       words: vectors.result.metric?.words ?? "",
       cpuSeconds: Math.round((user + system) / 1e6),

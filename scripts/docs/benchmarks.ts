@@ -19,6 +19,7 @@ import { opsetSection, rewriteSection } from "./rewriting.ts";
 import { rotateSection } from "./rotate.ts";
 import { scaleSection } from "./scale.ts";
 import { searchSection } from "./search.ts";
+import { sentencesSection } from "./sentences.ts";
 import { productsSection, structuredSection } from "./structured.ts";
 import { learnSection, speedSection } from "./training.ts";
 import { winogradSection } from "./winograd.ts";
@@ -52,6 +53,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   winograd: winogradSection,
   exits: exitsSection,
   layout: layoutSection,
+  sentences: sentencesSection,
 };
 
 /** `resultsOf` reads the results of a bench; null for one that has not been run. */
