@@ -1,11 +1,35 @@
 /** @file Writes a plan of int8 into the graph: weights, activations, and what integers pass through. */
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import type { QuantParams } from "../numeric/quantize.ts";
+import { type QuantParams, quantParams } from "../numeric/quantize.ts";
+import { build } from "../ops/builder.ts";
+import { integerActivationOf, type Levels } from "../ops/int8-activations.ts";
 import { carryIntegers, integerNodes, roundActivation } from "./activations.ts";
 import type { ChannelMeans } from "./bias-correction.ts";
-import type { Plan } from "./plan.ts";
+import { formed, type Plan } from "./plan.ts";
 import { quantizeLayers, type WeightRounding } from "./weights.ts";
+
+/**
+ * Scale and zero point of each value of the plan that has a range; those that an activation fixes
+ * need none.
+ */
+export function roundingParams(
+  { values }: Plan,
+  rangeOf: (value: Value) => { readonly min: number; readonly max: number } | undefined,
+): Map<Value, QuantParams> {
+  const params = new Map<Value, QuantParams>();
+  for (const [value, { levels }] of values) {
+    const range = rangeOf(value);
+    if (levels) params.set(value, levels);
+    else if (range) {
+      params.set(
+        value,
+        quantParams(range.min, range.max, { bits: 8, signed: false, symmetric: false }),
+      );
+    }
+  }
+  return params;
+}
 
 /**
  * Rounds the weights of the plan's layers, as `rounding` says, and its activations by `params`, so
@@ -23,5 +47,40 @@ export function computeOnIntegers(
   for (const [value, { absorbed }] of plan.values) {
     roundActivation(value, absorbed, params.get(value) as QuantParams, integer);
   }
+  for (const node of formed(plan.others)) computeOnLevels(node);
   carryIntegers(plan);
+}
+
+/**
+ * Replaces an activation between DequantizeLinear and QuantizeLinear by its integer form:
+ *   q -> DequantizeLinear -> f -> QuantizeLinear -> q'  becomes  q -> form -> q'
+ */
+function computeOnLevels(node: Node): void {
+  const form = integerActivationOf(node);
+  const [x] = node.inputs;
+  const [last] = node.output.consumers;
+  if (!form || !x?.producer || !last) throw new Error(`${node.name} is not between levels`);
+  const levels = form.levels(
+    build(node.graph, node.name),
+    levelsOf(x.producer),
+    paramsOf(last),
+    node,
+  );
+  const { graph } = node;
+  graph.replace(last.output, levels);
+  graph.remove(last);
+  graph.remove(node);
+}
+
+/** What a DequantizeLinear reads. */
+function levelsOf(node: Node): Levels {
+  return { q: node.inputs[0] as Value, ...paramsOf(node) };
+}
+
+/** Scale and zero point of a QuantizeLinear or DequantizeLinear. */
+function paramsOf({ inputs: [, scale, zeroPoint] }: Node): QuantParams {
+  return {
+    scale: scale?.tensor?.floats()[0] as number,
+    zeroPoint: Number(zeroPoint?.tensor?.numbers()[0]),
+  };
 }

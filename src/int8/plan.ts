@@ -3,8 +3,10 @@
 import type { Context } from "../context.ts";
 import type { Graph, Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
+import type { QuantParams } from "../numeric/quantize.ts";
 import { boundsOf } from "../ops/bounds.ts";
 import { int8KernelOf, joinsIntegers } from "../ops/int8.ts";
+import { integerActivationOf } from "../ops/int8-activations.ts";
 import { linearOf, whyNotRight } from "../ops/linear.ts";
 import { type WeightRole, type WeightUse, weightsOf } from "../ops/weights.ts";
 import { readWeight } from "../weights/read.ts";
@@ -28,19 +30,29 @@ export interface Plan {
   readonly tables: readonly (WeightUse & { readonly weight: FloatWeight })[];
   /** Layers that compute in float, with weights that are stored in 8 bits, each weight once. */
   readonly stored: readonly (WeightUse & { readonly weight: FloatWeight })[];
-  /** Nodes without weights that run on integers between layers: Add, pools, Concat. */
+  /** Nodes without weights that run on integers between layers: Add, pools, Concat, activations. */
   readonly others: readonly Node[];
+  /** Activations to round to uint8. */
+  readonly values: ReadonlyMap<Value, Rounding>;
+}
+
+/** How a value is rounded to uint8. */
+export interface Rounding {
   /**
-   * Activations to round to uint8. `absorbed` is the Relu or Clip that produces the value, if
-   * rounding does the same: the value is then rounded at the input of that node.
+   * The Relu or Clip that produces the value, if rounding does the same: the value is then rounded
+   * at the input of that node.
    */
-  readonly values: ReadonlyMap<Value, { readonly absorbed: Node | null }>;
+  readonly absorbed: Node | null;
+  /** The levels that an activation on integers needs the value in; null if any will do. */
+  readonly levels: QuantParams | null;
 }
 
 /** Which nodes are to be on integers. */
 export interface Choice extends Selection {
-  /** "weighted": only layers with weights; "all": also Add, pools and Concat between them. */
+  /** "weighted": only layers with weights; "all": also Add, pools, activations between them. */
   readonly ops: "weighted" | "all";
+  /** Whether activations are also computed by integer forms that are only close to them. */
+  readonly activations: "exact" | "approximate";
   /**
    * Whether depthwise convolutions stay in float. They do where int8 ones are slow even between layers
    * that are in int8.
@@ -75,16 +87,19 @@ export function planInt8(model: Model, choice: Choice, context: Context): Plan {
     else layers.push({ node, role, weightIndex: index, inputIndex: index === 0 ? 1 : 0 });
   }
   const integer = new Set(layers.map(({ node, weightIndex }) => node.inputs[weightIndex]));
-  const values = new Map<Value, { absorbed: Node | null }>();
+  const values = new Map<Value, Rounding>();
   const want = (value: Value): void => {
-    if (!values.has(value)) values.set(value, { absorbed: absorbable(value) });
+    if (!values.has(value)) values.set(value, { absorbed: absorbable(value), levels: null });
   };
   for (const { node, inputIndex } of layers) {
     want(rootOf(node.inputs[inputIndex] as Value));
     const kernel = int8KernelOf(node);
     if (kernel?.kind === "layer" && kernel.roundsOutput) want(afterActivation(node));
   }
-  const others = choice.ops === "all" ? growBetween(graph, values, want) : [];
+  const others = choice.ops === "all" ? growBetween(graph, layers, values, want, choice) : [];
+  for (const [value, levels] of fixedLevels(others)) {
+    values.set(value, { absorbed: absorbable(value), levels });
+  }
   const alone = stored.filter(
     ({ value }, i) => !integer.has(value) && stored.findIndex((one) => one.value === value) === i,
   );
@@ -138,20 +153,61 @@ function refusal(use: WeightUse, choice: Choice): string | null {
  */
 function growBetween(
   graph: Graph,
+  layers: readonly Int8Layer[],
   values: ReadonlyMap<Value, unknown>,
   want: (value: Value) => void,
+  choice: Choice,
 ): Node[] {
+  const integer = new Set(layers.map(({ node }) => node));
   const others: Node[] = [];
   for (const node of graph.sorted()) {
-    if (!joinsIntegers(node)) continue;
-    const inputs = node.inputs.filter((input) => input !== null).map(rootOf);
-    const isReady = inputs.some((input) => values.has(input));
-    if (!isReady || inputs.some((input) => input.tensor || input.dtype === "int64")) continue;
+    if (!canJoin(node, integer, choice)) continue;
+    const inputs = inputsOf(node).map(rootOf);
+    if (!inputs.some((input) => values.has(input))) continue;
     for (const input of inputs) want(input);
     want(afterActivation(node));
     others.push(node);
   }
   return others;
+}
+
+const inputsOf = (node: Node): Value[] => node.inputs.filter((input) => input !== null);
+
+/** Whether a node without weights can run on integers, if one of its inputs is rounded anyway. */
+function canJoin(node: Node, integer: ReadonlySet<Node>, choice: Choice): boolean {
+  const inputs = inputsOf(node);
+  if (inputs.map(rootOf).some((input) => input.tensor || input.dtype === "int64")) return false;
+  if (joinsIntegers(node)) return true;
+  const form = integerActivationOf(node);
+  if (!form || (form.error > 0 && choice.activations === "exact")) return false;
+  // The form reads levels anew, so nothing may stand between them and the node. It pays only where
+  // its output is not read in float, and whoever reads it in float may need all its digits.
+  return rootOf(inputs[0]) === inputs[0] && isReadAsIntegers(node.output, integer, choice);
+}
+
+/** Whether all that reads the value runs on integers: layers, or nodes that can join them. */
+function isReadAsIntegers(value: Value, integer: ReadonlySet<Node>, choice: Choice): boolean {
+  const isInteger = (node: Node): boolean =>
+    isMoving(node)
+      ? isReadAsIntegers(node.output, integer, choice)
+      : integer.has(node) || canJoin(node, integer, choice);
+  return !value.isOutput && value.uses.size > 0 && value.consumers.every(isInteger);
+}
+
+/** The activations among these nodes that are computed by an integer form, not as they are. */
+export const formed = (nodes: readonly Node[]): Node[] =>
+  nodes.filter((node) => integerActivationOf(node) !== null);
+
+/** The values whose levels the integer forms of activations fix. */
+function fixedLevels(others: readonly Node[]): Map<Value, QuantParams> {
+  const fixed = new Map<Value, QuantParams>();
+  for (const node of formed(others)) {
+    const form = integerActivationOf(node);
+    const [x] = inputsOf(node);
+    if (form?.output) fixed.set(node.output, form.output(node));
+    if (form?.input && x.uses.size === 1 && !fixed.has(x)) fixed.set(x, form.input(node));
+  }
+  return fixed;
 }
 
 /** Whether the operator only moves elements, so that integers pass it with their scale. */

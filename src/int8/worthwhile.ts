@@ -7,9 +7,8 @@
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
-import { type QuantParams, quantParams } from "../numeric/quantize.ts";
 import { inferModel } from "../ops/infer.ts";
-import { computeOnIntegers } from "./compute.ts";
+import { computeOnIntegers, roundingParams } from "./compute.ts";
 import { expectedGain } from "./gain.ts";
 import { type Choice, type Int8Layer, type Plan, planInt8, rootOf } from "./plan.ts";
 
@@ -129,12 +128,10 @@ function trialOf(model: Model, layers: ReadonlySet<Node>, choice: Choice, contex
   const names = new Set([...layers].map(({ name }) => name));
   const quiet: Context = { ...context, skip() {}, warn() {} };
   const plan = planInt8(copy, { ...choice, computes: ({ name }) => names.has(name) }, quiet);
-  const params = new Map<Value, QuantParams>(
-    [...plan.values].map(([value, { absorbed }]) => [
-      value,
-      quantParams(absorbed ? 0 : -1, 1, { bits: 8, signed: false, symmetric: false }),
-    ]),
-  );
+  const params = roundingParams(plan, (value) => ({
+    min: plan.values.get(value)?.absorbed ? 0 : -1,
+    max: 1,
+  }));
   computeOnIntegers(plan, params, new Map(), { scale: "minmax", reducesRange: () => false }, quiet);
   return copy;
 }

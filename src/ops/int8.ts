@@ -38,10 +38,10 @@ const joins: JoiningKernel = { kind: "joins" };
 const moves: MovingKernel = { kind: "moves" };
 
 /**
- * Whether a node is the product, or one of its factors the sigmoid, of x Sigmoid(x) (SiLU, Swish).
- * In float between integer layers its parts are never fused, because each reads x through a
- * DequantizeLinear of its own; as integers they are two nodes. Other products and sigmoids gain
- * nothing from their integer kernels.
+ * Whether a node is the product, or one of its factors the sigmoid, of x Sigmoid(x) (SiLU, Swish)
+ * or x HardSigmoid(x). In float between integer layers its parts are never fused, because each reads
+ * x through a DequantizeLinear of its own; as integers they are two nodes. Other products and
+ * sigmoids gain nothing from their integer kernels. The activations of int8-activations.ts join too.
  */
 function isGate(node: Node): boolean {
   if (isOp(node, "Sigmoid")) {
@@ -52,7 +52,10 @@ function isGate(node: Node): boolean {
   return [
     [a, b],
     [b, a],
-  ].some(([x, y]) => isOp(y.producer, "Sigmoid") && y.producer?.inputs[0] === x);
+  ].some(
+    ([x, { producer }]) =>
+      (isOp(producer, "Sigmoid") || isOp(producer, "HardSigmoid")) && producer?.inputs[0] === x,
+  );
 }
 
 const kernels: OpTable<Int8Kernel> = {

@@ -2,17 +2,16 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { observeRanges } from "../../evidence/ranges.ts";
-import { computeOnIntegers } from "../../int8/compute.ts";
+import { computeOnIntegers, roundingParams } from "../../int8/compute.ts";
 import { equalize } from "../../int8/equalize.ts";
 import { observeMeans } from "../../int8/means.ts";
 import { type Choice, leaveOut, type Plan, planInt8 } from "../../int8/plan.ts";
 import { saturatedShares } from "../../int8/saturation.ts";
 import { storeTable } from "../../int8/store-table.ts";
 import { worthwhile } from "../../int8/worthwhile.ts";
-import type { Node, Value } from "../../ir/graph.ts";
+import type { Node } from "../../ir/graph.ts";
 import type { Model } from "../../ir/model.ts";
 import type { Calibrator } from "../../numeric/calibrate.ts";
-import { type QuantParams, quantParams } from "../../numeric/quantize.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
 import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { scaleAxisOf, storeWeight } from "../../weights/sites.ts";
@@ -47,8 +46,17 @@ const options = z.object({
     .enum(["weighted", "all"])
     .default("all")
     .meta({
-      description: "Only layers with weights, or also Add, pools and Concat between them.",
+      description:
+        "Only layers with weights, or also Add, pools, Concat and activations between them.",
       search: ["weighted", "all"],
+    }),
+  activations: z
+    .enum(["exact", "approximate"])
+    .default("exact")
+    .meta({
+      description:
+        "For ops=all: exact: SiLU, Tanh, HardSigmoid and HardSwish run on integers; approximate: also Gelu, as x Sigmoid(1.702 x), and the step tells what that costs.",
+      search: ["exact", "approximate"],
     }),
   scale: z
     .enum(["minmax", "mse"])
@@ -111,10 +119,7 @@ export const quantizeInt8 = defineMethod({
     const ranges = await observeRanges(model, wanted, calibrator, observe);
     const endless = new Set(wanted.filter((value) => !ranges.has(value)));
     const plan = leaveOut(whole, endless, context);
-    const params = new Map<Value, QuantParams>();
-    for (const [value, { min, max }] of ranges) {
-      params.set(value, quantParams(min, max, { bits: 8, signed: false, symmetric: false }));
-    }
+    const params = roundingParams(plan, (value) => ranges.get(value));
     const means = options.correctBias
       ? await observeMeans(model, plan, params, observe)
       : new Map();
