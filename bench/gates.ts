@@ -1,8 +1,9 @@
 /**
- * @file Measures int8 around gates: chains of ten convolutions with SiLU, x Sigmoid(x), or Relu
- * after each, in float32, with the convolutions alone in int8 (`ops=weighted`) and with the gates in
- * int8 too (`ops=all`), natively and in wasm, with one thread. Writes results/gates.json: float time
- * / int8 time of each, and the signal-to-noise ratio of the outputs in dB.
+ * @file Measures int8 around activations: chains of ten convolutions with one after each, in float32,
+ * with the convolutions alone in int8 (`ops=weighted`), and with the activations in int8 too
+ * (`ops=all`, with `activations=approximate` for Gelu), natively and in wasm, with one thread. Writes
+ * results/gates.json: float time / int8 time of each, and the signal-to-noise ratio of the outputs in
+ * dB. Arguments choose rows by parts of their names ("tanh", "1x1 64"); the others are kept.
  */
 import type { Value } from "../src/ir/graph.ts";
 import type { Model } from "../src/ir/model.ts";
@@ -18,7 +19,7 @@ import { apply, environmentOf } from "../test/support/apply.ts";
 import { tensorDataset } from "../test/support/dataset.ts";
 import { layerModel } from "../test/support/layer.ts";
 import { nets } from "../test/support/nets.ts";
-import { writeRun } from "./record.ts";
+import { readRun, writeRun } from "./record.ts";
 
 /** Channels, side of the map, kernel; "dw" puts a depthwise 3x3 before each pointwise layer. */
 const chains = {
@@ -30,10 +31,37 @@ const chains = {
   "dw+pw 128 @26": { n: 128, side: 26, kernel: 1, isDepthwise: true },
 };
 type Chain = (typeof chains)[keyof typeof chains] & { readonly isDepthwise?: boolean };
-const variants = {
-  weighted: { ops: "weighted" },
-  all: { ops: "all" },
-} as const;
+
+interface Activation {
+  draw(g: Builder, x: Value): Value;
+  /** 1 / the mean square of what it makes of normal numbers, about: keeps values near 1. */
+  readonly gain: number;
+  /** The recipes that are compared: options of quantize-int8 by name. */
+  readonly variants: Readonly<Record<string, object>>;
+  /** The chains that are measured; all, if missing. */
+  readonly on?: readonly (keyof typeof chains)[];
+}
+const weighted = { ops: "weighted" };
+const all = { ops: "all" };
+const on = ["1x1 64 @52"] as const;
+const activations: Readonly<Record<string, Activation>> = {
+  silu: { draw: (g, x) => g.Mul(x, g.Sigmoid(x)), gain: 3, variants: { weighted, all } },
+  relu: { draw: (g, x) => g.Relu(x), gain: 2, variants: { all } },
+  gelu: {
+    draw: (g, x) => g.Gelu(x),
+    gain: 2.4,
+    variants: { weighted, approximate: { activations: "approximate" } },
+    on,
+  },
+  tanh: { draw: (g, x) => g.Tanh(x), gain: 2.5, variants: { weighted, all }, on },
+  hardswish: { draw: (g, x) => g.HardSwish(x), gain: 2.8, variants: { weighted, all }, on },
+  hardsigmoid: {
+    draw: (g, x) => g.HardSigmoid(x, { alpha: 1 / 6, beta: 0.5 }),
+    gain: 3.6,
+    variants: { weighted, all },
+    on,
+  },
+};
 const DEPTH = 10;
 const BUDGET_MS = 2500;
 
@@ -47,15 +75,14 @@ function sqnr(exact: Float32Array, actual: Float32Array): number {
 
 const round = (x: number) => Math.round(x * 100) / 100;
 
-function chain({ n, side, kernel, isDepthwise }: Chain, isGated: boolean): Model {
+function chain({ n, side, kernel, isDepthwise }: Chain, { draw, gain }: Activation): Model {
   const conv = (g: Builder, x: Value, k: number, group: number): Value => {
     const shape = [n, n / group, k, k];
     const fan = (n / group) * k * k;
-    const weight = g.constant(numbers(n * fan, Math.sqrt((isGated ? 3 : 2) / fan)), { shape });
+    const weight = g.constant(numbers(n * fan, Math.sqrt(gain / fan)), { shape });
     const pads = new Array<number>(4).fill((k - 1) / 2);
     const bias = g.constant(numbers(n, 0.1));
-    const y = g.Conv(x, weight, bias, { kernel_shape: [k, k], group, pads });
-    return isGated ? g.Mul(y, g.Sigmoid(y)) : g.Relu(y);
+    return draw(g, g.Conv(x, weight, bias, { kernel_shape: [k, k], group, pads }));
   };
   return layerModel([1, n, side, side], (g, x) => {
     let y = x;
@@ -67,51 +94,51 @@ function chain({ n, side, kernel, isDepthwise }: Chain, isGated: boolean): Model
   });
 }
 
-const results: Record<string, Record<string, Record<string, object>>> = {};
-const asked = process.argv[2] ?? "";
+const results: Record<string, Record<string, Record<string, object>>> = readRun("gates") ?? {};
+const asked = process.argv.slice(2);
+const rows = Object.entries(chains).flatMap(([name, spec]) =>
+  Object.entries(activations)
+    .filter(([, { on }]) => !on || on.some((each) => each === name))
+    .map(([id, activation]) => ({ name, spec, id, activation })),
+);
+const chosen = rows.filter(
+  ({ name, id }) => asked.length === 0 || asked.some((word) => `${name} ${id}`.includes(word)),
+);
 for (const runtime of [await openNodeRuntime(), await openWebRuntime()]) {
-  const isWeb = runtime.name === "web";
-  for (const [name, spec] of Object.entries(chains).filter(([key]) => key.includes(asked))) {
-    for (const gate of ["silu", "relu"]) {
-      const model = chain(spec, gate === "silu");
-      const shape = [1, spec.n, spec.side, spec.side];
-      const x = tensor("float32", shape, numbers(spec.n * spec.side ** 2, 1));
-      const env = environmentOf(nets[0], {
-        ...{ calibration: tensorDataset({ x }), feeds: { x }, runtime },
-      });
-      const files: [string, Uint8Array][] = [["float", concat(writeModel(model))]];
-      for (const [id, options] of Object.entries(variants)) {
-        if (gate === "relu" && id === "weighted") continue;
-        files.push([id, (await apply(model, "quantize-int8", options, env)).bytes]);
-      }
-      const open = await Promise.all(
-        files.map(([, bytes]) => runtime.open({ bytes }, { threads: 1 })),
-      );
-      const timings = await measureLatency(
-        files.map(([id], i) => ({ name: id, run: () => open[i].run({ x }) })),
-        { platform: nodePlatform, budgetMs: BUDGET_MS },
-      );
-      const outputs = await Promise.all(open.map((session) => session.run({ x })));
-      for (const session of open) await session.close();
-      const [float, ...rest] = timings.map(({ latency }) => latency.median);
-      results[isWeb ? "wasm" : "native"] ??= {};
-      results[isWeb ? "wasm" : "native"][name] ??= {};
-      results[isWeb ? "wasm" : "native"][name][gate] = Object.fromEntries(
-        rest.map((ms, i) => [
-          files[i + 1][0],
-          {
-            speedup: round(float / ms),
-            sqnr: round(sqnr(outputs[0].y.floats(), outputs[i + 1].y.floats())),
-          },
-        ]),
-      );
-      console.log(
-        runtime.name,
-        name,
-        gate,
-        JSON.stringify(results[isWeb ? "wasm" : "native"][name][gate]),
-      );
+  const engine = runtime.name === "web" ? "wasm" : "native";
+  for (const { name, spec, id, activation } of chosen) {
+    const model = chain(spec, activation);
+    const shape = [1, spec.n, spec.side, spec.side];
+    const x = tensor("float32", shape, numbers(spec.n * spec.side ** 2, 1));
+    const env = environmentOf(nets[0], {
+      ...{ calibration: tensorDataset({ x }), feeds: { x }, runtime },
+    });
+    const files: [string, Uint8Array][] = [["float", concat(writeModel(model))]];
+    for (const [variant, options] of Object.entries(activation.variants)) {
+      files.push([variant, (await apply(model, "quantize-int8", options, env)).bytes]);
     }
+    const open = await Promise.all(
+      files.map(([, bytes]) => runtime.open({ bytes }, { threads: 1 })),
+    );
+    const timings = await measureLatency(
+      files.map(([variant], i) => ({ name: variant, run: () => open[i].run({ x }) })),
+      { platform: nodePlatform, budgetMs: BUDGET_MS },
+    );
+    const outputs = await Promise.all(open.map((session) => session.run({ x })));
+    for (const session of open) await session.close();
+    const [float, ...rest] = timings.map(({ latency }) => latency.median);
+    const row = Object.fromEntries(
+      rest.map((ms, i) => [
+        files[i + 1][0],
+        {
+          speedup: round(float / ms),
+          sqnr: round(sqnr(outputs[0].y.floats(), outputs[i + 1].y.floats())),
+        },
+      ]),
+    );
+    results[engine] ??= {};
+    results[engine][name] = { ...results[engine][name], [id]: row };
+    console.log(engine, name, id, JSON.stringify(row));
   }
 }
-if (!asked) writeRun("gates", results);
+writeRun("gates", results);
