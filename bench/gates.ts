@@ -37,7 +37,7 @@ interface Activation {
   /** 1 / the mean square of what it makes of normal numbers, about: keeps values near 1. */
   readonly gain: number;
   /** The recipes that are compared: options of quantize-int8 by name. */
-  readonly variants: Readonly<Record<string, object>>;
+  readonly variants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** The chains that are measured; all, if missing. */
   readonly on?: readonly (keyof typeof chains)[];
 }

@@ -1,34 +1,25 @@
 /** @file Writes a plan of int8 into the graph: weights, activations, and what integers pass through. */
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import { type QuantParams, quantParams } from "../numeric/quantize.ts";
+import type { QuantParams } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import { integerActivationOf, type Levels } from "../ops/int8-activations.ts";
 import { carryIntegers, integerNodes, roundActivation } from "./activations.ts";
 import type { ChannelMeans } from "./bias-correction.ts";
-import { formed, type Plan } from "./plan.ts";
+import { formed, type Plan, type Rounding } from "./plan.ts";
 import { quantizeLayers, type WeightRounding } from "./weights.ts";
 
-/**
- * Scale and zero point of each value of the plan that has a range; those that an activation fixes
- * need none.
- */
+/** Scale and zero point of each value of the plan: those that an activation fixes, or `paramsOf`. */
 export function roundingParams(
   { values }: Plan,
-  rangeOf: (value: Value) => { readonly min: number; readonly max: number } | undefined,
+  paramsOf: (value: Value, rounding: Rounding) => QuantParams | undefined,
 ): Map<Value, QuantParams> {
-  const params = new Map<Value, QuantParams>();
-  for (const [value, { levels }] of values) {
-    const range = rangeOf(value);
-    if (levels) params.set(value, levels);
-    else if (range) {
-      params.set(
-        value,
-        quantParams(range.min, range.max, { bits: 8, signed: false, symmetric: false }),
-      );
-    }
-  }
-  return params;
+  return new Map(
+    [...values].flatMap(([value, rounding]) => {
+      const params = rounding.levels ?? paramsOf(value, rounding);
+      return params ? [[value, params] as const] : [];
+    }),
+  );
 }
 
 /**

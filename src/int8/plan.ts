@@ -51,8 +51,8 @@ export interface Rounding {
 export interface Choice extends Selection {
   /** "weighted": only layers with weights; "all": also Add, pools, activations between them. */
   readonly ops: "weighted" | "all";
-  /** Whether activations are also computed by integer forms that are only close to them. */
-  readonly activations: "exact" | "approximate";
+  /** Whether activations are also computed by integer forms that are only close to them: not, if missing. */
+  readonly activations?: "exact" | "approximate";
   /**
    * Whether depthwise convolutions stay in float. They do where int8 ones are slow even between layers
    * that are in int8.
@@ -179,7 +179,7 @@ function canJoin(node: Node, integer: ReadonlySet<Node>, choice: Choice): boolea
   if (inputs.map(rootOf).some((input) => input.tensor || input.dtype === "int64")) return false;
   if (joinsIntegers(node)) return true;
   const form = integerActivationOf(node);
-  if (!form || (form.error > 0 && choice.activations === "exact")) return false;
+  if (!form || (form.error > 0 && choice.activations !== "approximate")) return false;
   // The form reads levels anew, so nothing may stand between them and the node. It pays only where
   // its output is not read in float, and whoever reads it in float may need all its digits.
   return rootOf(inputs[0]) === inputs[0] && isReadAsIntegers(node.output, integer, choice);

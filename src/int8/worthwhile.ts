@@ -6,11 +6,11 @@
  */
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
-import { cloneModel, type Model } from "../ir/model.ts";
-import { inferModel } from "../ops/infer.ts";
-import { computeOnIntegers, roundingParams } from "./compute.ts";
+import type { Model } from "../ir/model.ts";
+import { quantParams } from "../numeric/quantize.ts";
 import { expectedGain } from "./gain.ts";
-import { type Choice, type Int8Layer, type Plan, planInt8, rootOf } from "./plan.ts";
+import { type Choice, type Int8Layer, type Plan, rootOf } from "./plan.ts";
+import { type TrialRounding, trialOf } from "./trial.ts";
 
 /** A model in int8 has to take at most this share of the float model's time. */
 const WORTH = 0.97;
@@ -39,7 +39,8 @@ export async function worthwhile(
   const expected = new Set(plan.layers.filter(isExpected(plan, context)).map(({ node }) => node));
   const { time } = context;
   if (!time || all.size === 0) return { layers: expected, speedup: null };
-  const trial = (layers: ReadonlySet<Node>): Model => trialOf(model, layers, choice, context);
+  const trial = (layers: ReadonlySet<Node>): Model =>
+    trialOf(model, layers, choice, context, anyRounding);
   const best: { layers: ReadonlySet<Node>; ratio: number }[] = [];
   const regions: readonly ReadonlySet<Node>[] = regionsOf(plan, expected);
   const timed = [expected, all, ...(regions.length > 1 ? regions.slice(0, REGIONS) : [])].filter(
@@ -121,17 +122,9 @@ function regionsOf({ layers, others }: Plan, chosen: ReadonlySet<Node>): Set<Nod
   return found.sort((a, b) => b.size - a.size);
 }
 
-/** A copy with these layers in int8. Ranges are made up: they do not change the time. */
-function trialOf(model: Model, layers: ReadonlySet<Node>, choice: Choice, context: Context): Model {
-  const copy = cloneModel(model);
-  inferModel(copy);
-  const names = new Set([...layers].map(({ name }) => name));
-  const quiet: Context = { ...context, skip() {}, warn() {} };
-  const plan = planInt8(copy, { ...choice, computes: ({ name }) => names.has(name) }, quiet);
-  const params = roundingParams(plan, (value) => ({
-    min: plan.values.get(value)?.absorbed ? 0 : -1,
-    max: 1,
-  }));
-  computeOnIntegers(plan, params, new Map(), { scale: "minmax", reducesRange: () => false }, quiet);
-  return copy;
-}
+/** Ranges are made up: they do not change the time. */
+const anyRounding: TrialRounding = {
+  paramsOf: (_, { absorbed }) => quantParams(absorbed ? 0 : -1, 1),
+  means: new Map(),
+  weights: { scale: "minmax", reducesRange: () => false },
+};

@@ -72,8 +72,8 @@ const swish = (factor: (node: Node) => number): IntegerActivation["levels"] => {
  * The levels of x that are those of HardSigmoid(x) = max(0, min(1, alpha x + beta)) in `unit`:
  *   alpha s (q - z) + beta = q / 255  for  s = 1 / (255 alpha),  z = 255 beta.
  * Where 255 beta is no whole number, everything between the ends is off by its rounding, half a
- * level for beta = 1/2. Levels of 1/256 or 1/254 would be exact there but not at 1, which is worse:
- * x HardSigmoid(x) multiplies the error by the largest x.
+ * level for beta = 1/2. Levels of 1/256 or 1/254 would be exact there but not at 1, which is worse
+ * in x HardSigmoid(x): there the error is multiplied by the largest x.
  */
 const ramp = (alpha: number, beta: number): QuantParams => ({
   scale: Math.fround(1 / (255 * alpha)),
@@ -94,6 +94,10 @@ function roundAnew(g: Builder, x: Levels, to: QuantParams): Value {
   return round(g, like(x.q, g.LeakyRelu(read(g, x), { alpha: 1 }), "float32"), to);
 }
 
+/**
+ * HardSwish has no entry: two integer kernels (`roundAnew` and a product) were no faster in wasm
+ * than its one node in float between conversions, and hardly faster natively (docs/engine.md).
+ */
 const activations: OpTable<IntegerActivation> = {
   // x Phi(x) ~ x Sigmoid(1.702 x) (Hendrycks & Gimpel, arXiv 1606.08415, section 2)
   Gelu: { error: 0.0204, levels: swish(() => 1.702) },
@@ -106,14 +110,6 @@ const activations: OpTable<IntegerActivation> = {
     output: () => unit,
     input: (node) => ramp(...slopeOf(node)),
     levels: (g, x, _, node) => roundAnew(g, x, ramp(...slopeOf(node))),
-  },
-  // x HardSigmoid(x), alpha = 1/6, beta = 1/2
-  HardSwish: {
-    error: 0,
-    levels(g, x, y) {
-      const gate = { q: roundAnew(g, x, ramp(1 / 6, 0.5)), ...unit };
-      return round(g, g.Mul(read(g, x), read(g, gate)), y);
-    },
   },
   // tanh(x) = 2 Sigmoid(2 x) - 1
   Tanh: {

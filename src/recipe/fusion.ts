@@ -2,7 +2,7 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { constantExpressions } from "../ops/constant.ts";
-import { int8KernelOf, isFloatLayer, joinsIntegers } from "../ops/int8.ts";
+import { int8KernelOf, isFloatLayer } from "../ops/int8.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { weightsOf } from "../ops/weights.ts";
 import { type Environment, isMeasured } from "./environment.ts";
@@ -16,7 +16,7 @@ export interface Refused {
    * "Quantization").
    */
   readonly layers: readonly string[];
-  /** Sums, pools and joins between QuantizeLinear and DequantizeLinear that run in float. */
+  /** Sums, pools, joins and gates between QuantizeLinear and DequantizeLinear that run in float. */
   readonly between: readonly string[];
   /** Integer products whose scales are multiplied in nodes of their own. */
   readonly products: readonly string[];
@@ -67,9 +67,12 @@ const none: Refused = { layers: [], between: [], products: [], decoded: [] };
 const isFound = (timed: TimedNode): timed is TimedNode & { readonly node: Node } =>
   timed.node !== null;
 
-/** Whether all that the node reads and gives is rounded, and it has an integer kernel. */
+/**
+ * Whether all that the node reads and gives is rounded, and it has an integer kernel. Once a gate is
+ * rounded its parts no longer look like one, so `joinsIntegers` would not tell.
+ */
 function isBetween(node: Node): boolean {
-  if (!joinsIntegers(node)) return false;
+  if (int8KernelOf(node)?.kind !== "joins") return false;
   const { consumers, isOutput } = node.output;
   const reads = node.inputs.every((input) => !input || hasTrait(input.producer, "converts"));
   const gives = consumers.length > 0 && consumers.every((next) => hasTrait(next, "converts"));

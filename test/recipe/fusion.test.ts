@@ -1,10 +1,13 @@
 import { describe, expect, test } from "vitest";
-import type { Node } from "../../src/ir/graph.ts";
+import type { Node, Value } from "../../src/ir/graph.ts";
+import { tensor } from "../../src/ir/tensor.ts";
 import { nodePlatform } from "../../src/node/platform.ts";
 import { build } from "../../src/ops/builder.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { fusionWarnings, refusedFusions } from "../../src/recipe/fusion.ts";
 import { apply, environmentOf } from "../support/apply.ts";
+import { tensorDataset } from "../support/dataset.ts";
+import { layerModel } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
 
 /** The engine needs to be able to tell its own times: the runtime of the platform can. */
@@ -74,6 +77,32 @@ describe("other fusions", () => {
     const other = g.DequantizeLinear(g.QuantizeLinear(x, scale, zero), scale, zero);
     add.setInput(0, other);
     expect((await refusedFusions(model, env)).between).toEqual([add.name]);
+  });
+
+  test("a gate in float between integer layers is named", async () => {
+    const x = tensor(
+      "float32",
+      [2, 4, 3, 3],
+      Float32Array.from({ length: 72 }, (_, i) => i % 7),
+    );
+    const start = layerModel(["N", 4, 3, 3], (g, input) => {
+      const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0.1));
+      const conv = (y: Value) => g.Conv(y, g.constant(eye, { shape: [4, 4, 1, 1] }));
+      const first = conv(input);
+      return conv(g.Mul(first, g.Sigmoid(first)));
+    });
+    const own = { runtime, calibration: tensorDataset({ x }), feeds: { x } };
+    const env = environmentOf(netOf("conv"), own);
+    const { model } = await apply(start, "quantize-int8", {}, env);
+    expect(await refusedFusions(model, env)).toEqual(none);
+    const sigmoid = [...model.graph.nodes].find(({ op }) => op === "Sigmoid") as Node;
+    // Levels of 16 bits have no kernel.
+    const quantize = sigmoid.output.consumers[0];
+    const g = build(model.graph, "wide");
+    const zero = g.constant(0, { dtype: "uint16" });
+    quantize.setInput(2, zero);
+    for (const next of quantize.output.consumers) next.setInput(2, zero);
+    expect((await refusedFusions(model, env)).between).toContain(sigmoid.name);
   });
 
   test("a product whose scale is used apart from it is named", async () => {

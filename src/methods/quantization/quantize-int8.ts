@@ -2,16 +2,19 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { observeRanges } from "../../evidence/ranges.ts";
+import { approximated, warnOfApproximation } from "../../int8/approximation.ts";
 import { computeOnIntegers, roundingParams } from "../../int8/compute.ts";
 import { equalize } from "../../int8/equalize.ts";
 import { observeMeans } from "../../int8/means.ts";
 import { type Choice, leaveOut, type Plan, planInt8 } from "../../int8/plan.ts";
 import { saturatedShares } from "../../int8/saturation.ts";
 import { storeTable } from "../../int8/store-table.ts";
+import { trialOf } from "../../int8/trial.ts";
 import { worthwhile } from "../../int8/worthwhile.ts";
-import type { Node } from "../../ir/graph.ts";
-import type { Model } from "../../ir/model.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import { cloneModel, type Model } from "../../ir/model.ts";
 import type { Calibrator } from "../../numeric/calibrate.ts";
+import { quantParams } from "../../numeric/quantize.ts";
 import { roundToGrid } from "../../weights/forms/grid.ts";
 import { rescueOptions, siteOptions } from "../../weights/select.ts";
 import { scaleAxisOf, storeWeight } from "../../weights/sites.ts";
@@ -55,7 +58,7 @@ const options = z.object({
     .default("exact")
     .meta({
       description:
-        "For ops=all: exact: SiLU, Tanh, HardSigmoid and HardSwish run on integers; approximate: also Gelu, as x Sigmoid(1.702 x), and the step tells what that costs.",
+        "For ops=all: exact: SiLU, Tanh and HardSigmoid run on integers; approximate: also Gelu, as x Sigmoid(1.702 x), and the step tells what that costs.",
       search: ["exact", "approximate"],
     }),
   scale: z
@@ -119,7 +122,10 @@ export const quantizeInt8 = defineMethod({
     const ranges = await observeRanges(model, wanted, calibrator, observe);
     const endless = new Set(wanted.filter((value) => !ranges.has(value)));
     const plan = leaveOut(whole, endless, context);
-    const params = roundingParams(plan, (value) => ranges.get(value));
+    const params = roundingParams(plan, (value) => {
+      const range = ranges.get(value);
+      return range && quantParams(range.min, range.max);
+    });
     const means = options.correctBias
       ? await observeMeans(model, plan, params, observe)
       : new Map();
@@ -135,7 +141,19 @@ export const quantizeInt8 = defineMethod({
     }
     if (saturated.size > 0) context.warn(saturationWarning(saturated));
     const reducesRange = (node: Node): boolean => reduceRange === "true" || saturated.has(node);
-    computeOnIntegers(plan, params, means, { scale, reducesRange }, context);
+    const weights = { scale, reducesRange };
+    const close = approximated(plan);
+    if (close.length === 0) return computeOnIntegers(plan, params, means, weights, context);
+    const layers = new Set(plan.layers.map(({ node }) => node));
+    const rounding = { paramsOf: (value: Value) => params.get(value), means, weights };
+    const exact = { ...choice, activations: "exact" } as const;
+    const compared = {
+      float: cloneModel(model),
+      exact: trialOf(model, layers, exact, context, rounding),
+      close: model,
+    };
+    computeOnIntegers(plan, params, means, weights, context);
+    await warnOfApproximation(close, compared, context);
   },
 });
 
