@@ -82,6 +82,8 @@ export async function rescue(
   const cost = `${step.id} costs ${amount(loss.value, loss)} on ${records.length} calibration records`;
   env.onEvent({ type: "note", text: `${cost}: looking for the layers that do it` });
   for (const options of step.method.gentler ?? []) {
+    const own = step.options as Readonly<Record<string, unknown>>;
+    if (Object.entries(options).every(([key, value]) => own[key] === value)) continue;
     const gentler = withoutRescue({ ...step, options: { ...step.options, ...options } });
     const made = await attempt(gentler, env);
     const rest = await lossOf(fileOf(made));

@@ -133,6 +133,22 @@ test("a layer that is called as the operator of others is not left out with them
   expect(warnings.join()).toMatch(/leaving out up to half of its layers does not bring/);
 });
 
+test("gentler settings that the step has already are not tried again", async () => {
+  const [step] = parseRecipe("quantize-int8:calibrator=minmax,tolerance=3");
+  const tried: string[] = [];
+  const method: typeof step.method = {
+    ...step.method,
+    gentler: [{ calibrator: "minmax" }],
+    async apply(start, options, context) {
+      tried.push(JSON.stringify({ ...options, rescue: null }));
+      return step.method.apply(start, options, context);
+    },
+  };
+  await applyRecipe(model, [{ ...step, method }], env, { anySize: true });
+  expect(tried.length).toBeGreaterThan(4);
+  expect(new Set(tried).size).toBe(tried.length);
+});
+
 describe("no rescue", () => {
   const bytesOf = async (recipe: string) =>
     (await applyRecipe(model, parseRecipe(recipe), env, { anySize: true })).bytes;

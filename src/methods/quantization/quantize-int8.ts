@@ -101,7 +101,7 @@ export const quantizeInt8 = defineMethod({
   needs: ["calibration"],
   quickens: true,
   options,
-  gentler: [{ calibrator: "minmax" }, { calibrator: "percentile" }],
+  gentler: [{ activations: "exact" }, { calibrator: "minmax" }, { calibrator: "percentile" }],
   survey: [{}, { kernel: "auto" }],
   neutral: null,
   async apply(model, options, context) {
