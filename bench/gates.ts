@@ -54,7 +54,8 @@ const activations: Readonly<Record<string, Activation>> = {
     on,
   },
   tanh: { draw: (g, x) => g.Tanh(x), gain: 2.5, variants: { weighted, all }, on },
-  hardswish: { draw: (g, x) => g.HardSwish(x), gain: 2.8, variants: { weighted, all }, on },
+  // Has no integer form: one node in float between conversions.
+  hardswish: { draw: (g, x) => g.HardSwish(x), gain: 2.8, variants: { weighted }, on },
   hardsigmoid: {
     draw: (g, x) => g.HardSigmoid(x, { alpha: 1 / 6, beta: 0.5 }),
     gain: 3.6,
