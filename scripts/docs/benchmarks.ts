@@ -8,6 +8,7 @@ import { distilSection } from "./distil.ts";
 import { exitsSection } from "./exits.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
+import { gatesSection } from "./gates.ts";
 import { layoutSection } from "./layout.ts";
 import { lenetSection } from "./lenet.ts";
 import { lowRankSection } from "./low-rank.ts";
@@ -51,6 +52,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   products: productsSection,
   scale: scaleSection,
   winograd: winogradSection,
+  gates: gatesSection,
   exits: exitsSection,
   layout: layoutSection,
   sentences: sentencesSection,
