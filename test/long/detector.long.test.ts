@@ -136,7 +136,7 @@ async function precisionOf(bytes: Uint8Array): Promise<number> {
   for (const [i, values] of (await rowsOf(bytes)).entries()) {
     judge.add([[...values], shape], [rows[i], [2, 5]], null);
   }
-  return judge.finish().value;
+  return judge.finish().value ?? 0;
 }
 
 /** F1 of the boxes against the float model's, percent. */
@@ -147,7 +147,7 @@ async function agreementOf(bytes: Uint8Array, float: Uint8Array): Promise<number
   for (const [i, values] of own.entries()) {
     judge.add([[...values], shape], null, [[...original[i]], shape]);
   }
-  return judge.finish().value;
+  return judge.finish().value ?? 0;
 }
 
 const env = environmentOf(nets[0], {
