@@ -6,12 +6,15 @@ import { beforeAll, expect, test } from "vitest";
 import type { Value } from "../../src/ir/graph.ts";
 import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
+import { metricNamed } from "../../src/measure/metrics/index.ts";
 import { createRandom, type Random } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
+import { applyRecipe } from "../../src/recipe/apply.ts";
+import { parseRecipe } from "../../src/recipe/steps.ts";
 import { trainModel } from "../../src/recipe/train.ts";
 import { trainOptions } from "../../src/train/options.ts";
-import { apply, environmentOf, outputsOf } from "../support/apply.ts";
+import { environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { floats, judgeOf } from "../support/judge.ts";
 import { layerModel } from "../support/layer.ts";
@@ -151,16 +154,17 @@ async function agreementOf(bytes: Uint8Array, float: Uint8Array): Promise<number
 }
 
 const env = environmentOf(nets[0], {
-  calibration: tensorDataset({ x: pictures(64, 5).x }),
+  calibration: tensorDataset({ x: pictures(128, 5).x }),
+  metric: metricNamed("detection", "test"),
   feeds: { x: pictures(2, 6).x },
 });
 let model: Model;
 let float: Uint8Array;
 
 beforeAll(async () => {
-  const { x, target } = pictures(2000, 3);
+  const { x, target } = pictures(3000, 3);
   model = detector();
-  const options = { epochs: 30, batch: 32, rate: 0.005, holdout: 0, loss: "mse" };
+  const options = { epochs: 30, batch: 32, rate: 0.01, holdout: 0, loss: "mse" };
   const training = tensorDataset({ x }, target);
   await trainModel(
     model,
@@ -181,10 +185,13 @@ test("the detector finds what was drawn", async () => {
   expect(map).toBeGreaterThan(80);
 });
 
-test("in int8 it finds 95 % of the same", async () => {
-  const { bytes } = await apply(model, "quantize-int8", {}, env);
+test("in int8 it finds 95 % of the same, with few layers in float", async () => {
+  // 3 points on calibration records, so that other records lose no more than 5.
+  const recipe = parseRecipe("quantize-int8:tolerance=3");
+  const { bytes, warnings } = await applyRecipe(model, recipe, env, { anySize: true });
   const f1 = await agreementOf(bytes, float);
   console.log(`F1 of int8: ${f1.toFixed(1)} %, mAP ${(await precisionOf(bytes)).toFixed(1)} %`);
+  console.log(warnings.join("\n"));
   expect(f1).toBeGreaterThanOrEqual(95);
   expect(await agreementOf(float, float)).toBe(100);
 });
