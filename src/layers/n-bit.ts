@@ -40,11 +40,12 @@ export function storeDequantized(
   const levels = leafOf<Int8Array>(weight, "levels");
   const scale = leafOf<Float32Array>(weight, "scale");
   const { bits } = levels.coding as Whole;
-  // If an axis is split into blocks, the scale has a 1 in the place of their size.
+  // If an axis is split into blocks, the scale has a 1 in the place of their size. Else each output has
+  // a scale: the last axis, also where there is one output only.
   const axis =
     levels.shape.length > shape.length
       ? levels.shape.findIndex((dim, i) => dim !== shape[i])
-      : scale.shape.findIndex((dim) => dim > 1);
+      : scale.shape.findLastIndex((dim, i) => dim === shape[i]);
   const block = levels.shape.length > shape.length ? levels.shape[axis + 1] : null;
   const dims = block ? scale.shape.toSpliced(axis + 1, 1) : [shape[axis]];
   const g = build(value.graph);

@@ -379,6 +379,25 @@ describe("quantize-weights", () => {
       }
     });
 
+    test.each([
+      ["MatMul", [64, 1], {}],
+      ["Gemm", [1, 64], { transB: 1 }],
+    ] as const)("%s with a single output, weight %j", async (op, shape, attributes) => {
+      const start = layerModel(["N", 64], (g, x) => {
+        const w = g.constant(normal(64), { shape });
+        return op === "Gemm" ? g.Gemm(x, w, null, attributes) : g.MatMul(x, w);
+      });
+      for (const block of [0, 32]) {
+        const [float, integer] = await Promise.all(
+          ["float", "integer"].map((kernel) =>
+            apply(start, "quantize-weights", { bits: 8, block, kernel }, env),
+          ),
+        );
+        const expected = await outputsOf(float.bytes, feeds);
+        expect(relativeError(expected, await outputsOf(integer.bytes, feeds))).toBeLessThan(0.02);
+      }
+    });
+
     test("where there is no such kernel, weights are unpacked at load, with a warning", async () => {
       const web = { ...env, target: webWasm };
       for (const [given, where, why] of [
