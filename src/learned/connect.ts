@@ -9,6 +9,7 @@ import type { Shape } from "../weights/form.ts";
 import { uniformGrid } from "../weights/forms/grid.ts";
 import { type Latent, type Opened, open, type StepFeed } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
+import { SCALE_OF_ZEROS } from "./scaled.ts";
 import { passing, powersOfTwo, signLevels } from "./straight-through.ts";
 
 /** The option for how latent weights become binary. */
@@ -48,7 +49,8 @@ export function openConnected(
   size: number | null = null,
 ): Opened {
   const { shape, values } = weight;
-  const mean = Math.fround(values.reduce((sum, w) => sum + Math.abs(w), 0) / values.length || 1);
+  const sum = values.reduce((all, w) => all + Math.abs(w), 0);
+  const mean = Math.fround(sum / values.length) || SCALE_OF_ZEROS;
   const scale = size === null ? mean : fromBfloat16(toBfloat16(mean * size));
   const start = values.map((w) => Math.max(-1, Math.min(1, w / mean)));
   const latent: Latent<"latent"> = {

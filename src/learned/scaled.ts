@@ -44,8 +44,11 @@ interface Scaled extends Latent {
   renew(theta: Readonly<Record<string, Float32Array>>, second: Float32Array): void;
 }
 
-/** A scale is at least this: with 0, an int8 kernel made of the weight later would divide by it. */
-const LEAST = 2 ** -40;
+/**
+ * The scale of weights that are all 0, where the levels have no 0 or an int8 kernel, made of the weight
+ * later, would divide by it.
+ */
+export const SCALE_OF_ZEROS = 2 ** -40;
 
 /** Opens a weight as W = s q. */
 export function openScaled(
@@ -59,7 +62,7 @@ export function openScaled(
     for (const [i, places] of groups.entries()) {
       const of = (all: Float32Array) => Float32Array.from(places, (place) => all[place]);
       const found = project(of(latent), of(second));
-      scale[i] = Math.max(found.scale, LEAST);
+      scale[i] = Math.fround(found.scale) === 0 ? SCALE_OF_ZEROS : found.scale;
       if (isTernary) threshold[i] = found.threshold ?? 0;
     }
   };

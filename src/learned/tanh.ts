@@ -5,6 +5,7 @@ import { log } from "../numeric/log.ts";
 import { codebookOf } from "../weights/forms/codebook.ts";
 import { type Latent, type Opened, open } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
+import { SCALE_OF_ZEROS } from "./scaled.ts";
 import { detached } from "./straight-through.ts";
 
 /** Where |u| starts at most: tanh passes 0.42 of the gradient there. */
@@ -58,11 +59,11 @@ const levelOf = (share: number, n: number): number =>
 /** The H of least squared error of weights rounded to the n + 1 levels from -H to H. */
 function boundFor(values: Float32Array, n: number): number {
   const largest = values.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
-  let [best, least] = [largest || 1, Number.POSITIVE_INFINITY];
+  let [best, least] = [largest, Number.POSITIVE_INFINITY];
   for (let bound = largest; bound > NARROWEST * largest; bound *= RATIO) {
     let error = 0;
     for (const w of values) error += (w - bound * ((2 * levelOf(w / bound, n)) / n - 1)) ** 2;
     if (error < least) [best, least] = [bound, error];
   }
-  return Math.fround(best);
+  return Math.fround(best) || SCALE_OF_ZEROS;
 }
