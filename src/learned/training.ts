@@ -57,14 +57,15 @@ export function endsOf(model: Model): (node: Node) => boolean {
 
 /**
  * What the layers of these sites read besides their weights, each value once, with those layers.
- * Tables that are looked up read no real numbers, and are left out.
+ * Tables that are looked up read no real numbers, and are left out, as is what a loop or a branch computes:
+ * it cannot be observed.
  */
 export function inputsOf(model: Model, sites: readonly ThetaSite[]): Map<Value, Node[]> {
   const nodes = new Set(sites.map(({ node }) => node));
   const readers = new Map<Value, Node[]>();
   for (const { node, index, role } of weightsOf(model)) {
     const input = node.inputs[index === 0 ? 1 : 0];
-    const isData = role.kind !== "embedding" && input && !input.tensor;
+    const isData = role.kind !== "embedding" && input?.graph === model.graph && !input.tensor;
     if (!isData || !nodes.has(node)) continue;
     readers.set(input, [...(readers.get(input) ?? []), node]);
   }
