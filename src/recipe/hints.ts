@@ -83,7 +83,7 @@ export interface HintChoice {
 function channelsOf(a: readonly number[], b: readonly number[], fits: Likeness): number | null {
   const usual = a.length >= 4 ? 1 : a.length - 1;
   if (fits === "any") return a[0] === b[0] ? usual : null;
-  if (a.length !== b.length || a.length < 2) return null;
+  if (a.length !== b.length || a.length === 0) return null;
   const apart = a.flatMap((dim, i) => (dim === b[i] ? [] : [i]));
   if (apart.length === 0) return usual;
   return fits === "same" || apart.length > 1 || apart[0] === 0 ? null : apart[0];

@@ -164,3 +164,19 @@ test("blocks in 3 bits give more of what they did than rounding to the nearest",
   const given = { bits: 3, ends: 3, activations: 0, steps: 120 };
   expect(await errorOf("quantize-brecq", given)).toBeLessThan(0.85 * nearest);
 });
+
+test("the last block may give one number for each record, without an axis of channels", async () => {
+  const start = layerModel(["N", 8], (g, x) => {
+    const hidden = g.Relu(g.MatMul(x, g.constant(normal(8 * 64), { shape: [8, 64] })));
+    return g.MatMul(hidden, g.constant(normal(64), { shape: [64] }));
+  });
+  const x = tensor("float32", [16, 8], normal(16 * 8));
+  const env = environmentOf(
+    { name: "vector", model: start, feeds: () => ({ x }) },
+    { calibration: tensorDataset({ x }), training: tensorDataset({ x }), feeds: { x } },
+  );
+  const { model } = await apply(start, "quantize-brecq", { ends: 8, steps: 2, batch: 8 }, env);
+  const [wanted, found] = [start, model].map(({ graph }) => evaluateGraph(graph, { x }).y.floats());
+  const largest = Math.max(...wanted.map(Math.abs));
+  for (const [i, y] of found.entries()) expect(Math.abs(y - wanted[i])).toBeLessThan(0.1 * largest);
+});
