@@ -110,6 +110,8 @@ export interface TrainHooks {
    * times, at even distances.
    */
   readonly heldOut?: { readonly value: Value; readonly target: Value; readonly looks: number };
+  /** Gradients are only looked at, and weights stay as they are: a loss cannot diverge (default false). */
+  readonly isProbe?: boolean;
   /** Inputs of the step's graph that are no data but computed for each step: schedules, noise. */
   readonly feeds?: Readonly<Record<string, StepFeed>>;
   /** Called with the number of steps before the first one. */

@@ -70,6 +70,7 @@ export async function probe(
     copy,
     { loss: "logits", optimizer: "sgd", steps: records, batch: 1, holdout: 0, batchnorm: "frozen" },
     {
+      isProbe: true,
       feeds: { tersor_wave: wave },
       penalty: (g, { outputs }, feeds) => project(g, outputs, feeds.tersor_wave),
       beforeUpdate(gradient, _, { parameters }) {

@@ -127,6 +127,7 @@ async function runOnce(
         records: training.length,
         score: heldOut && scorer(job, step, task.kind !== "none", heldOut),
         rateOf: rateOf(model, options.rates),
+        isProbe: hooks.isProbe ?? false,
         ...(hooks.beforeUpdate && { beforeUpdate: hooks.beforeUpdate }),
         ...(hooks.afterUpdate && { afterUpdate: hooks.afterUpdate }),
         isFinishing: () => env.finish?.aborted === true,

@@ -11,16 +11,21 @@ const EXPLOSION = 1e4;
  * A function to call before each update with the loss and the gradient at `state`. It returns null
  * if both are finite and the loss has not exploded. If not, the parameters, statistics and averages
  * of `state` become those of the last step whose loss was at most the first one, and it returns why
- * the run has to stop. Throws TersorError "diverged" if there is none beyond the start.
+ * the run has to stop. Throws TersorError "diverged" if there is none beyond the start. In a probe losses
+ * differ by their records alone, and any finite one is good.
  */
-export function createGuard({ step, save, where, saveEvery }: LoopParts, start: TrainState) {
+export function createGuard(
+  { step, save, where, saveEvery, isProbe = false }: LoopParts,
+  start: TrainState,
+) {
   let first = start.curve[0]?.loss ?? null;
   let good: ReturnType<typeof copyOf> | null = null;
   return (loss: number, gradient: Float32Array, state: TrainState): string | null => {
     first ??= loss;
     const length = norm(gradient);
     const isNumber = Number.isFinite(loss) && Number.isFinite(length);
-    if (isNumber && Math.abs(loss) <= EXPLOSION * Math.max(1, Math.abs(first))) {
+    const most = isProbe ? Number.POSITIVE_INFINITY : EXPLOSION * Math.max(1, Math.abs(first));
+    if (isNumber && Math.abs(loss) <= most) {
       if (loss <= first) good = copyOf(state);
       return null;
     }

@@ -69,6 +69,8 @@ export interface LoopParts {
   readonly score: ((parameters: Float32Array, statistics: Float32Array) => Promise<number>) | null;
   /** Factor of the learning rate of a parameter; 1 if left out. */
   readonly rateOf?: (parameter: Parameter) => number;
+  /** Weights stay as they are, so that no loss is too large (default false). */
+  readonly isProbe?: boolean;
   /** May change the gradient before an update, or the parameters after it (a projection). */
   readonly beforeUpdate?: (gradient: Float32Array, state: TrainState, step: StepGraph) => void;
   readonly afterUpdate?: (state: TrainState, step: StepGraph) => void;
