@@ -43,6 +43,19 @@ test("the layer that outputs depend on gets more bits, within the mean that was 
   expect(await errorOf(mixed.bytes)).toBeLessThan(0.6 * (await errorOf(uniform.bytes)));
 });
 
+test("fewest bits above the most are refused before any work", async () => {
+  const model = layerModel(["N", 8], (g, x) =>
+    g.MatMul(x, g.constant(normal(64), { shape: [8, 8] })),
+  );
+  const env = environmentOf(
+    { name: "swapped", model, feeds: () => ({}) },
+    { calibration: null, training: null },
+  );
+  await expect(apply(model, "quantize-mixed", { least: 6, most: 3 }, env)).rejects.toThrow(
+    "bad-option: quantize-mixed: least=6 is above most=3. Give at least as many for most.",
+  );
+});
+
 describe("milliseconds beside bits, on two layers of which one gains by the n-bit kernel", () => {
   const model = layerModel(["N", 16], (g, x) =>
     g.Add(

@@ -1,6 +1,7 @@
 /** @file Mixed precision: each layer gets as many bits as its weights are worth, within a budget. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
+import { errors, fail } from "../../errors.ts";
 import { curvatures } from "../../evidence/curvature.ts";
 import { gainsOf } from "../../evidence/gains.ts";
 import { type Moments, momentsOf } from "../../evidence/moments.ts";
@@ -73,6 +74,10 @@ export const quantizeMixed = defineMethod({
   survey: [{}],
   neutral: null,
   async apply(model, { least, most, unit, budget, ...given }, context) {
+    if (least > most) {
+      const why = `least=${least} is above most=${most}`;
+      throw fail(errors.badOption("quantize-mixed", why, "Give at least as many for most"));
+    }
     const mean = unit === "bytes" && budget > 0 ? FLOAT_BITS * budget : given.bits;
     const options = { ...given, bits: Math.round(mean) };
     const widths = Array.from({ length: 9 }, (_, b) => b).filter((b) => b >= least && b <= most);
