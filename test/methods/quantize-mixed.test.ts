@@ -47,12 +47,10 @@ test("fewest bits above the most are refused before any work", async () => {
   const model = layerModel(["N", 8], (g, x) =>
     g.MatMul(x, g.constant(normal(64), { shape: [8, 8] })),
   );
-  const env = environmentOf(
-    { name: "swapped", model, feeds: () => ({}) },
-    { calibration: null, training: null },
-  );
+  const x = tensor("float32", [4, 8], normal(32));
+  const env = environmentOf({ name: "swapped", model, feeds: () => ({ x }) });
   await expect(apply(model, "quantize-mixed", { least: 6, most: 3 }, env)).rejects.toThrow(
-    "bad-option: quantize-mixed: least=6 is above most=3. Give at least as many for most.",
+    "quantize-mixed: least=6 is above most=3. Give at least as many for most.",
   );
 });
 
