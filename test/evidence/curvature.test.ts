@@ -29,10 +29,9 @@ test("records count whose outputs are far larger than those of the first", async
     { name: "scales", model, feeds: () => ({ x }) },
     { training: tensorDataset({ x }) },
   );
-  const context = {
-    train: (own, options, hooks = {}) =>
-      trainModel(own, trainOptions.parse(options), hooks, env, { label: "h", original: model }),
-  } as unknown as Context;
+  const train: Context["train"] = (own, options, hooks = {}) =>
+    trainModel(own, trainOptions.parse(options), hooks, env, { label: "h", original: model });
+  const context = { train } as Context;
   const sites = thetasOf(model, { only: [], except: [] } as never, { skip() {} });
   const [found] = await curvatures(model, sites, records, context);
   // For y = x W the curvature of W_co is E[x_c^2] times a factor of output o, the same for all c.
