@@ -8,14 +8,14 @@ import type { Builder } from "../ops/builder.ts";
 import { type Latent, type Opened, open } from "../weights/latent.ts";
 import type { ThetaSite } from "../weights/sites.ts";
 import type { Levels } from "./step.ts";
-import { inputsOf } from "./training.ts";
+import { endsOf, inputsOf } from "./training.ts";
 
 /**
  * Opens what the layers of these sites read, each value once; other readers get it as it is.
  * `latentOf` gets the range in which rounding to that many bits has the least squared error: what
  * learns should not start from the largest value, which may be far out.
  */
-export async function openInputs<P extends string>(
+async function openInputs<P extends string>(
   model: Model,
   sites: readonly ThetaSite[],
   bitsOf: (node: Node) => number,
@@ -35,6 +35,35 @@ export async function openInputs<P extends string>(
     }
   }
   return opened;
+}
+
+/** How many bits weights get, and what layers read (0: it stays float); both in the end layers. */
+export interface LevelBits {
+  readonly bits: number;
+  readonly activations: number;
+  readonly ends: number;
+}
+
+/** How a weight and an activation of so many bits are opened. */
+export interface Openers<P extends string> {
+  weight(site: ThetaSite, bits: number): Opened;
+  input(range: Range, bits: number): Latent<P>;
+  /** Default: the first and the last layer of the model. */
+  readonly isEnd?: (node: Node) => boolean;
+}
+
+/** Opens the weights of these sites, then what their layers read. */
+export async function openLevels<P extends string>(
+  model: Model,
+  sites: readonly ThetaSite[],
+  { bits, activations, ends }: LevelBits,
+  context: Context,
+  { weight, input, isEnd = endsOf(model) }: Openers<P>,
+): Promise<Opened[]> {
+  const weights = sites.map((site) => weight(site, isEnd(site.node) ? ends : bits));
+  if (activations === 0) return weights;
+  const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
+  return [...weights, ...(await openInputs(model, sites, bitsAt, context, input))];
 }
 
 /** What an activation becomes after training: Clip -> QuantizeLinear -> DequantizeLinear in uint8. */

@@ -50,6 +50,12 @@ export interface Levels {
   readonly greatest: number;
 }
 
+/** Levels on both sides of 0 alike where values may be negative, else from 0 on. */
+export function evenLevels(min: number, bits: number): Levels {
+  const greatest = min < 0 ? Math.max(1, 2 ** (bits - 1) - 1) : 2 ** bits - 1;
+  return { least: min < 0 ? -greatest : 0, greatest };
+}
+
 /**
  * The grid of `bits` bits for an activation, with the step that covers its range. Levels are unsigned
  * if it is never negative, as behind a Relu.

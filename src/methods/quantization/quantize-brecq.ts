@@ -4,7 +4,7 @@ import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
 import { type Block, blocksOf } from "../../learned/blocks.ts";
-import { openInputs, storedOn } from "../../learned/inputs.ts";
+import { openLevels, storedOn } from "../../learned/inputs.ts";
 import { gridFor, roundTo, stepFrom } from "../../learned/step.ts";
 import { indicator } from "../../learned/straight-through.ts";
 import { bitsOption, endsOf } from "../../learned/training.ts";
@@ -108,12 +108,11 @@ async function rebuild(
   context: Context,
 ): Promise<void> {
   const over = { steps: 1 };
-  const weights = sites.map((site) => openRounding(site, isEnd(site.node) ? ends : bits, over));
-  const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
-  const inputs =
-    activations === 0
-      ? []
-      : await openInputs(model, sites, bitsAt, context, (range, own) => dropped(range, own, drop));
+  const latents = await openLevels(model, sites, { bits, activations, ends }, context, {
+    weight: (site, own) => openRounding(site, own, over),
+    input: (range, own) => dropped(range, own, drop),
+    isEnd,
+  });
   const { epochs, steps, batch, holdout } = length;
   const target = [...teacher.graph.nodes].find(({ name }) => name === end.name)?.output;
   const run = {
@@ -130,7 +129,7 @@ async function rebuild(
     // Nothing but what is opened learns, and normalizations stay as they are.
     { ...run, loss: "features", hints: [end.name], except: ["*"], batchnorm: "frozen" },
     {
-      latents: [...weights, ...inputs],
+      latents,
       teacher,
       ...(target && { heldOut: { value: end.output, target, looks: LOOKS } }),
       begin(count) {

@@ -1,16 +1,9 @@
 /** @file DoReFa: weights through tanh onto even levels, activations below a fixed bound. */
 import { z } from "zod";
-import type { Node } from "../../ir/graph.ts";
-import { openInputs, storedOn } from "../../learned/inputs.ts";
-import { type Levels, roundTo } from "../../learned/step.ts";
+import { openLevels, storedOn } from "../../learned/inputs.ts";
+import { evenLevels, roundTo } from "../../learned/step.ts";
 import { openTanh } from "../../learned/tanh.ts";
-import {
-  bitsOption,
-  endsOf,
-  learnedOptions,
-  sitesToLearn,
-  trainLevels,
-} from "../../learned/training.ts";
+import { bitsOption, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
 import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
@@ -46,20 +39,18 @@ export const quantizeDorefa = defineMethod({
   async apply(model, { bits, activations, ends, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
-    const isEnd = endsOf(model);
-    const weights = sites.map((site) => openTanh(site, isEnd(site.node) ? ends : bits));
-    const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
-    const inputs =
-      activations === 0 ? [] : await openInputs(model, sites, bitsAt, context, bounded);
-    await trainLevels(model, options, [...weights, ...inputs], context);
+    const opened = await openLevels(model, sites, { bits, activations, ends }, context, {
+      weight: openTanh,
+      input: bounded,
+    });
+    await trainLevels(model, options, opened, context);
   },
 });
 
 /** An activation below a fixed bound; between -a and a where it may be negative. */
 function bounded({ min, max }: Range, bits: number): Latent<never> {
-  const greatest = min < 0 ? Math.max(1, 2 ** (bits - 1) - 1) : 2 ** bits - 1;
-  const levels: Levels = { least: min < 0 ? -greatest : 0, greatest };
-  const step = Math.fround(Math.max(max, -min, 1e-8) / greatest);
+  const levels = evenLevels(min, bits);
+  const step = Math.fround(Math.max(max, -min, 1e-8) / levels.greatest);
   return {
     theta: {},
     build: (g, _, x) => roundTo(g, x, g.constant(step), levels),

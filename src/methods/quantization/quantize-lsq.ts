@@ -1,16 +1,9 @@
 /** @file LSQ: weights and activations on grids of a few bits whose step sizes are learned. */
 import { z } from "zod";
-import type { Node } from "../../ir/graph.ts";
-import { openInputs, storedOn } from "../../learned/inputs.ts";
+import { openLevels, storedOn } from "../../learned/inputs.ts";
 import { type Falling, fallingBits } from "../../learned/stages.ts";
 import { gridFor, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
-import {
-  bitsOption,
-  endsOf,
-  learnedOptions,
-  sitesToLearn,
-  trainLevels,
-} from "../../learned/training.ts";
+import { bitsOption, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
 import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
@@ -44,19 +37,12 @@ export const quantizeLsq = defineMethod({
   async apply(model, { bits, activations, ends, from, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
-    const isEnd = endsOf(model);
     const falling = fallingBits(from);
-    const weights = sites.map((site) => openOnGrid(site, isEnd(site.node) ? ends : bits, falling));
-    const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
-    const inputs =
-      activations === 0
-        ? []
-        : await openInputs(model, sites, bitsAt, context, (range, own) =>
-            onGrid(range, own, falling),
-          );
-    await trainLevels(model, options, [...weights, ...inputs], context, {
-      begin: falling.begin,
+    const opened = await openLevels(model, sites, { bits, activations, ends }, context, {
+      weight: (site, own) => openOnGrid(site, own, falling),
+      input: (range, own) => onGrid(range, own, falling),
     });
+    await trainLevels(model, options, opened, context, { begin: falling.begin });
   },
 });
 

@@ -1,17 +1,10 @@
 /** @file PACT: activations on a grid below a learned clipping level, weights with a learned step. */
 import { z } from "zod";
-import type { Node } from "../../ir/graph.ts";
-import { openInputs, storedOn } from "../../learned/inputs.ts";
-import { type Levels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
+import { openLevels, storedOn } from "../../learned/inputs.ts";
+import { evenLevels, openOnGrid, roundTo, stepFrom } from "../../learned/step.ts";
 import { detached } from "../../learned/straight-through.ts";
 import { openTanh } from "../../learned/tanh.ts";
-import {
-  bitsOption,
-  endsOf,
-  learnedOptions,
-  sitesToLearn,
-  trainLevels,
-} from "../../learned/training.ts";
+import { bitsOption, learnedOptions, sitesToLearn, trainLevels } from "../../learned/training.ts";
 import type { Range } from "../../numeric/calibrate.ts";
 import type { Latent } from "../../weights/latent.ts";
 import { defineMethod } from "../method.ts";
@@ -59,21 +52,18 @@ export const quantizePact = defineMethod({
   async apply(model, { bits, activations, weights: levels, ends, decay, ...options }, context) {
     const sites = sitesToLearn(model, options, context);
     if (sites.length === 0) return;
-    const isEnd = endsOf(model);
-    const bitsAt = (node: Node): number => (isEnd(node) ? ends : activations);
-    const openWeight = levels === "dorefa" ? openTanh : openOnGrid;
-    const weights = sites.map((site) => openWeight(site, isEnd(site.node) ? ends : bits));
-    const inputs = await openInputs(model, sites, bitsAt, context, (range, own) =>
-      clipped(range, own, decay),
-    );
-    await trainLevels(model, options, [...weights, ...inputs], context);
+    const opened = await openLevels(model, sites, { bits, activations, ends }, context, {
+      weight: levels === "dorefa" ? openTanh : openOnGrid,
+      input: (range, own) => clipped(range, own, decay),
+    });
+    await trainLevels(model, options, opened, context);
   },
 });
 
 /** An activation below its clipping level; between -alpha and alpha where it may be negative. */
 function clipped({ min, max }: Range, bits: number, decay: number): Latent<"alpha"> {
-  const greatest = min < 0 ? Math.max(1, 2 ** (bits - 1) - 1) : 2 ** bits - 1;
-  const levels: Levels = { least: min < 0 ? -greatest : 0, greatest };
+  const levels = evenLevels(min, bits);
+  const { greatest } = levels;
   return {
     theta: { alpha: stepFrom(Math.fround(Math.max(max, -min, 1e-8))) },
     build(g, { alpha }, x) {
