@@ -16,17 +16,25 @@ export const toleranceOption = (all: string) =>
       search: [0.003, 0.01, 0.05],
     });
 
-/**
- * Each of the model's outputs on calibration records, one record after the other in one flat array
- * per output. Records on which an output is not finite are missing from it; so are all records of an
- * output without numbers, such as a map.
- */
-export async function outputsOf(
+/** The model's outputs on calibration records: see `valuesOf`. */
+export const outputsOf = (
   model: Model,
   records: Records,
   observe: Observe,
+): Promise<Float32Array[]> => valuesOf(model, model.graph.outputs, records, observe);
+
+/**
+ * Each of these values of the model on calibration records, one record after the other in one flat
+ * array per value. Records on which a value is not finite are missing from it; so are all records of a
+ * value without numbers, such as a map.
+ */
+export async function valuesOf(
+  model: Model,
+  values: readonly Value[],
+  records: Records,
+  observe: Observe,
 ): Promise<Float32Array[]> {
-  const columns = model.graph.outputs.map((value) => ({
+  const columns = values.map((value) => ({
     value,
     optional: true,
     batches: [] as Float32Array[],

@@ -1,14 +1,14 @@
 /** @file What it costs to compute activations by integer forms that are only close to them. */
-import type { Context, Observe } from "../context.ts";
+import type { Context } from "../context.ts";
+import { valuesOf } from "../evidence/output-shift.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { sqnr } from "../numeric/similarity.ts";
 import { integerActivationOf } from "../ops/int8-activations.ts";
 import { formed, type Plan } from "./plan.ts";
 
-/** Calibration records that outputs are compared on, and numbers that are kept of each output. */
+/** Calibration records that outputs are compared on. */
 const RECORDS = 16;
-const NUMBERS = 2 ** 22;
 
 /** The activations of a plan whose integer form is not the same function. */
 export const approximated = ({ others }: Plan): Node[] =>
@@ -30,9 +30,13 @@ export async function warnOfApproximation(
   { float, exact, close }: Compared,
   { observe, warn }: Pick<Context, "observe" | "warn">,
 ): Promise<void> {
-  const before = await outputsOf(float, observe);
+  const numbersOf = (model: Model): Promise<Float32Array[]> => {
+    const outputs = model.graph.outputs.filter(({ dtype }) => dtype === "float32");
+    return valuesOf(model, outputs, RECORDS, observe);
+  };
+  const before = await numbersOf(float);
   const decibels = async (model: Model): Promise<string> => {
-    const after = await outputsOf(model, observe);
+    const after = await numbersOf(model);
     const worst = Math.min(...before.map((values, i) => sqnr(values, after[i])));
     return `${worst.toFixed(1)} dB`;
   };
@@ -43,16 +47,4 @@ export async function warnOfApproximation(
   warn(
     `activations=approximate (${counted}): signal-to-noise ratio of the outputs ${one}, with activations=exact ${other}`,
   );
-}
-
-/** The numbers of each output that is float32, on the first calibration records. */
-async function outputsOf(model: Model, observe: Observe): Promise<readonly number[][]> {
-  const taps = model.graph.outputs
-    .filter(({ dtype }) => dtype === "float32")
-    .map((value) => ({ value, optional: true, kept: [] as number[] }));
-  const keep = ({ kept }: (typeof taps)[number], batch: { floats(): Float32Array }): void => {
-    for (const x of batch.floats().subarray(0, NUMBERS - kept.length)) kept.push(x);
-  };
-  await observe(model, taps, keep, RECORDS);
-  return taps.map(({ kept }) => kept);
 }
