@@ -4,22 +4,18 @@ import type { QuantParams } from "../numeric/quantize.ts";
 import type { SweptTile, Tile } from "./panels.ts";
 
 /**
- * Improves the levels of a tile in place. With d = s (q - z) - w and g = H d, moving d_j by t changes
- * d^T H d by 2 t g_j + t^2 H_jj. Ends after `passes` over each row, or when none moves.
+ * Improves the levels of a tile in place. With d = v - w and g = H d, moving d_j by t changes d^T H d by
+ * 2 t g_j + t^2 H_jj. Ends after `passes` over each row, or when none moves.
  */
 export function descend(
   { weight, rows, columns: n, blocks, range }: Tile,
-  { q, grids }: SweptTile,
+  { q, grids, lost }: SweptTile,
   hessian: Float64Array,
   passes: number,
 ): void {
   if (passes === 0) return;
   const gridAt = (row: number, j: number): QuantParams => grids[row * blocks.count + blocks.of[j]];
-  const differences = weight.map((w, i) => {
-    const { scale, zeroPoint } = gridAt(Math.floor(i / n), i % n);
-    return scale * (q[i] - zeroPoint) - w;
-  });
-  const gradients = multiplyTransposed(differences, hessian, rows, n, n);
+  const gradients = multiplyTransposed(lost, hessian, rows, n, n).map((x) => -x);
   for (let row = 0; row < rows; row++) {
     const at = row * n;
     const gradient = gradients.subarray(at, at + n);

@@ -27,10 +27,14 @@ export interface Tile {
   readonly grids: readonly QuantParams[] | null;
 }
 
-/** The levels of a tile [rows, columns], and the grid of each of its blocks [rows, blocks]. */
+/** A rounded tile. */
 export interface SweptTile {
+  /** The levels [rows, columns]. */
   readonly q: Int8Array;
+  /** The grid of each block [rows, blocks]. */
   readonly grids: readonly QuantParams[];
+  /** d = w - v [rows, columns]. */
+  readonly lost: Float64Array;
 }
 
 /** One panel of the factor. */
@@ -68,24 +72,35 @@ export function sweepTile(
   const { weight, rows, columns, blocks, grids } = tile;
   const q = new Int8Array(rows * columns);
   const chosen: QuantParams[] = grids ? [...grids] : new Array(rows * blocks.count);
-  /** d = w - v [rows, columns]; the columns to come are 0. */
   const lost = new Float64Array(rows * columns);
   for (const panel of panels) {
     const wanted = wantedOf(tile, panel, lost);
     for (let row = 0; row < rows; row++) roundPanel(row, panel, wanted);
   }
-  return { q, grids: chosen };
+  return { q, grids: chosen, lost };
 
-  function roundPanel(row: number, { start, end, shares }: Panel, wanted: Float64Array): void {
-    const width = end - start;
-    const [at, from] = [row * columns, row * width];
-    for (let j = start; j < end; j++) {
-      let w = wanted[from + j - start];
-      const own = (j - start) * end;
-      for (let i = start; i < j; i++) w += lost[at + i] * shares[own + i];
+  /** What column j of a row is to be, when the columns before `until` are rounded. */
+  function target(
+    row: number,
+    j: number,
+    until: number,
+    panel: Panel,
+    wanted: Float64Array,
+  ): number {
+    const { start, end, shares } = panel;
+    let w = wanted[row * (end - start) + j - start];
+    const own = (j - start) * end;
+    for (let i = start; i < until; i++) w += lost[row * columns + i] * shares[own + i];
+    return w;
+  }
+
+  function roundPanel(row: number, panel: Panel, wanted: Float64Array): void {
+    const at = row * columns;
+    for (let j = panel.start; j < panel.end; j++) {
+      const w = target(row, j, j, panel, wanted);
       const block = blocks.of[j];
       if (!grids && (j === 0 || blocks.of[j - 1] !== block)) {
-        chosen[row * blocks.count + block] = gridFor(row, j, { start, end, shares }, wanted);
+        chosen[row * blocks.count + block] = gridFor(row, j, panel, wanted);
       }
       const { scale, zeroPoint } = chosen[row * blocks.count + block];
       // Weights that pruning made 0 stay 0.
@@ -105,9 +120,8 @@ export function sweepTile(
     const at = row * columns;
     const free: number[] = [];
     for (let k = j; k < end && blocks.of[k] === blocks.of[j]; k++) {
-      let w = wanted[row * (end - start) + k - start];
+      let w = target(row, k, j, panel, wanted);
       const own = (k - start) * end;
-      for (let i = start; i < j; i++) w += lost[at + i] * shares[own + i];
       for (const [i, value] of free.entries())
         w += (weight[at + j + i] - value) * shares[own + j + i];
       free.push(w);
