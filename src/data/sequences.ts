@@ -58,6 +58,8 @@ export function sequenceDataset(source: SequenceSource, context: ReadContext): D
 function datasetOf(source: SequenceSource, places: readonly Place[], spec: string): Dataset {
   const { labels, targets } = source;
   const isOpen = places.some(({ fixed }) => fixed === null);
+  // Every run of training asks anew, and finding out reads all records.
+  let even: Promise<Dataset> | null = null;
   return {
     name: spec,
     length: source.length,
@@ -94,7 +96,10 @@ function datasetOf(source: SequenceSource, places: readonly Place[], spec: strin
       };
     },
     ...(isOpen && {
-      even: async () => datasetOf(source, await withLongest(source, places), spec),
+      even() {
+        even ??= withLongest(source, places).then((all) => datasetOf(source, all, spec));
+        return even;
+      },
     }),
   };
 }
