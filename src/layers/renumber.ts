@@ -30,7 +30,7 @@ export function renumber(
   const maps = idMapsOf(model).filter(({ places }) => places.length >= size);
   if (maps.length === 0) return "has no table of old numbers in front of an embedding";
   const [{ places, ids }] = maps;
-  const input = fedBy(ids);
+  const input = fedBy(ids) as Value;
   for (const map of maps) {
     const isSame =
       map.places.length === places.length && map.places.every((p, i) => p === places[i]);

@@ -19,17 +19,20 @@ export function lookUpsOf(model: Model): LookUp[] {
     graph.sorted().flatMap((node) => {
       const [table, ids] = node.inputs;
       if (!isOp(node, "Gather") || !table?.tensor || !ids || node.int("axis", 0) !== 0) return [];
-      return isFed(ids) ? [{ node, table: table as LookUp["table"], ids }] : [];
+      return fedBy(ids) ? [{ node, table: table as LookUp["table"], ids }] : [];
     }),
   );
 }
 
-/** Whether the numbers are those of an input, in another type or shape perhaps. */
-function isFed(value: Value): boolean {
+/**
+ * The input of the model that a value holds the numbers of, in another type or shape perhaps; null
+ * where it is computed otherwise.
+ */
+export function fedBy(value: Value): Value | null {
   for (let at = value; ; ) {
     const node = at.producer;
-    if (!node) return !at.tensor && !at.graph.owner;
-    if (!isOp(node, "Cast") && !hasTrait(node, "rearranges")) return false;
+    if (!node) return at.tensor || at.graph.owner ? null : at;
+    if (!isOp(node, "Cast") && !hasTrait(node, "rearranges")) return null;
     at = node.inputs[0] as Value;
   }
 }
@@ -82,13 +85,6 @@ export function placedScoresOf({ graph }: Model, count: number): PlacedScores[] 
     if (places?.shape.length !== 1 || places.size !== count || !pad?.inputs[0]) return [];
     return [{ node, scores: pad.inputs[0], places: Array.from(places.numbers(), Number) }];
   });
-}
-
-/** The input of the model that a value holds the numbers of, in another type or shape perhaps. */
-export function fedBy(value: Value): Value {
-  let at = value;
-  while (at.producer) at = at.producer.inputs[0] as Value;
-  return at;
 }
 
 /** What reads the numbers of an integer input. */
