@@ -10,6 +10,7 @@ import { constantExpressions, constantValue } from "../ops/constant.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { rewrite } from "../rewrite/index.ts";
 import { type ExternalFile, type Source, sourceBytes } from "../runtime/runtime.ts";
+import { product } from "../util/product.ts";
 
 /** The model to pack, as a file and as a graph. */
 export interface PackInput {
@@ -78,7 +79,7 @@ function withPlainWeights(model: Model): Model | null {
  * coded bytes as its numbers, which would take gigabytes of memory.
  */
 function isLargeLevels({ shape }: Value, stored: readonly Value[]): boolean {
-  const size = shape?.reduce<number>((all, dim) => all * Number(dim), 1) ?? 0;
+  const size = product((shape ?? [0]).map(Number));
   const bytes = stored.reduce((sum, { tensor }) => sum + (tensor?.byteLength ?? 0), 0);
   return size >= LARGE && bytes >= LEVELS * size;
 }

@@ -6,6 +6,7 @@ import { constantValue, isConstantExpression, nodesOf } from "../ops/constant.ts
 import { inferNode } from "../ops/infer.ts";
 import { storedInputOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
+import { product } from "../util/product.ts";
 import type { Numbers } from "./element.ts";
 import { matchForm } from "./match-form.ts";
 import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from "./weight.ts";
@@ -61,7 +62,7 @@ function storedLevels({ producer, shape }: Value): Value | null {
   const { op, domain, attributes, inputs } = producer;
   const isStored = inputs.every((input) => !input || input.tensor !== null);
   const isInFile = inputs.some((input) => input?.tensor?.isInFile === true);
-  const size = shape?.reduce<number>((all, dim) => all * Number(dim), 1) ?? 0;
+  const size = product((shape ?? [0]).map(Number));
   if (!isStored || !(isInFile || size >= LARGE)) return null;
   const graph = new Graph("levels");
   const constants = inputs.map(

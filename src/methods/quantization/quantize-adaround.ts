@@ -3,7 +3,7 @@ import { z } from "zod";
 import { sigmoid } from "../../numeric/exp.ts";
 import { multiplyTransposed } from "../../numeric/matrix.ts";
 import { roundByHessian } from "../../rounding/by-layer.ts";
-import { type HessianLayer, type Levels, outputErrors, perWeight } from "../../rounding/matrix.ts";
+import { type HessianLayer, type Levels, outputError, perWeight } from "../../rounding/matrix.ts";
 import { gridOptions, hessianOptions, siteOptions } from "../../rounding/options.ts";
 import { GAMMA, inverse, ZETA } from "../../rounding/rectified.ts";
 import { nearestByHessian } from "../../rounding/scale.ts";
@@ -79,12 +79,16 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
   const adam = new Adam(size);
   const levelsNow = () =>
     weight.map((w, i) => (w === 0 ? 0 : valueAt(i, soft(v[i]) >= 0.5 ? 1 : 0)));
-  let best: { levels: Float64Array; error: number } = { levels: levelsNow(), error: Infinity };
+  const errorOf = (levels: Float64Array): number => {
+    const difference = levels.map((q, i) => scale[i] * q - weight[i]);
+    return heldOut ? outputError(difference, heldOut, columns) : 0;
+  };
+  const nearest = weight.map((_, i) => start.q[i] - zero[i]);
+  let best: { levels: Float64Array; error: number } = { levels: nearest, error: errorOf(nearest) };
   const look = (levels: Float64Array): void => {
-    const error = heldOut ? errorOf(levels, scale, layer, heldOut) : 0;
+    const error = errorOf(levels);
     if (error <= best.error) best = { levels, error };
   };
-  look(weight.map((_, i) => start.q[i] - zero[i]));
   for (let step = 0; step < iterations && unit > 0; step++) {
     for (let i = 0; i < size; i++) {
       const s = sigmoid(v[i]);
@@ -113,17 +117,6 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
 
 /** h(V). */
 const soft = (v: number): number => Math.max(0, Math.min(1, (ZETA - GAMMA) * sigmoid(v) + GAMMA));
-
-/** tr(dW H dW^T) of levels, without zero points, on these scales. */
-function errorOf(
-  levels: Float64Array,
-  scale: ArrayLike<number>,
-  { weight, columns }: HessianLayer,
-  hessian: Float64Array,
-): number {
-  const difference = levels.map((q, i) => scale[i] * q - weight[i]);
-  return outputErrors(difference, hessian, columns).reduce((sum, error) => sum + error, 0);
-}
 
 /** x^n for whole n >= 0. */
 function wholePower(x: number, n: number): number {

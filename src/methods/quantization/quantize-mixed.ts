@@ -211,11 +211,6 @@ function takenOf(
   if (found) return found;
   const limits = isTimed ? " in that time" : "";
   context.warn(`${mean} bits are fewer than the fewest allowed${limits}: all layers get these`);
-  return choices.map((own) => indexOfLeast(own, ({ cost }) => cost));
-}
-
-/** The index of the option of the least number. */
-function indexOfLeast(options: readonly Option[], of: (option: Option) => number): number {
-  const all = options.map(of);
-  return all.indexOf(Math.min(...all));
+  // The fewest bits come first.
+  return choices.map(() => 0);
 }

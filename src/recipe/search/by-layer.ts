@@ -84,7 +84,7 @@ export async function layerTable(
   return { groups, variants, whole };
 }
 
-/** The fewest bytes that choices from the table make . */
+/** The fewest bytes that choices from the table make. */
 export const leastBytes = ({ variants, whole }: LayerTable): number =>
   variants.reduce((rest, ways) => rest - mostSaved(ways), whole);
 
