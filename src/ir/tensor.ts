@@ -36,6 +36,8 @@ export class Tensor {
   /** Whether the bytes are read from a file whenever they are asked for, so that nobody keeps them. */
   readonly isInFile: boolean;
   readonly #load: (length?: number) => Uint8Array;
+  /** The last copy of unaligned bytes, for as long as somebody reads it. */
+  #aligned: WeakRef<ArrayBuffer> | null = null;
   #counts: Counts | null = null;
 
   /**
@@ -74,10 +76,16 @@ export class Tensor {
    */
   data(): TypedArray {
     const Type = arrayOf(this.dtype);
+    const known = this.#aligned?.deref();
+    if (known) return new Type(known, 0, known.byteLength / Type.BYTES_PER_ELEMENT);
     const raw = this.bytes();
+    if (raw.byteOffset % Type.BYTES_PER_ELEMENT === 0) {
+      return new Type(raw.buffer, raw.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
+    }
     // Not raw.slice(), which does not copy if `raw` is a Buffer of Node.
-    const aligned = raw.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
-    return new Type(aligned.buffer, aligned.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
+    const { buffer } = new Uint8Array(raw);
+    this.#aligned = new WeakRef(buffer);
+    return new Type(buffer, 0, buffer.byteLength / Type.BYTES_PER_ELEMENT);
   }
 
   /** The elements as float32, whatever the type; a new array unless the tensor is float32. */

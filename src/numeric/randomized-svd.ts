@@ -7,7 +7,7 @@
  * Each power makes the directions of large singular values stand out more. The squared error of the
  * result is |a|^2 - sum s^2 exactly, so a caller sees how good it is.
  *
- * The matrix is read in blocks of rows, so that a large one in float32 is never copied as a whole.
+ * The matrix is read in blocks, so that a large one in float32 is never copied as a whole.
  */
 import { multiplyTransposed, transpose } from "./matrix.ts";
 import { orthonormalRows } from "./qr.ts";
@@ -23,8 +23,8 @@ export interface SketchOptions {
   readonly multiply?: typeof multiplyTransposed;
 }
 
-/** Rows of a block. */
-const BLOCK = 256;
+/** Rows or columns of a block. */
+const BLOCK = 64;
 
 /**
  * The `rank` largest singular values of a finite [rows, cols] matrix and their vectors. Where `rank`
@@ -41,34 +41,36 @@ export function truncatedSvd(
 ): Svd {
   const count = rank + oversampling;
   if (count * 3 >= Math.min(rows, cols)) return truncate(svd(matrix, rows, cols), rank);
+  // One buffer for all blocks: a new one for each would be many times the matrix until it is collected.
+  const buffer = new Float64Array(BLOCK * Math.max(rows, cols));
   /** w a^T [count, rows] of w [count, cols]. */
-  const forward = (w: Float64Array): Float64Array => {
-    const out = new Float64Array(count * rows);
-    for (let first = 0; first < rows; first += BLOCK) {
-      const size = Math.min(BLOCK, rows - first);
-      const block = Float64Array.from(matrix.subarray(first * cols, (first + size) * cols));
-      const part = multiply(w, block, count, size, cols);
-      for (let k = 0; k < count; k++) {
-        out.set(part.subarray(k * size, (k + 1) * size), k * rows + first);
-      }
-    }
-    return out;
-  };
+  const forward = (w: Float64Array): Float64Array =>
+    byBlocks(rows, (first, size) => {
+      const block = buffer.subarray(0, size * cols);
+      block.set(matrix.subarray(first * cols, (first + size) * cols));
+      return multiply(w, block, count, size, cols);
+    });
   /** y a [count, cols] of y [count, rows]. */
-  const back = (y: Float64Array): Float64Array => {
-    const out = new Float64Array(count * cols);
-    for (let first = 0; first < rows; first += BLOCK) {
-      const size = Math.min(BLOCK, rows - first);
-      const block = transpose(matrix.subarray(first * cols, (first + size) * cols), size, cols);
-      const own = new Float64Array(count * size);
-      for (let k = 0; k < count; k++) {
-        own.set(y.subarray(k * rows + first, k * rows + first + size), k * size);
+  const back = (y: Float64Array): Float64Array =>
+    byBlocks(cols, (first, size) => {
+      const block = buffer.subarray(0, size * rows);
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < size; j++) block[j * rows + i] = matrix[i * cols + first + j];
       }
-      const part = multiply(own, block, count, cols, size);
-      for (let i = 0; i < out.length; i++) out[i] += part[i];
+      return multiply(y, block, count, size, rows);
+    });
+  /** [count, length] from its blocks of columns, each [count, size]. */
+  function byBlocks(length: number, blockAt: (first: number, size: number) => Float64Array) {
+    const out = new Float64Array(count * length);
+    for (let first = 0; first < length; first += BLOCK) {
+      const size = Math.min(BLOCK, length - first);
+      const part = blockAt(first, size);
+      for (let k = 0; k < count; k++) {
+        out.set(part.subarray(k * size, (k + 1) * size), k * length + first);
+      }
     }
     return out;
-  };
+  }
   const directions = Float64Array.from({ length: count * cols }, () => random.normal());
   let range = orthonormalRows(forward(directions), count, rows);
   for (let power = 0; power < powers; power++) {

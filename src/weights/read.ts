@@ -11,6 +11,9 @@ import type { Numbers } from "./element.ts";
 import { matchForm } from "./match-form.ts";
 import { bitsOf, type Coding, type FloatWeight, type Leaf, type Weight } from "./weight.ts";
 
+/** Fewer numbers are read, or multiplied out, at once. */
+const LARGE = 2 ** 22;
+
 /**
  * The weight that `value` holds; null if it is no constant expression of real numbers. An
  * expression that a form of the table builds is read as that form, and its parts likewise; any
@@ -28,7 +31,10 @@ export function readWeight(value: Value): FloatWeight | null {
     const folded = constantValue(value);
     if (!folded) return null;
     const read = (): Float32Array => folded.floats();
-    return folded.isInFile ? lazyLeaf(own, read) : { ...own, values: read() };
+    // Unaligned numbers of a file are copied when they are read.
+    return folded.isInFile || folded.size >= LARGE
+      ? lazyLeaf(own, read)
+      : { ...own, values: read() };
   }
   const { form, parts } = found;
   const theta: Record<string, Weight> = {};
@@ -48,9 +54,6 @@ export function readWeight(value: Value): FloatWeight | null {
     },
   };
 }
-
-/** Levels of fewer numbers are multiplied out at once. */
-const LARGE = 2 ** 22;
 
 /**
  * A copy of the value where one node makes it of many stored levels and their scales, which are
