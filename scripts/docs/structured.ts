@@ -44,19 +44,25 @@ export function structuredSection({ original, rows, cpu }: StructuredBench): str
 
 export function productsSection(runs: Runs<ProductsBench>): string[] {
   const { rows } = latest(runs);
-  const batches = Object.keys(rows[0].speedup);
+  const tableOf = (layer: "linear" | "convolution", by: string): string => {
+    const own = rows.filter((row) => (row.layer ?? "linear") === layer);
+    if (own.length === 0) return "Not run.";
+    const sizes = Object.keys(own[0].speedup);
+    return table(
+      ["structure", "width", "work", ...sizes.map((size) => `${by} ${size}`)],
+      own.map(({ kind, width, work, speedup }) => [
+        kind,
+        ...[String(width), String(work)],
+        ...sizes.map((size) => `${speedup[Number(size)].toFixed(2)}x`),
+      ]),
+    );
+  };
   return [
     "## Structured matrices that stay products",
     "Speed-up of a linear layer over its matrix where the small products themselves run (`monarch:compute=products`), by width and records at once: CPU time, one thread, timed in turn. Work: multiply-accumulates as a share of the matrix's. `npm run bench:products`.",
-    table(
-      ["structure", "width", "work", ...batches.map((batch) => `batch ${batch}`)],
-      rows.map(({ kind, width, work, speedup }) => [
-        kind,
-        String(width),
-        String(work),
-        ...batches.map((batch) => `${speedup[Number(batch)].toFixed(2)}x`),
-      ]),
-    ),
+    tableOf("linear", "batch"),
+    "1x1 convolutions, by the side of one image:",
+    tableOf("convolution", "side"),
     `${Object.keys(runs).at(-1)}.`,
   ];
 }

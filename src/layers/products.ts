@@ -11,6 +11,7 @@ import type { Value } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
 import type { Builder } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
+import { windowOf } from "../ops/window.ts";
 import { layersOf } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
 import { type Layer, layerOf } from "./matrix.ts";
@@ -28,7 +29,7 @@ export const productOptions = {
   ...structureOptions,
   compute: z.enum(["folded", "products"]).default("folded").meta({
     description:
-      "folded: the engine rebuilds the matrix when it loads the model, which then runs as fast as before. products: the small products run themselves, less work in wide linear layers; layers in which they are slower stay as they are.",
+      "folded: the engine rebuilds the matrix when it loads the model, which then runs as fast as before. products: the small products run themselves, less work in wide linear layers and 1x1 convolutions; layers in which they are slower stay as they are.",
   }),
 };
 
@@ -38,6 +39,8 @@ type Options = StructureOptions & { readonly compute: "folded" | "products" };
 export interface Products {
   /** y [N, outputs] of x [N, inputs]. */
   readonly run: (g: Builder, x: Value) => Value;
+  /** y [N, outputs, positions] of x [N, inputs, ...positions], as 1x1 convolutions have them. */
+  readonly convolve: (g: Builder, x: Value) => Value;
   /** Multiply-accumulates for one record. */
   readonly macs: number;
 }
@@ -90,13 +93,13 @@ async function replaceFaster(
     inferModel(trial);
     const twin = layerIn(trial, name);
     if (typeof twin === "string") return twin;
-    replaceLayer(twin, [asRows(products)]);
+    replaceLayer(twin, [asInsert(twin, products)]);
     const [before, after] = await time([model, trial]);
     if (after >= before) {
       return `would slow the model down as products, from ${before.toFixed(3)} to ${after.toFixed(3)} ms a run`;
     }
   }
-  const done = replaceLayer(layer, [asRows(products)]);
+  const done = replaceLayer(layer, [asInsert(layer, products)]);
   return typeof done === "string" ? done : null;
 }
 
@@ -107,10 +110,36 @@ function layerIn(model: Model, name: string): Layer | string {
   );
   const layer = site ? layerOf(site) : "is gone";
   if (typeof layer === "string") return layer;
-  if (layer.kind === "conv") return "is a convolution; only linear layers are written as products";
+  if (layer.kind === "conv") return whyNotPointwise(layer) ?? layer;
   if (layer.use.side === "left") return "has its matrix on the left, which no products replace";
   return layer;
 }
+
+function whyNotPointwise({ node, kernel }: Layer): string | null {
+  if (kernel.some((size) => size > 1)) {
+    return `is a convolution of ${kernel.join(" x ")}; only 1x1 ones and linear layers are written as products`;
+  }
+  const { strides, pads } = windowOf(node, kernel);
+  const isPlain = strides.every((stride) => stride === 1) && pads.every((pad) => pad === 0);
+  if (isPlain) return null;
+  return "is a convolution with strides or padding; only plain 1x1 ones are written as products";
+}
+
+const asInsert = (layer: Layer, products: Products) =>
+  layer.kind === "conv" ? asPositions(layer, products) : asRows(products);
+
+/** The products at every position of x [N, inputs, ...positions]. */
+const asPositions =
+  ({ outputs }: Layer, { convolve }: Products) =>
+  (g: Builder, x: Value): Value => {
+    const y = convolve(g, x);
+    const positions = x.shape?.slice(2) ?? [];
+    if (positions.every((dim) => typeof dim === "number")) {
+      return g.Reshape(y, g.ints([0, outputs, ...positions]));
+    }
+    const sizes = g.Slice(g.Shape(x), g.ints([2]), g.ints([x.shape?.length ?? 4]));
+    return g.Reshape(y, g.Concat(g.ints([0, outputs]), sizes, { axis: 0 }));
+  };
 
 /** The products on x [..., inputs], whatever its leading axes. */
 const asRows =
@@ -156,8 +185,17 @@ export function monarchProducts({ theta: { left, right } }: Composed): Products 
     const whole = g.Reshape(g.Transpose(y, { perm: [1, 0, 2] }), g.ints([height * q, -1]));
     return g.Transpose(whole, { perm: [1, 0] });
   };
+  // Positions are runs already, as they come last in convolutions.
+  const convolve = (g: Builder, x: Value): Value => {
+    const runs = g.Reshape(x, g.ints([0, k, width, -1]));
+    const u = g.MatMul(g.constant(r, { shape: [k, q, width], name: "right" }), runs);
+    const mixed = g.Transpose(u, { perm: [0, 2, 1, 3] });
+    const y = g.MatMul(g.constant(l, { shape: [q, height, k], name: "left" }), mixed);
+    return g.Reshape(g.Transpose(y, { perm: [0, 2, 1, 3] }), g.ints([0, height * q, -1]));
+  };
   return {
     macs,
+    convolve,
     run: (g, x) => (x.shape?.slice(0, -1).every((dim) => dim === 1) ? single(g, x) : many(g, x)),
   };
 }
@@ -165,6 +203,7 @@ export function monarchProducts({ theta: { left, right } }: Composed): Products 
 /**
  * y = W x of a sum of Kronecker products, all records at once:
  *   u[n, b, r, c] = sum_d B[r, c, d] x[n, b, d],   y[n, (a, c)] = sum_(b, r) A[a, b, r] u[n, b, r, c]
+ * In a convolution, positions are one more axis, the last one.
  */
 export function kroneckerProducts({ theta: { a, b } }: Composed): Products {
   const [m1, n1, terms] = a.shape;
@@ -181,6 +220,15 @@ export function kroneckerProducts({ theta: { a, b } }: Composed): Products {
       );
       const columns = g.Transpose(g.Reshape(y, g.ints([-1, m2, m1])), { perm: [0, 2, 1] });
       return g.Reshape(columns, g.ints([-1, m1 * m2]));
+    },
+    convolve(g, x) {
+      const [left, right] = [a.values, b.values].map((values) => Float32Array.from(values));
+      const runs = g.Reshape(x, g.ints([0, n1, n2, -1]));
+      const u = g.MatMul(g.constant(right, { shape: [terms * m2, n2], name: "b" }), runs);
+      const parts = g.Reshape(u, g.ints([0, n1 * terms, m2, -1]));
+      const mixed = g.Transpose(parts, { perm: [0, 2, 1, 3] });
+      const y = g.MatMul(g.constant(left, { shape: [m1, n1 * terms], name: "a" }), mixed);
+      return g.Reshape(g.Transpose(y, { perm: [0, 2, 1, 3] }), g.ints([0, m1 * m2, -1]));
     },
   };
 }

@@ -38,7 +38,8 @@ import { addStage, type Tail } from "./stage.ts";
 export function replaceLayer(layer: Layer, chain: Chain): readonly Node[] | string {
   const { node, value, kernel, use } = layer;
   checkShapes(layer, chain);
-  const placed = placeAxes(chain, [...kernel.keys()]);
+  // Without any stage, what is inserted sees to all axes.
+  const placed = chain.every(isInsert) ? chain : placeAxes(chain, [...kernel.keys()]);
   if (layer.kind === "conv") {
     const found = outlinesIn(placed).map((stage) => geometryOf(layer, stage));
     const refused = found.find((geometry) => typeof geometry === "string");

@@ -118,14 +118,70 @@ describe.each([
     expect((await run([1, 0.5])).ops).not.toContain("Gemm");
   });
 
-  test("leaves convolutions alone", async () => {
-    const model = layerModel(["N", 84, 2, 2], (g, x) =>
-      g.Conv(x, g.constant(normal(84 * 60), { shape: [60, 84, 1, 1] })),
+  const pointwise = (dims: readonly (number | string)[], attributes = {}) =>
+    layerModel(dims, (g, x) =>
+      g.Conv(
+        x,
+        g.constant(weight, { shape: [outputs, inputs, ...dims.slice(2).map(() => 1)] }),
+        g.constant(bias),
+        attributes,
+      ),
+    );
+
+  test.each([
+    ["a sequence", ["N", inputs, 5], [2, inputs, 5]],
+    ["an image", ["N", inputs, 3, 2], [2, inputs, 3, 2]],
+    ["an image of open size", [1, inputs, "H", "W"], [1, inputs, 2, 4]],
+    ["a volume", ["N", inputs, 2, 1, 3], [2, inputs, 2, 1, 3]],
+  ] as const)("is the folded matrix at every position of %s", async (_, dims, shape) => {
+    const model = pointwise(dims);
+    const products = await apply(model, method, { ratio, compute: "products" }, env);
+    expect(products.skipped).toEqual([]);
+    const ops = products.model.graph.sorted().map(({ op }) => op);
+    expect([ops.filter((op) => op === "MatMul").length, ops.includes("Conv")]).toEqual([2, false]);
+    const x = normal(shape.reduce((a, b) => a * b, 1));
+    const { y } = await outputsOf(products.bytes, { x: tensor("float32", shape, x) });
+    expect(y.shape).toEqual(shape.with(1, outputs));
+    const [{ weight: near }] = weightsIn((await apply(model, method, { ratio }, env)).model);
+    const positions = shape.slice(2).reduce<number>((a, b) => a * b, 1);
+    y.floats().forEach((value, at) => {
+      const [record, output] = [
+        Math.floor(at / positions / outputs),
+        Math.floor(at / positions) % outputs,
+      ];
+      let sum = bias[output];
+      for (let i = 0; i < inputs; i++) {
+        sum +=
+          near.values[output * inputs + i] *
+          x[(record * inputs + i) * positions + (at % positions)];
+      }
+      expect(value).toBeCloseTo(sum, 3);
+    });
+  });
+
+  test.each([
+    ["strides", { strides: [2, 2] }],
+    ["pads", { pads: [0, 1, 0, 0] }],
+    ["auto_pad", { auto_pad: "SAME_UPPER", strides: [2, 1] }],
+  ])("leaves a convolution with %s alone", async (_, attributes) => {
+    const { skipped } = await apply(
+      pointwise(["N", inputs, 4, 4], attributes),
+      method,
+      { ratio, compute: "products" },
+      env,
+    );
+    expect(skipped[0]?.reason).toBe(
+      "is a convolution with strides or padding; only plain 1x1 ones are written as products",
+    );
+  });
+
+  test("leaves wider kernels alone, which are stored like any other matrix", async () => {
+    const model = layerModel(["N", 84, 4, 4], (g, x) =>
+      g.Conv(x, g.constant(normal(84 * 60 * 9), { shape: [60, 84, 3, 3] })),
     );
     const { skipped } = await apply(model, method, { compute: "products" }, env);
-    expect(skipped[0].reason).toBe("is a convolution; only linear layers are written as products");
-    // Stored, a 1x1 convolution is a matrix like any other.
-    const stored = await apply(model, method, {}, env);
-    expect(stored.skipped).toEqual([]);
+    expect(skipped[0].reason).toBe(
+      "is a convolution of 3 x 3; only 1x1 ones and linear layers are written as products",
+    );
   });
 });
