@@ -12,7 +12,7 @@
 import { multiplyTransposed, transpose } from "./matrix.ts";
 import { orthonormalRows } from "./qr.ts";
 import type { Random } from "./random.ts";
-import { type Svd, signOfLargest, svd, truncate } from "./svd.ts";
+import { type Svd, signOfLargest, svd, svdRows, truncate } from "./svd.ts";
 
 export interface SketchOptions {
   /** Random vectors besides the `rank` that are asked for. */
@@ -76,14 +76,15 @@ export function truncatedSvd(
   for (let power = 0; power < powers; power++) {
     range = orthonormalRows(forward(back(range)), count, rows);
   }
-  const small = truncate(svd(back(range), count, cols), rank);
-  const left = transpose(small.u, count, rank);
+  const small = svdRows(back(range), count, cols);
+  const left = small.u.subarray(0, rank * count);
   const u = multiply(left, transpose(range, count, rows), rank, rows, count);
-  const v = transpose(small.v, cols, rank);
+  const v = small.v.subarray(0, rank * cols);
   for (let k = 0; k < rank; k++) {
     if (signOfLargest(u, k * rows, rows) > 0) continue;
     for (let i = k * rows; i < (k + 1) * rows; i++) u[i] *= -1;
     for (let i = k * cols; i < (k + 1) * cols; i++) v[i] *= -1;
   }
-  return { ...small, rows, u: transpose(u, rank, rows), v: transpose(v, rank, cols) };
+  const s = small.s.slice(0, rank);
+  return { rows, cols, rank, s, u: transpose(u, rank, rows), v: transpose(v, rank, cols) };
 }

@@ -33,6 +33,16 @@ const TRUSTED = 1e-3;
  * Throws TersorError "bad-number" for entries that are not finite.
  */
 export function svd(matrix: Float32Array | Float64Array, rows: number, cols: number): Svd {
+  const { rank, u, s, v } = svdRows(matrix, rows, cols);
+  return { rows, cols, rank, u: transpose(u, rank, rows), s, v: transpose(v, rank, cols) };
+}
+
+/** The same with singular vectors as rows, which is how they are found: u [rank, rows], v [rank, cols]. */
+export function svdRows(
+  matrix: Float32Array | Float64Array,
+  rows: number,
+  cols: number,
+): Pick<Svd, "rank" | "u" | "s" | "v"> {
   const wide = rows <= cols;
   const n = wide ? rows : cols;
   const m = wide ? cols : rows;
@@ -50,14 +60,8 @@ export function svd(matrix: Float32Array | Float64Array, rows: number, cols: num
     for (let k = 0; k < n; k++) left[to * n + k] = sign * q[from * n + k];
     for (let k = 0; k < m; k++) right[to * m + k] = sign * v[from * m + k];
   });
-  return {
-    rows,
-    cols,
-    rank: n,
-    u: wide ? transpose(left, n, n) : transpose(right, n, m),
-    s: Float64Array.from(order, (i) => s[i] / scale),
-    v: wide ? transpose(right, n, m) : transpose(left, n, n),
-  };
+  const [u, turned] = wide ? [left, right] : [right, left];
+  return { rank: n, u, s: Float64Array.from(order, (i) => s[i] / scale), v: turned };
 }
 
 /**
