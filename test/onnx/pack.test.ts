@@ -208,3 +208,36 @@ test("a graph takes little beside its tensors", () => {
   expect(bytes.length - 2 * body.length).toBeLessThan(120);
   expect(bytes.length - 2 * body.length - graph).toBeLessThan(13);
 });
+
+test("a block that repeats earlier ones costs a few bytes, whatever its names", () => {
+  // x + Relu(x W1 + b1) W2, layer after layer. Equal weights have bodies of equal length.
+  const W = Float32Array.from({ length: 400 }, (_, i) => Math.fround(Math.sin(i * i)));
+  const graphOf = (layers: number): number => {
+    const inside = (i: number, what: string) => `model.layers.${i}.${what}`;
+    const after = (i: number) =>
+      i === 0 ? "input" : i === layers ? "output" : inside(i - 1, "sum");
+    const blocks = Array.from({ length: layers }, (_, i) => i);
+    const bytes = tinyModel({
+      inputs: [{ name: "input", dims: ["batch", 20] }],
+      outputs: [{ name: "output", dims: ["batch", 20] }],
+      nodes: blocks.flatMap((i) => [
+        { op: "MatMul", inputs: [after(i), inside(i, "W1")], outputs: [inside(i, "p1")] },
+        { op: "Add", inputs: [inside(i, "p1"), inside(i, "b1")], outputs: [inside(i, "s1")] },
+        { op: "Relu", inputs: [inside(i, "s1")], outputs: [inside(i, "r1")] },
+        { op: "MatMul", inputs: [inside(i, "r1"), inside(i, "W2")], outputs: [inside(i, "p2")] },
+        { op: "Add", inputs: [after(i), inside(i, "p2")], outputs: [after(i + 1)] },
+      ]),
+      weights: blocks.flatMap((i) => [
+        { name: inside(i, "W1"), dims: [20, 20], data: W },
+        { name: inside(i, "b1"), dims: [20], data: W.subarray(0, 20) },
+        { name: inside(i, "W2"), dims: [20, 20], data: W },
+      ]),
+    });
+    return packModel(bytes).graph;
+  };
+  const [once, dozen, two] = [1, 12, 24].map(graphOf);
+  console.info(`graphs of 1, 12 and 24 equal blocks: ${once}, ${dozen}, ${two} bytes`);
+  // The first block takes more than all that repeat it.
+  expect(dozen - once).toBeLessThan(once);
+  expect(two - dozen).toBeLessThan(12 * 2);
+});
