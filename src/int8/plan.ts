@@ -232,7 +232,7 @@ export function rootOf(value: Value): Value {
 /**
  * The value to round behind a node: its output, or that of a Relu or Clip that is its only reader.
  */
-function afterActivation(node: Node): Value {
+export function afterActivation(node: Node): Value {
   const { output } = node;
   if (output.isOutput || output.uses.size !== 1) return output;
   const [next] = output.consumers;

@@ -88,6 +88,8 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * before layers are left out.
    */
   readonly gentler?: readonly Partial<z.input<S>>[];
+  /** Settings for where the result is slower than the original. */
+  readonly quicker?: Partial<z.input<S>>;
   /** Settings that a survey tries, each on top of the defaults. */
   readonly survey: readonly Partial<z.input<S>>[];
   /** Settings under which the model must not change; null if there are none. */

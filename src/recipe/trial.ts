@@ -91,7 +91,25 @@ export async function runTrial(
     skipped: outcome.skipped,
     warnings,
   });
-  return { outcome, result };
+  return {
+    outcome,
+    result: { ...result, warnings: [...result.warnings, ...ifSlow(steps, result)] },
+  };
+}
+
+/** A warning that names other settings of the steps, if the product is certainly slower than the original. */
+export function ifSlow(steps: readonly Step[], { delta }: Pick<Result, "delta">): string[] {
+  const { infer: speedup, ci95 } = delta;
+  if (speedup === null || !ci95.infer || ci95.infer[1] >= 1) return [];
+  const others = steps.map((step): Step => {
+    const { quicker = {} } = step.method;
+    return { ...step, options: { ...step.options, ...quicker } };
+  });
+  const recipe = formatRecipe(others);
+  if (recipe === formatRecipe(steps)) return [];
+  return [
+    `the product takes ${(1 / speedup).toFixed(2)} times as long as the original: try ${recipe}`,
+  ];
 }
 
 /** The product as a source, whose bytes are made when they are asked for. */

@@ -75,6 +75,11 @@ export interface Int8Gains {
    * input and output costs more than it loses.
    */
   readonly takesDepthwiseAlong: boolean;
+  /**
+   * MACs in float32 that take as long as converting one element, to uint8 or back, where layers on
+   * integers meet others.
+   */
+  readonly conversion: number;
 }
 
 /** A size that files or memory must not exceed. */

@@ -134,6 +134,33 @@ test("kernel=auto computes wide layers on integers and stores narrow ones in 8 b
 });
 
 test.each([
+  ["kept", 0.99, 1],
+  ["left in float", 1.01, 0],
+])("a layer between others in float is %s by what its conversions cost", async (_, share, some) => {
+  const x = tensor("float32", [1, 128, 8, 8], numbers(8192, 1));
+  const model = layerModel([1, 128, 8, 8], (g, input) =>
+    g.Tanh(
+      g.Conv(
+        g.Tanh(input),
+        g.constant(numbers(128 * 128 * 9, 0.05), { shape: [128, 128, 3, 3] }),
+        null,
+        {
+          pads: [1, 1, 1, 1],
+        },
+      ),
+    ),
+  );
+  // Of 128 x 9 MACs for each output 1 - 1 / 3.4 are saved; one input and one output are converted.
+  const conversion = (share * 128 * 9 * (1 - 1 / 3.4)) / 2;
+  const target = { ...nodeCpu, int8: nodeCpu.int8 && { ...nodeCpu.int8, conversion } };
+  const own = environmentOf(nets[0], { calibration: tensorDataset({ x }), feeds: { x }, target });
+  const options = { kernel: "expected", calibrator: "minmax" };
+  const { model: result } = await apply(model, "quantize-int8", options, own);
+  const rounded = [...result.graph.nodes].filter(({ op }) => op === "QuantizeLinear");
+  expect(rounded.length).toBe(2 * some);
+});
+
+test.each([
   ["3x3 of 64 channels", [64, 64, 3, 3], 1, 52, nodeCpu, 2.7],
   ["3x3 of 8 channels in wasm", [8, 8, 3, 3], 1, 52, webWasm, 0.8],
   ["1x1 of 64 channels on 14 x 14", [64, 256, 1, 1], 1, 14, nodeCpu, 1.6],

@@ -38,11 +38,11 @@ const options = z.object({
       search: [99.9, 99.99, 99.999],
     }),
   kernel: z
-    .enum(["integer", "auto"])
+    .enum(["integer", "expected", "auto"])
     .default("integer")
     .meta({
       description:
-        "integer: all layers with an integer kernel compute on integers; auto: those that are faster so, as measured here, and the others store integers and compute in float.",
+        "integer: all layers with an integer kernel compute on integers; auto: those that are faster so, as measured here, and the others store integers and compute in float; expected: the same by the target's table alone, so that equal seeds give equal bytes.",
       search: ["integer", "auto"],
     }),
   ops: z
@@ -102,12 +102,15 @@ export const quantizeInt8 = defineMethod({
   quickens: true,
   options,
   gentler: [{ activations: "exact" }, { calibrator: "minmax" }, { calibrator: "percentile" }],
+  quicker: { kernel: "auto" },
   survey: [{}, { kernel: "auto" }],
   neutral: null,
   async apply(model, options, context) {
     const choice = { ...options, floatDepthwise: !context.target.int8?.takesDepthwiseAlong };
     const every = planInt8(model, choice, context);
-    const whole = options.kernel === "auto" ? await fastest(model, every, choice, context) : every;
+    const { kernel } = options;
+    const time = kernel === "auto" ? context.time : undefined;
+    const whole = kernel === "integer" ? every : await fastest(model, every, choice, context, time);
     for (const table of whole.tables) storeTable(table, table.weight, options.scale);
     for (const layer of whole.stored) storeInteger(layer, options.scale);
     if (whole.layers.length === 0) return;
@@ -158,22 +161,32 @@ export const quantizeInt8 = defineMethod({
 });
 
 /** The plan of those layers that are faster on integers. Tells what was measured. */
-async function fastest(model: Model, plan: Plan, choice: Choice, context: Context): Promise<Plan> {
-  const { layers, speedup } = await worthwhile(model, plan, choice, context);
+async function fastest(
+  model: Model,
+  plan: Plan,
+  choice: Choice,
+  context: Context,
+  time: Context["time"],
+): Promise<Plan> {
+  const { layers, speedup } = await worthwhile(model, plan, choice, context, time);
   const all = plan.layers.length;
   const factor = speedup === null ? "expected to be faster" : `${speedup.toFixed(2)} x as fast`;
-  if (all > 0) {
-    context.warn(
-      layers.size > 0
-        ? `${layers.size === all ? "all" : `${layers.size} of`} ${all} layers compute on integers (${factor})${layers.size < all ? ", the others in float" : ""}`
-        : `int8 arithmetic is not worth it here (${factor}): all layers compute in float, from weights of 8 bits`,
-    );
-  }
+  if (all > 0 && (speedup !== null || layers.size < all))
+    context.warn(tellOf(layers.size, all, factor));
   return planInt8(
     model,
     { ...choice, computes: (node) => layers.has(node) },
     { ...context, skip() {} },
   );
+}
+
+function tellOf(some: number, all: number, factor: string): string {
+  if (some === 0) {
+    const why = factor.startsWith("expected") ? "expected to be slower" : factor;
+    return `int8 arithmetic is not worth it here (${why}): all layers compute in float, from weights of 8 bits; kernel=integer computes on integers anyway`;
+  }
+  const which = some === all ? "all" : `${some} of`;
+  return `${which} ${all} layers compute on integers (${factor})${some < all ? ", the others in float" : ""}`;
 }
 
 /** Stores the weight of a layer that computes in float as integers, with a scale per output. */
