@@ -88,6 +88,16 @@ export interface Method<S extends z.ZodObject = z.ZodObject> {
    * before layers are left out.
    */
   readonly gentler?: readonly Partial<z.input<S>>[];
+  /**
+   * For a method with `rescueOptions`: settings that compress less, tried in turn where leaving out
+   * layers does not suffice.
+   */
+  milder?(options: z.output<S>): readonly Partial<z.input<S>>[];
+  /**
+   * For a method with `rescueOptions` that cannot change each layer by itself: the names of the layers
+   * in each set that it changes together.
+   */
+  together?(model: Model): readonly (readonly string[])[];
   /** Settings for where the result is slower than the original. */
   readonly quicker?: Partial<z.input<S>>;
   /** Settings that a survey tries, each on top of the defaults. */

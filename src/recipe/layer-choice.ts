@@ -29,13 +29,11 @@ export const layersOf = (model: Model): Node[] => [
   ...new Set(weightsOf(model).map(({ node }) => node)),
 ];
 
-/** The choice of one layer. Its name is read as a glob, which may match other layers, too. */
-export function alone(node: Node, layers: readonly Node[]): Choice {
-  const pattern = globToRegExp(node.name);
-  const others = layers.filter(
-    (other) => other !== node && (pattern.test(other.name) || pattern.test(other.op)),
-  );
-  return { only: [node.name], except: others.map(({ name }) => name) };
+/** The choice of these layers. Their names are read as globs, which may match other layers, too. */
+export function alone(nodes: readonly Node[], layers: readonly Node[]): Choice {
+  const only = nodes.map(({ name }) => name);
+  const others = passing(layers, { only, except: [] }).filter((other) => !nodes.includes(other));
+  return { only, except: others.map(({ name }) => name) };
 }
 
 /** Those of the layers that pass both lists; a glob that matches none is no error here. */

@@ -7,6 +7,7 @@
  */
 import type { Dataset } from "../data/dataset.ts";
 import { isRefusal } from "../errors.ts";
+import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { LOW_SQNR } from "../measure/fidelity.ts";
 import { lossOf } from "../measure/loss.ts";
@@ -59,7 +60,7 @@ export const isRescued = (steps: readonly Step[], index: number, env: Environmen
  * Measures what `whole`, the model after `step`, loses against `before` on calibration records. If
  * that is more than the step's `tolerance`, the step's gentler settings are tried, then as few layers
  * are left out as keep the loss within it: the 1, 2, 4, 8 ... worst, then a number between the last
- * two. Returns what to take instead, or null: nothing to rescue, or nothing that would; the notes of
+ * two; where half of them are not enough, the same with its milder settings. Returns what to take instead, or null: nothing to rescue, or nothing that would; the notes of
  * `whole` are then told why.
  */
 export async function rescue(
@@ -95,24 +96,33 @@ export async function rescue(
   }
   const names = await worstFirst(before, step, attempt, env);
   const layers = layersOf(before.model).filter(({ name }) => names.includes(name));
-  const trial = async (count: number): Promise<Trial> => {
-    const gentler = without(step, names.slice(0, count));
-    const left = layers.length - passing(layers, gentler.options as unknown as Choice).length;
-    const made = await attempt(gentler, env);
-    const rest = await lossOf(fileOf(made));
-    return { count, left, made, rest: rest ?? loss };
-  };
-  const found = await fewest(names.length, trial);
+  const trialOf =
+    (base: Step) =>
+    async (count: number): Promise<Trial> => {
+      const gentler = without(base, names.slice(0, count));
+      const left = layers.length - passing(layers, gentler.options as unknown as Choice).length;
+      const made = await attempt(gentler, env);
+      const rest = await lossOf(fileOf(made));
+      return { left, count, made, rest: rest ?? loss, recipe: formatRecipe([gentler]) };
+    };
+  let found = await fewest(names.length, trialOf(step), 1);
+  for (const options of step.method.milder?.(step.options as never) ?? []) {
+    const milder = { ...step, options: { ...step.options, ...options } };
+    found ??= await fewest(names.length, trialOf(milder), 0);
+  }
   if (!found) {
     whole.notes.warnings.push(
       `${cost}, and leaving out up to half of its layers does not bring that to ${amount(loss.limit, loss)}: give a gentler setting, or train after it`,
     );
     return null;
   }
-  const { count, left, made, rest } = found;
-  const recipe = formatRecipe([without(step, names.slice(0, count))]);
+  const { left, made, rest, recipe } = found;
+  const what =
+    left > 0
+      ? `${left} of ${names.length} layers do it and stay as they are`
+      : "less of it is done";
   made.notes.warnings.push(
-    `${cost}; ${left} of ${names.length} layers do it and stay as they are, which leaves ${amount(rest.value, rest)}: done as ${recipe}`,
+    `${cost}; ${what}, which leaves ${amount(rest.value, rest)}: done as ${recipe}`,
   );
   return made;
 }
@@ -123,17 +133,22 @@ interface Trial {
   readonly left: number;
   readonly made: Attempt;
   readonly rest: Loss;
+  readonly recipe: string;
 }
 
-/** The trial with the fewest layers left out that is within its limit, of up to half of them. */
+/**
+ * The trial with the fewest layers left out, `least` or more, that is within its limit, of up to half of
+ * them.
+ */
 async function fewest(
   layers: number,
   trial: (count: number) => Promise<Trial>,
+  least: 0 | 1,
 ): Promise<Trial | null> {
   const isFine = ({ rest, left }: Trial) => rest.value <= rest.limit && left <= layers / 2;
   let tooFew = 0;
   let found: Trial | null = null;
-  for (let count = 1; count <= layers / 2 && !found; count *= 2) {
+  for (let count: number = least; count <= layers / 2 && !found; count = Math.max(1, 2 * count)) {
     const tried = await trial(count);
     if (isFine(tried)) found = tried;
     else tooFew = count;
@@ -155,7 +170,10 @@ function without(step: Step, names: readonly string[]): Step {
   });
 }
 
-/** The names of the layers that the step changes, the one that alone does most damage first. */
+/**
+ * The names of the layers that the step changes, the one that alone does most damage first. Of layers
+ * that it can only change together one is named: without it the others stay as they are, too.
+ */
 async function worstFirst(
   before: File,
   step: Step,
@@ -166,25 +184,35 @@ async function worstFirst(
   const few: Environment = { ...env, calibration, onEvent() {} };
   const metricOf = await compareBy(before, calibration, few);
   const chosen = passing(layersOf(before.model), step.options as unknown as Choice);
+  const byName = new Map(chosen.map((node) => [node.name, node]));
+  const sets = step.method.together?.(before.model) ?? chosen.map(({ name }) => [name]);
+  const whole = sets.filter((names) => names.every((name) => byName.has(name)));
   const damages: { name: string; sqnr: number }[] = [];
-  for (const [i, node] of chosen.entries()) {
+  for (const [i, names] of whole.entries()) {
     await checkpoint(env, step.id);
     env.onEvent({
       type: "progress",
       what: `${step.id} layer by layer`,
       done: i,
-      total: chosen.length,
+      total: whole.length,
     });
-    const [single] = limited([withoutRescue(step)], alone(node, chosen));
+    const nodes = names.map((name) => byName.get(name) as Node);
+    const [single] = limited([withoutRescue(step)], alone(nodes, chosen));
     try {
       const sqnr = (await metricOf(fileOf(await attempt(single, few))))?.sqnr ?? Infinity;
-      if (sqnr < Infinity) damages.push({ name: node.name, sqnr });
+      if (sqnr < Infinity) damages.push({ name: leastShared(names, whole), sqnr });
     } catch (cause) {
       // Above all "no-match": the method does not work on layers of this kind.
       if (!isRefusal(cause)) throw cause;
     }
   }
   return damages.sort((a, b) => a.sqnr - b.sqnr).map(({ name }) => name);
+}
+
+/** The name that is in the fewest of the sets: to leave it out keeps the least beside its own set. */
+function leastShared(names: readonly string[], sets: readonly (readonly string[])[]): string {
+  const shares = names.map((name) => sets.filter((set) => set.includes(name)).length);
+  return names[shares.indexOf(Math.min(...shares))];
 }
 
 const fileOf = ({ model }: Attempt): File => ({ model, bytes: concat(writeModel(model)) });

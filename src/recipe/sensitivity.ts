@@ -155,7 +155,7 @@ export async function sensitivity(
       return lose(choice);
     };
     const lost: Lost[] = [];
-    for (const node of layers) lost.push(await next(alone(node, layers)));
+    for (const node of layers) lost.push(await next(alone([node], layers)));
     const shares = sharesOf(lost);
     for (const [i, one] of lost.entries()) rows[i].push({ recipe, share: shares[i], ...one });
     const worst = halfOf(shares);

@@ -133,6 +133,16 @@ test("a layer that is called as the operator of others is not left out with them
   expect(warnings.join()).toMatch(/leaving out up to half of its layers does not bring/);
 });
 
+test("channels that several layers share are tried together, then a smaller share of them", async () => {
+  const recipe = "prune-channels:ratio=0.2,tolerance=6";
+  const { warnings } = await applyRecipe(model, parseRecipe(recipe), env, { anySize: true });
+  const done = "prune-channels:ratio=0.05,except=bank,rescue=false,tolerance=6";
+  expect(warnings.at(-1)).toMatch(
+    /costs 18.5 points on 200 .*; 1 of 3 layers do it .* leaves 5.5 points/,
+  );
+  expect(warnings.at(-1)).toContain(`done as ${done}`);
+});
+
 test("gentler settings that the step has already are not tried again", async () => {
   const [step] = parseRecipe("quantize-int8:calibrator=minmax,tolerance=3");
   const tried: string[] = [];

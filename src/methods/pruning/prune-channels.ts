@@ -14,7 +14,9 @@ import { spellOut } from "../../channels/spell-out.ts";
 import { unshareVectors } from "../../channels/unshare.ts";
 import type { Context } from "../../context.ts";
 import type { Node } from "../../ir/graph.ts";
+import { cloneModel } from "../../ir/model.ts";
 import { type Removal, removeUnits } from "../../ops/coupling.ts";
+import { inferModel } from "../../ops/infer.ts";
 import { chosenLayers, rescueOptions, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
@@ -97,6 +99,15 @@ export const pruneChannels = defineMethod({
   options,
   survey: [{ ratio: 0.25 }, { ratio: 0.5 }],
   neutral: { ratio: 0 },
+  milder: ({ ratio, budget }) => (budget ? [] : [{ ratio: ratio / 2 }, { ratio: ratio / 4 }]),
+  together(model) {
+    const copy = cloneModel(model);
+    inferModel(copy);
+    spellOut(copy);
+    unshareVectors(copy);
+    const free = candidatesOf(copy, coupleChannels(copy)).filter(({ group }) => !group.pinned);
+    return free.map(({ layers }) => [...layers].map(({ name }) => name));
+  },
   async apply(model, given, context) {
     const chosen = chosenLayers(model, given);
     if (chosen.size === 0) return;
