@@ -209,7 +209,9 @@ test("the step tells what close forms cost", async () => {
     const [x, y] = [before.floats(), after.floats()];
     const noise = x.reduce((sum, each, i) => sum + (each - y[i]) ** 2, 0);
     const db = 10 * Math.log10(x.reduce((sum, each) => sum + each ** 2, 0) / noise);
-    return { warnings, db: `${db.toFixed(1)} dB` };
+    // On processors without VNNI the step warns of saturation as well.
+    const own = warnings.filter((warning) => warning.startsWith("activations="));
+    return { warnings: own, db: `${db.toFixed(1)} dB` };
   };
   const [exact, close] = [await told("exact"), await told("approximate")];
   expect(exact.warnings).toEqual([]);
