@@ -127,11 +127,15 @@ export interface Surveyed {
 }
 
 /** What a search takes: targets, as text or parsed, and the settings of a survey. */
-export interface SearchInput extends Settings, Omit<SearchOptions, "targets" | "budgetSeconds"> {
+export interface SearchInput
+  extends Settings,
+    Omit<SearchOptions, "targets" | "budgetSeconds" | "runner"> {
   /** Limits to meet: "size<=120KB, drop<=0.5". */
   readonly targets: string | readonly Target[];
   /** Seconds of work (default 600). */
   readonly budgetSeconds?: number | undefined;
+  /** As in `SurveyInput`. */
+  readonly workers?: OpenRunner | undefined;
   /** As in `SurveyInput`. */
   readonly onJob?: ((job: OpenJob) => Promise<void> | void) | undefined;
   readonly onReport?: ((report: Report) => Promise<void> | void) | undefined;

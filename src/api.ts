@@ -262,7 +262,7 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
      * "bad-target", "needs-data", and what `survey` throws.
      */
     async search(model: Loaded, options: SearchInput): Promise<Searched> {
-      const { targets: given, trains = true, ...others } = options;
+      const { targets: given, trains = true, workers, ...others } = options;
       if (!options.data) {
         throw fail(errors.badUsage("search", "has no data to judge on", "Give --data"));
       }
@@ -274,9 +274,15 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const job = await openJobOf(model, platform, settings, trains ? surveyRecipes(true) : []);
       await options.onJob?.(job);
       const reporting = await reporter("search", model, env, settings);
-      const found = await search(model, env, { ...settings, targets, onRow: reporting.onRow });
-      const { best, missed, screened } = found;
-      return { ...surveyedOf(found, reporting.report(found), job), best, missed, screened };
+      const runner = await workers?.({ model, settings, job });
+      try {
+        const own = { ...settings, targets, runner, onRow: reporting.onRow };
+        const found = await search(model, env, own);
+        const { best, missed, screened } = found;
+        return { ...surveyedOf(found, reporting.report(found), job), best, missed, screened };
+      } finally {
+        await runner?.close();
+      }
     },
 
     /**

@@ -1,5 +1,5 @@
 /** @file tersor search: looks for a recipe that meets targets; it can be stopped and resumed. */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Searched } from "../api-types.ts";
 import { errors, fail, isAborted } from "../errors.ts";
@@ -24,8 +24,12 @@ import { callOfRun, checkSameJob } from "./resume.ts";
 import { surveyOutput } from "./survey-output.ts";
 import { checkFolder, surveyFolder } from "./survey-state.ts";
 import { learningFlags, type TrainingFlags, teacherOf } from "./training.ts";
+import { type WorkerFlags, workerFlags, workersOf } from "./workers.ts";
 
-interface SearchFlags extends DataFlags, Pick<TrainingFlags, "teacher" | "deterministic"> {
+interface SearchFlags
+  extends DataFlags,
+    WorkerFlags,
+    Pick<TrainingFlags, "teacher" | "deterministic"> {
   readonly output?: string;
   readonly target?: string;
   readonly budget?: number;
@@ -65,6 +69,7 @@ export const searchCommand: Command<SearchFlags> = {
       doc: "evolve (default), or random: recipes at random, to compare with.",
       choices: ["evolve", "random"],
     },
+    ...workerFlags,
     ...learningFlags,
     ...dataFlags,
   ],
@@ -94,7 +99,9 @@ export const searchCommand: Command<SearchFlags> = {
     const wasThere = existsSync(folder);
     mkdirSync(folder, { recursive: true });
     if (!isNew) sweepTemporaries(folder);
-    const checkpoints = fileCheckpoints(join(folder, "search"), !isNew);
+    const trainings = { output: join(folder, "search"), resume: !isNew };
+    const checkpoints = fileCheckpoints(trainings.output, trainings.resume);
+    const workers = await workersOf(flags, trainings);
     const output = surveyOutput(shell, folder, inputs);
     let job: OpenJob | null = null;
     let latest: Report | null = null;
@@ -108,7 +115,7 @@ export const searchCommand: Command<SearchFlags> = {
       const found = await search(model, {
         ...shell.settings,
         ...dataSettings(flags),
-        ...{ targets, trains: flags.train, teacher, checkpoints },
+        ...{ targets, trains: flags.train, teacher, checkpoints, workers },
         ...{ budgetSeconds: flags.budget, trials: flags.trials, strategy: flags.strategy },
         deterministic: flags.deterministic,
         ...remembered,
@@ -127,14 +134,15 @@ export const searchCommand: Command<SearchFlags> = {
             shell.note(`${measured} and ${plural(screened.size, "candidate")} are kept`);
           }
         },
-        onTrial: journal.begin,
-        onEnd: journal.end,
+        // One that dies in a process of its own takes nothing with it.
+        ...(workers ? {} : { onTrial: journal.begin, onEnd: journal.end }),
         onSeconds: journal.addSeconds,
         async onRow(row, bytes, { results: [baseline, ...rows], errors }) {
           if (!bytes) return;
           const layerErrors = errors.find(({ recipe }) => recipe === row.recipe) ?? null;
           journal.addTrial(jobOf(job!, parseRecipe(row.recipe)), row, bytes, layerErrors);
-          checkpoints.clear();
+          // Those of trainings that run in other processes are still needed.
+          if (!workers) checkpoints.clear();
           if (bestOf(targets, rows) === row) await write("best.onnx", bytes);
           shell.note(`${row.recipe}: ${resultLine(row, baseline)}`);
         },
@@ -144,6 +152,11 @@ export const searchCommand: Command<SearchFlags> = {
         },
       });
       latest = found.report;
+      checkpoints.clear();
+      // A run that was killed may have written the row and not yet the model.
+      const { best } = found;
+      if (found.results.length > 1)
+        await write("best.onnx", readFileSync(journal.fileOf(best.recipe)));
       await write(stateFile, state(true));
       await output.show(found.report);
       return tell(shell.note, found, targets, folder);

@@ -66,9 +66,9 @@ const filesOf = ({ name, source }: Loaded): Files => ({ name, source });
 /** The fields of `Settings`; callers hand over objects with more, such as functions. */
 function plain(all: PlainSettings): PlainSettings {
   const { data, calib, keepAll, threads, trains, deterministic, computeChoice } = all;
-  const { seed, dims, input, measures, timingSeconds } = all;
+  const { on, seed, dims, input, measures, timingSeconds } = all;
   return {
     ...{ data, calib, keepAll, threads, trains, deterministic, computeChoice },
-    ...{ seed, dims, input, measures, timingSeconds },
+    ...{ on, seed, dims, input, measures, timingSeconds },
   };
 }

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { type ErrorInfo, errors, fail, TersorError } from "../errors.ts";
 import type { Event } from "../recipe/environment.ts";
 import type { Failed, Tried } from "../recipe/runner.ts";
+import type { ScreenPlan, Seen } from "../recipe/search/screen.ts";
 import { createTurns } from "../util/turns.ts";
 import { type Brief, type LocalFiles, localFiles, type PlainSettings } from "./brief.ts";
 
@@ -22,11 +23,13 @@ export type Request =
       readonly settings: PlainSettings;
       readonly checkpoints: CheckpointFiles | null;
     }
-  | { readonly type: "run"; readonly text: string };
+  | { readonly type: "run"; readonly text: string }
+  | { readonly type: "screen"; readonly text: string; readonly plan: ScreenPlan };
 
 export type Reply =
   | { readonly type: "ready" }
   | { readonly type: "tried"; readonly tried: Tried | Failed }
+  | { readonly type: "seen"; readonly seen: Seen | Failed }
   | { readonly type: "failed"; readonly error: ErrorInfo | { readonly message: string } }
   | { readonly type: "event"; readonly event: Event };
 
@@ -41,11 +44,13 @@ export interface Task {
 
 export interface Pool {
   /**
-   * Runs a task in a free process, as soon as there is one. A process that dies fails its task and is
-   * replaced. Throws TersorError "run-failed" if processes die before they begin, and "aborted" once
+   * Runs a task in a free process, as soon as there is one. Where the process dies, it is replaced and
+   * the task goes to another; the second death fails the task. Throws TersorError "run-failed" if processes die before they begin, and "aborted" once
    * the pool was stopped.
    */
   run(task: Task): Promise<Tried | Failed>;
+  /** Screens a recipe in the same way. */
+  screen(task: Task, plan: ScreenPlan): Promise<Seen | Failed>;
   /** Does work while the processes of the pool stand still. One call at a time. */
   alone<T>(work: () => Promise<T>): Promise<T>;
   /** Kills all processes. */
@@ -62,6 +67,8 @@ const canPause = process.platform !== "win32";
 
 /** How often a process is started anew that dies before it is ready. */
 const STARTS = 2;
+/** How many processes a task may end. */
+const DEATHS = 2;
 
 /** A pool of at most `lanes` processes, which are started when they are needed. */
 export function createPool(lanes: number): Pool {
@@ -97,21 +104,28 @@ export function createPool(lanes: number): Pool {
       }
     }
   };
-  return {
-    async run(task) {
+  const inFree = async <T>(
+    task: Task,
+    work: (worker: Worker) => Promise<T>,
+  ): Promise<T | Failed> => {
+    for (let deaths = 1; ; deaths++) {
       const worker = await taken();
       try {
         await ready(worker, task);
         await paused;
-        return await worker.run(task);
+        return await work(worker);
       } catch (cause) {
         checkStopped();
-        if (cause instanceof Died) return { reason: cause.message, isMistake: false };
-        throw cause;
+        if (!(cause instanceof Died)) throw cause;
+        if (deaths === DEATHS) return { reason: cause.message, isMistake: false };
       } finally {
         give(worker);
       }
-    },
+    }
+  };
+  return {
+    run: (task) => inFree(task, (worker) => worker.run(task)),
+    screen: (task, plan) => inFree(task, (worker) => worker.screen(task, plan)),
     alone: (work) =>
       inTurn(async () => {
         let go = (): void => {};
@@ -172,6 +186,12 @@ class Worker {
     const reply = await this.#ask({ type: "run", text }, onEvent);
     if (reply.type !== "tried") throw new Error(`a worker answered "${reply.type}"`);
     return reply.tried;
+  }
+
+  async screen({ text, onEvent }: Task, plan: ScreenPlan): Promise<Seen | Failed> {
+    const reply = await this.#ask({ type: "screen", text, plan }, onEvent);
+    if (reply.type !== "seen") throw new Error(`a worker answered "${reply.type}"`);
+    return reply.seen;
   }
 
   #ask(request: Request, onEvent: Task["onEvent"]): Promise<Reply> {

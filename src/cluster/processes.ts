@@ -19,13 +19,18 @@ export function processes({ jobs, checkpoints = null }: ProcessesOptions): OpenR
     const brief = briefOf(assignment, "");
     const { signal, onEvent } = assignment.settings;
     const pool = createPool(jobs);
+    const common = { brief, checkpoints, onEvent };
     const stop = (): void => pool.stop();
     signal?.addEventListener("abort", stop, { once: true });
     return {
       lanes: jobs,
       async run(steps) {
         const sent = textFor(steps);
-        return "reason" in sent ? sent : pool.run({ brief, checkpoints, text: sent.text, onEvent });
+        return "reason" in sent ? sent : pool.run({ ...common, ...sent });
+      },
+      async screen(steps, plan) {
+        const sent = textFor(steps);
+        return "reason" in sent ? sent : pool.screen({ ...common, ...sent }, plan);
       },
       alone: pool.alone,
       async close() {

@@ -2,7 +2,9 @@
 import type { Job } from "bullmq";
 import { errors, fail } from "../errors.ts";
 import { jobHash, jobOf } from "../recipe/job.ts";
-import { type Failed, type OpenRunner, textFor } from "../recipe/runner.ts";
+import { type Failed, type OpenRunner, type Tried, textFor } from "../recipe/runner.ts";
+import type { ScreenPlan, Seen } from "../recipe/search/screen.ts";
+import type { Step } from "../recipe/steps.ts";
 import { sha256Text } from "../util/sha256.ts";
 import { briefOf } from "./brief.ts";
 import { send } from "./parcel.ts";
@@ -80,23 +82,30 @@ export function queued({ url, store: place, jobs = 16 }: QueuedOptions): OpenRun
         }
       }
     };
+    /** What is in the store of a recipe, or comes to be there by a worker. */
+    const found = async <T extends Tried | Seen>(
+      steps: readonly Step[],
+      plan: ScreenPlan | null,
+    ): Promise<T | Failed> => {
+      const sent = textFor(steps);
+      if ("reason" in sent) return sent;
+      const hash = await jobHash(jobOf(job, steps));
+      const measured = settings.measures === false ? `${hash}-unmeasured` : hash;
+      const id = plan ? await sha256Text(JSON.stringify([measured, plan])) : measured;
+      const known = await getResult<T>(store, id);
+      if (known) return known;
+      open.add(id);
+      const posted = await post({ id, recipe: sent.text, plan, key, parcel });
+      const answer = await Promise.race([answerOf(posted), stopped]);
+      open.delete(id);
+      if ("reason" in answer) return answer;
+      const lost: Failed = { reason: `its result is not in ${store.name}`, isMistake: false };
+      return (await getResult<T>(store, id)) ?? lost;
+    };
     return {
       lanes: jobs,
-      async run(steps) {
-        const sent = textFor(steps);
-        if ("reason" in sent) return sent;
-        const hash = await jobHash(jobOf(job, steps));
-        const id = settings.measures === false ? `${hash}-unmeasured` : hash;
-        const known = await getResult(store, id);
-        if (known) return known;
-        open.add(id);
-        const posted = await post({ id, recipe: sent.text, key, parcel });
-        const answer = await Promise.race([answerOf(posted), stopped]);
-        open.delete(id);
-        if ("reason" in answer) return answer;
-        const lost: Failed = { reason: `its result is not in ${store.name}`, isMistake: false };
-        return (await getResult(store, id)) ?? lost;
-      },
+      run: (steps) => found<Tried>(steps, null),
+      screen: (steps, plan) => found<Seen>(steps, plan),
       alone: (work) => work(),
       async close() {
         signal?.removeEventListener("abort", stop);

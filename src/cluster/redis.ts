@@ -1,5 +1,6 @@
 /** @file The queue of trials: BullMQ over Redis or Valkey. */
 import { errors, fail } from "../errors.ts";
+import type { ScreenPlan } from "../recipe/search/screen.ts";
 import { version } from "../version.ts";
 import type { Parcel } from "./parcel.ts";
 
@@ -7,6 +8,8 @@ import type { Parcel } from "./parcel.ts";
 export interface Posted {
   readonly id: string;
   readonly recipe: string;
+  /** How the recipe is screened; null: it is a trial. */
+  readonly plan: ScreenPlan | null;
   /** Equal for equal parcels. */
   readonly key: string;
   readonly parcel: Parcel;

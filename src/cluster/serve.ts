@@ -56,19 +56,17 @@ export async function serve(options: ServeOptions): Promise<number> {
   const worker = new bullmq.Worker<Posted, Answer>(
     name,
     async ({ data }) => {
-      const { id, recipe } = data;
-      const tried = await pool.run({
-        brief: await briefFor(data),
-        checkpoints: null,
-        text: recipe,
-      });
+      const { id, recipe, plan } = data;
+      const task = { brief: await briefFor(data), checkpoints: null, text: recipe };
+      const found = await (plan ? pool.screen(task, plan) : pool.run(task));
       done++;
-      if ("reason" in tried) {
-        onNote(`${recipe}: ${tried.reason}`);
-        return tried;
+      if ("reason" in found) {
+        onNote(`${recipe}: ${found.reason}`);
+        return found;
       }
-      await putResult(store, id, tried);
-      onNote(`${recipe}: ${tried.bytes.byteLength} bytes`);
+      await putResult(store, id, found);
+      const { raw } = "sizes" in found ? found.sizes : found.row.bytes;
+      onNote(`${recipe}: ${raw} bytes${plan ? ", screened" : ""}`);
       return { host: hostname() };
     },
     {

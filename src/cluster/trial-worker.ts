@@ -54,7 +54,9 @@ async function answer(request: Request): Promise<Reply> {
     return { type: "ready" };
   }
   if (!opened) throw new Error("there is a recipe before the model");
-  return { type: "tried", tried: await opened.runner.run(parseRecipe(request.text)) };
+  const steps = parseRecipe(request.text);
+  if (request.type === "run") return { type: "tried", tried: await opened.runner.run(steps) };
+  return { type: "seen", seen: await opened.runner.screen(steps, request.plan) };
 }
 
 function send(reply: Reply): void {

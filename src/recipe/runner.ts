@@ -10,6 +10,7 @@ import type { OpenJob } from "./job.ts";
 import { createLayerErrors, type LayerErrors } from "./layer-errors.ts";
 import type { Loaded } from "./load.ts";
 import type { Settings } from "./prepare.ts";
+import { createScreens, type Screens } from "./search/screen.ts";
 import { keepsNorms, type Step } from "./steps.ts";
 import { decides } from "./time-sessions.ts";
 import { nameOf, runTrial, simplify } from "./trial.ts";
@@ -28,6 +29,8 @@ export interface Tried {
 export interface Failed {
   readonly reason: string;
   readonly isMistake: boolean;
+  /** Whether it was given up because it took too long (default false). */
+  readonly isSlow?: boolean;
 }
 
 /** Applies recipes to one model and judges the products. */
@@ -39,6 +42,8 @@ export interface Runner {
    * Throws TersorError "aborted", and errors that end the whole survey.
    */
   run(steps: readonly Step[]): Promise<Tried | Failed>;
+  /** Applies a recipe and judges its product on a few calibration records. Throws what `run` throws. */
+  readonly screen: Screens;
   /** Does work while this machine works on no recipe, as timing asks. One call at a time. */
   alone<T>(work: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -76,6 +81,7 @@ export async function localRunner(
         return failureOf(cause);
       }
     },
+    screen: createScreens({ baseline, start }, env),
     alone: (work) => work(),
     async close() {},
   };

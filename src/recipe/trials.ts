@@ -19,6 +19,8 @@ export interface Ground {
   readonly baseline: Baseline;
   /** The simplified original, from which recipes start. */
   readonly start: Model;
+  /** Where recipes are applied. */
+  readonly runner: Runner;
 }
 
 /** Gives one recipe after the other; `next` receives the row of the one before, null if none. */
@@ -115,8 +117,7 @@ export async function runTrials(
   const baseline = { ...opened, result: { ...result, latency: basisOf(earlier, result.latency) } };
   const left: Left[] = [];
   const warnings: string[] = [];
-  const names = new Set([...source.order, ...rows.keys()]);
-  const order = new Map(Array.from(names, (name, i) => [name, i]));
+  const order = new Map(source.order.map((name, i) => [name, i]));
   const soFar = (): SoFar => {
     const placed = [...rows.values()].sort((a, b) => placeOf(a) - placeOf(b));
     const results = [baseline.result, ...placed];
@@ -150,7 +151,6 @@ export async function runTrials(
         .alone(() => timeRow(baseline, { ...tried.row, file }, version))
         .catch(failureOf);
       if ("reason" in timed) return fail(recipe, timed);
-      if (!order.has(recipe)) order.set(recipe, order.size);
       rows.set(recipe, timed);
       errors.set(recipe, tried.errors);
       await options.onRow?.(timed, tried.bytes, soFar());
@@ -177,13 +177,14 @@ export async function runTrials(
   try {
     await options.onRow?.(baseline.result, null, soFar());
     const runner = options.runner ?? (await localRunner(baseline, start, env));
-    const proposals = source.propose({ baseline, start });
+    const proposals = source.propose({ baseline, start, runner });
     let row: Result | null = null;
     for (let begun = 0; ; begun++) {
       const { value: steps, done: isOver } = await proposals.next(row as never);
       if (isOver || !steps) break;
       await checkpoint(env, "survey");
       const recipe = nameOf(steps);
+      if (!order.has(recipe)) order.set(recipe, order.size);
       const done = begun - running.size;
       env.onEvent({ type: "progress", what: "survey", done, total: source.total ?? begun + 1 });
       row = rows.get(recipe) ?? null;

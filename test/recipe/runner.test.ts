@@ -30,6 +30,7 @@ function runnerOf(lanes: number, log: string[], end: (recipe: string) => Promise
       const row = { ...lenet().results[1], recipe };
       return { row, bytes: new Uint8Array(), errors: { recipe, layers: [] }, varies: false };
     },
+    screen: async () => ({ reason: "a survey screens nothing", isMistake: true }),
     async alone(work) {
       expect(alone++).toBe(0);
       const found = await work();

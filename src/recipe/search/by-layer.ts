@@ -4,10 +4,11 @@ import type { Model } from "../../ir/model.ts";
 import { bestChoices } from "../../numeric/knapsack.ts";
 import { writeModel } from "../../onnx/write.ts";
 import { weightsOf } from "../../ops/weights.ts";
+import { inLanes } from "../../util/lanes.ts";
 import { type Choice, layersOf, limited, passing } from "../layer-choice.ts";
-import { formatRecipe, type Step } from "../steps.ts";
-import type { Screen } from "./screen.ts";
+import type { Step } from "../steps.ts";
 import { sorted } from "./vary.ts";
+import type { Watched } from "./watch.ts";
 
 /** A way to compress one layer. */
 interface Variant {
@@ -54,15 +55,20 @@ export function largeLayers(model: Model): Node[] {
 export const isChoosy = (steps: readonly Step[]): boolean =>
   steps.length === 1 && "only" in steps[0].options && "except" in steps[0].options;
 
-/**
- * Tries each step on each layer alone; what it saves is counted from the model as it is. `goesOn` is
- * asked before every try; where it says no the table ends with what is known.
- */
+/** How the layers are tried. */
+export interface TableOptions {
+  /** How many at a time. */
+  readonly lanes: number;
+  /** Asked before every try; where it says no, the table ends with what is known. */
+  readonly goesOn: () => Promise<boolean>;
+}
+
+/** Tries each step on each layer alone; what it saves is counted from the model as it is. */
 export async function layerTable(
   model: Model,
   steps: readonly Step[],
-  screen: Screen,
-  goesOn: () => boolean,
+  screen: Watched,
+  { lanes, goesOn }: TableOptions,
 ): Promise<LayerTable> {
   const whole = writeModel(model).byteLength;
   const layers = layersOf(model);
@@ -70,16 +76,16 @@ export async function layerTable(
   const small = layers.filter((node) => !large.includes(node));
   const groups = [...large.map((node) => [node]), ...(small.length > 0 ? [small] : [])];
   const variants = groups.map((): Variant[] => []);
-  for (const step of steps) {
-    for (const [i, group] of groups.entries()) {
-      if (!goesOn()) return { groups, variants, whole };
-      const single = limited([step], chosen(group, layers));
-      const { row } = await screen(formatRecipe(single), single);
-      const sqnr = row?.metric?.sqnr;
-      if (!row || sqnr === null || sqnr === undefined) continue;
-      const noise = row.metric?.exact ? 0 : 10 ** (-sqnr / 10);
-      variants[i].push({ step, saved: whole - row.bytes.raw, noise });
-    }
+  const tries = steps.flatMap((step) => groups.map((group, i) => ({ step, group, i })));
+  const rows = await inLanes(tries, lanes, async ({ step, group }) =>
+    (await goesOn()) ? (await screen(limited([step], chosen(group, layers)))).row : null,
+  );
+  for (const [at, { step, i }] of tries.entries()) {
+    const row = rows[at];
+    const sqnr = row?.metric?.sqnr;
+    if (!row || sqnr === null || sqnr === undefined) continue;
+    const noise = row.metric?.exact ? 0 : 10 ** (-sqnr / 10);
+    variants[i].push({ step, saved: whole - row.bytes.raw, noise });
   }
   return { groups, variants, whole };
 }

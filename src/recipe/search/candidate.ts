@@ -10,7 +10,9 @@ export interface Screened {
   /** Null where the recipe did nothing or failed; `reason` says why. */
   readonly row: Result | null;
   readonly reason: string | null;
-  /** Wall time. */
+  /** Whether it was given up because it took too long (default false). */
+  readonly isSlow?: boolean;
+  /** Its share of the time that passed: see `sharedTime`. */
   readonly seconds: number;
 }
 

@@ -1,17 +1,16 @@
 /** @file What a search tries next, from what it has seen: methods, tables of layers, variations. */
 
-import type { Dataset } from "../../data/dataset.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
 import { describeOptions } from "../../options.ts";
+import { inLanes } from "../../util/lanes.ts";
 import type { Environment } from "../environment.ts";
-import { fewRecords } from "../few-records.ts";
 import { withoutRescue } from "../layer-choice.ts";
 import { unmetNeed } from "../needs.ts";
 import { formatRecipe, isTraining, parseRecipe, type Step } from "../steps.ts";
 import { surveyRecipes } from "../survey.ts";
 import { kindOf, type Target } from "../target.ts";
-import type { Ground, Proposals } from "../trials.ts";
+import type { Ground } from "../trials.ts";
 import {
   byLayer,
   isChoosy,
@@ -29,14 +28,9 @@ import {
   steadied,
   violation,
 } from "./candidate.ts";
-import { createScreen, type Screen } from "./screen.ts";
 import { drawn, vary } from "./vary.ts";
+import { createWatch } from "./watch.ts";
 
-/** Calibration records that judge a candidate, and one layer alone. */
-const JUDGES = 256;
-const FEW = 16;
-/** Records that methods read where they are tried on one layer alone. */
-const CALIBRATING = 64;
 /** Shares of the budget after which the methods are not tried one by one, and layers not alone. */
 const METHODS = 0.35;
 const LAYERS = 0.55;
@@ -47,6 +41,8 @@ const CHILDREN = 6;
 const HOPELESS = 8;
 /** Ways to compress a layer that compete in the table of layers. */
 const WAYS = 3;
+/** Draws at random, one after another, that were all drawn before: then there is nothing else. */
+const REPEATS = 100;
 
 /** What decides a search. */
 export interface SearchPlan {
@@ -63,15 +59,18 @@ export interface Memory {
   recall(key: string): Screened | null;
   /** Seconds of work so far; work that is recalled counts as it did. */
   spent(): number;
-  /** Whether no further row is wanted. */
-  isFull(): boolean;
+  /** Begins a work; the function that is returned ends it and gives its share of the time. */
+  begin(): () => number;
+  /** Whether no further row is wanted. Waits for trials at work, where that depends on them. */
+  isFull(): Promise<boolean>;
   /** Called with each new measurement. */
   keep(key: string, found: Screened): Promise<void> | void;
 }
 
 /**
  * The recipes of a search, each to be measured in full. The order depends on nothing but the plan,
- * the seed and what was measured.
+ * the seed and what was screened: several recipes are screened at a time, but their results are taken
+ * in the order in which they were proposed. Rows of trials decide nothing but when there are enough.
  *
  * 1. Every method alone is screened on a few records. 2. For those on the front, each layer alone;
  * from that table dynamic programming makes recipes for several sizes. 3. The best of all vary, by
@@ -83,11 +82,12 @@ export async function* proposals(
   env: Environment,
   plan: SearchPlan,
   memory: Memory,
-): Proposals {
+): AsyncGenerator<readonly Step[], void> {
   const { targets, budgetSeconds } = plan;
   const random = createRandom(env.seed).fork("search");
-  const isOver = (share = 1): boolean => memory.isFull() || memory.spent() >= share * budgetSeconds;
-  const screen = await screens(ground, env, plan, memory);
+  const isOver = async (share = 1): Promise<boolean> =>
+    memory.spent() >= share * budgetSeconds || (await memory.isFull());
+  const watch = createWatch(ground, env, { targets, mostSeconds: longest(plan) }, memory);
   const atoms = quickRecipes(env);
   const layers = largeLayers(ground.start);
   const known = new Map<string, Candidate>();
@@ -95,19 +95,36 @@ export async function* proposals(
   const given = new Set<string>();
   yield [];
   if (plan.strategy === "random") {
-    while (!isOver()) yield drawn({ atoms, layers, random });
+    for (let again = 0; again < REPEATS && !(await isOver()); ) {
+      const steps = drawn({ atoms, layers, random });
+      const recipe = formatRecipe(steps);
+      again = given.has(recipe) ? again + 1 : 0;
+      if (again === 0) yield steps;
+      given.add(recipe);
+    }
     return;
   }
-  const tryOut = async (steps: readonly Step[]): Promise<Candidate | null> => {
-    const recipe = formatRecipe(steps);
-    const before = known.get(recipe);
-    if (before) return before;
-    const { row } = await screen.judged(recipe, steps);
-    if (row) known.set(recipe, { recipe, steps, row });
-    return known.get(recipe) ?? null;
+  const slow = new Set<string>();
+  /** Screens those that are new; each begins only if `goesOn`. */
+  const tryOut = async (
+    recipes: readonly (readonly Step[])[],
+    goesOn: (steps: readonly Step[]) => Promise<boolean>,
+  ): Promise<void> => {
+    const named = recipes.map((steps) => [formatRecipe(steps), steps] as const);
+    const fresh = [...new Map(named)].filter(([recipe]) => !known.has(recipe));
+    const found = await inLanes(fresh, ground.runner.lanes, async ([, steps]) => {
+      if (!(await goesOn(steps))) return null;
+      const { row, isSlow } = await watch.judged(steps);
+      if (isSlow) slow.add(steps[0].id);
+      return row;
+    });
+    for (const [i, [recipe, steps]] of fresh.entries()) {
+      const row = found[i];
+      if (row) known.set(recipe, { recipe, steps, row });
+    }
   };
-  function* promising(count: number): Generator<readonly Step[]> {
-    for (let i = 0; i < count && !isOver(); i++) {
+  async function* promising(count: number): AsyncGenerator<readonly Step[]> {
+    for (let i = 0; i < count && !(await isOver()); i++) {
       const next = mostPromising(targets, steady([...known.values()]), given);
       if (!next) return;
       given.add(next.recipe);
@@ -116,31 +133,31 @@ export async function* proposals(
   }
 
   // Other settings of a method that took too long are not tried.
-  const slow = new Set<string>();
-  for (const steps of inTurn(atoms, targets)) {
-    if (isOver(METHODS)) break;
-    if (slow.has(steps[0].id)) continue;
-    const began = memory.spent();
-    const found = await tryOut(steps);
-    if (!found && memory.spent() - began >= longest(plan)) slow.add(steps[0].id);
-  }
+  await tryOut(
+    inTurn(atoms, targets),
+    async ([{ id }]) => !slow.has(id) && !(await isOver(METHODS)),
+  );
   yield* promising(2);
 
   const ways = select(targets, steady([...known.values()]), known.size)
     .filter(({ steps }, i, all) => isChoosy(steps) && i === firstOf(all, steps[0].id))
     .slice(0, WAYS);
-  if (ways.length > 0 && !isOver(LAYERS)) {
+  if (ways.length > 0 && !(await isOver(LAYERS))) {
     const steps = ways.flatMap((way) => settingsNear(way.steps[0]));
-    const table = await layerTable(ground.start, steps, screen.few, () => !isOver(LAYERS));
-    for (const bytes of sizesFor(targets, table)) {
-      const made = byLayer(table, bytes);
-      if (made && !isOver()) await tryOut(made);
-    }
+    const table = await layerTable(ground.start, steps, watch.few, {
+      lanes: ground.runner.lanes,
+      goesOn: async () => !(await isOver(LAYERS)),
+    });
+    const made = sizesFor(targets, table).flatMap((bytes) => {
+      const mixed = byLayer(table, bytes);
+      return mixed ? [mixed] : [];
+    });
+    await tryOut(made, async () => !(await isOver()));
     yield* promising(2);
   }
 
   const trained = trainedRecipes(env);
-  for (let idle = 0, turn = 0; !isOver() && idle < 5; turn++) {
+  for (let idle = 0, turn = 0; !(await isOver()) && idle < 5; turn++) {
     const parents = select(targets, steady([...known.values()]), PARENTS);
     const before = known.size;
     const pool = {
@@ -149,14 +166,16 @@ export async function* proposals(
         .filter(({ steps }) => steps.length === 1)
         .map(({ steps }) => steps),
     };
-    for (let i = 0; i < CHILDREN && parents.length > 0 && !isOver(); i++) {
+    const children: (readonly Step[])[] = [];
+    for (let i = 0; i < CHILDREN && parents.length > 0; i++) {
       const [a, b] = [parents[random.int(parents.length)], parents[random.int(parents.length)]];
       const child = vary(a.steps, b.steps, pool);
-      if (child) await tryOut(child);
+      if (child) children.push(child);
     }
+    await tryOut(children, async () => !(await isOver()));
     yield* promising(1);
     idle = known.size === before ? idle + 1 : 0;
-    if (turn % 3 === 2 && !isOver()) {
+    if (turn % 3 === 2 && !(await isOver())) {
       const next = toTrain(targets, steady([...known.values()]), given, env) ?? trained.shift();
       if (next) yield next;
     }
@@ -295,35 +314,4 @@ function sizesFor(targets: readonly Target[], table: LayerTable): number[] {
   return [1, 0.97, 0.9, 0.8, 1.05].map(
     (share) => share * Math.max(limit, 1.02 * leastBytes(table)),
   );
-}
-
-/** The two ways to screen, whose results are kept. */
-async function screens(
-  ground: Ground,
-  env: Environment,
-  plan: SearchPlan,
-  memory: Memory,
-): Promise<{ judged: Screen; few: Screen }> {
-  const { targets } = plan;
-  const kinds = targets.map(({ quantity }) => quantity);
-  const wanted = {
-    isTimed: targets.some((target) => kindOf(target) === "speed"),
-    isCoded: kinds.some((kind) => ["gzip", "brotli", "packed"].includes(kind)),
-    mostSeconds: longest(plan),
-  };
-  const kept = (records: number, screen: Screen): Screen => {
-    return async (name, steps) => {
-      const key = `${records} ${name}`;
-      const before = memory.recall(key);
-      if (before) return before;
-      const found = await screen(name, steps);
-      await memory.keep(key, found);
-      return found;
-    };
-  };
-  const judged = await createScreen(ground, env, { ...wanted, records: JUDGES });
-  const plain = { isTimed: false, isCoded: false, mostSeconds: wanted.mostSeconds };
-  const calibration = fewRecords(env.calibration as Dataset, CALIBRATING, env.seed);
-  const few = await createScreen(ground, { ...env, calibration }, { ...plain, records: FEW });
-  return { judged: kept(JUDGES, judged), few: kept(FEW, few) };
 }

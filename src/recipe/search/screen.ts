@@ -11,90 +11,82 @@ import { applyRecipe } from "../apply.ts";
 import type { Environment } from "../environment.ts";
 import { fewRecords } from "../few-records.ts";
 import { compareBy } from "../rescue.ts";
+import type { Failed } from "../runner.ts";
 import { keepsNorms, type Step } from "../steps.ts";
-import { type Opened, openTimed, timeSessions } from "../time-sessions.ts";
-import { simplify } from "../trial.ts";
+import { nameOf, simplify } from "../trial.ts";
 import type { Ground } from "../trials.ts";
-import type { Screened } from "./candidate.ts";
 
-/** Wall time, in ms, for timing one candidate beside the original. */
-const TIMING_MS = 400;
-
-/** What has to be measured beside the raw bytes and the outputs. */
-export interface ScreenOptions {
+/** How a recipe is screened. Plain data, which JSON can hold. */
+export interface ScreenPlan {
   /** Calibration records that judge. */
   readonly records: number;
-  readonly isTimed: boolean;
+  /** Calibration records that methods read; null: all. */
+  readonly calibrating: number | null;
   /** Whether bytes after gzip, brotli and packing are wanted. */
   readonly isCoded: boolean;
-  /** A recipe that takes longer, in seconds of CPU time for each of its steps, is given up. */
-  readonly mostSeconds: number;
+  /** Whether the product is wanted, to be timed. */
+  readonly keepsProduct: boolean;
+  /**
+   * A recipe that takes longer, in seconds of CPU time for each of its steps, is given up; null: none.
+   */
+  readonly mostSeconds: number | null;
 }
 
-/** Gives the measurement of a recipe, which does not train; `name` is its text. */
-export type Screen = (name: string, steps: readonly Step[]) => Promise<Screened>;
+/** What was seen of a recipe. Plain data. */
+export interface Seen extends Pick<Result, "metric" | "warnings"> {
+  readonly sizes: Result["bytes"];
+  /** The product as an ONNX file; null where the plan does not want it. */
+  readonly bytes: Uint8Array | null;
+}
 
-/**
- * A function that screens recipes from `ground`. Errors of a recipe end up in its `reason`; only
- * "aborted" is thrown.
- */
-export async function createScreen(
-  { baseline, start }: Ground,
+/** Screens a recipe, which does not train. Errors of a recipe are values; only "aborted" is thrown. */
+export type Screens = (steps: readonly Step[], plan: ScreenPlan) => Promise<Seen | Failed>;
+
+/** A function that screens recipes from `start` in this process. Nothing is timed. */
+export function createScreens(
+  { baseline, start }: Pick<Ground, "baseline" | "start">,
   env: Environment,
-  { records, isTimed, isCoded, mostSeconds }: ScreenOptions,
-): Promise<Screen> {
-  const judges = fewRecords(env.calibration as Dataset, records, env.seed);
-  const quiet: Environment = { ...env, onEvent() {}, timesTraining: false };
-  const metricOf = await compareBy(fileOf(start), judges, quiet);
-  const measure = async (name: string, steps: readonly Step[]): Promise<Result> => {
+): Screens {
+  const judge = async ({ records, calibrating }: ScreenPlan) => {
+    const all = env.calibration as Dataset;
+    const calibration = calibrating === null ? all : fewRecords(all, calibrating, env.seed);
+    const quiet: Environment = { ...env, calibration, onEvent() {}, timesTraining: false };
+    const judges = fewRecords(calibration, records, env.seed);
+    return { quiet, metricOf: await compareBy(fileOf(start), judges, quiet) };
+  };
+  const judges = new Map<string, ReturnType<typeof judge>>();
+  const judgeOf = (plan: ScreenPlan): ReturnType<typeof judge> => {
+    const key = `${plan.records} ${plan.calibrating}`;
+    const own = judges.get(key) ?? judge(plan);
+    judges.set(key, own);
+    return own;
+  };
+  const screen = async (steps: readonly Step[], plan: ScreenPlan): Promise<Seen> => {
+    const { quiet, metricOf } = await judgeOf(plan);
     const own = steps.some(keepsNorms) ? simplify(baseline.loaded.model, steps) : start;
-    const outcome = await applyRecipe(
-      own,
-      steps,
-      limitedTo(mostSeconds * Math.max(1, steps.length), quiet),
-    );
+    const most = (plan.mostSeconds ?? Infinity) * Math.max(1, steps.length);
+    const outcome = await applyRecipe(own, steps, limitedTo(most, quiet));
     const lost = outcome.kept.includes(false);
     if (lost) throw new Refused(outcome.warnings.at(-1) ?? "a step was rolled back");
-    const { bytes, model } = outcome;
+    const { bytes, model, warnings } = outcome;
     const metric = await metricOf({ model, bytes });
-    const original = baseline.result;
-    const coded = isCoded
-      ? await measureBytes([bytes], env.platform, packedSize({ name, source: { bytes }, model }))
+    const packed = () => packedSize({ name: nameOf(steps), source: { bytes }, model });
+    const sizes = plan.isCoded
+      ? await measureBytes([bytes], env.platform, packed())
       : { raw: bytes.byteLength, gzip: null, brotli: null, packed: null };
-    const opened = isTimed ? baseline.original : null;
-    const infer = opened && (await speedupOf(opened, bytes, original));
-    const latency = original.latency;
-    return {
-      ...original,
-      ...{ recipe: name, bytes: coded, metric, skipped: [], warnings: outcome.warnings },
-      latency: latency && infer ? { ...latency, median: latency.median / infer } : latency,
-      delta: { ...original.delta, infer },
-    };
+    return { sizes, metric, warnings, bytes: plan.keepsProduct ? bytes : null };
   };
-  const speedupOf = async (original: Opened, bytes: Uint8Array, { latency }: Result) => {
-    const product = await openTimed({ bytes }, env);
+  return async (steps, plan) => {
     try {
-      const timings = await timeSessions([original, product], env, TIMING_MS, {
-        clock: latency?.clock,
-      });
-      return timings[1].ratio.value;
-    } finally {
-      await product.session.close();
-    }
-  };
-  return async (name, steps) => {
-    const began = env.platform.wallMs();
-    const told = (row: Result | null, reason: string | null): Screened => {
-      return { recipe: name, row, reason, seconds: (env.platform.wallMs() - began) / 1000 };
-    };
-    try {
-      return told(await measure(name, steps), null);
+      return await screen(steps, plan);
     } catch (cause) {
       if (isAborted(cause) && env.signal?.aborted) throw cause;
-      if (isAborted(cause))
-        return told(null, `takes more than ${Math.round(mostSeconds)} s of CPU time a step`);
-      if (cause instanceof TersorError) return told(null, cause.what);
-      return told(null, cause instanceof Refused ? cause.message : `internal error: ${cause}`);
+      const { mostSeconds } = plan;
+      const late = `takes more than ${Math.round(mostSeconds ?? 0)} s of CPU time a step`;
+      if (isAborted(cause)) return { reason: late, isMistake: false, isSlow: true };
+      if (cause instanceof TersorError) return { reason: cause.what, isMistake: false };
+      if (cause instanceof Refused) return { reason: cause.message, isMistake: false };
+      return { reason: `internal error: ${cause}`, isMistake: true };
     }
   };
 }

@@ -1,11 +1,18 @@
 /** @file Search: looks for a recipe that meets targets; what it has is saved after every step. */
 import { errors, fail } from "../../errors.ts";
 import type { Result } from "../../measure/measurement.ts";
+import { sharedTime } from "../../util/shared-time.ts";
 import type { Environment } from "../environment.ts";
 import type { Loaded } from "../load.ts";
 import { checkTargets, missedTargets, type Target } from "../target.ts";
 import { nameOf } from "../trial.ts";
-import { runTrials, type Trials, type TrialsOptions } from "../trials.ts";
+import {
+  type Ground,
+  type Proposals,
+  runTrials,
+  type Trials,
+  type TrialsOptions,
+} from "../trials.ts";
 import { compareRows, type Screened } from "./candidate.ts";
 import { type Memory, proposals, type SearchPlan } from "./propose.ts";
 
@@ -25,7 +32,7 @@ export interface SearchOptions extends Omit<TrialsOptions, "budgetSeconds"> {
   readonly screened?: ReadonlyMap<string, Screened> | undefined;
   /** Seconds that the rows of `done` took, by recipe. */
   readonly rowSeconds?: ReadonlyMap<string, number> | undefined;
-  /** Called with the seconds of each row, after `onRow`. */
+  /** Called with the seconds of each trial, after `onEnd`. */
   readonly onSeconds?: (recipe: string, seconds: number) => void;
   /** Called with each candidate that was screened. */
   readonly onScreened?: (key: string, found: Screened) => Promise<void> | void;
@@ -52,7 +59,8 @@ export async function search(
   env: Environment,
   options: SearchOptions,
 ): Promise<Found> {
-  const { targets, trials, strategy = "evolve" } = options;
+  const { targets, trials, strategy = "evolve", done = [], rowSeconds } = options;
+  const most = trials ?? Infinity;
   const { budgetSeconds = trials === undefined ? defaultBudget : Infinity } = options;
   checkTargets(targets, env.data, env.metric);
   if (!env.calibration) throw fail(errors.needsData("search", ""));
@@ -65,6 +73,10 @@ export async function search(
     if (!counted.has(key)) spent += seconds;
     counted.add(key);
   };
+  const begin = sharedTime(env.platform.wallMs);
+  /** Trials at work, by recipe: what ends the time that each counts. */
+  const working = new Map<string, () => number>();
+  let waiting: (() => void)[] = [];
   const memory: Memory = {
     recall(key) {
       const found = screened.get(key) ?? null;
@@ -72,7 +84,14 @@ export async function search(
       return found;
     },
     spent: () => spent,
-    isFull: () => rows >= (trials ?? Infinity),
+    begin,
+    async isFull() {
+      // As long as all that are at work may give rows and would then be enough, nothing is sure.
+      while (rows < most && rows + working.size >= most) {
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+      return rows >= most;
+    },
     keep(key, found) {
       screened.set(key, found);
       count(key, found.seconds);
@@ -82,26 +101,44 @@ export async function search(
   const plan = { targets, budgetSeconds, strategy };
   const source = {
     total: null,
-    order: options.done?.map(({ recipe }) => recipe) ?? [],
-    propose: async function* (ground: Parameters<typeof proposals>[0]) {
-      const own = proposals(ground, env, plan, memory);
-      let row: Result | null = null;
-      while (true) {
-        const { value: steps, done } = await own.next(row as never);
-        if (done || !steps) return;
-        const before = env.platform.wallMs();
-        row = yield steps;
-        const took = (env.platform.wallMs() - before) / 1000;
-        const known = options.rowSeconds?.get(nameOf(steps));
-        if (known === undefined) options.onSeconds?.(nameOf(steps), took);
-        spent += known ?? took;
-        if (row) rows++;
+    order: [],
+    isFixed: true,
+    propose: async function* (ground: Ground): Proposals {
+      const known = new Set(done.map(({ recipe }) => recipe));
+      const proposed = new Set<string>();
+      for await (const steps of proposals(ground, env, plan, memory)) {
+        const recipe = nameOf(steps);
+        if (proposed.has(recipe)) continue;
+        proposed.add(recipe);
+        if (known.has(recipe)) {
+          rows++;
+          spent += rowSeconds?.get(recipe) ?? 0;
+        }
+        yield steps;
       }
     },
   };
   const found = await runTrials(loaded, env, source, {
     ...options,
     budgetSeconds: undefined,
+    onTrial(recipe) {
+      working.set(recipe, begin());
+      return options.onTrial?.(recipe);
+    },
+    onRow(row, bytes, soFar) {
+      if (bytes) rows++;
+      return options.onRow?.(row, bytes, soFar);
+    },
+    onEnd(recipe) {
+      const took = working.get(recipe)?.() ?? 0;
+      working.delete(recipe);
+      options.onEnd?.(recipe);
+      const before = rowSeconds?.get(recipe);
+      if (before === undefined) options.onSeconds?.(recipe, took);
+      spent += before ?? took;
+      for (const wake of waiting) wake();
+      waiting = [];
+    },
   });
   const [, ...results] = found.results;
   const best = bestOf(targets, results) ?? found.baseline;

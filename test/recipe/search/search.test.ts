@@ -2,12 +2,17 @@
 import { describe, expect, test } from "vitest";
 import { nodePlatform } from "../../../src/node/platform.ts";
 import { concat, writeModel } from "../../../src/onnx/write.ts";
+import { assessBaseline } from "../../../src/recipe/assess.ts";
+import type { Environment } from "../../../src/recipe/environment.ts";
 import { loadModel } from "../../../src/recipe/load.ts";
+import { localRunner, type Runner } from "../../../src/recipe/runner.ts";
 import { byLayer, largeLayers, layerTable } from "../../../src/recipe/search/by-layer.ts";
 import type { Screened } from "../../../src/recipe/search/candidate.ts";
 import { search } from "../../../src/recipe/search/search.ts";
-import { formatRecipe, parseRecipe } from "../../../src/recipe/steps.ts";
+import { formatRecipe, parseRecipe, type Step } from "../../../src/recipe/steps.ts";
 import { parseTargets } from "../../../src/recipe/target.ts";
+import { simplify } from "../../../src/recipe/trial.ts";
+import { createTurns } from "../../../src/util/turns.ts";
 import { environmentOf } from "../../support/apply.ts";
 import { tensorDataset } from "../../support/dataset.ts";
 import { nets } from "../../support/nets.ts";
@@ -34,7 +39,8 @@ describe("the table of layers", () => {
   );
   /** What the steps save is counted from the model that they are tried on. */
   const whole = writeModel(net.model).byteLength;
-  const screen = async (name: string): Promise<Screened> => {
+  const screen = async (own: readonly Step[]): Promise<Screened> => {
+    const name = formatRecipe(own);
     const layer = layers.find((node) => name.includes(`only=${node.name}`))!.name;
     const few = name.includes("bits=2") ? 1 : 0;
     const sqnr = -10 * Math.log10(noise[layer][few]);
@@ -43,7 +49,10 @@ describe("the table of layers", () => {
   };
 
   test("gives each layer what costs least in all, within the bytes", async () => {
-    const table = await layerTable(net.model, steps, screen, () => true);
+    const table = await layerTable(net.model, steps, screen, {
+      lanes: 3,
+      goesOn: async () => true,
+    });
     const n = layers.length;
     // All choices by brute force: float, 8 or 2 bits for each layer.
     for (const bytes of [whole, whole - 100 * n, whole - 150 * n, whole - 200 * n]) {
@@ -67,8 +76,72 @@ describe("the table of layers", () => {
   });
 });
 
+/**
+ * A runner of several lanes over that of this process. Of the works that wait the last is done first,
+ * and one trial in three fails, which has to make room for another.
+ */
+async function lanesOf(lanes: number, own: Environment): Promise<Runner> {
+  const baseline = await assessBaseline(loaded, own);
+  const local = await localRunner(baseline, simplify(loaded.model), own);
+  const inTurn = createTurns();
+  const waiting: (() => Promise<void>)[] = [];
+  let isBusy = false;
+  const late = <T>(work: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      waiting.push(() => work().then(resolve, reject));
+      if (!isBusy) doAll();
+    });
+  const doAll = async (): Promise<void> => {
+    isBusy = true;
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      await next();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    isBusy = false;
+  };
+  return {
+    lanes,
+    run: (steps) =>
+      late(async () =>
+        formatRecipe(steps).length % 3 === 0
+          ? { reason: "its process died", isMistake: false }
+          : local.run(steps),
+      ),
+    screen: (steps, plan) => late(() => local.screen(steps, plan)),
+    alone: (work) => inTurn(work),
+    close: () => baseline.close(),
+  };
+}
+
 describe("search", () => {
   const targets = parseTargets("size<=3kB");
+
+  test("takes the same course whatever ends first, in one lane or in three", {
+    timeout: 300_000,
+  }, async () => {
+    const courseOf = async (lanes: number) => {
+      const own = env();
+      const runner = await lanesOf(lanes, own);
+      const keys: string[] = [];
+      const begun: string[] = [];
+      const found = await search(loaded, own, {
+        ...{ targets, trials: 5, runner },
+        onScreened: (key) => void keys.push(key),
+        onTrial: (recipe) => void begun.push(recipe),
+      });
+      await runner.close();
+      const rows = found.results.map(({ recipe, bytes, metric }) => [recipe, bytes.raw, metric]);
+      const left = found.left.map(({ recipe }) => recipe);
+      return { keys, course: { begun, rows, left, best: found.best.recipe } };
+    };
+    const [one, three] = [await courseOf(1), await courseOf(3)];
+    expect(three.course).toEqual(one.course);
+    expect(three.course.rows).toHaveLength(6);
+    expect(three.course.left.length).toBeGreaterThan(0);
+    // They ended in another order.
+    expect(three.keys).not.toEqual(one.keys);
+    expect(three.keys.toSorted()).toEqual(one.keys.toSorted());
+  });
 
   test("takes the course of the run before, and repeats nothing that was measured", async () => {
     const keys: string[] = [];
