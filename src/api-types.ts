@@ -11,6 +11,7 @@ import type { Job, OpenJob } from "./recipe/job.ts";
 import type { DataSource, Settings } from "./recipe/prepare.ts";
 import type { PresetId } from "./recipe/presets.ts";
 import type { OpenRunner } from "./recipe/runner.ts";
+import type { Term } from "./recipe/search/aim.ts";
 import type { Found, SearchOptions } from "./recipe/search/search.ts";
 import type { SensitivityOptions } from "./recipe/sensitivity.ts";
 import type { TrainingRun } from "./recipe/step-context.ts";
@@ -129,9 +130,11 @@ export interface Surveyed {
 /** What a search takes: targets, as text or parsed, and the settings of a survey. */
 export interface SearchInput
   extends Settings,
-    Omit<SearchOptions, "targets" | "budgetSeconds" | "runner"> {
-  /** Limits to meet: "size<=120KB, drop<=0.5". */
-  readonly targets: string | readonly Target[];
+    Omit<SearchOptions, "targets" | "goal" | "budgetSeconds" | "runner"> {
+  /** Limits to meet: "size<=120KB, drop<=0.5" (default: none; then the front is looked for). */
+  readonly targets?: string | readonly Target[] | undefined;
+  /** What to make least within them, with weights: "size:1, latency:2" (default: see `aimOf`). */
+  readonly goal?: string | readonly Term[] | undefined;
   /** Seconds of work (default 600). */
   readonly budgetSeconds?: number | undefined;
   /** As in `SurveyInput`. */
@@ -142,7 +145,9 @@ export interface SearchInput
 }
 
 /** The result of a search: what a survey gives, and the row that was looked for. */
-export interface Searched extends Surveyed, Pick<Found, "best" | "missed" | "screened"> {}
+export interface Searched
+  extends Surveyed,
+    Pick<Found, "best" | "missed" | "hypervolume" | "screened"> {}
 
 /** What advice asks for; everything has a default. */
 export interface AdviseInput extends Settings, Pick<AdviseOptions, "measured" | "budgetSeconds"> {

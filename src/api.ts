@@ -34,6 +34,7 @@ import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
 import { tellTarget, tellUnrun, tellUntimed } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
+import { parseGoal } from "./recipe/search/aim.ts";
 import { search } from "./recipe/search/search.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe } from "./recipe/steps.ts";
@@ -256,30 +257,33 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
     },
 
     /**
-     * Looks for a recipe that meets the targets: methods, mixtures of methods by layer, and variations
+     * Looks for a recipe that meets the targets and makes the goal least, or without targets for the
+     * front between the goal's quantities: methods, mixtures of methods by layer, and variations
      * of the best, each screened on calibration records; the promising ones are measured as in a
      * survey. Without `trains: false` records are set aside for training. Throws TersorError
      * "bad-target", "needs-data", and what `survey` throws.
      */
     async search(model: Loaded, options: SearchInput): Promise<Searched> {
-      const { targets: given, trains = true, workers, ...others } = options;
+      const { targets: limits = [], goal: wish, trains = true, workers, ...others } = options;
       if (!options.data) {
         throw fail(errors.badUsage("search", "has no data to judge on", "Give --data"));
       }
-      const targets = typeof given === "string" ? parseTargets(given) : given;
+      const targets = typeof limits === "string" ? parseTargets(limits) : limits;
+      const goal = typeof wish === "string" ? parseGoal(wish) : wish;
       const settings = { ...others, trains };
       const env = await prepare(model, platform, settings);
       tellUntimed(env);
-      checkTargets(targets, env.data, env.metric);
+      checkTargets([...targets, ...(goal ?? [])], env.data, env.metric);
       const job = await openJobOf(model, platform, settings, trains ? surveyRecipes(true) : []);
       await options.onJob?.(job);
       const reporting = await reporter("search", model, env, settings);
       const runner = await workers?.({ model, settings, job });
       try {
-        const own = { ...settings, targets, runner, onRow: reporting.onRow };
+        const own = { ...settings, targets, goal, runner, onRow: reporting.onRow };
         const found = await search(model, env, own);
-        const { best, missed, screened } = found;
-        return { ...surveyedOf(found, reporting.report(found), job), best, missed, screened };
+        const { best, missed, hypervolume, screened } = found;
+        const report = { ...reporting.report(found), hypervolume };
+        return { ...surveyedOf(found, report, job), best, missed, hypervolume, screened };
       } finally {
         await runner?.close();
       }

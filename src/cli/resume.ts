@@ -111,7 +111,7 @@ function refusal(
 }
 
 /** Flags of a run that decide nothing of its results. */
-const idle = [...passing, "budget", "report", "record", "target", "jobs"];
+const idle = [...passing, "budget", "report", "record", "target", "goal", "jobs"];
 
 /** The name of the flag that decides a field of the job: "data limit" -> "limit". */
 function flagOf(field: string, names: Readonly<Record<string, string>>): string {

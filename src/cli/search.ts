@@ -8,9 +8,10 @@ import { fileCheckpoints } from "../node/checkpoints.ts";
 import { saveFile, sweepTemporaries } from "../node/files.ts";
 import { load, search } from "../node.ts";
 import { jobOf, type OpenJob } from "../recipe/job.ts";
+import { type Aim, aimOf, parseGoal } from "../recipe/search/aim.ts";
 import { bestOf } from "../recipe/search/search.ts";
 import { parseRecipe } from "../recipe/steps.ts";
-import { missedTargets, parseTargets, type Target } from "../recipe/target.ts";
+import { missedTargets, parseTargets } from "../recipe/target.ts";
 import { plural } from "../report/format.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
 import { optunaJournal } from "../report/optuna.ts";
@@ -32,6 +33,7 @@ interface SearchFlags
     Pick<TrainingFlags, "teacher" | "deterministic"> {
   readonly output?: string;
   readonly target?: string;
+  readonly goal?: string;
   readonly budget?: number;
   readonly trials?: number;
   readonly strategy?: "evolve" | "random";
@@ -49,7 +51,11 @@ export const searchCommand: Command<SearchFlags> = {
   flags: [
     {
       flags: "--target <limits>",
-      doc: "Limits to meet: size<=1MB, packed<=300kB, drop<=0.5, speedup>=1.5, latency<=0.6x",
+      doc: "Limits to meet: size<=1MB, packed<=300kB, drop<=0.5, speedup>=1.5, latency<=0.6x (default: none, and models of all sizes are looked for that no other beats).",
+    },
+    {
+      flags: "--goal <quantities>",
+      doc: "What to make least within the limits, with weights: size:1, latency:2, loss:0.5. Sizes and speeds count by the logarithm, quality by points.",
     },
     {
       flags: "--budget <time>",
@@ -79,11 +85,9 @@ export const searchCommand: Command<SearchFlags> = {
   ],
   runFile: ([path], { output }) => join(folderOf(path, output), stateFile),
   async run(shell, [path], flags, earlier) {
-    if (flags.target === undefined) {
-      const remedy = 'Give for example --target "size<=1MB, drop<=0.5"';
-      throw fail(errors.badUsage("tersor search", "has no target", remedy));
-    }
-    const targets = parseTargets(flags.target);
+    const targets = flags.target === undefined ? [] : parseTargets(flags.target);
+    const goal = flags.goal === undefined ? undefined : parseGoal(flags.goal);
+    const aim = aimOf(targets, goal);
     if (!flags.data) {
       const why = "has no data to judge on";
       throw fail(errors.badUsage("tersor search", why, "Give --data, and --calib for training"));
@@ -115,7 +119,7 @@ export const searchCommand: Command<SearchFlags> = {
       const found = await search(model, {
         ...shell.settings,
         ...dataSettings(flags),
-        ...{ targets, trains: flags.train, teacher, checkpoints, workers },
+        ...{ targets, goal, trains: flags.train, teacher, checkpoints, workers },
         ...{ budgetSeconds: flags.budget, trials: flags.trials, strategy: flags.strategy },
         deterministic: flags.deterministic,
         ...remembered,
@@ -143,12 +147,12 @@ export const searchCommand: Command<SearchFlags> = {
           journal.addTrial(jobOf(job!, parseRecipe(row.recipe)), row, bytes, layerErrors);
           // Those of trainings that run in other processes are still needed.
           if (!workers) checkpoints.clear();
-          if (bestOf(targets, rows) === row) await write("best.onnx", bytes);
+          if (bestOf(aim, rows) === row) await write("best.onnx", bytes);
           shell.note(`${row.recipe}: ${resultLine(row, baseline)}`);
         },
         async onReport(report) {
           latest = report;
-          await write("optuna.log", optunaJournal(report, targets));
+          await write("optuna.log", optunaJournal(report, aim));
         },
       });
       latest = found.report;
@@ -159,7 +163,7 @@ export const searchCommand: Command<SearchFlags> = {
         await write("best.onnx", readFileSync(journal.fileOf(best.recipe)));
       await write(stateFile, state(true));
       await output.show(found.report);
-      return tell(shell.note, found, targets, folder);
+      return tell(shell.note, found, aim, folder);
     } catch (cause) {
       if (!isAborted(cause) || !job) {
         if (!wasThere && !latest) output.discard();
@@ -177,12 +181,17 @@ const near = 3;
 /** Says which row is best, and what it misses. Returns the exit status. */
 function tell(
   note: (text: string) => void,
-  { best, missed, results, screened }: Searched,
-  targets: readonly Target[],
+  { best, missed, results, pareto, hypervolume, screened }: Searched,
+  aim: Aim,
   folder: string,
 ): number {
   const [, ...rows] = results;
   note(`${plural(screened, "candidate")} screened, ${plural(rows.length, "recipe")} measured.`);
+  const { targets } = aim;
+  if (targets.length === 0) {
+    const front = rows.filter(({ recipe }) => pareto.includes(recipe)).length;
+    note(`${front} of them no other beats; hypervolume ${hypervolume.toFixed(3)}.`);
+  }
   if (missed.length === 0) {
     note(`Best: ${best.recipe} -> ${join(folder, "best.onnx")}`);
     return 0;
@@ -190,7 +199,7 @@ function tell(
   note(`No recipe met ${targets.map(({ text }) => text).join(", ")}. Nearest:`);
   const rest = new Set<Result>(rows);
   for (let i = 0; i < near; i++) {
-    const next = bestOf(targets, [...rest]);
+    const next = bestOf(aim, [...rest]);
     if (!next) break;
     rest.delete(next);
     note(`  ${next.recipe}: ${missedTargets(targets, next).join("; ")}`);

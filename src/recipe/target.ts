@@ -144,7 +144,7 @@ export function parseTargets(text: string): Target[] {
  * judge.
  */
 export function checkTargets(
-  targets: readonly Target[],
+  targets: readonly Omit<Target, "limit">[],
   data: { readonly labelled: boolean } | null,
   metric: MetricSpec | null = null,
 ): void {
@@ -152,7 +152,7 @@ export function checkTargets(
   const unmeasured = targets.find(
     ({ needs, quantity }) =>
       (needs && !data) ||
-      (needs === "labels" && !data?.labelled && !(quantities[quantity].orOriginal && isCompared)),
+      (needs === "labels" && !data?.labelled && !(quantities[quantity]?.orOriginal && isCompared)),
   );
   if (!unmeasured) return;
   const where = `target "${unmeasured.text}"`;
@@ -180,27 +180,37 @@ export function missedTargets(targets: readonly Target[], result: Result): strin
   });
 }
 
+/** The quantities that targets can limit. */
+export const quantityNames: readonly string[] = Object.keys(quantities);
+
+/** What a target says of its quantity, one of `quantityNames`, without a limit. */
+export function targetOn(quantity: string): Pick<Target, "quantity" | "sense" | "needs"> {
+  const { sense, needs = null } = quantities[quantity];
+  return { quantity, sense, needs };
+}
+
 /** What the target's quantity is in a result; null where it was not measured. */
-export const amountOf = ({ quantity }: Target, result: Result): number | null =>
+export const amountOf = ({ quantity }: Pick<Target, "quantity">, result: Result): number | null =>
   quantities[quantity].of(result);
 
 /** What the target limits. */
-export const kindOf = ({ quantity }: Target): Quantity["kind"] => quantities[quantity].kind;
+export const kindOf = ({ quantity }: Pick<Target, "quantity">): Quantity["kind"] =>
+  quantities[quantity].kind;
 
 /**
- * By how much the result misses the target, 0 if it is met: for sizes and speeds the logarithm of
- * the ratio, for qualities the difference in units of the limit or of one point, whichever is more.
+ * By how much the result misses the target, 0 if it is met: ln(1 + e), where e is the share of the
+ * limit that is missing; for qualities it is in units of the limit or of one point, whichever is more.
+ * So twice the bytes count as much as a drop of twice the limit, and a network that guesses is not
+ * hopelessly worse than one that is ten times too large.
  */
 export function excessOf(target: Target, result: Result): number {
   const value = amountOf(target, result);
   if (value === null || Number.isNaN(value)) return Infinity;
   const { kind, sense } = quantities[target.quantity];
   const sign = sense === "<=" ? 1 : -1;
-  const excess =
-    kind === "quality"
-      ? (sign * (value - target.limit)) / Math.max(1, sense === "<=" ? target.limit : 0)
-      : sign * Math.log(value / target.limit);
-  return Math.max(0, excess);
+  if (kind !== "quality") return Math.max(0, sign * Math.log(value / target.limit));
+  const unit = Math.max(1, sense === "<=" ? target.limit : 0);
+  return Math.log1p(Math.max(0, (sign * (value - target.limit)) / unit));
 }
 
 const scales: Readonly<Record<string, number>> = {

@@ -137,13 +137,14 @@ export function resultReportJson(command: string, model: ModelInfo, result: Resu
 }
 
 /** What `survey` prints: {command, model, results, pareto}; the first result is the original. */
-export function surveyJson({ command, model, baseline, results, pareto }: Report) {
+export function surveyJson({ command, model, baseline, results, pareto, hypervolume }: Report) {
   const others = results.filter((row) => row !== baseline && row.recipe !== baseline.recipe);
   return {
     command,
     model: modelJson(model),
     results: [baseline, ...others].map(resultJson),
     pareto: [...pareto],
+    ...(hypervolume !== undefined && { hypervolume }),
   };
 }
 

@@ -3,7 +3,7 @@
  * its dashboard opens: `optuna-dashboard optuna.log`.
  */
 import type { Result } from "../measure/measurement.ts";
-import { amountOf, type Target } from "../recipe/target.ts";
+import { type Aim, quantityOf } from "../recipe/search/aim.ts";
 import type { Report } from "./report.ts";
 
 /** The operations of a line: optuna/storages/journal/_storage.py, JournalOperation. */
@@ -19,17 +19,22 @@ const complete = 1;
 const worker = "tersor";
 
 /**
- * A study whose values are the targets' quantities; a trial for each row that has them all. The
+ * A study whose values are the quantities of the targets and the goal; a trial for each row that has
+ * them all. The
  * recipe is the only parameter, a choice among all recipes.
  */
-export function optunaJournal(report: Report, targets: readonly Target[]): string {
-  const rows = report.results.filter((row) => valuesOf(targets, row) !== null);
+export function optunaJournal(report: Report, { targets, goal }: Aim): string {
+  const values = new Map([...targets, ...goal].map((own) => [own.quantity, own]));
+  const names = [...values.keys()];
+  const rows = report.results.filter((row) => valuesOf(names, row) !== null);
   const choices = rows.map(({ recipe }) => recipe);
   const distribution = JSON.stringify({
     name: "CategoricalDistribution",
     attributes: { choices },
   });
-  const directions = targets.map(({ sense }) => (sense === "<=" ? minimize : maximize));
+  const directions = Array.from(values.values(), ({ sense }) =>
+    sense === "<=" ? minimize : maximize,
+  );
   const study = { study_name: report.model.name, directions };
   const lines: object[] = [{ op_code: createStudy, ...study }];
   for (const [id, row] of rows.entries()) {
@@ -47,7 +52,7 @@ export function optunaJournal(report: Report, targets: readonly Target[]): strin
         ...{
           trial_id: id,
           state: complete,
-          values: valuesOf(targets, row),
+          values: valuesOf(names, row),
           datetime_complete: date,
         },
       },
@@ -56,8 +61,8 @@ export function optunaJournal(report: Report, targets: readonly Target[]): strin
   return lines.map((line) => `${JSON.stringify({ worker_id: worker, ...line })}\n`).join("");
 }
 
-function valuesOf(targets: readonly Target[], row: Result): number[] | null {
-  const values = targets.map((target) => amountOf(target, row));
+function valuesOf(names: readonly string[], row: Result): number[] | null {
+  const values = names.map((name) => quantityOf(name, row));
   return values.every((value) => value !== null && Number.isFinite(value))
     ? (values as number[])
     : null;

@@ -29,6 +29,8 @@ export interface Report {
   readonly results: readonly Result[];
   /** The recipes on the Pareto front. */
   readonly pareto: readonly string[];
+  /** Of a search: the share (0..1) of the space of what it aims at that the rows dominate. */
+  readonly hypervolume?: number;
   /** The error of each layer, for each recipe. */
   readonly errors?: readonly LayerErrors[];
   /** For structured pruning: the channels before and after of each group of coupled channels. */

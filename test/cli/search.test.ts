@@ -44,13 +44,27 @@ describe("search", () => {
     expect(again.stderr).toMatch(/2 trials and 0 candidates are kept/);
   });
 
+  test("without a target the front is looked for: status 0", async () => {
+    const { status, stdout, stderr } = await run([
+      ...["search", model, ...data, "--no-train", "--strategy", "random", "--trials", "2"],
+      ...["-o", folder.in("front"), "--json"],
+    ]);
+    expect(status).toBe(0);
+    const { results, hypervolume } = JSON.parse(stdout);
+    expect(results).toHaveLength(3);
+    expect(hypervolume).toBeGreaterThan(0);
+    expect(stderr).toMatch(/of them no other beats; hypervolume 0\.\d{3}/);
+    const lines = readFileSync(`${folder.in("front")}/optuna.log`, "utf8").split("\n");
+    expect(JSON.parse(lines[0]).directions).toEqual([1, 1]);
+  });
+
   test("meets a target: status 0", async () => {
     const { status, stderr } = await searched(folder.in("met"), "size<=1MB", ["--trials", "1"]);
     expect([status, /Best: simplify -> .*best.onnx/.test(stderr)]).toEqual([0, true]);
   });
 
   test.each([
-    [["search", model, ...data], /has no target: Give|has no target/],
+    [["search", model, ...data, "--goal", "sise"], /Did you mean "size"/],
     [["search", model, "--target", "size<=1"], /no data to judge on.*--data/],
     [["search", model, ...data, "--target", "sise<=1"], /Did you mean "size"/],
     [["search", model, ...data, "--target", "accuracy>=9x9"], /no number/],

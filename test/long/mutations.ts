@@ -14,6 +14,20 @@ export interface Mutation {
 
 export const mutations: readonly Mutation[] = [
   {
+    name: "search: what is saved on a layer, counted from the original instead of the simplified model",
+    file: "recipe/search/propose.ts",
+    from: "layerTable(ground.start,",
+    to: "layerTable(ground.baseline.loaded.model,",
+    tests: ["recipe/search/search.test.ts"],
+  },
+  {
+    name: "search: candidates are kept in the order in which they ended",
+    file: "util/lanes.ts",
+    from: "results[i] = await work(item)",
+    to: "results.push(await work(item))",
+    tests: ["util/lanes.test.ts", "recipe/search/search.test.ts"],
+  },
+  {
     name: "SparseGPT: the score w^2 without its divisor",
     file: "methods/pruning/prune-sparsegpt.ts",
     from: "(weight[at] / upper[j * columns + j]) ** 2",

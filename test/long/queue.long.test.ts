@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { queued } from "../../src/cluster/queued.ts";
-import { load, survey } from "../../src/node.ts";
+import { load, search, survey } from "../../src/node.ts";
 import { writeFixtures } from "../cli/fixtures.ts";
 import { run, temporaryFolder } from "../cli/run.ts";
 import { childrenOf, plainRow } from "../support/processes.ts";
@@ -100,6 +100,38 @@ describe.skipIf(!redisProgram)("a queue", () => {
       workers: queued({ url: server.url, store }),
     });
     expect(again.results.map(plainRow)).toEqual(results.map(plainRow));
+  });
+
+  test("a search: the course of one process, whatever happens to the workers", async () => {
+    const model = await load(folder.in("model.onnx"));
+    const { recipes: _, ...common } = settings();
+    const own = { ...common, targets: "size<=600, flips<=30", trials: 6, trains: false } as const;
+    const course: string[] = [];
+    const local = await search(model, { ...own, onTrial: (recipe) => void course.push(recipe) });
+    const store = folder.in("search-store");
+    const [killed, stopped] = [startWorker(store), startWorker(store), startWorker(store)];
+    const keys: string[] = [];
+    const begun: string[] = [];
+    const found = await search(model, {
+      ...own,
+      workers: queued({ url: server.url, store }),
+      onTrial: (recipe) => void begun.push(recipe),
+      onScreened(key) {
+        if (keys.push(key) === 10) killed.kill("SIGKILL");
+        if (keys.length !== 20) return;
+        stopped.kill("SIGSTOP");
+        setTimeout(() => stopped.kill("SIGCONT"), 12_000);
+      },
+    });
+    console.log(`${keys.length} screened`, said.slice(-3).join("\n---\n"));
+    expect(killed.signalCode).toBe("SIGKILL");
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(begun).toEqual(course);
+    expect(found.results.map(plainRow)).toEqual(local.results.map(plainRow));
+    expect([found.best.recipe, found.screened]).toEqual([local.best.recipe, local.screened]);
+    // A trial for each row, and what was screened.
+    const measured = found.results.length - 1 + found.left.length;
+    expect(readdirSync(`${store}/results`).length).toBeGreaterThanOrEqual(measured);
   });
 
   test("the command says where it cannot reach a server, or what a queue cannot carry", async () => {

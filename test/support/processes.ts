@@ -18,6 +18,18 @@ export function childrenOf(parent: number, word = "trial-worker"): number[] {
   });
 }
 
+/** The seconds of CPU time that a process has taken; 0 if there is none. */
+export function cpuSecondsOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // utime and stime, of which Linux counts a hundred a second.
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return 0; // it has ended
+  }
+}
+
 /** A row without what a clock decides. */
 export function plainRow({ latency, delta, marks, ease, ...row }: Result) {
   const { seconds: _, ...others } = ease;

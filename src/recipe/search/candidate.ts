@@ -2,7 +2,8 @@
 import type { Metric, Result } from "../../measure/measurement.ts";
 import { metrics } from "../../measure/metrics/index.ts";
 import type { Step } from "../steps.ts";
-import { amountOf, excessOf, kindOf, type Target } from "../target.ts";
+import { excessOf, type Target } from "../target.ts";
+import { type Aim, costsOf, objective } from "./aim.ts";
 
 /** What was measured of a recipe on a few calibration records, without training. Plain data. */
 export interface Screened {
@@ -23,46 +24,16 @@ export interface Candidate {
   readonly row: Result;
 }
 
-/**
- * How much worse the outputs are: the drop where there are labels, else percent of changed
- * predictions, else decibels of the error.
- */
-export function lossOf({ metric }: Pick<Result, "metric">): number {
-  if (metric === null) return 0;
-  const { drop, flips, sqnr } = metric;
-  return drop ?? flips ?? (sqnr === null ? 0 : -sqnr);
-}
-
 /** The sum of the excesses over all targets; 0 where all are met. */
 export const violation = (targets: readonly Target[], row: Result): number =>
   targets.reduce((sum, target) => sum + excessOf(target, row), 0);
 
-/**
- * What a search makes least once the targets are met: the quantity of the first target on size or
- * speed where the quality is limited too, the loss where it is not, and the raw bytes where nothing
- * but the quality is limited.
- */
-export function objective(targets: readonly Target[], row: Result): number {
-  const limited = targets.find((target) => kindOf(target) !== "quality");
-  if (limited && !targets.some((target) => kindOf(target) === "quality")) return lossOf(row);
-  if (!limited) return row.bytes.raw;
-  const value = amountOf(limited, row) ?? Infinity;
-  return limited.quantity === "speedup" ? -value : value;
-}
-
-/** Negative if `a` is better: it misses the targets by less, or it meets them and is smaller. */
-export function compareRows(targets: readonly Target[], a: Result, b: Result): number {
-  const [missedA, missedB] = [violation(targets, a), violation(targets, b)];
+/** Negative if `a` is better: it misses the targets by less, or by as much and suits the goal more. */
+export function compareRows(aim: Aim, a: Result, b: Result): number {
+  const [missedA, missedB] = [violation(aim.targets, a), violation(aim.targets, b)];
   if (missedA !== missedB) return missedA < missedB ? -1 : 1;
-  return objective(targets, a) - objective(targets, b);
-}
-
-/** What counts as cost of a row: bytes and lost quality, and time where a target is on speed. */
-function costsOf(targets: readonly Target[], row: Result): number[] {
-  const sized = targets.find((target) => kindOf(target) === "size");
-  const isTimed = targets.some((target) => kindOf(target) === "speed");
-  const size = (sized && amountOf(sized, row)) ?? row.bytes.raw;
-  return [size, lossOf(row), ...(isTimed ? [-(row.delta.infer ?? 0)] : [])];
+  const [costA, costB] = [objective(aim, a), objective(aim, b)];
+  return costA === costB ? 0 : costA < costB ? -1 : 1;
 }
 
 /**
@@ -70,15 +41,11 @@ function costsOf(targets: readonly Target[], row: Result): number[] {
  * beats, and within the last front those with most room around them. Among candidates that miss
  * the targets, one that misses them by less beats the other.
  */
-export function select(
-  targets: readonly Target[],
-  candidates: readonly Candidate[],
-  count: number,
-): Candidate[] {
+export function select(aim: Aim, candidates: readonly Candidate[], count: number): Candidate[] {
   const entries = candidates.map((candidate) => ({
     candidate,
-    missed: violation(targets, candidate.row),
-    costs: costsOf(targets, candidate.row),
+    missed: violation(aim.targets, candidate.row),
+    costs: costsOf(aim, candidate.row),
   }));
   const chosen: Candidate[] = [];
   let rest = entries;

@@ -1,5 +1,6 @@
 /** @file What a search tries next, from what it has seen: methods, tables of layers, variations. */
 
+import type { Result } from "../../measure/measurement.ts";
 import { familyOf } from "../../methods/index.ts";
 import { createRandom } from "../../numeric/random.ts";
 import { describeOptions } from "../../options.ts";
@@ -11,6 +12,7 @@ import { formatRecipe, isTraining, parseRecipe, type Step } from "../steps.ts";
 import { surveyRecipes } from "../survey.ts";
 import { kindOf, type Target } from "../target.ts";
 import type { Ground } from "../trials.ts";
+import { type Aim, aimsAt, isSpeed, lossOf, volumeOf } from "./aim.ts";
 import {
   byLayer,
   isChoosy,
@@ -22,7 +24,6 @@ import {
 import {
   type Candidate,
   compareRows,
-  lossOf,
   type Screened,
   select,
   steadied,
@@ -46,7 +47,7 @@ const REPEATS = 100;
 
 /** What decides a search. */
 export interface SearchPlan {
-  readonly targets: readonly Target[];
+  readonly aim: Aim;
   /** Seconds of work, of all runs that were interrupted together. */
   readonly budgetSeconds: number;
   /** "random" draws recipes and measures them: what every other search has to beat. */
@@ -83,11 +84,12 @@ export async function* proposals(
   plan: SearchPlan,
   memory: Memory,
 ): AsyncGenerator<readonly Step[], void> {
-  const { targets, budgetSeconds } = plan;
+  const { aim, budgetSeconds } = plan;
+  const original = ground.baseline.result;
   const random = createRandom(env.seed).fork("search");
   const isOver = async (share = 1): Promise<boolean> =>
     memory.spent() >= share * budgetSeconds || (await memory.isFull());
-  const watch = createWatch(ground, env, { targets, mostSeconds: longest(plan) }, memory);
+  const watch = createWatch(ground, env, { aim, mostSeconds: longest(plan) }, memory);
   const atoms = quickRecipes(env);
   const layers = largeLayers(ground.start);
   const known = new Map<string, Candidate>();
@@ -125,7 +127,7 @@ export async function* proposals(
   };
   async function* promising(count: number): AsyncGenerator<readonly Step[]> {
     for (let i = 0; i < count && !(await isOver()); i++) {
-      const next = mostPromising(targets, steady([...known.values()]), given);
+      const next = mostPromising(aim, original, steady([...known.values()]), given);
       if (!next) return;
       given.add(next.recipe);
       yield next.steps;
@@ -134,12 +136,12 @@ export async function* proposals(
 
   // Other settings of a method that took too long are not tried.
   await tryOut(
-    inTurn(atoms, targets),
+    inTurn(atoms, aimsAt(aim, isSpeed)),
     async ([{ id }]) => !slow.has(id) && !(await isOver(METHODS)),
   );
   yield* promising(2);
 
-  const ways = select(targets, steady([...known.values()]), known.size)
+  const ways = select(aim, steady([...known.values()]), known.size)
     .filter(({ steps }, i, all) => isChoosy(steps) && i === firstOf(all, steps[0].id))
     .slice(0, WAYS);
   if (ways.length > 0 && !(await isOver(LAYERS))) {
@@ -148,7 +150,7 @@ export async function* proposals(
       lanes: ground.runner.lanes,
       goesOn: async () => !(await isOver(LAYERS)),
     });
-    const made = sizesFor(targets, table).flatMap((bytes) => {
+    const made = sizesFor(aim.targets, table).flatMap((bytes) => {
       const mixed = byLayer(table, bytes);
       return mixed ? [mixed] : [];
     });
@@ -158,11 +160,11 @@ export async function* proposals(
 
   const trained = trainedRecipes(env);
   for (let idle = 0, turn = 0; !(await isOver()) && idle < 5; turn++) {
-    const parents = select(targets, steady([...known.values()]), PARENTS);
+    const parents = select(aim, steady([...known.values()]), PARENTS);
     const before = known.size;
     const pool = {
       ...{ layers, random },
-      atoms: select(targets, [...known.values()], known.size)
+      atoms: select(aim, [...known.values()], known.size)
         .filter(({ steps }) => steps.length === 1)
         .map(({ steps }) => steps),
     };
@@ -176,7 +178,7 @@ export async function* proposals(
     yield* promising(1);
     idle = known.size === before ? idle + 1 : 0;
     if (turn % 3 === 2 && !(await isOver())) {
-      const next = toTrain(targets, steady([...known.values()]), given, env) ?? trained.shift();
+      const next = toTrain(aim, steady([...known.values()]), given, env) ?? trained.shift();
       if (next) yield next;
     }
   }
@@ -201,8 +203,7 @@ const storing: readonly string[] = ["quantization", "pruning"];
 const quickening: readonly string[] = ["low-rank", "pruning", "filters", "other"];
 
 /** Recipes of the families that promise most first; what quickens first for a target on speed. */
-function inTurn(atoms: readonly Step[][], targets: readonly Target[]): Step[][] {
-  const isTimed = targets.some((target) => kindOf(target) === "speed");
+function inTurn(atoms: readonly Step[][], isTimed: boolean): Step[][] {
   const rank = ([step]: readonly Step[]): number => {
     if (isTimed && step.method.quickens) return 0;
     return (isTimed ? quickening : storing).includes(familyOf(step.id)) ? 1 : 2;
@@ -236,27 +237,38 @@ function steady(candidates: readonly Candidate[]): Candidate[] {
 
 /**
  * The candidate to measure in full: in turn the best by the targets, and the one with the least loss
- * of those within the limits of size and speed, because a loss on few records may be chance.
+ * of those within the limits of size and speed, because a loss on few records may be chance. Without
+ * targets the one that adds most to the hypervolume of those that were measured.
  */
 function mostPromising(
-  targets: readonly Target[],
+  aim: Aim,
+  original: Result,
   candidates: readonly Candidate[],
   given: ReadonlySet<string>,
 ): Candidate | null {
+  const { targets } = aim;
   const rest = candidates.filter(({ recipe }) => !given.has(recipe));
+  if (targets.length === 0) {
+    const measured = candidates.filter(({ recipe }) => given.has(recipe)).map(({ row }) => row);
+    const volumes = rest.map(({ row }) => volumeOf(aim, [original, ...measured, row]));
+    return rest[volumes.indexOf(Math.max(...volumes))] ?? null;
+  }
   const hard = targets.filter((target) => kindOf(target) !== "quality");
   const within = rest.filter(({ row }) => violation(hard, row) === 0);
-  const near = within.filter(({ row }) => violation(targets, row) <= HOPELESS);
+  const near = within.filter(({ row }) => violation(targets, row) <= Math.log1p(HOPELESS));
   const isSafe = given.size % 2 === 1 && near.length > 0 && hard.length > 0;
   const [best] = isSafe
     ? near.sort((a, b) => lossOf(a.row) - lossOf(b.row))
-    : rest.sort((a, b) => compareRows(targets, a.row, b.row));
+    : rest.sort((a, b) => compareRows(aim, a.row, b.row));
   return best ?? null;
 }
 
-/** The best candidate that lacks nothing but quality, followed by training; null if there is none. */
+/**
+ * The best candidate that lacks nothing but quality, followed by training; null if there is none.
+ * Without targets that is one that lost much, which training may give back.
+ */
 function toTrain(
-  targets: readonly Target[],
+  { targets }: Aim,
   candidates: readonly Candidate[],
   given: Set<string>,
   env: Environment,
@@ -265,7 +277,8 @@ function toTrain(
   const hard = targets.filter((target) => kindOf(target) !== "quality");
   const trained = candidates
     .filter(({ row, steps }) => violation(hard, row) === 0 && !steps.some(isTraining))
-    .sort((a, b) => lossOf(a.row) - lossOf(b.row))
+    .filter(({ row }) => targets.length > 0 || lossOf(row) <= HOPELESS)
+    .sort((a, b) => (lossOf(a.row) - lossOf(b.row)) * (targets.length > 0 ? 1 : -1))
     .flatMap(({ steps }) => withTraining(steps))
     .find((steps) => !given.has(formatRecipe(steps)));
   if (trained) given.add(formatRecipe(trained));

@@ -13,12 +13,16 @@ import {
   type Trials,
   type TrialsOptions,
 } from "../trials.ts";
+import { type Aim, aimOf, type Term, volumeOf } from "./aim.ts";
 import { compareRows, type Screened } from "./candidate.ts";
 import { type Memory, proposals, type SearchPlan } from "./propose.ts";
 
-/** What a search aims at and where it reports; everything but the targets has a default. */
+/** What a search aims at and where it reports; everything has a default. */
 export interface SearchOptions extends Omit<TrialsOptions, "budgetSeconds"> {
-  readonly targets: readonly Target[];
+  /** Limits to meet (default: none, and the front between the goal's quantities is looked for). */
+  readonly targets?: readonly Target[] | undefined;
+  /** What to make least within them, see `aimOf`. */
+  readonly goal?: readonly Term[] | undefined;
   /**
    * Seconds of work, of all runs that were interrupted together (default 600; none where `trials` are
    * given, so that nothing depends on the clock).
@@ -43,6 +47,8 @@ export interface Found extends Trials {
   readonly best: Result;
   /** A sentence for each target that it misses. */
   readonly missed: readonly string[];
+  /** See `volumeOf`. */
+  readonly hypervolume: number;
   /** Candidates that were screened. */
   readonly screened: number;
 }
@@ -51,18 +57,19 @@ export interface Found extends Trials {
 export const defaultBudget = 600;
 
 /**
- * Searches for a recipe that meets `targets`. Throws TersorError "bad-target" for targets that cannot
- * be measured on the data, "needs-data" without calibration records, and what `runTrials` throws.
+ * Searches for recipes that meet the targets and suit the goal. Throws TersorError "bad-target" for
+ * quantities that cannot be measured on the data, "needs-data" without calibration records, and what `runTrials` throws.
  */
 export async function search(
   loaded: Loaded,
   env: Environment,
   options: SearchOptions,
 ): Promise<Found> {
-  const { targets, trials, strategy = "evolve", done = [], rowSeconds } = options;
+  const { targets = [], goal, trials, strategy = "evolve", done = [], rowSeconds } = options;
+  const aim = aimOf(targets, goal);
   const most = trials ?? Infinity;
   const { budgetSeconds = trials === undefined ? defaultBudget : Infinity } = options;
-  checkTargets(targets, env.data, env.metric);
+  checkTargets([...targets, ...(goal ?? [])], env.data, env.metric);
   if (!env.calibration) throw fail(errors.needsData("search", ""));
   const screened = new Map(options.screened);
   // Measurements of an earlier run count when the search comes to them, so that it takes its course.
@@ -98,7 +105,7 @@ export async function search(
       return options.onScreened?.(key, found);
     },
   };
-  const plan = { targets, budgetSeconds, strategy };
+  const plan = { aim, budgetSeconds, strategy };
   const source = {
     total: null,
     order: [],
@@ -141,11 +148,13 @@ export async function search(
     },
   });
   const [, ...results] = found.results;
-  const best = bestOf(targets, results) ?? found.baseline;
-  return { ...found, best, missed: missedTargets(targets, best), screened: screened.size };
+  const best = bestOf(aim, results) ?? found.baseline;
+  const missed = missedTargets(targets, best);
+  const hypervolume = volumeOf(aim, found.results);
+  return { ...found, best, missed, hypervolume, screened: screened.size };
 }
 
 /** The row that meets the targets and is best, or misses them by least; null without rows. */
-export function bestOf(targets: readonly Target[], rows: readonly Result[]): Result | null {
-  return [...rows].sort((a, b) => compareRows(targets, a, b))[0] ?? null;
+export function bestOf(aim: Aim, rows: readonly Result[]): Result | null {
+  return [...rows].sort((a, b) => compareRows(aim, a, b))[0] ?? null;
 }

@@ -2,10 +2,10 @@
 import type { Result } from "../../measure/measurement.ts";
 import type { Environment } from "../environment.ts";
 import type { Step } from "../steps.ts";
-import { kindOf, type Target } from "../target.ts";
 import { openTimed, timeSessions } from "../time-sessions.ts";
 import { nameOf } from "../trial.ts";
 import type { Ground } from "../trials.ts";
+import { type Aim, aimsAt, isSpeed } from "./aim.ts";
 import type { Screened } from "./candidate.ts";
 import type { Memory } from "./propose.ts";
 import type { ScreenPlan } from "./screen.ts";
@@ -21,9 +21,9 @@ const TIMING_MS = 400;
 /** Gives the measurement of a recipe, which does not train. */
 export type Watched = (steps: readonly Step[]) => Promise<Screened>;
 
-/** What has to be measured beside the raw bytes and the outputs follows from the targets. */
+/** What has to be measured beside the raw bytes and the outputs follows from the aim. */
 interface WatchOptions {
-  readonly targets: readonly Target[];
+  readonly aim: Aim;
   /** See `ScreenPlan`; Infinity: no limit. */
   readonly mostSeconds: number;
 }
@@ -35,11 +35,11 @@ interface WatchOptions {
 export function createWatch(
   { baseline, runner }: Ground,
   env: Environment,
-  { targets, mostSeconds }: WatchOptions,
+  { aim, mostSeconds }: WatchOptions,
   memory: Memory,
 ): { readonly judged: Watched; readonly few: Watched } {
   const original = baseline.result;
-  const isTimed = targets.some((target) => kindOf(target) === "speed");
+  const isTimed = aimsAt(aim, isSpeed);
   const speedupOf = async (bytes: Uint8Array): Promise<number | null> => {
     if (!baseline.original) return null;
     const product = await openTimed({ bytes }, env);
@@ -84,7 +84,7 @@ export function createWatch(
       }
     };
   };
-  const isCoded = targets.some(({ quantity }) => ["gzip", "brotli", "packed"].includes(quantity));
+  const isCoded = aimsAt(aim, (name) => ["gzip", "brotli", "packed"].includes(name));
   const most = Number.isFinite(mostSeconds) ? mostSeconds : null;
   return {
     judged: kept({
