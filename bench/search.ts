@@ -1,21 +1,26 @@
 /**
- * @file Searches for targets on real models, and the search beside one at random: the hypervolume of
- * what both found, at equal budgets. Arguments choose rows: `resnet20`, `random/kws/1` ...; rows that
- * are there already are kept. Writes results/search.json. `npm run bench:search`.
+ * @file Searches for targets on real models, and the search for a front beside recipes drawn at random:
+ * the hypervolume of what both found, at equal budgets. Arguments choose rows: `resnet20`,
+ * `random/kws/1`, `random` ...; without any, rows that are there already are kept. Each row is merged
+ * into results/search.json as soon as it is there. `npm run bench:search`.
  *
- * Hypervolume: the area that the rows dominate, in (ln bytes, points lost), up to the original's bytes
- * and ten points, as a share of the whole down to a hundredth of the bytes.
+ * Budgets are CPU time of this process, so that a busy machine comes to the same as an idle one.
  */
 import { mkdirSync } from "node:fs";
+import { createTersor } from "../src/api.ts";
 import type { Searched } from "../src/api-types.ts";
-import type { Result } from "../src/measure/measurement.ts";
-import { type DataSource, images, type Loaded, load, npz, search } from "../src/node.ts";
+import { nodePlatform } from "../src/node/platform.ts";
+import { type DataSource, images, type Loaded, load, npz } from "../src/node.ts";
 import { assets } from "../test/support/assets.ts";
 import { readRun, writeRun } from "./record.ts";
+
+const cpuMs = (): number => nodePlatform.cpuMs() as number;
+const { search } = createTersor({ ...nodePlatform, wallMs: cpuMs });
 
 interface Task {
   readonly model: string;
   readonly target: string;
+  /** Of CPU time. */
   readonly minutes: number;
   readonly data: () => DataSource;
   readonly calib?: () => DataSource;
@@ -33,23 +38,23 @@ const tasks: Readonly<Record<string, Task>> = {
     calib: () => cifar("train_25k"),
   },
   kws: {
-    ...{ model: "kws_dscnn", target: "size<=30KB, drop<=0.6", minutes: 15 },
+    ...{ model: "kws_dscnn", target: "size<=30KB, drop<=0.6", minutes: 3 },
     data: () => npz(path("data/kws/kws01_1000.npz")),
   },
   mobilenet: {
-    ...{ model: "mobilenet_v2_1.0_224_dequant", target: "latency<=0.6x, drop<=2", minutes: 15 },
+    ...{ model: "mobilenet_v2_1.0_224_dequant", target: "latency<=0.6x, drop<=2", minutes: 10 },
     data: () =>
       images(path("data/imagenet_even.zip"), { scale: 1, mean: [128], std: [128], labelOffset: 1 }),
   },
   sst2: {
-    ...{ model: "sst2_transformer", target: "size<=400KB, drop<=1", minutes: 15 },
+    ...{ model: "sst2_transformer", target: "size<=400KB, drop<=1", minutes: 5 },
     data: () => npz(path("data/sst2/test.npz")),
     calib: () => npz(path("data/sst2/train.npz")),
   },
 };
 
-/** Models and minutes on which both strategies are compared, without training. */
-const compared = { kws: 2, resnet20: 4 } as const;
+/** Models on which both strategies are compared, without training, and CPU minutes of each search. */
+const compared = { kws: 1, resnet20: 4 } as const;
 const seeds = [1, 2, 3];
 
 /** What one search came to. */
@@ -81,31 +86,15 @@ export interface SearchBench {
   readonly volumes: Readonly<Record<string, VolumeRow>>;
 }
 
-/** The share of the area that the rows dominate. */
-export function hypervolume(results: readonly Result[]): number {
-  const [{ bytes }] = results;
-  const [lossless, worst, smallest] = [bytes.raw, 10, bytes.raw / 100];
-  const points = results
-    .map((row) => [Math.log(lossless / row.bytes.raw), Math.max(0, row.metric?.drop ?? worst)])
-    .filter(([gain, lost]) => gain > 0 && lost < worst)
-    .sort((a, b) => a[1] - b[1]);
-  let [area, best] = [0, 0];
-  for (const [gain, lost] of points) {
-    area += Math.max(0, gain - best) * (worst - lost);
-    best = Math.max(best, gain);
-  }
-  return area / (worst * Math.log(lossless / smallest));
-}
-
 const file = (task: Task): Promise<Loaded> => load(path(`models/${task.model}.onnx`));
 const around = (task: Task) => ({
-  ...{ data: task.data(), calib: task.calib?.(), timingSeconds: 0.5, targets: task.target },
+  ...{ data: task.data(), calib: task.calib?.(), timingSeconds: 0.5, deterministic: true },
 });
 
 async function rowOf(name: string): Promise<SearchRow> {
   const task = tasks[name];
   const { best, missed, results, screened, report }: Searched = await search(await file(task), {
-    ...around(task),
+    ...{ ...around(task), targets: task.target },
     budgetSeconds: 60 * task.minutes,
     onRow: ({ recipe, bytes, metric }) =>
       console.log(name, recipe, bytes.raw, metric?.drop?.toFixed(2)),
@@ -121,8 +110,8 @@ async function volumesOf(name: keyof typeof compared, seed: number): Promise<Vol
   const [task, minutes] = [tasks[name], compared[name]];
   const volume = async (strategy: "evolve" | "random"): Promise<number> => {
     const own = { trains: false, seed, strategy, budgetSeconds: 60 * minutes } as const;
-    const { results } = await search(await file(task), { ...around(task), ...own });
-    return Number(hypervolume(results).toFixed(4));
+    const { hypervolume } = await search(await file(task), { ...around(task), ...own });
+    return Number(hypervolume.toFixed(4));
   };
   const [evolve, random] = [await volume("evolve"), await volume("random")];
   return { model: task.model, seed, minutes, evolve, random };
@@ -130,24 +119,27 @@ async function volumesOf(name: keyof typeof compared, seed: number): Promise<Vol
 
 if (import.meta.filename === process.argv[1]) {
   mkdirSync(new URL("results/", import.meta.url), { recursive: true });
-  const known = readRun<SearchBench>("search") ?? { rows: {}, volumes: {} };
-  const bench = { rows: { ...known.rows }, volumes: { ...known.volumes } };
+  const known = (): SearchBench => readRun<SearchBench>("search") ?? { rows: {}, volumes: {} };
   const wanted = process.argv.slice(2);
-  const isWanted = (name: string): boolean =>
-    wanted.length === 0 || wanted.some((own) => name === own || name.startsWith(`${own}/`));
+  /** Whether a row is to be made: by name, or by a part of it; without names those that lack. */
+  const isWanted = (name: string, isThere: boolean): boolean =>
+    wanted.length === 0
+      ? !isThere
+      : wanted.some((own) => name === own || name.startsWith(`${own}/`));
+  /** Adds to what is in the file by now, where another process may have written other rows. */
+  const merge = (part: keyof SearchBench, name: string, row: SearchRow | VolumeRow): void => {
+    const before = known();
+    writeRun("search", { ...before, [part]: { ...before[part], [name]: row } });
+    console.log(JSON.stringify(row));
+  };
   for (const name of Object.keys(tasks)) {
-    if (!isWanted(name) || (bench.rows[name] && wanted.length === 0)) continue;
-    bench.rows[name] = await rowOf(name);
-    console.log(JSON.stringify(bench.rows[name]));
-    writeRun("search", bench);
+    if (isWanted(name, name in known().rows)) merge("rows", name, await rowOf(name));
   }
   for (const name of Object.keys(compared) as (keyof typeof compared)[]) {
     for (const seed of seeds) {
       const id = `${name}/${seed}`;
-      if (!isWanted(`random/${id}`) || (bench.volumes[id] && wanted.length === 0)) continue;
-      bench.volumes[id] = await volumesOf(name, seed);
-      console.log(JSON.stringify(bench.volumes[id]));
-      writeRun("search", bench);
+      if (!isWanted(`random/${id}`, id in known().volumes)) continue;
+      merge("volumes", id, await volumesOf(name, seed));
     }
   }
   process.exit(0);

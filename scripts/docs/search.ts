@@ -9,12 +9,12 @@ export function searchSection(runs: Runs<SearchBench>): string[] {
   const both = Object.values(volumes);
   return [
     "## Search",
-    `\`tersor search\` for a target within a time of work, records for calibration and training apart from those that judge. \`npm run bench:search\`.`,
+    `\`tersor search\` for a target within a budget of CPU time, records for calibration and training apart from those that judge. \`npm run bench:search\`.`,
     table(
       [
         "model",
         "target",
-        "minutes",
+        "CPU minutes",
         "best recipe",
         "bytes",
         "drop",
@@ -36,9 +36,9 @@ export function searchSection(runs: Runs<SearchBench>): string[] {
     ),
     ...(both.length > 0
       ? [
-          "Beside recipes drawn at random, at equal budgets and without training: the share of the area (ln bytes to a hundredth, ten points of drop) that the rows dominate.",
+          "Without a target, beside recipes drawn at random, at equal budgets and without training: the hypervolume, which is the share of the area (ln bytes to a hundredth, ten points of drop) that the rows dominate.",
           table(
-            ["model", "seed", "minutes", "search", "random"],
+            ["model", "seed", "CPU minutes", "search", "random"],
             both.map(({ model, seed, minutes, evolve, random }) => [
               ...[model, String(seed), String(minutes), evolve.toFixed(3), random.toFixed(3)],
             ]),
