@@ -53,11 +53,13 @@ export function briefOf({ model, settings, job }: Assignment, key: string): Brie
       errors.badOption("metric", why, "Give the name of a metric, or the path of a module"),
     );
   }
+  // A named target chooses the same engine there, and refuses others.
+  const runtime = others.on === undefined ? (job.runtime as PlainSettings["runtime"]) : "auto";
   return {
     key,
     model: filesOf(model),
     teacher: teacher ? filesOf(teacher) : null,
-    settings: { ...plain(others), metric, runtime: job.runtime as PlainSettings["runtime"] },
+    settings: { ...plain(others), metric, runtime },
   };
 }
 

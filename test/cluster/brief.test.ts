@@ -7,12 +7,17 @@ test("workers have every setting that decides a result, with the engine that was
   const decides = {
     ...{ data: "npz:a.npz", calib: "npz:b.npz", keepAll: true, threads: 3, trains: true },
     ...{ deterministic: true, computeChoice: null, seed: 7, dims: { n: 2 }, input: { sr: 16000 } },
-    ...{ on: "web-wasm", measures: true, timingSeconds: 0.5, metric: "flips" },
+    ...{ measures: true, timingSeconds: 0.5, metric: "flips" },
   };
-  const assignment = {
-    model: { name: "m.onnx", source: { bytes: new Uint8Array(1) } },
-    settings: { ...decides, runtime: "auto", teacher: null, signal: null, onEvent() {} },
-    job: { runtime: "web" },
-  } as unknown as Assignment;
-  expect(briefOf(assignment, "key").settings).toEqual({ ...decides, runtime: "web" });
+  const settingsOf = (more: object): unknown => {
+    const assignment = {
+      model: { name: "m.onnx", source: { bytes: new Uint8Array(1) } },
+      settings: { ...decides, ...more, teacher: null, signal: null, onEvent() {} },
+      job: { runtime: "web" },
+    };
+    return briefOf(assignment as unknown as Assignment, "key").settings;
+  };
+  expect(settingsOf({ runtime: "auto" })).toEqual({ ...decides, runtime: "web" });
+  // A target, which methods ask, chooses the engine by itself.
+  expect(settingsOf({ on: "web-wasm" })).toEqual({ ...decides, on: "web-wasm", runtime: "auto" });
 });
