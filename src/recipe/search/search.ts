@@ -58,7 +58,8 @@ export const defaultBudget = 600;
 
 /**
  * Searches for recipes that meet the targets and suit the goal. Throws TersorError "bad-target" for
- * quantities that cannot be measured on the data, "needs-data" without calibration records, and what `runTrials` throws.
+ * quantities that cannot be measured on the data, "needs-data" without calibration records, and what
+ * `runTrials` throws.
  */
 export async function search(
   loaded: Loaded,
