@@ -42,6 +42,8 @@ const CHILDREN = 6;
 const HOPELESS = 8;
 /** Ways to compress a layer that compete in the table of layers. */
 const WAYS = 3;
+/** The share of the space that a candidate has to add to the front, to be measured in full. */
+const WORTH = 0.001;
 /** Draws at random, one after another, that were all drawn before: then there is nothing else. */
 const REPEATS = 100;
 
@@ -125,7 +127,9 @@ export async function* proposals(
       if (row) known.set(recipe, { recipe, steps, row });
     }
   };
-  async function* promising(count: number): AsyncGenerator<readonly Step[]> {
+  async function* promising(few: number): AsyncGenerator<readonly Step[]> {
+    // A front is worth as much as there is of it: all that add to it are measured.
+    const count = aim.targets.length === 0 ? Infinity : few;
     for (let i = 0; i < count && !(await isOver()); i++) {
       const next = mostPromising(aim, original, steady([...known.values()]), given);
       if (!next) return;
@@ -238,7 +242,8 @@ function steady(candidates: readonly Candidate[]): Candidate[] {
 /**
  * The candidate to measure in full: in turn the best by the targets, and the one with the least loss
  * of those within the limits of size and speed, because a loss on few records may be chance. Without
- * targets the one that adds most to the hypervolume of those that were measured.
+ * targets the one that adds most to the hypervolume of those that were measured; null if none adds
+ * enough.
  */
 function mostPromising(
   aim: Aim,
@@ -250,8 +255,10 @@ function mostPromising(
   const rest = candidates.filter(({ recipe }) => !given.has(recipe));
   if (targets.length === 0) {
     const measured = candidates.filter(({ recipe }) => given.has(recipe)).map(({ row }) => row);
-    const volumes = rest.map(({ row }) => volumeOf(aim, [original, ...measured, row]));
-    return rest[volumes.indexOf(Math.max(...volumes))] ?? null;
+    const rows = [original, ...measured];
+    const volumes = rest.map(({ row }) => volumeOf(aim, [...rows, row]));
+    const most = Math.max(...volumes);
+    return most < volumeOf(aim, rows) + WORTH ? null : (rest[volumes.indexOf(most)] ?? null);
   }
   const hard = targets.filter((target) => kindOf(target) !== "quality");
   const within = rest.filter(({ row }) => violation(hard, row) === 0);

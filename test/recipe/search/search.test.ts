@@ -141,6 +141,40 @@ test("the table of layers counts from the simplified model, whatever the origina
   expect(Math.max(...found)).toBeGreaterThan(0.7 * limit);
 });
 
+test.each([
+  ["size<=3kB, drop<=1", 2],
+  ["", 7],
+])("of the methods alone, those worth a trial under %j are measured: %d", async (target, count) => {
+  const start = net.model;
+  let seen = 0;
+  let [trials, before] = [0, -1];
+  // The first eight methods make a front: each half the bytes of the one before, and a point worse.
+  // The last two both have less than a hundredth of the bytes, beyond which nothing counts.
+  const screen: Runner["screen"] = async (_, { records }) => {
+    if (records !== 256 && before < 0) before = trials;
+    const n = records === 256 ? ++seen : 9;
+    if (n > 8) return { reason: "did nothing", isMistake: false };
+    const metric = { name: "perplexity", drop: n, flips: null, sqnr: 9 - n } as unknown as Metric;
+    const sizes = { raw: 1e6 / 2 ** n, gzip: null, brotli: null, packed: null };
+    return { sizes, metric, warnings: [], bytes: null };
+  };
+  const [row] = lenet().results;
+  const original = { ...row, bytes: { ...row.bytes, raw: 1e6 } };
+  const ground = {
+    baseline: { result: original, loaded: { model: start }, original: null },
+    ...{ start, runner: { lanes: 1, screen } },
+  };
+  const aim = aimOf(target ? parseTargets(target) : []);
+  const memory = {
+    ...{ recall: () => null, spent: () => 0, begin: () => () => 0, keep() {} },
+    isFull: async () => before >= 0,
+  };
+  const plan = { aim, budgetSeconds: Infinity, strategy: "evolve" } as const;
+  for await (const _ of proposals(ground as never, env(), plan, memory)) trials++;
+  // The first recipe is the simplified model itself.
+  expect((before < 0 ? trials : before) - 1).toBe(count);
+});
+
 /**
  * A runner of several lanes over that of this process. Of the works that wait the last is done first,
  * and one trial in three fails, which has to make room for another.
