@@ -1,46 +1,53 @@
 /** @file Gated blocks: a look at its input decides whether a residual block runs. */
 import { z } from "zod";
-import type { Context, Observe, Records } from "../../context.ts";
+import type { Context, Records } from "../../context.ts";
 import { flipsOption } from "../../evidence/exits.ts";
+import {
+  type Gate,
+  type Gated,
+  type Gates,
+  gateable,
+  percent,
+  pooled,
+  putGates,
+  savedBy,
+  tellGates,
+  thresholdOf,
+} from "../../evidence/gates.ts";
 import { outputsOf } from "../../evidence/output-shift.ts";
-import { dtypes } from "../../ir/dtype.ts";
-import type { Graph, Node, Value } from "../../ir/graph.ts";
+import type { Value } from "../../ir/graph.ts";
 import { cloneGraph, type Model } from "../../ir/model.ts";
-import { dependencies } from "../../ir/sort.ts";
-import { runOnlyIf } from "../../layers/branch.ts";
-import { type Block, blocksOf } from "../../layers/residual.ts";
+import { HELD_OUT, trainedGates } from "../../learned/gates.ts";
 import { argmax } from "../../numeric/argmax.ts";
 import { solveSpd } from "../../numeric/cholesky.ts";
 import { exp } from "../../numeric/exp.ts";
 import { damped } from "../../numeric/inverse.ts";
 import { log } from "../../numeric/log.ts";
-import { type Builder, build } from "../../ops/builder.ts";
-import { costModel } from "../../ops/cost.ts";
+import { build } from "../../ops/builder.ts";
 import { inferNode } from "../../ops/infer.ts";
-import { linearOf } from "../../ops/linear.ts";
 import { hasTrait } from "../../ops/traits.ts";
-import { weightsOf } from "../../ops/weights.ts";
+import { trainOptions } from "../../train/options.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
-/** A gate is kept if at least this share of the held-out records skips its block. */
-const FEWEST = 0.02;
 /** Gates that save a smaller share of the work take more time than they save. */
 const LEAST_SAVED = 0.05;
-/** Thresholds that are tried: quantiles of all scores. */
-const LEVELS = 64;
 /** Damages below this are alike: log D is not defined at 0. */
 const LEAST = 1e-6;
+
+const { epochs, steps, batch, optimizer, rate, schedule, augment, temperature } =
+  trainOptions.shape;
 
 /**
  * With p(x) the mean of a block's input over its positions, a residual block y = x + f(x) becomes
  *   y = x + f(x) if a p(x) + b > t, else x
  * as an ONNX `If`, which the engine really skips. In a batch the block runs if any record wants it.
  *
- * The papers train their gates together with the network. Here a gate is a ridge regression: for each
- * record, D is the divergence of the model's answer without this block from its answer with it, and
- * a p + b is fitted to log D less the log of the block's work. t is one for all blocks: the largest with
- * which, with all gates at work, at most `flips` percent of the answers on held-out records change.
+ * Gates are fitted first, by a ridge regression: for each record, D is the divergence of the model's
+ * answer without this block from its answer with it, and a p + b is fitted to log D less the log of
+ * the block's work. With `work` below 1 gates and network are then trained together, as in the papers
+ * (learned/gates.ts). t is one for all blocks: the largest with which, with all gates at work, at most
+ * `flips` percent of the answers on held-out records change, beyond those that training has changed.
  */
 export const gateBlocks = defineMethod({
   title: "gated residual blocks",
@@ -48,23 +55,39 @@ export const gateBlocks = defineMethod({
   equation: "y = x + f(x) if a mean_p x_p + b > t, else x",
   summary:
     "Gives each residual block a gate that looks at its input and skips the block where the answer does not need it.",
-  needs: ["calibration"],
+  needs: ({ work }) => (work < 1 ? ["calibration", "training"] : ["calibration"]),
   simplifyFirst: true,
   grows: true,
   options: z.object({
     flips: flipsOption,
+    work: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .meta({
+        description:
+          "Share of the blocks' work for which gates are trained together with the network; 1: gates are fitted, and nothing is trained.",
+        search: [1, 0.7, 0.5],
+      }),
     records: z.int().min(4).max(1e6).default(512).meta({
-      description: "Calibration records: gates are fitted to one half, the threshold to the other.",
+      description:
+        "Calibration records: gates are fitted to one half, the threshold to the other (of trained gates: to training records that are held out).",
     }),
     damping: z.number().min(1e-6).max(10).default(0.1).meta({
       description: "Added to the second moments of the pooled inputs, as a share of their mean.",
     }),
+    penalty: z.number().min(0).max(1e6).default(2).meta({
+      description: "Training: weight of the squared distance from `work` in the loss.",
+    }),
+    ...{ epochs, steps, batch, optimizer, rate, schedule, augment, temperature },
     ...siteOptions,
   }),
   survey: [{}],
   neutral: null,
-  async apply(model, { flips, records, damping, ...selection }, context) {
-    const chosen = chosenLayers(model, selection);
+  async apply(model, options, context) {
+    const { flips, work, records, damping, penalty, only, except, ...training } = options;
+    const chosen = chosenLayers(model, { only, except });
     const [first] = chosen;
     await context.progress(0, 1);
     if (!first) return;
@@ -79,70 +102,26 @@ export const gateBlocks = defineMethod({
     }
     if (blocks.length === 0) return refuse("no residual block keeps the shape of its input");
     const fit = { from: 0, to: records, step: 2 };
-    const held = { from: 1, to: records, step: 2 };
-    const gates = await fittedGates(model, blocks, classes, fit, damping, context);
-    if (typeof gates === "string") return refuse(gates);
-    const found = await thresholdOf(model, blocks, gates, classes, held, flips, context.observe);
+    const fitted = await fittedGates(model, blocks, classes, fit, damping, context);
+    if (typeof fitted === "string") return refuse(fitted);
+    const gates: Gates =
+      work < 1
+        ? await trainedGates(model, blocks, fitted, { work, penalty, fit }, training, context)
+        : { gates: fitted, learned: new Map() };
+    const held = work < 1 ? { heldOut: HELD_OUT } : { ...fit, from: 1 };
+    const limits = { classes, records: held, flips };
+    const found = await thresholdOf(model, blocks, gates, limits, context.observe);
     if (!found) return refuse("no block can be skipped for any record at so few flips");
-    const saved = blocks.reduce((sum, { share }, i) => sum + share * found.skipped[i], 0);
+    const saved = savedBy(blocks, found);
     if (saved < LEAST_SAVED) {
       return refuse(
         `gates would save ${percent(saved)} of the work and change ${percent(found.flips)} of the answers: not worth it`,
       );
     }
-    const g = build(model.graph, "gate", inferNode);
-    for (const [i, block] of blocks.entries()) {
-      if (found.skipped[i] < FEWEST) {
-        const reason = "runs for every record: its gate would skip too few";
-        context.skip(block.layers[0].name, reason);
-        continue;
-      }
-      put(g, block, gates[i], found.threshold);
-    }
-    context.warn(tell(blocks, found));
+    putGates(model, blocks, gates, found, context);
+    context.warn(tellGates(blocks, found));
   },
 });
-
-/** A block with the nodes that only it needs. */
-interface Gated extends Block {
-  readonly own: readonly Node[];
-  /** Its share of the model's multiplications. */
-  readonly share: number;
-}
-
-/** The residual blocks whose layers are all chosen. */
-function gateable(model: Model, chosen: ReadonlySet<Node>, context: Context): Gated[] {
-  const layers = new Set(weightsOf(model).map(({ node }) => node));
-  const { perNode, macs } = costModel(model);
-  return blocksOf(model, layers).flatMap((block) => {
-    if (!block.layers.every((node) => chosen.has(node))) return [];
-    if (block.sum.output.dtype !== "float32" || block.result.isOutput) return [];
-    const own = ownNodes(model.graph, block);
-    const why = own.some(({ subgraphs }) => subgraphs.length > 0)
-      ? "holds bodies of its own"
-      : typeof block.through.shape?.at(featureAxis(block)) !== "number"
-        ? "reads an unknown number of channels"
-        : null;
-    if (why) context.skip(block.layers[0].name, why);
-    const work = own.reduce((sum, node) => sum + (perNode.get(node)?.macs ?? 0), 0);
-    return why ? [] : [{ ...block, own, share: work / (macs || 1) }];
-  });
-}
-
-/** The nodes, in order, that compute the block's result and nothing else. */
-function ownNodes(graph: Graph, { sum, result, through }: Block): Node[] {
-  const stays = dependencies([through]);
-  const own = new Set<Node>(result.producer ? [sum, result.producer] : [sum]);
-  const order = graph.sorted();
-  for (const node of order.toReversed()) {
-    const isOwn = node.outputs.every(
-      (value) =>
-        !stays.has(value) && !value.isOutput && value.consumers.every((user) => own.has(user)),
-    );
-    if (isOwn && !own.has(node) && node.outputs.some(({ uses }) => uses.size > 0)) own.add(node);
-  }
-  return order.filter((node) => own.has(node));
-}
 
 /** C of scores [N, C]; null for other outputs. */
 function classesOf({ graph }: Model): number | null {
@@ -150,29 +129,6 @@ function classesOf({ graph }: Model): number | null {
   const classes = output?.shape?.length === 2 ? output.shape[1] : null;
   const isScores = others.length === 0 && output.dtype === "float32";
   return isScores && typeof classes === "number" && classes > 1 ? classes : null;
-}
-
-const featureAxis = ({ layers: [first] }: Block): number =>
-  linearOf(first)?.kind === "conv" ? 1 : -1;
-
-/** a [C] and b. */
-interface Gate {
-  readonly weight: Float32Array;
-  readonly bias: number;
-}
-
-/** The mean of x over its positions, [N, C]. */
-function pooled(g: Builder, block: Block, x: Value): Value {
-  const rank = x.shape?.length ?? 2;
-  const axis = featureAxis(block) < 0 ? rank - 1 : 1;
-  const axes = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== axis);
-  return axes.length > 0 ? g.ReduceMean(x, g.ints(axes, "axes"), { keepdims: 0 }) : x;
-}
-
-/** a p(x) + b, [N, 1]. */
-function scoreOf(g: Builder, block: Block, x: Value, { weight, bias }: Gate): Value {
-  const a = g.constant(weight, { shape: [weight.length, 1], name: "weight" });
-  return g.Add(g.MatMul(pooled(g, block, x), a), g.constant([bias], { name: "bias" }));
 }
 
 /** For each block the regression of log D - log(share) on its pooled input; a reason if it fails. */
@@ -183,7 +139,7 @@ async function fittedGates(
   records: Records,
   damping: number,
   context: Context,
-): Promise<Gate[] | string> {
+): Promise<readonly Gate[] | string> {
   const own = withPooled(model, blocks);
   const [expected, ...inputs] = await outputsOf(own, records, context.observe);
   const count = expected.length / classes;
@@ -258,96 +214,4 @@ function ridge(x: Float32Array, t: Float64Array, width: number, damping: number)
   let bias = level;
   for (let i = 0; i < width; i++) bias -= weight[i] * mean[i];
   return { weight: Float32Array.from(weight), bias };
-}
-
-interface Choice {
-  readonly threshold: number;
-  /** For each block, the share of the held-out records that skip it. */
-  readonly skipped: readonly number[];
-  /** The share of the held-out answers that change. */
-  readonly flips: number;
-}
-
-/** The largest threshold that `flips` percent allow; null if it skips nothing. */
-async function thresholdOf(
-  model: Model,
-  blocks: readonly Gated[],
-  gates: readonly Gate[],
-  classes: number,
-  records: Records,
-  flips: number,
-  observe: Observe,
-): Promise<Choice | null> {
-  const [expected] = await outputsOf(model, records, observe);
-  const run = async (threshold: number) => {
-    const copy = emulated(model, blocks, gates, threshold);
-    const [actual, ...scores] = await outputsOf(copy, records, observe);
-    let changed = 0;
-    const count = expected.length / classes;
-    const best = (all: Float32Array, n: number) =>
-      argmax(all.subarray(n * classes, (n + 1) * classes));
-    for (let n = 0; n < count; n++) if (best(expected, n) !== best(actual, n)) changed++;
-    const skipped = scores.map((own) => own.filter((s) => s <= threshold).length / own.length);
-    return { scores, choice: { threshold, skipped, flips: changed / count } };
-  };
-  const { scores } = await run(Number.NEGATIVE_INFINITY);
-  const sorted = Float32Array.from(scores.flatMap((own) => [...own])).sort();
-  let best: Choice | null = null;
-  let [low, high] = [0, LEVELS + 1];
-  // Bisection: flips grow with the share of skipped blocks, but for noise.
-  while (high - low > 1) {
-    const level = (low + high) >> 1;
-    const at = Math.floor((level / LEVELS) * (sorted.length - 1));
-    const { choice } = await run(sorted[at]);
-    if (choice.flips * 100 <= flips) [low, best] = [level, choice];
-    else high = level;
-  }
-  return best?.skipped.some((share) => share >= FEWEST) ? best : null;
-}
-
-/** The model with each record's gates as factors 0 or 1 of what blocks add; outputs y, then scores. */
-function emulated(
-  model: Model,
-  blocks: readonly Gated[],
-  gates: readonly Gate[],
-  threshold: number,
-): Model {
-  const twins = new Map<Value, Value>();
-  const graph = cloneGraph(model.graph, twins);
-  const g = build(graph, "gate", inferNode);
-  const scores = blocks.map((block, i) => {
-    const sum = (twins.get(block.sum.output) as Value).producer as Node;
-    const score = scoreOf(g, block, sum.inputs[block.at] as Value, gates[i]);
-    const runs = g.Cast(g.Greater(score, g.constant(threshold)), { to: dtypes.float32.code });
-    const rank = block.sum.output.shape?.length ?? 2;
-    const factor = g.Reshape(runs, g.ints([-1, ...Array<number>(rank - 1).fill(1)], "shape"));
-    sum.setInput(1 - block.at, g.Mul(sum.inputs[1 - block.at], factor));
-    return score;
-  });
-  graph.setOutputs([...graph.outputs, ...scores]);
-  return { ...model, graph };
-}
-
-/** Puts the block behind its gate; without it, what follows its sum gets x. */
-function put(g: Builder, block: Gated, gate: Gate, threshold: number): void {
-  const { sum, result, own, at } = block;
-  // Read again, because block.through may be the result of a block that has a gate by now.
-  const through = sum.inputs[at] as Value;
-  const score = g.ReduceMax(scoreOf(g, block, through, gate), null, { keepdims: 0 });
-  const next = result.producer;
-  const name = `${sum.name}/skipped`;
-  runOnlyIf(g.Greater(score, g.constant(threshold)), { moved: own, result }, (body) => {
-    if (!next || next === sum) return body.add("Identity", [through], { name }).output;
-    const { op, domain, attributes } = next;
-    return body.add(op, [through], { name, domain, attributes }).output;
-  });
-}
-
-const percent = (part: number): string => `${Number((100 * part).toPrecision(3))} %`;
-
-/** What a user should know of the gates. */
-function tell(blocks: readonly Gated[], { skipped, flips }: Choice): string {
-  const saved = blocks.reduce((sum, { share }, i) => sum + share * skipped[i], 0);
-  const each = blocks.map(({ layers: [first] }, i) => `${first.name} ${percent(skipped[i])}`);
-  return `skipped on held-out records: ${each.join(", ")}; a record takes ${percent(1 - saved)} of the work on average, and ${percent(flips)} of the answers change`;
 }
