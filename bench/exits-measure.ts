@@ -2,6 +2,7 @@
 import type { Dataset } from "../src/data/dataset.ts";
 import { openData } from "../src/data/open.ts";
 import { thresholdFor } from "../src/evidence/exits.ts";
+import type { Node } from "../src/ir/graph.ts";
 import type { Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
 import { measureLatency } from "../src/measure/latency.ts";
@@ -38,9 +39,10 @@ export async function singles(data: Dataset) {
   return { feeds, labels: [...(all.label?.numbers() ?? [])].map(Number) };
 }
 
-/** What decides the model's If, and the threshold that it is compared with; null without an If. */
+/** What decides the model's exit, and the threshold that it is compared with; null without an exit. */
 function conditionOf({ graph }: Model) {
-  const condition = [...graph.nodes].find(({ op }) => op === "If")?.inputs[0];
+  const isExit = ({ op, name }: Node): boolean => op === "If" && !name.endsWith("/gate");
+  const condition = [...graph.nodes].find(isExit)?.inputs[0];
   const threshold = condition?.producer?.inputs[1];
   return condition && threshold?.tensor ? { condition, threshold } : null;
 }

@@ -1,6 +1,6 @@
 /**
- * @file Early exit and cascade on ResNet-20 (CIFAR-10 as JPEG): the share of the test records that
- * never reach the whole network, what that costs in accuracy, and the speed-up at batch 1. Arguments
+ * @file Early exit, cascade, gated blocks and coarse-to-fine on ResNet-20 (CIFAR-10 as JPEG): the share
+ * of the test records that take an exit, what that costs in accuracy, and the speed-up at batch 1. Arguments
  * choose rows; others are kept, and products stay in tersor-out/exits/. Writes results/exits.json after every row.
  *
  * Exits are trained, and their thresholds found, on the training set alone: the test set is looked at
@@ -39,6 +39,8 @@ const small = {
   net: "net:resnet-8",
   options: `epochs=9,rate=0.05,${sgd},loss=distil,${hints},keep=last`,
 };
+/** Far fewer steps than exits get: here the whole network is trained. */
+const brief = "steps=400,batch=64,rate=0.001,augment=flip+crop=2";
 const cascade = `cascade:model=${work}small.onnx,heldout=0.1`;
 const rows: Readonly<Record<string, Plan>> = {
   "shortcuts alone": { recipe: "project-shortcuts" },
@@ -50,6 +52,9 @@ const rows: Readonly<Record<string, Plan>> = {
   cascade: { small, recipe: cascade },
   "cascade, shortcuts": { small, recipe: `${cascade} > project-shortcuts` },
   "cascade, shortcuts, flips=2": { small, recipe: `${cascade},flips=2 > project-shortcuts` },
+  "gates, work=0.7": { recipe: `gate-blocks:work=0.7,${brief}` },
+  "gates, work=0.5": { recipe: `gate-blocks:work=0.5,${brief}` },
+  "coarse-to-fine": { recipe: `coarse-to-fine:${brief}` },
 };
 
 /** What one row found. */

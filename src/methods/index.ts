@@ -20,6 +20,7 @@ import { factorSvd } from "./low-rank/factor-svd.ts";
 import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
 import { cascade } from "./other/cascade.ts";
+import { coarseToFine } from "./other/coarse-to-fine.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
 import { fillChannels } from "./other/fill-channels.ts";
@@ -187,6 +188,7 @@ export const families = {
   },
   other: {
     train,
+    "coarse-to-fine": coarseToFine,
     "early-exit": earlyExit,
     cascade,
     "gate-blocks": gateBlocks,
