@@ -38,6 +38,8 @@ const LAYERS = 0.55;
 /** Candidates that vary, and variations of a generation. */
 const PARENTS = 12;
 const CHILDREN = 6;
+/** One in so many of a generation is drawn at random. */
+const DRAWN = 3;
 /** Points above the limit at which a candidate is not measured in full, where others are nearer. */
 const HOPELESS = 8;
 /** Ways to compress a layer that compete in the table of layers. */
@@ -175,7 +177,8 @@ export async function* proposals(
     const children: (readonly Step[])[] = [];
     for (let i = 0; i < CHILDREN && parents.length > 0; i++) {
       const [a, b] = [parents[random.int(parents.length)], parents[random.int(parents.length)]];
-      const child = vary(a.steps, b.steps, pool);
+      // Some owe nothing to what is known, so that the search does not stay where it began.
+      const child = i % DRAWN === DRAWN - 1 ? drawn(pool) : vary(a.steps, b.steps, pool);
       if (child) children.push(child);
     }
     await tryOut(children, async () => !(await isOver()));

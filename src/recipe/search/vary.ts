@@ -40,11 +40,21 @@ export interface Pool {
 
 /** Steps in one recipe, at most. */
 const most = 4;
+/** One in so many. */
+const SELDOM = 4;
 
 type Variation = (genes: Genes, other: Genes, pool: Pool) => Genes | null;
 
-/** One of the options that are worth varying gets a value near the one that it has. */
-const turn: Variation = (genes, _, { random }) => {
+/**
+ * Some of the options that are worth varying get values near those that they have: one, or with half
+ * the chance each time one more, because some settings pay only together.
+ */
+const turn: Variation = (genes, other, pool) => {
+  const turned = turnOne(genes, other, pool);
+  return turned && pool.random.int(2) === 0 ? turn(turned, other, pool) : turned;
+};
+
+const turnOne: Variation = (genes, _, { random }) => {
   const knobs = genes.flatMap((step, at) =>
     describeOptions(step.method.options)
       .filter(({ search }) => search.length > 0)
@@ -66,22 +76,29 @@ export function near({ search, type, minimum, maximum }: OptionInfo, now: unknow
   return Math.min(maximum ?? Infinity, Math.max(minimum ?? -Infinity, rounded));
 }
 
-/** A step of another recipe is added, at the place of its family. */
+/**
+ * A step of another recipe is added, at the place of its family; seldom a second one that stores
+ * weights, which finds little left to store.
+ */
 const add: Variation = (genes, _, { atoms, random }) => {
   if (genes.length >= most || atoms.length === 0) return null;
   // The better half of the atoms twice as often.
   const at = Math.min(random.int(atoms.length), random.int(atoms.length));
   const [step] = atoms[at];
   if (!step || genes.some(({ id }) => id === step.id)) return null;
+  if (stores(step) && genes.some(stores) && random.int(SELDOM) > 0) return null;
   return sorted([...genes, step]);
 };
 
 const drop: Variation = (genes, _, { random }) =>
   genes.length < 2 ? null : genes.filter((__, i, { length }) => i !== random.int(length));
 
+/** Whether the step decides how weights are stored; one that prepares for that does not. */
+const stores = ({ id, method }: Step): boolean =>
+  familyOf(id) === "quantization" && method.prepares === undefined;
+
 /** The steps of one recipe that change layers, and those of another that store them. */
 const cross: Variation = (genes, other) => {
-  const stores = (step: Step): boolean => familyOf(step.id) === "quantization";
   const mixed = [...genes.filter((step) => !stores(step)), ...other.filter(stores)];
   return mixed.length > 0 && mixed.length <= most ? mixed : null;
 };
