@@ -307,12 +307,14 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
 
     /**
      * The layers of a model with their bytes, MACs and measured time. A model that no engine opens
-     * is not timed: its times are null, and `onEvent` gets a warning. With `sensitivity` also the
+     * is not timed: its times are null, and `onEvent` gets a warning. With `measures: false` it is
+     * neither opened nor timed, and axes of unknown size count as 1. With `sensitivity` also the
      * damage that each layer causes where it alone is compressed, measured on `data`.
      */
     async inspect(model: Loaded, options: InspectOptions = {}): Promise<Inspection> {
-      const { sensitivity: wanted } = options;
+      const { sensitivity: wanted, measures = true } = options;
       if (!wanted) {
+        if (!measures) return inspect(model, null);
         const found = await prepare(model, platform, options)
           .then(runnable)
           .catch(untimed(options));

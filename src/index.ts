@@ -12,12 +12,14 @@ export type {
   SurveyInput,
   TrainInput,
 } from "./api-types.ts";
+export { type ChannelGroup, channelGroups } from "./channels/groups.ts";
 export type { Context, Observe, Tap, Train, Trained, TrainHooks } from "./context.ts";
 export type { Batch, Dataset } from "./data/dataset.ts";
 export type { Feed, Inputs } from "./data/feed.ts";
 export { dataPrefix } from "./data/open.ts";
 export { type DataOptions, dataOptionInfos, parseDataOptions } from "./data/options.ts";
 export { type ErrorInfo, TersorError } from "./errors.ts";
+export type { Attribute } from "./ir/attribute.ts";
 export type { Graph, Node, Value } from "./ir/graph.ts";
 export type { Model } from "./ir/model.ts";
 export { type Tensor, tensor } from "./ir/tensor.ts";
@@ -36,7 +38,13 @@ export { type NetName, nets } from "./nets/index.ts";
 export type { Net } from "./nets/net.ts";
 export { createRandom, type Random } from "./numeric/random.ts";
 export { type Builder, build } from "./ops/builder.ts";
-export { constantValue, type WeightRole, type WeightUse, weightsOf } from "./ops/weights.ts";
+export {
+  constantExpressions,
+  constantValue,
+  type WeightRole,
+  type WeightUse,
+  weightsOf,
+} from "./ops/weights.ts";
 export { type OptionInfo, rangeText } from "./options.ts";
 export type { Platform } from "./platform.ts";
 export type { BenchRun } from "./recipe/bench.ts";

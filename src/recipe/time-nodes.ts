@@ -30,7 +30,12 @@ const reach = 5;
  */
 export async function timeNodes(model: Model, env: Environment): Promise<TimedNode[] | null> {
   const { copy, nodeOf, producerOf } = labelled(model);
-  const source = { bytes: concat(writeModel(copy)) };
+  // Written only where the engine reads it: the web engine has no trace.
+  const source = {
+    get bytes() {
+      return concat(writeModel(copy));
+    },
+  };
   const times = await env.runtime.profile(source, env.feeds, runs, { threads: env.threads });
   if (!times) return null;
   const weighted = new Set(weightsOf(model).map(({ node }) => node));

@@ -8,6 +8,8 @@ import type {
   OptionInfo,
   Result,
 } from "tersor";
+import type { Change } from "./graph/changes.ts";
+import type { Row as PlacedRow } from "./graph/layered.ts";
 
 /** A step of a recipe: the options that differ from their defaults, as values or as typed text. */
 export interface StepData {
@@ -58,6 +60,8 @@ export interface PresetInfo {
 export interface Opened {
   readonly presets: readonly PresetInfo[];
   readonly nodes: readonly NodeInfo[];
+  /** Its layers before anything was run: axes of unknown size count as 1, times are null. */
+  readonly inspection: Inspection;
   /** Axes of inputs that have no fixed size, as `dims` names them: "H", or "x.3" without a name. */
   readonly openAxes: readonly string[];
 }
@@ -129,6 +133,58 @@ export interface Spread {
   readonly counts: readonly number[];
 }
 
+/** Which of both models is meant. */
+export type Side = "original" | "candidate";
+
+/** A graph that is laid out: boxes of one size in rows. */
+export interface Drawing {
+  readonly nodes: readonly DrawnNode[];
+  readonly rows: readonly PlacedRow[];
+  readonly width: number;
+}
+
+export interface DrawnNode {
+  readonly kind: "input" | "node" | "output";
+  readonly name: string;
+  readonly op: string;
+  /** The shape of its weight and how that is stored, or the type of an input or output. */
+  readonly note: string;
+  readonly change: Change;
+  /** Its centre. */
+  readonly x: number;
+}
+
+/** An input or output of a node. */
+export interface PortInfo {
+  readonly name: string;
+  readonly type: string;
+  /** The node that computes it, or "constant", "stored as codebook", "input". */
+  readonly from: string;
+}
+
+/** A group of coupled channels that a node makes, passes on or reads. */
+export interface GroupInfo {
+  readonly name: string;
+  readonly size: number;
+  /** Why it cannot be pruned; null if it can. */
+  readonly fixed: string | null;
+  /** Whether the node's output has these channels; if not, the node only reads them. */
+  readonly makes: boolean;
+  readonly makers: readonly string[];
+  readonly readers: readonly string[];
+}
+
+export interface NodeDetail {
+  readonly name: string;
+  readonly op: string;
+  readonly domain: string;
+  readonly attributes: readonly (readonly [name: string, text: string])[];
+  readonly inputs: readonly PortInfo[];
+  readonly outputs: readonly PortInfo[];
+  readonly spread: Spread | null;
+  readonly groups: readonly GroupInfo[];
+}
+
 export interface SurveyInput extends SettingsInput {
   readonly budgetSeconds: number;
   readonly trains: boolean;
@@ -145,6 +201,10 @@ export interface Calls {
   inspect: [{ readonly dims: Dims }, Inspection];
   /** The numbers of a layer's weight; null where it is no constant of the model. */
   spread: [{ readonly layer: string }, Spread | null];
+  /** The graphs of the original and of the last candidate, if there is one. */
+  drawings: [undefined, Readonly<Record<Side, Drawing | null>>];
+  /** A node of one of both; null where it has no such node. */
+  node: [{ readonly side: Side; readonly name: string }, NodeDetail | null];
   /** The steps of a recipe's text. */
   parse: [string, readonly StepData[]];
   compress: [RunInput, Candidate];

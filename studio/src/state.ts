@@ -1,5 +1,5 @@
 /** @file What the page shows, as signals, and the actions that change it. */
-import { computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import type { ErrorInfo, Event, Inspection, MethodInfo } from "tersor";
 import { call, Problem } from "./engine.ts";
 import type {
@@ -165,33 +165,37 @@ export async function loadAbout(): Promise<void> {
     .catch(show);
 }
 
-/** Opens the model among the files, or a benchmark network; then measures its layers. */
+/** Opens the model among the files, or a benchmark network; then runs it and times it. */
 export async function open(files: ReadonlyMap<string, Uint8Array>, path: string): Promise<void> {
-  await run("opening", async () => {
+  await run("opening", async (signal) => {
     const found = await call("open", { files, model: path });
-    model.value = { ...found, path };
-    inspection.value = null;
-    spread.value = null;
-    data.value = null;
-    dims.value = {};
-    steps.value = [];
-    candidate.value = null;
-    survey.value = noRows;
-    report.value = null;
-    if (page.value === "model") go("overview");
+    batch(() => {
+      model.value = { ...found, path };
+      // Sizes are shown before the model is run; times follow.
+      inspection.value = found.inspection;
+      warnings.value = [];
+      spread.value = null;
+      data.value = null;
+      dims.value = {};
+      steps.value = [];
+      candidate.value = null;
+      survey.value = noRows;
+      report.value = null;
+      work.value = "inspecting";
+      if (page.value === "model") go("overview");
+    });
+    await inspect(signal);
   });
-  if (model.value?.path === path && !problem.value) await inspect();
+  compressSoon();
 }
 
-const inspect = (): Promise<void> =>
-  run("inspecting", async (signal) => {
-    warnings.value = [];
-    const listen = (event: Event): void => {
-      if (event.type === "warning") warnings.value = [...warnings.value, event.text];
-      onEvent(event);
-    };
-    inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent: listen });
-  }).then(compressSoon);
+async function inspect(signal: AbortSignal): Promise<void> {
+  const listen = (event: Event): void => {
+    if (event.type === "warning") warnings.value = [...warnings.value, event.text];
+    onEvent(event);
+  };
+  inspection.value = await call("inspect", { dims: dims.value }, { signal, onEvent: listen });
+}
 
 /** Shows the weight of a layer closely. */
 export async function showLayer(layer: string): Promise<void> {

@@ -15,6 +15,7 @@ import {
   lossOf,
   type Model,
   methods,
+  type Node,
   nets,
   type PresetId,
   parseDataOptions,
@@ -26,6 +27,9 @@ import {
   TersorError,
   z,
 } from "tersor";
+import { changesOf } from "./graph/changes.ts";
+import { detailOf } from "./graph/detail.ts";
+import { drawingOf } from "./graph/drawing.ts";
 import type {
   About,
   Calls,
@@ -60,6 +64,8 @@ interface Session {
   readonly keeper: Keeper;
   readonly onRandom: Keeper;
   compression?: Compression;
+  /** The compressed model, as it was read from its file. */
+  product?: Model;
   report?: Report;
 }
 let session: Session | null = null;
@@ -94,6 +100,12 @@ const handlers: Handlers = {
   inspect: ({ dims }, { signal, onEvent }) =>
     opened().tersor.inspect(opened().model, { dims, signal, onEvent, timingSeconds }),
   spread: async ({ layer }) => spreadOf(opened().model.model, layer),
+  drawings: async () => drawings(opened()),
+  async node({ side, name }) {
+    const { model, product } = opened();
+    const asked = side === "original" ? model.model : product;
+    return asked ? detailOf(asked, name) : null;
+  },
   parse: async (text) => stepsOf(parseRecipe(text)),
   compress,
   onnx: async () => compressed().bytes,
@@ -117,8 +129,17 @@ async function open({ files, model: path }: OpenInput): Promise<Opened> {
   return {
     presets: presetsFor(model.model),
     nodes: nodesOf(model.model),
+    inspection: await tersor.inspect(model, { measures: false }),
     openAxes: openAxes(graph),
   };
+}
+
+/** Both graphs, with what differs between them. */
+function drawings({ model: { model }, product }: Session): Calls["drawings"][1] {
+  if (!product) return { original: drawingOf(model, () => "same"), candidate: null };
+  const changes = changesOf(model.graph, product.graph);
+  const changeOf = (node: Node) => changes.get(node) ?? "same";
+  return { original: drawingOf(model, changeOf), candidate: drawingOf(product, changeOf) };
 }
 
 /** Closes what the session before holds open. */
@@ -179,6 +200,7 @@ async function compress(input: RunInput, { signal, finish, onEvent }: Around): P
         ...{ seed, dims: input.dims, signal, keeper: current.onRandom },
       });
   current.compression = compression;
+  current.product = product.model;
   current.report = compression.report;
   return {
     steps: stepsOf(recipe),

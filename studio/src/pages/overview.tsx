@@ -3,13 +3,13 @@
 import { format, type Inspection, type Layer } from "tersor";
 import { inPage } from "../parts/in-page.ts";
 import { Scroll } from "../parts/scroll.tsx";
-import { nameOf, SpreadPlot, Treemap } from "../parts/treemap.tsx";
-import { inspection, model, warnings } from "../state.ts";
+import { SpreadPlot } from "../parts/spread-plot.tsx";
+import { nameOf, Treemap } from "../parts/treemap.tsx";
+import { inspection, spread, warnings, work } from "../state.ts";
 
 export function OverviewPage() {
   const found = inspection.value;
-  if (!model.value) return null;
-  if (!found) return <p class="dim">Running and timing the model ...</p>;
+  if (!found) return null;
   const { totals, layers, model: info } = found;
   return (
     <section>
@@ -18,7 +18,7 @@ export function OverviewPage() {
         <Figure name="parameters" value={format.quantity(info.params)} />
         <Figure name="multiply-accumulates" value={format.quantity(info.macs)} />
         <Figure
-          name={totals.ms === null ? "not timed" : "a run in this browser"}
+          name={timeName(totals.ms)}
           value={totals.ms === null ? "-" : `${format.milliseconds(totals.ms)} ms`}
         />
         <Figure name="operator set" value={String(info.opset)} />
@@ -38,7 +38,11 @@ export function OverviewPage() {
       {layers.some(({ bytes, macs }) => bytes > 0 || macs) && (
         <>
           <Treemap layers={layers} />
-          <SpreadPlot />
+          {spread.value ? (
+            <SpreadPlot found={spread.value} />
+          ) : (
+            <p class="dim">Choose a layer to see how its weights are spread.</p>
+          )}
         </>
       )}
       <h2>Layers</h2>
@@ -54,6 +58,11 @@ export function OverviewPage() {
       </ul>
     </section>
   );
+}
+
+function timeName(ms: number | null): string {
+  if (ms !== null) return "a run in this browser";
+  return work.value === "inspecting" ? "being timed" : "not timed";
 }
 
 function Figure({ name, value }: { name: string; value: string }) {

@@ -7,12 +7,15 @@ import { inPage } from "../parts/in-page.ts";
 import { Scatter } from "../parts/scatter.tsx";
 import { Scroll } from "../parts/scroll.tsx";
 import { speedText } from "../parts/speed-text.ts";
-import { data, go, loadRecipe, runSurvey, survey, work } from "../state.ts";
+import { compress, data, go, loadRecipe, runSurvey, steps, survey, work } from "../state.ts";
 
 /** Loads a row's recipe into the cards. */
 async function pick(recipe: string): Promise<void> {
   if (recipe === "original") return;
-  if (await loadRecipe(recipe)) go("compress");
+  if (!(await loadRecipe(recipe))) return;
+  go("compress");
+  // Simplifying alone has no step, whose change would start it.
+  if (steps.value.length === 0) void compress();
 }
 
 export function SurveyPage() {
