@@ -14,6 +14,7 @@ import type {
   TrainInput,
 } from "./api-types.ts";
 import { errors, fail } from "./errors.ts";
+import type { Tensor } from "./ir/tensor.ts";
 import { defaultThresholds, opinions } from "./measure/marks.ts";
 import type { Result } from "./measure/measurement.ts";
 import type { MethodId } from "./methods/index.ts";
@@ -31,8 +32,10 @@ import { makeVariants, type VariantOptions, type Variants } from "./recipe/layou
 import { type Loaded, type LoadOptions, loadModel, type ModelInput } from "./recipe/load.ts";
 import { methodInfos } from "./recipe/method-info.ts";
 import { checkNeeds, needsTraining, noRecords } from "./recipe/needs.ts";
+import { type OnGpu, onGpu } from "./recipe/on-gpu.ts";
 import { tellTarget, tellUnrun, tellUntimed } from "./recipe/on-target.ts";
 import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
+import { predict } from "./recipe/predict.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { parseGoal } from "./recipe/search/aim.ts";
 import { search } from "./recipe/search/search.ts";
@@ -339,6 +342,26 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
       const open = await openJobOf(against ?? model, platform, settings, []);
       const kept = await keptUnder(open, options);
       return evaluate(model, runnable(env), against, kept);
+    },
+
+    /** What a model gives for each record of `data`, in order: its outputs by name, [1, ...] each. */
+    async predict(
+      model: Loaded,
+      options: Settings & Required<Pick<Settings, "data">>,
+    ): Promise<Readonly<Record<string, Tensor>>[]> {
+      const settings = { ...options, calib: null, keepAll: true };
+      return predict(model, runnable(await prepare(model, platform, settings)));
+    },
+
+    /**
+     * Runs models on the GPU beside the processor, with the same inputs: whether outputs agree, which
+     * operators fall back, and times where all models are trusted. Null where there is no GPU.
+     */
+    async onGpu(models: readonly Loaded[], options: Settings = {}): Promise<OnGpu | null> {
+      const gpu = (await platform.gpu?.()) ?? null;
+      if (!gpu || models.length === 0) return null;
+      const env = runnable(await prepare(models[0], platform, { ...options, keepAll: true }));
+      return onGpu(models, env, gpu, options.timingSeconds ?? 2);
     },
 
     /** Packs a model into a small .tersor file, which `tersor/unpack` opens. */

@@ -66,6 +66,7 @@ export type { DtypeName } from "./recipe/layout/dtypes.ts";
 export type { Variant, VariantOptions, Variants } from "./recipe/layout/variants.ts";
 export type { Loaded, LoadOptions, ModelInput } from "./recipe/load.ts";
 export type { MethodInfo } from "./recipe/method-info.ts";
+export type { GpuRun, OnGpu } from "./recipe/on-gpu.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
 export type { Damage, Sensitivity, SensitivityOptions } from "./recipe/sensitivity.ts";

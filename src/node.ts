@@ -17,6 +17,8 @@ export const {
   openJob,
   inspect,
   evaluate,
+  predict,
+  onGpu,
   pack,
   bench,
   methods,

@@ -1,6 +1,7 @@
 /** @file Platform: what the core needs of its surroundings; Node and browsers implement it. */
 
 import type { ByteSource } from "./ir/tensor.ts";
+import type { GpuRuntime } from "./runtime/ort-webgpu.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Processor } from "./targets/index.ts";
 
@@ -86,6 +87,8 @@ export interface Platform {
   module(path: string): Promise<unknown>;
   /** ONNX Runtime by name; "auto" is the native one if installed, else web with a warning. */
   runtime(name: "auto" | "node" | "web"): Promise<{ runtime: Runtime; warning: string | null }>;
+  /** The engine on a GPU; null where there is none. Missing where the platform has no such engine. */
+  readonly gpu?: () => Promise<GpuRuntime | null>;
   /**
    * Starts an engine of the same kind in a thread of its own, for work in parallel. Null, or a
    * function that returns null, where there are no such threads.

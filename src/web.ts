@@ -15,6 +15,8 @@ export const {
   openJob,
   inspect,
   evaluate,
+  predict,
+  onGpu,
   pack,
   bench,
   methods,

@@ -22,6 +22,8 @@ const offline: Plugin = {
     const folder = at("../dist/studio");
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
       .filter((path) => statSync(join(folder, path)).isFile() && path !== "index.html")
+      // The engine with WebGPU is twice as large as all the rest, and many browsers never load it.
+      .filter((path) => !path.includes("asyncify"))
       .map((path) => `./${path.replaceAll("\\", "/")}`);
     const page = readFileSync(join(folder, "index.html"));
     const version = createHash("sha256").update(page).update(files.join()).digest("hex");

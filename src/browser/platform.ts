@@ -5,6 +5,7 @@ import { errors, fail } from "../errors.ts";
 import { concat } from "../onnx/write.ts";
 import type { Platform } from "../platform.ts";
 import { openWebRuntime } from "../runtime/ort-web.ts";
+import { type Gpu, openWebGpuRuntime } from "../runtime/ort-webgpu.ts";
 import { withoutOrientation } from "./orientation.ts";
 
 /**
@@ -46,6 +47,7 @@ export function createBrowserPlatform(
     cpuMs: () => null,
     module: async (path) => (await import(/* @vite-ignore */ path)).default,
     runtime: async () => ({ runtime: await openWebRuntime(), warning: null }),
+    gpu: () => openWebGpuRuntime((navigator as { readonly gpu?: Gpu }).gpu),
     startWorker: null,
   };
 }

@@ -21,7 +21,9 @@ export interface Engine {
   readonly ort: Ort;
   /** Its name in errors: "onnxruntime-node 1.30.0". */
   readonly label: string;
-  readonly provider: "cpu" | "wasm";
+  readonly provider: "cpu" | "wasm" | "webgpu";
+  /** Whether the engine logs all that it does when it opens a model (default false). */
+  readonly isVerbose?: boolean;
 }
 
 /** A session of ONNX Runtime, which may write a trace. */
@@ -38,7 +40,7 @@ const MOST = 2 ** 31;
  * prefix. Rejects with TersorError "cannot-open", with the engine's error text.
  */
 export async function openSession(
-  { ort, label, provider }: Engine,
+  { ort, label, provider, isVerbose = false }: Engine,
   source: Source,
   options: SessionOptions = {},
   trace?: string,
@@ -55,7 +57,7 @@ export async function openSession(
       graphOptimizationLevel: options.optimize ?? "all",
       enableCpuMemArena: true,
       enableMemPattern: options.memoryPattern ?? true,
-      logSeverityLevel: 4, // nothing on stderr: failures are exceptions already
+      logSeverityLevel: isVerbose ? 0 : 4, // nothing on stderr: failures are exceptions already
       // Threads that wait by spinning would take a core from the next session of this process.
       extra: { "session.intra_op.allow_spinning": "0", ...options.extra },
       ...(source.external && {

@@ -116,7 +116,7 @@ export interface Session {
 
 /** An execution engine. */
 export interface Runtime {
-  readonly name: "node" | "web" | "reference";
+  readonly name: "node" | "web" | "webgpu" | "reference";
   readonly version: string;
   /** Opens a model. Rejects with TersorError "cannot-open", which has the engine's error text. */
   open(source: Source, options?: SessionOptions): Promise<Session>;

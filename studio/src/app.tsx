@@ -8,6 +8,7 @@ import { OverviewPage } from "./pages/overview.tsx";
 import { ReportPage } from "./pages/report.tsx";
 import { SurveyPage } from "./pages/survey.tsx";
 import { TrainPage } from "./pages/train.tsx";
+import { TryPage } from "./pages/try.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
 import {
   finishTraining,
@@ -28,6 +29,7 @@ const views: Readonly<Record<Page, FunctionComponent>> = {
   train: TrainPage,
   survey: SurveyPage,
   graph: GraphPage,
+  try: TryPage,
   report: ReportPage,
 };
 

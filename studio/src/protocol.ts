@@ -5,6 +5,7 @@ import type {
   Event,
   Inspection,
   MethodInfo,
+  OnGpu,
   OptionInfo,
   Result,
 } from "tersor";
@@ -185,6 +186,24 @@ export interface NodeDetail {
   readonly groups: readonly GroupInfo[];
 }
 
+export interface PictureInput extends SettingsInput {
+  /** A PNG, JPEG or WebP file. */
+  readonly picture: Uint8Array;
+}
+
+/** What a model says of a picture. */
+export interface Said {
+  /** The most likely classes with their shares, 0 to 1. */
+  readonly top: readonly { readonly index: number; readonly share: number }[];
+}
+
+export interface Prediction {
+  /** Null for a model whose output is no list of scores. */
+  readonly said: Readonly<Record<Side, Said | null>>;
+  /** Size of the candidate's error beside the original's outputs, percent; null without a candidate. */
+  readonly error: number | null;
+}
+
 export interface SurveyInput extends SettingsInput {
   readonly budgetSeconds: number;
   readonly trains: boolean;
@@ -205,6 +224,10 @@ export interface Calls {
   drawings: [undefined, Readonly<Record<Side, Drawing | null>>];
   /** A node of one of both; null where it has no such node. */
   node: [{ readonly side: Side; readonly name: string }, NodeDetail | null];
+  /** What both models give for a picture. */
+  predict: [PictureInput, Prediction];
+  /** The original and the last candidate on the GPU; null where the browser has none. */
+  gpu: [SettingsInput, OnGpu | null];
   /** The steps of a recipe's text. */
   parse: [string, readonly StepData[]];
   compress: [RunInput, Candidate];

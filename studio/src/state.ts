@@ -1,6 +1,6 @@
 /** @file What the page shows, as signals, and the actions that change it. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { ErrorInfo, Event, Inspection, MethodInfo } from "tersor";
+import type { ErrorInfo, Event, Inspection, MethodInfo, OnGpu } from "tersor";
 import { call, Problem } from "./engine.ts";
 import type {
   About,
@@ -9,6 +9,7 @@ import type {
   Dims,
   Opened,
   Point,
+  Prediction,
   Row,
   SettingsInput,
   Spread,
@@ -23,6 +24,7 @@ export const pages = [
   "train",
   "survey",
   "graph",
+  "try",
   "report",
 ] as const;
 export type Page = (typeof pages)[number];
@@ -66,6 +68,12 @@ export interface Made extends Candidate {
   readonly settings: SettingsInput;
 }
 export const candidate = signal<Made | null>(null);
+/** The original and the candidate on the GPU; null where the browser has none, or before it was tried. */
+export const gpu = signal<OnGpu | null>(null);
+
+/** A picture that was drawn or taken, as a PNG file, and what both models say of it. */
+export const picture = signal<Uint8Array | null>(null);
+export const prediction = signal<Prediction | null>(null);
 /** Whether the candidate belongs to the steps, data and seed that are shown. */
 export const isFresh = signal(false);
 
@@ -79,7 +87,13 @@ export const survey = signal<Survey>(noRows);
 export const report = signal<string | null>(null);
 
 /** The work that is going on; there is one at a time, because a second would disturb the timing. */
-export type Work = "opening" | "inspecting" | "compressing" | "surveying";
+export type Work =
+  | "opening"
+  | "inspecting"
+  | "compressing"
+  | "comparing with the GPU"
+  | "surveying"
+  | "predicting";
 export const work = signal<Work | null>(null);
 export const progress = signal<Extract<Event, { type: "progress" }> | null>(null);
 /** The run of training that goes on, or the last one of the work before. */
@@ -179,6 +193,8 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
       dims.value = {};
       steps.value = [];
       candidate.value = null;
+      gpu.value = null;
+      prediction.value = null;
       survey.value = noRows;
       report.value = null;
       work.value = "inspecting";
@@ -217,7 +233,12 @@ export const compress = (): Promise<void> =>
     candidate.value = { ...made, settings: own };
     isFresh.value = true;
     report.value = null;
-  });
+    gpu.value = null;
+    if (!hasGpu) return;
+    work.value = "comparing with the GPU";
+    progress.value = null;
+    gpu.value = await call("gpu", own, { signal, onEvent });
+  }).then(predictSoon);
 
 export const runSurvey = (budgetSeconds: number, trains: boolean): Promise<void> =>
   run("surveying", async (signal) => {
@@ -233,6 +254,23 @@ export const runSurvey = (budgetSeconds: number, trains: boolean): Promise<void>
     });
     survey.value = { ...survey.value, left };
   }).then(compressSoon);
+
+/** Whether the browser may have a GPU for pages; the worker asks for it. */
+const hasGpu = "gpu" in navigator;
+
+/** Asks both models about the picture, unless other work goes on: it asks again when it is done. */
+export async function predictSoon(): Promise<void> {
+  const shown = picture.peek();
+  if (!shown || page.peek() !== "try" || (work.peek() ?? "predicting") !== "predicting") return;
+  await run("predicting", async (signal) => {
+    prediction.value = await call("predict", { picture: shown, ...settings() }, { signal });
+  });
+}
+effect(() => {
+  void [picture.value, page.value];
+  prediction.value = null;
+  void predictSoon();
+});
 
 /** Reads a recipe's text into the cards. */
 export async function loadRecipe(text: string): Promise<boolean> {

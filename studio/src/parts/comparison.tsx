@@ -4,10 +4,11 @@ import { useState } from "preact/hooks";
 import { format, type Result } from "tersor";
 import { call } from "../engine.ts";
 import type { Candidate } from "../protocol.ts";
-import { compress, isFresh, type Made, model, show, work } from "../state.ts";
+import { compress, gpu, isFresh, type Made, model, show, work } from "../state.ts";
 import { commandLine, productName, type Run, typeScript } from "./as-text.ts";
 import { Curve } from "./curve.tsx";
 import { download } from "./download.ts";
+import { GpuNote } from "./gpu-note.tsx";
 import { inPage } from "./in-page.ts";
 import { Scroll } from "./scroll.tsx";
 import { speedText } from "./speed-text.ts";
@@ -74,6 +75,7 @@ export function Comparison({ found }: { found: Made }) {
           </tbody>
         </table>
       </Scroll>
+      {gpu.value && <GpuNote found={gpu.value} />}
       <Actions found={found} />
       <Notes found={found} />
     </div>
