@@ -29,14 +29,14 @@ export interface Open {
   close(): Promise<void>;
 }
 
-/** Builds the page if it is older than its sources, serves it and opens it. */
-export async function openStudio(): Promise<Open> {
+/** Builds the page if it is older than its sources, serves it and opens it in Chromium. */
+export async function openStudio(flags: readonly string[] = []): Promise<Open> {
   execFileSync(process.execPath, ["scripts/setup.mjs", "studio"], { cwd: root });
   mkdirSync(pictures, { recursive: true });
   const studio = await serveStudio({ scriptHashes: [scriptHash] });
   const browser = await chromium.launch({
     executablePath: executablePath!,
-    args: ["--no-sandbox"],
+    args: ["--no-sandbox", ...flags],
   });
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
   const faults = faultsOf(page, studio.url);
@@ -60,6 +60,37 @@ export function faultsOf(page: Page, url: string): string[] {
     if (!asked.startsWith(url) && !/^(blob|data):/.test(asked)) faults.push(asked);
   });
   return faults;
+}
+
+/**
+ * The tasks of the page's main thread while `work` is done, in ms of CPU time: what other programs of
+ * the machine take does not count.
+ */
+export async function tasksDuring(
+  { browser, page }: Pick<Open, "browser" | "page">,
+  work: () => Promise<void>,
+): Promise<number[]> {
+  await browser.startTracing(page, {
+    categories: ["disabled-by-default-devtools.timeline", "devtools.timeline", "toplevel"],
+  });
+  await work();
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as {
+    traceEvents: {
+      name: string;
+      pid: number;
+      tid: number;
+      tdur?: number;
+      args: { name?: string };
+    }[];
+  };
+  const mains = new Set(
+    traceEvents
+      .filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain")
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  return traceEvents
+    .filter(({ name, pid, tid }) => name === "RunTask" && mains.has(`${pid} ${tid}`))
+    .map(({ tdur = 0 }) => tdur / 1000);
 }
 
 /** Drops files on the page as a user does. */
@@ -143,7 +174,7 @@ function npy(descr: string, shape: readonly number[], data: Float32Array | Int32
 }
 
 /** A picture of grey bytes as a PNG file. */
-function png(pixels: Uint8Array, size: number): Uint8Array {
+export function png(pixels: Uint8Array, size: number): Uint8Array {
   const rows = Buffer.concat(
     Array.from({ length: size }, (_, y) => [
       Buffer.from([0]),
