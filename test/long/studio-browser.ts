@@ -94,13 +94,19 @@ export async function tasksDuring(
 }
 
 /** Drops files on the page as a user does. */
-export async function drop(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
-  if (!page.url().endsWith("#model")) await page.evaluate("location.hash = '#model'");
+export async function drop(page: Page, files: Files): Promise<void> {
+  await dropped(page, await held(page, files));
+}
+
+type Files = Readonly<Record<string, Uint8Array>>;
+
+/** The files as the page holds them before a drop. */
+export function held(page: Page, files: Files) {
   const given = Object.entries(files).map(([name, bytes]) => [
     name,
     Buffer.from(bytes).toString("base64"),
   ]);
-  const transfer = await page.evaluateHandle((given) => {
+  return page.evaluateHandle((given) => {
     const transfer = new DataTransfer();
     for (const [name, base64] of given) {
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -108,7 +114,14 @@ export async function drop(page: Page, files: Readonly<Record<string, Uint8Array
     }
     return transfer;
   }, given);
-  await page.dispatchEvent(".drop", "drop", { dataTransfer: transfer });
+}
+
+export async function dropped(
+  page: Page,
+  dataTransfer: Awaited<ReturnType<typeof held>>,
+): Promise<void> {
+  if (!page.url().endsWith("#model")) await page.evaluate("location.hash = '#model'");
+  await page.dispatchEvent(".drop", "drop", { dataTransfer });
 }
 
 /** Serves the built page as a static host does, until `close`. */

@@ -6,6 +6,10 @@ import { Scroll } from "./scroll.tsx";
 export function GpuNote({ found }: { found: OnGpu }) {
   const { runs, bench } = found;
   const [before, after] = runs;
+  const sides = ["for the original", "for the candidate"];
+  const times = (bench ?? []).map(
+    ({ latency }, i) => `${format.milliseconds(latency?.median)} ms ${sides[i]}`,
+  );
   return (
     <section class="gpu" aria-label="On the GPU">
       <h3>
@@ -14,9 +18,8 @@ export function GpuNote({ found }: { found: OnGpu }) {
       <p>{gpuSentence(found)}</p>
       {bench && (
         <p>
-          A run:{" "}
-          {bench.map(({ latency }) => `${format.milliseconds(latency?.median)} ms`).join(", then ")}
-          {bench.length > 1 && `, ${speedOf(bench[1])}`}.
+          A run there: {times.join(", ")}
+          {bench.length > 1 && `: ${speedOf(bench[1])}`}.
         </p>
       )}
       <Fallbacks before={before?.fallbacks ?? []} after={after?.fallbacks ?? []} />

@@ -188,7 +188,8 @@ function NodeBox(props: {
       class={`box ${kind} ${change} ${mark}`}
       transform={`translate(${x - boxWidth / 2} ${top})`}
       role="button"
-      tabIndex={tabIndex}
+      // In SVG the names of attributes have capitals of their own: tabIndex would be another one.
+      tabindex={tabIndex}
       data-node={index}
       aria-label={label}
       aria-pressed={isSelected}

@@ -62,7 +62,7 @@ export function Scatter(props: {
               cy={y(loss)}
               r={6}
               role="button"
-              tabIndex={0}
+              tabindex={0}
               aria-label={text}
               onClick={() => onPick(recipe)}
               onKeyDown={(event) => event.key === "Enter" && onPick(recipe)}
