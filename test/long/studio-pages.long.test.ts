@@ -107,13 +107,13 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await go("Graph");
     await page.locator(".box").first().waitFor();
     const scrolled = await longest("scrolling a graph of 100 nodes", async () => {
-      for (let top = 0; top < 8000; top += 400) {
+      for (let top = 0; top < 9000; top += 400) {
         await page.locator(".pane").evaluate((pane, to) => pane.scrollTo(0, to), top);
         await page.evaluate("new Promise((done) => requestAnimationFrame(done))");
       }
     });
     expect(scrolled).toBeLessThan(100);
-    await page.getByText("Conv_52").waitFor();
+    await page.locator('.box[aria-label^="output"]').waitFor();
   });
   /** Milliseconds from the drop of a file until its layers are shown. */
   async function opening(name: string, transfer: Awaited<ReturnType<typeof held>>) {
@@ -210,7 +210,7 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
       ...{ name: "digits.zip", mimeType: "application/zip" },
       buffer: Buffer.from(digitsZip(100)),
     });
-    await page.locator('[data-fresh="true"]', { hasText: "accuracy" }).waitFor();
+    await page.locator(".data code", { hasText: "images:digits.zip" }).waitFor();
     await load("prune-magnitude:sparsity=0.5 > share-weights:bits=5");
     await page.locator('[data-fresh="true"]', { hasText: "accuracy" }).waitFor();
     await go("Survey");
