@@ -331,6 +331,7 @@ async function draw(page: Page, points: readonly (readonly [number, number])[]):
 /** Shows a node of the graph with a group of channels. */
 async function chooseNode(page: Page): Promise<void> {
   await page.locator(".box.node").first().click();
+  await page.locator(".node-panel").first().waitFor();
   await page.locator(".groups button").first().click();
 }
 

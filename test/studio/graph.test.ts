@@ -78,4 +78,11 @@ describe("detail", () => {
     expect(detail?.inputs[1].from).toBe("stored as codebook");
     expect(detail?.groups[0].makers).toEqual(["conv1", "pool1"]);
   });
+
+  test("is there for weights that are zeros and shared values at once", async () => {
+    const after = await product("prune-magnitude:sparsity=0.5 > share-weights:bits=5");
+    for (const name of ["conv1", "conv2", "fc1", "fc2"]) {
+      expect(detailOf(after, name)?.groups.length, name).toBeGreaterThan(0);
+    }
+  });
 });
