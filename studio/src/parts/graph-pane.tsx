@@ -180,7 +180,8 @@ function NodeBox(props: {
   const { node, index, top, isSelected, mark, tabIndex, onSelect, onKey } = props;
   const { kind, op, name, note, change, x } = node;
   const word = change === "same" ? "" : change;
-  const label = [op, name, note, word].filter(Boolean).join(", ");
+  // In the order in which it is seen, so that speech input finds it.
+  const label = [op, word, name, note].filter(Boolean).join(" ");
   const isPort = kind !== "node";
   return (
     // biome-ignore lint/a11y/useSemanticElements: SVG has no button element
