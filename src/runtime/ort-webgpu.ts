@@ -100,8 +100,9 @@ export function onProcessor(lines: readonly string[]): OpCount[] {
       if (all === "All nodes" && !isOnGpu) counts.set("all", Number(number));
       continue;
     }
-    const [, op] = /^(\w+) \(.*\)$/.exec(said) ?? [];
-    if (op && !isOnGpu && !op.startsWith("Memcpy")) counts.set(op, (counts.get(op) ?? 0) + 1);
+    // Copies between the two are not the model's own nodes.
+    const [, op] = /^(?!Memcpy)(\w+) \(.*\)$/.exec(said) ?? [];
+    if (op && !isOnGpu) counts.set(op, (counts.get(op) ?? 0) + 1);
   }
   return [...counts].map(([op, count]) => ({ op, count })).sort((a, b) => b.count - a.count);
 }
