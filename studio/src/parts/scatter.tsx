@@ -3,7 +3,7 @@ import { familyClass, format } from "tersor";
 import type { Row } from "../protocol.ts";
 
 const [width, height] = [640, 300];
-const frame = { left: 52, right: 628, top: 14, bottom: 262 };
+const frame = { left: 64, right: 628, top: 14, bottom: 262 };
 
 export function Scatter(props: {
   rows: readonly Row[];
@@ -20,7 +20,8 @@ export function Scatter(props: {
   if (points.length < 2) return null;
   const logs = points.map(({ bytes }) => Math.log10(bytes));
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
-  const most = Math.max(...points.map(({ loss }) => loss), 0.001);
+  const largest = Math.max(...points.map(({ loss }) => loss));
+  const most = largest || 1;
   const x = (bytes: number) =>
     frame.left + ((Math.log10(bytes) - low) / (high - low || 1)) * (frame.right - frame.left);
   // A square root spreads the small losses, which matter, and still shows the large ones.
@@ -32,7 +33,7 @@ export function Scatter(props: {
       <figcaption>Bytes of the ONNX file (across, logarithmic) against {name} (up)</figcaption>
       <svg class="plot" viewBox={`0 0 ${width} ${height}`}>
         <title>Scatter plot of the rows</title>
-        {[0, most / 4, most].map((loss) => (
+        {(largest > 0 ? [0, most / 4, most] : [0]).map((loss) => (
           <g key={loss}>
             <line class="grid" x1={frame.left} x2={frame.right} y1={y(loss)} y2={y(loss)} />
             <text class="soft end" x={frame.left - 6} y={y(loss) + 4}>
