@@ -52,6 +52,7 @@ export function decomposeCp(
   ];
   const perTerm = sizes.reduce((a, b) => a + b, 0);
   const terms = orthogonalTerms(values, sizes);
+  if (terms.length === 0) return "has only zeros, which are a sum of no terms";
   const most = Math.min(terms.length, Math.max(1, Math.ceil(values.length / perTerm) - 1));
   const bounds = tailsOf(terms.map(({ size }) => size));
   const solve = (rank: number, sweeps?: number): Cp =>

@@ -11,6 +11,7 @@ import { tensor } from "../../src/ir/tensor.ts";
 import type { Chain } from "../../src/layers/chain.ts";
 import type { Layer } from "../../src/layers/matrix.ts";
 import { svd } from "../../src/numeric/svd.ts";
+import { concat, writeModel } from "../../src/onnx/write.ts";
 import type { Builder } from "../../src/ops/builder.ts";
 import { kernelOf, normal, sizeOf, stage } from "../layers/kernels.ts";
 import { apart, open, replaced } from "../layers/replaced.ts";
@@ -282,6 +283,20 @@ describe("methods", () => {
         : /^needs rank \d+; (only \d+ or less|no rank) would save work$/,
     );
   });
+
+  test.each([...ids, "factor-dictionary"] as const)(
+    "%s leaves a kernel of zeros one",
+    async (id) => {
+      const model = convOf(shape, new Float32Array(sizeOf(shape)));
+      const feeds = { x: tensor("float32", [2, 20, 11, 12], normal(2 * 20 * 132)) };
+      const before = await outputsOf(concat(writeModel(model)), feeds);
+      for (const options of [{}, { ranks: "share", budget: 0.5 }, { ranks: "pool" }]) {
+        const { bytes, skipped } = await apply(model, id, options, env);
+        expect(relativeError(before, await outputsOf(bytes, feeds))).toBe(0);
+        for (const { reason } of skipped) expect(reason).toMatch(/^has only zeros, /);
+      }
+    },
+  );
 
   test.each(ids)("%s takes ranks from noise or from a share", async (id) => {
     const core = [stage("a", [4, 20, 1, 1]), stage("b", [5, 4, 3, 3]), stage("c", [24, 5, 1, 1])];

@@ -49,6 +49,7 @@ function decompose(
   if (rows > MOST) return `has ${rows} rows; ${MOST} are the most`;
   const { seen, scale } = weighted(layer, evidence, rows, n);
   const { order, factor, errors } = pivoted(seen, rows, n);
+  if (order.length === 0) return "has only zeros, no row to predict the others from";
   const { macs } = costOf(layer);
   const points = ranksUpTo(order.length, multiple).map((rank): Point => {
     // An index takes up to two bytes, half a number.
