@@ -4,12 +4,16 @@ import type { Outline } from "../layers/chain.ts";
 import { costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { solveSpd } from "../numeric/cholesky.ts";
+import { damped } from "../numeric/inverse.ts";
 import { dot, multiplyTransposed, transpose } from "../numeric/matrix.ts";
 import { svd, truncate } from "../numeric/svd.ts";
 import { vbmfRank } from "../numeric/vbmf.ts";
 import type { Decomposition, Evidence, Point } from "./decomposition.ts";
 import { columnsOf, kernelOf, whyNoKernel } from "./kernel.ts";
 import { atLeast, ranksUpTo, tailsOf } from "./spectrum.ts";
+
+/** Share of the mean square of what the second factor reads, far below what float32 can tell. */
+const DAMPING = 1e-9;
 
 interface Choice {
   readonly multiple: number;
@@ -84,6 +88,7 @@ export function decomposeSeparable(
  * The second factor that comes nearest to the layer's outputs, given the first. With what it reads,
  * z = B x, B the first factor at every tail position,
  *   H = W E[x x^T] B^T (B E[x x^T] B^T)^-1 = (W S) F^T (F F^T)^-1,  F = B S
+ * Damped, because beyond the rank of a kernel rows of F are zero.
  */
 function fitted(
   layer: Layer,
@@ -120,5 +125,5 @@ function fitted(
     columns,
   );
   const cross = multiplyTransposed(features, seen, count, outputs, columns);
-  return transpose(solveSpd(gram, count, cross, outputs), count, outputs);
+  return transpose(solveSpd(damped(gram, count, DAMPING), count, cross, outputs), count, outputs);
 }

@@ -239,6 +239,24 @@ test("with records, the second factor is the best one for the outputs", async ()
   }
 });
 
+test("with records, ranks beyond that of the kernel change nothing", async () => {
+  const thin = kernelOf([stage("a", [2, C, 3, 1]), stage("b", [N, 2, 1, 2])], C, [3, 2]).values;
+  const columns = C * 6;
+  const factor = Float64Array.from(
+    { length: columns ** 2 },
+    (_, at) => +(at % (columns + 1) === 0),
+  );
+  const evidence = { whitener: { columns, factor }, gains: null };
+  for (const values of [thin, new Float64Array(thin.length)]) {
+    const layer = layerIn(convOf([N, C, 3, 2], values));
+    const one = decomposeSeparable(layer, evidence, { multiple: 1, fits: true }) as Decomposition;
+    for (const point of [one.points[1], one.points[5], one.points.at(-1)!]) {
+      const rebuilt = kernelOf((await one.chainAt(point)) as Chain, C, [3, 2]).values;
+      expect(squares(gap(values, rebuilt))).toBeLessThanOrEqual(1e-9 * squares(values));
+    }
+  }
+});
+
 describe("methods", () => {
   const env = environmentOf(nets[0], { calibration: null });
   const ids = ["factor-bn", "factor-separable", "factor-cp", "factor-tucker"] as const;
@@ -287,7 +305,7 @@ describe("methods", () => {
   test.each([...ids, "factor-dictionary"] as const)(
     "%s leaves a kernel of zeros one",
     async (id) => {
-      const model = convOf(shape, new Float32Array(sizeOf(shape)));
+      const model = convOf(shape, new Float64Array(sizeOf(shape)));
       const feeds = { x: tensor("float32", [2, 20, 11, 12], normal(2 * 20 * 132)) };
       const before = await outputsOf(concat(writeModel(model)), feeds);
       for (const options of [{}, { ranks: "share", budget: 0.5 }, { ranks: "pool" }]) {
