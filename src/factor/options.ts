@@ -1,6 +1,7 @@
 /** @file Options that all methods share which replace a layer by layers of low rank. */
 import { z } from "zod";
 import type { Context, Need } from "../context.ts";
+import { errors, fail } from "../errors.ts";
 import { calibrationOptions } from "../evidence/options.ts";
 import { toleranceOption } from "../evidence/output-shift.ts";
 import { rescueOptions, siteOptions } from "../weights/select.ts";
@@ -38,7 +39,7 @@ export const factorOptions = {
   }),
   budget: z.number().min(0).max(1).default(0).meta({
     description:
-      "For ranks=pool: share of the layers' cost that may stay; 0: `change` decides, without records `energy`. For ranks=share: of each layer's own cost.",
+      "For ranks=pool: share of the layers' cost that may stay; 0: `change` decides, without records `energy`. For ranks=share, which needs one: of each layer's own cost.",
   }),
   unit: z.enum(units).default("parameters").meta({
     description:
@@ -96,13 +97,20 @@ export interface Settled extends FactorOptions {
 /** What `energy` is where it is not given. */
 const ENERGY = 0.9;
 
-/** With calibration records at hand, data decide unless the user says how ranks are chosen. */
+/**
+ * With calibration records at hand, data decide unless the user says how ranks are chosen. Throws
+ * TersorError "bad-option" for ranks=share without a budget.
+ */
 export function settle<O extends FactorOptions>(
   options: O,
   { hasCalibration }: Pick<Context, "hasCalibration">,
 ): O & Settled {
   const { energy, weighting, ranks, repair, budget } = options;
   const byData = weighting === "auto" && energy === 0 && hasCalibration;
+  if (ranks === "share" && budget === 0) {
+    const why = "ranks=share cuts each layer to this share of its cost, and none is given";
+    throw fail(errors.badOption("budget", why, "Give one, such as budget=0.5, or ranks=energy"));
+  }
   const isPooled = ranks === "pool" || (ranks === "auto" && (byData || budget > 0));
   return {
     ...options,

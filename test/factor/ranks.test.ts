@@ -206,6 +206,8 @@ test("options that were there before mean what they meant, with records or witho
   expect(settled({}, false)).toBe("0.9 none energy none");
   expect(settled({}, true)).toBe("0.9 activations pool least-squares");
   expect(settled({ budget: 0.5 }, false)).toBe("0.9 none pool none");
+  expect(settled({ ranks: "share", budget: 0.5 }, false)).toBe("0.9 none share none");
+  expect(() => settled({ ranks: "share" }, true)).toThrow("bad-option");
 });
 
 describe("a network", () => {
