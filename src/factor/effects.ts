@@ -63,9 +63,11 @@ export type Effect = (error: number) => number;
 
 /**
  * The effect of each piece alone, measured at up to three of its sizes; between and beyond them
- * straight lines in logarithms, as for small errors the shift is proportional to them.
+ * straight lines in logarithms, as for small errors the shift is proportional to them. A branch that
+ * no record takes moves nothing, which says nothing of its layers: their own relative error counts.
  */
 export async function effectsOf(
+  { graph }: Model,
   pieces: readonly Piece[],
   shift: Shift,
   context: Context,
@@ -78,7 +80,8 @@ export async function effectsOf(
       const moved = await shift([{ piece, point }]);
       seen.push({ error: point.error, moved: Number.isFinite(moved) ? moved : 1 });
     }
-    effects.push(curveThrough(seen));
+    const isUnseen = piece.node.graph !== graph && seen.every(({ moved }) => moved === 0);
+    effects.push(isUnseen ? (error) => error / (piece.energy || 1) : curveThrough(seen));
   }
   return effects;
 }

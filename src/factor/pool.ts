@@ -42,7 +42,7 @@ export async function pool(
       : null;
   const prices = await pricesOf(unit, model, pieces, context);
   const effects = shift
-    ? await effectsOf(pieces, shift, context)
+    ? await effectsOf(model, pieces, shift, context)
     : pieces.map(
         ({ energy }) =>
           (error: number) =>
@@ -66,7 +66,9 @@ export async function pool(
     const limit = budget * prices.reduce((total, { now }) => total + now, 0);
     taken = within(choices, limit);
     if (!taken) {
-      context.warn(`a budget of ${budget} is less than the lowest ranks take: all get these`);
+      context.warn(
+        `a budget of ${budget} is less than the lowest ranks take: each layer gets the lowest that saves ${unit}`,
+      );
       taken = choices.map((own) => own.reduce((a, b, i) => (b.cost < own[a].cost ? i : a), 0));
     }
   } else if (!shift) taken = withinLoss(choices, (1 - energy) * items.length) as number[];
@@ -79,12 +81,20 @@ export async function pool(
     if (taken[i] > 0) continue;
     const why =
       items[i].points.length > 1
-        ? "stays: the outputs need it as it is"
-        : "has no rank that would save work";
+        ? whyStays(budget, shift)
+        : `has no rank that would save ${unit === "parameters" ? "work" : unit}`;
     context.skip(piece.node.name, why);
   }
   await tell(cuts, sum(choices, taken, "loss"), shift, context);
   return cuts;
+}
+
+/** Why a layer stays that has ranks which would save something. */
+function whyStays(budget: number, shift: Shift | null): string {
+  if (budget > 0) return "stays: the budget has room for it as it is";
+  return shift
+    ? "stays: the outputs need it as it is"
+    : "stays: its ranks that save work keep too little energy";
 }
 
 /**
@@ -100,7 +110,8 @@ async function withinTolerance(
   let best = choices.map(() => 0);
   const most = choices.reduce((total, own) => total + Math.max(...own.map(({ loss }) => loss)), 0);
   let [low, high] = [tolerance / SPAN, Math.min(most, tolerance * SPAN)];
-  for (let look = 0; look < LOOKS && low < high; look++) {
+  // At least once: what moves nothing at all may be cut, however little is accepted.
+  for (let look = 0; look === 0 || (look < LOOKS && low < high); look++) {
     await context.progress(look, LOOKS);
     const allowed = look === 0 ? Math.min(tolerance, high) : Math.sqrt(low * high);
     const taken = withinLoss(choices, allowed) as number[];

@@ -10,6 +10,7 @@ import { pieceOf } from "../../src/factor/piece.ts";
 import { pricesOf } from "../../src/factor/prices.ts";
 import { ranksUpTo, tailsOf } from "../../src/factor/spectrum.ts";
 import { decomposeSvd } from "../../src/factor/svd.ts";
+import { Graph } from "../../src/ir/graph.ts";
 import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import type { Stage } from "../../src/layers/chain.ts";
@@ -19,6 +20,7 @@ import { cholesky } from "../../src/numeric/cholesky.ts";
 import type { Choice } from "../../src/numeric/knapsack.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
+import { build } from "../../src/ops/builder.ts";
 import { weightsOf } from "../../src/ops/weights.ts";
 import { parseOptions } from "../../src/options.ts";
 import { type Composed, leaf } from "../../src/weights/weight.ts";
@@ -308,12 +310,46 @@ describe("a network", () => {
     expect(await lost(repaired)).toBeLessThan(0.9 * (await lost(plain)));
   });
 
+  test("a layer of zeros is cut, as nothing moves", async () => {
+    const model = layerModel(["N", width], (g, x) =>
+      g.Gemm(x, g.constant(new Float32Array(1024), { shape: [32, 32] }), g.constant(normal(32))),
+    );
+    const { bytes } = await apply(model, "factor-svd", { records }, env);
+    expect(bytes.length).toBeLessThan(0.5 * bytesOf(model).length);
+    const [y, z] = [await outputsOf(bytesOf(model), feeds), await outputsOf(bytes, feeds)];
+    expect(z.y.floats()).toEqual(y.y.floats());
+  });
+
+  test("a branch that no record takes keeps its layers", async () => {
+    const model = layerModel(["N", width], (g, x) => {
+      const isLarge = g.Greater(g.ReduceMax(x, null, { keepdims: 0 }), g.constant(1e9));
+      const branch = (fall: number) => {
+        const body = new Graph("branch");
+        const own = build(body);
+        const y = own.MatMul(x, own.constant(spectrum(fall), { shape: [width, width] }));
+        body.setOutputs([y]);
+        return { type: "graph", value: body } as const;
+      };
+      const attributes = { then_branch: branch(0.97), else_branch: branch(0.97) };
+      return x.graph.add("If", [isLarge], { name: "choice", attributes }).output;
+    });
+    const { model: after, skipped } = await apply(model, "factor-svd", { records }, env);
+    expect(skipped.map(({ reason }) => reason)).toEqual(
+      Array(2).fill("stays: the outputs need it as it is"),
+    );
+    expect(params(after)).toBe(params(model));
+  });
+
   test("what would cost more stays, with the reason", async () => {
     const thin = layerModel(["N", 1024], (g, x) =>
       g.MatMul(x, g.constant(normal(1024), { shape: [1024, 1] })),
     );
     const { skipped, model } = await apply(thin, "factor-svd", { budget: 0.5 }, bare);
     expect(skipped.map(({ reason }) => reason)).toEqual(["has no rank that would save work"]);
+    const room = await apply(start, "factor-svd", { budget: 1 }, env);
+    expect(room.skipped.map(({ reason }) => reason)).toEqual(
+      Array(2).fill("stays: the budget has room for it as it is"),
+    );
     expect(Buffer.compare(bytesOf(model), bytesOf(thin))).toBe(0);
   });
 });
