@@ -133,4 +133,13 @@ describe("toeplitz-like", () => {
       "has no Toeplitz-like matrix of 50 numbers: 60 x 84",
     );
   });
+
+  test("a block is no larger than the matrix", async () => {
+    const w = normal(rows * columns);
+    const blocks = [84, 4096].map((block) =>
+      project("toeplitz-like", w, [rows, columns], { ratio: 6, block }),
+    );
+    const [whole, larger] = await Promise.all(blocks);
+    expect(larger.theta).toEqual(whole.theta);
+  });
 });

@@ -56,8 +56,11 @@ export const toeplitzLike = defineMethod({
  * Least squares from there on take most of that back.
  */
 function project(matrix: Matrix, numbers: number, block: number): Composed | string {
-  const least = Math.min(matrix.rows, matrix.columns);
-  const size = block || Math.ceil(least / Math.ceil(least / LARGEST));
+  const { rows, columns } = matrix;
+  const least = Math.min(rows, columns);
+  // A block larger than the matrix would take b^3 products of zeros.
+  const given = Math.min(block, Math.max(rows, columns));
+  const size = given || Math.ceil(least / Math.ceil(least / LARGEST));
   const blocks = blocksOf(matrix, size);
   const { down, across } = blocks;
   const rank = Math.min(size, Math.floor(numbers / (2 * down * across * size)));
