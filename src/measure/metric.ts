@@ -161,12 +161,12 @@ export async function measureMetric(options: MetricOptions): Promise<Evaluation>
   return { metric, classes: fit.classes ?? null, reference: own, note, warnings, broken: told };
 }
 
-/** The shape of a record in each output, as text. */
+/** The kind of numbers and the shape of a record in each output, as text. */
 const shapesIn = (outputs: Readonly<Record<string, Tensor>>, records: number) =>
   Object.fromEntries(
-    Object.entries(outputs).map(([name, { shape, size }]) => [
+    Object.entries(outputs).map(([name, { dtype, shape, size }]) => [
       name,
-      [size / records, ...shape.slice(1)].join(),
+      [dtypes[dtype].kind, size / records, ...shape.slice(1)].join(),
     ]),
   );
 

@@ -58,6 +58,7 @@ import { fixedPoint } from "./quantization/fixed-point.ts";
 import { quantizeAdaround } from "./quantization/quantize-adaround.ts";
 import { quantizeAwq } from "./quantization/quantize-awq.ts";
 import { quantizeBrecq } from "./quantization/quantize-brecq.ts";
+import { quantizeCache } from "./quantization/quantize-cache.ts";
 import { quantizeDorefa } from "./quantization/quantize-dorefa.ts";
 import { quantizeDynamic } from "./quantization/quantize-dynamic.ts";
 import { quantizeEmbeddings } from "./quantization/quantize-embeddings.ts";
@@ -102,6 +103,7 @@ export const families = {
     "quantize-dynamic": quantizeDynamic,
     "quantize-weights": quantizeWeights,
     "quantize-embeddings": quantizeEmbeddings,
+    "quantize-cache": quantizeCache,
     "quantize-gptq": quantizeGptq,
     "quantize-awq": quantizeAwq,
     "quantize-adaround": quantizeAdaround,

@@ -1,7 +1,9 @@
 /** @file Runs a recipe step by step; a step that breaks the model or grows the file is undone. */
 
 import { TersorError } from "../errors.ts";
+import type { Dim } from "../ir/graph.ts";
 import { cloneModel, type Model } from "../ir/model.ts";
+import { retyped } from "../ir/retyped.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { verify } from "../ir/verify.ts";
 import { bytesOf, concat, type Written, writeFile } from "../onnx/write.ts";
@@ -50,8 +52,8 @@ export interface ApplyOptions {
 /**
  * Applies `steps` in order, each to a clone of the current model. After each step the clone is
  * verified, written, opened and run on `env.feeds`; it becomes the current model only if the
- * outputs keep their names, types and shapes, stay finite, and the file is within its size limit. (Where
- * `env.unrun`, only the graph and the size are checked.)
+ * outputs keep their names, types and shapes (but those that the step declares as retyped), stay finite,
+ * and the file is within its size limit. (Where `env.unrun`, only the graph and the size are checked.)
  * A step in which the engine fails is tried again without the engine's optimizations, then rolled back.
  * `start` is not changed. Throws TersorError "needs-data", "needs-training" or "needs-labels"
  * before any work, later "aborted" and whatever error a method raises.
@@ -76,7 +78,8 @@ export async function applyRecipe(
     const why = refusal(candidate, bytesOf(made), bytesOf(written), limit);
     if (why !== null) return why;
     if (!env.unrun) original ??= await outputsOf(written, env);
-    const moved = original && difference(original, await outputsOf(made, env), openSizes(start));
+    const outputs = original && (await outputsOf(made, env));
+    const moved = original && outputs && difference(original, outputs, start, candidate);
     if (moved === null) [model, written] = [candidate, made];
     return moved;
   };
@@ -205,24 +208,33 @@ async function outputsOf(
 /**
  * The first way in which the outputs of a candidate are unusable: a name, type or shape that is not
  * the original's, or a value that is not finite where the original's are. Null if there is none. Sizes of
- * axes in `open` may differ.
+ * axes that are computed may differ; an output that a step declares as `retyped` has the type and the
+ * last size that the candidate's graph says.
  */
 function difference(
   original: Record<string, Tensor> | string,
   outputs: Record<string, Tensor> | string,
-  open: ReadonlySet<string>,
+  start: Model,
+  candidate: Model,
 ): string | null {
   if (typeof outputs === "string") return outputs;
   if (typeof original === "string") return null;
+  const open = openSizes(start);
+  const changed = retyped(candidate);
   for (const [name, expected] of Object.entries(original)) {
     const got = outputs[name];
     if (!got) return `its output ${name} is gone`;
+    const declared = changed.has(name)
+      ? candidate.graph.outputs.find((o) => o.name === name)
+      : null;
+    const shape = declared ? withLast(expected.shape, declared.shape?.at(-1)) : expected.shape;
+    const dtype = declared?.dtype ?? expected.dtype;
     const isAlike =
-      got.dtype === expected.dtype &&
-      got.shape.length === expected.shape.length &&
-      got.shape.every((size, i) => size === expected.shape[i] || open.has(`${name}.${i}`));
+      got.dtype === dtype &&
+      got.shape.length === shape.length &&
+      got.shape.every((size, i) => size === shape[i] || open.has(`${name}.${i}`));
     if (!isAlike) {
-      return `its output ${name} is ${describe(got)} instead of ${describe(expected)}`;
+      return `its output ${name} is ${describe(got)} instead of ${describe({ dtype, shape })}`;
     }
     if (!hasOnlyFinite(got) && hasOnlyFinite(expected)) return `its output ${name} is not finite`;
   }
@@ -244,7 +256,11 @@ function openSizes({ graph }: Model): ReadonlySet<string> {
   );
 }
 
-function describe({ dtype, shape }: Tensor): string {
+/** A shape with another last size, if that is a number. */
+const withLast = (shape: readonly number[], last: Dim | undefined): readonly number[] =>
+  typeof last === "number" ? [...shape.slice(0, -1), last] : shape;
+
+function describe({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): string {
   return `${dtype}[${shape}]`;
 }
 

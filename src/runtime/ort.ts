@@ -83,9 +83,9 @@ export async function openSession(
     outputs,
     async run(feeds, fetch) {
       if (!native) throw fail(errors.runFailed(label, "the session is closed", "Open it again"));
-      checkFeeds(inputs, feeds);
+      const fed = checkFeeds(inputs, feeds);
       try {
-        const results = await native.run(ortFeeds(feeds, ort.Tensor), fetch ?? outputs.map(nameOf));
+        const results = await native.run(ortFeeds(fed, ort.Tensor), fetch ?? outputs.map(nameOf));
         return tensorsOf(results);
       } catch (cause) {
         throw cause instanceof TersorError
