@@ -69,6 +69,7 @@ const other: Readonly<Record<string, number>> = { depth: 0.5 };
 const idle: readonly MethodId[] = [
   "equalize",
   "prune-vocabulary",
+  "quantize-cache",
   "slice-hidden",
   "cascade",
   "mixture-of-experts",
