@@ -11,33 +11,46 @@ export interface Rows {
   at(group: number, row: number, column: number): number;
 }
 
-/** W [rows, columns] of one group, row-major, from the weight's values. */
-export function matrixIn(values: Float32Array, rows: Rows, group: number): Float64Array {
-  const matrix = new Float64Array(rows.rows * rows.columns);
-  eachPlace(rows, group, (i, place) => {
+/** Some neighbouring rows of a matrix. */
+export interface Part {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** W [rows, columns] of one group, row-major, from the weight's values; or some of its rows. */
+export function matrixIn(
+  values: Float32Array,
+  rows: Rows,
+  group: number,
+  part: Part = { first: 0, count: rows.rows },
+): Float64Array {
+  const matrix = new Float64Array(part.count * rows.columns);
+  eachPlace(rows, group, part, (i, place) => {
     matrix[i] = values[place];
   });
   return matrix;
 }
 
-/** Writes W [rows, columns] of one group to its places among the weight's values. */
+/** Writes W [rows, columns] of one group, or some of its rows, to their places among the weight's values. */
 export function storeMatrix(
   values: Float32Array | Int8Array,
   rows: Rows,
   group: number,
   matrix: ArrayLike<number>,
+  part: Part = { first: 0, count: rows.rows },
 ): void {
-  eachPlace(rows, group, (i, place) => {
+  eachPlace(rows, group, part, (i, place) => {
     values[place] = matrix[i];
   });
 }
 
 function eachPlace(
-  { rows, columns, at }: Rows,
+  { columns, at }: Rows,
   group: number,
+  { first, count }: Part,
   visit: (i: number, place: number) => void,
 ): void {
-  for (let row = 0, i = 0; row < rows; row++) {
+  for (let row = first, i = 0; row < first + count; row++) {
     for (let column = 0; column < columns; column++) visit(i++, at(group, row, column));
   }
 }

@@ -2,7 +2,7 @@
 import type { Context, Records } from "../context.ts";
 import { type Moments, momentsOf } from "../evidence/moments.ts";
 import type { Model } from "../ir/model.ts";
-import { matrixIn, type Rows, rowsOf, storeMatrix } from "../layers/rows.ts";
+import { matrixIn, type Part, type Rows, rowsOf, storeMatrix } from "../layers/rows.ts";
 import { damped } from "../numeric/inverse.ts";
 import { product } from "../util/product.ts";
 import { asymmetricOf } from "../weights/forms/asymmetric.ts";
@@ -22,9 +22,12 @@ import {
 import type { GridChoice, HessianChoice } from "./options.ts";
 import { nearest } from "./scale.ts";
 
+/** Weights that are rounded at once where each row is rounded by itself: 8 MB of float64. */
+const TOGETHER = 2 ** 20;
+
 /**
  * Calls `round` for every group of every chosen layer, in order of execution, and stores the levels
- * that it gives. A part of a form that has no rows is rounded to the nearest levels.
+ * that it gives. `round` sees some rows at a time and must round each row by itself. A part of a form that has no rows is rounded to the nearest levels.
  */
 export async function roundLayers(
   model: Model,
@@ -35,7 +38,7 @@ export async function roundLayers(
   const sites = thetasOf(model, options, context);
   for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
-    store(site, layoutOf(site, options), options, round);
+    store(site, layoutOf(site, options), options, round, TOGETHER);
   }
 }
 
@@ -59,7 +62,7 @@ export async function roundByHessian(
     const own = { ...options, bits: bitsOf(site) };
     if (typeof moments === "string") {
       context.warn(`${site.node.name} ${moments}: rounded to the nearest levels`);
-      store(site, layoutOf(site, own), own, nearest);
+      store(site, layoutOf(site, own), own, nearest, TOGETHER);
       continue;
     }
     const positions = positionsOf(site);
@@ -100,18 +103,19 @@ export function roundMoments(
   });
 }
 
-/** One group of a site's weight as a matrix. */
+/** One group of a site's weight as a matrix, or some rows of it. */
 function layerOf(
   { weight: { values } }: ThetaSite,
   layout: Layout,
   { bits, levels }: GridChoice,
   group: number,
+  part: Part = { first: 0, count: layout.rows },
 ): MatrixLayer {
-  const { groups, rows, columns, blocks, depth } = layout;
+  const { groups, columns, blocks, depth } = layout;
   const range = rangeOf(bits, levels === "symmetric");
   return {
-    ...{ groups, rows, columns, blocks, range, depth },
-    weight: matrixIn(values, layout, group),
+    ...{ groups, rows: part.count, columns, blocks, range, depth },
+    weight: matrixIn(values, layout, group, part),
   };
 }
 
@@ -162,12 +166,13 @@ function layoutOf(site: ThetaSite, { block }: GridChoice): Layout | null {
   };
 }
 
-/** Rounds one site, group by group, and stores it as a grid. */
+/** Rounds one site, group by group and about `together` weights at once, and stores it as a grid. */
 function store(
   site: ThetaSite,
   layout: Layout | null,
   choice: GridChoice,
   round: (layer: MatrixLayer, group: number) => Levels | Scaled,
+  together = Number.POSITIVE_INFINITY,
 ): void {
   const { shape, values } = site.weight;
   const { bits, levels } = choice;
@@ -181,14 +186,19 @@ function store(
   const scales = new Float32Array(groups * rows * blocks.count);
   const zeros = new Float32Array(scales.length);
   let factors: Float32Array | null = null;
+  const most = Math.min(rows, Math.max(1, Math.floor(together / layout.columns)));
   for (let group = 0; group < groups; group++) {
-    const found = round(layerOf(site, layout, choice, group), group);
-    storeMatrix(q, layout, group, found.q);
-    if ("factors" in found) factors = found.factors;
-    for (let i = 0; i < found.scales.length; i++) {
-      const to = scaleAt(group, Math.floor(i / blocks.count), i % blocks.count);
-      scales[to] = found.scales[i];
-      zeros[to] = found.zeros[i];
+    for (let first = 0; first < rows; first += most) {
+      const part = { first, count: Math.min(most, rows - first) };
+      const found = round(layerOf(site, layout, choice, group, part), group);
+      storeMatrix(q, layout, group, found.q, part);
+      if ("factors" in found) factors = found.factors;
+      for (let i = 0; i < found.scales.length; i++) {
+        const row = first + Math.floor(i / blocks.count);
+        const to = scaleAt(group, row, i % blocks.count);
+        scales[to] = found.scales[i];
+        zeros[to] = found.zeros[i];
+      }
     }
   }
   const grid = { scales, axis, block, bits };

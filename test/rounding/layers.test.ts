@@ -19,6 +19,7 @@ import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
 import { relativeError } from "../support/error.ts";
 import { kindOf, layerModel, weightsIn } from "../support/layer.ts";
+import { nets } from "../support/nets.ts";
 
 const random = createRandom(21);
 const normal = (length: number): Float32Array =>
@@ -216,4 +217,31 @@ test("levels by rate: without a price they are GPTQ's", () => {
       for (let k = j + 1; k < columns; k++) rest[k] -= error * upper[j * columns + k];
     }
   }
+});
+
+test("a weight that is rounded in parts is rounded as its rows are by themselves", async () => {
+  const [columns, rows, first] = [64, 20_000, 16_380];
+  const [x, w] = [normal(4 * columns), normal(columns * rows)];
+  const feeds = { x: tensor("float32", [4, columns], x) };
+  // Rows of 64 columns: the first part has 2^20 / 64 = 16384 of them.
+  const scoresOf = async (from: number, count: number): Promise<Float32Array> => {
+    const some = Float32Array.from(
+      { length: columns * count },
+      (_, i) => w[Math.floor(i / count) * rows + from + (i % count)],
+    );
+    const model = layerModel(["N", columns], (g, input) =>
+      g.MatMul(input, g.constant(tensor("float32", [columns, count], some))),
+    );
+    const env = environmentOf(nets[0], { feeds });
+    const { bytes } = await apply(model, "quantize-hqq", { bits: 4, iterations: 1 }, env);
+    const scores = (await outputsOf(bytes, feeds)).y.floats();
+    const taken = from === 0 ? { at: first, of: 40 } : { at: 0, of: count };
+    return Float32Array.from(
+      { length: 4 * taken.of },
+      (_, i) => scores[Math.floor(i / taken.of) * count + taken.at + (i % taken.of)],
+    );
+  };
+  const [whole, alone] = [await scoresOf(0, rows), await scoresOf(first, 40)];
+  expect(whole.every((score, i) => Math.abs(score - alone[i]) < 1e-4)).toBe(true);
+  expect(alone.some((score) => Math.abs(score) > 1)).toBe(true);
 });
