@@ -56,7 +56,8 @@ export const quantizeCache = defineMethod({
   needs: ["calibration"],
   grows: true,
   options,
-  survey: [{}],
+  // Who runs the model has to know of the new types, so a survey does not choose them.
+  survey: [],
   neutral: null,
   async apply(model, options, context) {
     // A kernel has keys and values, and takes both in one type.
