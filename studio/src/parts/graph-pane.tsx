@@ -180,8 +180,10 @@ function NodeBox(props: {
   const { node, index, top, isSelected, mark, tabIndex, onSelect, onKey } = props;
   const { kind, op, name, note, change, x } = node;
   const word = change === "same" ? "" : change;
-  // In the order in which it is seen, so that speech input finds it.
-  const label = [op, word, name, note].filter(Boolean).join(" ");
+  const below = note ? `${cut(name, Math.max(8, 27 - note.length))} ${note}` : cut(name, 28);
+  // What is seen, in its order, so that speech input finds it; then the whole name.
+  const seen = [op, word, below].filter(Boolean).join(" ");
+  const label = below.startsWith(name) ? seen : `${seen}, ${name}`;
   const isPort = kind !== "node";
   return (
     // biome-ignore lint/a11y/useSemanticElements: SVG has no button element
@@ -198,14 +200,13 @@ function NodeBox(props: {
       onClick={() => !isPort && onSelect(name)}
       onKeyDown={(event) => onKey(event, index)}
     >
-      <title>{label}</title>
       <rect width={boxWidth} height={boxHeight} rx={isPort ? boxHeight / 2 : 4} />
       <text x={10} y={18}>
         <tspan class="op">{op}</tspan>
         {word && <tspan class="word">{` ${word}`}</tspan>}
-      </text>
+      </text>{" "}
       <text class="soft" x={10} y={34}>
-        {note ? `${cut(name, Math.max(8, 27 - note.length))} ${note}` : cut(name, 28)}
+        {below}
       </text>
     </g>
   );
