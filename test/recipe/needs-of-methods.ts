@@ -43,7 +43,13 @@ function stepsOf(id: MethodId, method: Method, mode: Mode): Step[] {
     const values = type === "boolean" ? [true, false] : (choices ?? []);
     return values.map((value) => ({ [name]: value }));
   });
-  const steps = [{}, ...settings].map((given) => stepOf(id, { ...more[id], ...given }));
+  const steps = [{}, ...settings].map((given) =>
+    stepOf(id, {
+      ...more[id],
+      ...given,
+      ...("ranks" in given && given.ranks === "share" && { budget: 0.5 }),
+    }),
+  );
   const [usual, ...others] = new Map(
     steps.map((step) => [JSON.stringify(step.options), step]),
   ).values();
@@ -62,16 +68,17 @@ const more: Readonly<Record<string, object>> = {
 };
 
 /** Options that 2 is no value of. */
-const other: Readonly<Record<string, number>> = { depth: 0.5 };
+const other: Readonly<Record<string, number>> = { depth: 0.5, work: 0.5 };
 
 /** Methods that find nothing to work on in the network: no two layers to equalize, no table of tokens, no
- * smaller model, no two linear layers, no residual stream. */
+ * smaller model, no two linear layers, no residual stream, no mean over positions at the end. */
 const idle: readonly MethodId[] = [
   "equalize",
   "prune-vocabulary",
   "quantize-cache",
   "slice-hidden",
   "cascade",
+  "coarse-to-fine",
   "mixture-of-experts",
 ];
 
