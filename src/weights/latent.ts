@@ -93,8 +93,9 @@ export function open<const P extends string>(
 }
 
 /**
- * The sites that can be opened. The others lie inside a loop or a branch, which may run many times
- * or never, and are skipped with this reason.
+ * The sites that can be opened. Others are skipped with the reason: they lie inside a loop or a branch,
+ * which may run many times or never, or nothing but a choice follows from them, such as the places of
+ * the largest scores, which has no gradient.
  */
 export function openable<S extends { readonly node: Node; readonly value: Value }>(
   sites: readonly S[],
@@ -102,10 +103,32 @@ export function openable<S extends { readonly node: Node; readonly value: Value 
   notes: Skips,
 ): S[] {
   return sites.filter(({ node, value }) => {
-    const isMain = value.graph === model.graph;
-    if (!isMain) notes.skip(node.name, "lies inside a loop or a branch");
-    return isMain;
+    const why =
+      value.graph !== model.graph
+        ? "lies inside a loop or a branch"
+        : leadsToNumbers(node)
+          ? null
+          : "decides only which values are taken, through which no gradient passes";
+    if (why) notes.skip(node.name, why);
+    return !why;
   });
+}
+
+/** Whether the node leads to an output of the model, or to a branch, through real numbers alone. */
+function leadsToNumbers(start: Node): boolean {
+  const seen = new Set<Node>([start]);
+  // The set grows while it is walked.
+  for (const node of seen) {
+    for (const output of node.outputs) {
+      if (output.isOutput) return true;
+      if (output.dtype && !/float/.test(output.dtype)) continue;
+      for (const next of output.consumers) {
+        if (next.graph !== start.graph) return true;
+        seen.add(next);
+      }
+    }
+  }
+  return false;
 }
 
 /**
