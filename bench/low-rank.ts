@@ -7,8 +7,8 @@
  * chosen and weights trained on the training records; the test set is only measured on.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { last } from "../src/nets/layers.ts";
 import { colour, defineNet } from "../src/nets/net.ts";
-import { nin } from "../src/nets/nin.ts";
 import { compress, images, type Loaded, load, train } from "../src/node.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
@@ -40,6 +40,30 @@ const vgg = defineNet({
   },
 });
 
+/** Half as wide as the published one and with batch normalization, trained in half an hour. */
+const nin = defineNet({
+  title: "Network in Network of half width",
+  cite: "after Lin et al. 2014, arXiv 1312.4400",
+  input: [3, 32, 32],
+  classes: 10,
+  preprocess: colour,
+  draw({ conv, norm, relu, maxPool, globalPool }, image, classes) {
+    let x = image;
+    const layer = (channels: number, kernel: number): void => {
+      x = relu(norm(conv(x, channels, kernel, { bias: false })));
+    };
+    const stage = (kernel: number, channels: readonly number[]): void => {
+      for (const [i, count] of channels.entries()) layer(count, i === 0 ? kernel : 1);
+    };
+    stage(5, [96, 80, 48]);
+    x = maxPool(x, 2);
+    stage(5, [96, 96, 96]);
+    x = maxPool(x, 2);
+    stage(3, [96, 96]);
+    return globalPool(conv(x, classes, 1, last));
+  },
+});
+
 const scratch = {
   optimizer: "nesterov",
   rate: 0.05,
@@ -59,7 +83,7 @@ async function startOf(net: string): Promise<Loaded> {
     const drawn = concat(writeModel((net === "nin" ? nin : vgg).make(createRandom(1))));
     const data = { data: cifar("train_25k"), test: cifar("test") };
     const settings = { ...around, ...data, simplify: false };
-    const options = { ...scratch, ...(net === "nin" ? { epochs: 40, rate: 0.01 } : { epochs: 6 }) };
+    const options = { ...scratch, ...(net === "nin" ? { epochs: 8 } : { epochs: 6 }) };
     writeFileSync(path, (await train(await load(drawn), { ...settings, options })).bytes);
   }
   return load(path);
@@ -89,7 +113,7 @@ const rowsAt = (budget: string, steps: number, rates: Record<string, number> = {
 const plans: Record<string, Record<string, Plan>> = {
   "resnet-20": rowsAt("0.5,unit=macs", 250),
   vgg: rowsAt("0.31", 300),
-  nin: rowsAt("0.35", 500),
+  nin: rowsAt("0.35", 300),
 };
 
 /** One row of results/low-rank.json. */

@@ -1,18 +1,30 @@
 /** @file docs/benchmarks.md: structured matrices, from bench/results/structured.json and products.json. */
 import type { ProductsBench } from "../../bench/products.ts";
 import type { Runs } from "../../bench/record.ts";
-import type { StructuredBench, StructuredRow } from "../../bench/structured.ts";
+import type { StructuredBench, StructuredNet, StructuredRow } from "../../bench/structured.ts";
 import * as format from "../../src/report/format.ts";
 import { code, latest, table } from "./page.ts";
 
 const percent = (error: number): string => `${error.toFixed(2)} %`;
 
-/** A row for each structure: errors after each step, then bytes. */
-export function structuredSection({ original, rows, cpu }: StructuredBench): string[] {
+/** A table for each net, with a row for each structure: errors after each step, then bytes. */
+export function structuredSection({ nets, cpu }: StructuredBench): string[] {
+  return [
+    "## Every structured matrix, step by step",
+    `Test errors after each step. Projected alone most are no network yet. All structures of a net get the same training with the original as teacher; the trained file is then rounded to 4 bits, or trained further on grids of 4 bits, and packed. Cascades and sums of products lose much where they are only rounded, because the errors of their parts multiply; trained on the grid they keep most. ${cpu}. \`npm run bench:structured\`.`,
+    ...Object.values(nets).flatMap(netTable),
+  ];
+}
+
+function netTable({ title, options, original, rows }: StructuredNet): string[] {
   const names = [...new Set(rows.map(({ structure }) => structure))];
   const of = (name: string): readonly StructuredRow[] =>
     rows.filter(({ structure }) => structure === name);
-  const [first, train, round, pack, learn, learnPack] = of(names[0]).map(({ recipe }) => recipe);
+  const recipes = of(names[0]).map(({ recipe }) => recipe);
+  const named = (pattern: RegExp): string => recipes.find((recipe) => pattern.test(recipe)) ?? "";
+  const [first, pack] = [recipes[0], "pack"];
+  const [train, round] = [named(/^train/), named(/^quantize-weights/)];
+  const [learn, learnPack] = [named(/^quantize-lsq[^>]*$/), named(/^quantize-lsq.* > pack$/)];
   const body = names.map((name) => {
     const done = of(name);
     // The first recipe is each structure's own.
@@ -24,14 +36,12 @@ export function structuredSection({ original, rows, cpu }: StructuredBench): str
     return [
       code(name),
       String(done[0].numbers),
-      ...[first, train, round, learn ?? ""].map(error),
-      ...[train, round, pack, learnPack ?? ""].map(bytes),
+      ...[first, train, round, learn].map(error),
+      ...[train, round, pack, learnPack].map(bytes),
     ];
   });
-  const ratio = /ratio=([\d.]+)/.exec(first)?.[1];
   return [
-    "## Every structured matrix on LeNet-300-100",
-    `Test errors; that of the original is ${percent(original.error)}, with ${original.numbers} weights in layers and ${format.bytes(original.bytes)}. Every structure has ratio=${ratio}, so that all weights together are at least 8 times fewer numbers. Projected alone most are no network yet. All get the same training with the original as teacher, ${code(train)}; the trained file is then rounded, ${code(round)}, or trained further on grids of 4 bits, ${code(learn ?? "quantize-lsq")}, and packed. Cascades and sums of products lose much where they are only rounded, because the errors of their parts multiply; trained on the grid they keep most. ${cpu}. \`npm run bench:structured\`.`,
+    `${title}: error ${percent(original.error)}, ${original.numbers} weights in the layers, ${format.bytes(original.bytes)}. Every structure has ${code(options)}; then ${code(train)}; ${code(round)} or ${code(learn)}.`,
     table(
       [
         ...["structure", "numbers", "projected", "trained", "4 bits", "4 bits, learned"],
