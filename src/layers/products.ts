@@ -16,6 +16,7 @@ import { layersOf } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
 import { type Layer, layerOf } from "./matrix.ts";
 import { replaceLayer } from "./replace.ts";
+import { whySlower } from "./slower.ts";
 import {
   type Project,
   SMALLEST,
@@ -98,10 +99,8 @@ async function replaceFaster(
     if (typeof twin === "string") return twin;
     replaceLayer(twin, [asInsert(twin, products)]);
     for (let look = 0; look < LOOKS; look++) {
-      const [before, after] = await time([model, trial]);
-      if (after >= before) {
-        return `would slow the model down as products, from ${before.toFixed(3)} to ${after.toFixed(3)} ms a run`;
-      }
+      const slower = whySlower(await time([model, trial]), "as products");
+      if (slower) return slower;
     }
   }
   const done = replaceLayer(layer, [asInsert(layer, products)]);
@@ -177,27 +176,23 @@ export function monarchProducts({ theta: { left, right } }: Composed): Products 
     const columns = g.Transpose(g.Reshape(y, g.ints([q, height])), { perm: [1, 0] });
     return g.Reshape(columns, g.ints([1, height * q]));
   };
+  /** y [..., outputs, n] of x [..., inputs, n] with runs of n last, behind the axes that `lead` keeps. */
+  const columns = (g: Builder, x: Value, lead: readonly number[]): Value => {
+    const at = lead.length;
+    const perm = [...lead.keys(), at + 1, at, at + 2];
+    const rightOf = g.constant(r, { shape: [k, q, width], name: "right" });
+    const u = g.MatMul(rightOf, g.Reshape(x, g.ints([...lead, k, width, -1])));
+    const leftOf = g.constant(l, { shape: [q, height, k], name: "left" });
+    const y = g.MatMul(leftOf, g.Transpose(u, { perm }));
+    return g.Reshape(g.Transpose(y, { perm }), g.ints([...lead, height * q, -1]));
+  };
   const many = (g: Builder, x: Value): Value => {
-    const rows = g.Transpose(g.Reshape(x, g.ints([-1, k * width])), { perm: [1, 0] });
-    const u = g.MatMul(
-      g.constant(r, { shape: [k, q, width], name: "right" }),
-      g.Reshape(rows, g.ints([k, width, -1])),
-    );
-    const y = g.MatMul(
-      g.constant(l, { shape: [q, height, k], name: "left" }),
-      g.Transpose(u, { perm: [1, 0, 2] }),
-    );
-    const whole = g.Reshape(g.Transpose(y, { perm: [1, 0, 2] }), g.ints([height * q, -1]));
-    return g.Transpose(whole, { perm: [1, 0] });
+    const turn = { perm: [1, 0] };
+    const rows = g.Transpose(g.Reshape(x, g.ints([-1, k * width])), turn);
+    return g.Transpose(columns(g, rows, []), turn);
   };
   // Positions are runs already, as they come last in convolutions.
-  const convolve = (g: Builder, x: Value): Value => {
-    const runs = g.Reshape(x, g.ints([0, k, width, -1]));
-    const u = g.MatMul(g.constant(r, { shape: [k, q, width], name: "right" }), runs);
-    const mixed = g.Transpose(u, { perm: [0, 2, 1, 3] });
-    const y = g.MatMul(g.constant(l, { shape: [q, height, k], name: "left" }), mixed);
-    return g.Reshape(g.Transpose(y, { perm: [0, 2, 1, 3] }), g.ints([0, height * q, -1]));
-  };
+  const convolve = (g: Builder, x: Value): Value => columns(g, x, [0]);
   return {
     macs,
     convolve,

@@ -5,6 +5,7 @@ import { calibrationOptions } from "../../evidence/options.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
 import { inputOf, type Layer, layerOf } from "../../layers/matrix.ts";
+import { whySlower } from "../../layers/slower.ts";
 import { balancedKmeans } from "../../numeric/balanced-kmeans.ts";
 import { solveSpd } from "../../numeric/cholesky.ts";
 import { damped } from "../../numeric/inverse.ts";
@@ -84,13 +85,10 @@ export const mixtureOfExperts = defineMethod({
         const twin = [...trial.graph.nodes].find(({ name }) => name === node.name) as Node;
         const found = pairIn(trial, twin, null);
         if (typeof found !== "string") replace(found, parts, k);
-        const [before, after] = await context.time([model, trial]);
-        if (after >= before) {
-          const ms = `from ${before.toFixed(3)} to ${after.toFixed(3)} ms a run`;
-          context.skip(
-            node.name,
-            `would slow the model down with ${k} of ${experts} experts, ${ms}`,
-          );
+        const times = await context.time([model, trial]);
+        const slower = whySlower(times, `with ${k} of ${experts} experts`);
+        if (slower) {
+          context.skip(node.name, slower);
           continue;
         }
       }
