@@ -2,8 +2,8 @@
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { dependencies } from "../ir/sort.ts";
-import { inferNode } from "../ops/infer.ts";
 import { weightsOf } from "../ops/weights.ts";
+import { copyNode } from "./copy-node.ts";
 import { blocksOf } from "./residual.ts";
 
 /** What was added to the graph. */
@@ -51,13 +51,7 @@ export function copyShortcut(model: Model, from: Value, to: Value): Rest | null 
       twins.set(node.output, twinOf(passed));
       continue;
     }
-    const { op, domain, attributes } = node;
-    const inputs = node.inputs.map((input) => input && twinOf(input));
-    const outputs = node.outputs.map(({ name }) => `${name}/exit`);
-    const twin = graph.add(op, inputs, { name: `${node.name}/exit`, domain, attributes, outputs });
-    inferNode(twin);
-    for (const [i, value] of node.outputs.entries()) twins.set(value, twin.outputs[i]);
-    nodes.push(twin);
+    nodes.push(copyNode(node, "exit", twinOf, twins));
   }
   const passedOn = new Set(through.values());
   const ends = blocks.flatMap(({ result }) => (passedOn.has(result) ? [] : [result]));

@@ -1,10 +1,11 @@
 /** @file Dynamic capacity: coarse features of the whole image, fine ones where the answer depends on them. */
 import { z } from "zod";
-import type { Context } from "../../context.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
 import { dependencies } from "../../ir/sort.ts";
 import { convolveShortcuts } from "../../layers/convolve-shortcuts.ts";
+import { copyNode } from "../../layers/copy-node.ts";
+import { whySlower } from "../../layers/slower.ts";
 import { indicator } from "../../learned/straight-through.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
@@ -74,7 +75,8 @@ export const coarseToFine = defineMethod({
     const head = placeIn(trial, grid, patches);
     if (typeof head === "string") return refuse(head);
     look(trial, head, grid, patches);
-    const slower = always ? null : await slowerThan(model, trial, context);
+    const times = always ? null : await context.time?.([model, trial]);
+    const slower = times ? whySlower(times) : null;
     if (slower) return refuse(slower);
     const teacher = cloneModel(model);
     const place = placeIn(model, grid, patches) as Place;
@@ -89,14 +91,6 @@ export const coarseToFine = defineMethod({
     );
   },
 });
-
-/** A reason if the changed model takes longer; null where nothing can time it. */
-async function slowerThan(model: Model, changed: Model, context: Context): Promise<string | null> {
-  if (!context.time) return null;
-  const [before, after] = await context.time([model, changed]);
-  const ms = `from ${before.toFixed(3)} to ${after.toFixed(3)} ms a run`;
-  return after < before ? null : `would slow the model down, ${ms}`;
-}
 
 /** Where the model can be divided. */
 interface Place {
@@ -186,19 +180,7 @@ function copied({ image, map, nodes }: Place, x: Value, name: string, own: boole
       twins.set(value, graph.addConstant(`${value.name}/${name}`, value.tensor));
     return twins.get(value) ?? value;
   };
-  for (const node of nodes) {
-    const { op, domain, attributes } = node;
-    const inputs = node.inputs.map((input) => input && twinOf(input));
-    const outputs = node.outputs.map((output) => `${output.name}/${name}`);
-    const twin = graph.add(op, inputs, {
-      name: `${node.name}/${name}`,
-      domain,
-      attributes,
-      outputs,
-    });
-    inferNode(twin);
-    for (const [i, output] of node.outputs.entries()) twins.set(output, twin.outputs[i]);
-  }
+  for (const node of nodes) copyNode(node, name, twinOf, twins);
   return twinOf(map);
 }
 
