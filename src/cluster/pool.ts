@@ -45,8 +45,8 @@ export interface Task {
 export interface Pool {
   /**
    * Runs a task in a free process, as soon as there is one. Where the process dies, it is replaced and
-   * the task goes to another; the second death fails the task. Throws TersorError "run-failed" if processes die before they begin, and "aborted" once
-   * the pool was stopped.
+   * the task goes to another; the second death fails the task. Throws TersorError "run-failed" if
+   * processes die before they begin, and "aborted" once the pool was stopped.
    */
   run(task: Task): Promise<Tried | Failed>;
   /** Screens a recipe in the same way. */

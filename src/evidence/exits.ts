@@ -8,6 +8,7 @@ import { argmax } from "../numeric/argmax.ts";
 import { exp } from "../numeric/exp.ts";
 import { type Builder, build } from "../ops/builder.ts";
 import { inferNode } from "../ops/infer.ts";
+import { percent } from "../util/percent.ts";
 import { outputsOf } from "./output-shift.ts";
 
 /** From which probability on an exit answers. */
@@ -141,7 +142,6 @@ export const addedTo = (before: number | null, after: number | null): number | n
 
 /** What a user should know of an exit. */
 export function tellExit(name: string, { front, added }: Work, { threshold, taken }: Exit): string {
-  const percent = (part: number) => `${Number((100 * part).toPrecision(3))} %`;
   const where = front === 0 ? name : `exit behind ${name}, ${percent(front)} of the work`;
   const taking = `${where}: ${percent(taken)} of the calibration records take it, from a probability of ${threshold.toPrecision(3)}`;
   if (added === null) return taking;

@@ -13,6 +13,7 @@ import { costModel } from "../ops/cost.ts";
 import { inferNode } from "../ops/infer.ts";
 import { linearOf } from "../ops/linear.ts";
 import { weightsOf } from "../ops/weights.ts";
+import { percent } from "../util/percent.ts";
 import { outputsOf } from "./output-shift.ts";
 
 /** A gate is kept if at least this share of the held-out records skips its block. */
@@ -207,8 +208,6 @@ function put(g: Builder, block: Gated, gate: Gate, threshold: number): void {
 /** The share of the model's work that the gates save on held-out records. */
 export const savedBy = (blocks: readonly Gated[], { skipped }: Choice): number =>
   blocks.reduce((sum, { share }, i) => sum + share * skipped[i], 0);
-
-export const percent = (part: number): string => `${Number((100 * part).toPrecision(3))} %`;
 
 /** What a user should know of the gates. */
 export function tellGates(blocks: readonly Gated[], choice: Choice): string {

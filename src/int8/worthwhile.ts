@@ -9,6 +9,7 @@ import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import { quantParams } from "../numeric/quantize.ts";
+import { product } from "../util/product.ts";
 import { expectedGain } from "./gain.ts";
 import {
   afterActivation,
@@ -25,6 +26,7 @@ import { type TrialRounding, trialOf } from "./trial.ts";
 const WORTH = 0.97;
 /** Regions that are timed one by one, those of the most layers first; the others stay as expected. */
 const REGIONS = 6;
+
 /** Which layers are to be computed on integers, and what was measured. */
 export interface Worthwhile {
   readonly layers: ReadonlySet<Node>;
@@ -143,7 +145,7 @@ const isReadInFloat = (value: Value, inside: ReadonlyMap<Node, unknown>): boolea
 
 /** Elements of a value; a size that is not known counts as 1. */
 const elementsOf = ({ shape }: Value): number =>
-  (shape ?? []).reduce<number>((all, dim) => all * (typeof dim === "number" ? dim : 1), 1);
+  product((shape ?? []).map((dim) => (typeof dim === "number" ? dim : 1)));
 
 /** Multiply-accumulates of a layer. */
 function macsOf({ node, weightIndex, role }: Int8Layer): number {

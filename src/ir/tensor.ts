@@ -76,16 +76,20 @@ export class Tensor {
    */
   data(): TypedArray {
     const Type = arrayOf(this.dtype);
+    const { buffer, byteOffset, byteLength } = this.#alignedBytes(Type.BYTES_PER_ELEMENT);
+    return new Type(buffer, byteOffset, byteLength / Type.BYTES_PER_ELEMENT);
+  }
+
+  /** The bytes at a multiple of `size`: a copy where they lie elsewhere. */
+  #alignedBytes(size: number): Uint8Array {
     const known = this.#aligned?.deref();
-    if (known) return new Type(known, 0, known.byteLength / Type.BYTES_PER_ELEMENT);
+    if (known) return new Uint8Array(known);
     const raw = this.bytes();
-    if (raw.byteOffset % Type.BYTES_PER_ELEMENT === 0) {
-      return new Type(raw.buffer, raw.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
-    }
+    if (raw.byteOffset % size === 0) return raw;
     // Not raw.slice(), which does not copy if `raw` is a Buffer of Node.
-    const { buffer } = new Uint8Array(raw);
-    this.#aligned = new WeakRef(buffer);
-    return new Type(buffer, 0, buffer.byteLength / Type.BYTES_PER_ELEMENT);
+    const copy = new Uint8Array(raw);
+    this.#aligned = new WeakRef(copy.buffer);
+    return copy;
   }
 
   /** The elements as float32, whatever the type; a new array unless the tensor is float32. */

@@ -60,8 +60,8 @@ export const isRescued = (steps: readonly Step[], index: number, env: Environmen
  * Measures what `whole`, the model after `step`, loses against `before` on calibration records. If
  * that is more than the step's `tolerance`, the step's gentler settings are tried, then as few layers
  * are left out as keep the loss within it: the 1, 2, 4, 8 ... worst, then a number between the last
- * two; where half of them are not enough, the same with its milder settings. Returns what to take instead, or null: nothing to rescue, or nothing that would; the notes of
- * `whole` are then told why.
+ * two; where half of them are not enough, the same with its milder settings. Returns what to take
+ * instead, or null: nothing to rescue, or nothing that would; the notes of `whole` are then told why.
  */
 export async function rescue(
   before: File,

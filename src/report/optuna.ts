@@ -20,8 +20,7 @@ const worker = "tersor";
 
 /**
  * A study whose values are the quantities of the targets and the goal; a trial for each row that has
- * them all. The
- * recipe is the only parameter, a choice among all recipes.
+ * them all. The recipe is the only parameter, a choice among all recipes.
  */
 export function optunaJournal(report: Report, { targets, goal }: Aim): string {
   const values = new Map([...targets, ...goal].map((own) => [own.quantity, own]));

@@ -27,7 +27,8 @@ const TOGETHER = 2 ** 20;
 
 /**
  * Calls `round` for every group of every chosen layer, in order of execution, and stores the levels
- * that it gives. `round` sees some rows at a time and must round each row by itself. A part of a form that has no rows is rounded to the nearest levels.
+ * that it gives. `round` sees some rows at a time and must round each row by itself. A part of a form
+ * that has no rows is rounded to the nearest levels.
  */
 export async function roundLayers(
   model: Model,

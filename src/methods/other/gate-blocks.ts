@@ -7,7 +7,6 @@ import {
   type Gated,
   type Gates,
   gateable,
-  percent,
   pooled,
   putGates,
   savedBy,
@@ -27,6 +26,7 @@ import { build } from "../../ops/builder.ts";
 import { inferNode } from "../../ops/infer.ts";
 import { hasTrait } from "../../ops/traits.ts";
 import { trainOptions } from "../../train/options.ts";
+import { percent } from "../../util/percent.ts";
 import { chosenLayers, siteOptions } from "../../weights/select.ts";
 import { defineMethod } from "../method.ts";
 
