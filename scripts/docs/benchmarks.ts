@@ -9,6 +9,7 @@ import { exitsSection } from "./exits.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { gatesSection } from "./gates.ts";
+import { kernelsSection } from "./kernels.ts";
 import { layoutSection } from "./layout.ts";
 import { lenetSection } from "./lenet.ts";
 import { lowRankSection } from "./low-rank.ts";
@@ -53,6 +54,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   scale: scaleSection,
   winograd: winogradSection,
   gates: gatesSection,
+  kernels: kernelsSection,
   exits: exitsSection,
   layout: layoutSection,
   sentences: sentencesSection,
