@@ -10,6 +10,7 @@ import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { gatesSection } from "./gates.ts";
 import { kernelsSection } from "./kernels.ts";
+import { largeSection } from "./large.ts";
 import { layoutSection } from "./layout.ts";
 import { lenetSection } from "./lenet.ts";
 import { lowRankSection } from "./low-rank.ts";
@@ -46,6 +47,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   widths: widthsSection,
   "low-rank": lowRankSection,
   ranks: ranksSection,
+  large: largeSection,
   rotate: rotateSection,
   forms: formsSection,
   filters: filtersSection,

@@ -17,7 +17,7 @@ import { gradientOf } from "../train/chunks.ts";
 import { type Progress, resultOf, stepsPerEpoch, trainLoop } from "../train/loop.ts";
 import type { SettledOptions, TrainOptions } from "../train/options.ts";
 import { flatten, thetaIn, unflatten } from "../train/parameters.ts";
-import { choiceOf, plainChoice } from "../train/state.ts";
+import { choiceOf, plainChoice, type TrainState } from "../train/state.ts";
 import type { StepGraph } from "../train/step.ts";
 import type { Choices } from "../train/tune.ts";
 import { closeLatent } from "../weights/latent.ts";
@@ -157,7 +157,10 @@ async function runOnce(
       score,
       steps: state.step,
       parameters: parameters.length,
-      stopped: state.stopped ?? (isFinished ? finishedText(state.step, steps, score) : null),
+      stopped:
+        state.stopped ??
+        (isFinished ? finishedText(state.step, steps, score) : null) ??
+        (keepsStart(state, options) ? noBetterText : null),
       labelled: objective.label,
       computeChoice,
       speedup,
@@ -354,6 +357,13 @@ function finishedText(step: number, steps: number, score: number | null): string
   const kept = score === null ? "" : "; the best by the held-out records is kept";
   return `training was ended after step ${step} of ${steps}${kept}`;
 }
+
+/** Whether the weights are those from before the training. */
+const keepsStart = ({ bestScore, bestStep }: TrainState, { keep }: SettledOptions): boolean =>
+  keep === "best" && bestScore !== null && bestStep === 0;
+
+const noBetterText =
+  "no step of the training was better on the held-out records than the start, which is kept";
 
 function progressText(loss: number, score: number | null, speed: number): string {
   const parts = [`loss ${loss.toPrecision(3)}`];

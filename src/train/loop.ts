@@ -150,6 +150,9 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
       }),
     );
 
+  // The start is a candidate as well: training may end below it.
+  if (parts.score && options.keep === "best" && state.step === 0) await look(parts, options, state);
+
   let ahead = state.step < options.steps ? prepare(state.step) : null;
   while (state.step < options.steps && ahead) {
     const chunks: Chunk[] = await ahead;
@@ -210,7 +213,8 @@ export async function trainLoop(parts: LoopParts, options: LoopOptions): Promise
 
 /**
  * The parameters and running statistics that a finished run results in: the best ones by the
- * held-out records, else the moving average if there is one, else the last ones.
+ * held-out records, among which are those of the start, else the moving average if there is one,
+ * else the last ones.
  */
 export function resultOf(
   state: TrainState,

@@ -120,7 +120,8 @@ export const trainOptions = z.object({
     description: "Stop after so many evaluations on held-out records without a gain; 0: never.",
   }),
   keep: z.enum(["best", "last"]).default("best").meta({
-    description: "Which parameters to keep, by the held-out records.",
+    description:
+      "Which parameters to keep: the best by the held-out records, the start among them, or the last.",
   }),
   ...layerOptions,
   batchnorm: z.enum(["batch", "frozen", "unfold"]).default("batch").meta({

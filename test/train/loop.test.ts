@@ -24,7 +24,7 @@ const plain: LoopOptions = {
   ema: 0,
   lookEvery: 1,
   patience: 0,
-  keep: "last",
+  keep: "best",
   seed: 1,
 };
 
@@ -267,24 +267,40 @@ describe("held-out records", () => {
   };
 
   test("keep the parameters of the best evaluation", async () => {
-    const { asked, score } = scores(1, 3, 2, 2.5);
+    const { asked, score } = scores(0, 1, 3, 2, 2.5);
     const options = { steps: 4, rate: 0.5 };
     const state = await run([weight([8])], [[0]], options, { score });
-    expect(asked).toEqual([4, 2, 1, 0.5]);
+    expect(asked).toEqual([8, 4, 2, 1, 0.5]);
     expect(state.bestStep).toBe(2);
     expect([...resultOf(state, { keep: "best", ema: 0 }).parameters]).toEqual([2]);
     expect([...resultOf(state, { keep: "last", ema: 0 }).parameters]).toEqual([0.5]);
   });
 
+  test("keep the start where no step is better", async () => {
+    const { asked, score } = scores(3, 1, 2.5, 2);
+    const state = await run([weight([8])], [[0]], { steps: 3, rate: 0.5 }, { score });
+    expect(asked).toEqual([8, 4, 2, 1]);
+    expect([state.bestStep, state.bestScore]).toEqual([0, 3]);
+    expect([...resultOf(state, { keep: "best", ema: 0 }).parameters]).toEqual([8]);
+  });
+
+  test("are not asked about the start where the last parameters are kept", async () => {
+    const { asked, score } = scores(3, 1);
+    const options = { steps: 2, rate: 0.5, keep: "last" } as const;
+    const state = await run([weight([8])], [[0]], options, { score });
+    expect(asked).toEqual([4, 2]);
+    expect([...resultOf(state, { keep: "last", ema: 0 }).parameters]).toEqual([2]);
+  });
+
   test("end the run after `patience` evaluations without a gain", async () => {
-    const { score } = scores(1, 3, 3, 2, 4, 5);
+    const { score } = scores(0, 1, 3, 3, 2, 4, 5);
     const state = await run([weight([8])], [[0]], { steps: 6, patience: 2 }, { score });
     // The evaluations of steps 3 (equal) and 4 (worse) are no gain.
     expect(state.step).toBe(4);
   });
 
   test("a run that is told to finish looks once more and keeps the best", async () => {
-    const { asked, score } = scores(1, 0.5);
+    const { asked, score } = scores(0, 1, 0.5);
     let done = 0;
     const parts = {
       score,
@@ -295,19 +311,24 @@ describe("held-out records", () => {
     const state = await run([weight([8])], [[0]], options, parts);
     // 8, 4, 2 (score 1), 1; told so after step 3, it ends with step 4 (score 0.5).
     expect(state.step).toBe(4);
-    expect(asked).toEqual([2, 0.5]);
+    expect(asked).toEqual([8, 2, 0.5]);
     expect(state.curve.at(-1)).toMatchObject({ step: 4, score: 0.5 });
     expect([...resultOf(state, { keep: "best", ema: 0 }).parameters]).toEqual([2]);
   });
 
   test("a score that is no number is never the best, and no gain", async () => {
-    const first = await run([weight([8])], [[0]], { steps: 3 }, scores(Number.NaN, 1, 2));
+    const first = await run(
+      [weight([8])],
+      [[0]],
+      { steps: 3 },
+      scores(Number.NaN, Number.NaN, 1, 2),
+    );
     expect(first.bestScore).toBe(2);
     const later = await run(
       [weight([8])],
       [[0]],
       { steps: 6, patience: 2 },
-      scores(1, Number.NaN, Number.NaN, 5, 5, 5),
+      scores(0, 1, Number.NaN, Number.NaN, 5, 5, 5),
     );
     expect(later.step).toBe(3);
     expect(later.bestScore).toBe(1);
