@@ -111,7 +111,8 @@ const rowsAt = (budget: string, steps: number, rates: Record<string, number> = {
   );
 
 const plans: Record<string, Record<string, Plan>> = {
-  "resnet-20": rowsAt("0.5,unit=macs", 250),
+  // All layers that the budget asks for, whatever time they take: the rows tell that.
+  "resnet-20": rowsAt("0.5,unit=macs,measure=false", 250),
   vgg: rowsAt("0.31", 300),
   nin: rowsAt("0.35", 300),
 };

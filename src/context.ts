@@ -4,6 +4,7 @@ import type { Node, Value } from "./ir/graph.ts";
 import type { Model } from "./ir/model.ts";
 import type { Tensor } from "./ir/tensor.ts";
 import type { Random } from "./numeric/random.ts";
+import type { Interval } from "./numeric/statistics.ts";
 import type { Builder } from "./ops/builder.ts";
 import type { TargetDevice } from "./targets/target.ts";
 import type { trainOptions } from "./train/options.ts";
@@ -59,6 +60,8 @@ export interface Context {
    * where no engine here is as that of the target.
    */
   readonly time?: (models: readonly Model[]) => Promise<readonly number[]>;
+  /** How many times as fast as `before` the model `after` is, timed in turn; missing where `time` is. */
+  readonly compare?: (before: Model, after: Model) => Promise<Speedup>;
   /** Microseconds that the engine spends on each node; null where it gives no trace. */
   readonly timeNodes?: (model: Model) => Promise<ReadonlyMap<Node, number> | null>;
   /**
@@ -68,6 +71,13 @@ export interface Context {
   readonly read: (path: string) => Promise<Uint8Array>;
   /** Trains the model's float32 constants in place on the training records. */
   readonly train: Train;
+}
+
+/** How many times as fast as another a model is (above 1 is faster): the survey's delta = s / s*. */
+export interface Speedup {
+  readonly value: number;
+  /** 95 % interval of `value`; null where there are too few rounds. */
+  readonly ci95: Interval | null;
 }
 
 /** See `Context.run`. */

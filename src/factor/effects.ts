@@ -1,10 +1,9 @@
 /** @file Effects: how far the network's outputs move for each error of a piece. */
 import type { Context } from "../context.ts";
 import { outputsOf } from "../evidence/output-shift.ts";
-import type { Value } from "../ir/graph.ts";
-import { cloneGraph, type Model } from "../ir/model.ts";
+import type { Model } from "../ir/model.ts";
 import type { Point } from "./decomposition.ts";
-import { type Piece, savings } from "./piece.ts";
+import { type Cut, type Piece, savings, withCuts } from "./piece.ts";
 
 /** The relative errors of a piece near which its effect is measured. */
 const PLACES = [0.01, 0.05, 0.25];
@@ -12,11 +11,6 @@ const PLACES = [0.01, 0.05, 0.25];
  * most, while their outputs have less than ELEMENTS numbers. */
 const [FEW, MOST] = [8, 64];
 const ELEMENTS = 2 ** 20;
-
-export interface Cut {
-  readonly piece: Piece;
-  readonly point: Point;
-}
 
 /**
  * Measures how far the network's outputs y move with the cuts made, in a copy of the model:
@@ -35,10 +29,7 @@ export async function shiftOf(model: Model, records: number, context: Context): 
     return total + varianceOf(y, typeof size === "number" ? size : 1);
   }, 0);
   return async (cuts) => {
-    const twins = new Map<Value, Value>();
-    const copy = { ...model, graph: cloneGraph(model.graph, twins) };
-    for (const { piece, point } of cuts) await piece.place(point, twins);
-    const found = await outputsOf(copy, most, context.observe);
+    const found = await outputsOf(await withCuts(model, cuts), most, context.observe);
     let error = 0;
     for (const [i, y] of expected.entries()) {
       if (found[i].length !== y.length) return Number.POSITIVE_INFINITY;

@@ -2,16 +2,16 @@
 import type { Context } from "../context.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { cloneGraph, type Model } from "../ir/model.ts";
+import { keepFaster } from "../layers/faster.ts";
 import { type Layer, layerOf } from "../layers/matrix.ts";
 import { refitLayers } from "../layers/refit.ts";
 import { biasReadBy } from "../ops/bias.ts";
 import { layersOf } from "../weights/sites.ts";
 import { byEnergy, byShare } from "./choose.ts";
 import type { Decompose, Point } from "./decomposition.ts";
-import type { Cut } from "./effects.ts";
 import { evidenceOf } from "./evidence.ts";
 import { type FactorOptions, type Settled, settle } from "./options.ts";
-import { type Piece, pieceOf, savings, whyNoSaving } from "./piece.ts";
+import { type Cut, type Piece, pieceOf, savings, whyNoSaving, withCuts } from "./piece.ts";
 import { pool } from "./pool.ts";
 import { tablePieces } from "./tables.ts";
 
@@ -25,7 +25,9 @@ const SMALLEST = 1024;
 /**
  * Replaces the chosen layers by what `decompose` makes of them, at ranks that the options choose
  * (options.ts): of each layer by itself, or of all together (pool.ts), then with `tables` embedding
- * tables among them (tables.ts). With `isCentred` the whiteners have the inputs' mean. Layers that would cost more than now stay, with the reason.
+ * tables among them (tables.ts). With `isCentred` the whiteners have the inputs' mean. Layers that
+ * would cost more than now stay, with the reason. Where work or time is to be saved, so do those that
+ * do not make the model faster.
  */
 export async function factorLayers<O extends FactorOptions>(
   model: Model,
@@ -46,28 +48,52 @@ export async function factorLayers<O extends FactorOptions>(
   const evidence = await evidenceOf(model, layers, options, context, isCentred);
   const work = new Work(model, context, options.repair !== "none");
   const pieces: Piece[] = [];
+  const cuts: Cut[] = [];
   for (const [i, layer] of layers.entries()) {
     await context.progress(i, layers.length);
     const found = await decompose(layer, evidence(layer), options);
     if (typeof found === "string") context.skip(layer.node.name, found);
     else if (options.ranks === "pool") pieces.push(pieceOf(layer, found));
-    // One layer after the other, so that one decomposition is in memory at a time.
-    else await alone(pieceOf(layer, found), options, work, context);
+    else {
+      const cut = ownCut(pieceOf(layer, found), options);
+      if (typeof cut === "string") context.skip(layer.node.name, cut);
+      else if (isForSpeed(options)) cuts.push(cut);
+      // One layer after the other, so that one decomposition is in memory at a time.
+      else await work.cut(cut);
+    }
   }
   if (options.ranks === "pool") {
     if (tables) pieces.push(...(await tablePieces(model, options, context, SMALLEST)));
-    for (const cut of await pool(model, pieces, options, context)) await work.cut(cut);
+    cuts.push(...(await pool(model, pieces, options, context)));
   }
+  const kept = isForSpeed(options) ? await faster(model, cuts, context) : cuts;
+  for (const cut of kept) await work.cut(cut);
   await work.repair(options.records);
 }
 
-/** Cuts one piece to the size that it needs by itself, if that saves work. */
-async function alone(piece: Piece, options: Settled, work: Work, context: Context): Promise<void> {
+/** Whether less work is asked for, and not only fewer bytes: then the model has to be faster. */
+const isForSpeed = ({ unit, measure }: Settled): boolean =>
+  measure && (unit === "macs" || unit === "milliseconds");
+
+/** The cuts that make the whole model faster, and those that take no time at all. */
+async function faster(model: Model, cuts: readonly Cut[], context: Context): Promise<Cut[]> {
+  const changes = cuts
+    .filter(({ piece }) => !piece.isRebuilt)
+    .map((cut) => {
+      const { piece, point } = cut;
+      return { ...cut, names: [piece.node.name], saved: piece.before.macs - point.macs };
+    });
+  const trial = (kept: readonly Cut[]) => withCuts(model, kept);
+  const kept = await keepFaster(model, changes, trial, context, "replaced");
+  const pieces = new Set(kept.map(({ piece }) => piece));
+  return cuts.filter(({ piece }) => piece.isRebuilt || pieces.has(piece));
+}
+
+/** One piece cut to the size that it needs by itself; the reason if it has none that saves work. */
+function ownCut(piece: Piece, options: Settled): Cut | string {
   const point = ownPoint(piece, options);
-  if (!point) context.skip(piece.node.name, "has no rank by variational Bayes: choose an energy");
-  if (!point) return;
-  if (savings(piece).includes(point)) await work.cut({ piece, point });
-  else context.skip(piece.node.name, whyNoSaving(piece, point));
+  if (!point) return "has no rank by variational Bayes: choose an energy";
+  return savings(piece).includes(point) ? { piece, point } : whyNoSaving(piece, point);
 }
 
 /** The size of one piece by itself; null if it has none of the kind that is asked for. */

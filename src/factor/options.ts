@@ -45,6 +45,10 @@ export const factorOptions = {
     description:
       "What ranks=pool saves and `budget` counts; a share counts weights, or multiply-accumulates.",
   }),
+  measure: z.boolean().default(true).meta({
+    description:
+      "With unit=macs or milliseconds, replaces only layers with which the whole model is faster, timed on the engine of the run; false: all that the ranks allow.",
+  }),
   multiple: z
     .int()
     .min(1)

@@ -1,5 +1,6 @@
 /** @file A piece: one part of a model that can be cut to a size of its own. */
 import { Graph, type Node, type Value } from "../ir/graph.ts";
+import { cloneGraph, type Model } from "../ir/model.ts";
 import { type Cost, costOf } from "../layers/cost.ts";
 import type { Layer } from "../layers/matrix.ts";
 import { replaceLayer } from "../layers/replace.ts";
@@ -22,6 +23,8 @@ export interface Piece {
   readonly bytes: number;
   /** True: it computes nothing, so that its factors may compute more. */
   readonly isLookUp?: boolean;
+  /** True: the engine rebuilds its weight when it loads the model, which then takes as long as before. */
+  readonly isRebuilt?: boolean;
   readonly byNoise?: () => Point;
   /**
    * Cuts it, in the model itself or in the copy that `twins` maps to. Returns the nodes that were
@@ -34,6 +37,20 @@ export interface Placed {
   readonly nodes: readonly Node[];
   /** The value that took the place of the output; null if that has several. */
   readonly output: Value | null;
+}
+
+/** A piece and the size that it is cut to. */
+export interface Cut {
+  readonly piece: Piece;
+  readonly point: Point;
+}
+
+/** A copy of the model with these cuts made. */
+export async function withCuts(model: Model, cuts: readonly Cut[]): Promise<Model> {
+  const twins = new Map<Value, Value>();
+  const copy = { ...model, graph: cloneGraph(model.graph, twins) };
+  for (const { piece, point } of cuts) await piece.place(point, twins);
+  return copy;
 }
 
 /** The points that take fewer weights and no more multiply-accumulates than the piece itself. */
@@ -63,6 +80,7 @@ export function pieceOf(layer: Layer, decomposition: Decomposition | Stored): Pi
       energy,
       before: costOf(layer),
       bytes: bytesOf(layer.weight),
+      isRebuilt: "weightAt" in decomposition,
       ...(byNoise && { byNoise }),
     },
     async place(point, twins) {

@@ -4,9 +4,9 @@ import type { Model } from "../ir/model.ts";
 import type { Choice } from "../numeric/knapsack.ts";
 import { sum, within, withinLoss } from "./choose.ts";
 import type { Point } from "./decomposition.ts";
-import { type Cut, effectsOf, type Shift, shiftOf } from "./effects.ts";
+import { effectsOf, type Shift, shiftOf } from "./effects.ts";
 import type { Settled } from "./options.ts";
-import { type Piece, savings } from "./piece.ts";
+import { type Cut, type Piece, savings } from "./piece.ts";
 import { pricesOf } from "./prices.ts";
 
 /** Looks of the bisection over predicted losses. */

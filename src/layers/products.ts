@@ -3,7 +3,8 @@
  *
  * A folded form is rebuilt when the engine loads the model, and runs at the speed of the dense matrix.
  * The products of a Monarch or Kronecker matrix are less work, but each passes the activations through
- * memory once more, so that they pay for wide layers only: nothing slower than the matrix is kept.
+ * memory once more, so that they pay for wide layers only. Layers of the same shapes are timed once,
+ * then the whole model; nothing is kept with which that is not faster.
  */
 import { z } from "zod";
 import type { Context } from "../context.ts";
@@ -12,11 +13,11 @@ import { cloneModel, type Model } from "../ir/model.ts";
 import type { Builder } from "../ops/builder.ts";
 import { inferModel } from "../ops/infer.ts";
 import { windowOf } from "../ops/window.ts";
-import { layersOf } from "../weights/sites.ts";
+import { type LayerSite, layersOf } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
-import { type Layer, layerOf } from "./matrix.ts";
+import { type Change, keepFaster, whySlower } from "./faster.ts";
+import { inputOf, type Layer, layerOf } from "./matrix.ts";
 import { replaceLayer } from "./replace.ts";
-import { whySlower } from "./slower.ts";
 import {
   type Project,
   SMALLEST,
@@ -24,9 +25,6 @@ import {
   storeStructured,
   structureOptions,
 } from "./structure.ts";
-
-/** Timings that all have to find the products faster: one alone is often noise on a busy machine. */
-const LOOKS = 2;
 
 /** Options of methods whose matrices can stay products. */
 export const productOptions = {
@@ -60,59 +58,104 @@ export async function applyStructured(
   if (options.compute === "folded") return storeStructured(model, options, context, project);
   if (options.ratio === 1) return;
   const sites = layersOf(model, options, context, SMALLEST);
-  for (const [i, { node }] of sites.entries()) {
+  const groups = new Map<string, Group>();
+  for (const [i, site] of sites.entries()) {
     await context.progress(i, sites.length);
-    const why = await replaceFaster(model, node.name, context, (layer) => {
-      const { matrix, outputs, inputs } = layer;
-      const random = context.random.fork(node.name);
-      const shape = [outputs, inputs];
-      const whole = { values: matrix, rows: outputs, columns: inputs, shape, random };
-      const found = project({ ...whole, inputs: "columns" }, matrix.length / options.ratio);
-      return typeof found === "string" ? found : productsOf(found);
-    });
-    if (why !== null) context.skip(node.name, why);
+    const { name } = site.node;
+    const found = productsAt(site, options, context, project, productsOf);
+    if (typeof found === "string") context.skip(name, found);
+    else joinGroup(groups, found);
   }
+  const chosen = await faster(model, [...groups.values()], context);
+  replaceAll(model, chosen, context);
+}
+
+/** Layers of one shape, which take the same time. */
+interface Group {
+  readonly products: Map<string, Products>;
+}
+
+/** The layers of a group, with what they save together in milliseconds of a run. */
+interface Faster extends Change, Group {}
+
+function joinGroup(groups: Map<string, Group>, { layer, products }: Found): void {
+  const { node, kind, outputs, inputs, kernel } = layer;
+  const key = JSON.stringify([kind, outputs, inputs, kernel, inputOf(layer).shape]);
+  const group = groups.get(key) ?? { products: new Map() };
+  group.products.set(node.name, products);
+  groups.set(key, group);
+}
+
+interface Found {
+  readonly layer: Layer;
+  readonly products: Products;
+}
+
+/** The products of a layer, or the reason why it has none that are less work. */
+function productsAt(
+  site: LayerSite,
+  { ratio }: Options,
+  context: Context,
+  project: Project,
+  productsOf: (weight: Composed) => Products,
+): Found | string {
+  const layer = linearAt(site);
+  if (typeof layer === "string") return layer;
+  const { matrix: values, outputs: rows, inputs: columns } = layer;
+  const random = context.random.fork(site.node.name);
+  const matrix = { values, rows, columns, shape: [rows, columns], random } as const;
+  const found = project({ ...matrix, inputs: "columns" }, values.length / ratio);
+  if (typeof found === "string") return found;
+  const products = productsOf(found);
+  if (products.macs < values.length) return { layer, products };
+  return `takes ${products.macs} multiply-accumulates as products and ${values.length} as a matrix`;
 }
 
 /**
- * Replaces the layer of that name by its products if they are less work and, where there is an engine
- * to time with, make the model faster. Returns the reason why not, or null.
+ * The groups that make the model faster as products; the layers of the others are skipped. Each group
+ * is timed in the model by itself first, where there is an engine to time on.
  */
-async function replaceFaster(
+async function faster(
   model: Model,
-  name: string,
-  { time }: Context,
-  productsOf: (layer: Layer) => Products | string,
-): Promise<string | null> {
-  const layer = layerIn(model, name);
-  if (typeof layer === "string") return layer;
-  const products = productsOf(layer);
-  if (typeof products === "string") return products;
-  const dense = layer.matrix.length;
-  if (products.macs >= dense) {
-    return `takes ${products.macs} multiply-accumulates as products and ${dense} as a matrix`;
+  groups: readonly Group[],
+  context: Context,
+): Promise<readonly Group[]> {
+  const { time } = context;
+  if (!time) return groups;
+  const found: Faster[] = [];
+  for (const [i, { products }] of groups.entries()) {
+    await context.progress(i, groups.length);
+    const names = [...products.keys()];
+    const [before, after] = await time([model, withProducts(model, [{ products }])]);
+    const slower = whySlower([before, after], "as products");
+    if (slower === null) found.push({ names, products, saved: before - after });
+    else for (const name of names) context.skip(name, slower);
   }
-  if (time) {
-    const trial = cloneModel(model);
-    inferModel(trial);
-    const twin = layerIn(trial, name);
-    if (typeof twin === "string") return twin;
-    replaceLayer(twin, [asInsert(twin, products)]);
-    for (let look = 0; look < LOOKS; look++) {
-      const slower = whySlower(await time([model, trial]), "as products");
-      if (slower) return slower;
-    }
-  }
-  const done = replaceLayer(layer, [asInsert(layer, products)]);
-  return typeof done === "string" ? done : null;
+  return keepFaster(model, found, (kept) => withProducts(model, kept), context, "as products");
 }
 
-/** The linear layer of that name, or the reason why its matrix cannot be written as products. */
-function layerIn(model: Model, name: string): Layer | string {
-  const site = layersOf(model, { only: [], except: [] }, { skip() {} }, SMALLEST).find(
-    ({ node }) => node.name === name,
-  );
-  const layer = site ? layerOf(site) : "is gone";
+/** A copy of the model with the layers of these groups as products. */
+function withProducts(model: Model, groups: readonly Group[]): Model {
+  const copy = cloneModel(model);
+  inferModel(copy);
+  replaceAll(copy, groups, { skip() {} });
+  return copy;
+}
+
+function replaceAll(model: Model, groups: readonly Group[], { skip }: Pick<Context, "skip">): void {
+  const chosen = new Map(groups.flatMap(({ products }) => [...products]));
+  for (const site of layersOf(model, { only: [], except: [] }, { skip() {} }, SMALLEST)) {
+    const products = chosen.get(site.node.name);
+    const layer = products ? linearAt(site) : "";
+    if (!products || typeof layer === "string") continue;
+    const done = replaceLayer(layer, [asInsert(layer, products)]);
+    if (typeof done === "string") skip(site.node.name, done);
+  }
+}
+
+/** A linear layer or a 1x1 convolution, or the reason why its matrix cannot be written as products. */
+function linearAt(site: LayerSite): Layer | string {
+  const layer = layerOf(site);
   if (typeof layer === "string") return layer;
   if (layer.kind === "conv") return whyNotPointwise(layer) ?? layer;
   if (layer.use.side === "left") return "has its matrix on the left, which no products replace";

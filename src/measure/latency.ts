@@ -1,10 +1,13 @@
 /** @file Latency of several models, timed in turn: other load on the machine affects all alike. */
+import type { Speedup } from "../context.ts";
 import { errors, fail } from "../errors.ts";
 import { createRandom } from "../numeric/random.ts";
-import { type Interval, median, medianInterval, quantile } from "../numeric/statistics.ts";
+import { median, medianInterval, quantile } from "../numeric/statistics.ts";
 import type { Platform } from "../platform.ts";
 import { type Clock, type ClockKind, clocksFor } from "./clock.ts";
 import type { Latency } from "./measurement.ts";
+
+export type { Speedup } from "../context.ts";
 
 /** A candidate to be timed. */
 export interface Timed {
@@ -35,13 +38,6 @@ export interface LatencyOptions {
   readonly warmup?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (rounds: number, maxRuns: number) => void;
-}
-
-/** How many times as fast as another (above 1 is faster): the survey's delta = s / s*. */
-export interface Speedup {
-  readonly value: number;
-  /** 95 % interval of `value`; null where there are too few rounds. */
-  readonly ci95: Interval | null;
 }
 
 /** The measurements of one candidate. */

@@ -1,9 +1,9 @@
 /** @file Makes the Context of a recipe's step: what a method may use, bound to an Environment. */
-import type { Context, Run, Trained } from "../context.ts";
+import type { Context, Run, Speedup, Trained } from "../context.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Model } from "../ir/model.ts";
 import type { Tensor } from "../ir/tensor.ts";
-import type { Speedup } from "../measure/latency.ts";
+import type { Timing } from "../measure/latency.ts";
 import type { GroupChange, Skip } from "../measure/measurement.ts";
 import { createRandom } from "../numeric/random.ts";
 import { concat, writeModel } from "../onnx/write.ts";
@@ -129,8 +129,14 @@ export function createRun(env: Environment, where: string): Run {
 }
 
 /** The clocks of a context. */
-const clockOf = (env: Environment): Required<Pick<Context, "time" | "timeNodes">> => ({
-  time: (models) => timeModels(models, env),
+const clockOf = (env: Environment): Required<Pick<Context, "time" | "compare" | "timeNodes">> => ({
+  async time(models) {
+    return (await timeModels(models, env)).map(({ latency }) => latency.median);
+  },
+  async compare(before, after) {
+    const [, { ratio }] = await timeModels([before, after], env);
+    return ratio;
+  },
   async timeNodes(model) {
     const times = await timeNodes(model, env);
     const sums = new Map<Node, number>();
@@ -139,15 +145,14 @@ const clockOf = (env: Environment): Required<Pick<Context, "time" | "timeNodes">
   },
 });
 
-/** Milliseconds per run of each model on `env.feeds`, from interleaved rounds. */
-async function timeModels(models: readonly Model[], env: Environment): Promise<number[]> {
+/** Times the models in turn on `env.feeds`. */
+async function timeModels(models: readonly Model[], env: Environment): Promise<Timing[]> {
   const opened: Opened[] = [];
   try {
     for (const model of models) {
       opened.push(await openTimed({ bytes: concat(writeModel(model)) }, env));
     }
-    const timings = await timeSessions(opened, env, TIMING_MS);
-    return timings.map(({ latency }) => latency.median);
+    return await timeSessions(opened, env, TIMING_MS);
   } finally {
     for (const { session } of opened) await session.close();
   }

@@ -1,11 +1,9 @@
 /** @file Structured matrices as products at run time: the same outputs, and nothing slower. */
 import { describe, expect, test } from "vitest";
-import { cloneModel } from "../../src/ir/model.ts";
+import type { Value } from "../../src/ir/graph.ts";
+import type { Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
-import { methodOf } from "../../src/methods/index.ts";
-import type { Method } from "../../src/methods/method.ts";
 import { createRandom } from "../../src/numeric/random.ts";
-import { parseOptions } from "../../src/options.ts";
 import { apply, environmentOf, outputsOf } from "../support/apply.ts";
 import { layerModel, weightsIn } from "../support/layer.ts";
 import { nets } from "../support/nets.ts";
@@ -98,27 +96,58 @@ describe.each([
 
   test("is left alone where the engine says that products are slower, and says so", async () => {
     const { model } = layers.gemm;
-    const run = async (...times: readonly (readonly number[])[]) => {
-      let looks = 0;
-      const skipped: string[] = [];
-      const { id, options, apply: run } = { id: method, ...(methodOf(method) as Method) };
-      const clone = cloneModel(model);
-      await run(clone, parseOptions(options, { ratio, compute: "products" }, id), {
-        random: createRandom(1),
-        async progress() {},
-        skip: (_: string, reason: string) => skipped.push(reason),
-        time: async () => times[Math.min(looks++, times.length - 1)],
-      } as never);
-      return { skipped, ops: clone.graph.sorted().map(({ op }) => op) };
+    const options = { ratio, compute: "products" };
+    const run = async (
+      times: readonly number[],
+      value: number,
+      ci95: readonly [number, number],
+    ) => {
+      const clock = { time: async () => times, compare: async () => ({ value, ci95 }) };
+      const { skipped, model: result } = await apply(model, method, options, env, clock);
+      return {
+        reasons: skipped.map(({ reason }) => reason),
+        ops: result.graph.sorted().map(({ op }) => op),
+      };
     };
-    const slower = await run([1, 1.25]);
-    expect(slower.skipped).toEqual([
+    const slower = await run([1, 1.25], 1.5, [1.4, 1.6]);
+    expect(slower.reasons).toEqual([
       "would slow the model down as products, from 1.000 to 1.250 ms a run",
     ]);
     expect(slower.ops).toEqual(["Gemm"]);
-    expect((await run([1, 0.5])).ops).not.toContain("Gemm");
-    // Faster once, and not when it is timed again.
-    expect((await run([1, 0.9], [1, 1.1])).ops).toEqual(["Gemm"]);
+    expect((await run([1, 0.5], 1.5, [1.4, 1.6])).ops).not.toContain("Gemm");
+    // Faster by itself, and not for certain when the whole model is timed.
+    const uncertain = await run([1, 0.9], 1.1, [0.98, 1.2]);
+    expect(uncertain.reasons).toEqual([
+      `stays: with 1 layer as products the model runs at 1.10x (0.98 to 1.20) on ${env.target.id}`,
+    ]);
+    expect(uncertain.ops).toEqual(["Gemm"]);
+  });
+
+  test("layers of one shape are timed once, all of them as products", async () => {
+    const twice = layerModel(["N", inputs], (g, x) => {
+      const product = (of: Value) =>
+        g.MatMul(of, g.constant(normal(inputs * outputs), { shape: [inputs, outputs] }));
+      const sequence = product(g.Unsqueeze(x, g.ints([0])));
+      return g.Add(g.Add(product(x), product(x)), sequence);
+    });
+    const counts: number[] = [];
+    const count = ({ graph }: Model) => [...graph.nodes].filter(({ op }) => op === "MatMul").length;
+    const clock = {
+      async time(models: readonly Model[]) {
+        counts.push(...models.map(count));
+        return [1, 0.5];
+      },
+      async compare(before: Model, after: Model) {
+        counts.push(count(before), count(after));
+        return { value: 2, ci95: [1.5, 2.5] as const };
+      },
+    };
+    const options = { ratio, compute: "products" };
+    const { model, skipped } = await apply(twice, method, options, env, clock);
+    expect(skipped).toEqual([]);
+    // That of the sequence, the two others, then all; each becomes two products.
+    expect(counts).toEqual([3, 4, 3, 5, 3, 6]);
+    expect(count(model)).toBe(6);
   });
 
   const pointwise = (dims: readonly (number | string)[], attributes = {}) =>

@@ -93,6 +93,33 @@ describe("tiles", () => {
     );
   });
 
+  test("are taken where the layer and then the whole model are timed to be faster", async () => {
+    const run = async (layer: readonly number[], ci95: readonly [number, number]) => {
+      const clock = { time: async () => layer, compare: async () => ({ value: 1.1, ci95 }) };
+      const env = environmentOf(nets[0]);
+      const { model, skipped } = await apply(modelOf(cases[0]), "winograd", {}, env, clock);
+      const tiled = weightsIn(model).filter(({ weight }) => kindOf(weight) === "winograd");
+      return { tiles: tiled.map(({ weight }) => weight.shape), reason: skipped[0]?.reason };
+    };
+    // The convolution, tiles of 4 x 4 and of 2 x 2.
+    expect(await run([1, 0.9, 0.8], [1.01, 1.2])).toEqual({
+      tiles: [[16, K, C]],
+      reason: undefined,
+    });
+    expect(await run([1, 0.8, 0.9], [1.01, 1.2])).toEqual({
+      tiles: [[36, K, C]],
+      reason: undefined,
+    });
+    expect((await run([1, 0.98, 1.1], [1.01, 1.2])).reason).toMatch(
+      /^runs at 1.02x in tiles of 4 x 4, at 0.91x in tiles of 2 x 2 on .*: not worth it$/,
+    );
+    const { tiles, reason } = await run([1, 0.5, 0.8], [0.97, 1.2]);
+    expect(tiles).toEqual([]);
+    expect(reason).toMatch(
+      /^stays: with 1 layer in tiles the model runs at 1.10x \(0.97 to 1.20\) on/,
+    );
+  });
+
   test("store the filters, not their transforms", async () => {
     const model = modelOf(cases[0]);
     const { bytes } = await apply(model, "winograd", {}, environmentOf(nets[0]));

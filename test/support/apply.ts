@@ -71,7 +71,7 @@ export async function apply(
   id: MethodId,
   given: Readonly<Record<string, unknown>>,
   env: Environment,
-  clock: Pick<Context, "time" | "timeNodes"> = {},
+  clock: Pick<Context, "time" | "compare" | "timeNodes"> = {},
 ): Promise<Applied> {
   const method = methodOf(id) as Method;
   const model = cloneModel(start);

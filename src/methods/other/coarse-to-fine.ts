@@ -5,7 +5,7 @@ import { cloneModel, type Model } from "../../ir/model.ts";
 import { dependencies } from "../../ir/sort.ts";
 import { convolveShortcuts } from "../../layers/convolve-shortcuts.ts";
 import { copyNode } from "../../layers/copy-node.ts";
-import { whySlower } from "../../layers/slower.ts";
+import { whySlower } from "../../layers/faster.ts";
 import { indicator } from "../../learned/straight-through.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";

@@ -4,6 +4,7 @@ import type { Context } from "../../context.ts";
 import { dtypes } from "../../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
+import { type Change, keepFaster } from "../../layers/faster.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { multiplicationsOf, replaceByTiles, type Shapes, shapesOf } from "../../layers/winograd.ts";
 import type { TileSize } from "../../numeric/winograd.ts";
@@ -54,9 +55,8 @@ export const winograd = defineMethod({
     const groups = groupsOf(model, selection, sizes, context);
     await context.progress(0, groups.length);
     const { time } = context;
-    const chosen =
-      measure && time ? await faster(model, groups, time, context) : new Map(groups.flatMap(usual));
-    replaceAll(model, ({ name }) => chosen.get(name));
+    const chosen = measure && time ? await faster(model, groups, time, context) : groups.map(usual);
+    replaceAll(model, tilesIn(chosen));
   },
 });
 
@@ -100,10 +100,16 @@ function groupsOf(
   return [...groups.values()];
 }
 
+/** Layers, and the tile in which each of them is computed. */
+interface Tiled {
+  readonly names: readonly string[];
+  readonly tile: TileSize;
+}
+
 /** The layers of a group with the tile that suits their maps. */
-function usual({ names, sizes, shapes: { result } }: Group): [string, TileSize][] {
-  const m = sizes.find((size) => size === (Math.min(...result) >= LARGE ? 4 : 2)) ?? sizes[0];
-  return names.map((name) => [name, m]);
+function usual({ names, sizes, shapes: { result } }: Group): Tiled {
+  const tile = sizes.find((size) => size === (Math.min(...result) >= LARGE ? 4 : 2)) ?? sizes[0];
+  return { names, tile };
 }
 
 function tileable(layer: Layer | string): { layer: Layer; shapes: Shapes } | string {
@@ -112,37 +118,37 @@ function tileable(layer: Layer | string): { layer: Layer; shapes: Shapes } | str
   return typeof shapes === "string" ? shapes : { layer, shapes };
 }
 
-/** The layers of the groups, each with the tile in which it is faster; others are skipped. */
+/**
+ * The groups that are faster in tiles, by themselves and all together, each with its best tile; the
+ * layers of others are skipped. Around a layer the engine may have to change the layout of maps, which
+ * only the model shows.
+ */
 async function faster(
   model: Model,
   groups: readonly Group[],
   time: NonNullable<Context["time"]>,
   context: Context,
-): Promise<Map<string, TileSize>> {
-  const chosen = new Map<string, TileSize>();
+): Promise<readonly Tiled[]> {
+  const chosen: (Tiled & Change)[] = [];
   for (const [i, { layer, shapes, names, sizes }] of groups.entries()) {
     await context.progress(i, groups.length);
     const direct = alone(model, layer, shapes);
-    const [before, ...after] = await time([direct, ...sizes.map((m) => withTiles(direct, m))]);
+    const [before, ...after] = await time([
+      direct,
+      ...sizes.map((m) => withTiles(direct, () => m)),
+    ]);
     const gains = after.map((ms) => before / ms);
     const best = gains.indexOf(Math.max(...gains));
-    if (gains[best] >= LEAST_GAIN) for (const name of names) chosen.set(name, sizes[best]);
-    else {
-      const told = sizes.map((m, i) => `${gains[i].toFixed(2)}x in tiles of ${m} x ${m}`);
-      const reason = `runs at ${told.join(", at ")} on ${context.target.id}: not worth it`;
-      for (const name of names) context.skip(name, reason);
+    if (gains[best] >= LEAST_GAIN) {
+      chosen.push({ names, tile: sizes[best], saved: names.length * (before - after[best]) });
+      continue;
     }
+    const told = sizes.map((m, i) => `${gains[i].toFixed(2)}x in tiles of ${m} x ${m}`);
+    const reason = `runs at ${told.join(", at ")} on ${context.target.id}: not worth it`;
+    for (const name of names) context.skip(name, reason);
   }
-  if (chosen.size === 0) return chosen;
-  // Around a layer the engine may have to change the layout of maps, which only the model shows.
-  const [before, after] = await time([model, withTiles(model, chosen)]);
-  if (after < before) return chosen;
-  const gain = (before / after).toFixed(2);
-  for (const name of chosen.keys()) {
-    const reason = `is faster in tiles by itself, but the model runs at ${gain}x with them on ${context.target.id}`;
-    context.skip(name, reason);
-  }
-  return new Map();
+  const trial = (kept: readonly Tiled[]) => withTiles(model, tilesIn(kept));
+  return keepFaster(model, chosen, trial, context, "in tiles");
 }
 
 /** A model of this convolution alone, which has the inputs of the whole model. */
@@ -168,15 +174,22 @@ function alone({ graph, domains, ...rest }: Model, layer: Layer, { size, inputs 
   return { ...rest, domains, graph: only };
 }
 
-/** A copy of the model with tiles in the place of these layers; of all, if they have one size. */
-function withTiles(model: Model, chosen: ReadonlyMap<string, TileSize> | TileSize): Model {
+type TileOf = (node: Node) => TileSize | undefined;
+
+function tilesIn(chosen: readonly Tiled[]): TileOf {
+  const tiles = new Map(chosen.flatMap(({ names, tile }) => names.map((name) => [name, tile])));
+  return ({ name }) => tiles.get(name);
+}
+
+/** A copy of the model with tiles in the place of the layers that have one. */
+function withTiles(model: Model, tileOf: TileOf): Model {
   const copy = cloneModel(model);
   inferModel(copy);
-  replaceAll(copy, ({ name }) => (typeof chosen === "number" ? chosen : chosen.get(name)));
+  replaceAll(copy, tileOf);
   return copy;
 }
 
-function replaceAll(model: Model, tileOf: (node: Node) => TileSize | undefined): void {
+function replaceAll(model: Model, tileOf: TileOf): void {
   for (const site of layersOf(model, { only: [], except: [] }, { skip() {} })) {
     const m = tileOf(site.node);
     const found = m && tileable(layerOf(site));
