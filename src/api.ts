@@ -38,6 +38,7 @@ import { type PackedModel, type PackSettings, pack } from "./recipe/pack.ts";
 import { predict } from "./recipe/predict.ts";
 import { prepare, type Settings } from "./recipe/prepare.ts";
 import { parseGoal } from "./recipe/search/aim.ts";
+import { usual } from "./recipe/search/options.ts";
 import { search } from "./recipe/search/search.ts";
 import { checkSensitivity, sensitivity } from "./recipe/sensitivity.ts";
 import { type MethodRef, parseRecipe } from "./recipe/steps.ts";
@@ -267,7 +268,8 @@ export function createTersor(platform: Platform, saveFile: SaveFile | null = nul
      * "bad-target", "needs-data", and what `survey` throws.
      */
     async search(model: Loaded, options: SearchInput): Promise<Searched> {
-      const { targets: limits = [], goal: wish, trains = true, workers, ...others } = options;
+      const { targets: limits = [], goal: wish, workers, ...others } = options;
+      const { trains = usual.train } = options;
       if (!options.data) {
         throw fail(errors.badUsage("search", "has no data to judge on", "Give --data"));
       }

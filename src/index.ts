@@ -8,6 +8,8 @@ export type {
   Compression,
   CompressOptions,
   InspectOptions,
+  Searched,
+  SearchInput,
   Surveyed,
   SurveyInput,
   TrainInput,
@@ -69,6 +71,8 @@ export type { MethodInfo } from "./recipe/method-info.ts";
 export type { GpuRun, OnGpu } from "./recipe/on-gpu.ts";
 export type { DataSource, Settings } from "./recipe/prepare.ts";
 export { type PresetId, presets } from "./recipe/presets.ts";
+export { type Aim, aimOf, parseGoal } from "./recipe/search/aim.ts";
+export { parseSearchOptions, searchOptionInfos } from "./recipe/search/options.ts";
 export type { Damage, Sensitivity, SensitivityOptions } from "./recipe/sensitivity.ts";
 export { cifar, csv, idx, images, jsonl, mnist, npz, text, wav } from "./recipe/sources.ts";
 export {
@@ -86,7 +90,9 @@ export { benchJson, inspectJson, jsonText, resultReportJson, surveyJson } from "
 export { surveyMarkdown } from "./report/markdown.ts";
 export { paretoSvg } from "./report/plots.ts";
 export { familyTitles, lossOf, type Report } from "./report/report.ts";
+export { effortText, type Standing, standingOf } from "./report/standing.ts";
 export { colorStyle, familyClass, plotStyle } from "./report/svg.ts";
+export { resultLine } from "./report/table.ts";
 export { targets } from "./targets/index.ts";
 export { factOf, pays, type TargetDevice } from "./targets/target.ts";
 export { type Form, integers, learns, type Part, type Shape } from "./weights/form.ts";

@@ -8,6 +8,7 @@ import { plainIssue } from "../options.ts";
 import { type DataSource, isMetricFile } from "../recipe/prepare.ts";
 import { parseBytes } from "../recipe/target.ts";
 import { targetIds } from "../targets/index.ts";
+import { parseSeconds } from "../util/duration.ts";
 import { nearest } from "../util/nearest.ts";
 
 /** The declaration of a flag. */
@@ -49,13 +50,10 @@ export const oneOf =
     throw bad(flag, `"${text}" is none of ${choices.join(", ")}`, remedy);
   };
 
-/** Seconds in each unit of time. */
-const units: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
-
 /** Parses a time such as `500ms`, `90s`, `10m` or `1.5h`; the result is in seconds. */
 export function seconds(text: string, flag: string): number {
-  const [, value = "", unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text) ?? [];
-  if (value !== "" && Number(value) > 0) return Number(value) * units[unit];
+  const parsed = parseSeconds(text);
+  if (!Number.isNaN(parsed)) return parsed;
   throw bad(flag, `"${text}" is no time`, "Give for example 500ms, 90s, 10m or 1h");
 }
 

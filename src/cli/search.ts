@@ -3,22 +3,23 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Searched } from "../api-types.ts";
 import { errors, fail, isAborted } from "../errors.ts";
-import type { Result } from "../measure/measurement.ts";
 import { fileCheckpoints } from "../node/checkpoints.ts";
 import { saveFile, sweepTemporaries } from "../node/files.ts";
 import { load, search } from "../node.ts";
 import { jobOf, type OpenJob } from "../recipe/job.ts";
 import { type Aim, aimOf, parseGoal } from "../recipe/search/aim.ts";
+import { searchOptionInfos, type searchOptions } from "../recipe/search/options.ts";
 import { bestOf } from "../recipe/search/search.ts";
 import { parseRecipe } from "../recipe/steps.ts";
-import { missedTargets, parseTargets } from "../recipe/target.ts";
+import { parseTargets } from "../recipe/target.ts";
 import { plural } from "../report/format.ts";
 import { jsonText, surveyJson } from "../report/json.ts";
 import { optunaJournal } from "../report/optuna.ts";
 import type { Report } from "../report/report.ts";
+import { effortText, standingOf } from "../report/standing.ts";
 import { resultLine } from "../report/table.ts";
 import type { Command } from "./command.ts";
-import { type DataFlags, dataFlags, dataSettings, seconds, whole } from "./flags.ts";
+import { type DataFlags, dataFlags, dataSettings, type Flag, seconds, whole } from "./flags.ts";
 import { openJournal } from "./journal.ts";
 import { inputsOf } from "./paths.ts";
 import { callOfRun, checkSameJob } from "./resume.ts";
@@ -44,37 +45,28 @@ interface SearchFlags
 const stateFile = "search.json";
 const folderOf = (path: string, output?: string) => surveyFolder(path, output, "search");
 
+/** The doc and the choices of an option, as its schema declares them. */
+function declared(name: keyof typeof searchOptions.shape): Pick<Flag, "doc" | "choices"> {
+  const { description: doc, choices } = searchOptionInfos().find((info) => info.name === name)!;
+  return { doc, ...(choices && { choices }) };
+}
+
 export const searchCommand: Command<SearchFlags> = {
   name: "search",
   takes: "<model>",
   summary: "Looks for a recipe that meets targets; the best so far is always saved.",
   flags: [
-    {
-      flags: "--target <limits>",
-      doc: "Limits to meet: size<=1MB, packed<=300kB, drop<=0.5, speedup>=1.5, latency<=0.6x (default: none, and models of all sizes are looked for that no other beats).",
-    },
-    {
-      flags: "--goal <quantities>",
-      doc: "What to make least within the limits, with weights: size:1, latency:2, loss:0.5. Sizes and speeds count by the logarithm, quality by points.",
-    },
-    {
-      flags: "--budget <time>",
-      doc: "Work for this time: 90s, 10m, 1h (default 10m); what was done before --resume counts.",
-      parse: seconds,
-    },
-    {
-      flags: "--trials <n>",
-      doc: "Measure so many recipes at most; without --budget for as long as that takes.",
-      parse: whole(1),
-    },
+    { flags: "--target <limits>", ...declared("target") },
+    { flags: "--goal <quantities>", ...declared("goal") },
+    { flags: "--budget <time>", ...declared("budget"), parse: seconds },
+    { flags: "--trials <n>", ...declared("trials"), parse: whole(1) },
     { flags: "-o, --output <folder>", doc: "Folder for the results (default: <model>.search)." },
-    { flags: "--resume", doc: "Go on with an interrupted search, with its flags." },
-    { flags: "--no-train", doc: "Leave out training, and keep its records for measuring." },
     {
-      flags: "--strategy <name>",
-      doc: "evolve (default), or random: recipes at random, to compare with.",
-      choices: ["evolve", "random"],
+      flags: "--resume",
+      doc: "Go on with an interrupted search, with its flags; the time of its work counts.",
     },
+    { flags: "--no-train", doc: "Leave out training, and keep its records for measuring." },
+    { flags: "--strategy <name>", ...declared("strategy") },
     ...workerFlags,
     ...learningFlags,
     ...dataFlags,
@@ -175,34 +167,12 @@ export const searchCommand: Command<SearchFlags> = {
   },
 };
 
-/** How many near misses are named. */
-const near = 3;
-
 /** Says which row is best, and what it misses. Returns the exit status. */
-function tell(
-  note: (text: string) => void,
-  { best, missed, results, pareto, hypervolume, screened }: Searched,
-  aim: Aim,
-  folder: string,
-): number {
-  const [, ...rows] = results;
-  note(`${plural(screened, "candidate")} screened, ${plural(rows.length, "recipe")} measured.`);
-  const { targets } = aim;
-  if (targets.length === 0) {
-    const front = rows.filter(({ recipe }) => pareto.includes(recipe)).length;
-    note(`${front} of them no other beats; hypervolume ${hypervolume.toFixed(3)}.`);
-  }
-  if (missed.length === 0) {
-    note(`Best: ${best.recipe} -> ${join(folder, "best.onnx")}`);
-    return 0;
-  }
-  note(`No recipe met ${targets.map(({ text }) => text).join(", ")}. Nearest:`);
-  const rest = new Set<Result>(rows);
-  for (let i = 0; i < near; i++) {
-    const next = bestOf(aim, [...rest]);
-    if (!next) break;
-    rest.delete(next);
-    note(`  ${next.recipe}: ${missedTargets(targets, next).join("; ")}`);
-  }
-  return 1;
+function tell(note: (text: string) => void, found: Searched, aim: Aim, folder: string): number {
+  for (const line of effortText(aim, found)) note(line);
+  const { says, nearest } = standingOf(aim, found.results);
+  const isMet = found.missed.length === 0;
+  note(isMet ? `${says} -> ${join(folder, "best.onnx")}` : says);
+  for (const { recipe, misses } of nearest) note(`  ${recipe}: ${misses}`);
+  return isMet ? 0 : 1;
 }

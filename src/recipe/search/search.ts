@@ -15,6 +15,7 @@ import {
 } from "../trials.ts";
 import { type Aim, aimOf, type Term, volumeOf } from "./aim.ts";
 import { compareRows, type Screened } from "./candidate.ts";
+import { usual } from "./options.ts";
 import { type Memory, proposals, type SearchPlan } from "./propose.ts";
 
 /** What a search aims at and where it reports; everything has a default. */
@@ -53,9 +54,6 @@ export interface Found extends Trials {
   readonly screened: number;
 }
 
-/** Seconds of work by default. */
-export const defaultBudget = 600;
-
 /**
  * Searches for recipes that meet the targets and suit the goal. Throws TersorError "bad-target" for
  * quantities that cannot be measured on the data, "needs-data" without calibration records, and what
@@ -66,10 +64,10 @@ export async function search(
   env: Environment,
   options: SearchOptions,
 ): Promise<Found> {
-  const { targets = [], goal, trials, strategy = "evolve", done = [], rowSeconds } = options;
+  const { targets = [], goal, trials, strategy = usual.strategy, done = [], rowSeconds } = options;
   const aim = aimOf(targets, goal);
   const most = trials ?? Infinity;
-  const { budgetSeconds = trials === undefined ? defaultBudget : Infinity } = options;
+  const { budgetSeconds = trials === undefined ? usual.budgetSeconds : Infinity } = options;
   checkTargets([...targets, ...(goal ?? [])], env.data, env.metric);
   if (!env.calibration) throw fail(errors.needsData("search", ""));
   const screened = new Map(options.screened);
