@@ -92,7 +92,7 @@ function WorkBar() {
             {step && step.total > 1 && ` ${Math.min(step.done + 1, step.total)} of ${step.total}`}
             {step?.detail && `, ${step.detail}`}
           </span>
-          {step?.training && (
+          {step?.training && work.value === "compressing" && (
             <button type="button" onClick={finishTraining}>
               Keep the best
             </button>

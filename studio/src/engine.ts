@@ -1,11 +1,11 @@
 /** @file The page's side of the worker: calls, abort, and a new worker where the old one is stuck. */
 import type { ErrorInfo, Event } from "tersor";
-import type { CallName, Calls, FromWorker, OpenInput, Row, ToWorker } from "./protocol.ts";
+import type { CallName, Calls, FromWorker, OpenInput, ToWorker, Trial } from "./protocol.ts";
 
 /** What a caller wants to hear meanwhile. */
 export interface Listener {
   onEvent?(event: Event): void;
-  onRow?(row: Row, pareto: readonly string[]): void;
+  onTrial?(trial: Trial): void;
 }
 
 /** What a caller may want besides. */
@@ -79,7 +79,7 @@ function start(): Worker {
     const caller = waiting.get(data.id);
     if (!caller) return;
     if ("event" in data) return caller.onEvent?.(data.event);
-    if ("row" in data) return caller.onRow?.(data.row, data.pareto);
+    if ("trial" in data) return caller.onTrial?.(data.trial);
     waiting.delete(data.id);
     if ("error" in data) caller.reject(new Problem(data.error));
     else caller.resolve(data.result);

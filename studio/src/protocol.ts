@@ -8,6 +8,7 @@ import type {
   OnGpu,
   OptionInfo,
   Result,
+  Standing as StandingOfRows,
 } from "tersor";
 import type { Change } from "./graph/changes.ts";
 import type { Row as PlacedRow } from "./graph/layered.ts";
@@ -42,6 +43,7 @@ export interface About {
     readonly cite: string;
   }[];
   readonly dataOptions: readonly OptionInfo[];
+  readonly searchOptions: readonly OptionInfo[];
 }
 
 export interface OpenInput {
@@ -209,6 +211,35 @@ export interface SurveyInput extends SettingsInput {
   readonly trains: boolean;
 }
 
+export interface SearchInput extends SettingsInput {
+  /** Target, budget and the like as they were typed. */
+  readonly typed: Typed;
+}
+
+/** How the rows of a search stand to its target, in the library's words. */
+export interface Standing extends Omit<StandingOfRows, "best"> {
+  /** The best row's recipe, and its figures beside the original's. */
+  readonly best: string;
+  readonly line: string;
+}
+
+/** A row of a survey or a search, with what is known after it. */
+export interface Trial {
+  readonly row: Row;
+  /** The recipes that no other beats. */
+  readonly pareto: readonly string[];
+  /** Null in a survey, and for the original. */
+  readonly standing: Standing | null;
+}
+
+/** The end of a survey or a search. */
+export interface Tried {
+  /** What was not measured, and why. */
+  readonly left: readonly string[];
+  /** What a search has done. */
+  readonly says: readonly string[];
+}
+
 /** The calls: what each takes and gives. */
 export interface Calls {
   about: [undefined, About];
@@ -234,8 +265,9 @@ export interface Calls {
   /** The bytes of the last candidate. */
   onnx: [undefined, Uint8Array];
   packed: [undefined, Uint8Array];
-  survey: [SurveyInput, readonly string[]];
-  /** The report of the last compression or survey as a page; `commandLine` is named in it. */
+  survey: [SurveyInput, Tried];
+  search: [SearchInput, Tried];
+  /** The report of the last compression, survey or search as a page; `commandLine` is named in it. */
   report: [{ readonly commandLine: string }, string];
 }
 
@@ -249,6 +281,6 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly id: number; readonly event: Event }
-  | { readonly id: number; readonly row: Row; readonly pareto: readonly string[] }
+  | { readonly id: number; readonly trial: Trial }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: ErrorInfo };

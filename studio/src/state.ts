@@ -13,7 +13,9 @@ import type {
   Row,
   SettingsInput,
   Spread,
+  Standing,
   StepData,
+  Tried,
   Typed,
 } from "./protocol.ts";
 
@@ -77,14 +79,23 @@ export const prediction = signal<Prediction | null>(null);
 /** Whether the candidate belongs to the steps, data and seed that are shown. */
 export const isFresh = signal(false);
 
-export interface Survey {
+/** The rows of a survey or a search, and the settings that it was begun with. */
+export interface Survey extends Tried {
   readonly rows: readonly Row[];
   readonly pareto: readonly string[];
-  readonly left: readonly string[];
+  readonly standing: Standing | null;
+  readonly settings: SettingsInput;
 }
-export const noRows: Survey = { rows: [], pareto: [], left: [] };
-export const survey = signal<Survey>(noRows);
+export const survey = signal<Survey | null>(null);
+/** A search, and what it was told. */
+export const search = signal<(Survey & { readonly typed: Typed }) | null>(null);
+/** What is typed for the next search. */
+export const aim = signal<Typed>({});
+/** Which of both the page shows. */
+export const trying = signal<"survey" | "search">("survey");
 export const report = signal<string | null>(null);
+/** What was measured last: that is what the report shows. */
+export const reported = signal<"candidate" | "survey" | "search" | null>(null);
 
 /** The work that is going on; there is one at a time, because a second would disturb the timing. */
 export type Work =
@@ -93,6 +104,7 @@ export type Work =
   | "compressing"
   | "comparing with the GPU"
   | "surveying"
+  | "searching"
   | "predicting";
 export const work = signal<Work | null>(null);
 export const progress = signal<Extract<Event, { type: "progress" }> | null>(null);
@@ -123,7 +135,7 @@ export async function stop(): Promise<void> {
 export const finishTraining = (): void => finishing.abort();
 
 /** Does one piece of work in the place of the one before; shows its progress and what is wrong. */
-async function run(name: Work, job: (signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function run(name: Work, job: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const own = new AbortController();
   const before = stop();
   controller = own;
@@ -155,7 +167,8 @@ export function show(error: unknown): void {
   problem.value = { code: "internal", where: "page", what, remedy: "Reload the page" };
 }
 
-const onEvent = (event: Event): void => {
+/** Shows the progress of the work. */
+export const onEvent = (event: Event): void => {
   if (event.type !== "progress") return;
   progress.value = event;
   if (event.training) training.value = trainingAt(event, event.training);
@@ -195,8 +208,10 @@ export async function open(files: ReadonlyMap<string, Uint8Array>, path: string)
       candidate.value = null;
       gpu.value = null;
       prediction.value = null;
-      survey.value = noRows;
+      survey.value = null;
+      search.value = null;
       report.value = null;
+      reported.value = null;
       work.value = "inspecting";
       if (page.value === "model") go("overview");
     });
@@ -233,27 +248,13 @@ export const compress = (): Promise<void> =>
     candidate.value = { ...made, settings: own };
     isFresh.value = true;
     report.value = null;
+    reported.value = "candidate";
     gpu.value = null;
     if (!hasGpu) return;
     work.value = "comparing with the GPU";
     progress.value = null;
     gpu.value = await call("gpu", own, { signal, onEvent });
   }).then(predictSoon);
-
-export const runSurvey = (budgetSeconds: number, trains: boolean): Promise<void> =>
-  run("surveying", async (signal) => {
-    survey.value = noRows;
-    report.value = null;
-    const input = { ...settings(), budgetSeconds, trains };
-    const left = await call("survey", input, {
-      signal,
-      onEvent,
-      onRow(row, pareto) {
-        survey.value = { ...survey.value, rows: [...survey.value.rows, row], pareto };
-      },
-    });
-    survey.value = { ...survey.value, left };
-  }).then(compressSoon);
 
 /** Whether the browser may have a GPU for pages; the worker asks for it. */
 const hasGpu = "gpu" in navigator;
@@ -311,7 +312,7 @@ export async function readAs(spec: string, typed: Typed): Promise<void> {
 }
 
 /** Compresses soon, unless other work goes on; a run for what was shown before is aborted. */
-function compressSoon(): void {
+export function compressSoon(): void {
   clearTimeout(timer);
   if (steps.peek().length === 0 || isFresh.peek()) return;
   timer = setTimeout(() => {

@@ -7,12 +7,8 @@ import {
   dataOptionInfos,
   dataPrefix,
   type Event,
-  format,
   formatRecipe,
   htmlReport,
-  type Keeper,
-  type Loaded,
-  lossOf,
   type Model,
   methods,
   type Node,
@@ -22,8 +18,7 @@ import {
   parseRecipe,
   presets,
   type RecipeInput,
-  type Report,
-  type Result,
+  searchOptionInfos,
   TersorError,
   z,
 } from "tersor";
@@ -35,49 +30,25 @@ import type {
   About,
   Calls,
   Candidate,
-  Fidelity,
   FromWorker,
   NodeInfo,
   Opened,
   OpenInput,
-  Row,
   RunInput,
-  SettingsInput,
   StepData,
-  SurveyInput,
   ToWorker,
 } from "./protocol.ts";
 import { fidelityOf, onRandomInputs, randomModule } from "./random-inputs.ts";
+import { rowOf } from "./rows.ts";
+import { type Around, type Session, settingsOf, timingSeconds } from "./session.ts";
 import { spreadOf } from "./spread.ts";
+import { search, survey } from "./trials.ts";
 
 // The page's Content-Security-Policy forbids to compile text, which zod would try.
 z.config({ jitless: true });
 
-/** Seconds for which a candidate is timed: less than the command line takes, to answer sooner. */
-const timingSeconds = 1;
-
-/** The open model and what was last made of it. */
-interface Session {
-  readonly files: Map<string, Uint8Array>;
-  readonly tersor: ReturnType<typeof createTersor>;
-  readonly model: Loaded;
-  /** Hold the measured original: on the data, and on random inputs. */
-  readonly keeper: Keeper;
-  readonly onRandom: Keeper;
-  compression?: Compression;
-  /** The compressed model as its file has it. */
-  product?: Loaded;
-  report?: Report;
-}
+/** The open model, if there is one. */
 let session: Session | null = null;
-
-/** What a call is given besides its input. */
-interface Around {
-  readonly signal: AbortSignal;
-  readonly finish: AbortSignal;
-  onEvent(event: Event): void;
-  onRow(row: Row, pareto: readonly string[]): void;
-}
 
 type Handlers = {
   readonly [K in keyof Calls]: (input: Calls[K][0], around: Around) => Promise<Calls[K][1]>;
@@ -88,6 +59,7 @@ const handlers: Handlers = {
     methods: methods(),
     nets: Object.entries(nets).map(([name, { title, cite }]) => ({ name, title, cite })),
     dataOptions: dataOptionInfos(),
+    searchOptions: searchOptionInfos(),
   }),
   open,
   async addData({ name, bytes }) {
@@ -117,7 +89,8 @@ const handlers: Handlers = {
   compress,
   onnx: async () => compressed().bytes,
   packed: async () => compressed().pack(),
-  survey,
+  survey: (input, around) => survey(opened(), input, around),
+  search: (input, around) => search(opened(), input, around),
   async report({ commandLine }) {
     const { report } = opened();
     if (!report) throw new Error("nothing was compressed yet");
@@ -164,13 +137,6 @@ function openAxes({ inputs }: Model["graph"]): string[] {
   );
   return [...new Set(axes)];
 }
-
-/** Settings of the library from those of the page. With data the records decide the sizes. */
-const settingsOf = ({ data, seed, dims }: SettingsInput) => ({
-  data: data && { spec: data.spec, options: data.options },
-  seed,
-  dims: data ? {} : dims,
-});
 
 function opened(): Session {
   if (!session) throw new Error("no model is open");
@@ -224,63 +190,6 @@ async function compress(input: RunInput, { signal, finish, onEvent }: Around): P
   };
 }
 
-async function survey(
-  { budgetSeconds, trains, ...input }: SurveyInput,
-  { signal, onEvent, onRow }: Around,
-): Promise<readonly string[]> {
-  const current = opened();
-  const { tersor, model } = current;
-  let fidelity: Fidelity | null = null;
-  const surveyed = await tersor.survey(model, {
-    ...{ ...settingsOf(input), budgetSeconds, trains, signal, onEvent, timingSeconds },
-    async onRow(result, bytes) {
-      // Without data a row says at least how far its outputs move on random inputs.
-      const isUnjudged = result.metric === null && bytes !== null;
-      fidelity = isUnjudged
-        ? await onRandomInputs(tersor, await tersor.load(bytes), model, {
-            ...{ seed: input.seed, dims: input.dims, signal, keeper: current.onRandom },
-          })
-        : null;
-    },
-    onReport(report) {
-      current.report = report;
-      const row = report.results.at(-1);
-      if (!row) return;
-      const own = rowOf(row, report);
-      onRow(input.data ? own : withError(own, fidelity), report.pareto);
-    },
-  });
-  current.report = surveyed.report;
-  return [
-    ...surveyed.warnings,
-    ...surveyed.left.map(({ recipe, reason }) => `${recipe}: ${reason}`),
-  ];
-}
-
-/** The row with its output error as its loss, where it has no other; the original has none. */
-function withError(row: Row, fidelity: Fidelity | null): Row {
-  const isOriginal = row.result.recipe === "original";
-  if (row.loss || (!fidelity && !isOriginal)) return row;
-  const value = fidelity?.error ?? 0;
-  const text = `${format.precise(value)} %`;
-  return { ...row, loss: { name: "output error on random inputs", value, text } };
-}
-
-/** A result with its figures of quality as text. */
-function rowOf(result: Result, report: Report): Row {
-  const { metric } = result;
-  const loss = lossOf(report);
-  const value = loss?.of(result) ?? null;
-  return {
-    result,
-    score: metric && format.score(metric),
-    loss: loss && value !== null ? { name: loss.name, value, text: lossText(loss, value) } : null,
-  };
-}
-
-const lossText = ({ kind, digits, unit }: NonNullable<ReturnType<typeof lossOf>>, value: number) =>
-  `${(kind === "drop" ? format.points : format.fixed)(value, digits)} ${unit}`.trimEnd();
-
 /** Passes events on, and keeps those that are to be read after the run. */
 const noting = (onEvent: (event: Event) => void, notes: string[]) => (event: Event) => {
   if (event.type === "note" || event.type === "warning") notes.push(event.text);
@@ -327,7 +236,7 @@ addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
       signal: own.abort.signal,
       finish: own.finish.signal,
       onEvent: (event) => reply({ id, event }),
-      onRow: (row, pareto) => reply({ id, row, pareto }),
+      onTrial: (trial) => reply({ id, trial }),
     });
     reply({ id, result });
   } catch (error) {

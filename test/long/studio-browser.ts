@@ -93,6 +93,37 @@ export async function tasksDuring(
     .map(({ tdur = 0 }) => tdur / 1000);
 }
 
+const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8");
+
+/** What axe finds serious or critical in the page: the rule, and the elements. */
+export async function findings(page: Page): Promise<string[]> {
+  if (!(await page.evaluate("'axe' in globalThis"))) await page.evaluate(axe);
+  return page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`);
+}
+
+/**
+ * Takes pictures of the page at each width in light and dark, and gives what is wrong in them: a page
+ * that is too wide, what axe finds.
+ */
+export async function looks(page: Page, name: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [1400, 360]) {
+      await page.setViewportSize({ width, height: 900 });
+      const where = `${name}-${width}-${colorScheme}`;
+      await page.screenshot({ path: join(pictures, `${where}.png`), fullPage: true });
+      const wide = await page.evaluate("document.documentElement.scrollWidth");
+      if (Number(wide) > width) found.push(`${where}: is ${wide} pixels wide`);
+      for (const one of await findings(page)) found.push(`${where}: ${one}`);
+    }
+  }
+  return found;
+}
+
 /** Drops files on the page as a user does. */
 export async function drop(page: Page, files: Files): Promise<void> {
   await dropped(page, await held(page, files));

@@ -13,6 +13,7 @@ import {
   executablePath,
   faultsOf,
   held,
+  looks,
   type Open,
   openStudio,
   pictures,
@@ -26,7 +27,6 @@ if (!executablePath) console.log("studio-pages.long.test.ts is skipped: no /usr/
 
 const patience = 120_000;
 const lenet = readFileSync(join(root, "examples/lenet5.onnx"));
-const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8");
 const pages = [
   "Model",
   "Overview",
@@ -37,15 +37,6 @@ const pages = [
   "Try",
   "Report",
 ] as const;
-const schemes = ["light", "dark"] as const;
-const widths = [1400, 360] as const;
-
-/** What axe finds serious or critical: the rule, and the elements. */
-const findings = (page: Page): Promise<string[]> =>
-  page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
-    violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`);
 
 describe.skipIf(!executablePath)("the studio's pages", () => {
   let open: Open;
@@ -220,7 +211,6 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await go("Overview");
     await page.getByRole("button", { name: /^fc1 93 %/ }).click();
     await page.getByRole("img", { name: /Histogram of fc1/ }).waitFor();
-    await page.evaluate(axe);
     const found: string[] = [];
     for (const name of pages) {
       await go(name);
@@ -233,17 +223,7 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
           [0.45, 0.85],
         ]);
       if (name === "Try") await page.locator(".answer").waitFor();
-      for (const colorScheme of schemes) {
-        await page.emulateMedia({ colorScheme });
-        for (const width of widths) {
-          await page.setViewportSize({ width, height: 900 });
-          const where = `${name.toLowerCase()}-${width}-${colorScheme}`;
-          await page.screenshot({ path: join(pictures, `${where}.png`), fullPage: true });
-          const wide = await page.evaluate("document.documentElement.scrollWidth");
-          if (Number(wide) > width) found.push(`${where}: is ${wide} pixels wide`);
-          for (const one of await findings(page)) found.push(`${where}: ${one}`);
-        }
-      }
+      found.push(...(await looks(page, name.toLowerCase())));
     }
     expect(found).toEqual([]);
     await page.emulateMedia({ colorScheme: "light" });

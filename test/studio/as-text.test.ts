@@ -3,8 +3,10 @@ import { expect, test } from "vitest";
 import { type Command, dispatch } from "../../src/cli/command.ts";
 import { compressCommand } from "../../src/cli/compress.ts";
 import { type DataFlags, dataSettings } from "../../src/cli/flags.ts";
+import { searchCommand } from "../../src/cli/search.ts";
 import { parseDataOptions } from "../../src/data/options.ts";
-import { commandLine, typeScript } from "../../studio/src/parts/as-text.ts";
+import { searchOptionInfos } from "../../src/recipe/search/options.ts";
+import { commandLine, searchLine, typeScript } from "../../studio/src/parts/as-text.ts";
 
 /** The words of a line for a POSIX shell that has no quotes but '...'. */
 const wordsOf = (line: string): string[] =>
@@ -13,12 +15,12 @@ const wordsOf = (line: string): string[] =>
   );
 
 /** The line as the command itself understands it. */
-async function parsed(line: string) {
+async function parsed(line: string, own = compressCommand as Command<Flags>) {
   const [npx, tersor, ...words] = wordsOf(line);
-  expect([npx, tersor, words[0]]).toEqual(["npx", "tersor", "compress"]);
+  expect([npx, tersor, words[0]]).toEqual(["npx", "tersor", own.name]);
   let found: Parsed | null = null;
   const command: Command<Flags> = {
-    ...(compressCommand as Command<Flags>),
+    ...own,
     async run(_, [model], flags) {
       found = { model, ...flags, ...dataSettings(flags) };
       return 0;
@@ -116,5 +118,25 @@ test("the program has the options as values, and names that are no identifiers i
   );
   expect(typeScript({ ...run, data: null, dims: { "x.3": 32, H: 1 } })).toContain(
     '  dims: { "x.3": 32, H: 1 },',
+  );
+});
+
+test("a search means the same on the command line", async () => {
+  const { path, seed } = run;
+  const data = { spec: "images:my pictures.zip", options: { limit: 9 }, typed: { limit: 9 } };
+  const settings = { data, seed, dims: {} };
+  const typed = {
+    ...{ target: "size<=120KB, drop<=0.5", budget: "2m", goal: "size:1, latency:2" },
+    ...{ trials: 3, train: false, strategy: "random" },
+  };
+  expect(Object.keys(typed)).toEqual(searchOptionInfos().map(({ name }) => name));
+  const line = searchLine({ path, typed, settings });
+  expect(await parsed(line, searchCommand as unknown as Command<Flags>)).toMatchObject({
+    ...{ ...typed, model: path, budget: 120, seed: 7 },
+    data: { spec: data.spec, options: data.options },
+  });
+  const none = { data: null, seed: undefined, dims: {} };
+  expect(searchLine({ path: "a.onnx", typed: {}, settings: none })).toBe(
+    "npx tersor search a.onnx",
   );
 });

@@ -35,7 +35,7 @@ export const searchOptions = z.strictObject({
   }),
   train: z.boolean().default(usual.train).meta({
     description:
-      "Also recipes that train, on records that are set aside for it; without them these are measured on, too.",
+      "Also recipes that train, for which most of the records are set aside and not measured on.",
   }),
   strategy: z
     .enum(["evolve", "random"])

@@ -1,18 +1,18 @@
-/** @file The report of the last compression or survey: the same page that the command line writes. */
+/** @file The report of the last compression, survey or search: the same page that the command line writes. */
 import { useEffect } from "preact/hooks";
 import { call } from "../engine.ts";
-import { commandLine, productName, surveyLine } from "../parts/as-text.ts";
+import { commandLine, productName, searchLine, surveyLine } from "../parts/as-text.ts";
 import { download } from "../parts/download.ts";
-import { candidate, model, report, settings, show, survey, work } from "../state.ts";
+import { candidate, model, report, reported, search, show, survey, work } from "../state.ts";
 
 export function ReportPage() {
   const html = report.value;
-  const isThere = candidate.value !== null || survey.value.rows.length > 0;
+  const isThere = reported.value !== null;
   const isIdle = work.value === null;
   useEffect(() => {
     if (html === null && isThere && isIdle) void make();
   }, [html, isThere, isIdle]);
-  if (!isThere) return <p class="dim">Compress the model or try every family first.</p>;
+  if (!isThere) return <p class="dim">Compress the model, try every family or search first.</p>;
   if (html === null) return <p class="dim">The report follows when the work is done.</p>;
   const name = productName(model.value?.path ?? "model.onnx", "onnx").replace(/\.onnx$/, ".html");
   return (
@@ -28,14 +28,17 @@ export function ReportPage() {
 }
 
 async function make(): Promise<void> {
-  const path = model.value?.path ?? "model.onnx";
-  const found = candidate.value;
-  const line = found
-    ? commandLine({ path, ...found, ...found.settings })
-    : surveyLine({ path, ...settings() });
-  await call("report", { commandLine: line })
+  await call("report", { commandLine: lineOf(model.value?.path ?? "model.onnx") })
     .then((html) => {
       report.value = html;
     })
     .catch(show);
+}
+
+/** What was measured last as a command line. */
+function lineOf(path: string): string {
+  const [one, many, found] = [candidate.value, survey.value, search.value];
+  if (reported.value === "survey" && many) return surveyLine({ path, ...many.settings });
+  if (reported.value === "search" && found) return searchLine({ path, ...found });
+  return one ? commandLine({ path, ...one, ...one.settings }) : "";
 }

@@ -1,5 +1,5 @@
 /** @file A run of the page as a command line and as TypeScript. */
-import type { DataInput, Dims, StepData } from "../protocol.ts";
+import type { DataInput, Dims, StepData, Typed } from "../protocol.ts";
 
 export interface Run {
   readonly path: string;
@@ -33,19 +33,33 @@ export function commandLine({ path, recipe, ...settings }: Run): string {
 export const surveyLine = ({ path, ...settings }: SettingsOf & Pick<Run, "path">): string =>
   lineOf(["survey", path, ...flagsOf(settings)]);
 
+/** The search of the page as a command line. */
+export function searchLine({
+  path,
+  typed,
+  settings,
+}: Pick<Run, "path"> & { readonly typed: Typed; readonly settings: SettingsOf }): string {
+  // What is off is on by default, otherwise it would not have been typed.
+  const off = Object.keys(typed).filter((name) => typed[name] === false);
+  const without = off.map((name) => `--no-${kebab(name)}`);
+  return lineOf(["search", path, ...typedFlags(typed), ...without, ...flagsOf(settings)]);
+}
+
 type SettingsOf = Pick<Run, "data" | "seed" | "dims">;
 
 const lineOf = (parts: readonly string[]): string => `npx tersor ${parts.map(quoted).join(" ")}`;
 
 /** Flags are written with the text that was typed: that is what the command line parses. */
-function flagsOf({ data, seed, dims }: SettingsOf): string[] {
-  const typed = Object.entries(data?.typed ?? {}).flatMap(([name, value]) => {
+const typedFlags = (typed: Typed): string[] =>
+  Object.entries(typed).flatMap(([name, value]) => {
     if (typeof value === "boolean") return value ? [`--${kebab(name)}`] : [];
     return [`--${kebab(name)}`, String(value)];
   });
+
+function flagsOf({ data, seed, dims }: SettingsOf): string[] {
   const sizes = Object.entries(dims).map(([axis, size]) => `${axis}=${size}`);
   return [
-    ...(data ? ["--data", data.spec, ...typed] : []),
+    ...(data ? ["--data", data.spec, ...typedFlags(data.typed)] : []),
     // With data the records decide the sizes.
     ...(!data && sizes.length > 0 ? ["--dims", sizes.join(",")] : []),
     ...(seed === undefined ? [] : ["--seed", String(seed)]),

@@ -82,12 +82,15 @@ export function Comparison({ found }: { found: Made }) {
   );
 }
 
+/** What goes on while a recipe may wait. */
+const trials = { surveying: "survey", searching: "search" } as const;
+
 function Stale() {
   return (
     <p class="notice">
-      {work.value === "surveying" ? (
+      {work.value === "surveying" || work.value === "searching" ? (
         <>
-          These figures are of the recipe below. The survey is running:{" "}
+          These figures are of the recipe below. The {trials[work.value]} is running:{" "}
           <button type="button" onClick={() => void compress()}>
             stop it and compress
           </button>

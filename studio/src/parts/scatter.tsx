@@ -2,15 +2,20 @@
 import { familyClass, format } from "tersor";
 import type { Row } from "../protocol.ts";
 
-const [width, height] = [640, 300];
-const frame = { left: 64, right: 628, top: 14, bottom: 262 };
+const width = 640;
+/** Room for the scale below the frame. */
+const scale = 38;
+/** The frame's bottom, where something is lost and where nothing is. */
+const bottoms = { some: 262, none: 40 };
 
 export function Scatter(props: {
   rows: readonly Row[];
   pareto: readonly string[];
+  /** The recipe that a search holds for the best. */
+  best: string | null;
   onPick(recipe: string): void;
 }) {
-  const { rows, pareto, onPick } = props;
+  const { rows, pareto, best, onPick } = props;
   const points = rows.flatMap((row, i) => {
     // The first row is the original's: nothing is lost.
     const loss = i === 0 ? 0 : row.loss?.value;
@@ -21,6 +26,8 @@ export function Scatter(props: {
   const logs = points.map(({ bytes }) => Math.log10(bytes));
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
   const largest = Math.max(...points.map(({ loss }) => loss));
+  const bottom = largest > 0 ? bottoms.some : bottoms.none;
+  const frame = { left: 64, right: 628, top: 14, bottom };
   const most = largest || 1;
   const x = (bytes: number) =>
     frame.left + ((Math.log10(bytes) - low) / (high - low || 1)) * (frame.right - frame.left);
@@ -31,7 +38,7 @@ export function Scatter(props: {
   return (
     <figure>
       <figcaption>Bytes of the ONNX file (across, logarithmic) against {name} (up)</figcaption>
-      <svg class="plot" viewBox={`0 0 ${width} ${height}`}>
+      <svg class="plot" viewBox={`0 0 ${width} ${bottom + scale}`}>
         <title>Scatter plot of the rows</title>
         {(largest > 0 ? [0, most / 4, most] : [0]).map((loss) => (
           <g key={loss}>
@@ -58,7 +65,7 @@ export function Scatter(props: {
             // biome-ignore lint/a11y/useSemanticElements: SVG has no button element
             <circle
               key={`${i} ${recipe}`}
-              class={`${familyClass(family)} ${pareto.includes(recipe) ? "best" : ""}`}
+              class={`${familyClass(family)} ${pareto.includes(recipe) ? "best" : ""} ${recipe === best ? "chosen" : ""}`}
               cx={x(bytes)}
               cy={y(loss)}
               r={6}
