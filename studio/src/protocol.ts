@@ -7,6 +7,7 @@ import type {
   MethodInfo,
   OnGpu,
   OptionInfo,
+  Report,
   Result,
   Standing as StandingOfRows,
 } from "tersor";
@@ -230,6 +231,8 @@ export interface Trial {
   readonly pareto: readonly string[];
   /** Null in a survey, and for the original. */
   readonly standing: Standing | null;
+  /** All rows so far; the page keeps it, because a worker that does not stop is replaced. */
+  readonly report: Report;
 }
 
 /** The end of a survey or a search. */
@@ -267,8 +270,8 @@ export interface Calls {
   packed: [undefined, Uint8Array];
   survey: [SurveyInput, Tried];
   search: [SearchInput, Tried];
-  /** The report of the last compression, survey or search as a page; `commandLine` is named in it. */
-  report: [{ readonly commandLine: string }, string];
+  /** A report (null: that of the last compression) as a page; `commandLine` is named in it. */
+  report: [{ readonly commandLine: string; readonly report: Report | null }, string];
 }
 
 export type CallName = keyof Calls;

@@ -42,11 +42,11 @@ async function fill(
   put: (found: Survey) => void,
   ask: (onTrial: (trial: Trial) => void) => Promise<Tried>,
 ): Promise<void> {
-  const none = { rows: [], pareto: [], standing: null, left: [], says: [] };
+  const none = { rows: [], pareto: [], standing: null, report: null, left: [], says: [] };
   let found: Survey = { ...none, settings: settings() };
-  const tried = await ask(({ row, pareto, standing }) => {
+  const tried = await ask(({ row, ...others }) => {
     report.value = null;
-    found = { ...found, rows: [...found.rows, row], pareto, standing };
+    found = { ...found, ...others, rows: [...found.rows, row] };
     put(found);
   });
   put({ ...found, ...tried });

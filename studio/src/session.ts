@@ -16,6 +16,7 @@ export interface Session {
   compression?: Compression;
   /** The compressed model as its file has it. */
   product?: Loaded;
+  /** Of the compression. */
   report?: Report;
 }
 

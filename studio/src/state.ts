@@ -1,6 +1,6 @@
 /** @file What the page shows, as signals, and the actions that change it. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { ErrorInfo, Event, Inspection, MethodInfo, OnGpu } from "tersor";
+import type { ErrorInfo, Event, Inspection, MethodInfo, OnGpu, Report } from "tersor";
 import { call, Problem } from "./engine.ts";
 import type {
   About,
@@ -84,6 +84,8 @@ export interface Survey extends Tried {
   readonly rows: readonly Row[];
   readonly pareto: readonly string[];
   readonly standing: Standing | null;
+  /** Null before the first row. */
+  readonly report: Report | null;
   readonly settings: SettingsInput;
 }
 export const survey = signal<Survey | null>(null);

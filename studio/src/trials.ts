@@ -14,11 +14,10 @@ import { rowOf, withError } from "./rows.ts";
 import { type Around, type Session, settingsOf, timingSeconds } from "./session.ts";
 
 export async function survey(
-  current: Session,
+  { tersor, model, onRandom }: Session,
   { budgetSeconds, trains, ...input }: SurveyInput,
   { signal, onEvent, onTrial }: Around,
 ): Promise<Tried> {
-  const { tersor, model } = current;
   let fidelity: Fidelity | null = null;
   const surveyed = await tersor.survey(model, {
     ...{ ...settingsOf(input), budgetSeconds, trains, signal, onEvent, timingSeconds },
@@ -27,25 +26,23 @@ export async function survey(
       const isUnjudged = result.metric === null && bytes !== null;
       fidelity = isUnjudged
         ? await onRandomInputs(tersor, await tersor.load(bytes), model, {
-            ...{ seed: input.seed, dims: input.dims, signal, keeper: current.onRandom },
+            ...{ seed: input.seed, dims: input.dims, signal, keeper: onRandom },
           })
         : null;
     },
     onReport(report) {
-      current.report = report;
       const row = report.results.at(-1);
       if (!row) return;
       const own = rowOf(row, report);
       const shown = input.data ? own : withError(own, fidelity);
-      onTrial({ row: shown, pareto: report.pareto, standing: null });
+      onTrial({ row: shown, pareto: report.pareto, standing: null, report });
     },
   });
-  current.report = surveyed.report;
   return { left: leftOf(surveyed), says: [] };
 }
 
 export async function search(
-  current: Session,
+  { tersor, model }: Session,
   { typed, ...input }: SearchInput,
   { signal, onEvent, onTrial }: Around,
 ): Promise<Tried> {
@@ -54,18 +51,16 @@ export async function search(
   let screened = 0;
   const tell = (what: string, detail: string): void =>
     onEvent({ type: "progress", what, done: 0, total: 0, detail });
-  const found = await current.tersor.search(current.model, {
+  const found = await tersor.search(model, {
     ...{ ...settingsOf(input), ...settings, signal, onEvent, timingSeconds },
     onTrial: (recipe) => tell("measuring", recipe),
     onScreened: (_, { recipe }) => tell("screening", `${++screened} so far, the last ${recipe}`),
     onReport(report) {
-      current.report = report;
       const { results, pareto } = report;
       const standing = results.length > 1 ? shownStanding(standingOf(aim, results), results) : null;
-      onTrial({ row: rowOf(results[results.length - 1], report), pareto, standing });
+      onTrial({ row: rowOf(results[results.length - 1], report), pareto, standing, report });
     },
   });
-  current.report = found.report;
   return { left: leftOf(found), says: effortText(aim, found) };
 }
 

@@ -91,8 +91,8 @@ const handlers: Handlers = {
   packed: async () => compressed().pack(),
   survey: (input, around) => survey(opened(), input, around),
   search: (input, around) => search(opened(), input, around),
-  async report({ commandLine }) {
-    const { report } = opened();
+  async report({ commandLine, report: given }) {
+    const report = given ?? opened().report;
     if (!report) throw new Error("nothing was compressed yet");
     return htmlReport({ ...report, commandLine });
   },

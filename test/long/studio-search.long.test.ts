@@ -58,7 +58,10 @@ describe.skipIf(!executablePath)("the studio's search", () => {
       const field = page.locator(`#search-${name}`);
       if (name === "strategy") await field.selectOption(text);
       else if (name === "train") await field.setChecked(text === "true");
-      else await field.fill(text);
+      else {
+        await field.fill(text);
+        await field.blur();
+      }
     }
     await page.getByRole("button", { name: "Search", exact: true }).click();
   }
@@ -87,6 +90,10 @@ describe.skipIf(!executablePath)("the studio's search", () => {
     expect(await page.locator(".plot circle.best").count()).toBeGreaterThan(0);
     expect(await page.getByRole("alert").count()).toBe(0);
     expect(await looks(page, "search")).toEqual([]);
+    // The rows outlive a worker that had to be replaced.
+    await page.getByRole("link", { name: "Report" }).click();
+    expect(await page.locator("iframe").getAttribute("srcdoc")).toContain(found.name);
+    await page.getByRole("link", { name: "Survey" }).click();
     await page.getByRole("button", { name: "Load the best into Compress" }).click();
     await page.locator('[data-fresh="true"] .recipe', { hasText: found.name }).waitFor();
     await page.getByRole("link", { name: "Survey" }).click();

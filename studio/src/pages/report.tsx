@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { call } from "../engine.ts";
 import { commandLine, productName, searchLine, surveyLine } from "../parts/as-text.ts";
 import { download } from "../parts/download.ts";
+import type { Calls } from "../protocol.ts";
 import { candidate, model, report, reported, search, show, survey, work } from "../state.ts";
 
 export function ReportPage() {
@@ -28,17 +29,21 @@ export function ReportPage() {
 }
 
 async function make(): Promise<void> {
-  await call("report", { commandLine: lineOf(model.value?.path ?? "model.onnx") })
+  await call("report", last(model.value?.path ?? "model.onnx"))
     .then((html) => {
       report.value = html;
     })
     .catch(show);
 }
 
-/** What was measured last as a command line. */
-function lineOf(path: string): string {
+/** What was measured last: its command line, and its report where the page holds it. */
+function last(path: string): Calls["report"][0] {
   const [one, many, found] = [candidate.value, survey.value, search.value];
-  if (reported.value === "survey" && many) return surveyLine({ path, ...many.settings });
-  if (reported.value === "search" && found) return searchLine({ path, ...found });
-  return one ? commandLine({ path, ...one, ...one.settings }) : "";
+  if (reported.value === "survey" && many) {
+    return { commandLine: surveyLine({ path, ...many.settings }), report: many.report };
+  }
+  if (reported.value === "search" && found) {
+    return { commandLine: searchLine({ path, ...found }), report: found.report };
+  }
+  return { commandLine: one ? commandLine({ path, ...one, ...one.settings }) : "", report: null };
 }

@@ -1,4 +1,5 @@
 /** @file One option as a labelled control, made from its declaration. */
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { type OptionInfo, rangeText } from "tersor";
 import { inPage } from "./in-page.ts";
 
@@ -85,26 +86,49 @@ function Control({ info, value, id, onChange }: FieldProps) {
       );
     case "number":
       return (
-        <input
+        <TextInput
           {...about}
-          type="text"
           inputMode="decimal"
-          value={value === undefined ? "" : textOf(value)}
+          text={value === undefined ? "" : textOf(value)}
           placeholder={info.default === null ? "default" : textOf(info.default)}
-          onChange={(event) => give(numberOf(event.currentTarget.value))}
+          onText={(text) => give(numberOf(text))}
         />
       );
     default:
       return (
-        <input
+        <TextInput
           {...about}
-          type="text"
-          value={value === undefined ? "" : textOf(value)}
+          inputMode="text"
+          text={value === undefined ? "" : textOf(value)}
           placeholder={textOf(info.default) || (info.type === "list" ? "all" : "default")}
-          onChange={(event) => give(event.currentTarget.value.trim())}
+          onText={(text) => give(text.trim())}
         />
       );
   }
+}
+
+/** A field whose text is given when it is left; what is half typed survives a drawing of the page. */
+function TextInput(props: {
+  readonly id: string;
+  readonly "aria-describedby": string;
+  readonly inputMode: "decimal" | "text";
+  readonly text: string;
+  readonly placeholder: string;
+  onText(text: string): void;
+}) {
+  const { text, onText, ...others } = props;
+  const field = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
+    if (field.current) field.current.value = text;
+  }, [text]);
+  return (
+    <input
+      {...others}
+      ref={field}
+      type="text"
+      onChange={(event) => onText(event.currentTarget.value)}
+    />
+  );
 }
 
 /** A typed number; other text stays, so that the library says what is wrong with it. */

@@ -34,7 +34,7 @@ export function Scatter(props: {
   // A square root spreads the small losses, which matter, and still shows the large ones.
   const y = (loss: number) => frame.bottom - Math.sqrt(loss / most) * (frame.bottom - frame.top);
   const name = points[1].row.loss?.name ?? "loss";
-  const sizes = [low, (low + high) / 2, high].map((log) => 10 ** log);
+  const sizes = (high > low ? [low, (low + high) / 2, high] : [low]).map((log) => 10 ** log);
   return (
     <figure>
       <figcaption>Bytes of the ONNX file (across, logarithmic) against {name} (up)</figcaption>
@@ -43,7 +43,7 @@ export function Scatter(props: {
         {(largest > 0 ? [0, most / 4, most] : [0]).map((loss) => (
           <g key={loss}>
             <line class="grid" x1={frame.left} x2={frame.right} y1={y(loss)} y2={y(loss)} />
-            <text class="soft end" x={frame.left - 6} y={y(loss) + 4}>
+            <text class="soft end" x={frame.left - 12} y={y(loss) + 4}>
               {format.precise(loss)}
             </text>
           </g>

@@ -11,13 +11,13 @@ export function StandingNote() {
         {standing?.says ?? waiting()}
       </p>
       {isMissed && (
-        <ul class="hints">
+        <ul>
           {standing.nearest.map(({ recipe, misses }) => (
             <li key={recipe}>
               <button type="button" class="link" onClick={() => void pick(recipe)}>
                 {recipe}
               </button>
-              : {misses}
+              <span class="dim">{misses}</span>
             </li>
           ))}
         </ul>
