@@ -239,6 +239,7 @@ describe.skipIf(!executablePath)("the studio's pages", () => {
     await withRecipe();
     await idle();
     await page.setViewportSize({ width: 1100, height: 720 });
+    await page.mouse.move(0, 0);
     const picture = await page.screenshot();
     await sharp(picture).png({ palette: true, effort: 10 }).toFile(join(root, "docs/studio.png"));
   });

@@ -76,7 +76,7 @@ describe.skipIf(!executablePath)("the studio's search", () => {
   }
 
   test("finds a recipe within a target; stop keeps it, and a click loads it", async () => {
-    await begin({ target: "size<=300kB, drop<=3", budget: "10m" });
+    await begin({ target: "size<=300kB, drop<=3", budget: "4m" });
     await page.locator(".standing", { hasText: /^Best: / }).waitFor();
     await page.locator(".rows tbody tr:nth-child(4)").waitFor();
     expect(await page.locator(".work").getAttribute("data-work")).toBe("searching");
