@@ -9,10 +9,10 @@ import { needsByOption } from "../../src/recipe/needs.ts";
 import { parseRecipe, type Step } from "../../src/recipe/steps.ts";
 import { apply, environmentOf } from "../support/apply.ts";
 import { tensorDataset } from "../support/dataset.ts";
-import { nets } from "../support/nets.ts";
+import { narrow } from "../support/nets.ts";
 
 const table = Object.entries(methods) as unknown as [MethodId, Method][];
-export const net = nets.find(({ name }) => name === "conv")!;
+export const net = narrow;
 
 /** Records that count how often they are read; labels are classes of the ten scores. */
 export function counted(seed: number) {

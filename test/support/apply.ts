@@ -21,10 +21,11 @@ import { ownTarget } from "../../src/targets/index.ts";
 import { trainOptions } from "../../src/train/options.ts";
 import { plainChoice } from "../../src/train/state.ts";
 import { tensorDataset } from "./dataset.ts";
+import { keepSessions } from "./kept-sessions.ts";
 import type { Net } from "./nets.ts";
 
-/** The native engine, loaded once for all tests of a file. */
-export const runtime: Runtime = await openNodeRuntime();
+/** The native engine, loaded once for all tests of a worker; it opens equal files once. */
+export const runtime: Runtime = keepSessions(await openNodeRuntime());
 
 /**
  * An environment for tests on `net`: 24 records to calibrate on and 24 to train on, one thread,

@@ -96,13 +96,13 @@ function lenet(): Net {
 
 /**
  * A CNN: depthwise, pointwise, strided, dilated convolutions, BatchNormalization, ReLU6, a
- * residual.
+ * residual. Its first layers have `width` channels, the last ones twice as many.
  */
-const convolutional = (): Net =>
-  net("conv", { image: { shape: [3, 16, 16] } }, (g, [image], weights, random) => {
-    const norm = (x: Value, channels: number): Value => {
+const convolutional = (name: string, width: number): Net =>
+  net(name, { image: { shape: [3, 8, 8] } }, (g, [image], weights, random) => {
+    const norm = (x: Value): Value => {
       const vector = (low: number, high: number): Value =>
-        g.constant(Array.from({ length: channels }, () => low + (high - low) * random.float()));
+        g.constant(Array.from({ length: width }, () => low + (high - low) * random.float()));
       return g.BatchNormalization(
         x,
         vector(0.5, 1.5),
@@ -113,24 +113,24 @@ const convolutional = (): Net =>
     };
     const relu6 = (x: Value): Value => g.Clip(x, g.constant(0), g.constant(6));
     const same = { pads: [1, 1, 1, 1] };
-    const stem = relu6(norm(g.Conv(image, weights([16, 3, 3, 3], 27), null, same), 16));
+    const wide = 2 * width;
+    const filters = (outputs: number, inputs: number, size: number): Value =>
+      weights([outputs, inputs, size, size], inputs * size * size);
+    const stem = relu6(norm(g.Conv(image, filters(width, 3, 3), null, same)));
     const depthwise = relu6(
-      norm(g.Conv(stem, weights([16, 1, 3, 3], 9), null, { ...same, group: 16 }), 16),
+      norm(g.Conv(stem, filters(width, 1, 3), null, { ...same, group: width })),
     );
-    const pointwise = norm(g.Conv(depthwise, weights([16, 16, 1, 1], 16)), 16);
+    const pointwise = norm(g.Conv(depthwise, filters(width, width, 1)));
     const joined = g.Relu(g.Add(stem, pointwise));
     const strided = g.Relu(
-      g.Conv(joined, weights([32, 16, 3, 3], 144), weights([32], 32), { ...same, strides: [2, 2] }),
+      g.Conv(joined, filters(wide, width, 3), weights([wide], wide), { ...same, strides: [2, 2] }),
     );
     const dilated = g.Relu(
-      g.Conv(strided, weights([32, 32, 3, 3], 288), null, {
-        pads: [2, 2, 2, 2],
-        dilations: [2, 2],
-      }),
+      g.Conv(strided, filters(wide, wide, 3), null, { pads: [2, 2, 2, 2], dilations: [2, 2] }),
     );
-    const pooled = g.MaxPool(dilated, { kernel_shape: [2, 2], strides: [2, 2] });
-    const flat = g.Flatten(pooled);
-    return g.Gemm(flat, weights([10, 512], 512), weights([10], 10), { transB: 1 });
+    const flat = g.Flatten(g.MaxPool(dilated, { kernel_shape: [2, 2], strides: [2, 2] }));
+    const features = 4 * wide;
+    return g.Gemm(flat, weights([10, features], features), weights([10], 10), { transB: 1 });
   });
 
 /** A transformer of one block, whose scores are computed with the transposed embedding table. */
@@ -224,7 +224,7 @@ const conditional = (): Net =>
 /** All networks: a trained LeNet-5 and five random ones. */
 export const nets: readonly Net[] = [
   lenet(),
-  convolutional(),
+  convolutional("conv", 16),
   transformer(),
   gemms(),
   recurrent(),
@@ -233,3 +233,6 @@ export const nets: readonly Net[] = [
 
 /** The networks without the trained LeNet-5, with which tests take much longer. */
 export const smallNets = nets.filter(({ name }) => name !== "lenet5");
+
+/** The CNN with half the channels, for tests that run a hundred methods and look at no numbers. */
+export const narrow = convolutional("narrow", 8);
