@@ -1,9 +1,8 @@
 /** @file Codes a graph's tokens into bytes: the mirror of decode/graph.ts. */
 
-import { lengthOf, readGraph, start } from "./decode/graph.ts";
+import { readGraph, sizeOf } from "./decode/graph.ts";
 import { plausibleTokens } from "./decode/limits.ts";
-import { createPredictor } from "./decode/predictor.ts";
-import { prime } from "./decode/prime.ts";
+import { createPrimed } from "./encode/primed.ts";
 import { RangeEncoder } from "./encode/range.ts";
 
 /** A coded graph, ready for the container. */
@@ -21,9 +20,7 @@ export interface CodedGraph {
  */
 export function encodeGraph(tokens: readonly number[]): CodedGraph {
   const encoder = new RangeEncoder();
-  const place = start();
-  const code = createPredictor(place);
-  prime(code, place);
+  const { code, place } = createPrimed();
   let at = 0;
   const next = (): number => {
     const token = tokens[at++];
@@ -31,7 +28,7 @@ export function encodeGraph(tokens: readonly number[]): CodedGraph {
     return code((p) => encoder.code(p, (token >>> --left) & 1));
   };
   const parts = readGraph(next, place, Infinity);
-  const byteLength = parts.reduce((sum, part) => sum + lengthOf(part), 0);
+  const byteLength = sizeOf(parts);
   const coded = encoder.finish();
   // A decoder refuses more tokens than `plausibleTokens` of its bytes. A graph that compresses
   // better than that is padded with zero bytes.

@@ -29,6 +29,11 @@ test("checksums are those of zip", () => {
   expect(resealed(packed)).toEqual(packed);
 });
 
+test("what the coder of one graph has learned is not carried over to the next", () => {
+  const again = packModel(model).bytes;
+  expect(again).toEqual(packed);
+});
+
 test("a flipped bit is an error", () => expectFlipsNoticed(packed, 7));
 
 test("a file that is cut, or goes on, is an error", async () => {

@@ -12,7 +12,7 @@
  */
 import { crc32 } from "./crc32.ts";
 import { DecodeError } from "./error.ts";
-import { type Gap, lengthOf, type Part, readGraph, start } from "./graph.ts";
+import { type Gap, lengthOf, type Part, readGraph, sizeOf, start } from "./graph.ts";
 import { plausible, plausibleTokens } from "./limits.ts";
 import { createPredictor } from "./predictor.ts";
 import { prime } from "./prime.ts";
@@ -131,7 +131,7 @@ function decodeGraph(coded: Uint8Array, byteLength: number): Part[] {
     return code((p) => decoder.code(p));
   };
   const parts = readGraph(next, place, byteLength);
-  if (parts.reduce((sum, part) => sum + lengthOf(part), 0) === byteLength) return parts;
+  if (sizeOf(parts) === byteLength) return parts;
   throw new DecodeError("the graph has not the size of the header");
 }
 

@@ -156,10 +156,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
       if (wire === wires.message) {
         const child = readMessage(self, key, head, depth + 1);
         keyAs(2);
-        pushVarint(
-          bytes,
-          child.parts.reduce((sum, part) => sum + lengthOf(part), 0),
-        );
+        pushVarint(bytes, sizeOf(child.parts));
         for (const part of child.parts) {
           if (Array.isArray(part)) push(part);
           else parts.push(part);
@@ -209,3 +206,7 @@ export function readGraph(next: () => number, place: Place, limit: number): Part
 /** Bytes of a part in the ONNX file. */
 export const lengthOf = (part: Part): number =>
   Array.isArray(part) ? part.length : part.byteLength;
+
+/** Bytes of parts in the ONNX file. */
+export const sizeOf = (parts: readonly Part[]): number =>
+  parts.reduce((sum, part) => sum + lengthOf(part), 0);

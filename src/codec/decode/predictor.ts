@@ -58,66 +58,77 @@ function squash(x: number): number {
   return 1 / (1 + e);
 }
 
-/**
- * Makes a predictor. The returned function codes the next byte by eight calls of its argument, high
- * bit first, updates the model with it and returns it. The caller keeps `place` up to date.
- */
-export function createPredictor(place: Place): (code: CodeBit) => number {
-  // The tables of slots, context after context: the probability of a 1, and how often
-  // the slot was used.
-  const chance = new Uint16Array(contexts << slotBits).fill(32768);
-  const seen = new Uint8Array(contexts << slotBits);
-  /** The last bits in a slot, at most 6, behind a leading one. */
-  const history = new Uint8Array(contexts << slotBits).fill(1);
-  /** For each context and bit history, the probability of a 1. */
-  const historyChance = new Float64Array(contexts * 128).fill(0.5);
-  /** By the length of the match, how often the bit that it predicts was right. */
-  const matchChance = new Float64Array(32).fill(0.75);
-  // One set of weights for each partial byte, without a match, with one, and with a long one.
-  const weights = new Float64Array(3 * 256 * inputs).fill(0.1);
-  const x = new Float64Array(inputs);
-  const slot = new Int32Array(contexts);
-  const bytes: number[] = [];
-  /** The position after the last occurrence of four bytes, by their hash. */
-  const followed = new Int32Array(1 << 16);
-  // The position of the byte that the match predicts, and how many bytes before it agree.
-  let match = 0;
-  let length = 0;
+/** What a predictor knows before the first byte. */
+export const nothing = () =>
+  [
+    // The position of the byte that the match predicts, and how many bytes before it agree.
+    [0, 0],
+    // The bytes so far.
+    [] as number[],
+    // The tables of slots, context after context: the probability of a 1, and how often the slot
+    // was used.
+    new Uint16Array(contexts << slotBits).fill(32768),
+    new Uint8Array(contexts << slotBits),
+    // The last bits in a slot, at most 6, behind a leading one.
+    new Uint8Array(contexts << slotBits).fill(1),
+    // For each context and bit history, the probability of a 1.
+    new Float64Array(contexts * 128).fill(0.5),
+    // By the length of the match, how often the bit that it predicts was right.
+    new Float64Array(32).fill(0.75),
+    // One set of weights for each partial byte, without a match, with one, and with a long one.
+    new Float64Array(3 * 256 * inputs).fill(0.1),
+    // The position after the last occurrence of four bytes, by their hash.
+    new Int32Array(1 << 16),
+  ] as const;
 
-  /** The contexts' hashes for the next byte (the table in docs/format.md). */
+/** What a predictor has learned: an array for each thing, so that a copy is made of all alike. */
+export type Learned = ReturnType<typeof nothing>;
+
+/**
+ * Makes a predictor that goes on from what was learned, and changes it. The returned function codes
+ * the next byte by eight calls of its argument, high bit first, updates the model with it and returns
+ * it. The caller keeps `place` up to date.
+ */
+export function createPredictor(
+  place: Place,
+  [agreed, bytes, chance, seen, history, historyChance, matchChance, weights, followed] = nothing(),
+): (code: CodeBit) => number {
+  let [match, length] = agreed;
+  const x = new Float64Array(inputs);
+  const slot: number[] = [];
+
+  /** The contexts' hashes for the next byte (the table in docs/format.md); moves the match. */
   function contextHashes(): number[] {
     const n = bytes.length;
     const [a, b, c, d] = [1, 2, 3, 4].map((back) => bytes[n - back] ?? 0);
     const { path, head, message } = place;
     const order2 = hash(a, b);
-    const order4 = hash(hash(order2, c), d);
-    findMatch(a, order4 & 0xffff);
+    const order3 = hash(order2, c);
+    const order4 = hash(order3, d);
+    // Extends the match by the last byte, or finds another by the hash of the last four bytes.
+    if (length > 0 && bytes[match] === a) {
+      length++;
+      match++;
+    } else {
+      length = 0;
+      match = followed[order4 & 0xffff];
+      while (match > length && length < 32 && bytes[match - 1 - length] === bytes[n - 1 - length]) {
+        length++;
+      }
+    }
+    followed[order4 & 0xffff] = n;
+    agreed[0] = match;
+    agreed[1] = length;
     return [
       path,
       hash(path, a),
       hash(path, order2),
-      hash(path, hash(order2, c)),
+      hash(path, order3),
       order4,
       hash(path, head),
       hash(message, path),
       hash(message, head),
     ];
-  }
-
-  /** Extends the match by the byte `last`, or finds another by the hash of the last four bytes. */
-  function findMatch(last: number, key: number): void {
-    const n = bytes.length;
-    if (length > 0 && bytes[match] === last) {
-      length++;
-      match++;
-    } else {
-      length = 0;
-      match = followed[key];
-      while (match > length && length < 32 && bytes[match - 1 - length] === bytes[n - 1 - length]) {
-        length++;
-      }
-    }
-    followed[key] = n;
   }
 
   return (code) => {
