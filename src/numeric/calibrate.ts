@@ -127,39 +127,42 @@ function mseRange(histogram: Histogram, whole: Range, bits: number): Range {
  */
 function squaredError({ counts, width, first }: Histogram, bits: number): (range: Range) => number {
   const bins = counts.length;
-  const sums = new Float64Array(3 * (bins + 1));
-  const before = new Float64Array(3);
-  const until = new Float64Array(3);
-  for (let i = 0; i < bins; i++) sumsBefore(sums.subarray(3 * i + 3), i, counts[i], 1);
-
-  /** Sums of 1, x and x^2 before bin i, plus `share` of the bin's n values. */
-  function sumsBefore(out: Float64Array, i: number, n: number, share: number): void {
+  const levels = 2 ** bits;
+  // Sums of 1, x and x^2 before each bin.
+  const ones = new Float64Array(bins + 1);
+  const xs = new Float64Array(bins + 1);
+  const squares = new Float64Array(bins + 1);
+  for (let i = 0; i < bins; i++) {
     const low = (first + i) * width;
-    const length = share * width;
-    out[0] = sums[3 * i] + n * share;
-    out[1] = sums[3 * i + 1] + n * share * (low + length / 2);
-    out[2] = sums[3 * i + 2] + n * share * (low * low + low * length + (length * length) / 3);
+    ones[i + 1] = ones[i] + counts[i];
+    xs[i + 1] = xs[i] + counts[i] * (low + width / 2);
+    squares[i + 1] = squares[i] + counts[i] * (low * low + low * width + (width * width) / 3);
   }
-
   return ({ min, max }) => {
-    if (min === max) return sums[3 * bins + 2];
+    if (min === max) return squares[bins];
     const { scale, zeroPoint } = quantParams(min, max, { bits });
     let error = 0;
-    until.fill(0);
-    for (let level = 0; level < 2 ** bits; level++) {
+    // The sums before the edge below the level.
+    let [n, x, square] = [0, 0, 0];
+    for (let level = 0; level < levels; level++) {
       const center = (level - zeroPoint) * scale;
-      before.set(until);
       const edge = (center + scale / 2) / width - first;
-      if (level + 1 === 2 ** bits || edge >= bins) until.set(sums.subarray(3 * bins));
-      else if (edge > 0) {
-        const bin = Math.floor(edge);
-        sumsBefore(until, bin, counts[bin], edge - bin);
-      }
-      error +=
-        until[2] -
-        before[2] -
-        2 * center * (until[1] - before[1]) +
-        center * center * (until[0] - before[0]);
+      const isLast = level + 1 === levels || edge >= bins;
+      if (!isLast && !(edge > 0)) continue;
+      const bin = isLast ? bins : Math.floor(edge);
+      // The values of the edge's bin that are below the edge: its share from `low` on.
+      const share = isLast ? 0 : edge - bin;
+      const inside = isLast ? 0 : counts[bin] * share;
+      const low = (first + bin) * width;
+      const length = share * width;
+      const nextN = ones[bin] + inside;
+      const nextX = xs[bin] + inside * (low + length / 2);
+      const nextSquare = squares[bin] + inside * (low * low + low * length + (length * length) / 3);
+      error += nextSquare - square - 2 * center * (nextX - x) + center * center * (nextN - n);
+      if (isLast) break;
+      n = nextN;
+      x = nextX;
+      square = nextSquare;
     }
     return error;
   };
