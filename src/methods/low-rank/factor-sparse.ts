@@ -131,9 +131,14 @@ function alternate(layer: Layer, rank: number, count: number, scale: Float64Arra
   const rest = new Float64Array(matrix.length);
   const keepLargest = (missed: Float32Array): void => {
     const sizes = missed.map((x, i) => Math.abs(x) * scale[i % columns]);
-    const order = Uint32Array.from(sizes.keys()).sort((a, b) => sizes[b] - sizes[a] || a - b);
     rest.fill(0);
-    for (const i of order.subarray(0, count)) rest[i] = missed[i];
+    if (count === 0) return;
+    // Of those that equal the least one kept, the first ones are kept.
+    const least = sizes.toSorted()[sizes.length - count];
+    let equal = count - sizes.reduce((sum, size) => sum + Number(size > least), 0);
+    for (const [i, size] of sizes.entries()) {
+      if (size > least || (size === least && equal-- > 0)) rest[i] = missed[i];
+    }
   };
   const turns = TURNS.find(({ size }) => Math.min(outputs, columns) <= size)?.turns ?? 1;
   for (let turn = 1; ; turn++) {

@@ -93,7 +93,7 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
     for (let i = 0; i < size; i++) {
       const s = sigmoid(v[i]);
       const stretched = (ZETA - GAMMA) * s + GAMMA;
-      h[i] = soft(v[i]);
+      h[i] = within01(stretched);
       slope[i] = h[i] === stretched ? (ZETA - GAMMA) * s * (1 - s) : 0;
       difference[i] = weight[i] === 0 ? 0 : scale[i] * valueAt(i, h[i]) - weight[i];
     }
@@ -116,7 +116,9 @@ export function learn(layer: HessianLayer, iterations: number): Levels {
 }
 
 /** h(V). */
-const soft = (v: number): number => Math.max(0, Math.min(1, (ZETA - GAMMA) * sigmoid(v) + GAMMA));
+const soft = (v: number): number => within01((ZETA - GAMMA) * sigmoid(v) + GAMMA);
+
+const within01 = (x: number): number => Math.max(0, Math.min(1, x));
 
 /** x^n for whole n >= 0. */
 function wholePower(x: number, n: number): number {
