@@ -32,7 +32,8 @@ export function shapesOf(layer: Layer): Shapes | string {
   if (kind !== "conv" || kernel.length > 2) return "is no convolution along one or two axes";
   if (Math.max(...kernel) === 1) return "has filters of one tap";
   const window = windowOf(node, kernel);
-  if (window.strides.some((step) => step !== 1)) return "has a stride: most outputs would be thrown away";
+  if (window.strides.some((step) => step !== 1))
+    return "has a stride: most outputs would be thrown away";
   if (window.dilations.some((step) => step !== 1)) return "has dilated filters";
   const [, , ...spatial] = inputOf(layer).shape ?? [];
   if (spatial.length !== kernel.length || !spatial.every((dim) => typeof dim === "number")) {
@@ -65,11 +66,8 @@ export function replaceBySpectra(layer: Layer, shapes: Shapes, plan: Plan): void
   const { node, value } = layer;
   const { graph, output } = node;
   const g = build(graph, node.name, inferNode);
-  const bias = biasOf(node);
   const u = expand(g, spectrumOf(layer, shapes, plan));
-  const y = convolved(g, inputOf(layer), u, shapes, plan);
-  const column = [-1, ...shapes.axes.map(() => 1)];
-  const by = bias ? g.Add(y, g.Reshape(bias, g.ints(column, "column"))) : y;
+  const by = convolved(g, inputOf(layer), u, biasOf(node), shapes, plan);
   if (!output.isOutput) by.name = output.name;
   [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
   graph.replace(output, by);
@@ -78,7 +76,14 @@ export function replaceBySpectra(layer: Layer, shapes: Shapes, plan: Plan): void
 }
 
 /** y [N, n, H', W'] or [N, n, L'] of x [N, c, H, W] or [N, c, L] and U [T1 / 2, 3 T2, groups, c, n]. */
-function convolved(g: Builder, x: Value, u: Value, shapes: Shapes, plan: Plan): Value {
+function convolved(
+  g: Builder,
+  x: Value,
+  u: Value,
+  bias: Value | null,
+  shapes: Shapes,
+  plan: Plan,
+): Value {
   const { spans, isLine } = plan;
   const [down, across] = spans;
   const { outputs } = shapes.channels;
@@ -98,7 +103,7 @@ function convolved(g: Builder, x: Value, u: Value, shapes: Shapes, plan: Plan): 
   const scale = g.constant(2 / (points.rows * points.columns));
   const final = g.Mul(g.Transpose(waves, { perm: [1, 0] }), scale);
   const y = g.MatMul(final, to(lines, points.rows, -1));
-  return joined(g, y, outputs, shapes, plan);
+  return joined(g, y, bias, outputs, shapes, plan);
 }
 
 /** The sums over the inputs of a group at each of the `points`, [.., tiles N, n] of v [.., tiles N c]. */
@@ -116,7 +121,12 @@ function multiplied(g: Builder, v: Value, u: Value, points: number[], channels: 
 }
 
 /** Tiles [n1, n2, t1, t2, N c] of a picture, or [n, t, N c] of a line, zeros around the map. */
-function tilesOf(g: Builder, x: Value, { axes }: Shapes, { isLine, spans, tiles, steps }: Plan): Value {
+function tilesOf(
+  g: Builder,
+  x: Value,
+  { axes }: Shapes,
+  { isLine, spans, tiles, steps }: Plan,
+): Value {
   const sizes = axes.map(({ size }) => size);
   const last = g.Reshape(turned(g, x, [-1, product(sizes)]), g.ints([...sizes, -1], "last"));
   const lengths = isLine ? [spans[0].inputs * spans[1].inputs] : spans.map(({ inputs }) => inputs);
@@ -148,7 +158,14 @@ function placesOf(g: Builder, length: number, tiles: number, step: number): Valu
 }
 
 /** The map [N, n, ...] of tiles y [m1, m2 tiles N n], without what stands over it. */
-function joined(g: Builder, y: Value, outputs: number, { axes }: Shapes, plan: Plan): Value {
+function joined(
+  g: Builder,
+  y: Value,
+  bias: Value | null,
+  outputs: number,
+  { axes }: Shapes,
+  plan: Plan,
+): Value {
   const { isLine, spans, tiles, steps } = plan;
   const [m1, m2] = spans.map((span) => span.outputs);
   const whole = axes.map((_, axis) => tiles[axis] * steps[axis]);
@@ -159,7 +176,9 @@ function joined(g: Builder, y: Value, outputs: number, { axes }: Shapes, plan: P
     all = g.Transpose(g.Reshape(y, g.ints(shape, "tiles")), { perm });
   }
   const rows = turned(g, all, [product(whole), -1]);
-  const map = g.Reshape(rows, g.ints([-1, outputs, ...whole], "map"));
+  const first = g.Reshape(rows, g.ints([-1, outputs, product(whole)], "first"));
+  const biased = bias ? g.Add(first, g.Reshape(bias, g.ints([-1, 1], "column"))) : first;
+  const map = g.Reshape(biased, g.ints([-1, outputs, ...whole], "map"));
   const ends = axes.map(({ result }) => result);
   if (ends.every((end, axis) => end === whole[axis])) return map;
   const [starts, places] = [axes.map(() => 0), axes.map((_, axis) => axis + 2)];

@@ -23,6 +23,7 @@ import { cascade } from "./other/cascade.ts";
 import { coarseToFine } from "./other/coarse-to-fine.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
+import { fftConvolution } from "./other/fft-convolution.ts";
 import { fillChannels } from "./other/fill-channels.ts";
 import { gateBlocks } from "./other/gate-blocks.ts";
 import { mergeTokens } from "./other/merge-tokens.ts";
@@ -198,6 +199,7 @@ export const families = {
     "mixture-of-experts": mixtureOfExperts,
     "pool-detail": poolDetail,
     winograd,
+    "fft-convolution": fftConvolution,
     "project-shortcuts": projectShortcuts,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,

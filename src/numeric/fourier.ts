@@ -49,14 +49,14 @@ const MOVE = 16;
 const MOST_TILES = 12;
 
 /** Multiplications and moves for one record, in multiplications. */
-export function costOf({ isLine, spans, tiles }: Plan, { inputs, outputs, groups }: Channels): number {
+export function costOf(plan: Plan, { inputs, outputs, groups }: Channels): number {
+  const { spans, tiles } = plan;
   const [down, across] = spans;
   const count = tiles.reduce((a, b) => a * b, 1);
   const points = 1.5 * down.points * across.points;
   const way = (n1: number, n2: number, channels: number) => {
-    const first = down.points * n1 * n2;
-    const moved = (isLine ? 1 : 2) * n1 * n2 + down.points * n2 + points;
-    return channels * (first + 2 * points * n2 + MOVE * moved);
+    const moved = (count > 1 ? 3 : 1) * n1 * n2 + down.points * n2 + points;
+    return channels * (down.points * n1 * n2 + 2 * points * n2 + MOVE * moved);
   };
   const there = way(down.inputs, across.inputs, inputs);
   const back = way(down.outputs, across.outputs, outputs);
@@ -64,11 +64,21 @@ export function costOf({ isLine, spans, tiles }: Plan, { inputs, outputs, groups
   return count * (there + back + spectrum) + MOVE * spectrum;
 }
 
-/** The plans of least cost, best first: of those that differ in the number of tiles. */
+/**
+ * Plans worth timing, the least cost first: the cheapest of each kind, and at most `most`. Kinds of a
+ * picture differ in the axes that are cut into tiles, those of a line in its columns.
+ */
 export function plansOf(axes: readonly Convolved[], channels: Channels, most: number): Plan[] {
   const all = axes.length === 1 ? lines(axes[0]) : pictures(axes as [Convolved, Convolved]);
-  const priced = all.map((plan) => ({ plan, cost: costOf(plan, channels) }));
-  return priced.toSorted((a, b) => a.cost - b.cost).slice(0, most).map(({ plan }) => plan);
+  const best = new Map<string, { readonly plan: Plan; readonly cost: number }>();
+  for (const plan of all) {
+    const cost = costOf(plan, channels);
+    const { isLine, spans, tiles } = plan;
+    const kind = isLine ? `${spans[1].points}` : `${tiles.map((count) => count > 1)}`;
+    if (cost < (best.get(kind)?.cost ?? Infinity)) best.set(kind, { plan, cost });
+  }
+  const sorted = [...best.values()].sort((a, b) => a.cost - b.cost);
+  return sorted.slice(0, most).map(({ plan }) => plan);
 }
 
 function pictures([down, across]: readonly [Convolved, Convolved]): Plan[] {

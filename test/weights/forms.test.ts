@@ -319,6 +319,31 @@ const references: Readonly<
       return sum;
     };
   },
+  fourier({ kernel }, shape) {
+    // The polynomial of the taps, backwards, at the points 1 / z and 1 / w: (re, im, re + im).
+    const [half, threes, groups, inputs, each] = shape;
+    const [, , ...taps] = kernel.shape;
+    const points = 2 * half * (threes / 3);
+    return (at) => {
+      const n = at % each;
+      const [c, group] = [Math.floor(at / each) % inputs, Math.floor(at / each / inputs) % groups];
+      const place = Math.floor(at / each / inputs / groups);
+      const [f, e] = [Math.floor(place / threes), Math.floor((place % threes) / 3)];
+      let [re, im] = [0, 0];
+      for (let p = 0; p < sizeOf(taps); p++) {
+        const row = Math.floor(p / (taps[1] ?? 1));
+        // Shares of a turn: a picture's axes each have their own, a line has one of all points.
+        const turn =
+          taps.length === 1
+            ? ((2 * (f + 2 * half * e) + 1) * p) / (2 * points)
+            : ((2 * f + 1) * row) / (4 * half) + (3 * e * (p % taps[1])) / threes;
+        const tap = kernel.values[((group * each + n) * inputs + c) * sizeOf(taps) + p];
+        re += tap * Math.cos(2 * Math.PI * turn);
+        im += tap * Math.sin(2 * Math.PI * turn);
+      }
+      return [re, im, re + im][place % 3];
+    };
+  },
   circulant: circulantAt,
   "circulant with signs": (theta, shape) => {
     const at = circulantAt(theta, shape);

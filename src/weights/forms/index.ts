@@ -12,6 +12,7 @@ import { dictionary } from "./dictionary.ts";
 import { factored } from "./factored.ts";
 import { factoredRest } from "./factored-rest.ts";
 import { fastfood } from "./fastfood.ts";
+import { fourier } from "./fourier.ts";
 import { grid } from "./grid.ts";
 import { hashed } from "./hashed.ts";
 import { kronecker } from "./kronecker.ts";
@@ -55,6 +56,7 @@ export const forms = [
   copies,
   butterfly,
   winograd,
+  fourier,
   ...quantized,
   ...int8,
   // After grid, whose levels times a scale it would match too.
