@@ -6,6 +6,7 @@ import { codecSection, resnetSection } from "./coding.ts";
 import { deltaSection } from "./delta.ts";
 import { distilSection } from "./distil.ts";
 import { exitsSection } from "./exits.ts";
+import { fftSection } from "./fft.ts";
 import { filtersSection } from "./filters.ts";
 import { formsSection } from "./forms.ts";
 import { gatesSection } from "./gates.ts";
@@ -55,6 +56,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   products: productsSection,
   scale: scaleSection,
   winograd: winogradSection,
+  fft: fftSection,
   gates: gatesSection,
   kernels: kernelsSection,
   exits: exitsSection,

@@ -15,9 +15,8 @@ import { biasOf } from "../ops/weights.ts";
 import { padding, windowOf } from "../ops/window.ts";
 import { product } from "../util/product.ts";
 import { expand } from "../weights/expand.ts";
-import { fourier } from "../weights/forms/fourier.ts";
 import { backWaves, columnWaves, type Points, range, rowWaves } from "../weights/waves.ts";
-import { composed, type Weight } from "../weights/weight.ts";
+import type { Weight } from "../weights/weight.ts";
 import { inputOf, type Layer } from "./matrix.ts";
 
 /** What decides how long a convolution takes, and what its transforms look like. */
@@ -53,21 +52,18 @@ export function directOf({ channels, axes }: Shapes): number {
   return axes.reduce((sum, { taps, result }) => sum * taps * result, (inputs / groups) * outputs);
 }
 
-/** The transformed filters of a layer. */
-export function spectrumOf({ weight }: Layer, { channels }: Shapes, { spans }: Plan): Weight {
+/** [T1 / 2, 3 T2, groups, c, n] of the transformed filters (weights/forms/fourier.ts). */
+export function spectrumShape({ channels }: Shapes, { spans }: Plan): number[] {
   const { inputs, outputs, groups } = channels;
-  const points = [spans[0].points / 2, 3 * spans[1].points];
-  const shape = [...points, groups, inputs / groups, outputs / groups];
-  return composed(fourier, shape, { kernel: weight });
+  return [spans[0].points / 2, 3 * spans[1].points, groups, inputs / groups, outputs / groups];
 }
 
-/** Replaces the layer by a product of spectra. The bias is added behind it. */
-export function replaceBySpectra(layer: Layer, shapes: Shapes, plan: Plan): void {
+/** Replaces the layer by a product of spectra, U its weight. The bias is added behind it. */
+export function replaceBySpectra(layer: Layer, shapes: Shapes, plan: Plan, u: Weight): void {
   const { node, value } = layer;
   const { graph, output } = node;
   const g = build(graph, node.name, inferNode);
-  const u = expand(g, spectrumOf(layer, shapes, plan));
-  const by = convolved(g, inputOf(layer), u, biasOf(node), shapes, plan);
+  const by = convolved(g, inputOf(layer), expand(g, u), biasOf(node), shapes, plan);
   if (!output.isOutput) by.name = output.name;
   [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
   graph.replace(output, by);

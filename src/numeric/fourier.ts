@@ -45,6 +45,10 @@ export interface Channels {
 
 /** Multiplications that take as long as moving a number through memory once, about. */
 const MOVE = 16;
+/** Numbers of a spectrum of the filters, 256 MB: an engine in a page has few times as much memory. */
+const MOST_NUMBERS = 2 ** 26;
+/** Plans that are worth timing. */
+const TRIED = 3;
 /** More tiles along an axis than this are not tried for a picture. */
 const MOST_TILES = 12;
 
@@ -60,18 +64,25 @@ export function costOf(plan: Plan, { inputs, outputs, groups }: Channels): numbe
   };
   const there = way(down.inputs, across.inputs, inputs);
   const back = way(down.outputs, across.outputs, outputs);
-  const spectrum = (points * inputs * outputs) / groups;
+  const spectrum = numbersOf(plan, { inputs, outputs, groups });
   return count * (there + back + spectrum) + MOVE * spectrum;
 }
 
+/** Numbers of the transformed filters, three for each point, which the engine holds in memory. */
+export function numbersOf({ spans }: Plan, { inputs, outputs, groups }: Channels): number {
+  return (1.5 * spans[0].points * spans[1].points * inputs * outputs) / groups;
+}
+
 /**
- * Plans worth timing, the least cost first: the cheapest of each kind, and at most `most`. Kinds of a
- * picture differ in the axes that are cut into tiles, those of a line in its columns.
+ * Plans worth timing, the least cost first: the cheapest of each kind, and at most `most` (default 3). Kinds of a
+ * picture differ in the axes that are cut into tiles, those of a line in its columns. None where the
+ * transformed filters would take more than 256 MB.
  */
-export function plansOf(axes: readonly Convolved[], channels: Channels, most: number): Plan[] {
+export function plansOf(axes: readonly Convolved[], channels: Channels, most = TRIED): Plan[] {
   const all = axes.length === 1 ? lines(axes[0]) : pictures(axes as [Convolved, Convolved]);
   const best = new Map<string, { readonly plan: Plan; readonly cost: number }>();
   for (const plan of all) {
+    if (numbersOf(plan, channels) > MOST_NUMBERS) continue;
     const cost = costOf(plan, channels);
     const { isLine, spans, tiles } = plan;
     const kind = isLine ? `${spans[1].points}` : `${tiles.map((count) => count > 1)}`;

@@ -2,13 +2,20 @@
 import { describe, expect, test } from "vitest";
 import { cloneModel } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
-import { replaceBySpectra, type Shapes, shapesOf } from "../../src/layers/fourier.ts";
+import {
+  replaceBySpectra,
+  type Shapes,
+  shapesOf,
+  spectrumShape,
+} from "../../src/layers/fourier.ts";
 import { type Layer, layerOf } from "../../src/layers/matrix.ts";
 import { type Plan, plansOf } from "../../src/numeric/fourier.ts";
 import { createRandom } from "../../src/numeric/random.ts";
 import { concat, writeModel } from "../../src/onnx/write.ts";
 import { inferModel } from "../../src/ops/infer.ts";
+import { fourier } from "../../src/weights/forms/fourier.ts";
 import { layersOf } from "../../src/weights/sites.ts";
+import { composed } from "../../src/weights/weight.ts";
 import { outputsOf } from "../support/apply.ts";
 import { type Convolution, convolve } from "../support/convolve.ts";
 import { layerModel } from "../support/layer.ts";
@@ -77,7 +84,8 @@ describe("spectra", () => {
     for (const plan of plans) {
       const copy = cloneModel(model);
       const own = layerIn(copy);
-      replaceBySpectra(own.layer, own.shapes, plan);
+      const u = composed(fourier, spectrumShape(own.shapes, plan), { kernel: own.layer.weight });
+      replaceBySpectra(own.layer, own.shapes, plan, u);
       const input = tensor("float32", [RECORDS, one.inputs, ...one.size], x);
       const { y } = await outputsOf(concat(writeModel(copy)), { x: input });
       expect(y.shape).toEqual(expected.shape);

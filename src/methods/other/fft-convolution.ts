@@ -1,19 +1,24 @@
 /** @file FFT convolution: large filters as products of spectra, where the engine is faster with them. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import type { Node } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
-import { directOf, replaceBySpectra, type Shapes, shapesOf } from "../../layers/fourier.ts";
+import {
+  directOf,
+  replaceBySpectra,
+  type Shapes,
+  shapesOf,
+  spectrumShape,
+} from "../../layers/fourier.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { whySlower } from "../../layers/slower.ts";
 import { costOf, type Plan, plansOf } from "../../numeric/fourier.ts";
 import { inferModel } from "../../ops/infer.ts";
+import { fourier } from "../../weights/forms/fourier.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type LayerSite, layersOf } from "../../weights/sites.ts";
+import { composed } from "../../weights/weight.ts";
 import { defineMethod } from "../method.ts";
 
-/** Plans of a layer that are timed. */
-const TRIED = 3;
 /** Layers for which spectra cost more than this many times the convolution were slower in every timing. */
 const HOPELESS = 16;
 /** Without an engine to time on, the convolution must cost this many times the spectra. */
@@ -90,7 +95,8 @@ function groupsOf(
     const { shapes } = found;
     const key = JSON.stringify(shapes);
     const group = groups.get(key) ?? groupOf(shapes);
-    if (group.plans.length === 0) context.skip(name, "has too many taps for a transform");
+    if (group.plans.length === 0)
+      context.skip(name, "its spectrum would take more than 256 MB of memory");
     else if (group.gain * hopeless < 1) {
       const times = Math.round(1 / group.gain);
       context.skip(name, `would cost ${times} times the convolution ${HOW}`);
@@ -103,7 +109,7 @@ function groupsOf(
 }
 
 function groupOf(shapes: Shapes): Group & { names: string[] } {
-  const plans = plansOf(shapes.axes, shapes.channels, TRIED);
+  const plans = plansOf(shapes.axes, shapes.channels);
   const cost = plans.length > 0 ? costOf(plans[0], shapes.channels) : Infinity;
   return { shapes, names: [], plans, gain: directOf(shapes) / cost };
 }
@@ -163,12 +169,12 @@ function withSpectra(model: Model, chosen: readonly Chosen[]): Model {
 
 function replaceAll(model: Model, chosen: readonly Chosen[]): void {
   const plans = new Map(chosen.flatMap(({ names, plan }) => names.map((name) => [name, plan])));
-  const planOf = ({ name }: Node) => plans.get(name);
   for (const site of layersOf(model, { only: [], except: [], frontEnds: true }, { skip() {} })) {
-    const plan = planOf(site.node);
+    const plan = plans.get(site.node.name);
     const found = plan && convolutionOf(site);
-    if (plan && found && typeof found !== "string") {
-      replaceBySpectra(found.layer, found.shapes, plan);
-    }
+    if (!found || typeof found === "string") continue;
+    const { layer, shapes } = found;
+    const u = composed(fourier, spectrumShape(shapes, plan), { kernel: layer.weight });
+    replaceBySpectra(layer, shapes, plan, u);
   }
 }
