@@ -62,7 +62,7 @@ function squash(x: number): number {
 export const nothing = () =>
   [
     // The position of the byte that the match predicts, and how many bytes before it agree.
-    [0, 0],
+    [0, 0] as [number, number],
     // The bytes so far.
     [] as number[],
     // The tables of slots, context after context: the probability of a 1, and how often the slot

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
+import { type Change, keepFaster, whySlower } from "../../layers/faster.ts";
 import {
   directOf,
   replaceBySpectra,
@@ -10,7 +11,6 @@ import {
   spectrumShape,
 } from "../../layers/fourier.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
-import { whySlower } from "../../layers/slower.ts";
 import { costOf, type Plan, plansOf } from "../../numeric/fourier.ts";
 import { inferModel } from "../../ops/infer.ts";
 import { fourier } from "../../weights/forms/fourier.ts";
@@ -138,25 +138,18 @@ async function faster(
   groups: readonly Group[],
   time: NonNullable<Context["time"]>,
   context: Context,
-): Promise<Chosen[]> {
-  const chosen: Chosen[] = [];
-  const judge = (found: readonly Chosen[], times: readonly number[]): boolean => {
-    const slower = whySlower(times, `${HOW} on ${context.target.id}`);
-    if (slower) for (const name of found.flatMap(({ names }) => names)) context.skip(name, slower);
-    return !slower;
-  };
+): Promise<readonly Chosen[]> {
+  const chosen: (Chosen & Change)[] = [];
   for (const [i, { names, plans }] of groups.entries()) {
     await context.progress(i, groups.length);
     const trials = plans.map((plan) => withSpectra(model, [{ names, plan }]));
     const [before, ...after] = await time([model, ...trials]);
     const least = Math.min(...after);
-    const best = { names, plan: plans[after.indexOf(least)] };
-    if (judge([best], [before, least])) chosen.push(best);
+    const slower = whySlower([before, least], `${HOW} on ${context.target.id}`);
+    if (slower) for (const name of names) context.skip(name, slower);
+    else chosen.push({ names, plan: plans[after.indexOf(least)], saved: before - least });
   }
-  // The fastest of several was partly chosen by noise, and layers may hinder each other.
-  const isFaster =
-    chosen.length > 0 && judge(chosen, await time([model, withSpectra(model, chosen)]));
-  return isFaster ? chosen : [];
+  return keepFaster(model, chosen, (kept) => withSpectra(model, kept), context, HOW);
 }
 
 /** A copy of the model with products of spectra in the place of these layers. */
