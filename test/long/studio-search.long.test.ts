@@ -78,10 +78,10 @@ describe.skipIf(!executablePath)("the studio's search", () => {
   /** The text of the report. */
   const report = () => page.frameLocator("iframe").locator("body").textContent();
 
-  test("finds a recipe within a target; stop keeps it, and a click loads it", async () => {
+  test("finds a recipe within a target, and stop keeps it", async () => {
     await begin({ target: "size<=300kB, drop<=3", budget: "4m" });
     await page.locator(".standing", { hasText: /^Best: / }).waitFor();
-    await page.locator(".rows tbody tr:nth-child(4)").waitFor();
+    await page.locator(".rows tbody tr:nth-child(3)").waitFor();
     expect(await page.locator(".work").getAttribute("data-work")).toBe("searching");
     await page.getByRole("button", { name: "Stop" }).click();
     await idle();
@@ -97,13 +97,10 @@ describe.skipIf(!executablePath)("the studio's search", () => {
     await page.getByRole("link", { name: "Report" }).click();
     expect(await report()).toContain(found.name);
     await page.getByRole("link", { name: "Survey" }).click();
-    await page.getByRole("button", { name: "Load the best into Compress" }).click();
-    await page.locator('[data-fresh="true"] .recipe', { hasText: found.name }).waitFor();
-    await page.getByRole("link", { name: "Survey" }).click();
     expect(await page.locator("#search-target").inputValue()).toBe("size<=300kB, drop<=3");
   });
 
-  test("says what is missed and names the nearest; the report has the command", async () => {
+  test("says what is missed and names the nearest; a click loads the best", async () => {
     const told = { target: "size<=1kB", trials: "2", strategy: "random", train: "false" };
     await begin(told);
     await page.locator(".standing", { hasText: "2 recipes measured." }).waitFor();
@@ -117,6 +114,10 @@ describe.skipIf(!executablePath)("the studio's search", () => {
     await page.getByRole("link", { name: "Report" }).click();
     const line = "npx tersor search lenet5.onnx --target 'size<=1kB' --trials 2 --strategy random";
     expect(await report()).toContain(`${line} --no-train --data images:digits.zip`);
+    await page.getByRole("link", { name: "Survey" }).click();
+    const { name } = await best();
+    await page.getByRole("button", { name: "Load the best into Compress" }).click();
+    await page.locator('[data-fresh="true"] .recipe', { hasText: name.split(":")[0] }).waitFor();
   });
 
   test("refuses a target that is none in the library's words, and holds nothing up", async () => {
