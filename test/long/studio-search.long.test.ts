@@ -79,7 +79,7 @@ describe.skipIf(!executablePath)("the studio's search", () => {
   const report = () => page.frameLocator("iframe").locator("body").textContent();
 
   test("finds a recipe within a target, and stop keeps it", async () => {
-    await begin({ target: "size<=500kB, drop<=3", budget: "1m" });
+    await begin({ target: "size<=500kB, drop<=3", budget: "40s" });
     await page.locator(".standing", { hasText: /^Best: / }).waitFor();
     await page.locator(".rows tbody tr:nth-child(3)").waitFor();
     expect(await page.locator(".work").getAttribute("data-work")).toBe("searching");
