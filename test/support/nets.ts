@@ -236,3 +236,17 @@ export const smallNets = nets.filter(({ name }) => name !== "lenet5");
 
 /** The CNN with half the channels, for tests that run a hundred methods and look at no numbers. */
 export const narrow = convolutional("narrow", 8);
+
+/** A small CNN for the images of LeNet-5: a fortieth of its parameters to train. */
+export const digits = net(
+  "digits",
+  { [nets[0].model.graph.inputs[0].name]: { shape: [1, 28, 28] } },
+  (g, [image], weights) => {
+    const filtered = g.Relu(
+      g.Conv(image, weights([8, 1, 5, 5], 25), weights([8], 8), { strides: [2, 2] }),
+    );
+    const pooled = g.MaxPool(filtered, { kernel_shape: [2, 2], strides: [2, 2] });
+    const hidden = g.Relu(g.Gemm(g.Flatten(pooled), weights([288, 32], 288), weights([32], 32)));
+    return g.Gemm(hidden, weights([32, 10], 32), weights([10], 10));
+  },
+);
