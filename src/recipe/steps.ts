@@ -143,11 +143,17 @@ function splitText(text: string): Record<string, unknown>[] {
   return splitQuoted(text, ">").map((part, i) => {
     const [name, ...rest] = part.trim().split(":");
     if (name === "") throw fail(errors.badRecipe("recipe", `step ${i + 1} is empty`));
-    const step: Record<string, unknown> = { method: name.trim() };
+    // Without a prototype, so that no name of an option means anything else.
+    const step: Record<string, unknown> = Object.create(null);
+    step.method = name.trim();
     for (const pair of splitQuoted(rest.join(":"), ",").filter((p) => p.trim() !== "")) {
       const equals = pair.indexOf("=");
       if (equals < 0) throw fail(errors.badRecipe("recipe", `"${pair.trim()}" has no value`));
-      step[pair.slice(0, equals).trim()] = pair.slice(equals + 1).trim();
+      const option = pair.slice(0, equals).trim();
+      if (Object.hasOwn(step, option)) {
+        throw fail(errors.badRecipe("recipe", `${step.method} has "${option}" twice`));
+      }
+      step[option] = pair.slice(equals + 1).trim();
     }
     return step;
   });

@@ -65,6 +65,18 @@ describe("parseRecipe", () => {
       'bad-recipe: recipe: "5" has no value. Write steps as: method:option=value,option=value > method.',
     ],
     [
+      "share-weights:bits=5,bits=4",
+      'bad-recipe: recipe: share-weights has "bits" twice. Write steps as: method:option=value,option=value > method.',
+    ],
+    [
+      "share-weights:method=store-float16",
+      'bad-recipe: recipe: share-weights has "method" twice. Write steps as: method:option=value,option=value > method.',
+    ],
+    [
+      "share-weights:__proto__=5",
+      'unknown-option: recipe step 1 (share-weights): there is no option "__proto__"',
+    ],
+    [
       "share-weights:bit=5",
       'unknown-option: recipe step 1 (share-weights): there is no option "bit". Did you mean "bits"?',
     ],
