@@ -131,9 +131,11 @@ describe("dynamic capacity", () => {
   });
 
   test("is refused where it is slower, and where there are no cells", async () => {
-    const slow = { time: async () => [1, 2] };
+    const slow = { compare: async () => ({ value: 0.5, ci95: [0.4, 1.1] as const }) };
     const { skipped, model: same } = await apply(model, "coarse-to-fine", {}, env, slow);
-    expect(skipped[0].reason).toBe("would slow the model down, from 1.000 to 2.000 ms a run");
+    expect(skipped[0].reason).toMatch(
+      /^stays: with 1 layer seeing 1 of 4 cells the model runs at 0.50x \(0.40 to 1.10\) on /,
+    );
     expect([...same.graph.nodes].length).toBe([...model.graph.nodes].length);
     const fine = await apply(model, "coarse-to-fine", { ...untrained, patches: 4 }, env);
     expect(fine.skipped[0].reason).toMatch(/has 4 cells, all of which would be fine/);

@@ -65,6 +65,16 @@ describe("layers whose neurons read one group of features each", () => {
     }
   });
 
+  test("stay as they are where the model is not clearly faster", async () => {
+    const clock = { compare: async () => ({ value: 1.1, ci95: [0.9, 1.3] as const }) };
+    const options = { experts: GROUPS, active: 1 / GROUPS };
+    const { model: same, skipped } = await apply(model, "mixture-of-experts", options, env, clock);
+    expect(skipped[0].reason).toMatch(
+      /^stays: with 1 layer computing 1 of \d experts the model runs at 1.10x \(0.90 to 1.30\) on /,
+    );
+    expect([...same.graph.nodes].length).toBe([...model.graph.nodes].length);
+  });
+
   test("stay as they are for a number of experts that their neurons do not divide into", async () => {
     const { skipped } = await apply(model, "mixture-of-experts", { experts: 5 }, env);
     expect(skipped[0].reason).toMatch(/24 neurons, no multiple of 5/);

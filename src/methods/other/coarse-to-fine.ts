@@ -5,7 +5,7 @@ import { cloneModel, type Model } from "../../ir/model.ts";
 import { dependencies } from "../../ir/sort.ts";
 import { convolveShortcuts } from "../../layers/convolve-shortcuts.ts";
 import { copyNode } from "../../layers/copy-node.ts";
-import { whySlower } from "../../layers/faster.ts";
+import { keepFaster } from "../../layers/faster.ts";
 import { indicator } from "../../learned/straight-through.ts";
 import { type Builder, build } from "../../ops/builder.ts";
 import { inferModel, inferNode } from "../../ops/infer.ts";
@@ -68,16 +68,17 @@ export const coarseToFine = defineMethod({
   neutral: null,
   async apply(model, { grid, patches, always, ...training }, context) {
     await context.progress(0, 1);
-    const refuse = (reason: string) =>
-      context.skip(model.graph.outputs[0]?.producer?.name ?? "the output", reason);
+    const name = model.graph.outputs[0]?.producer?.name ?? "the output";
+    const refuse = (reason: string) => context.skip(name, reason);
     const trial = cloneModel(model);
     inferModel(trial);
     const head = placeIn(trial, grid, patches);
     if (typeof head === "string") return refuse(head);
     look(trial, head, grid, patches);
-    const times = always ? null : await context.time?.([model, trial]);
-    const slower = times ? whySlower(times) : null;
-    if (slower) return refuse(slower);
+    const change = { names: [name], saved: 1 };
+    const how = `seeing ${patches} of ${grid * grid} cells`;
+    if (!always && (await keepFaster(model, [change], () => trial, context, how)).length === 0)
+      return;
     const teacher = cloneModel(model);
     const place = placeIn(model, grid, patches) as Place;
     const features = place.map.producer?.name as string;

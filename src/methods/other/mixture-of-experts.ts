@@ -4,7 +4,7 @@ import type { Context } from "../../context.ts";
 import { calibrationOptions } from "../../evidence/options.ts";
 import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
-import { whySlower } from "../../layers/faster.ts";
+import { keepFaster } from "../../layers/faster.ts";
 import { inputOf, type Layer, layerOf } from "../../layers/matrix.ts";
 import { balancedKmeans } from "../../numeric/balanced-kmeans.ts";
 import { solveSpd } from "../../numeric/cholesky.ts";
@@ -79,18 +79,16 @@ export const mixtureOfExperts = defineMethod({
         continue;
       }
       const parts = await split(model, pair, experts, { records, damping }, context);
-      if (!always && context.time) {
+      if (!always && context.compare) {
         const trial = cloneModel(model);
         inferModel(trial);
         const twin = [...trial.graph.nodes].find(({ name }) => name === node.name) as Node;
         const found = pairIn(trial, twin, null);
         if (typeof found !== "string") replace(found, parts, k);
-        const times = await context.time([model, trial]);
-        const slower = whySlower(times, `with ${k} of ${experts} experts`);
-        if (slower) {
-          context.skip(node.name, slower);
-          continue;
-        }
+        const change = { names: [node.name], saved: 1 };
+        const how = `computing ${k} of ${experts} experts`;
+        const kept = await keepFaster(model, [change], () => trial, context, how);
+        if (kept.length === 0) continue;
       }
       replace(pair, parts, k);
     }
