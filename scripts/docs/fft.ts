@@ -6,7 +6,7 @@ import { latest, table } from "./page.ts";
 type Layer = FftBench["layers"][number];
 
 const engines = { node: "native", web: "wasm" } as const;
-const times = (speedup: number): string => `${speedup.toFixed(2)}x`;
+const times = (speedup: number): string => `${speedup.toFixed(speedup < 10 ? 2 : 1)}x`;
 const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(bytes < 2 ** 20 ? 2 : 1);
 
 /** Layers by kind and channels, a column for each size and engine; networks; the DFT operator. */
