@@ -81,9 +81,9 @@ describe("training", () => {
     const web = await openWebRuntime();
     // Adam's first steps are all of one length: rounding alone may turn those of tiny gradients.
     const options = { optimizer: "sgd", rate: 0.02 };
-    const here = await trained(options);
-    const there = await trained(options, { runtime: web, trainThreads: 2 });
-    const moved = distance(here.model, net.model);
+    const here = await trained(options, {}, digits.model);
+    const there = await trained(options, { runtime: web, trainThreads: 2 }, digits.model);
+    const moved = distance(here.model, digits.model);
     expect(moved).toBeGreaterThan(0.01);
     expect(distance(there.model, here.model)).toBeLessThan(0.01 * moved);
   });
