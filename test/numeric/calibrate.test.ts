@@ -136,6 +136,27 @@ describe("calibrate", () => {
     }
   });
 
+  it("mse counts a bin by halves where an edge between levels divides it", () => {
+    const counts = Float64Array.of(9, 1, 4, 2, 1, 3);
+    const evenly = 400;
+    // Each bin's values, spread evenly over it, many for one.
+    const values = Float32Array.from(
+      [...counts].flatMap((count, bin) =>
+        Array.from({ length: evenly * count }, (_, i) => bin + (i + 0.5) / (evenly * count)),
+      ),
+    );
+    const about = { add() {}, width: 1, first: 0, count: 20, zeros: 0, nonFinite: 0, mean: 0 };
+    const range = calibrate({ ...about, counts, min: 0, max: 6, power: 0 }, { kind: "mse" }, 2);
+    const errorOf = (max: number): number => {
+      const params = quantParams(0, max, { bits: 2 });
+      const back = dequantize(quantize(values, params, { bits: 2 }), params);
+      return values.reduce((sum, x, i) => sum + (x - back[i]) ** 2, 0);
+    };
+    const least = Math.min(...Array.from({ length: 600 }, (_, i) => errorOf((i + 1) / 100)));
+    expect(range.min).toBe(0);
+    expect(errorOf(range.max)).toBeLessThan(1.001 * least);
+  });
+
   it("mse finds the optimal clipping of the normal and Laplace laws", () => {
     // Banner et al. 2018 (arXiv 1810.05723), ACIQ: 2.55 sigma and 5.03 b at 4 bits, 3.28 sigma at 6.
     const sigma = histogramOf(normals(400_000, 3));
