@@ -21,6 +21,7 @@ import { factorTucker } from "./low-rank/factor-tucker.ts";
 import type { Family, Method } from "./method.ts";
 import { cascade } from "./other/cascade.ts";
 import { coarseToFine } from "./other/coarse-to-fine.ts";
+import { conv1dTo2d } from "./other/conv-1d-to-2d.ts";
 import { correctStatistics } from "./other/correct-statistics.ts";
 import { earlyExit } from "./other/early-exit.ts";
 import { fftConvolution } from "./other/fft-convolution.ts";
@@ -200,6 +201,7 @@ export const families = {
     "pool-detail": poolDetail,
     winograd,
     "fft-convolution": fftConvolution,
+    "conv-1d-to-2d": conv1dTo2d,
     "project-shortcuts": projectShortcuts,
     "correct-statistics": correctStatistics,
     "fill-channels": fillChannels,
