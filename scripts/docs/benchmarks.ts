@@ -14,6 +14,7 @@ import { kernelsSection } from "./kernels.ts";
 import { largeSection } from "./large.ts";
 import { layoutSection } from "./layout.ts";
 import { lenetSection } from "./lenet.ts";
+import { linesSection } from "./lines.ts";
 import { lowRankSection } from "./low-rank.ts";
 import { code, latest, page, table } from "./page.ts";
 import { peersSection } from "./peers.ts";
@@ -57,6 +58,7 @@ const sections: Readonly<Record<string, (results: never) => string[]>> = {
   scale: scaleSection,
   winograd: winogradSection,
   fft: fftSection,
+  lines: linesSection,
   gates: gatesSection,
   kernels: kernelsSection,
   exits: exitsSection,
