@@ -107,9 +107,10 @@ function selectivity(g: Builder, student: Value, teacher: Value, axis: number): 
 }
 
 /**
- * Relations between the records i, j, k of a batch (Park et al. 2019, arXiv 1904.05068, eq. 5 to 9),
- * h the Huber loss:
- *   L = mean h(d_ij^s / mean d^s - d_ij^t / mean d^t) + 2 mean h(cos_ijk^s - cos_ijk^t)
+ * Relations between the records i, j, k of a batch (Park et al. 2019, arXiv 1904.05068, eq. 3 to 9),
+ * h the Huber loss and m the mean distance of different records:
+ *   L = mean h(d_ij^s / m^s - d_ij^t / m^t) + 2 mean h(cos_ijk^s - cos_ijk^t)
+ * A single record has no relations, and no loss.
  */
 function relations(g: Builder, student: Value, teacher: Value): Value {
   const [s, t] = [student, teacher].map((x) => distancesAndAngles(g, x));
@@ -118,7 +119,7 @@ function relations(g: Builder, student: Value, teacher: Value): Value {
   return g.Add(distance, g.Mul(angle, number(g, angle, 2)));
 }
 
-/** Distances [N, N] over their mean, and cosines [N, N, N] of the angles at j between i and k. */
+/** Distances [N, N] over the mean of different records, and cosines [N, N, N] of the angles at j between i and k. */
 function distancesAndAngles(g: Builder, x: Value) {
   const flat = g.Reshape(x, g.ints([0, -1], "shape"));
   const gram = g.MatMul(flat, g.Transpose(flat, { perm: [1, 0] }));
@@ -131,7 +132,10 @@ function distancesAndAngles(g: Builder, x: Value) {
   const positive = g.Max(g.Mul(apart, others), number(g, gram, 1e-12));
   const lengths = g.Sqrt(g.Add(positive, same));
   const own = g.Mul(lengths, others);
-  const distances = g.Div(own, g.ReduceMean(own, { keepdims: 0 }));
+  const size = gram.shape?.[0] as number;
+  const pairs = Math.max(1, size * (size - 1));
+  const mean = g.Mul(g.ReduceSum(own, null, { keepdims: 0 }), number(g, own, 1 / pairs));
+  const distances = g.Div(own, g.Max(mean, number(g, own, 1e-12)));
   // (x_i - x_j) . (x_k - x_j) = G_ik - G_ij - G_jk + G_jj, as [i, j, k].
   const products = g.Add(
     g.Sub(g.Sub(at(gram, 1), at(gram, 2)), at(gram, 0)),

@@ -75,7 +75,7 @@ describe("values", () => {
     expect(lossOf("selectivity", shapes)).toBeCloseTo(mean(rows), 9);
   });
 
-  test("relations: distances over their mean, and angles", () => {
+  test("relations: distances over the mean of different records, and angles", () => {
     const parts = (all: number[][][]) => {
       const x = all.map((record) => record.flat());
       const apart = (i: number, j: number) => x[i].map((v, k) => v - x[j][k]);
@@ -89,13 +89,19 @@ describe("values", () => {
           ),
         ),
       );
-      return { d: d.map((v) => v / mean(d)), angles };
+      const others = d.filter((_, i) => i % (records + 1) !== 0);
+      return { d: d.map((v) => v / mean(others)), angles };
     };
     const [a, b] = [parts(student), parts(teacher)];
     const expected =
       mean(a.d.map((v, i) => huber(v - b.d[i]))) +
       2 * mean(a.angles.map((v, i) => huber(v - b.angles[i])));
     expect(lossOf("relations", shapes)).toBeCloseTo(expected, 6);
+  });
+
+  test("relations: a single record has none", () => {
+    const [one, other] = [shapes[0], shapes[1]].map(([, ...rest]) => [1, ...rest]);
+    expect(lossOf("relations", [one, other])).toBe(0);
   });
 
   test("contrast: the own record among those of the batch", () => {
