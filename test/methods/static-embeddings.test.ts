@@ -1,7 +1,7 @@
 /** @file A text encoder as one vector per token and their mean, against plain loops. */
 import { describe, expect, test } from "vitest";
 import { Graph, type Value } from "../../src/ir/graph.ts";
-import { createModel, type Model } from "../../src/ir/model.ts";
+import { cloneModel, createModel, type Model } from "../../src/ir/model.ts";
 import { tensor } from "../../src/ir/tensor.ts";
 import { verify } from "../../src/ir/verify.ts";
 import { createRandom } from "../../src/numeric/random.ts";
@@ -123,6 +123,16 @@ describe("static embeddings", () => {
     graph.outputs[0].producer!.name = "tanh";
     expect(await reasonOf(createModel(graph, 21))).toEqual([
       "no value [N, width] lies between the tokens and all outputs",
+    ]);
+  });
+
+  test("leave an encoder of fixed shape, which reads no token alone", async () => {
+    const fixed = cloneModel(mean);
+    fixed.graph.inputs[0].shape = ["N", length];
+    inferModel(fixed);
+    const { skipped } = await apply(fixed, "static-embeddings", {}, env);
+    expect(skipped.map(({ reason }) => reason)).toEqual([
+      "the input tokens has the fixed shape [N,6], and tokens are encoded one by one: free both axes",
     ]);
   });
 });

@@ -106,6 +106,10 @@ function placeIn(model: Model): Place | string {
   const [largest] = tables.sort((a, b) => b.table.tensor.shape[0] - a.table.tensor.shape[0]);
   if (!largest) return "no input holds token numbers [N, T] that look up a table";
   const { ids } = largest;
+  const fixed = ids.shape?.filter((dim) => typeof dim === "number") ?? [];
+  if (fixed.length > 0) {
+    return `the input ${ids.name} has the fixed shape [${ids.shape}], and tokens are encoded one by one: free both axes`;
+  }
   const others = graph.inputs.filter((input) => input !== ids);
   const strange = others.find((input) => !isTokens(input));
   if (strange) return `the input ${strange.name} is neither tokens nor a mask`;
