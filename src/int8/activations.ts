@@ -89,3 +89,34 @@ export function carryIntegers(plan: Plan): void {
     }
   }
 }
+
+/**
+ * Rounds what nodes move from a DequantizeLinear to the body of an If or Loop once more, by the same
+ * scale, which changes nothing. The engine (onnxruntime 1.30) moves a DequantizeLinear behind such
+ * nodes, and ends the process if the reader is a body.
+ */
+export function closeAtBodies({ values }: Plan): void {
+  for (const outer of new Set([...values.keys()].map(({ graph }) => graph))) {
+    for (const node of outer.sorted()) {
+      const { output } = node;
+      if (!isMoving(node) || output.consumers.every((next) => next.graph === outer)) continue;
+      const from = levelsBefore(node);
+      if (!from) continue;
+      const g = build(outer, output.name);
+      const [, scale, zeroPoint] = from.inputs as Value[];
+      const q = g.QuantizeLinear(output, scale, zeroPoint);
+      const rounded = g.DequantizeLinear(q, scale, zeroPoint);
+      [rounded.dtype, rounded.shape] = [output.dtype, output.shape];
+      for (const use of [...output.uses]) {
+        if (use.user !== q.producer) redirect(use, rounded, output);
+      }
+    }
+  }
+}
+
+/** The DequantizeLinear whose numbers the node moves, directly or through more such nodes. */
+function levelsBefore(node: Node): Node | null {
+  const before = node.inputs[0]?.producer;
+  if (before?.op === "DequantizeLinear") return before;
+  return before && isMoving(before) ? levelsBefore(before) : null;
+}

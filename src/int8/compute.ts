@@ -4,7 +4,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import { integerActivationOf, type Levels } from "../ops/int8-activations.ts";
-import { carryIntegers, integerNodes, roundActivation } from "./activations.ts";
+import { carryIntegers, closeAtBodies, integerNodes, roundActivation } from "./activations.ts";
 import type { ChannelMeans } from "./bias-correction.ts";
 import { formed, type Plan, type Rounding } from "./plan.ts";
 import { quantizeLayers, type WeightRounding } from "./weights.ts";
@@ -40,6 +40,7 @@ export function computeOnIntegers(
   }
   for (const node of formed(plan.others)) computeOnLevels(node);
   carryIntegers(plan);
+  closeAtBodies(plan);
 }
 
 /**
