@@ -52,7 +52,34 @@ export function eachElement(layout: Layout, group: number, visit: (index: number
 }
 
 /**
- * How many groups beside each other are read and written at once. The elements of a block may be far
+ * Visits all elements in the order in which they are stored, as runs from `start` to `end`. Element
+ * start + t belongs to the group `group + t step`: step is 0 where a run lies in one group, and 1 where
+ * neighbours lie in neighbouring groups.
+ */
+export function eachRun(
+  shape: readonly number[],
+  axis: number | null,
+  block: number | null,
+  visit: (start: number, end: number, group: number, step: 0 | 1) => void,
+): void {
+  if (axis === null) return visit(0, product(shape), 0, 0);
+  const dim = shape[axis];
+  const outer = product(shape.slice(0, axis));
+  const inner = product(shape.slice(axis + 1));
+  const blocks = block === null ? 0 : Math.ceil(dim / block);
+  const step = (block === null) === (inner === 1) ? 1 : 0;
+  for (let o = 0; o < outer; o++) {
+    for (let j = 0, count = 1; j < dim; j += count) {
+      if (inner === 1) count = block === null ? dim : Math.min(block, dim - j);
+      const start = (o * dim + j) * inner;
+      const group = block === null ? j : (o * blocks + Math.floor(j / block)) * inner;
+      visit(start, start + count * inner, group, step);
+    }
+  }
+}
+
+/**
+ * How many groups beside each other are read at once. The elements of a block may be far
  * apart, and those of the next group are their neighbours: both are in the same cache lines.
  */
 export const TOGETHER = 16;
@@ -76,26 +103,6 @@ export function gather(
     let index = layout.start(group, run);
     for (let k = 0; k < length; k++, index += stride, at++) {
       for (let t = 0, to = at; t < groups; t++, to += runs * length) into[to] = values[index + t];
-    }
-  }
-}
-
-/** Writes what `gather` read, or what was made of it, to the places where it was read. */
-export function scatter(
-  members: Int8Array,
-  layout: Layout,
-  group: number,
-  groups: number,
-  into: Int8Array,
-): void {
-  const { runs, stride } = layout;
-  const length = layout.length(group);
-  for (let run = 0, at = 0; run < runs; run++) {
-    let index = layout.start(group, run);
-    for (let k = 0; k < length; k++, index += stride, at++) {
-      for (let t = 0, from = at; t < groups; t++, from += runs * length) {
-        into[index + t] = members[from];
-      }
     }
   }
 }

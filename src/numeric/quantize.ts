@@ -6,7 +6,15 @@
  *   x' = (q - zeroPoint) scale
  */
 import { errors, fail } from "../errors.ts";
-import { eachElement, gather, layoutOf, neighboursOf, scatter, TOGETHER } from "./groups.ts";
+import {
+  eachElement,
+  eachRun,
+  gather,
+  type Layout,
+  layoutOf,
+  neighboursOf,
+  TOGETHER,
+} from "./groups.ts";
 import { endError, levelOf, roundHalfEven, scaleOf, squaredError } from "./level.ts";
 import { fitSymmetric } from "./symmetric.ts";
 
@@ -97,7 +105,10 @@ export function quantize(
 ): Int8Array<ArrayBuffer> | Uint8Array<ArrayBuffer> {
   const q = new (signed ? Int8Array : Uint8Array)(values.length);
   const [least, greatest] = quantRange(bits, signed);
-  quantizeInto(q, values, scale, zeroPoint, least, greatest);
+  const [low, high] = [least - zeroPoint, greatest - zeroPoint];
+  for (let i = 0; i < values.length; i++) {
+    q[i] = levelOf(values[i], scale, low, high) + zeroPoint;
+  }
   return q;
 }
 
@@ -185,7 +196,10 @@ export function groupPlaces(
   });
 }
 
-/** Quantizes each group of elements that share a scale. */
+/**
+ * Quantizes each group of elements that share a scale. The weight is read from front to back, once for
+ * the ranges of the groups and once for the levels; only a search visits groups one by one.
+ */
 function quantizeGroups(
   values: Float32Array,
   shape: readonly number[],
@@ -194,51 +208,97 @@ function quantizeGroups(
   { bits, symmetric, search = "minmax" }: ChannelOptions,
 ): Quantized {
   const groups = layoutOf(shape, axis, block);
-  const q = new Int8Array(values.length);
+  const [mins, maxs] = [new Float32Array(groups.count), new Float32Array(groups.count)];
+  eachRun(shape, axis, block, (start, end, group, step) =>
+    widen(mins, maxs, group, step, values, start, end),
+  );
   const scales = new Float32Array(groups.count);
   const zeroPoints = symmetric ? null : new Int8Array(groups.count);
-  const [least, greatest] = quantRange(bits, true);
-  // A weight may have millions of groups, so buffers are made once for each length.
-  const buffers = new Map<number, Buffers>();
-  for (let first = 0, together = 1; first < groups.count; first += together) {
-    together = neighboursOf(groups, first);
-    const size = groups.runs * groups.length(first);
-    const own = buffers.get(size) ?? buffersOf(size, groups.stride === 1 ? 1 : TOGETHER);
-    buffers.set(size, own);
-    gather(values, groups, first, together, own.values);
-    for (let t = 0; t < together; t++) {
-      const members = own.valuesOf[t];
-      const [min, max] = spanOf(members);
-      const cover = quantParams(min, max, { bits, signed: true, symmetric });
-      const params =
-        search !== "mse"
-          ? cover
-          : symmetric
-            ? { scale: fitSymmetric(members, min, max, bits), zeroPoint: 0 }
-            : leastSquares(members, cover, min, max, bits);
-      quantizeInto(own.levelsOf[t], members, params.scale, params.zeroPoint, least, greatest);
-      scales[first + t] = params.scale;
-      if (zeroPoints) zeroPoints[first + t] = params.zeroPoint;
-    }
-    scatter(own.levels, groups, first, together, q);
+  const options = { bits, signed: true, symmetric };
+  for (let group = 0; group < groups.count; group++) {
+    const { scale, zeroPoint } = quantParams(mins[group], maxs[group], options);
+    scales[group] = scale;
+    if (zeroPoints) zeroPoints[group] = zeroPoint;
   }
+  if (search === "mse") {
+    eachGroup(values, groups, (group, members) => {
+      const [min, max] = [mins[group], maxs[group]];
+      if (!zeroPoints) {
+        scales[group] = fitSymmetric(members, min, max, bits);
+        return;
+      }
+      const cover = { scale: scales[group], zeroPoint: zeroPoints[group] };
+      const { scale, zeroPoint } = leastSquares(members, cover, min, max, bits);
+      scales[group] = scale;
+      zeroPoints[group] = zeroPoint;
+    });
+  }
+  const q = new Int8Array(values.length);
+  const range = quantRange(bits, true);
+  eachRun(shape, axis, block, (start, end, group, step) =>
+    roundRun(q, values, start, end, scales, zeroPoints, group, step, range),
+  );
   return { q, scales, zeroPoints, axis, block };
 }
 
-/** Values and levels of several groups, and views of each group's. */
-interface Buffers {
-  readonly values: Float32Array;
-  readonly valuesOf: readonly Float32Array[];
-  readonly levels: Int8Array;
-  readonly levelsOf: readonly Int8Array[];
+/** Widens the ranges of the groups of a run (`eachRun`), which contain 0, by its values. */
+function widen(
+  mins: Float32Array,
+  maxs: Float32Array,
+  group: number,
+  step: number,
+  values: Float32Array,
+  start: number,
+  end: number,
+): void {
+  for (let i = start, g = group; i < end; i++, g += step) {
+    const x = values[i];
+    if (x < mins[g]) mins[g] = x;
+    else if (x > maxs[g]) maxs[g] = x;
+  }
 }
 
-function buffersOf(size: number, groups: number): Buffers {
-  const values = new Float32Array(groups * size);
-  const levels = new Int8Array(groups * size);
-  const viewsOf = <A extends Float32Array | Int8Array>(all: A): A[] =>
-    Array.from({ length: groups }, (_, t) => all.subarray(t * size, (t + 1) * size) as A);
-  return { values, levels, valuesOf: viewsOf(values), levelsOf: viewsOf(levels) };
+/** Writes the levels of the values of a run (`eachRun`) to the same places of q. */
+function roundRun(
+  q: Int8Array,
+  values: Float32Array,
+  start: number,
+  end: number,
+  scales: Float32Array,
+  zeroPoints: Int8Array | null,
+  group: number,
+  step: number,
+  [least, greatest]: readonly [number, number],
+): void {
+  for (let i = start, g = group; i < end; i++, g += step) {
+    const zero = zeroPoints ? zeroPoints[g] : 0;
+    q[i] = levelOf(values[i], scales[g], least - zero, greatest - zero) + zero;
+  }
+}
+
+/** Calls `visit` with the values of every group, in an array that is used again. */
+function eachGroup(
+  values: Float32Array,
+  groups: Layout,
+  visit: (group: number, members: Float32Array) => void,
+): void {
+  // A weight may have millions of groups, so buffers are made once for each length.
+  const buffers = new Map<number, readonly [Float32Array, readonly Float32Array[]]>();
+  for (let first = 0, together = 1; first < groups.count; first += together) {
+    together = neighboursOf(groups, first);
+    const size = groups.runs * groups.length(first);
+    const [all, each] = buffers.get(size) ?? buffersOf(size, groups.stride === 1 ? 1 : TOGETHER);
+    buffers.set(size, [all, each]);
+    gather(values, groups, first, together, all);
+    for (let t = 0; t < together; t++) visit(first + t, each[t]);
+  }
+}
+
+/** An array for the values of several groups, and views of each group's. */
+function buffersOf(size: number, groups: number): [Float32Array, Float32Array[]] {
+  const all = new Float32Array(groups * size);
+  const each = Array.from({ length: groups }, (_, t) => all.subarray(t * size, (t + 1) * size));
+  return [all, each];
 }
 
 /**
@@ -290,28 +350,12 @@ function leastSquares(
     return true;
   }
 
-  /** The squared error with the levels of `quantizeInto`; Infinity once it is not the least. */
+  /** The squared error with the levels of `roundRun`; Infinity once it is not the least. */
   function errorOf({ scale, zeroPoint }: QuantParams): number {
     const low = least - zeroPoint;
     const high = greatest - zeroPoint;
     // The extremes come first: where the range is too narrow, their errors alone are too large.
     if (endError(min, max, scale, low, high) >= bestError) return Number.POSITIVE_INFINITY;
     return squaredError(values, scale, low, high, bestError);
-  }
-}
-
-/** Writes the levels of `values`, between `least` and `greatest`, to q. */
-function quantizeInto(
-  q: Int8Array | Uint8Array,
-  values: Float32Array,
-  scale: number,
-  zeroPoint: number,
-  least: number,
-  greatest: number,
-): void {
-  const low = least - zeroPoint;
-  const high = greatest - zeroPoint;
-  for (let i = 0; i < values.length; i++) {
-    q[i] = levelOf(values[i], scale, low, high) + zeroPoint;
   }
 }
