@@ -2,7 +2,7 @@
  * @file Tensor: immutable elements behind one interface, whether they are in memory or still in a
  * file.
  */
-import { type Counts, countValues } from "../numeric/finite.ts";
+import { type Counts, countPackedZeros, countValues } from "../numeric/finite.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../numeric/float16.ts";
 import { product } from "../util/product.ts";
 import { arrayOf, byteLengthOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
@@ -14,11 +14,20 @@ import { arrayOf, byteLengthOf, type DType, dtypes, type TypedArray } from "./dt
 export interface ByteSource {
   readonly byteLength: number;
   /**
-   * `length` bytes at `offset`, as a view or a copy. Reading is synchronous, so that
-   * methods need no promises.
+   * `length` bytes at `offset`, as a view or a copy; a copy may lie in `into`, which has as many
+   * bytes. Reading is synchronous, so that methods need no promises.
    */
-  read(offset: number, length: number): Uint8Array;
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array;
 }
+
+/**
+ * Gives raw_data bytes: all of them, or no more than the first `length` where it is asked for no more.
+ * Of a tensor in a file they are those from `from` on, perhaps in `into`, as `ByteSource` has it.
+ */
+export type Load = (length?: number, from?: number, into?: Uint8Array) => Uint8Array;
+
+/** Bytes that are read at once where they are only counted: they stay in the processor's cache. */
+const PIECE = 2 ** 20;
 
 /**
  * An immutable row-major array of any number of dimensions. The bytes are ONNX raw_data:
@@ -35,19 +44,15 @@ export class Tensor {
   readonly strings: readonly string[] | null;
   /** Whether the bytes are read from a file whenever they are asked for, so that nobody keeps them. */
   readonly isInFile: boolean;
-  readonly #load: (length?: number) => Uint8Array;
+  readonly #load: Load;
   /** The last copy of unaligned bytes, for as long as somebody reads it. */
   #aligned: WeakRef<ArrayBuffer> | null = null;
   #counts: Counts | null = null;
 
-  /**
-   * `load` gives the raw_data bytes. It may give the first `length` of them only, where it is asked
-   * for no more.
-   */
   constructor(
     dtype: DType,
     shape: readonly number[],
-    load: (length?: number) => Uint8Array,
+    load: Load,
     strings: readonly string[] | null = null,
     isInFile = false,
   ) {
@@ -126,8 +131,30 @@ export class Tensor {
 
   /** How many elements are zero, NaN and infinite; they are counted at the first access. */
   get counts(): Counts {
-    this.#counts ??= countValues(this.numbers());
+    this.#counts ??= this.isInFile ? this.#countPieces() : this.#countAll();
     return this.#counts;
+  }
+
+  #countAll(): Counts {
+    const { bits, kind } = dtypes[this.dtype];
+    if (bits >= 8 || kind !== "int") return countValues(this.numbers());
+    return { zeros: countPackedZeros(this.bytes(), bits, this.size), nan: 0, infinite: 0 };
+  }
+
+  #countPieces(): Counts {
+    const into = new Uint8Array(Math.min(PIECE, this.byteLength));
+    const { bits } = dtypes[this.dtype];
+    let [zeros, nan, infinite] = [0, 0, 0];
+    for (let from = 0; from < this.byteLength; from += PIECE) {
+      const length = Math.min(PIECE, this.byteLength - from);
+      const size = Math.min((8 * PIECE) / bits, this.size - (8 * from) / bits);
+      const piece = this.#load(length, from, into.subarray(0, length));
+      const counts = new Tensor(this.dtype, [size], () => piece).counts;
+      zeros += counts.zeros;
+      nan += counts.nan;
+      infinite += counts.infinite;
+    }
+    return { zeros, nan, infinite };
   }
 
   /** The same bytes in another shape of equal size. */
@@ -196,8 +223,11 @@ function pack(values: ArrayLike<number>, bits: number): Uint8Array {
   const perByte = 8 / bits;
   const mask = (1 << bits) - 1;
   const bytes = new Uint8Array(Math.ceil(values.length / perByte));
-  for (let i = 0; i < values.length; i++) {
-    bytes[(i / perByte) | 0] |= (values[i] & mask) << ((i % perByte) * bits);
+  for (let at = 0, i = 0; at < bytes.length; at++) {
+    let byte = 0;
+    const end = Math.min(i + perByte, values.length);
+    for (let shift = 0; i < end; i++, shift += bits) byte |= (values[i] & mask) << shift;
+    bytes[at] = byte;
   }
   return bytes;
 }
@@ -208,9 +238,11 @@ function unpack(bytes: Uint8Array, size: number, bits: number, signed: boolean):
   const values = new Int8Array(size);
   const mask = (1 << bits) - 1;
   const sign = signed ? 1 << (bits - 1) : 0;
-  for (let i = 0; i < size; i++) {
-    const value = (bytes[(i / perByte) | 0] >> ((i % perByte) * bits)) & mask;
-    values[i] = (value ^ sign) - sign;
+  for (let at = 0, i = 0; i < size; at++) {
+    let byte = bytes[at];
+    for (const end = Math.min(i + perByte, size); i < end; i++, byte >>= bits) {
+      values[i] = ((byte & mask) ^ sign) - sign;
+    }
   }
   return values;
 }

@@ -84,7 +84,7 @@ function source(path: string): ByteSource {
   const { file, byteLength } = open(path);
   const opened: ByteSource = {
     byteLength,
-    read: (offset, length) => readPart(file, path, offset, length),
+    read: (offset, length, into) => readPart(file, path, offset, length, into),
   };
   abandoned.register(opened, file);
   return opened;

@@ -6,11 +6,16 @@ import { errors, fail } from "../errors.ts";
 const MOST = 2 ** 30;
 
 /**
- * `length` bytes from `offset` on of the open file, whose `path` messages name. Throws TersorError
- * "cannot-read" where it ends before.
+ * `length` bytes from `offset` on of the open file, whose `path` messages name, written to `bytes`.
+ * Throws TersorError "cannot-read" where it ends before.
  */
-export function readPart(file: number, path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
+export function readPart(
+  file: number,
+  path: string,
+  offset: number,
+  length: number,
+  bytes: Uint8Array = new Uint8Array(length),
+): Uint8Array {
   for (let done = 0; done < length; ) {
     const count = readSync(file, bytes, done, Math.min(length - done, MOST), offset + done);
     if (count === 0) throw fail(errors.cannotRead(path, "it became shorter"));

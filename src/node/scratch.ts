@@ -27,7 +27,7 @@ export function openScratch(): Scratch | null {
       }
       return {
         byteLength: bytes.byteLength,
-        read: (offset, length) => readPart(file, path, start + offset, length),
+        read: (offset, length, into) => readPart(file, path, start + offset, length, into),
       };
     },
   };

@@ -28,11 +28,36 @@ export function countValues(values: ArrayLike<number>): Counts {
   let [zeros, nan, infinite] = [0, 0, 0];
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
-    if (x - x === 0) zeros += x === 0 ? 1 : 0;
-    else if (Number.isNaN(x)) nan++;
-    else infinite++;
+    if (x === 0) zeros++;
+    else if (x - x !== 0) {
+      if (Number.isNaN(x)) nan++;
+      else infinite++;
+    }
   }
   return { zeros, nan, infinite };
+}
+
+/** How many values are zero. */
+export function countZeros(values: ArrayLike<number>): number {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] === 0) count++;
+  return count;
+}
+
+/** How many of the first `count` integers of `bits` bits are zero; low bits come first in a byte. */
+export function countPackedZeros(bytes: Uint8Array, bits: number, count: number): number {
+  const perByte = 8 / bits;
+  const mask = (1 << bits) - 1;
+  const zerosIn = (byte: number, upTo: number): number => {
+    let zeros = 0;
+    for (let k = 0; k < upTo; k++) if (((byte >> (k * bits)) & mask) === 0) zeros++;
+    return zeros;
+  };
+  const zerosOf = Uint8Array.from({ length: 256 }, (_, byte) => zerosIn(byte, perByte));
+  const whole = Math.floor(count / perByte);
+  let zeros = zerosIn(bytes[whole] ?? 0, count % perByte);
+  for (let i = 0; i < whole; i++) zeros += zerosOf[bytes[i]];
+  return zeros;
 }
 
 /** The counts as text: "3 NaNs", "1 infinity", "1 NaN and 2 infinities". */

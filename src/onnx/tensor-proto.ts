@@ -5,7 +5,7 @@
 import { TensorProto_DataLocation as Location, type TensorProto } from "onnx-buf";
 import { errors, fail, TersorError } from "../errors.ts";
 import { byteLengthOf, type DType, dtypeOfCode, dtypes } from "../ir/dtype.ts";
-import { type ByteSource, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
+import { type ByteSource, type Load, rawTensor, Tensor, tensor } from "../ir/tensor.ts";
 import { product } from "../util/product.ts";
 
 /** Opens a file of external data by the relative path that the model gives. */
@@ -133,7 +133,8 @@ function readExternal(
   if (!(Number.isSafeInteger(offset) && offset >= 0) || offset + length > source.byteLength) {
     throw bad(`lies beyond the end of ${path} (${source.byteLength} bytes)`);
   }
-  return new Tensor(dtype, shape, (part = length) => source.read(offset, part), null, true);
+  const load: Load = (part = length, from = 0, into) => source.read(offset + from, part, into);
+  return new Tensor(dtype, shape, load, null, true);
 }
 
 function open(external: OpenExternal, path: string, where: string): ByteSource {

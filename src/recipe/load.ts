@@ -163,7 +163,7 @@ export async function unpacked(
 /** The hash of a file; of one in several pieces, that of their concatenated hashes. */
 async function hashOf(file: ByteSource): Promise<string> {
   const hashes: string[] = [];
-  for (const piece of piecesOf(file)) hashes.push(await sha256(piece));
+  for (const piece of piecesOf(file, true)) hashes.push(await sha256(piece));
   return joined(hashes);
 }
 

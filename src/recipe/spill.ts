@@ -32,4 +32,10 @@ export function createSpill(model: Model, platform: Platform): () => void {
 }
 
 const movedTo = ({ dtype, shape, byteLength }: Tensor, source: ByteSource): Tensor =>
-  new Tensor(dtype, shape, (length = byteLength) => source.read(0, length), null, true);
+  new Tensor(
+    dtype,
+    shape,
+    (length = byteLength, from = 0, into) => source.read(from, length, into),
+    null,
+    true,
+  );

@@ -85,9 +85,12 @@ export function* sourceChunks({ bytes, external = [] }: Source): Generator<Uint8
 /** Bytes that are read at once. */
 const PIECE = 2 ** 26;
 
-export function* piecesOf(file: ByteSource): Generator<Uint8Array> {
+/** The bytes of a file in pieces, each read when it comes; with `once` into one array, for one use. */
+export function* piecesOf(file: ByteSource, once = false): Generator<Uint8Array> {
+  const into = once ? new Uint8Array(Math.min(PIECE, file.byteLength)) : undefined;
   for (let at = 0; at < file.byteLength; at += PIECE) {
-    yield file.read(at, Math.min(PIECE, file.byteLength - at));
+    const length = Math.min(PIECE, file.byteLength - at);
+    yield file.read(at, length, into?.subarray(0, length));
   }
 }
 

@@ -2,10 +2,10 @@
 import { dtypes } from "../ir/dtype.ts";
 import type { Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
+import { countZeros } from "../numeric/finite.ts";
 import { placesNumbers, storedInputOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
-import type { Numbers } from "./element.ts";
 import { elementsOf } from "./elements.ts";
 import { isSparse } from "./layout.ts";
 import type { Composed, Leaf, Weight } from "./weight.ts";
@@ -35,7 +35,7 @@ export function countOf(weight: Weight, seen = new Set<Tensor>()): Count {
     numbers += count.numbers;
     const isElements = name === form.elements && count.numbers > 0;
     if (isElements && elements && !isLeftOut(elements)) {
-      zeros += isZeroWhereLevelsAre(weight) ? count.zeros : zerosIn(weight.values);
+      zeros += isZeroWhereLevelsAre(weight) ? count.zeros : countZeros(weight.values);
     }
     if (!elements && part.learns && part.keepsZeros) zeros += count.zeros;
   }
@@ -49,13 +49,13 @@ export function countOf(weight: Weight, seen = new Set<Tensor>()): Count {
 function isZeroWhereLevelsAre({ form, theta }: Composed): boolean {
   if (form.withZeros || form.elements === undefined || theta[form.elements].form) return false;
   const others = Object.entries(theta).filter(([name]) => name !== form.elements);
-  return others.every(([, part]) => zerosIn(part.values) === 0);
+  return others.every(([, part]) => countZeros(part.values) === 0);
 }
 
 function countOfLeaf(leaf: Leaf, seen: Set<Tensor>): Count {
   if (!isStored(leaf, seen)) return { numbers: 0, zeros: 0 };
   const length = product(leaf.shape);
-  const zeros = (leaf.at && storedZeros(leaf.at)) ?? zerosIn(leaf.values);
+  const zeros = (leaf.at && storedZeros(leaf.at)) ?? countZeros(leaf.values);
   return isLeftOut(leaf) ? { numbers: length - zeros, zeros: 0 } : { numbers: length, zeros };
 }
 
@@ -102,9 +102,3 @@ function sourcesOf(at: Value): Tensor[] {
 
 /** Whether the file leaves the leaf's zeros out. */
 const isLeftOut = ({ at }: Leaf): boolean => at !== undefined && isSparse(at);
-
-function zerosIn(values: Numbers): number {
-  let count = 0;
-  for (let i = 0; i < values.length; i++) if (values[i] === 0) count++;
-  return count;
-}

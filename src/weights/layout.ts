@@ -1,6 +1,7 @@
 /** @file Layouts: all elements, or the non-zero ones with their positions, what is smaller. */
 import type { Value } from "../ir/graph.ts";
 import { tensor } from "../ir/tensor.ts";
+import { countZeros } from "../numeric/finite.ts";
 import type { Builder } from "../ops/builder.ts";
 import { placesNumbers, storedInputOf } from "../ops/storage.ts";
 import { type Element, integerElement, NODE_BYTES, type Numbers } from "./element.ts";
@@ -15,16 +16,28 @@ export interface Layout {
 
 /** The smallest layout of `values`. Sparse layouts leave zeros out; -0 counts as 0. */
 export function smallest(values: Numbers, element: Element): Layout {
-  return layoutsOf(values, element).reduce((best, next) => (next.bytes < best.bytes ? next : best));
+  const kept = values.length - countZeros(values);
+  const plain = dense(values, element);
+  // A sparse layout takes at least 4 bits for each kept element, or a bit for every element.
+  const places = Math.min(kept / 2, values.length / 8);
+  if (element.bytes(kept) + places >= plain.bytes) return plain;
+  return layoutsOf(values, element, kept).reduce((best, next) =>
+    next.bytes < best.bytes ? next : best,
+  );
 }
 
 /**
- * Every layout that may be the smallest: sparse ones if more than a tenth of the elements is zero.
+ * Every layout that may be the smallest: sparse ones if more than a tenth of the elements is zero,
+ * so that fewer than 0.9 of them are `kept`.
  */
-export function layoutsOf(values: Numbers, element: Element): Layout[] {
+export function layoutsOf(
+  values: Numbers,
+  element: Element,
+  kept = values.length - countZeros(values),
+): Layout[] {
   const candidates = [dense(values, element)];
-  const positions = nonzeros(values);
-  if (positions.length < 0.9 * values.length) {
+  if (kept < 0.9 * values.length) {
+    const positions = nonzeros(values, kept);
     candidates.push(gaps(values, positions, element, 8), gaps(values, positions, element, 4));
     candidates.push(mask(values, positions, element));
   }
@@ -40,10 +53,9 @@ export function isSparse(value: Value): boolean {
   return input ? isSparse(input) : false;
 }
 
-function nonzeros(values: Numbers): Uint32Array {
-  let count = 0;
-  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count++;
-  const positions = new Uint32Array(count);
+/** The places of the `kept` elements that are not zero. */
+function nonzeros(values: Numbers, kept: number): Uint32Array {
+  const positions = new Uint32Array(kept);
   for (let i = 0, n = 0; i < values.length; i++) if (values[i] !== 0) positions[n++] = i;
   return positions;
 }
