@@ -78,19 +78,44 @@ export function eachRun(
   }
 }
 
+/** Calls `visit` with the values of every group, in an array that is used again. */
+export function eachGroup(
+  values: Float32Array,
+  groups: Layout,
+  visit: (group: number, members: Float32Array) => void,
+): void {
+  // A weight may have millions of groups, so buffers are made once for each length.
+  const buffers = new Map<number, readonly [Float32Array, readonly Float32Array[]]>();
+  for (let first = 0, together = 1; first < groups.count; first += together) {
+    together = neighboursOf(groups, first);
+    const size = groups.runs * groups.length(first);
+    const [all, each] = buffers.get(size) ?? buffersOf(size, groups.stride === 1 ? 1 : TOGETHER);
+    buffers.set(size, [all, each]);
+    gather(values, groups, first, together, all);
+    for (let t = 0; t < together; t++) visit(first + t, each[t]);
+  }
+}
+
+/** An array for the values of several groups, and views of each group's. */
+function buffersOf(size: number, groups: number): [Float32Array, Float32Array[]] {
+  const all = new Float32Array(groups * size);
+  const each = Array.from({ length: groups }, (_, t) => all.subarray(t * size, (t + 1) * size));
+  return [all, each];
+}
+
 /**
  * How many groups beside each other are read at once. The elements of a block may be far
  * apart, and those of the next group are their neighbours: both are in the same cache lines.
  */
-export const TOGETHER = 16;
+const TOGETHER = 16;
 
 /** How many of the groups from `group` on, TOGETHER at most, are of one length and beside each other. */
-export function neighboursOf({ stride, count }: Layout, group: number): number {
+function neighboursOf({ stride, count }: Layout, group: number): number {
   return Math.min(TOGETHER, stride === 1 ? 1 : stride - (group % stride), count - group);
 }
 
 /** Copies the elements of `groups` groups, `neighboursOf` at most, one group after the other. */
-export function gather(
+function gather(
   values: Float32Array,
   layout: Layout,
   group: number,

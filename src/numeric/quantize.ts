@@ -6,16 +6,9 @@
  *   x' = (q - zeroPoint) scale
  */
 import { errors, fail } from "../errors.ts";
-import {
-  eachElement,
-  eachRun,
-  gather,
-  type Layout,
-  layoutOf,
-  neighboursOf,
-  TOGETHER,
-} from "./groups.ts";
+import { eachElement, eachGroup, eachRun, layoutOf } from "./groups.ts";
 import { endError, levelOf, roundHalfEven, scaleOf, squaredError } from "./level.ts";
+import { magnitudes, ranges } from "./ranges.ts";
 import { fitSymmetric } from "./symmetric.ts";
 
 /** The levels of a quantizer. */
@@ -208,10 +201,9 @@ function quantizeGroups(
   { bits, symmetric, search = "minmax" }: ChannelOptions,
 ): Quantized {
   const groups = layoutOf(shape, axis, block);
-  const [mins, maxs] = [new Float32Array(groups.count), new Float32Array(groups.count)];
-  eachRun(shape, axis, block, (start, end, group, step) =>
-    widen(mins, maxs, group, step, values, start, end),
-  );
+  const [mins, maxs] =
+    (symmetric && search === "minmax" && magnitudes(values, shape, axis, block, groups.count)) ||
+    ranges(values, shape, axis, block, groups.count);
   const scales = new Float32Array(groups.count);
   const zeroPoints = symmetric ? null : new Int8Array(groups.count);
   const options = { bits, signed: true, symmetric };
@@ -241,23 +233,6 @@ function quantizeGroups(
   return { q, scales, zeroPoints, axis, block };
 }
 
-/** Widens the ranges of the groups of a run (`eachRun`), which contain 0, by its values. */
-function widen(
-  mins: Float32Array,
-  maxs: Float32Array,
-  group: number,
-  step: number,
-  values: Float32Array,
-  start: number,
-  end: number,
-): void {
-  for (let i = start, g = group; i < end; i++, g += step) {
-    const x = values[i];
-    if (x < mins[g]) mins[g] = x;
-    else if (x > maxs[g]) maxs[g] = x;
-  }
-}
-
 /** Writes the levels of the values of a run (`eachRun`) to the same places of q. */
 function roundRun(
   q: Int8Array,
@@ -274,31 +249,6 @@ function roundRun(
     const zero = zeroPoints ? zeroPoints[g] : 0;
     q[i] = levelOf(values[i], scales[g], least - zero, greatest - zero) + zero;
   }
-}
-
-/** Calls `visit` with the values of every group, in an array that is used again. */
-function eachGroup(
-  values: Float32Array,
-  groups: Layout,
-  visit: (group: number, members: Float32Array) => void,
-): void {
-  // A weight may have millions of groups, so buffers are made once for each length.
-  const buffers = new Map<number, readonly [Float32Array, readonly Float32Array[]]>();
-  for (let first = 0, together = 1; first < groups.count; first += together) {
-    together = neighboursOf(groups, first);
-    const size = groups.runs * groups.length(first);
-    const [all, each] = buffers.get(size) ?? buffersOf(size, groups.stride === 1 ? 1 : TOGETHER);
-    buffers.set(size, [all, each]);
-    gather(values, groups, first, together, all);
-    for (let t = 0; t < together; t++) visit(first + t, each[t]);
-  }
-}
-
-/** An array for the values of several groups, and views of each group's. */
-function buffersOf(size: number, groups: number): [Float32Array, Float32Array[]] {
-  const all = new Float32Array(groups * size);
-  const each = Array.from({ length: groups }, (_, t) => all.subarray(t * size, (t + 1) * size));
-  return [all, each];
 }
 
 /**
