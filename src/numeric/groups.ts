@@ -62,7 +62,10 @@ export function eachRun(
   block: number | null,
   visit: (start: number, end: number, group: number, step: 0 | 1) => void,
 ): void {
-  if (axis === null) return visit(0, product(shape), 0, 0);
+  if (axis === null) {
+    visit(0, product(shape), 0, 0);
+    return;
+  }
   const dim = shape[axis];
   const outer = product(shape.slice(0, axis));
   const inner = product(shape.slice(axis + 1));

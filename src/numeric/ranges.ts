@@ -36,8 +36,8 @@ export function magnitudes(
   eachRun(shape, axis, block, (start, end, group, step) =>
     raise(largest, group, step, bits, start, end),
   );
-  const isFinite = largest.every((magnitude) => magnitude < INFINITE);
-  return isFinite ? [new Float32Array(count), new Float32Array(largest.buffer)] : null;
+  const areFinite = largest.every((magnitude) => magnitude < INFINITE);
+  return areFinite ? [new Float32Array(count), new Float32Array(largest.buffer)] : null;
 }
 
 /** Raises the magnitudes of the groups of a run (`eachRun`) to those of its values, all as bits. */

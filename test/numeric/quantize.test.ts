@@ -208,6 +208,45 @@ describe("quantizeChannels and quantizeBlocks", () => {
     expect(dequantizeGroups(quantized, dims)).toEqual(values);
   });
 
+  it("equals the plain definition for every axis, block and kind of values", () => {
+    const random = createRandom(8);
+    for (const shape of [[5], [6, 1], [1, 9], [12, 7], [4, 3, 5], [2, 9, 1, 3]]) {
+      const size = shape.reduce((a, b) => a * b, 1);
+      const values = Float32Array.from({ length: size }, () => random.normal());
+      values[random.int(size)] = NaN; // gets the least level, and counts for no range
+      for (const axis of shape.keys()) {
+        for (const block of [null, 1, 2, 4, 16]) {
+          const perOuter = shape.slice(axis).reduce((a, b) => a * b, 1);
+          const inner = perOuter / shape[axis];
+          // What shares a scale: the index of the channel, or all indices with that of the block.
+          const keys = Array.from(values, (_, i) => {
+            const at = Math.floor(i / inner) % shape[axis];
+            if (block === null) return `${at}`;
+            return `${Math.floor(i / perOuter)} ${Math.floor(at / block)} ${i % inner}`;
+          });
+          const largest = new Map<string, number>();
+          keys.forEach((key, i) => {
+            const x = Number.isNaN(values[i]) ? 0 : Math.abs(values[i]);
+            largest.set(key, Math.max(largest.get(key) ?? 0, x));
+          });
+          const options = { bits: 4, symmetric: true } as const;
+          const { q, scales } =
+            block === null
+              ? quantizeChannels(values, shape, axis, options)
+              : quantizeBlocks(values, shape, axis, block, options);
+          const steps = [...largest.values()].map((x) => Math.fround(x / 7) || 1);
+          expect([...scales]).toEqual(steps);
+          const step = new Map([...largest.keys()].map((key, i) => [key, steps[i]]));
+          const levels = Array.from(values, (x, i) => {
+            const level = Math.fround(x / (step.get(keys[i]) as number));
+            return Number.isNaN(x) ? -8 : roundHalfEven(level) + 0;
+          });
+          expect([...q]).toEqual(levels);
+        }
+      }
+    }
+  });
+
   it("covers the last, shorter block", () => {
     const quantized = quantizeBlocks(Float32Array.of(1, 2, 3, 4, 70), [5], 0, 2, {
       bits: 8,
