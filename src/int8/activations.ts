@@ -3,6 +3,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import type { QuantParams } from "../numeric/quantize.ts";
 import { build } from "../ops/builder.ts";
 import { int8KernelOf } from "../ops/int8.ts";
+import { hasTrait } from "../ops/traits.ts";
 import { isMoving, type Plan } from "./plan.ts";
 
 /** All nodes of the plan that are to run on integer kernels. */
@@ -117,6 +118,6 @@ export function closeAtBodies({ values }: Plan): void {
 /** The DequantizeLinear whose numbers the node moves, directly or through more such nodes. */
 function levelsBefore(node: Node): Node | null {
   const before = node.inputs[0]?.producer;
-  if (before?.op === "DequantizeLinear") return before;
+  if (before && hasTrait(before, "converts") && !hasTrait(before, "straightThrough")) return before;
   return before && isMoving(before) ? levelsBefore(before) : null;
 }

@@ -1,5 +1,6 @@
 /** @file Storage: through which inputs stored numbers pass, and which nodes unpack them. */
-import type { Node } from "../ir/graph.ts";
+import { type DType, dtypes } from "../ir/dtype.ts";
+import type { Node, Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { entryOf, isOp, type OpTable } from "./table.ts";
 
@@ -8,6 +9,14 @@ const sources: OpTable<number> = { Cast: 0, Gather: 0, Reshape: 0, ScatterElemen
 
 /** The index of that input; null for operators that compute other numbers than they read. */
 export const storedInputOf = (node: Node): number | null => entryOf(sources, node);
+
+/** The stored integers that a Cast widens to `value` of type `dtype`; null where it is anything else. */
+export function castLevels({ producer }: Value, dtype: DType): Tensor | null {
+  const tensor = producer && isOp(producer, "Cast") ? producer.inputs[0]?.tensor : null;
+  if (!tensor) return null;
+  const { kind, bits } = dtypes[tensor.dtype];
+  return kind === "int" && bits <= 16 && bits < dtypes[dtype].bits ? tensor : null;
+}
 
 /** By other inputs than the numbers themselves these are told where each number goes. */
 const places: OpTable<true> = { Gather: true, ScatterElements: true };

@@ -1,11 +1,10 @@
 /** @file Nodes -> Weight: finds the form in which a weight is stored, and its parts. */
-import { type DType, dtypes } from "../ir/dtype.ts";
+import type { DType } from "../ir/dtype.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import type { Tensor } from "../ir/tensor.ts";
 import { constantValue, isConstantExpression, nodesOf } from "../ops/constant.ts";
 import { inferNode } from "../ops/infer.ts";
-import { storedInputOf } from "../ops/storage.ts";
-import { isOp } from "../ops/table.ts";
+import { castLevels, storedInputOf } from "../ops/storage.ts";
 import { hasTrait } from "../ops/traits.ts";
 import { product } from "../util/product.ts";
 import type { Numbers } from "./element.ts";
@@ -143,14 +142,6 @@ function readWhole(value: Value, dtype: DType, range: readonly [number, number])
       return dtype === "int64" ? "int64" : { bits: bitsOf(read(), signed), signed };
     },
   };
-}
-
-/** The stored integers that a Cast widens to `value` of type `dtype`; null where it is anything else. */
-function castLevels({ producer }: Value, dtype: DType): Tensor | null {
-  const tensor = producer && isOp(producer, "Cast") ? producer.inputs[0]?.tensor : null;
-  if (!tensor) return null;
-  const { kind, bits } = dtypes[tensor.dtype];
-  return kind === "int" && bits <= 16 && bits < dtypes[dtype].bits ? tensor : null;
 }
 
 /** An array that holds every number of the range, which takes at most 16 bits except in int64. */

@@ -227,7 +227,8 @@ describe("compress", () => {
     const html = readFileSync(report, "utf8");
     expect(html).toMatch(/^<!doctype html>/);
     expect(html).toContain("tersor compress ");
-    expect(stdout).toMatch(/\nJudged on 48 records, 12 held for calibration.\n$/);
+    // A sentence on speed may follow, as the timing of a busy machine falls out.
+    expect(stdout).toMatch(/\nJudged on 48 records, 12 held for calibration\.\n/);
   });
 
   test("says where the same records calibrate and judge", async () => {

@@ -155,7 +155,7 @@ describe.each(Object.entries(made))("on %s", (name, make) => {
   });
 
   const trains: readonly (readonly [MethodId, Record<string, unknown>])[] = [
-    ["train", {}],
+    ["train", { keep: "last" }],
     ["train-rate", { lambda: 1e-6 }],
     ["prune-surgery", { sparsity: 0.5 }],
     ["prune-trained", { sparsity: 0.5 }],
