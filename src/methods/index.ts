@@ -192,8 +192,8 @@ export const families = {
   },
   other: {
     train,
-    "coarse-to-fine": coarseToFine,
     "early-exit": earlyExit,
+    "coarse-to-fine": coarseToFine,
     cascade,
     "gate-blocks": gateBlocks,
     "merge-tokens": mergeTokens,

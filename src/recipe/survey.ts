@@ -23,8 +23,8 @@ export type Trains = boolean | "families";
 
 /**
  * The recipes of a survey where the user names none: the simplified original (no steps), then one
- * method of each family, so that even a short time budget covers every family, then those that train
- * nothing, the first setting of every method before the others, then combinations, then those that
+ * method of each family, and with `trains` the one that it is known for, so that even a short time
+ * budget covers every family, then those that train nothing, the first setting of every method before the others, then combinations, then those that
  * train.
  */
 export function surveyRecipes(trains: Trains = false): Step[][] {
@@ -40,8 +40,8 @@ export function surveyRecipes(trains: Trains = false): Step[][] {
     const best = tried.find(({ steps }) => !needsTraining(steps)) ?? tried[0];
     if (best) first.push(best.steps);
     // The method that a family is known for, where others of it may not suit every model.
-    const main = tried.find(({ steps }) => steps[0].id === own[0][0]);
-    const isSecond = trains === "families" && main !== undefined && needsTraining(main.steps);
+    const main = tried.at(0);
+    const isSecond = trains !== false && main !== undefined && needsTraining(main.steps);
     if (isSecond && main !== best) first.push(main.steps);
     const rest = tried.filter((one) => one !== best && !(isSecond && one === main));
     others.push(...rest.filter(({ steps }) => trains === true || !needsTraining(steps)));
