@@ -1,6 +1,7 @@
 /** @file What is written only where it makes the model faster: by itself, and together with the rest. */
 import type { Context, Speedup } from "../context.ts";
-import type { Model } from "../ir/model.ts";
+import { cloneModel, type Model } from "../ir/model.ts";
+import { inferModel } from "../ops/infer.ts";
 
 /** The reason to leave a layer alone that takes as long or longer `how` ("as products"); null if it is faster. */
 export function whySlower([before, after]: readonly number[], how = ""): string | null {
@@ -15,6 +16,44 @@ export interface Change {
   readonly names: readonly string[];
   /** What the change saves, all in one unit: the ones that save least are given up first. */
   readonly saved: number;
+}
+
+/** A copy of the model, whose shapes are known, after `change`. */
+export function changed(model: Model, change: (copy: Model) => void): Model {
+  const copy = cloneModel(model);
+  inferModel(copy);
+  change(copy);
+  return copy;
+}
+
+/**
+ * The groups of layers with which the model is faster, each in the one of its ways that takes the least
+ * time; the layers of the others are skipped. Each group is timed in the model by itself, then all that
+ * were faster together. `change` makes changes in a copy of the model; `how` and `alone` say what the
+ * layers would be ("as products"), the latter of a group by itself. Null without an engine to time on.
+ */
+export async function fasterGroups<W extends Pick<Change, "names">>(
+  model: Model,
+  groups: readonly (readonly W[])[],
+  change: (copy: Model, chosen: readonly W[]) => void,
+  context: Context,
+  how: string,
+  alone = how,
+): Promise<readonly W[] | null> {
+  const { time } = context;
+  if (!time) return null;
+  const withChanges = (chosen: readonly W[]) => changed(model, (copy) => change(copy, chosen));
+  const found: (W & Change)[] = [];
+  for (const [i, ways] of groups.entries()) {
+    await context.progress(i, groups.length);
+    const [before, ...after] = await time([model, ...ways.map((way) => withChanges([way]))]);
+    const least = Math.min(...after);
+    const way = ways[after.indexOf(least)];
+    const slower = whySlower([before, least], alone);
+    if (slower) for (const name of way.names) context.skip(name, slower);
+    else found.push({ ...way, saved: before - least });
+  }
+  return keepFaster(model, found, withChanges, context, how);
 }
 
 /**

@@ -18,6 +18,7 @@ import { expand } from "../weights/expand.ts";
 import { backWaves, columnWaves, type Points, range, rowWaves } from "../weights/waves.ts";
 import type { Weight } from "../weights/weight.ts";
 import { inputOf, type Layer } from "./matrix.ts";
+import { takePlace } from "./take-place.ts";
 
 /** What decides how long a convolution takes, and what its transforms look like. */
 export interface Shapes {
@@ -61,14 +62,9 @@ export function spectrumShape({ channels }: Shapes, { spans }: Plan): number[] {
 /** Replaces the layer by a product of spectra, U its weight. The bias is added behind it. */
 export function replaceBySpectra(layer: Layer, shapes: Shapes, plan: Plan, u: Weight): void {
   const { node, value } = layer;
-  const { graph, output } = node;
-  const g = build(graph, node.name, inferNode);
+  const g = build(node.graph, node.name, inferNode);
   const by = convolved(g, inputOf(layer), expand(g, u), biasOf(node), shapes, plan);
-  if (!output.isOutput) by.name = output.name;
-  [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
-  graph.replace(output, by);
-  graph.remove(node);
-  if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+  takePlace(node, by, value);
 }
 
 /** y [N, n, H', W'] or [N, n, L'] of x [N, c, H, W] or [N, c, L] and U [T1 / 2, 3 T2, groups, c, n]. */

@@ -9,13 +9,12 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Value } from "../ir/graph.ts";
-import { cloneModel, type Model } from "../ir/model.ts";
+import type { Model } from "../ir/model.ts";
 import type { Builder } from "../ops/builder.ts";
-import { inferModel } from "../ops/infer.ts";
 import { windowOf } from "../ops/window.ts";
 import { type LayerSite, layersOf } from "../weights/sites.ts";
 import type { Composed } from "../weights/weight.ts";
-import { type Change, keepFaster, whySlower } from "./faster.ts";
+import { fasterGroups } from "./faster.ts";
 import { inputOf, type Layer, layerOf } from "./matrix.ts";
 import { replaceLayer } from "./replace.ts";
 import {
@@ -66,22 +65,23 @@ export async function applyStructured(
     if (typeof found === "string") context.skip(name, found);
     else joinGroup(groups, found);
   }
-  const chosen = await faster(model, [...groups.values()], context);
-  replaceAll(model, chosen, context);
+  const all = [...groups.values()];
+  const ways = all.map((group) => [group]);
+  const chosen = await fasterGroups(model, ways, replaceAll, context, "as products");
+  replaceAll(model, chosen ?? all, context);
 }
 
 /** Layers of one shape, which take the same time. */
 interface Group {
+  readonly names: string[];
   readonly products: Map<string, Products>;
 }
-
-/** The layers of a group, with what they save together in milliseconds of a run. */
-interface Faster extends Change, Group {}
 
 function joinGroup(groups: Map<string, Group>, { layer, products }: Found): void {
   const { node, kind, outputs, inputs, kernel } = layer;
   const key = JSON.stringify([kind, outputs, inputs, kernel, inputOf(layer).shape]);
-  const group = groups.get(key) ?? { products: new Map() };
+  const group: Group = groups.get(key) ?? { names: [], products: new Map() };
+  group.names.push(node.name);
   group.products.set(node.name, products);
   groups.set(key, group);
 }
@@ -111,38 +111,11 @@ function productsAt(
   return `takes ${products.macs} multiply-accumulates as products and ${values.length} as a matrix`;
 }
 
-/**
- * The groups that make the model faster as products; the layers of the others are skipped. Each group
- * is timed in the model by itself first, where there is an engine to time on.
- */
-async function faster(
+function replaceAll(
   model: Model,
   groups: readonly Group[],
-  context: Context,
-): Promise<readonly Group[]> {
-  const { time } = context;
-  if (!time) return groups;
-  const found: Faster[] = [];
-  for (const [i, { products }] of groups.entries()) {
-    await context.progress(i, groups.length);
-    const names = [...products.keys()];
-    const [before, after] = await time([model, withProducts(model, [{ products }])]);
-    const slower = whySlower([before, after], "as products");
-    if (slower === null) found.push({ names, products, saved: before - after });
-    else for (const name of names) context.skip(name, slower);
-  }
-  return keepFaster(model, found, (kept) => withProducts(model, kept), context, "as products");
-}
-
-/** A copy of the model with the layers of these groups as products. */
-function withProducts(model: Model, groups: readonly Group[]): Model {
-  const copy = cloneModel(model);
-  inferModel(copy);
-  replaceAll(copy, groups, { skip() {} });
-  return copy;
-}
-
-function replaceAll(model: Model, groups: readonly Group[], { skip }: Pick<Context, "skip">): void {
+  { skip }: Pick<Context, "skip"> = { skip() {} },
+): void {
   const chosen = new Map(groups.flatMap(({ products }) => [...products]));
   for (const site of layersOf(model, { only: [], except: [] }, { skip() {} }, SMALLEST)) {
     const products = chosen.get(site.node.name);

@@ -27,6 +27,7 @@ import {
 import { geometryOf } from "./geometry.ts";
 import { inputOf, type Layer } from "./matrix.ts";
 import { addStage, type Tail } from "./stage.ts";
+import { takePlace } from "./take-place.ts";
 
 /**
  * Replaces the layer by the chain. Returns the nodes of its stages in order, or the reason why the
@@ -49,13 +50,8 @@ export function replaceLayer(layer: Layer, chain: Chain): readonly Node[] | stri
   const input = inputOf(layer);
   const tail = { bias: use.hasBias ? biasOf(node) : null, ...(use.scale ?? { alpha: 1, beta: 1 }) };
   const by = addChain({ layer, nodes }, placed, input, tail);
-  const { output, graph } = node;
   if (by === input) throw new Error(`the chain in place of ${node.name} does nothing`);
-  if (!output.isOutput) by.name = output.name;
-  [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
-  graph.replace(output, by);
-  graph.remove(node);
-  if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+  takePlace(node, by, value);
   return nodes;
 }
 

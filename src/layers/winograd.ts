@@ -16,6 +16,7 @@ import { padding, windowOf } from "../ops/window.ts";
 import { expand } from "../weights/expand.ts";
 import type { Weight } from "../weights/weight.ts";
 import { inputOf, type Layer } from "./matrix.ts";
+import { takePlace } from "./take-place.ts";
 
 /** What decides how long a convolution takes, and what its transforms look like. */
 export interface Shapes {
@@ -63,16 +64,11 @@ const tilesOf = ({ result }: Shapes, m: TileSize): number[] =>
 /** Replaces the layer by its tiles, U their weight. The bias is added behind them. */
 export function replaceByTiles(layer: Layer, shapes: Shapes, m: TileSize, u: Weight): void {
   const { node, value } = layer;
-  const { graph, output } = node;
-  const g = build(graph, node.name, inferNode);
+  const g = build(node.graph, node.name, inferNode);
   const bias = biasOf(node);
   const y = tiled(g, inputOf(layer), expand(g, u), shapes, m);
   const by = bias ? g.Add(y, g.Reshape(bias, g.ints([-1, 1, 1], "column"))) : y;
-  if (!output.isOutput) by.name = output.name;
-  [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
-  graph.replace(output, by);
-  graph.remove(node);
-  if (value.tensor && value.uses.size === 0) value.graph.removeConstant(value);
+  takePlace(node, by, value);
 }
 
 /**

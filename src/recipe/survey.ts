@@ -24,8 +24,8 @@ export type Trains = boolean | "families";
 /**
  * The recipes of a survey where the user names none: the simplified original (no steps), then one
  * method of each family, and with `trains` the one that it is known for, so that even a short time
- * budget covers every family, then those that train nothing, the first setting of every method before the others, then combinations, then those that
- * train.
+ * budget covers every family, then those that train nothing, the first setting of every method before
+ * the others, then combinations, then those that train.
  */
 export function surveyRecipes(trains: Trains = false): Step[][] {
   const first: Step[][] = [];
@@ -37,13 +37,13 @@ export function surveyRecipes(trains: Trains = false): Step[][] {
         survey.map((options, turn) => ({ turn, steps: surveySteps(id, options) })),
       )
       .filter(({ steps }) => trains !== false || !needsTraining(steps));
-    const best = tried.find(({ steps }) => !needsTraining(steps)) ?? tried[0];
-    if (best) first.push(best.steps);
-    // The method that a family is known for, where others of it may not suit every model.
-    const main = tried.at(0);
-    const isSecond = trains !== false && main !== undefined && needsTraining(main.steps);
-    if (isSecond && main !== best) first.push(main.steps);
-    const rest = tried.filter((one) => one !== best && !(isSecond && one === main));
+    const [main] = tried;
+    if (!main) continue;
+    // The method that the family is known for, and before it one that trains nothing.
+    const quiet = tried.find(({ steps }) => !needsTraining(steps)) ?? main;
+    const firsts = new Set([quiet, main]);
+    first.push(...[...firsts].map(({ steps }) => steps));
+    const rest = tried.filter((one) => !firsts.has(one));
     others.push(...rest.filter(({ steps }) => trains === true || !needsTraining(steps)));
   }
   const rest = others.toSorted((a, b) => a.turn - b.turn).map(({ steps }) => steps);

@@ -71,11 +71,10 @@ function pairsOf(
   exponents: Exponents,
   shape: number[],
 ): Value {
-  const all = [-1, 1, 1, 1];
   const unit = isLine ? rows * columns : columns;
   const step = isLine ? 4 * rows : 4;
-  const e = g.Reshape(range(g, 0, step, columns), g.ints(all, "points"));
-  const f = () => g.Reshape(range(g, 2, 4, rows / 2), g.ints([-1, ...all.fill(1)], "points"));
+  const e = g.Reshape(range(g, 0, step, columns), g.ints([-1, 1, 1, 1], "points"));
+  const f = () => g.Reshape(range(g, 2, 4, rows / 2), g.ints([-1, 1, 1, 1, 1], "points"));
   // re: c a + s b, im: -s a + c b with c = cos, s = sin = cos a quarter of a turn before.
   const quarters = whole(g, [0, -1, 1, 0], [2, 2, 1]);
   const points = isLine ? g.Add(f(), e) : e;

@@ -2,12 +2,13 @@
 import { z } from "zod";
 import type { Context } from "../../context.ts";
 import type { Node } from "../../ir/graph.ts";
-import { cloneModel, type Model } from "../../ir/model.ts";
+import type { Model } from "../../ir/model.ts";
 import type { Tensor } from "../../ir/tensor.ts";
-import { type Change, keepFaster, whySlower } from "../../layers/faster.ts";
+import { fasterGroups } from "../../layers/faster.ts";
 import { inputOf, type Layer, layerOf } from "../../layers/matrix.ts";
+import { takePlace } from "../../layers/take-place.ts";
 import { build } from "../../ops/builder.ts";
-import { inferModel, inferNode } from "../../ops/infer.ts";
+import { inferNode } from "../../ops/infer.ts";
 import { biasOf } from "../../ops/weights.ts";
 import { layerOptions } from "../../options.ts";
 import { type LayerSite, layersOf } from "../../weights/sites.ts";
@@ -42,9 +43,11 @@ export const conv1dTo2d = defineMethod({
   async apply(model, { measure, ...selection }, context) {
     const groups = groupsOf(model, selection, context);
     await context.progress(0, groups.length);
-    const { time } = context;
     if (!measure) return replaceAll(model, groups);
-    if (time) return replaceAll(model, await faster(model, groups, time, context));
+    const ways = groups.map((group) => [group]);
+    const alone = `${HOW} on ${context.target.id}`;
+    const chosen = await fasterGroups(model, ways, replaceAll, context, HOW, alone);
+    if (chosen) return replaceAll(model, chosen);
     const reason = "may be slower as a 2-D convolution, and there is no engine to time it on";
     for (const name of groups.flatMap(({ names }) => names)) context.skip(name, reason);
   },
@@ -85,32 +88,6 @@ function lineOf(site: LayerSite): Layer | string {
   return site.value.tensor ? layer : "has a weight that is stored in another form";
 }
 
-/** The groups with which the model is faster; the layers of others are skipped. */
-async function faster(
-  model: Model,
-  groups: readonly Group[],
-  time: NonNullable<Context["time"]>,
-  context: Context,
-): Promise<readonly Group[]> {
-  const chosen: Change[] = [];
-  for (const [i, { names }] of groups.entries()) {
-    await context.progress(i, groups.length);
-    const [before, after] = await time([model, asPictures(model, [{ names }])]);
-    const slower = whySlower([before, after], `${HOW} on ${context.target.id}`);
-    if (slower) for (const name of names) context.skip(name, slower);
-    else chosen.push({ names, saved: before - after });
-  }
-  return keepFaster(model, chosen, (kept) => asPictures(model, kept), context, HOW);
-}
-
-/** A copy of the model with 2-D convolutions in the place of these layers. */
-function asPictures(model: Model, chosen: readonly Group[]): Model {
-  const copy = cloneModel(model);
-  inferModel(copy);
-  replaceAll(copy, chosen);
-  return copy;
-}
-
 function replaceAll(model: Model, chosen: readonly Group[]): void {
   const names = new Set(chosen.flatMap((group) => group.names));
   for (const site of layersOf(model, { only: [], except: [], frontEnds: true }, { skip() {} })) {
@@ -121,19 +98,14 @@ function replaceAll(model: Model, chosen: readonly Group[]): void {
 
 /** Puts a convolution of one row in the place of the layer; the weight keeps its bytes. */
 function replace({ node, value, use }: Layer): void {
-  const { graph, output } = node;
   const [outputs, inputs, taps] = value.tensor?.shape ?? [];
   const weight = value.tensor?.reshape([outputs, inputs, 1, taps]) as Tensor;
-  const g = build(graph, node.name, inferNode);
+  const g = build(node.graph, node.name, inferNode);
   const row = g.ints([2], "row");
   const picture = g.Unsqueeze(node.inputs[use.data], row);
   const filters = g.constant(weight, { name: "weight" });
   const by = g.Squeeze(g.Conv(picture, filters, biasOf(node), withRow(node)), row);
-  if (!output.isOutput) by.name = output.name;
-  [by.dtype, by.shape] = [output.dtype ?? by.dtype, output.shape ?? by.shape];
-  graph.replace(output, by);
-  graph.remove(node);
-  if (value.uses.size === 0) value.graph.removeConstant(value);
+  takePlace(node, by, value);
 }
 
 /** The attributes of the node with an axis of one row in front, along which nothing moves. */

@@ -1,8 +1,8 @@
 /** @file FFT convolution: large filters as products of spectra, where the engine is faster with them. */
 import { z } from "zod";
 import type { Context } from "../../context.ts";
-import { cloneModel, type Model } from "../../ir/model.ts";
-import { type Change, keepFaster, whySlower } from "../../layers/faster.ts";
+import type { Model } from "../../ir/model.ts";
+import { fasterGroups } from "../../layers/faster.ts";
 import {
   directOf,
   replaceBySpectra,
@@ -12,7 +12,6 @@ import {
 } from "../../layers/fourier.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { costOf, type Plan, plansOf } from "../../numeric/fourier.ts";
-import { inferModel } from "../../ops/infer.ts";
 import { fourier } from "../../weights/forms/fourier.ts";
 import { siteOptions } from "../../weights/select.ts";
 import { type LayerSite, layersOf } from "../../weights/sites.ts";
@@ -54,9 +53,10 @@ export const fftConvolution = defineMethod({
     const groups = groupsOf(model, selection, measure ? HOPELESS : Infinity, context);
     await context.progress(0, groups.length);
     if (!measure) return replaceAll(model, groups.map(first));
-    const { time } = context;
-    const chosen = time ? await faster(model, groups, time, context) : expected(groups, context);
-    replaceAll(model, chosen);
+    const ways = groups.map(({ names, plans }) => plans.map((plan) => ({ names, plan })));
+    const alone = `${HOW} on ${context.target.id}`;
+    const chosen = await fasterGroups(model, ways, replaceAll, context, HOW, alone);
+    replaceAll(model, chosen ?? expected(groups, context));
   },
 });
 
@@ -130,34 +130,6 @@ function expected(groups: readonly Group[], context: Context): Chosen[] {
     for (const name of group.names) context.skip(name, reason);
     return [];
   });
-}
-
-/** The groups with which the model is faster, each in its fastest plan; the layers of others are skipped. */
-async function faster(
-  model: Model,
-  groups: readonly Group[],
-  time: NonNullable<Context["time"]>,
-  context: Context,
-): Promise<readonly Chosen[]> {
-  const chosen: (Chosen & Change)[] = [];
-  for (const [i, { names, plans }] of groups.entries()) {
-    await context.progress(i, groups.length);
-    const trials = plans.map((plan) => withSpectra(model, [{ names, plan }]));
-    const [before, ...after] = await time([model, ...trials]);
-    const least = Math.min(...after);
-    const slower = whySlower([before, least], `${HOW} on ${context.target.id}`);
-    if (slower) for (const name of names) context.skip(name, slower);
-    else chosen.push({ names, plan: plans[after.indexOf(least)], saved: before - least });
-  }
-  return keepFaster(model, chosen, (kept) => withSpectra(model, kept), context, HOW);
-}
-
-/** A copy of the model with products of spectra in the place of these layers. */
-function withSpectra(model: Model, chosen: readonly Chosen[]): Model {
-  const copy = cloneModel(model);
-  inferModel(copy);
-  replaceAll(copy, chosen);
-  return copy;
 }
 
 function replaceAll(model: Model, chosen: readonly Chosen[]): void {

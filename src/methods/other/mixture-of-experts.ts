@@ -6,6 +6,7 @@ import type { Node, Value } from "../../ir/graph.ts";
 import { cloneModel, type Model } from "../../ir/model.ts";
 import { keepFaster } from "../../layers/faster.ts";
 import { inputOf, type Layer, layerOf } from "../../layers/matrix.ts";
+import { takePlace } from "../../layers/take-place.ts";
 import { balancedKmeans } from "../../numeric/balanced-kmeans.ts";
 import { solveSpd } from "../../numeric/cholesky.ts";
 import { damped } from "../../numeric/inverse.ts";
@@ -302,9 +303,5 @@ function replace({ first, second, activation, bias }: Pair, parts: Parts, k: num
   const sum = g.Add(g.ReduceSum(changes, g.ints([1, 2], "axes"), { keepdims: 0 }), whole);
   const own = second.use.hasBias ? biasOf(second.node) : null;
   const y = own ? g.Add(sum, own) : sum;
-  const { output, graph } = second.node;
-  if (!output.isOutput) y.name = output.name;
-  [y.dtype, y.shape] = [output.dtype ?? y.dtype, output.shape ?? y.shape];
-  graph.replace(output, y);
-  graph.remove(second.node);
+  takePlace(second.node, y);
 }

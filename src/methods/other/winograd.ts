@@ -3,13 +3,13 @@ import { z } from "zod";
 import type { Context } from "../../context.ts";
 import { dtypes } from "../../ir/dtype.ts";
 import { Graph, type Node, type Value } from "../../ir/graph.ts";
-import { cloneModel, type Model } from "../../ir/model.ts";
-import { type Change, keepFaster } from "../../layers/faster.ts";
+import type { Model } from "../../ir/model.ts";
+import { type Change, changed, keepFaster } from "../../layers/faster.ts";
 import { type Layer, layerOf } from "../../layers/matrix.ts";
 import { multiplicationsOf, replaceByTiles, type Shapes, shapesOf } from "../../layers/winograd.ts";
 import type { TileSize } from "../../numeric/winograd.ts";
 import { build } from "../../ops/builder.ts";
-import { inferModel, inferNode } from "../../ops/infer.ts";
+import { inferNode } from "../../ops/infer.ts";
 import { product } from "../../util/product.ts";
 import { winograd as form } from "../../weights/forms/winograd.ts";
 import { siteOptions } from "../../weights/select.ts";
@@ -182,12 +182,8 @@ function tilesIn(chosen: readonly Tiled[]): TileOf {
 }
 
 /** A copy of the model with tiles in the place of the layers that have one. */
-function withTiles(model: Model, tileOf: TileOf): Model {
-  const copy = cloneModel(model);
-  inferModel(copy);
-  replaceAll(copy, tileOf);
-  return copy;
-}
+const withTiles = (model: Model, tileOf: TileOf): Model =>
+  changed(model, (copy) => replaceAll(copy, tileOf));
 
 function replaceAll(model: Model, tileOf: TileOf): void {
   for (const site of layersOf(model, { only: [], except: [] }, { skip() {} })) {
