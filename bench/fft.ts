@@ -4,13 +4,13 @@
  * Writes results/fft.json; `npm run bench:fft` takes about ten minutes. Arguments name the parts that
  * are run anew (depthwise, dense-64, lines, convnext ...), numbers the taps.
  */
+
+import type { Speedup } from "../src/context.ts";
 import type { Value } from "../src/ir/graph.ts";
 import { cloneModel, type Model } from "../src/ir/model.ts";
 import { tensor } from "../src/ir/tensor.ts";
 import { replaceBySpectra, type Shapes, shapesOf, spectrumShape } from "../src/layers/fourier.ts";
 import { type Layer, layerOf } from "../src/layers/matrix.ts";
-import { measureLatency, type Speedup } from "../src/measure/latency.ts";
-import { nodePlatform } from "../src/node/platform.ts";
 import { numbersOf, type Plan, plansOf } from "../src/numeric/fourier.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
@@ -28,6 +28,7 @@ import { composed } from "../src/weights/weight.ts";
 import { apply, environmentOf } from "../test/support/apply.ts";
 import { layerModel } from "../test/support/layer.ts";
 import { nets } from "../test/support/nets.ts";
+import { errorOf, timeInTurn } from "./in-turn.ts";
 import { readRun, writeRun } from "./record.ts";
 
 const METHOD = "fft-convolution";
@@ -225,34 +226,10 @@ function rounded({ value, ci95 }: Speedup): Pick<LayerRow, "speedup" | "ci95"> {
 /** Times the models in turn on one record, and compares their outputs with those of the first. */
 async function timed(engine: Runtime, models: readonly Uint8Array[], shape: readonly number[]) {
   const feeds = { x: tensor("float32", shape, normal(product(shape), 1)) };
-  const candidates = [];
-  const outputs: Float32Array[] = [];
-  for (const [i, bytes] of models.entries()) {
-    let session = await engine.open({ bytes }, { threads: 1 });
-    outputs.push((await session.run(feeds)).y.floats());
-    candidates.push({
-      name: String(i),
-      run: () => session.run(feeds),
-      async renew() {
-        await session.close();
-        session = await engine.open({ bytes }, { threads: 1 });
-      },
-      close: () => session.close(),
-    });
-  }
-  const options = { platform: nodePlatform, budgetMs: 500, minRuns: 9, warmup: 1 };
-  const timings = await measureLatency(candidates, options);
-  for (const { close } of candidates) await close();
-  return { timings, errors: outputs.map((one) => errorOf(outputs[0], one)) };
-}
-
-function errorOf(a: Float32Array, b: Float32Array): number {
-  let [error, power] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    error += (a[i] - b[i]) ** 2;
-    power += a[i] ** 2;
-  }
-  return Number(Math.sqrt(error / power).toExponential(1));
+  const options = { budgetMs: 500, minRuns: 9, warmup: 1 };
+  const { timings, outputs } = await timeInTurn(engine, models, feeds, options);
+  const errors = outputs.map((one) => Number(errorOf(outputs[0], one).toExponential(1)));
+  return { timings, errors };
 }
 
 /** Blocks of a depthwise convolution and two layers without a neighbourhood, beside a shortcut. */

@@ -3,8 +3,6 @@
  * wasm, timed in turn with one thread. Writes results/lines.json; `npm run bench:lines` takes a minute.
  */
 import { tensor } from "../src/ir/tensor.ts";
-import { measureLatency, speedupOver } from "../src/measure/latency.ts";
-import { nodePlatform } from "../src/node/platform.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
@@ -13,6 +11,7 @@ import type { Runtime } from "../src/runtime/runtime.ts";
 import { apply, environmentOf } from "../test/support/apply.ts";
 import { layerModel } from "../test/support/layer.ts";
 import { nets } from "../test/support/nets.ts";
+import { timeInTurn } from "./in-turn.ts";
 import { writeRun } from "./record.ts";
 
 /** A layer with as many outputs as inputs. */
@@ -65,16 +64,10 @@ async function rowOf(own: Line, runtime: Runtime): Promise<LineRow> {
   );
   const flat = (await apply(model, "conv-1d-to-2d", { measure: false }, env)).bytes;
   const feeds = { x: tensor("float32", [1, channels, length], normal(channels * length)) };
-  const outputs: Float32Array[] = [];
-  const candidates = [];
-  for (const bytes of [concat(writeModel(model)), flat]) {
-    const session = await runtime.open({ bytes }, { threads: 1 });
-    outputs.push(Float32Array.from((await session.run(feeds)).y.floats()));
-    candidates.push({ name: `${outputs.length}`, run: () => session.run(feeds) });
-  }
-  const options = { platform: nodePlatform, budgetMs: 1000, minRuns: 15, warmup: 2 };
-  const [asLine, asPicture] = await measureLatency(candidates, options);
-  const { value, ci95 } = speedupOver(asLine, asPicture);
+  const models = [concat(writeModel(model)), flat];
+  const options = { budgetMs: 1000, minRuns: 15, warmup: 2 };
+  const { timings, outputs } = await timeInTurn(runtime, models, feeds, options);
+  const { value, ci95 } = timings[1].ratio;
   const error = outputs[0].reduce((most, y, i) => Math.max(most, Math.abs(y - outputs[1][i])), 0);
   return {
     ...{ ...own, runtime: runtime.name, speedup: round(value) },

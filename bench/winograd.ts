@@ -4,8 +4,6 @@
  * takes about a minute.
  */
 import { tensor } from "../src/ir/tensor.ts";
-import { measureLatency } from "../src/measure/latency.ts";
-import { nodePlatform } from "../src/node/platform.ts";
 import { createRandom } from "../src/numeric/random.ts";
 import { concat, writeModel } from "../src/onnx/write.ts";
 import { openNodeRuntime } from "../src/runtime/ort-node.ts";
@@ -13,6 +11,7 @@ import { openWebRuntime } from "../src/runtime/ort-web.ts";
 import { apply, environmentOf } from "../test/support/apply.ts";
 import { layerModel } from "../test/support/layer.ts";
 import { nets } from "../test/support/nets.ts";
+import { errorOf, timeInTurn } from "./in-turn.ts";
 import { writeRun } from "./record.ts";
 
 const runtimes = { web: await openWebRuntime(), node: await openNodeRuntime() };
@@ -69,29 +68,13 @@ for (const [channels, side] of shapes) {
   }
   const x = tensor("float32", shape, normal(channels * side ** 2, 1));
   for (const [runtime, engine] of Object.entries(runtimes)) {
-    const candidates = [];
-    const outputs: Float32Array[] = [];
-    for (const [i, bytes] of models.entries()) {
-      let session = await engine.open({ bytes }, { threads: 1 });
-      outputs.push((await session.run({ x })).y.floats());
-      candidates.push({
-        name: String(i),
-        run: () => session.run({ x }),
-        async renew() {
-          await session.close();
-          session = await engine.open({ bytes }, { threads: 1 });
-        },
-        close: () => session.close(),
-      });
-    }
-    const timings = await measureLatency(candidates, { platform: nodePlatform, budgetMs: 6000 });
-    for (const { close } of candidates) await close();
+    const { timings, outputs } = await timeInTurn(engine, models, { x }, { budgetMs: 6000 });
     for (const [i, tile] of tiles.entries()) {
       const { value, ci95 } = timings[i + 1].ratio;
       const row = {
         ...{ channels, side, runtime, tile, speedup: round(value) },
         ci95: ci95 && ([round(ci95[0]), round(ci95[1])] as const),
-        error: errorOf(outputs[0], outputs[i + 1]),
+        error: Number(errorOf(outputs[0], outputs[i + 1]).toExponential(2)),
       };
       rows.push(row);
       console.log(JSON.stringify(row));
@@ -100,12 +83,3 @@ for (const [channels, side] of shapes) {
 }
 writeRun("winograd", { rows });
 process.exit(0);
-
-function errorOf(a: Float32Array, b: Float32Array): number {
-  let [error, power] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    error += (a[i] - b[i]) ** 2;
-    power += a[i] ** 2;
-  }
-  return Number(Math.sqrt(error / power).toExponential(2));
-}

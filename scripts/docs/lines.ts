@@ -1,6 +1,7 @@
 /** @file docs/benchmarks.md: 1-D convolutions as 2-D ones, from bench/results/lines.json. */
 import type { LineRow } from "../../bench/lines.ts";
 import type { Runs } from "../../bench/record.ts";
+import { speedup } from "../../src/report/speed.ts";
 import { code, latest, table } from "./page.ts";
 
 export interface LinesBench {
@@ -16,8 +17,7 @@ export function linesSection(runs: Runs<LinesBench>): string[] {
   const engines = [...new Set(rows.map(({ runtime }) => runtime))];
   const cellOf = (name: string, engine: string): string => {
     const row = rows.find((own) => nameOf(own) === name && own.runtime === engine);
-    if (!row) return "-";
-    return `${row.speedup.toFixed(2)}x${row.ci95 ? ` (${row.ci95.map((end) => end.toFixed(2)).join("-")})` : ""}`;
+    return row ? speedup(row.speedup, row.ci95) : "-";
   };
   return [
     "## 1-D convolutions as 2-D ones",
